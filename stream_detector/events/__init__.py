@@ -1,0 +1,40 @@
+"""What comes in and goes out: typed, validated values.
+
+Receives bytes from Kafka, files and HTTP; returns frozen values, or raises `RefusedError` with a bounded reason.
+Never does I/O and never reads a clock: what "now" is comes with the record.
+"""
+
+from stream_detector.events.action import Action, ActionKind
+from stream_detector.events.anomaly import Affected, Anomaly, AnomalyType, EntityKind, Metrics, Severity, State
+from stream_detector.events.completion import Completion, Resource, Status, Step
+from stream_detector.events.notification import Notification, Outcome
+from stream_detector.events.refused import RefusedError
+from stream_detector.events.run_part import RunPart
+from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
+from stream_detector.events.score import Score
+from stream_detector.events.score_run import RunStatus, ScoreRun
+
+__all__ = [
+    "Action",
+    "ActionKind",
+    "Affected",
+    "Anomaly",
+    "AnomalyType",
+    "Completion",
+    "EntityKind",
+    "Metrics",
+    "Notification",
+    "Outcome",
+    "RefusedError",
+    "Resource",
+    "RunPart",
+    "RunStatus",
+    "RunSummary",
+    "Score",
+    "ScoreRun",
+    "Severity",
+    "State",
+    "Status",
+    "Step",
+    "SummaryAnomaly",
+]

@@ -1,0 +1,23 @@
+"""Action v1: what a person decided, on its way back as an event."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from stream_detector.events.fields import Id, Instant, Name, Text
+
+ActionKind = Literal["acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "relearn", "retire"]
+
+
+class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One decision by `by`. `entity` is a state key such as `workflow:nightly`; a silence by matcher has none."""
+
+    action_id: Id
+    kind: ActionKind
+    by: Name
+    at: Instant
+    entity: str = ""
+    incident_id: Id | None = None
+    matchers: dict[str, str] = {}
+    until: Instant | None = None
+    comment: Text | None = None

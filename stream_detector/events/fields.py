@@ -1,0 +1,19 @@
+"""The field types that several events share, with their limits.
+
+The limits are part of the contract (`schemas/`): an id has 1 to 256 characters, a name at most 512, a number lies
+within 1e12 either way, an instant carries its zone.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+Id = Annotated[str, Meta(min_length=1, max_length=256, description="Opaque identifier, 1 to 256 characters.")]
+Name = Annotated[str, Meta(max_length=512, description="Human-readable name, at most 512 characters.")]
+Text = Annotated[str, Meta(max_length=10_000)]
+Url = Annotated[str, Meta(max_length=2048, pattern=r"^https?://", description="http or https link.")]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with its zone.")]
+Seconds = Annotated[float, Meta(ge=0, le=1e12, description="Duration in seconds.")]
+Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Labels = Annotated[dict[Annotated[str, Meta(max_length=256)], Annotated[str, Meta(max_length=512)]], Meta(max_length=64)]

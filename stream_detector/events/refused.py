@@ -1,0 +1,45 @@
+"""The one error of bad input."""
+
+from typing import Literal
+
+Stage = Literal["decode", "validate", "step", "store"]
+Reason = Literal[
+    "not_json",
+    "not_utf8",
+    "too_large",
+    "too_deep",
+    "wrong_type",
+    "missing_field",
+    "unknown_value",
+    "out_of_range",
+    "too_long",
+    "bad_number",
+    "bad_time",
+    "no_zone",
+    "future",
+    "end_before_start",
+    "nul_character",
+    "bad_url",
+    "unsupported_format",
+    "null_value",
+    "step_failed",
+    "rejected_by_store",
+]
+"""Bounded: it is a metric's label and a header of the dead letter."""
+
+
+class RefusedError(ValueError):
+    """One event cannot be used. The stream writes it to `dead-letters` and goes on.
+
+    Attributes:
+        stage: where it was refused.
+        reason: which of the bounded reasons.
+        message: what is wrong and what to do, for the producer of the event; without the payload.
+    """
+
+    def __init__(self, stage: Stage, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.stage, self.reason, self.message = stage, reason, message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"

@@ -1,0 +1,44 @@
+"""Run summary v1: how one scoring run ended and what it found."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from stream_detector.events.fields import Id, Instant, Name, Text
+
+
+class SummaryAnomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One score change of the run. Decimals travel as JSON text, so that no digit is lost."""
+
+    id: Id
+    entity_id: Id
+    entity_name: Name
+    previous: Decimal
+    current: Decimal
+    delta: Decimal
+    direction: Literal["up", "down"]
+    threshold: Decimal
+
+
+class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One per run, whatever is replayed; split into `parts` above 5,000 anomalies."""
+
+    schema_version: Literal[1]
+    id: Id
+    """UUIDv5 of the run id and the part, so a repeated summary is recognised."""
+    run_id: Id
+    status: Literal["completed", "failed", "timed_out"]
+    started_at: Instant | None = None
+    ended_at: Instant
+    """The time of the run's end event; at a time-out the newest `scored_at`."""
+    duration_s: float | None = None
+    scored: int
+    """Distinct entities scored."""
+    failures: int
+    expected: int | None = None
+    anomaly_count: int
+    anomalies: list[SummaryAnomaly] = []
+    part: Annotated[int, Meta(ge=1)] = 1
+    parts: Annotated[int, Meta(ge=1)] = 1
+    error: Text | None = None

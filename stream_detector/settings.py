@@ -1,0 +1,273 @@
+"""The only reader of the environment: every setting's name, default, unit, check and documentation, in one place.
+
+Sources in rising order: defaults, a TOML file (`--config` or `STREAM_DETECTOR_CONFIG`), the environment, flags. Each
+secret may come from a file named by `<NAME>_FILE`. A wrong value stops the start: `SettingsError` names the setting,
+the value (secrets hidden) and what is allowed.
+"""
+
+import math
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+PREFIX = "STREAM_DETECTOR_"
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+class SettingsError(Exception):
+    """A setting cannot be used. The command line prints it and exits with 2."""
+
+    def __init__(self, name: str, shown: str, allowed: str) -> None:
+        super().__init__(f"{name}={shown}: {allowed}")
+        self.name = name
+
+
+def _text(raw: str) -> str:
+    return raw
+
+
+def _flag(raw: str) -> bool:
+    word = raw.strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ValueError("must be true or false")
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not re.fullmatch(r"[+-]?\d{1,18}", raw.strip()) or not low <= int(raw) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(raw)
+
+    return parse
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        try:
+            value = float(raw)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _positive_decimal(raw: str) -> Decimal:
+    try:
+        value = Decimal(raw.strip())
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite() or not 0 < value <= Decimal("1e12"):
+        raise ValueError("must be a positive, finite number, for example 0.5")
+    return value
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw.strip().lower() not in words:
+            raise ValueError("must be one of " + ", ".join(words))
+        return raw.strip().lower()
+
+    return parse
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw.strip())
+        if raw and (parts.scheme not in schemes or not (parts.netloc or parts.path or parts.query)):
+            raise ValueError("must be a URL with scheme " + " or ".join(schemes))
+        return raw.strip()
+
+    return parse
+
+
+def _addresses(raw: str) -> str:
+    """host:port, several separated by commas."""
+    for address in filter(None, raw.split(",")):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError("must be host:port, several separated by commas")
+    return raw.replace(" ", "")
+
+
+def _prefix(raw: str) -> str:
+    if raw and not re.fullmatch(r"[a-zA-Z0-9._-]{1,80}", raw):
+        raise ValueError("may hold letters, digits, dot, underscore and hyphen, at most 80")
+    return raw
+
+
+def _secret_key(raw: str) -> str:
+    if raw and len(raw.encode()) < 32:
+        raise ValueError("must have 32 bytes or more")
+    return raw
+
+
+def setting(
+    default: Any,
+    parse: Callable[[str], Any],
+    doc: str,
+    *,
+    unit: str = "",
+    secret: bool = False,
+    aliases: tuple[str, ...] = (),
+    group: str = "General",
+) -> Any:
+    """Declare one setting: what it is called comes from the field's name."""
+    return field(
+        default=default,
+        metadata={"parse": parse, "doc": doc, "unit": unit, "secret": secret, "aliases": aliases, "group": group},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting in force. `origin` says where each came from: default, file, environment or flag."""
+
+    broker: str = setting("", _addresses, "Kafka bootstrap servers, host:port; empty starts the embedded broker in `up`", group="Kafka")  # fmt: skip
+    broker_security: str = setting("plaintext", _one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "Security protocol of the broker", group="Kafka")  # fmt: skip
+    broker_sasl_mechanism: str = setting("scram-sha-512", _one_of("plain", "scram-sha-256", "scram-sha-512"), "SASL mechanism", group="Kafka")  # fmt: skip
+    broker_user: str = setting("", _text, "SASL user", group="Kafka")
+    broker_password: str = setting("", _text, "SASL password", secret=True, group="Kafka")
+    broker_ca_file: str = setting("", _text, "PEM file of the CA that signed the broker's certificate; empty uses the system's", group="Kafka")  # fmt: skip
+    topic_prefix: str = setting("", _prefix, "Put before every topic and consumer group name", group="Kafka")
+    partitions: int = setting(4, _integer(1, 1000), "Partitions of the topics that `setup` makes; `baselines` decides who owns a key", group="Kafka")  # fmt: skip
+    replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 from three brokers on, else 1", group="Kafka")  # fmt: skip
+    session_timeout_s: float = setting(10.0, _number(6, 300), "A worker that is silent for so long loses its partitions", unit="s", group="Kafka")  # fmt: skip
+    checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Time between two checkpoints", unit="s", group="Kafka")  # fmt: skip
+    database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL; empty starts the embedded one in `up`", secret=True, group="Database")  # fmt: skip
+    data_dir: str = setting("", _text, "Folder of the embedded stack and of generated secrets; empty is $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
+    profile: str = setting("classic", _one_of("classic", "robust"), "Detection profile", group="Detection")
+    score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score that moves by so much or more is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
+    base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
+    api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip
+    api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")
+    api_token: str = setting("", _text, "Bearer token that every API request must carry when set", secret=True, group="API")  # fmt: skip
+    api_allowed_hosts: str = setting("", _text, "Further Host names that the API answers to, separated by commas", group="API")  # fmt: skip
+    secret_key: str = setting("", _secret_key, "Signs links and sessions; 32 bytes or more", secret=True, group="API")
+    metrics_host: str = setting("127.0.0.1", _text, "Address of /metrics, /livez and /readyz", group="Metrics")
+    metrics_port: int = setting(0, _integer(0, 65535), "Port of /metrics, /livez and /readyz; 0 means 9101 detector, 9102 recorder, 9103 notifier, 9104 api", group="Metrics")  # fmt: skip
+    inbox_enabled: bool = setting(True, _flag, "Put every alert into the in-app inbox", group="Messages")
+    slack_enabled: bool = setting(True, _flag, "Send to Slack where SLACK_WEBHOOK_URL is set", group="Messages")
+    email_enabled: bool = setting(True, _flag, "Send mail where SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Messages")
+    slack_webhook_url: str = setting("", _url("https", "http"), "Slack incoming webhook", secret=True, aliases=("SLACK_WEBHOOK_URL",), group="Messages")  # fmt: skip
+    smtp_url: str = setting("", _url("smtp", "smtps"), "Mail server: smtp://user:password@host:587 (STARTTLS where offered) or smtps://", secret=True, group="Messages")  # fmt: skip
+    email_from: str = setting("", _text, "Sender of mails", group="Messages")
+    email_to: str = setting("", _text, "Recipients of mails, separated by commas", group="Messages")
+    notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Least severity that is sent; everything is stored and shown", group="Messages")  # fmt: skip
+    rate_limit_count: int = setting(5, _integer(1, 100_000), "Messages that one channel may get within the window", group="Messages")  # fmt: skip
+    rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Window of the rate limit", unit="s", group="Messages")  # fmt: skip
+    product_name: str = setting("GVS", _text, "Name in the heading of messages", group="Messages")
+    entity_word: str = setting("DAO", _text, "What a scored entity is called in messages", group="Messages")
+    executions_retention_d: int = setting(90, _integer(30, 3650), "Executions and scores are kept so long", unit="d", group="Database")  # fmt: skip
+    anomalies_retention_d: int = setting(365, _integer(1, 36500), "Anomalies are kept so long", unit="d", group="Database")
+    log_format: str = setting("text", _one_of("text", "json"), "One line per happening, as text or as JSON", group="General")  # fmt: skip
+    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Least level that is logged", group="General")  # fmt: skip
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def topic(self, name: str) -> str:
+        """The topic's name on the broker."""
+        return self.topic_prefix + name
+
+    def group(self, role: str) -> str:
+        """The role's consumer group."""
+        return f"{self.topic_prefix}stream-detector.{role}"
+
+    @property
+    def data_path(self) -> Path:
+        """DATA_DIR, or the user's own data folder."""
+        if self.data_dir:
+            return Path(self.data_dir).expanduser().absolute()
+        home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+        return Path(home).expanduser() / "stream-detector"
+
+    def shown(self, name: str) -> str:
+        """The value for people: a secret shows only whether it is set."""
+        value = getattr(self, name)
+        if SPECS[name]["secret"]:
+            return "(set)" if value else "(not set)"
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+SPECS: dict[str, Mapping[str, Any]] = {f.name: f.metadata for f in fields(Settings) if f.metadata}
+Origin = Literal["default", "file", "environment", "flag"]
+
+
+def load(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    config: str | None = None,
+) -> Settings:
+    """Read every setting. Raises `SettingsError` for the first one that cannot be used.
+
+    Args:
+        environ: the process environment.
+        flags: field name -> text from the command line; None values are left out.
+        config: path of the TOML file, else `STREAM_DETECTOR_CONFIG`.
+    """
+    path = config or environ.get(PREFIX + "CONFIG")
+    file = _read_file(path) if path else {}
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for name, spec in SPECS.items():
+        label, raw = PREFIX + name.upper(), None
+        if name in file:
+            raw, origin[name] = str(file[name]), "file"
+        found = _from_environment(name, spec, environ)
+        if found:
+            (label, raw), origin[name] = found, "environment"
+        if flags and flags.get(name) is not None:
+            label, raw, origin[name] = "--" + name.replace("_", "-"), str(flags[name]), "flag"
+        if raw is None:
+            origin[name] = "default"
+            continue
+        try:
+            values[name] = spec["parse"](raw)
+        except ValueError as error:
+            raise SettingsError(label, "(hidden)" if spec["secret"] else repr(raw), str(error)) from None
+    return Settings(**values, origin=origin)
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        file = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(PREFIX + "CONFIG", repr(path), f"cannot be read as TOML: {error}") from None
+    for name in file:
+        if name not in SPECS:
+            raise SettingsError(f"{name} in {path}", repr(file[name]), "unknown setting; `stream-detector config docs` lists all")  # fmt: skip
+    return file
+
+
+def _from_environment(name: str, spec: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """The (variable, text) that sets it; an empty variable counts as not set. Aliases that disagree are refused."""
+    found: list[tuple[str, str]] = []
+    for variable in (PREFIX + name.upper(), *spec["aliases"]):
+        if environ.get(variable, "").strip():
+            found.append((variable, environ[variable]))
+        path = environ.get(variable + "_FILE")
+        if path and spec["secret"]:
+            try:
+                found.append((variable + "_FILE", Path(path).read_text("utf-8").strip()))
+            except OSError as error:
+                raise SettingsError(variable + "_FILE", repr(path), f"cannot be read: {error.strerror}") from None
+    if len({_comparable(spec, text) for _, text in found}) > 1:
+        names = " and ".join(variable for variable, _ in found)
+        raise SettingsError(found[0][0], "(two values)", f"{names} disagree; set one of them")
+    return found[0] if found else None
+
+
+def _comparable(spec: Mapping[str, Any], text: str) -> Any:
+    try:
+        return spec["parse"](text)
+    except ValueError:
+        return text

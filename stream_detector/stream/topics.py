@@ -1,0 +1,62 @@
+"""Every topic, once: name, key, partitions, cleanup, retention, writers. `setup` makes them from this list."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aiokafka.partitioner import murmur2
+
+COMPLETIONS, SCORES, SCORE_RUNS = "workflow-completions", "scores", "score-runs"
+REKEYED, RUN_PARTS = "rekeyed", "run-parts"
+BASELINES, RUNS_STATE, NOTIFIER_STATE = "baselines", "runs-state", "notifier-state"
+ALERTS, RUN_SUMMARIES, ACTIONS = "alerts", "run-summaries", "operator-actions"
+NOTIFIER_IN, NOTIFICATIONS, DEAD_LETTERS = "notifier-in", "notifications", "dead-letters"
+
+_DAY_MS = 86_400_000
+_COMPACTION_LAG_MS = 3_600_000
+"""Longer than any pause of a worker: else compaction could drop the good value before the owner repaired a late one."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. `partitions` None means the setting PARTITIONS (N), so that a key's owner is the same in all."""
+
+    name: str
+    key: str
+    written_by: str
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int | None = 7 * _DAY_MS
+    partitions: int | None = None
+
+    def config(self) -> dict[str, str]:
+        """The broker's settings of this topic."""
+        if self.cleanup == "compact":
+            return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS)}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(COMPLETIONS, "workflow_id (any key is accepted)", "producers"),
+    Topic(SCORES, "entity_id (any key is accepted)", "producers"),
+    Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers"),
+    Topic(REKEYED, "state key", "detector"),
+    Topic(RUN_PARTS, "run_id", "detector"),
+    Topic(BASELINES, "state key", "detector", "compact", None),
+    Topic(RUNS_STATE, "run_id", "detector", "compact", None),
+    Topic(NOTIFIER_STATE, "kind and id", "notifier", "compact", None, 1),
+    Topic(ALERTS, "state key, on the owner's partition", "detector", retention_ms=30 * _DAY_MS),
+    Topic(RUN_SUMMARIES, "run_id", "detector", retention_ms=30 * _DAY_MS),
+    Topic(ACTIONS, "state key, on the owner's partition", "api", retention_ms=90 * _DAY_MS),
+    Topic(NOTIFIER_IN, "as in the topic copied from", "notifier", partitions=1),
+    Topic(NOTIFICATIONS, "incident or run id", "notifier", retention_ms=30 * _DAY_MS),
+    Topic(DEAD_LETTERS, "as in the topic refused from", "detector, recorder", retention_ms=30 * _DAY_MS),
+)
+BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def owner(name: str, partitions: int) -> int:
+    """The partition that owns an id: Kafka's default hash of the id alone, so producers that key by it need no hop.
+
+    >>> owner("nightly", 4)
+    1
+    """
+    return (murmur2(name.encode()) & 0x7FFFFFFF) % partitions

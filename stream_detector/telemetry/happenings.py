@@ -1,0 +1,159 @@
+"""What can happen, one type each: it owns its log line and, where there is one, its metric.
+
+A happening is told by `emit()`; nothing else in the package logs. Text from events appears only where named and is
+cut and escaped, so that a log line stays one line.
+"""
+
+import logging
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from stream_detector.telemetry import metrics
+
+_log = logging.getLogger("stream_detector")
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One thing that happened. Subclasses give `line`, a format over their own fields, and may count."""
+
+    level: ClassVar[int] = logging.INFO
+    line: ClassVar[str] = ""
+
+    def emit(self) -> None:
+        """Count it and log it."""
+        self.count()
+        if _log.isEnabledFor(self.level):
+            fields = {name: _plain(value) for name, value in asdict(self).items()}
+            _log.log(self.level, "%s", self.line.format(**fields), extra={"happening": type(self).__name__, "fields": fields})
+
+    def count(self) -> None:
+        """Move the metric that belongs to it; most have none."""
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value[:500])
+
+
+@dataclass(frozen=True)
+class RoleStarting(Happening):
+    line = "{role} {version} starts, broker {broker}"
+    role: str
+    version: str
+    broker: str
+
+
+@dataclass(frozen=True)
+class RoleReady(Happening):
+    line = "{role} is ready: partitions {partitions}, {keys} keys recovered in {seconds:.1f} s"
+    role: str
+    partitions: str
+    keys: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RoleStopped(Happening):
+    line = "{role} has stopped"
+    role: str
+
+
+@dataclass(frozen=True)
+class RoleFailed(Happening):
+    """The process ends: going on would break the promise of delivery. The supervisor restarts it."""
+
+    level = logging.ERROR
+    line = "{role} stops itself: {why}. Nothing is lost: it goes on from its last checkpoint when started again"
+    role: str
+    why: str
+
+
+@dataclass(frozen=True)
+class EventRefused(Happening):
+    level = logging.WARNING
+    line = "refused {topic}-{partition}@{offset}: {reason}: {message} (kept on dead-letters)"
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    message: str
+
+    def count(self) -> None:
+        metrics.DEAD_LETTERS.labels(self.reason).inc()
+
+
+@dataclass(frozen=True)
+class ServiceAway(Happening):
+    """A broker, database or provider does not answer; it is tried again."""
+
+    level = logging.WARNING
+    line = "{service} at {address} does not answer ({error}); next try in {retry_in_s:.1f} s. `stream-detector doctor` says what to do"
+    service: str
+    address: str
+    error: str
+    retry_in_s: float
+
+
+@dataclass(frozen=True)
+class ServiceBack(Happening):
+    line = "{service} at {address} answers again after {away_s:.1f} s"
+    service: str
+    address: str
+    away_s: float
+
+
+@dataclass(frozen=True)
+class CheckpointRefused(Happening):
+    """The partitions are no longer ours: nothing was written or committed."""
+
+    level = logging.WARNING
+    line = "checkpoint not written: {why}"
+    why: str
+
+
+@dataclass(frozen=True)
+class ForeignWrite(Happening):
+    level = logging.WARNING
+    line = "another worker wrote to {topic}-{partition} at {offset}, expected {expected}: the partition is written again"
+    topic: str
+    partition: int
+    offset: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class ChunkRewound(Happening):
+    level = logging.DEBUG
+    line = "{topic}-{partition}: fetched {got}, expected {expected}: fetched again"
+    topic: str
+    partition: int
+    got: int
+    expected: int
+
+
+@dataclass(frozen=True)
+class MessageDone(Happening):
+    """The outcome of one message on one channel."""
+
+    line = "message {message_id} on {channel}: {outcome} ({reason})"
+    message_id: str
+    channel: str
+    outcome: str
+    reason: str
+
+    def count(self) -> None:
+        metrics.NOTIFICATIONS.labels(self.channel, self.outcome).inc()
+
+
+@dataclass(frozen=True)
+class StepFailed(Happening):
+    """A defect of ours: the event is kept on dead letters, the stream goes on."""
+
+    level = logging.ERROR
+    line = "step failed on {topic}-{partition}@{offset}: {error}"
+    topic: str
+    partition: int
+    offset: int
+    error: str
