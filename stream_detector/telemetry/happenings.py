@@ -5,6 +5,7 @@ cut and escaped, so that a log line stays one line.
 """
 
 import logging
+import re
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -25,16 +26,23 @@ class Happening:
         self.count()
         if _log.isEnabledFor(self.level):
             fields = {name: _plain(value) for name, value in asdict(self).items()}
-            _log.log(self.level, "%s", self.line.format(**fields), extra={"happening": type(self).__name__, "fields": fields})
+            extra = {"happening": type(self).__name__, "fields": fields}
+            _log.log(self.level, "%s", self.line.format(**fields), extra=extra)
 
     def count(self) -> None:
         """Move the metric that belongs to it; most have none."""
 
 
+_TEXT_LIMIT = 500
+_PASSWORD = re.compile(r"(?<=://)\S*@")  # up to the last @: a password may hold @ and /
+
+
 def _plain(value: object) -> object:
+    """Text on one line, cut, and without the user and password of an address."""
     if not isinstance(value, str):
         return value
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value[:500])
+    shown = _PASSWORD.sub("(hidden)@", value)
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown[:_TEXT_LIMIT])
 
 
 @dataclass(frozen=True)
@@ -89,7 +97,10 @@ class ServiceAway(Happening):
     """A broker, database or provider does not answer; it is tried again."""
 
     level = logging.WARNING
-    line = "{service} at {address} does not answer ({error}); next try in {retry_in_s:.1f} s. `stream-detector doctor` says what to do"
+    line = (
+        "{service} at {address} does not answer ({error}); next try in {retry_in_s:.1f} s. "
+        "`stream-detector doctor` says what to do"
+    )
     service: str
     address: str
     error: str
@@ -116,7 +127,7 @@ class CheckpointRefused(Happening):
 @dataclass(frozen=True)
 class ForeignWrite(Happening):
     level = logging.WARNING
-    line = "another worker wrote to {topic}-{partition} at {offset}, expected {expected}: the partition is written again"
+    line = "another worker wrote {topic}-{partition} at {offset}, expected {expected}: the partition is written again"
     topic: str
     partition: int
     offset: int

@@ -26,7 +26,11 @@ class HealthServer:
         app.router.add_get("/readyz", lambda _: _answer(self._ready))
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError:
+            await self.stop()
+            raise
         port: int = self._runner.addresses[0][1]
         return port
 
@@ -34,6 +38,7 @@ class HealthServer:
         """Close the port."""
         if self._runner:
             await self._runner.cleanup()
+            self._runner = None
 
     async def _metrics(self, _: web.Request) -> web.Response:
         self._refresh()

@@ -1,6 +1,15 @@
-"""The metrics that each role serves. No label holds a name from an event, so their number is bounded."""
+"""The metrics that each role serves. No label holds a name from an event, so their number is bounded.
+
+Series that an alert rule watches exist from the start at 0: Prometheus counts no increase for a series that is born
+at 1, so the first dead letter or failed message after a start would pass unseen.
+"""
+
+from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from stream_detector.events.notification import Outcome
+from stream_detector.events.refused import Reason
 
 EVENTS = Counter(
     "stream_detector_events",
@@ -18,3 +27,18 @@ EVENT_TO_ALERT = Histogram(
     "From the event's record time on the broker to the broker's answer for its alert",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+
+CHANNELS = ("inbox", "slack", "email")
+
+for _reason in get_args(Reason):
+    DEAD_LETTERS.labels(_reason)
+for _channel in CHANNELS:
+    for _outcome in get_args(Outcome):
+        NOTIFICATIONS.labels(_channel, _outcome)
+
+
+def show_lag(behind: dict[tuple[str, int], int]) -> None:
+    """Show how many records each of our (topic, partition) is behind; partitions that were lost are gone."""
+    LAG.clear()
+    for (topic, partition), records in behind.items():
+        LAG.labels(topic, str(partition)).set(records)
