@@ -1,0 +1,93 @@
+"""Connections to PostgreSQL, and the one error of its absence."""
+
+import asyncio
+import random
+import time
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+from stream_detector.telemetry.happenings import ServiceAway, ServiceBack
+
+_TRANSIENT_STATES = ("08", "40", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes that say nothing about the rows: connection, rollback, resources, object in use (a lock),
+operator's doing, system, internal. 25006 (read only, during a failover) is the one of its class."""
+
+
+class StoreAwayError(Exception):
+    """PostgreSQL does not answer, or cannot now. The caller tries again later; nothing was stored."""
+
+
+class Unreachable(StoreAwayError):  # noqa: N818 - a kind of absence; kept apart for the message alone
+    """No connection could be made."""
+
+
+def address_of(url: str) -> str:
+    """Where the database is, for people: without user, password and options.
+
+    >>> address_of("postgresql://me:secret@db.example:5433/watch")
+    'db.example:5433/watch'
+    >>> address_of("postgresql:///watch?host=/run/pg&user=me")
+    '/run/pg/watch'
+    """
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
+    return f"{host}{parts.path}"
+
+
+def away(error: BaseException) -> StoreAwayError | None:
+    """The `StoreAwayError` that the error means, or None where it is about the statement or the data."""
+    if isinstance(error, StoreAwayError):
+        return error
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        is_away = state[:2] in _TRANSIENT_STATES or state == "25006"
+    else:
+        is_away = isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError))
+        is_away = is_away and not isinstance(error, ValueError)  # asyncpg's own DataError: an argument, not the link
+    return StoreAwayError(f"{type(error).__name__}: {error}".rstrip(": ")) if is_away else None
+
+
+async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
+    """A pool of 1 to `size` connections in UTC. Raises `StoreAwayError` where the database does not answer in 10 s.
+
+    Args:
+        url: `postgresql://...`, also `postgresql:///db?host=/socket/folder`.
+        name: shown in `pg_stat_activity`.
+        size: most connections at once.
+    """
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=10,
+            command_timeout=60,
+            server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
+        )
+    except Exception as error:
+        if isinstance(error, (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)):
+            raise Unreachable(f"the database refuses the user or the password: {error}") from error
+        if isinstance(error, asyncpg.InvalidCatalogNameError):
+            raise Unreachable(str(error)) from error
+        known = away(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+async def wait_for_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
+    """As `open_pool`, but tries until the database answers; each failed try is told as `ServiceAway`."""
+    started, wait_s = time.monotonic(), 0.5
+    while True:
+        try:
+            pool = await open_pool(url, name=name, size=size)
+        except StoreAwayError as error:
+            pause_s = wait_s * random.uniform(0.75, 1.25)  # jitter: roles that lost it together return spread out
+            ServiceAway("PostgreSQL", address_of(url), str(error), pause_s).emit()
+            await asyncio.sleep(pause_s)
+            wait_s = min(wait_s * 2, 15.0)
+        else:
+            if wait_s > 0.5:
+                ServiceBack("PostgreSQL", address_of(url), time.monotonic() - started).emit()
+            return pool

@@ -1,0 +1,98 @@
+"""What the recorder hands over: typed events with their place in the stream."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from stream_detector.events import (
+    Action,
+    Anomaly,
+    Completion,
+    Notification,
+    RefusedError,
+    RunSummary,
+    Score,
+    ScoreRun,
+)
+
+E = TypeVar("E")
+
+
+class Row(Struct, Generic[E], frozen=True, gc=False):
+    """One event, and where it lay: `topic`, `partition`, `offset`, `record_ms` (the broker's time, epoch ms).
+
+    `epoch` tells apart streams made anew, whose offsets start at 0 again (`store/epochs.py` gives it).
+    """
+
+    event: E
+    topic: str
+    partition: int
+    offset: int
+    record_ms: int
+    backfill: bool = False
+    epoch: int = 0
+
+
+class NamedValue(NamedTuple):
+    """One named baseline of a key."""
+
+    value: float | None
+    std_dev: float | None
+    window_size: int
+
+
+class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
+    """The newest value of one state key. `packed` None means that the key was retired: its row goes."""
+
+    key: str
+    packed: bytes | None
+    state: str = "learning"
+    """learning, normal or anomalous"""
+    named: Mapping[str, Any] = {}
+    """name -> anything with `value`, `std_dev` and `window_size` (a `NamedValue`, or detection's own)"""
+
+
+class DeadLetterNote(Struct, frozen=True, gc=False, kw_only=True):
+    """What is kept of a dead letter: where it came from and why. Never its payload."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int | None
+    stage: str
+    reason: str
+    message: str
+    value_bytes: int | None = None
+
+
+@dataclass
+class Rows:
+    """One batch. Each list may be empty; order within a list is the stream's."""
+
+    executions: list[Row[Completion]] = field(default_factory=list)
+    scores: list[Row[Score]] = field(default_factory=list)
+    score_runs: list[Row[ScoreRun]] = field(default_factory=list)
+    summaries: list[Row[RunSummary]] = field(default_factory=list)
+    anomalies: list[Row[Anomaly]] = field(default_factory=list)
+    actions: list[Row[Action]] = field(default_factory=list)
+    notifications: list[Row[Notification]] = field(default_factory=list)
+    baselines: list[Row[BaselineState]] = field(default_factory=list)
+    dead_letters: list[Row[DeadLetterNote]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(rows) for _, rows in self.lists())
+
+    def lists(self) -> Iterator[tuple[str, list[Row[Any]]]]:
+        """(name, rows) of every list, in the order in which they are written."""
+        return ((each.name, getattr(self, each.name)) for each in fields(self))
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that PostgreSQL refuses however often it is tried."""
+
+    table: str
+    row: Row[Any]
+    error: RefusedError
