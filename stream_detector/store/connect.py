@@ -18,10 +18,6 @@ class StoreAwayError(Exception):
     """PostgreSQL does not answer, or cannot now. The caller tries again later; nothing was stored."""
 
 
-class Unreachable(StoreAwayError):  # noqa: N818 - a kind of absence; kept apart for the message alone
-    """No connection could be made."""
-
-
 def address_of(url: str) -> str:
     """Where the database is, for people: without user, password and options.
 
@@ -43,7 +39,9 @@ def away(error: BaseException) -> StoreAwayError | None:
         state = error.sqlstate or ""
         is_away = state[:2] in _TRANSIENT_STATES or state == "25006"
     else:
-        is_away = isinstance(error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError))
+        is_away = isinstance(
+            error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+        )
         is_away = is_away and not isinstance(error, ValueError)  # asyncpg's own DataError: an argument, not the link
     return StoreAwayError(f"{type(error).__name__}: {error}".rstrip(": ")) if is_away else None
 
@@ -67,9 +65,9 @@ async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
         )
     except Exception as error:
         if isinstance(error, (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)):
-            raise Unreachable(f"the database refuses the user or the password: {error}") from error
+            raise StoreAwayError(f"the database refuses the user or the password: {error}") from error
         if isinstance(error, asyncpg.InvalidCatalogNameError):
-            raise Unreachable(str(error)) from error
+            raise StoreAwayError(str(error)) from error
         known = away(error)
         if known is None:
             raise

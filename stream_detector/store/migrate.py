@@ -8,6 +8,9 @@ import asyncpg
 
 from stream_detector.store.connect import away
 
+_PATIENCE_S = 24 * 3600.0
+"""Not the pool's command timeout: building an index over a large table takes its time."""
+
 _LOCK = 0x5D1E_C7_0001
 """Key of the advisory lock: of two services that start at once one migrates, the other waits and finds it done."""
 
@@ -47,8 +50,7 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     """
     try:
         async with pool.acquire() as connection:
-            # A session's lock, with no timeout of the client: the other service may be building a large index.
-            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=None)
+            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_PATIENCE_S)
             try:
                 return await _apply(connection)
             finally:
@@ -66,7 +68,9 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
         "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
         " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    applied = {row["version"]: row for row in await connection.fetch("SELECT version, name, digest FROM schema_migrations")}
+    applied = {
+        row["version"]: row for row in await connection.fetch("SELECT version, name, digest FROM schema_migrations")
+    }
     known = migrations()
     if unknown := sorted(set(applied) - {migration.version for migration in known}):
         names = ", ".join(applied[version]["name"] for version in unknown)
@@ -75,10 +79,12 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
     for migration in known:
         if migration.version in applied:
             if applied[migration.version]["digest"] != migration.digest:
-                raise MigrationError(f"{migration.name} was edited after it was applied; restore it, add a new one instead")
+                raise MigrationError(
+                    f"{migration.name} was edited after it was applied; restore it, add a new one instead"
+                )
             continue
         async with connection.transaction():
-            await connection.execute(migration.sql, timeout=None)
+            await connection.execute(migration.sql, timeout=_PATIENCE_S)
             await connection.execute(
                 "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
                 migration.version, migration.name, migration.digest,

@@ -105,6 +105,7 @@ CREATE TABLE anomalies (
     threshold double precision,
     detector text COLLATE "C" NOT NULL,
     profile text COLLATE "C" NOT NULL,
+    duration_s double precision,
     recorded_at timestamptz NOT NULL DEFAULT now(),
     event bytea NOT NULL
 );

@@ -1,0 +1,32 @@
+"""Which of several streams an offset belongs to: one made anew starts at offset 0 again."""
+
+import asyncpg
+
+from stream_detector.store.connect import away
+
+
+async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
+    """The epoch of the stream called `identity`: the same for the same one, a greater number for a new one.
+
+    Args:
+        pool: the store.
+        identity: what changes when topics are made anew, for example the broker's cluster id.
+
+    Raises:
+        StoreAwayError: the database is away.
+    """
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            # Asked first: an INSERT that conflicts would use up a number each time.
+            known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
+            if known is None:
+                await connection.execute(
+                    "INSERT INTO stream_epochs (identity) VALUES ($1) ON CONFLICT DO NOTHING", identity
+                )
+                known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
+            return int(known)
+    except Exception as error:
+        reason = away(error)
+        if reason is None:
+            raise
+        raise reason from error

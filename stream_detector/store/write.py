@@ -1,0 +1,113 @@
+"""Rows into PostgreSQL: one transaction a batch, the same result however often a batch comes."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from asyncpg.exceptions import _base as client_errors
+
+from stream_detector.events import RefusedError
+from stream_detector.store import findings, tables
+from stream_detector.store.connect import StoreAwayError, away
+from stream_detector.store.rows import BadRow, Row, Rows
+from stream_detector.telemetry import metrics
+
+TABLES: dict[str, tables.Table] = {
+    "executions": tables.EXECUTIONS,
+    "scores": tables.SCORES,
+    "score_runs": findings.SCORE_RUNS,
+    "summaries": findings.SUMMARIES,
+    "anomalies": findings.ANOMALIES,
+    "actions": findings.ACTIONS,
+    "notifications": tables.NOTIFICATIONS,
+    "baselines": tables.BASELINES,
+    "dead_letters": tables.DEAD_LETTERS,
+}
+_ABOUT_THE_DATA = ("22", "23", "54")
+"""SQLSTATE classes: data exception, integrity constraint, program limit (a value too large for an index)."""
+_TRIES = 4
+"""A deadlock or a serialization failure is the other writer's luck: the same batch goes through at the next try."""
+
+
+class Writer:
+    """Writes batches. One per process is enough; `write` may be called again while another call runs."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def write(self, rows: Rows) -> list[BadRow]:
+        """Everything but the returned bad rows is stored and committed.
+
+        A batch that PostgreSQL refuses is tried table by table, and a refused table in halves, until the bad rows
+        stand alone. What is stored twice leaves one row.
+
+        Raises:
+            StoreAwayError: the database is away. Call again with the same rows: what was stored stays one row.
+        """
+        try:
+            if await self._accepts(rows):
+                return []
+            bad: list[BadRow] = []
+            for name, listed in rows.lists():
+                bad += await self._split(name, listed)
+            return bad
+        except Exception as error:
+            known = away(error)
+            if known is None:
+                raise
+            raise known from error
+
+    async def _split(self, name: str, listed: Sequence[Row[Any]]) -> list[BadRow]:
+        if not listed:
+            return []
+        error = await self._refusal(Rows(**{name: list(listed)}))
+        if error is None:
+            return []
+        if len(listed) == 1:
+            return [
+                BadRow(name, listed[0], RefusedError("store", "rejected_by_store", f"{type(error).__name__}: {error}"))
+            ]
+        middle = len(listed) // 2
+        return [*await self._split(name, listed[:middle]), *await self._split(name, listed[middle:])]
+
+    async def _accepts(self, rows: Rows) -> bool:
+        return await self._refusal(rows) is None
+
+    async def _refusal(self, rows: Rows) -> Exception | None:
+        """Store the rows; returns what PostgreSQL has against the data, None when they are stored."""
+        for attempt in range(_TRIES):
+            try:
+                await self._store(rows)
+                return None
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+                if attempt == _TRIES - 1:
+                    raise StoreAwayError(str(error)) from error
+                await asyncio.sleep(0.01 * 2**attempt)
+            except asyncpg.PostgresError as error:
+                if (error.sqlstate or "")[:2] not in _ABOUT_THE_DATA:
+                    raise
+                return error
+            except (client_errors.DataError, UnicodeError) as error:
+                return error
+        raise AssertionError("unreachable")
+
+    async def _store(self, rows: Rows) -> None:
+        stored: dict[str, int] = {}
+        async with self._pool.acquire() as connection, connection.transaction():
+            grown: list[Any] = []
+            for name, listed in rows.lists():
+                if not listed:
+                    continue
+                table = TABLES[name]
+                columns = table.columns(table.distinct(listed))
+                if name == "anomalies":
+                    incidents = await connection.fetch(table.statement, *columns)
+                    grown = [incident["id"] for incident in incidents]
+                    stored[name] = incidents[0]["added"] if incidents else 0
+                else:
+                    stored[name] = int((await connection.execute(table.statement, *columns)).rpartition(" ")[2])
+            if grown or rows.actions:
+                await findings.decide(connection, grown, rows.actions)
+        for name, count in stored.items():
+            metrics.SINK_ROWS.labels(name).inc(count)
