@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream_detector.events.fields import Id, Instant, Name, Text
+from stream_detector.events.fields import Id, Instant, Labels, Name, StateKey, Text
 
 ActionKind = Literal["acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "relearn", "retire"]
 
@@ -16,8 +16,8 @@ class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     kind: ActionKind
     by: Name
     at: Instant
-    entity: str = ""
+    entity: StateKey = ""
     incident_id: Id | None = None
-    matchers: dict[str, str] = {}
+    matchers: Labels = {}
     until: Instant | None = None
     comment: Text | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from stream_detector.events.fields import Id, Instant, Labels, Name, Number, Seconds, Url
+from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Url
 
 Status = Literal["success", "failure", "error", "timeout", "cancellation", "skip"]
 """OpenTelemetry's `cicd.pipeline.result` values."""
@@ -25,13 +25,13 @@ class Step(Struct, frozen=True, gc=False, omit_defaults=True):
 class Resource(Struct, frozen=True, gc=False, omit_defaults=True):
     """What one resource used, against its limit where there is one, both in `unit`."""
 
-    used: Annotated[Number, Meta(ge=0)]
-    limit: Annotated[Number, Meta(gt=0)] | None = None
+    used: Annotated[float, Meta(ge=0, le=1e12)]
+    limit: Annotated[float, Meta(gt=0, le=1e12)] | None = None
     unit: Annotated[str, Meta(max_length=32)] | None = None
 
 
 class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One execution that has ended. Its state key is `workflow:<workflow_id>`, its event id `execution_id` + `attempt`."""
+    """One ended execution. Its state key is `workflow:<workflow_id>`, its event id `execution_id` + `attempt`."""
 
     execution_id: Id
     workflow_id: Id

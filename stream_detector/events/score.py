@@ -8,7 +8,8 @@ from stream_detector.events.fields import Id, Instant, Labels, Name, Url
 
 
 class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One score. Its state key is `score:<entity_id>`; its event id `run_id` + `entity_id`, or `entity_id` + `scored_at`.
+    """One score. Its state key is `score:<entity_id>`, its event id `run_id` + `entity_id`, or `entity_id` +
+    `scored_at` outside of a run.
 
     `score` keeps the digits as published: 7.7 and 8.2 differ by exactly 0.5, which binary floats do not.
     """
@@ -18,7 +19,7 @@ class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     score: Decimal
     scored_at: Instant
     entity_type: Name | None = None
-    previous_score: Decimal | None | UnsetType = UNSET
+    previous_score: Decimal | UnsetType | None = UNSET
     """null says that this is the first score; absent means our own last one."""
     run_id: Id | None = None
     labels: Labels = {}

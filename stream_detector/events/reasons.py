@@ -1,0 +1,76 @@
+"""From an error of the JSON decoder to a `RefusedError`: a bounded reason, the place, and what to do about it.
+
+The message never repeats a value of the event: it goes into logs and headers, the payload may hold secrets.
+"""
+
+import json
+import re
+
+import msgspec
+
+from stream_detector.events.refused import Reason, RefusedError
+
+_NUMBER = r"Expected `(?:int|float)(?: \| null)?`"
+_RULES: tuple[tuple[str, Reason, str], ...] = (
+    (r"missing required field `(\w+)`", "missing_field", "the field {0} is missing; send it"),
+    (r"of length >= 1\b", "missing_field", "the text is empty; give it a value"),
+    (r"of length <= (\d+)", "too_long", "more than {0} characters or entries; shorten it"),
+    (r"matching regex", "bad_url", "not an http or https link; send one or leave the field out"),
+    (r"with a timezone component", "no_zone", "the time has no zone; add Z or an offset such as +02:00"),
+    (r"Invalid RFC3339", "bad_time", "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z"),
+    (r"Invalid enum value", "unknown_value", "not one of the values of the contract; see its schema"),
+    (_NUMBER + r", got `str`", "bad_number", "a number sent as text; send it without quotes"),
+    (_NUMBER + r" [<>]|out of range", "out_of_range", "the number lies outside of what is allowed; send {bound}"),
+    (
+        r"Expected `([^`]+)`, got `([^`]+)`",
+        "wrong_type",
+        "expected {0}, got {1}; mend it, or leave an optional field out",
+    ),
+)
+_BOUND = re.compile(r"([<>]=? -?[\d.]+(?:e[+-]?\d+)?)")
+_PLACE = re.compile(r" - at (.+)$", re.DOTALL)
+
+
+def refused(error: Exception, value: bytes) -> RefusedError:
+    """What to tell about a value that could not be decoded into its type."""
+    if isinstance(error, RecursionError):
+        return RefusedError("decode", "too_deep", "nested too deeply; send the fields of the contract alone")
+    if isinstance(error, UnicodeDecodeError):
+        return not_utf8()
+    if isinstance(error, msgspec.ValidationError):
+        return _invalid(str(error))
+    return _not_json(value)
+
+
+def not_utf8() -> RefusedError:
+    """Bytes, or an escaped lone surrogate, that are no text."""
+    return RefusedError("decode", "not_utf8", "not UTF-8 text; encode the event as UTF-8")
+
+
+def _invalid(text: str) -> RefusedError:
+    place = _PLACE.search(text)
+    said = text[: place.start()] if place else text
+    where = place.group(1).replace("`", "") if place else "$"
+    for pattern, reason, advice in _RULES:
+        found = re.search(pattern, said)
+        if found:
+            limit = _BOUND.search(said)
+            bound = f"a value {limit.group(1)}" if limit else "one within 1e12"
+            return RefusedError("validate", reason, f"{where}: {advice.format(*found.groups(), bound=bound)}")
+    return RefusedError("validate", "wrong_type", f"{where}: does not fit the contract; see its schema")
+
+
+def _not_json(value: bytes) -> RefusedError:
+    """Python's own parser accepts what JSON does not (NaN, lone surrogates), and so names them."""
+    constants: list[str] = []
+    try:
+        json.loads(value, parse_constant=constants.append)
+    except RecursionError:
+        return RefusedError("decode", "too_deep", "nested too deeply; send the fields of the contract alone")
+    except UnicodeDecodeError:
+        return not_utf8()
+    except ValueError:
+        return RefusedError("decode", "not_json", "not JSON; send one JSON object as the record's value")
+    if constants:
+        return RefusedError("decode", "bad_number", f"{constants[0]} is no JSON number; leave the field out instead")
+    return not_utf8()
