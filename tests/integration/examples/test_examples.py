@@ -1,0 +1,108 @@
+"""The two examples, as a user runs them, against a real broker."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_detector.devstack.tansu import Tansu
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    with Tansu.start(tmp_path_factory.mktemp("tansu")) as running:
+        yield running.address
+
+
+async def _make_topics(broker, *names):
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 4, 1) for name in names])
+    finally:
+        await admin.close()
+
+
+def _produce(broker, prefix):
+    command = [sys.executable, str(EXAMPLES / "producer.py"), broker]
+    environ = {**os.environ, "STREAM_DETECTOR_TOPIC_PREFIX": prefix}
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@contextmanager
+def _subscriber(broker, prefix, seen):
+    """The subscriber's process; lines come from its stdout."""
+    command = [sys.executable, str(EXAMPLES / "subscriber.py"), broker, str(seen)]
+    environ = {**os.environ, "STREAM_DETECTOR_TOPIC_PREFIX": prefix}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _wait_until_remembered(seen, ids):
+    """It prints first: killed before it remembers, it would rightly print the last one again."""
+    while not seen.exists() or seen.read_text().split() != ids:
+        time.sleep(0.01)
+
+
+async def _read(broker, topic, count):
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest")
+    async with consumer:
+        return [await asyncio.wait_for(consumer.getone(), 30) for _ in range(count)]
+
+
+async def test_the_producer_publishes_both_events_and_repeats_the_same_ids(broker):
+    await _make_topics(broker, "p-workflow-completions", "p-scores")
+    assert _produce(broker, "p-") == _produce(broker, "p-")
+    completions = await _read(broker, "p-workflow-completions", 2)
+    scores = await _read(broker, "p-scores", 2)
+    assert completions[0].value == completions[1].value and scores[0].value == scores[1].value
+    assert (completions[0].key, scores[0].key) == (b"nightly", b"lido")
+    assert json.loads(scores[0].value)["score"] == 5.8
+
+
+async def test_the_subscriber_prints_each_id_once_also_after_a_restart(broker, tmp_path):
+    await _make_topics(broker, "s-alerts")
+    seen = tmp_path / "seen.txt"
+
+    async def alert(*ids):
+        async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+            for one in ids:
+                value = {
+                    "id": one,
+                    "severity": "warning",
+                    "anomaly_type": "UnusualExecutionTime",
+                    "description": "slow",
+                }
+                await producer.send_and_wait("s-alerts", json.dumps(value).encode(), partition=0)
+
+    await alert("a", "a", "b")
+    with _subscriber(broker, "s-", seen) as process:
+        lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(2)]
+        await asyncio.to_thread(_wait_until_remembered, seen, ["a", "b"])
+    assert lines == ["warning UnusualExecutionTime slow a\n", "warning UnusualExecutionTime slow b\n"]
+    await alert("b", "c")
+    with _subscriber(broker, "s-", seen) as process:  # killed before: b may come again, its id is known
+        assert await asyncio.to_thread(process.stdout.readline) == "warning UnusualExecutionTime slow c\n"
+    assert seen.read_text().split() == ["a", "b", "c"]
+
+
+def test_each_example_stays_about_twenty_lines():
+    for example in EXAMPLES.glob("*.py"):
+        body = example.read_text("utf-8").split('"""', 2)[2]
+        code = [line for line in body.splitlines() if line.strip() and not line.startswith(("import", "from"))]
+        assert len(code) <= 24, example.name
