@@ -1,6 +1,8 @@
 """Rows into PostgreSQL: one transaction a batch, the same result however often a batch comes."""
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,12 +31,19 @@ _ABOUT_THE_DATA = ("22", "23", "54")
 _TRIES = 4
 """A deadlock or a serialization failure is the other writer's luck: the same batch goes through at the next try."""
 
+_PROGRESS = """
+    INSERT INTO recorder_progress (recorded_at, newest_event_at) VALUES (now(), $1)
+    ON CONFLICT (only_one) DO UPDATE SET recorded_at = excluded.recorded_at,
+        newest_event_at = greatest(recorder_progress.newest_event_at, excluded.newest_event_at)
+"""
+
 
 class Writer:
     """Writes batches. One per process is enough; `write` may be called again while another call runs."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._told_at_s = -math.inf
 
     async def write(self, rows: Rows) -> list[BadRow]:
         """Everything but the returned bad rows is stored and committed.
@@ -109,5 +118,14 @@ class Writer:
                     stored[name] = int((await connection.execute(table.statement, *columns)).rpartition(" ")[2])
             if grown or rows.actions:
                 await findings.decide(connection, grown, rows.actions)
+            await self._tell_progress(connection, rows)
         for name, count in stored.items():
             metrics.SINK_ROWS.labels(name).inc(count)
+
+    async def _tell_progress(self, connection: asyncpg.Connection, rows: Rows) -> None:
+        """Note for health when something was stored last. At most once a second: recorders share that one row."""
+        if time.monotonic() - self._told_at_s < 1.0:
+            return
+        self._told_at_s = time.monotonic()
+        times = [row.event.finished_at for row in rows.executions] + [row.event.scored_at for row in rows.scores]
+        await connection.execute(_PROGRESS, max(times, default=None))

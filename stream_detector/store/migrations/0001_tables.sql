@@ -27,7 +27,7 @@ CREATE TABLE executions (
 COMMENT ON COLUMN executions.event IS 'workflow completion v1 as JSON; bytes, so that what is read is what was written';
 CREATE INDEX executions_in_stream_order ON executions (workflow_id, stream_epoch, source_partition, source_offset);
 CREATE INDEX executions_newest ON executions (workflow_id, finished_at);
-CREATE INDEX executions_by_age ON executions USING brin (finished_at) WITH (pages_per_range = 32);
+CREATE INDEX executions_by_age ON executions (finished_at);
 
 CREATE TABLE scores (
     entity_id text COLLATE "C" NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE scores (
 COMMENT ON COLUMN scores.event_id IS 'run:<run_id>, or at:<scored_at> where the score came without a run';
 CREATE INDEX scores_in_stream_order ON scores (entity_id, stream_epoch, source_partition, source_offset);
 CREATE INDEX scores_newest ON scores (entity_id, scored_at);
-CREATE INDEX scores_by_age ON scores USING brin (scored_at) WITH (pages_per_range = 32);
+CREATE INDEX scores_by_age ON scores (scored_at);
 
 CREATE TABLE score_runs (
     run_id text COLLATE "C" NOT NULL,
@@ -261,3 +261,10 @@ CREATE TABLE trimmed (
     until timestamptz NOT NULL
 );
 COMMENT ON TABLE trimmed IS 'Entities whose older history retention has deleted, and up to when';
+
+CREATE TABLE recorder_progress (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    recorded_at timestamptz NOT NULL,
+    newest_event_at timestamptz
+);
+COMMENT ON TABLE recorder_progress IS 'One row: when the recorder last stored something, and the newest event time; moved at most once a second';

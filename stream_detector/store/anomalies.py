@@ -1,0 +1,194 @@
+"""Anomalies by id, by question, and counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from stream_detector.events import Anomaly
+from stream_detector.store.findings import ANOMALIES, ANOMALY_COLUMNS, INCIDENTS_OF
+from stream_detector.store.paging import Cursor, CursorError, Page
+from stream_detector.store.rows import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which anomalies. What is empty or None does not restrict; what is given must hold together."""
+
+    from_at: datetime | None = None
+    """Inclusive."""
+    to_at: datetime | None = None
+    """Exclusive, so that ranges side by side share nothing."""
+    types: Sequence[str] = ()
+    severities: Sequence[str] = ()
+    states: Sequence[str] = ()
+    entity: str | None = None
+    """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
+    run_id: str | None = None
+
+
+_FIND = """
+    SELECT id, detected_at, recorded_at, event FROM anomalies
+    WHERE {where} ORDER BY detected_at DESC, id DESC LIMIT {limit}
+"""
+_COUNT = """
+    SELECT (detected_at AT TIME ZONE 'UTC')::date AS day, severity, anomaly_type, count(*) AS count FROM anomalies
+    WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1
+"""
+"""`{where}` becomes conditions that are written here, `{limit}` the name of a parameter; values never get into text."""
+
+
+class _Where:
+    """Conditions whose values are always parameters."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+        self.values: list[Any] = []
+
+    def add(self, condition: str, *values: Any) -> None:
+        """`{}` in the condition stands for the next value."""
+        places = range(len(self.values) + 1, len(self.values) + len(values) + 1)
+        self.conditions.append(condition.format(*(f"${place}" for place in places)))
+        self.values += values
+
+    def text(self) -> str:
+        return " AND ".join(self.conditions) or "true"
+
+
+def _where(question: Question) -> _Where:
+    where = _Where()
+    if question.from_at is not None:
+        where.add("detected_at >= {}", question.from_at)
+    if question.to_at is not None:
+        where.add("detected_at < {}", question.to_at)
+    for column, words in (
+        ("anomaly_type", question.types),
+        ("severity", question.severities),
+        ("state", question.states),
+    ):
+        if len(words) == 1:  # equality lets the index give the order as well
+            where.add(column + " = {}", words[0])
+        elif words:
+            where.add(column + " = ANY({}::text[])", list(words))
+    if question.entity is not None:
+        kind, _, rest = question.entity.partition(":")
+        if kind in ("workflow", "score") and rest:
+            where.add("(entity_id = {} OR (entity_id = {} AND entity_kind = {}))", question.entity, rest, kind)
+        else:
+            where.add("entity_id = {}", question.entity)
+    if question.run_id is not None:
+        where.add("run_id = {}", question.run_id)
+    return where
+
+
+def with_recorded_at(event: bytes, recorded_at: datetime) -> bytes:
+    """The stored JSON object with the time of its storing put in; nothing else is read or written anew.
+
+    >>> from datetime import UTC
+    >>> with_recorded_at(b'{"id":"a"}', datetime(2026, 1, 22, tzinfo=UTC))
+    b'{"id":"a","recorded_at":"2026-01-22T00:00:00Z"}'
+    """
+    return event[:-1] + b',"recorded_at":' + msgspec.json.encode(recorded_at) + b"}"
+
+
+async def find(pool: asyncpg.Pool, question: Question, *, limit: int, cursor: str | None = None) -> Page:
+    """The newest first. Raises `CursorError`."""
+    where = _where(question)
+    if cursor is not None:
+        after = Cursor.parse(cursor)
+        try:
+            where.add("(detected_at, id) < ({}, {})", after.at, UUID(after.id))
+        except ValueError as error:
+            raise CursorError("not a cursor of this list") from error
+    statement = _FIND.format(where=where.text(), limit=f"${len(where.values) + 1}")
+    found = await pool.fetch(statement, *where.values, limit + 1)
+    items = [with_recorded_at(each["event"], each["recorded_at"]) for each in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items, Cursor(last["detected_at"], str(last["id"])).text() if last else None)
+
+
+async def read(pool: asyncpg.Pool, anomaly_id: UUID) -> bytes | None:
+    """Every field of one as JSON, with `recorded_at`; None where there is none."""
+    found = await pool.fetchrow("SELECT event, recorded_at FROM anomalies WHERE id = $1", anomaly_id)
+    return with_recorded_at(found["event"], found["recorded_at"]) if found else None
+
+
+async def create(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
+    """Store one; False where its id is stored already, and nothing has changed then."""
+    columns = ANOMALIES.columns([Row(anomaly, "", 0, 0, 0)])
+    return bool(await pool.fetch(ANOMALIES.statement, *columns))
+
+
+_UPDATE = f"""
+    UPDATE anomalies SET ({ANOMALY_COLUMNS}) = ROW($1::uuid, $2::uuid, $3::text, $4::timestamptz, $5::text, $6::text,
+        $7::text, $8::text, $9::text, $10::text, $11::text, $12::integer, $13::text, $14::text, $15::float8,
+        $16::float8, $17::float8, $18::text, $19::float8, $20::text, $21::text, $22::float8, $23::bytea)
+    WHERE id = $1::uuid RETURNING id
+"""  # noqa: S608 - a constant list of columns
+_AGAIN = f"{INCIDENTS_OF.format(source='anomalies WHERE incident_id = $1')}"
+
+
+async def update(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
+    """Put the anomaly in place of the stored one of its id; its incidents follow. False where there is none."""
+    columns = [column[0] for column in ANOMALIES.columns([Row(anomaly, "", 0, 0, 0)])]
+    async with pool.acquire() as connection, connection.transaction():
+        before = await connection.fetchval(
+            "SELECT incident_id FROM anomalies WHERE id = $1 FOR UPDATE", UUID(anomaly.id)
+        )
+        if before is None:
+            return False
+        await connection.execute(_UPDATE, *columns)
+        for incident_id in {before, UUID(anomaly.incident_id)}:
+            await _work_out_again(connection, incident_id)
+    return True
+
+
+async def delete(pool: asyncpg.Pool, anomaly_id: UUID) -> bool:
+    """Remove one; its incident follows, and goes with its last record. False where there is none."""
+    async with pool.acquire() as connection, connection.transaction():
+        incident_id = await connection.fetchval("DELETE FROM anomalies WHERE id = $1 RETURNING incident_id", anomaly_id)
+        if incident_id is None:
+            return False
+        await _work_out_again(connection, incident_id)
+    return True
+
+
+async def _work_out_again(connection: asyncpg.Connection, incident_id: UUID) -> None:
+    decided = await connection.fetchrow(
+        "DELETE FROM incidents WHERE id = $1 RETURNING acknowledged_at, acknowledged_by, verdict, verdict_at,"
+        " verdict_by, resolved_by, resolved_at",
+        incident_id,
+    )
+    await connection.execute(_AGAIN, incident_id)
+    if decided:
+        await connection.execute(
+            "UPDATE incidents SET acknowledged_at = $2, acknowledged_by = $3, verdict = $4, verdict_at = $5,"
+            " verdict_by = $6, resolved_by = $7,"
+            " state = CASE WHEN $7::text IS NULL THEN state ELSE 'resolved' END,"
+            " resolved_at = CASE WHEN $7::text IS NULL THEN resolved_at ELSE $8 END WHERE id = $1",
+            incident_id, *decided.values(),
+        )  # fmt: skip
+
+
+class Trends(NamedTuple):
+    """Openings counted: an incident that goes on for a week counts once."""
+
+    days: dict[date, int]
+    """By UTC date."""
+    by_severity: dict[str, int]
+    by_type: dict[str, int]
+
+
+async def trends(pool: asyncpg.Pool, question: Question) -> Trends:
+    """Count what opened. `states` of the question is not looked at."""
+    where = _where(replace(question, states=()))
+    where.add("state = 'opened'")  # in the text, not a parameter: the partial index of openings answers it
+    counted = Trends({}, {}, {})
+    for row in await pool.fetch(_COUNT.format(where=where.text()), *where.values):
+        for counts, key in zip(counted, (row["day"], row["severity"], row["anomaly_type"]), strict=True):
+            counts[key] = counts.get(key, 0) + row["count"]
+    return counted
