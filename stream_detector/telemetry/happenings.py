@@ -168,3 +168,14 @@ class StepFailed(Happening):
     partition: int
     offset: int
     error: str
+
+
+@dataclass(frozen=True)
+class AnswerNotTaken(Happening):
+    """A defect of ours: a provider's answer could not be settled. The message stays due and may come twice."""
+
+    level = logging.ERROR
+    line = "the answer for message {message_id} on {channel} could not be settled: {error}"
+    message_id: str
+    channel: str
+    error: str

@@ -1,0 +1,62 @@
+"""A rendered message, its delivery, and what a channel may answer."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from stream_detector.events import Severity
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One message, rendered and escaped for one channel."""
+
+    id: str
+    """The same on every channel and at every try, so that a provider can recognise a repeat."""
+    channel: str
+    severity: Severity
+    title: str
+    """One line: the mail's subject, the inbox's heading."""
+    text: str
+    html: str = ""
+    """Mail alone."""
+    blocks: list[dict[str, Any]] = []
+    """Slack alone: the same content as `text`, laid out."""
+    link: str = ""
+    incident_id: str | None = None
+    anomaly_id: str | None = None
+    run_id: str | None = None
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """A message that is due now. `tries` counts the earlier ones."""
+
+    message: Message
+    tries: int = 0
+    first_at_s: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """What it is called in the policy's state."""
+        return f"due:{self.message.id}:{self.message.channel}"
+
+
+class Delivered(Struct, frozen=True):
+    """The provider has it. `detail` is its answer."""
+
+    detail: str
+
+
+class RetryAfter(Struct, frozen=True):
+    """Not now. `after_s` is the wait that the provider asked for, 0 where it named none."""
+
+    after_s: float
+    reason: str
+
+
+class Refused(Struct, frozen=True):
+    """Not ever: the same message would be refused again."""
+
+    reason: str
+
+
+Result = Delivered | RetryAfter | Refused

@@ -1,0 +1,62 @@
+"""W27: what a message about one anomaly says, before any channel's layout: the same facts everywhere."""
+
+from dataclasses import dataclass
+
+from stream_detector.events import Anomaly
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.render.escape import one_line, paragraph
+from stream_detector.notify.render.words import TYPE_WORDS, amount, anomaly_link, duration, minute, number
+
+MARKS = {"info": "🔵", "warning": "🟠", "critical": "🔴"}
+RESOLVED = "✅"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """The facts, each on one line and free of control characters, not yet escaped for a channel."""
+
+    mark: str
+    title: str
+    description: str
+    facts: tuple[tuple[str, str], ...]
+    steps: tuple[str, ...]
+    link: str
+
+
+def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
+    """Type, severity, description, current, baseline, deviation, z-score, investigation steps, link."""
+    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
+    what = TYPE_WORDS[anomaly.anomaly_type]
+    resolved = anomaly.state == "resolved"
+    metrics = anomaly.metrics
+    lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
+    severity = "resolved" if resolved else anomaly.severity
+    return Alert(
+        mark=RESOLVED if resolved else MARKS[anomaly.severity],
+        title=f"{severity.capitalize()}: {what} in {name}" if not resolved else f"Resolved: {what} in {name}",
+        description=paragraph(anomaly.description),
+        facts=(
+            ("Type", anomaly.anomaly_type),
+            ("Severity", severity),
+            *lasted,
+            ("Current", amount(metrics, metrics.current_value)),
+            ("Baseline", amount(metrics, metrics.baseline_value)),
+            ("Deviation", amount(metrics, metrics.deviation, signed=True)),
+            ("Z-score", "none for this rule" if metrics.z_score is None else number(metrics.z_score)),
+            ("Detected", minute(anomaly.detected_at)),
+        ),
+        steps=() if resolved else tuple(filter(None, (one_line(step, 2_000) for step in anomaly.investigation_steps))),
+        link=anomaly_link(config.base_url, anomaly),
+    )
+
+
+def plain(facts: Alert) -> str:
+    """The whole as plain text."""
+    lines = [f"{facts.mark} {facts.title}", ""]
+    if facts.description:
+        lines += [facts.description, ""]
+    lines += [f"{name}: {value}" for name, value in facts.facts]
+    if facts.steps:
+        lines += ["", "What to look at:"]
+        lines += [f"{number}. {step}" for number, step in enumerate(facts.steps, 1)]
+    return "\n".join([*lines, "", f"Details: {facts.link}"])

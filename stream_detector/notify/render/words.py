@@ -1,0 +1,109 @@
+"""Numbers, times and links in words that every channel uses."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from urllib.parse import quote
+
+from stream_detector.events import Anomaly, Metrics
+from stream_detector.notify.render.escape import one_line
+
+MOST_DECIMALS = 4
+_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+
+TYPE_WORDS = {
+    "SpikeInFailures": "Spike in failures",
+    "ConsecutiveFailures": "Consecutive failures",
+    "UnusualExecutionTime": "Unusual execution time",
+    "PerformanceDegradation": "Performance degradation",
+    "PatternDeviation": "Pattern deviation",
+    "ResourceExhaustion": "Resource exhaustion",
+    "SignificantScoreChange": "Significant score change",
+}
+
+
+def decimals(values: Iterable[Decimal]) -> int:
+    """As many as the longest of the published values has, 1 to 4.
+
+    >>> decimals([Decimal("7.5"), Decimal("5.80")])
+    2
+    """
+    longest = max((-int(value.as_tuple().exponent) for value in values), default=1)
+    return min(MOST_DECIMALS, max(1, longest))
+
+
+def points(value: Decimal, places: int, *, signed: bool = False) -> str:
+    """A score with so many decimals, half rounded away from zero.
+
+    >>> points(Decimal("0.8"), 1, signed=True), points(Decimal("-1.7"), 1, signed=True)
+    ('+0.8', '-1.7')
+    """
+    rounded = _EXACT.quantize(value, Decimal(1).scaleb(-places))
+    return f"{rounded:+f}" if signed else f"{rounded:f}"
+
+
+def exact(value: float) -> Decimal:
+    """The decimal that was published: a float's shortest text is that decimal."""
+    return Decimal(repr(value))
+
+
+def number(value: float) -> str:
+    """For reading: three digits that say something, no exponent up to 1e15.
+
+    >>> [number(x) for x in (130.0, 12.345, 0.04567, 1234567.8, -0.0)]
+    ['130', '12.3', '0.0457', '1,234,568', '0']
+    """
+    if value == 0 or abs(value) < 1e-9:
+        return "0"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    places = 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else min(9, 2 - _exponent(value))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def amount(metrics: Metrics, value: float, *, signed: bool = False) -> str:
+    """A value of these metrics with its unit: seconds, runs, points, or a ratio in percent."""
+    sign = "+" if signed and value > 0 else ""
+    if metrics.unit == "ratio":
+        return f"{sign}{number(value * 100)} {'percentage points' if signed else '%'}"
+    if metrics.unit == "points":
+        published = [exact(metrics.current_value), exact(metrics.baseline_value)]
+        return points(exact(value), decimals(published), signed=signed)
+    return f"{sign}{number(value)} {one_line(metrics.unit, 32)}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units.
+
+    >>> duration(45), duration(725), duration(90_000)
+    ('45 s', '12 min 5 s', '1 d 1 h')
+    """
+    left = round(seconds)
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if left >= size:
+            parts.append(f"{left // size} {unit}")
+            left %= size
+        elif parts:
+            break
+    return " ".join(parts[:2]) or f"{number(seconds)} s"
+
+
+def minute(at: datetime) -> str:
+    """`2026-01-22 00:05 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def anomaly_link(base_url: str, anomaly: Anomaly) -> str:
+    """Where the page shows one anomaly."""
+    return f"{base_url}/anomalies/{quote(anomaly.id, safe='')}"
+
+
+def run_link(base_url: str, run_id: str) -> str:
+    """Where the page shows a run's anomalies."""
+    return f"{base_url}/anomalies?run={quote(run_id, safe='')}"
+
+
+def _exponent(value: float) -> int:
+    return int(f"{value:e}".partition("e")[2])

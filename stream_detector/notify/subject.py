@@ -1,0 +1,62 @@
+"""What a message is about: one anomaly, or one score run with all its anomalies."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from stream_detector.events import Anomaly, Severity, SummaryAnomaly
+from stream_detector.events.ids import derived_id, score_key, workflow_key
+
+CRITICAL_THRESHOLDS = 3
+"""A score change is critical from so many thresholds on, as in detection."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run's summary with its parts put together."""
+
+    run_id: str
+    ended_at: datetime
+    anomalies: tuple[SummaryAnomaly, ...]
+    parts: int = 1
+
+    def without(self, hidden: frozenset[str]) -> "Run":
+        """The same run without these anomalies."""
+        return replace(self, anomalies=tuple(a for a in self.anomalies if a.id not in hidden))
+
+
+Subject = Anomaly | Run
+
+
+def severity_of_change(anomaly: SummaryAnomaly) -> Severity:
+    """The severity that detection gave it, which a summary does not repeat."""
+    return "critical" if abs(anomaly.delta) >= CRITICAL_THRESHOLDS * abs(anomaly.threshold) else "warning"
+
+
+def severity_of(subject: Subject) -> Severity:
+    """An anomaly's own, or the worst within a run."""
+    if isinstance(subject, Anomaly):
+        return subject.severity
+    return "critical" if any(severity_of_change(a) == "critical" for a in subject.anomalies) else "warning"
+
+
+def message_id(subject: Subject) -> str:
+    """The same for the same anomaly or run, whatever is replayed."""
+    if isinstance(subject, Anomaly):
+        return derived_id("message", "anomaly", subject.id)
+    return derived_id("message", "run", subject.run_id)
+
+
+def state_key(anomaly: Anomaly) -> str:
+    """The key that silences and retirements name: `workflow:<id>` or `score:<id>`."""
+    return workflow_key(anomaly.entity_id) if anomaly.entity_kind == "workflow" else score_key(anomaly.entity_id)
+
+
+def largest_first(anomalies: tuple[SummaryAnomaly, ...]) -> list[SummaryAnomaly]:
+    """S18: the largest change first; equal ones by name, so that the order is the same each time."""
+    return sorted(anomalies, key=lambda a: (-abs(Decimal(a.delta)), a.entity_name, a.entity_id))
+
+
+def instant(at_s: float) -> datetime:
+    """Unix seconds as an instant in UTC."""
+    return datetime.fromtimestamp(at_s, UTC)
