@@ -9,9 +9,10 @@ import asyncpg
 
 from stream_detector.telemetry.happenings import ServiceAway, ServiceBack
 
-_TRANSIENT_STATES = ("08", "40", "53", "55", "57", "58", "XX")
-"""SQLSTATE classes that say nothing about the rows: connection, rollback, resources, object in use (a lock),
-operator's doing, system, internal. 25006 (read only, during a failover) is the one of its class."""
+_TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
+"""SQLSTATE classes that say nothing about the rows: connection, user or password, no such database (both may be
+put right), rollback, resources, object in use (a lock), operator's doing, system, internal. 25006 (read only, during
+a failover) is the one of its class."""
 
 
 class StoreAwayError(Exception):
@@ -47,7 +48,7 @@ def away(error: BaseException) -> StoreAwayError | None:
 
 
 async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
-    """A pool of 1 to `size` connections in UTC. Raises `StoreAwayError` where the database does not answer in 10 s.
+    """A pool of up to `size` connections in UTC. Raises `StoreAwayError` where the database does not answer in 10 s.
 
     Args:
         url: `postgresql://...`, also `postgresql:///db?host=/socket/folder`.
@@ -55,23 +56,21 @@ async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
         size: most connections at once.
     """
     try:
-        return await asyncpg.create_pool(
+        pool = await asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=0,  # with more, asyncpg's own refilling logs a trace each time while the database is away
             max_size=size,
             timeout=10,
             command_timeout=60,
             server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
         )
+        await pool.execute("SELECT 1")
     except Exception as error:
-        if isinstance(error, (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)):
-            raise StoreAwayError(f"the database refuses the user or the password: {error}") from error
-        if isinstance(error, asyncpg.InvalidCatalogNameError):
-            raise StoreAwayError(str(error)) from error
         known = away(error)
         if known is None:
             raise
         raise known from error
+    return pool
 
 
 async def wait_for_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:

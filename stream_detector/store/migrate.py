@@ -63,6 +63,21 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
         raise known from error
 
 
+async def pending(pool: asyncpg.Pool) -> list[str]:
+    """The names of migrations that `migrate` would apply. Changes nothing. Raises `StoreAwayError`."""
+    try:
+        async with pool.acquire() as connection:
+            applied: set[int] = set()
+            if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
+                applied = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
+    except Exception as error:
+        known = away(error)
+        if known is None:
+            raise
+        raise known from error
+    return [migration.name for migration in migrations() if migration.version not in applied]
+
+
 async def _apply(connection: asyncpg.Connection) -> list[str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
