@@ -160,6 +160,7 @@ class Settings:
     email_enabled: bool = setting(True, _flag, "Send mail where SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Messages")
     slack_webhook_url: str = setting("", _url("https", "http"), "Slack incoming webhook", secret=True, aliases=("SLACK_WEBHOOK_URL",), group="Messages")  # fmt: skip
     smtp_url: str = setting("", _url("smtp", "smtps"), "Mail server: smtp://user:password@host:587 (STARTTLS where offered) or smtps://", secret=True, group="Messages")  # fmt: skip
+    smtp_ca_file: str = setting("", _text, "PEM file of the CA that signed the mail server's certificate; empty uses the system's", group="Messages")  # fmt: skip
     email_from: str = setting("", _text, "Sender of mails", group="Messages")
     email_to: str = setting("", _text, "Recipients of mails, separated by commas", group="Messages")
     notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Least severity that is sent; everything is stored and shown", group="Messages")  # fmt: skip
@@ -169,6 +170,7 @@ class Settings:
     entity_word: str = setting("DAO", _text, "What a scored entity is called in messages", group="Messages")
     executions_retention_d: int = setting(90, _integer(30, 3650), "Executions and scores are kept so long", unit="d", group="Database")  # fmt: skip
     anomalies_retention_d: int = setting(365, _integer(1, 36500), "Anomalies are kept so long", unit="d", group="Database")
+    fault_point: str = setting("", _text, "Drills only: kill this process at a point of the checkpoint, for example changelog-half:2", group="General")  # fmt: skip
     log_format: str = setting("text", _one_of("text", "json"), "One line per happening, as text or as JSON", group="General")  # fmt: skip
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Least level that is logged", group="General")  # fmt: skip
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -235,6 +237,21 @@ def load(
         except ValueError as error:
             raise SettingsError(label, "(hidden)" if spec["secret"] else repr(raw), str(error)) from None
     return Settings(**values, origin=origin)
+
+
+def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of a child process that shall read the same settings: `load(environ_of(s)) == s`.
+
+    Whatever set them for us (file, alias, flag) is left out, so that nothing can disagree.
+    """
+    ours = {PREFIX + "CONFIG"} | {PREFIX + name.upper() for name in SPECS}
+    ours |= {alias for spec in SPECS.values() for alias in spec["aliases"]}
+    ours |= {name + "_FILE" for name in ours}
+    child = {name: value for name, value in environ.items() if name not in ours}
+    for name in SPECS:
+        value = getattr(settings, name)
+        child[PREFIX + name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
+    return child
 
 
 def _read_file(path: str) -> dict[str, Any]:

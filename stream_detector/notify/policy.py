@@ -185,7 +185,7 @@ def settle(state: State, delivery: Delivery, result: Result, now_s: float, confi
 
 
 def expire(state: State, now_s: float) -> None:
-    """Drop what is no longer needed, by the table in `state`. It goes through the whole state: call it once a minute."""
+    """Drop what is no longer needed, by the table in `state`. Goes through the whole state: once a minute will do."""
     oldest_s = now_s - KEEP_S
     dated: tuple[tuple[str, type[Seen | Incident | Part]], ...] = ((SEEN, Seen), (INCIDENT, Incident), (PART, Part))
     for prefix, kind in dated:
