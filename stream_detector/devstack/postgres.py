@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from stream_detector.devstack.folder import make_folders
 from stream_detector.devstack.owned import ChildError, Owned, User, start_owned
 
 ROOT_FOLDER = Path("/var/lib/stream-detector")
@@ -98,24 +99,22 @@ class Postgres:
         return postgres
 
 
+def erase(folder: Path) -> None:
+    """Remove the database that `Postgres.start(folder)` would start. Raises `ChildError` where it runs."""
+    home = place(folder, _nobody() if os.geteuid() == 0 else None)
+    _free_from_dead(home / "data")
+    shutil.rmtree(home)
+
+
 def place(folder: Path, run_as: User | None) -> Path:
     """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach."""
     if run_as and not _reaches(_existing(folder), run_as):
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
         folder = ROOT_FOLDER / f"{folder.parent.name or 'root'}-{name}"
-    _make_folders(folder)
+    make_folders(folder)
     if run_as and not _reaches(folder, run_as):
         raise ChildError(f"{folder} cannot be entered by user nobody, whom PostgreSQL runs as: name another DATA_DIR")
     return folder
-
-
-def _make_folders(folder: Path) -> None:
-    """Make the folder and its missing parents; as root those that we make can be passed, not listed, by others."""
-    for part in (*reversed(folder.parents), folder):
-        if not part.exists():
-            part.mkdir(mode=0o700, exist_ok=True)
-            if os.geteuid() == 0:
-                part.chmod(0o711)
 
 
 def _existing(folder: Path) -> Path:
@@ -146,7 +145,7 @@ def _binaries(run_as: User | None) -> Path:
         stamp = hashlib.sha256(f"{root}{(root / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
         copy = ROOT_FOLDER / f"postgres-{stamp}"
         if not copy.exists():
-            _make_folders(ROOT_FOLDER)
+            make_folders(ROOT_FOLDER)
             shutil.copytree(root, partial := Path(tempfile.mkdtemp(dir=ROOT_FOLDER)), dirs_exist_ok=True)
             partial.chmod(0o755)
             partial.rename(copy)

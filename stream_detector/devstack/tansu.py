@@ -8,6 +8,7 @@ binary comes from.
 import importlib.util
 import os
 from pathlib import Path
+from uuid import uuid4
 
 from stream_detector.devstack.owned import ChildError, Owned, start_owned
 from stream_detector.devstack.ports import answers_kafka, free_port
@@ -42,7 +43,8 @@ class Tansu:
     @classmethod
     def _start_once(cls, folder: Path, port: int) -> "Tansu":
         url = f"tcp://127.0.0.1:{port}"
-        command = [str(tansu_binary()), "--cluster-id", "stream-detector", "--listener-url", url]
+        # A new id each time: it holds nothing of the last one; who stored offsets must see that (store/epochs.py).
+        command = [str(tansu_binary()), "--cluster-id", f"embedded-{uuid4()}", "--listener-url", url]
         command += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
         # Nothing of the user's environment: Tansu reads many variables with common names (CLUSTER_ID, STORAGE_ENGINE).
         child = start_owned("the embedded broker", command, log_path=folder / "tansu.log", environ={"RUST_LOG": "warn"})

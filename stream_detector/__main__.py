@@ -1,0 +1,5 @@
+"""`python -m stream_detector` is the program `stream-detector`."""
+
+from stream_detector.cli import run
+
+run()

@@ -1,0 +1,46 @@
+"""`config show` and `config docs`."""
+
+import json
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stream_detector.cli.options import settings_flags
+from stream_detector.cli.settings_page import settings_page
+from stream_detector.settings import SPECS, Settings
+
+
+@click.group("config")
+def command() -> None:
+    """The settings in force, and the page of all settings."""
+
+
+@command.command()
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: name -> value and origin")
+def show(settings: Settings, as_json: bool) -> None:
+    """Print every setting in force and where it came from; secrets only as set or not set.
+
+    \b
+    Example: STREAM_DETECTOR_SCORE_THRESHOLD=0.8 stream-detector config show
+    """
+    if as_json:
+        shown = {name: {"value": settings.shown(name), "origin": settings.origin[name]} for name in SPECS}
+        click.echo(json.dumps(shown, indent=2))
+        return
+    table = Table("setting", "value", "origin", box=None, pad_edge=False)
+    for name in SPECS:
+        table.add_row(name, settings.shown(name), settings.origin[name])
+    Console(file=sys.stdout).print(table)
+
+
+@command.command()
+def docs() -> None:
+    """Print the page of all settings as Markdown.
+
+    \b
+    Example: stream-detector config docs > docs/settings.md
+    """
+    click.echo(settings_page(), nl=False)

@@ -1,0 +1,52 @@
+"""One command a role: each is a process and a consumer group of its own."""
+
+import importlib
+from collections.abc import Callable
+
+import click
+
+from stream_detector.cli import StopsWith
+from stream_detector.cli.options import settings_flags
+from stream_detector.settings import Settings
+from stream_detector.telemetry.logs import start_logging
+
+MODULES = {
+    "detector": "stream_detector.stream.detector",
+    "recorder": "stream_detector.stream.recorder",
+    "notifier": "stream_detector.stream.notifier",
+    "api": "stream_detector.serve.server",
+}
+_NEEDS_DATABASE = ("recorder", "api")
+
+
+def _role(name: str, text: str) -> click.Command:
+    @settings_flags
+    def run_role(settings: Settings) -> None:
+        if not settings.broker:
+            raise StopsWith(
+                f"STREAM_DETECTOR_BROKER is not set: the {name} needs a broker. "
+                "`stream-detector up` starts an embedded one",
+                2,
+            )
+        if name in _NEEDS_DATABASE and not settings.database_url:
+            raise StopsWith(
+                f"STREAM_DETECTOR_DATABASE_URL is not set: the {name} needs a database. "
+                "`stream-detector up` starts an embedded one",
+                2,
+            )
+        start_logging(name, form=settings.log_format, level=settings.log_level)
+        run: Callable[[Settings], int] = importlib.import_module(MODULES[name]).run
+        raise SystemExit(run(settings))
+
+    run_role.__doc__ = f"""{text}
+
+    \b
+    Example: stream-detector {name} --broker kafka:9092
+    """
+    return click.command(name)(run_role)
+
+
+detector = _role("detector", "Find anomalies: workflow-completions, scores, score-runs -> alerts, run-summaries.")
+recorder = _role("recorder", "Store everything in PostgreSQL, in idempotent batches.")
+notifier = _role("notifier", "Deliver alerts and run messages: inbox, Slack, email.")
+api = _role("api", "Serve the HTTP API and the dashboard.")

@@ -1,0 +1,126 @@
+"""The broker and the database that `up` uses: the user's where an address is set, else embedded ones, started here."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stream_detector.devstack.apache import Apache
+from stream_detector.devstack.folder import DataFolder
+from stream_detector.devstack.ports import free_port, is_free
+from stream_detector.devstack.postgres import Postgres, erase
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.settings import Settings, SettingsError
+from stream_detector.telemetry.health import ROLE_PORTS
+
+Tell = Callable[[str], None]
+
+EMBEDDED_WARNING = (
+    "the embedded broker keeps nothing after it stops: what was published and not yet stored is gone then. "
+    "`up --broker apache --data DIR` keeps the stream on this machine"
+)
+
+
+@dataclass
+class Stack:
+    """What was started, and the settings with its addresses in force. `stop` ends it, roles must be gone before."""
+
+    settings: Settings
+    folder: DataFolder
+    broker: Tansu | Apache | None
+    database: Postgres | None
+
+    def stop(self) -> None:
+        """End what was started here, the database last: everything stored is on disk."""
+        if self.broker:
+            self.broker.stop()
+        if self.database:
+            self.database.stop()
+        self.folder.close()
+
+
+def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) -> Stack:
+    """Start what has no address; both answer afterwards.
+
+    Args:
+        settings: an empty `broker` or `database_url` means: start one.
+        apache: start Apache Kafka instead of the embedded broker; it keeps its stream in DATA_DIR.
+        fresh: remove what an earlier start left behind in DATA_DIR.
+        tell: is told what runs where.
+
+    Raises:
+        ChildError: something does not start, or another `up` uses DATA_DIR.
+        SettingsError: DATA_DIR cannot be used.
+    """
+    folder = DataFolder(settings.data_path)
+    stack = Stack(settings, folder, None, None)
+    try:
+        if not settings.broker:
+            stack.broker = _start_broker(folder, apache=apache, fresh=fresh, tell=tell)
+            stack.settings = replace(stack.settings, broker=stack.broker.address)
+        if not settings.database_url:
+            home = folder.path / "postgres"
+            if fresh:
+                erase(home)
+            stack.database = Postgres.start(home)
+            stack.settings = replace(stack.settings, database_url=stack.database.url())
+            tell(f"database: embedded {stack.database.note}")
+        if not settings.secret_key:
+            stack.settings = replace(stack.settings, secret_key=folder.secret_key())
+    except BaseException:
+        stack.stop()
+        raise
+    return stack
+
+
+def _start_broker(folder: DataFolder, *, apache: bool, fresh: bool, tell: Tell) -> Tansu | Apache:
+    if not apache:
+        broker = Tansu.start(folder.path / "logs")
+        tell(f"broker: embedded, {broker.address}")
+        tell(f"  note: {EMBEDDED_WARNING}")
+        return broker
+    home = folder.path / "kafka"
+    if fresh:
+        _remove(home)
+    kafka = Apache.start(home, tell=tell)
+    tell(f"broker: Apache Kafka, {kafka.address}, data in {home}")
+    return kafka
+
+
+def _remove(home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def choose_ports(settings: Settings, *, pick_free: bool) -> tuple[Settings, dict[str, int]]:
+    """Settings whose API port is free, and each role's free metrics port. METRICS_PORT N means N, N+1, N+2, N+3.
+
+    Args:
+        settings: API_PORT 0 picks a free one.
+        pick_free: where a default port is in use take another; a port that the user named is never replaced.
+
+    Raises:
+        SettingsError: a port is in use.
+    """
+    api_port = settings.api_port
+    if api_port and not is_free(settings.api_host, api_port):
+        if not pick_free or settings.origin.get("api_port", "default") != "default":
+            raise _in_use("STREAM_DETECTOR_API_PORT", api_port, f"--api-port {api_port + 1}, or 0 for any free one")
+        api_port = 0
+    api_port = api_port or free_port()
+    base_url = settings.base_url
+    if settings.origin.get("base_url", "default") == "default":
+        base_url = f"http://127.0.0.1:{api_port}"
+    ports: dict[str, int] = {}
+    for number, (role, usual) in enumerate(ROLE_PORTS.items()):
+        port = settings.metrics_port + number if settings.metrics_port else usual
+        if not is_free(settings.metrics_host, port):
+            if settings.metrics_port or not pick_free:
+                advice = "--metrics-port 9201, for example: `up` uses four from there on"
+                raise _in_use(f"STREAM_DETECTOR_METRICS_PORT of the {role}", port, advice)
+            port = free_port()
+        ports[role] = port
+    return replace(settings, api_port=api_port, base_url=base_url), ports
+
+
+def _in_use(name: str, port: int, advice: str) -> SettingsError:
+    return SettingsError(name, str(port), f"this port is in use by another program; use {advice}")

@@ -1,0 +1,90 @@
+"""The four roles as owned child processes: started, watched, started again when they die, ended together."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from stream_detector.devstack.folder import DataFolder
+from stream_detector.devstack.owned import ChildError, Owned, start_owned
+from stream_detector.settings import Settings, environ_of
+
+ROLES = ("detector", "recorder", "notifier", "api")
+STOP_TIMEOUT_S = 8.0
+"""A role that has not ended its checkpoint by then is killed: it goes on from its last one at the next start."""
+_WRONG_SETTING = 2
+_BACKOFF_FIRST_S, _BACKOFF_MOST_S, _WELL_AFTER_S = 0.5, 30.0, 60.0
+
+
+@dataclass
+class _Role:
+    name: str
+    port: int
+    child: Owned | None = None
+    started_at_s: float = 0.0
+    backoff_s: float = _BACKOFF_FIRST_S
+    start_again_at_s: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Holds the roles. Every method is called from the main thread, whose end is their end."""
+
+    settings: Settings
+    folder: DataFolder
+    ports: dict[str, int]
+    tell: Callable[[str], None]
+    roles: list[_Role] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roles = [_Role(name, self.ports[name]) for name in ROLES]
+
+    def start(self) -> None:
+        """Start every role. They get their settings by the environment: secrets are on no command line."""
+        for role in self.roles:
+            self._start(role)
+
+    def look(self) -> None:
+        """Start again what died, each time after a longer pause.
+
+        Raises:
+            ChildError: a role refused a setting; starting it again would not help.
+        """
+        now_s = time.monotonic()
+        for role in self.roles:
+            if role.child is None:
+                if now_s >= role.start_again_at_s:
+                    self._start(role)
+            elif not role.child.alive():
+                self._died(role, role.child, now_s)
+
+    def stop(self) -> None:
+        """End every role: each finishes its checkpoint. They are gone afterwards, at most `STOP_TIMEOUT_S` later."""
+        children = [role.child for role in self.roles if role.child]
+        deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        for child in children:
+            child.send(signal.SIGTERM)
+        for child in children:
+            child.stop(timeout_s=max(0.0, deadline_s - time.monotonic()))
+        for role in self.roles:
+            role.child = None
+
+    def _start(self, role: _Role) -> None:
+        role.child = start_owned(
+            f"the {role.name}",
+            [sys.executable, "-m", "stream_detector", role.name],
+            log_path=self.folder.log(role.name),
+            environ=environ_of(replace(self.settings, metrics_port=role.port)),
+        )
+        role.started_at_s = time.monotonic()
+
+    def _died(self, role: _Role, child: Owned, now_s: float) -> None:
+        code = child.process.returncode
+        if code == _WRONG_SETTING:
+            raise ChildError(f"the {role.name} refused to start: {child.last_lines(3)}")
+        if now_s - role.started_at_s > _WELL_AFTER_S:
+            role.backoff_s = _BACKOFF_FIRST_S
+        self.tell(f"the {role.name} ended with {code}, starts again in {role.backoff_s:.1f} s: {child.last_lines(1)}")
+        role.child, role.start_again_at_s = None, now_s + role.backoff_s
+        role.backoff_s = min(_BACKOFF_MOST_S, role.backoff_s * 2)
