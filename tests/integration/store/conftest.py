@@ -1,3 +1,3 @@
-from tests.servers.database import empty_url, pool, postgres
+from tests.servers.database import pool
 
-__all__ = ["empty_url", "pool", "postgres"]
+__all__ = ["pool"]

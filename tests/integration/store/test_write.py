@@ -7,9 +7,11 @@ import asyncpg
 import msgspec
 import pytest
 
+from stream_detector.devstack.postgres import Postgres
 from stream_detector.events import Completion
 from stream_detector.store.connect import StoreAwayError, open_pool
 from stream_detector.store.epochs import epoch_of
+from stream_detector.store.migrate import migrate
 from stream_detector.store.rows import BaselineState, DeadLetterNote, NamedValue, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import (
@@ -25,8 +27,7 @@ from tests.events_made import (
     summary,
     uuid,
 )
-from tests.servers.database import new_database
-
+from tests.fixtures import psql
 
 COUNT = "SELECT count(*) FROM {}"
 
@@ -119,12 +120,17 @@ async def test_a_batch_is_one_transaction(pool: asyncpg.Pool) -> None:
     assert len(found) == 1
 
 
-async def test_a_database_that_went_away_is_said_and_writing_goes_on_afterwards(postgres, pool: asyncpg.Pool) -> None:
-    async with new_database(postgres) as url:
-        gone = await open_pool(url, name="gone")
+async def test_a_database_that_went_away_is_said(postgres_server: Postgres) -> None:
+    psql(postgres_server, "CREATE DATABASE soon_gone")
+    gone = await open_pool(postgres_server.url("soon_gone"), name="gone")
+    await migrate(gone)
+    psql(postgres_server, "DROP DATABASE soon_gone WITH (FORCE)")
     with pytest.raises(StoreAwayError):
         await Writer(gone).write(one_of_each())
-    await gone.close()
+    gone.terminate()
+
+
+async def test_writing_goes_on_after_every_connection_was_cut(pool: asyncpg.Pool) -> None:
     writer = Writer(pool)
     await pool.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
