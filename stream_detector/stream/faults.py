@@ -1,0 +1,31 @@
+"""Points at which a drill may kill or stop this very process, to prove that no moment is special.
+
+Set by FAULT_POINT, for example `alerts-acked:2` (at the second time) or `owned:4:stop`. Empty, as always outside drills,
+each point costs one comparison.
+"""
+
+import os
+import signal
+from typing import Literal
+
+Point = Literal["alerts-sent", "alerts-acked", "owned", "changelog-half", "changelog-acked", "committed"]
+
+_armed: tuple[str, int, signal.Signals] | None = None
+_hits = 0
+
+
+def arm(setting: str) -> None:
+    """Arm one point: `point[:n[:stop]]`."""
+    global _armed
+    if setting:
+        point, nth, how, *_ = (*setting.split(":"), "", "")
+        _armed = point, int(nth or 1), signal.SIGSTOP if how == "stop" else signal.SIGKILL
+
+
+def reach(point: Point) -> None:
+    """Die or stop here if this is the armed point and its time has come."""
+    global _hits
+    if _armed and _armed[0] == point:
+        _hits += 1
+        if _hits == _armed[1]:
+            os.kill(os.getpid(), _armed[2])

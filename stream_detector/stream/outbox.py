@@ -1,0 +1,120 @@
+"""What a role sends: gathered per partition into whole batches, sent in order, each delivery awaited by a checkpoint.
+
+Stock sends cost a future and 30 us a record; a batch costs 2 us a record (`create_batch().append`).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass
+class _Batch:
+    topic: str
+    partition: int
+    builder: Any
+    n_bytes: int = 0
+    stamps_ms: list[int] = field(default_factory=list)
+
+
+class Outbox:
+    """Sends in the order of `put`. A delivery that fails is told to `on_failure`, which ends the process.
+
+    Args:
+        producer: gives the started aiokafka producer.
+        on_failure: called with the error; must not return to work.
+        on_acked: called with topic and the record times (ms) of the events that caused the acknowledged records.
+    """
+
+    def __init__(
+        self,
+        producer: Callable[[], AIOKafkaProducer],
+        on_failure: Callable[[BaseException], None],
+        on_acked: Callable[[str, list[int], float], None] = lambda topic, stamps_ms, now_s: None,
+    ) -> None:
+        self._producer, self._on_failure, self._on_acked = producer, on_failure, on_acked
+        self._open: dict[tuple[str, int], _Batch] = {}
+        self._full: list[_Batch] = []
+        self._queue: asyncio.Queue[tuple[list[_Batch], asyncio.Future[None]]] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
+        self.pending_bytes = 0
+        """Bytes put and not yet acknowledged: the reading side waits when there are too many."""
+
+    def put(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+        *,
+        timestamp_ms: int | None = None,
+        caused_at_ms: int | None = None,
+    ) -> None:
+        """Add one record; it goes out with the next `dispatch`."""
+        place = (topic, partition)
+        batch = self._open.get(place) or self._start(place)
+        if batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+            self._full.append(self._open.pop(place))
+            batch = self._start(place)
+            batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+        size = len(key or b"") + len(value or b"") + 64
+        batch.n_bytes += size
+        self.pending_bytes += size
+        if caused_at_ms is not None:
+            batch.stamps_ms.append(caused_at_ms)
+
+    def dispatch(self) -> asyncio.Future[None] | None:
+        """Send what was put; the future is done when the broker has acknowledged all of it. None if nothing was put."""
+        batches = [*self._full, *self._open.values()]
+        if not batches:
+            return None
+        self._full, self._open = [], {}
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((batches, done))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send(), name="outbox")
+        return done
+
+    def stop(self) -> None:
+        """End the sending task; what is not acknowledged will be computed again."""
+        if self._sender:
+            self._sender.cancel()
+
+    def _start(self, place: tuple[str, int]) -> _Batch:
+        batch = self._open[place] = _Batch(*place, self._producer().create_batch())
+        return batch
+
+    async def _send(self) -> None:
+        # One task for all: batches of one partition leave in the order of their events, which the watermarks of
+        # forwarded events need (see shard.py).
+        while True:
+            batches, done = await self._queue.get()
+            try:
+                producer = self._producer()
+                sent = [(b, await producer.send_batch(b.builder, b.topic, partition=b.partition)) for b in batches]
+            except Exception as error:  # whatever it is, the promise of delivery is broken
+                self._on_failure(error)
+                continue
+            acknowledged = asyncio.gather(*(self._await_ack(batch, future) for batch, future in sent))
+            acknowledged.add_done_callback(lambda task, done=done: self._finish(task, done))
+
+    async def _await_ack(self, batch: _Batch, future: asyncio.Future[Any]) -> None:
+        await future
+        self.pending_bytes -= batch.n_bytes
+        if batch.stamps_ms:
+            self._on_acked(batch.topic, batch.stamps_ms, time.time())
+
+    def _finish(self, task: "asyncio.Future[Any]", done: asyncio.Future[None]) -> None:
+        if task.cancelled():
+            done.cancel()
+        elif error := task.exception():
+            self._on_failure(error)
+        elif not done.done():
+            done.set_result(None)

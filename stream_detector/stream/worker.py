@@ -1,0 +1,232 @@
+"""The Faust app of one role, and the process around it: settings in, exit code out."""
+
+import asyncio
+import gc
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import uvloop
+from aiokafka.admin import AIOKafkaAdminClient
+
+import stream_detector
+from stream_detector.settings import Settings
+from stream_detector.stream import faults, transport  # noqa: F401  (registers batch://)
+from stream_detector.stream.broker import client_options, ssl_context, wait_for_broker
+from stream_detector.stream.checkpoint import Checkpoint
+from stream_detector.stream.keyed_state import StateTable
+from stream_detector.stream.outbox import Outbox
+from stream_detector.stream.recovery import Tables
+from stream_detector.stream.setup import TopicMismatchError, read_topics
+from stream_detector.stream.shard import Shard
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.happenings import RoleFailed, RoleReady, RoleStarting, RoleStopped
+from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
+from stream_detector.telemetry.logs import start_logging
+
+Prepare = Callable[[], Awaitable[None]]
+"""What a role does once before it joins its group, for example connect to its database."""
+
+STALLED_AFTER_S = 60.0
+"""Longer without a finished checkpoint while partitions are ours, and the process is not alive."""
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app with batch delivery. A role adds its agents, tables and `before_checkpoint`."""
+
+    role: str
+    settings: Settings
+    topic_prefix: str
+    outbox: Outbox
+    checkpoint: Checkpoint
+    before_checkpoint: Callable[[Shard], None]
+    partitions: dict[str, int]
+    """Topic without its prefix -> how many partitions it has."""
+
+    def fail(self, why: str) -> None:
+        """End the process at once: going on would break the promise. What is not committed is replayed."""
+        RoleFailed(self.role, why).emit()
+        os._exit(70)
+
+    def dispatch(self, number: int) -> None:
+        """Send what the outbox holds; the shard's next checkpoint awaits it."""
+        if sent := self.outbox.dispatch():
+            self.consumer.shards.of(number).sends.append(sent)
+
+    def source(self, name: str) -> Any:
+        """A topic to read chunks from."""
+        topic = self.settings.topic(name)
+        return self.topic(topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
+
+    def state(self, name: str, codec: Any, partitions: int) -> StateTable:
+        """A table whose changelog is the topic `name`."""
+        table: StateTable = self.Table(
+            name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=self.source(name)
+        )
+        table.codec = codec
+        return table
+
+
+def make_app(role: str, settings: Settings) -> WorkerApp:
+    """The app with every stock default changed that endangers delivery (docs/architecture.md says why)."""
+    session_s = settings.session_timeout_s
+    app = WorkerApp(
+        settings.group(role),
+        broker=";".join(f"batch://{address}" for address in settings.broker.split(",")),
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        Table=StateTable,
+        TableManager=Tables,
+        datadir=tempfile.gettempdir(),  # nothing is written there: state is in the changelog
+        web_enabled=False,  # stock binds 0.0.0.0 and serves the tables
+        topic_allow_declare=False,  # `setup` makes topics, with the right partitions and cleanup
+        topic_disable_leader=True,
+        table_standby_replicas=0,  # a standby that keeps dirty keys makes two writers
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 << 20,
+        recovery_consistency_check=False,  # the embedded broker's ListOffsets is too low
+        stream_recovery_delay=0.0,
+        producer_acks=-1,
+        producer_linger=0.0,
+        producer_max_batch_size=1 << 18,
+        producer_max_request_size=8 << 20,
+        producer_request_timeout=60.0,  # stock: 20 minutes
+        broker_max_poll_records=4000,  # 2,000 to 8,000 is best under load; a low rate is delivered at once
+        broker_commit_interval=settings.checkpoint_interval_s,
+        broker_session_timeout=session_s,
+        broker_rebalance_timeout=session_s,
+        broker_heartbeat_interval=session_s / 6,
+        broker_request_timeout=max(90.0, session_s + 10),
+    )
+    app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
+    app.outbox = Outbox(lambda: app.producer._producer, lambda error: app.fail(f"delivery: {error!r}"), _observe)
+    app.checkpoint = Checkpoint(app)
+    app.before_checkpoint = lambda shard: None
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    if "sasl" in settings.broker_security:
+        return faust.SASLCredentials(
+            username=settings.broker_user,
+            password=settings.broker_password,
+            mechanism=settings.broker_sasl_mechanism.upper(),
+            ssl_context=ssl_context(settings),
+        )
+    return faust.SSLCredentials(ssl_context(settings)) if settings.broker_security == "ssl" else None
+
+
+def _observe(topic: str, stamps_ms: list[int], now_s: float) -> None:
+    for stamp_ms in stamps_ms:
+        metrics.EVENT_TO_ALERT.observe(max(0.0, now_s - stamp_ms / 1000))
+
+
+def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) -> int:
+    """Run one role until SIGTERM or SIGINT; returns its exit code.
+
+    Args:
+        role: detector, recorder or notifier.
+        settings: with `broker` set.
+        build: adds agents and tables to the app, returns what is to be done before the start.
+    """
+    start_logging(role, form=settings.log_format, level=settings.log_level)
+    for library in ("faust", "mode", "aiokafka"):
+        logging.getLogger(library).setLevel(logging.ERROR)  # what matters of theirs is a happening of ours
+    faults.arm(settings.fault_point)
+    RoleStarting(role, stream_detector.__version__, settings.broker).emit()
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = make_app(role, settings)
+    health = HealthServer(
+        settings.metrics_host,
+        settings.metrics_port or ROLE_PORTS[role],
+        live=lambda: _live(app),
+        ready=lambda: _ready(app),
+        refresh=lambda: _refresh(app),
+    )
+    try:
+        loop.run_until_complete(health.start())
+    except OSError as error:
+        RoleFailed(role, f"METRICS_PORT: cannot listen on {settings.metrics_host}: {error.strerror}").emit()
+        return 2
+    try:
+        loop.run_until_complete(_prepare(app, build))
+    except TopicMismatchError as error:
+        RoleFailed(role, str(error)).emit()
+        return 1
+    worker = faust.Worker(
+        app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True
+    )
+    # What lives from here on is long-lived; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    try:
+        worker.execute_from_commandline()
+        code = 0
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    RoleStopped(role).emit()
+    return code
+
+
+async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> None:
+    await wait_for_broker(app.settings)
+    app.partitions = await _partitions(app.settings)
+    prepare = build(app)
+    _announce_readiness(app)
+    await prepare()
+
+
+async def _partitions(settings: Settings) -> dict[str, int]:
+    """Topic without its prefix -> partitions. A producer's topic may have another number: its events are forwarded."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        states = await read_topics(admin, settings)
+    finally:
+        await admin.close()
+    wrong = [s for s in states if s.state == "missing" or (s.state == "mismatch" and s.topic.written_by != "producers")]
+    if wrong:
+        raise TopicMismatchError("; ".join(f"{state.name}: {state.advice}" for state in wrong))
+    return {state.topic.name: state.partitions for state in states}
+
+
+def _announce_readiness(app: WorkerApp) -> None:
+    started = time.monotonic()
+
+    @app.on_rebalance_complete.connect(weak=False)
+    async def ready(app: WorkerApp, **_: Any) -> None:
+        numbers = sorted({tp.partition for tp in app.consumer.assignment()})
+        keys = sum(len(part.packed) for table in app.tables.values() for part in table.data.parts.values())
+        RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
+
+
+def _ready(app: WorkerApp) -> tuple[bool, str]:
+    if not app.started:
+        return False, "waiting for the broker or the database"
+    if app.rebalancing or not app.consumer.assignment() or app.tables.recovery.in_recovery:
+        return False, "waiting for partitions, or recovering state"
+    return True, ""
+
+
+def _live(app: WorkerApp) -> tuple[bool, str]:
+    age_s = time.monotonic() - app.checkpoint.finished_at
+    if app.started and age_s > STALLED_AFTER_S and not app.rebalancing:
+        return False, f"no checkpoint for {age_s:.0f} s"
+    return True, ""
+
+
+def _refresh(app: WorkerApp) -> None:
+    if not app.started:
+        return
+    metrics.CHECKPOINT_AGE.set(time.monotonic() - app.checkpoint.finished_at)
+    for shard in app.consumer.shards:
+        for tp, position in shard.positions.items():
+            lag = max(
+                0, app.consumer.stable_end(tp) - (position.next if position.committed is None else position.committed)
+            )
+            metrics.LAG.labels(tp.topic[len(app.topic_prefix) :], str(tp.partition)).set(lag)
