@@ -1,0 +1,26 @@
+"""The pure heart: baselines and detectors.
+
+Receives typed events from `stream`, `serve` or a file, one key's baseline at a time; returns anomalies with their
+evidence, or nothing with the reason. Never reads a clock, the environment, a file or the network, and never changes
+anything but the baseline it is given.
+"""
+
+from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, WorkflowBaseline
+from stream_detector.detect.config import Config, ScoreRule
+from stream_detector.detect.outcome import Outcome
+from stream_detector.detect.packed import PackedError, offsets_of
+from stream_detector.detect.step import key_of, step
+
+__all__ = [
+    "Baseline",
+    "Config",
+    "NamedBaseline",
+    "Outcome",
+    "PackedError",
+    "ScoreBaseline",
+    "ScoreRule",
+    "WorkflowBaseline",
+    "key_of",
+    "offsets_of",
+    "step",
+]

@@ -1,0 +1,61 @@
+"""ConsecutiveFailures: failures in a row, exact, without any warm-up.
+
+Opened by the third (`warning`), ongoing at the fifth (`critical`), silent at the fourth and from the sixth on,
+resolved by the next success (W8).
+
+>>> [of("nightly", length, 0.1) is not None for length in (2, 3, 4, 5, 6)]
+[False, True, False, True, False]
+>>> of("nightly", 3, 0.1).description
+'nightly has failed 3 times in a row'
+"""
+
+from stream_detector.detect.finding import Finding
+
+NAME = "consecutive_failures"
+OPENS, RISES = 3, 5
+
+
+def of(name: str, length: int, failure_rate: float) -> Finding | None:
+    """The finding at the third and at the fifth failure in a row, else nothing.
+
+    Args:
+        failure_rate: this workflow's own, 0 to 1: the chance of such a streak is `failure_rate` ** `length`.
+    """
+    if length != OPENS and length != RISES:
+        return None
+    return Finding(
+        detector=NAME,
+        anomaly_type="ConsecutiveFailures",
+        severity="warning" if length < RISES else "critical",
+        description=f"{name} has failed {length} times in a row",
+        current=float(length),
+        baseline=0.0,
+        deviation=float(length),
+        z=None,
+        confidence=1.0 - failure_rate**length,
+        unit="runs",
+        direction="up",
+        gates=[f"{length} failures in a row reach {length}, with no success between them"],
+        lasting=True,
+        threshold=float(OPENS),
+    )
+
+
+def ended(name: str) -> Finding:
+    """The end of a streak by a success."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="ConsecutiveFailures",
+        severity="info",
+        description=f"{name} has succeeded again: the failures in a row are over",
+        current=0.0,
+        baseline=0.0,
+        deviation=0.0,
+        z=None,
+        confidence=1.0,
+        unit="runs",
+        direction="down",
+        gates=["a success ends the streak"],
+        lasting=True,
+        threshold=float(OPENS),
+    )

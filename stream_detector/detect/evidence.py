@@ -1,0 +1,99 @@
+"""What is remembered of good executions so that an anomaly can say what changed: their steps, commit and labels."""
+
+import struct
+from array import array
+from collections.abc import Mapping
+from zlib import crc32
+
+from stream_detector.events import Completion
+
+STEPS = 32
+"""At most so many steps of a workflow are remembered; 14 bytes each."""
+_LABELS, _COMMIT, _ID = 4, 12, 40
+_WEIGHT = 0.1
+"""Weight of the newest execution in a step's usual duration."""
+_HEAD = struct.Struct("<qBBBB")
+
+
+class Evidence:
+    """The last good execution (`good_id` is empty for an id of more than 40 characters, or beyond ASCII) and each step's usual duration."""
+
+    __slots__ = ("_commit", "_crcs", "_labels", "good_id", "good_ms", "steps", "usual_s")
+
+    def __init__(self) -> None:
+        self.good_id, self.good_ms = "", 0
+        self._labels: Mapping[str, str] | None = None
+        self._commit, self._crcs = "", array("I")
+        self.steps, self.usual_s = array("I"), array("f")
+
+    def learn(self, event: Completion, finished_ms: int) -> None:
+        """Remember a good execution."""
+        good_id = event.execution_id
+        self.good_id = good_id if len(good_id) <= _ID and good_id.isascii() else ""
+        self.good_ms = finished_ms
+        self._labels = event.labels
+        for step in event.steps:
+            if step.duration_s:
+                self._learn_step(crc32(step.name.encode()), step.duration_s)
+
+    def _learn_step(self, name: int, duration_s: float) -> None:
+        if name in self.steps:
+            at = self.steps.index(name)
+            self.usual_s[at] += _WEIGHT * (duration_s - self.usual_s[at])
+        elif len(self.steps) < STEPS:
+            self.steps.append(name)
+            self.usual_s.append(duration_s)
+
+    def usual_step_s(self, name: str) -> float | None:
+        """The step's usual duration in seconds; None where it is not known."""
+        crc = crc32(name.encode())
+        return self.usual_s[self.steps.index(crc)] if crc in self.steps else None
+
+    def commit(self) -> str:
+        """The first 12 characters of the last good execution's label `commit`, or nothing."""
+        self._settle()
+        return self._commit
+
+    def new_labels(self, labels: Mapping[str, str]) -> list[str]:
+        """The names of the labels, commit aside, whose value was not among those of the last good execution."""
+        self._settle()
+        if not self._crcs:
+            return []
+        return [name for name in _told(labels) if _crc(name, labels[name]) not in self._crcs]
+
+    def _settle(self) -> None:
+        """Shorten the labels of the last good execution to what is kept; left until somebody asks, as most never do."""
+        if self._labels is not None:
+            self._commit = self._labels.get("commit", "").encode()[:_COMMIT].decode(errors="ignore")
+            self._crcs = array("I", [_crc(name, self._labels[name]) for name in _told(self._labels)])
+            self._labels = None
+
+    def pack(self) -> bytes:
+        """The bytes that `unpack` reads: at most 80, and 8 a step."""
+        self._settle()
+        good_id, commit = self.good_id.encode(), self._commit.encode()
+        head = _HEAD.pack(self.good_ms, len(good_id), len(commit), len(self._crcs), len(self.steps))
+        return b"".join((head, good_id, commit, self._crcs.tobytes(), self.steps.tobytes(), self.usual_s.tobytes()))
+
+    @classmethod
+    def unpack(cls, packed: bytes, at: int) -> tuple["Evidence", int]:
+        """Read from `at`; returns the evidence and where it ends."""
+        evidence = cls()
+        evidence.good_ms, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
+        evidence.good_id = packed[at : at + id_bytes].decode()
+        at += id_bytes
+        evidence._commit = packed[at : at + commit_bytes].decode()
+        at += commit_bytes
+        for column, length in ((evidence._crcs, labels), (evidence.steps, steps), (evidence.usual_s, steps)):
+            column.frombytes(packed[at : at + 4 * length])
+            at += 4 * length
+        return evidence, at
+
+
+def _told(labels: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in labels if name != "commit")[:_LABELS]
+
+
+def _crc(name: str, value: str) -> int:
+    return crc32(f"{name}\x1f{value}".encode())

@@ -1,0 +1,96 @@
+"""The last executions of one workflow, ordered by when they finished: what profile `classic` judges by."""
+
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+
+DURATIONS = 30
+"""Executions whose durations make mean and spread (W20)."""
+OUTCOMES = 40
+"""The failure spike compares the last 10 outcomes, the current one among them, with up to 30 before them."""
+WINDOW_MS = 30 * 86_400_000
+"""An execution more than 30 days older than the event counts no more (W19)."""
+_BEFORE_FIRST_MS = 31 * 86_400_000
+_ALL = (1 << OUTCOMES) - 1
+_HEAD = struct.Struct("<qBBQ")
+
+
+class History:
+    """Finish times (ms after `base_ms`), raw durations in seconds (0 means not recorded), outcomes (bit 0 the newest)."""
+
+    __slots__ = ("base_ms", "durations", "outcomes", "times")
+
+    def __init__(self) -> None:
+        self.base_ms = 0
+        self.times = array("I")
+        self.durations = array("d")
+        self.outcomes = 0
+
+    def add(self, finished_ms: int, failed: bool, duration_s: float) -> None:
+        """Put one execution in its place; the oldest beyond 40 leaves."""
+        after = finished_ms - self.base_ms
+        if not 0 <= after <= 0xFFFFFFFF:
+            after = self._move_base(finished_ms)
+        times, durations = self.times, self.durations
+        if not times or after >= times[-1]:
+            times.append(after)
+            durations.append(duration_s)
+            self.outcomes = (self.outcomes << 1 | failed) & _ALL
+        else:
+            self._insert(after, failed, duration_s)
+        if len(times) > OUTCOMES:
+            del times[0]
+        if len(durations) > DURATIONS:
+            del durations[0]
+
+    def _insert(self, after: int, failed: bool, duration_s: float) -> None:
+        at = bisect_right(self.times, after)
+        newer = len(self.times) - at
+        below = (1 << newer) - 1
+        self.outcomes = ((self.outcomes >> newer << 1 | failed) << newer | self.outcomes & below) & _ALL
+        if len(self.durations) >= newer:
+            self.durations.insert(len(self.durations) - newer, duration_s)
+        self.times.insert(at, after)
+
+    def _move_base(self, finished_ms: int) -> int:
+        base_ms = finished_ms - _BEFORE_FIRST_MS
+        moved = base_ms - self.base_ms
+        gone = bisect_left(self.times, moved)
+        self.times = array("I", [time - moved for time in self.times[gone:]])
+        kept = len(self.times)
+        self.durations = self.durations[-kept:] if kept else array("d")
+        self.outcomes &= (1 << kept) - 1
+        self.base_ms = base_ms
+        return _BEFORE_FIRST_MS
+
+    def within(self, finished_ms: int) -> int:
+        """How many of the kept executions are at most 30 days older than `finished_ms`."""
+        times = self.times
+        oldest = finished_ms - WINDOW_MS - self.base_ms
+        if not times or times[0] >= oldest:
+            return len(times)
+        return len(times) - bisect_left(times, oldest)
+
+    def recorded(self, counted: int) -> array:  # type: ignore[type-arg]
+        """The durations in seconds of the last `counted` executions, at most 30, those not recorded left out."""
+        durations = self.durations
+        if counted < len(durations):
+            durations = durations[len(durations) - counted :]
+        return array("d", [d for d in durations if d]) if 0.0 in durations else durations
+
+    def pack(self) -> bytes:
+        """The bytes that `unpack` reads: 18, 4 an execution and 8 a duration."""
+        head = _HEAD.pack(self.base_ms, len(self.times), len(self.durations), self.outcomes)
+        return head + self.times.tobytes() + self.durations.tobytes()
+
+    @classmethod
+    def unpack(cls, packed: bytes, at: int) -> tuple["History", int]:
+        """Read from `at`; returns the history and where it ends."""
+        history = cls()
+        history.base_ms, times, durations, history.outcomes = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
+        middle = at + 4 * times
+        end = middle + 8 * durations
+        history.times.frombytes(packed[at:middle])
+        history.durations.frombytes(packed[middle:end])
+        return history, end

@@ -1,0 +1,76 @@
+"""Steps to take, computed from evidence: which step failed or grew, the last good execution, what changed since then."""
+
+from stream_detector.detect import wording
+from stream_detector.detect.evidence import Evidence
+from stream_detector.events import Completion, Score
+from stream_detector.events.completion import FAILED
+
+_MOST_LABELS = 3
+
+
+def of_completion(event: Completion, evidence: Evidence, *, timing: bool) -> list[str]:
+    """What to look at for one execution, most telling first; never empty.
+
+    Args:
+        timing: the anomaly is about time: the step that grew is told before the step that failed.
+    """
+    told = [*_failed_steps(event), *_grown_step(event, evidence)]
+    if timing:
+        told.reverse()
+    told += _changes(event, evidence)
+    told.append(f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log"))
+    return told
+
+
+def _failed_steps(event: Completion) -> list[str]:
+    names = [step.name for step in event.steps if step.status in FAILED]
+    if not names:
+        return []
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return [f"Read the log of the failed step {names[0]}{more}"]
+
+
+def _grown_step(event: Completion, evidence: Evidence) -> list[str]:
+    grown = [
+        (step.duration_s - usual, step.name, step.duration_s, usual)
+        for step in event.steps
+        if step.duration_s and (usual := evidence.usual_step_s(step.name)) is not None
+    ]
+    if not grown:
+        return []
+    most, name, took, usual = max(grown, key=lambda step: abs(step[0]))
+    if abs(most) <= 0.2 * usual:
+        return [f"No single step stands out: the largest change is step {name}, {_against(took, usual)}"]
+    return [f"Look at step {name}, which {'grew' if most > 0 else 'shrank'} most: {_against(took, usual)}"]
+
+
+def _against(took: float, usual: float) -> str:
+    return f"{wording.duration(took)}, usually {wording.duration(usual)}"
+
+
+def _changes(event: Completion, evidence: Evidence) -> list[str]:
+    if not evidence.good_ms:
+        return ["There is no good execution to compare with yet: look at how this workflow was set up"]
+    which = f"{evidence.good_id} of " if evidence.good_id else "of "
+    told = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}"]
+    before, now = evidence.commit(), event.labels.get("commit", "")
+    if before and now and not now.startswith(before):
+        told.append(f"The commit changed since then, from {before} to {now[:12]}: read that difference")
+    new = evidence.new_labels(event.labels)
+    if new:
+        told.append("New since then: " + ", ".join(f"{name} = {event.labels[name]}" for name in new[:_MOST_LABELS]))
+    return told
+
+
+def of_score(event: Score, previous_ms: int | None) -> list[str]:
+    """What to look at for one score; never empty."""
+    told = [
+        f"Look at the inputs of {event.entity_name}'s score of {wording.instant(round(event.scored_at.timestamp() * 1000))}"
+    ]
+    if previous_ms is not None:
+        told.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
+    if event.run_id is not None:
+        told.append(f"See whether other entities of run {event.run_id} moved too: then look at the run, not the entity")
+    if event.url:
+        told.append(f"Open {event.url}")
+    return told

@@ -1,0 +1,22 @@
+"""What `step` answers."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from stream_detector.events import Anomaly
+
+OutcomeKind = Literal["applied", "duplicate", "late", "backfilled", "ignored"]
+"""late: learned (or, beyond 30 days, only counted) without alert; ignored: cancelled or skipped, counts in nothing."""
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """What became of one event, and the anomalies to publish: none, one or several (W3)."""
+
+    kind: OutcomeKind
+    anomalies: Sequence[Anomaly] = ()
+
+
+APPLIED, DUPLICATE, LATE = Outcome("applied"), Outcome("duplicate"), Outcome("late")
+BACKFILLED, IGNORED = Outcome("backfilled"), Outcome("ignored")

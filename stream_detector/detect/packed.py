@@ -1,0 +1,104 @@
+"""Baseline <-> bytes: the one place that knows the layout. The first byte is the layout's version.
+
+| version 1 | bytes |
+|---|---|
+| version, kind (1 workflow, 2 score), flags (1 retired), recent ids | 4 |
+| last applied offsets: source topic, `rekeyed`, `operator-actions` | 24 |
+| newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
+| recent ids | 8 each, 8 at most |
+| open incidents | 30 each |
+| workflow: thirty days | 36 and 12 or 14 a day |
+| workflow: last executions | 18, 4 each (40 at most) and 8 a duration (30 at most) |
+| workflow: evidence | 12, at most 68 of id, commit and labels, 8 a step (32 at most) |
+| score: drift and last score | 45 and its digits |
+
+A change of layout takes a new version and keeps the decoder of every older one.
+"""
+
+import struct
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from stream_detector.detect.days import Days
+from stream_detector.detect.evidence import Evidence
+from stream_detector.detect.history import History
+from stream_detector.detect.incident import pack_incidents, unpack_incidents
+
+if TYPE_CHECKING:
+    from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
+
+VERSION = 1
+WORKFLOW, SCORE = 1, 2
+_HEAD = struct.Struct("<BBBBqqqqIHH")
+_OFFSETS = struct.Struct("<4xqqq")
+_DRIFT = struct.Struct("<IdddddB")
+
+
+class PackedError(ValueError):
+    """The bytes are of no layout that this version reads: a newer one wrote them, or they are not a baseline."""
+
+
+def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
+    """The bytes of a baseline; `fill` gives an equal one."""
+    ids, incidents = baseline.ids, baseline.incidents
+    parts = [
+        _HEAD.pack(
+            VERSION,
+            baseline.KIND,
+            baseline.retired,
+            len(ids),
+            *baseline.offsets,
+            baseline.newest_ms,
+            baseline.streak,
+            baseline.feedbacks,
+            len(incidents),
+        ),
+        ids.tobytes(),
+    ]
+    if incidents:
+        parts.append(pack_incidents(incidents))
+    if baseline.KIND == WORKFLOW:
+        parts += (baseline.days.pack(), baseline.history.pack(), baseline.evidence.pack())
+    else:
+        drift, digits = baseline.drift, b"" if baseline.previous is None else str(baseline.previous).encode()
+        fields = (drift.n, drift.mean, drift.rise, drift.fall, drift.least, drift.most, len(digits))
+        parts += (_DRIFT.pack(*fields), digits)
+    return b"".join(parts)
+
+
+def fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
+    """Make an empty baseline equal to the one that was packed. Raises `PackedError`."""
+    if not packed or packed[0] != VERSION:
+        raise PackedError(f"no baseline of layout {VERSION} (first byte {packed[:1].hex() or 'absent'})")
+    try:
+        _fill_version_1(baseline, packed)
+    except (struct.error, ValueError, IndexError) as error:
+        raise PackedError(f"truncated or damaged baseline: {error}") from error
+
+
+def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
+    _, kind, retired, ids, *offsets, newest_ms, streak, feedbacks, incidents = _HEAD.unpack_from(packed)
+    if kind != baseline.KIND:
+        raise ValueError("the key is of another kind")
+    baseline.retired, baseline.offsets = bool(retired), offsets
+    baseline.newest_ms, baseline.streak, baseline.feedbacks = newest_ms, streak, feedbacks
+    at = _HEAD.size + 8 * ids
+    baseline.ids.frombytes(packed[_HEAD.size : at])
+    if incidents:
+        baseline.incidents, at = unpack_incidents(packed, at, incidents)
+    if baseline.KIND == WORKFLOW:
+        baseline.days, at = Days.unpack(packed, at)
+        baseline.history, at = History.unpack(packed, at)
+        baseline.evidence, at = Evidence.unpack(packed, at)
+    else:
+        drift = baseline.drift
+        drift.n, drift.mean, drift.rise, drift.fall, drift.least, drift.most, digits = _DRIFT.unpack_from(packed, at)
+        at += _DRIFT.size
+        if digits:
+            baseline.previous = Decimal(packed[at : at + digits].decode())
+
+
+def offsets_of(packed: bytes) -> tuple[int, int, int]:
+    """The last applied offsets without reading the rest: source topic, `rekeyed`, `operator-actions`; -1 for none."""
+    source, rekeyed, actions = _OFFSETS.unpack_from(packed)
+    return source, rekeyed, actions

@@ -1,0 +1,79 @@
+"""PatternDeviation: something that this workflow or score does not usually show.
+
+Sub-rule drift: a score that moves away step by step, each step below the threshold: 7.5, 7.1, 6.7, 6.3. Page and
+Hinkley's test (Page 1954, Continuous Inspection Schemes; river.drift.PageHinkley) in units of the score's threshold:
+allowance 0.1, limit 2, from the 3rd score on; and the score must lie a threshold or more from the mean since the last
+reset. A significant change resets it, because that move has been told.
+
+>>> drift = Drift()
+>>> [drift.update(x, 0.5) is not None for x in (7.5, 7.1, 6.7, 6.3)]
+[False, False, False, True]
+"""
+
+from river.drift.page_hinkley import PageHinkley
+
+from stream_detector.detect.finding import Finding
+
+NAME = "pattern_deviation"
+DRIFT = "drift"
+_ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
+
+
+class Drift:
+    """The plain fields of a two-sided Page-Hinkley test: river's object is rebuilt from them for each score.
+
+    `n` scores of mean `mean` since the last reset; `rise` and `fall` are the cumulated deviations, `least` the smallest
+    rise and `most` the largest fall so far.
+    """
+
+    __slots__ = ("fall", "least", "mean", "most", "n", "rise")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next score is the first."""
+        self.n, self.mean, self.rise, self.fall, self.least, self.most = 0, 0.0, 0.0, 0.0, float("inf"), -1.0
+
+    def update(self, score: float, threshold: float) -> float | None:
+        """Learn one score. Returns the mean it drifted away from where the test fires, and starts anew from this score."""
+        test = PageHinkley(min_instances=_LEAST, delta=_ALLOWANCE, threshold=_LIMIT)
+        test._x_mean.n, test._x_mean._mean = self.n, self.mean
+        test._sum_increase, test._sum_decrease = self.rise, self.fall
+        test._min_increase, test._max_decrease = self.least, self.most
+        # In units of the threshold, so that one setting of the test fits every scale of scores.
+        test.update(score / threshold)
+        self.n, self.mean = int(test._x_mean.n), test._x_mean._mean
+        self.rise, self.fall = test._sum_increase, test._sum_decrease
+        self.least, self.most = test._min_increase, test._max_decrease
+        left = self.mean * threshold
+        if not test.drift_detected or abs(score - left) < threshold:
+            return None
+        self.reset()
+        self.update(score, threshold)
+        return left
+
+
+def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
+    """The finding for a score that drifted away from `left`, the mean since its last reset."""
+    moved = score - left
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} drifts {'up' if moved > 0 else 'down'}: {score:g} now, {left:.4g} on average since the last change",
+        current=score,
+        baseline=left,
+        deviation=moved,
+        z=None,
+        confidence=abs(moved) / (abs(moved) + threshold),
+        unit="points",
+        direction="up" if moved > 0 else "down",
+        gates=[
+            f"no single change reached the threshold of {threshold:g}",
+            f"the cumulated deviation is above {_LIMIT * threshold:g} (Page-Hinkley)",
+            f"{abs(moved):.4g} from the mean reaches the threshold of {threshold:g}",
+        ],
+        subject=DRIFT,
+        threshold=threshold,
+    )

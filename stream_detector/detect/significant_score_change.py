@@ -1,0 +1,57 @@
+"""SignificantScoreChange: a score that moved by the threshold or more, up or down (S1 to S7).
+
+Compared as decimals: 7.7 -> 8.2 is 0.5, in binary floats it is 0.4999999999999991. `warning`, and `critical` from three
+thresholds on. A relative threshold counts in shares of the previous score; from a previous score of 0 any move fires.
+
+>>> from decimal import Decimal as D
+>>> found = of("Lido", D("7.5"), D("5.8"), ScoreRule(), D(1))
+>>> found.description, found.deviation, found.direction, found.severity
+('Lido fell from 7.5 to 5.8 (-1.7)', -1.7, 'down', 'critical')
+>>> of("Lido", D("7.5"), D("7.01"), ScoreRule(), D(1)) is None
+True
+"""
+
+from decimal import Context, Decimal
+
+from stream_detector.detect.config import ScoreRule
+from stream_detector.detect.finding import Finding
+
+NAME = "significant_score_change"
+CRITICAL_FROM = 3
+_EXACT = Context(prec=80)
+"""Two scores of at most 20 digits within 1e12 differ exactly within 80 digits."""
+
+
+def of(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, widening: Decimal) -> Finding | None:
+    """The finding where the move reaches `rule.threshold` times `widening` (1, or more after feedback)."""
+    delta = _EXACT.subtract(current, previous)
+    gate = _EXACT.multiply(rule.threshold, widening)
+    if rule.relative:
+        gate = _EXACT.multiply(gate, abs(previous))
+    if not delta or abs(delta) < gate:
+        return None
+    up = delta > 0
+    return Finding(
+        detector=NAME,
+        anomaly_type="SignificantScoreChange",
+        severity="critical" if abs(delta) >= CRITICAL_FROM * gate else "warning",
+        description=f"{name} {'rose' if up else 'fell'} from {plain(previous)} to {plain(current)} ({plain(delta, sign=True)})",
+        current=float(current),
+        baseline=float(previous),
+        deviation=float(delta),
+        z=None,
+        confidence=1.0,
+        unit="points",
+        direction="up" if up else "down",
+        gates=[f"a change of {plain(abs(delta))} reaches the threshold of {plain(gate)}"],
+        threshold=float(gate),
+    )
+
+
+def plain(number: Decimal, *, sign: bool = False) -> str:
+    """The digits without exponent, for people.
+
+    >>> plain(Decimal("1E+2")), plain(Decimal("0.80"), sign=True)
+    ('100', '+0.80')
+    """
+    return f"{number:+f}" if sign else f"{number:f}"

@@ -1,0 +1,68 @@
+"""SpikeInFailures: this workflow fails much more often lately than its own history says.
+
+Profile `classic` (W7), on a failing execution: r = failure rate of the last 10 outcomes, the current one among them;
+p = (f + 1) / (n + 2) (Laplace's rule of succession) of the up to 30 before them, n >= 10;
+z = (r - p) / sqrt(p (1 - p) / 10) > 2.
+
+>>> z_of(4, 1, 30)
+4.409081537009722
+"""
+
+from math import sqrt
+
+from stream_detector.detect import wording
+from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of
+
+NAME = "spike_in_failures"
+RECENT, BEFORE, LEAST_BEFORE = 10, 30, 10
+
+
+def z_of(recent_failures: int, failures: int, n: int) -> float:
+    """How far the rate of the last 10 lies above that of the `n` before them, in standard deviations."""
+    p = (failures + 1) / (n + 2)
+    return (recent_failures / RECENT - p) / sqrt(p * (1 - p) / RECENT)
+
+
+def classic(name: str, *, recent_failures: int, failures: int, n: int, z: float, gate: float) -> Finding:
+    """The finding for a failing execution whose z is above `gate`."""
+    usual = (failures + 1) / (n + 2)
+    return Finding(
+        detector=NAME,
+        anomaly_type="SpikeInFailures",
+        severity=severity_of(z),
+        description=f"{name} failed {recent_failures} of its last {RECENT} executions; before, {failures} of {n}",
+        current=recent_failures / RECENT,
+        baseline=usual,
+        deviation=recent_failures / RECENT - usual,
+        z=z,
+        confidence=confidence(one_sided(z), n),
+        unit="ratio",
+        direction="up",
+        gates=[
+            f"{n} executions before the last {RECENT} are {LEAST_BEFORE} or more",
+            f"the failure rate {wording.share(recent_failures / RECENT)} against {wording.share(usual)} "
+            f"(one success and one failure added) has z {z:.2f}, above {gate:.2f}",
+        ],
+        lasting=True,
+        threshold=gate,
+    )
+
+
+def ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -> Finding:
+    """The end of a spike: its z no longer passes."""
+    usual = (failures + 1) / (n + 2)
+    return Finding(
+        detector=NAME,
+        anomaly_type="SpikeInFailures",
+        severity="info",
+        description=f"{name} is back to its usual failure rate: {recent_failures} of its last {RECENT} executions failed",
+        current=recent_failures / RECENT,
+        baseline=usual,
+        deviation=recent_failures / RECENT - usual,
+        z=z,
+        confidence=confidence(1.0 - one_sided(z), n),
+        unit="ratio",
+        direction="down",
+        gates=[f"z {z:.2f} of the failure rate is no longer above the gate"],
+        lasting=True,
+    )

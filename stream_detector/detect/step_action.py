@@ -1,0 +1,38 @@
+"""Apply what a person decided: resolve, expected, not_an_anomaly, relearn, retire."""
+
+from zlib import adler32, crc32
+
+from stream_detector.detect.baseline import WIDEN_MOST, Baseline
+from stream_detector.detect.incident import remember
+from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
+from stream_detector.events import Action
+
+
+def step_action(baseline: Baseline, event: Action, explain: list[str] | None) -> Outcome:
+    """Change the baseline as decided; emits nothing, because the action itself is on a topic that everybody reads.
+
+    - resolve: the named incident (all of them where none is named) is closed.
+    - expected, not_an_anomaly: the same, and the key's gates rise by a quarter.
+    - relearn: everything learned is forgotten, feedback too. retire: the same, and the key may be forgotten.
+    - acknowledge, silence: change no detection.
+    """
+    if event.kind in ("acknowledge", "silence"):
+        return IGNORED
+    raw = event.action_id.encode()
+    event_hash = crc32(raw) << 32 | adler32(raw)
+    if event_hash in baseline.ids:
+        return DUPLICATE
+    remember(baseline.ids, event_hash)
+    if event.kind in ("relearn", "retire"):
+        baseline.clear()
+        baseline.retired = event.kind == "retire"
+    else:
+        open_now = baseline.incidents.items()
+        baseline.incidents = {k: v for k, v in open_now if event.incident_id is not None and v.id != event.incident_id}
+        if event.kind != "resolve":
+            baseline.feedbacks = min(baseline.feedbacks + 1, WIDEN_MOST)
+    if explain is not None:
+        explain.append(
+            f"{event.kind} by {event.by}: gates of this key are at {baseline.widening} times their usual value"
+        )
+    return APPLIED

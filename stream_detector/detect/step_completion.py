@@ -1,0 +1,130 @@
+"""One execution: score it against the workflow's baseline, then learn it."""
+
+from zlib import adler32, crc32
+
+from stream_detector.detect import anomaly, classic, investigation
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.config import Config
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.incident import SEVERITIES, Incident, remember
+from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
+from stream_detector.events import Anomaly, Completion
+from stream_detector.events.completion import COUNTED, FAILED
+
+LATE_MS = 3_600_000
+"""An event older than the key's newest by more than an hour is learned without alert."""
+TOO_LATE_MS = 30 * 86_400_000
+"""An event older than the key's newest by more than 30 days is not learned."""
+_DAY_MS = 86_400_000
+_LONGEST_S = 1e12
+_TIMING = ("UnusualExecutionTime", "PerformanceDegradation")
+
+
+def step_completion(
+    baseline: WorkflowBaseline, event: Completion, config: Config, backfill: bool, explain: list[str] | None
+) -> Outcome:
+    """Judge and learn one execution, in this order."""
+    # 1. Known already, or one that counts in nothing?
+    raw = event.execution_id.encode()
+    event_hash = crc32(raw, event.attempt) << 32 | adler32(raw, event.attempt)
+    ids = baseline.ids
+    if event_hash in ids:
+        return DUPLICATE
+    remember(ids, event_hash)
+    status = event.status
+    if status not in COUNTED:
+        if explain is not None:
+            explain.append(f"{status} counts in no rate, streak or duration")
+        return IGNORED
+    # 2. When was it?
+    finished_ms = int(event.finished_at.timestamp() * 1000)
+    behind_ms = baseline.newest_ms - finished_ms
+    if behind_ms > LATE_MS:
+        return _late(baseline, event, finished_ms, behind_ms, explain)
+    if behind_ms < 0:
+        baseline.newest_ms = finished_ms
+    baseline.retired = False
+    failed = status in FAILED
+    duration_s = event.duration_s
+    if duration_s is None or not 0.0 < duration_s <= _LONGEST_S:
+        duration_s = 0.0
+    baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
+    # 3. Score.
+    findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
+    live = not backfill
+    anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
+    if ended:
+        anomalies = [*anomalies, *_end(baseline, event, config, ended)]
+    # 4. Learn.
+    _learn(baseline, event, finished_ms, failed, duration_s)
+    if backfill:
+        return BACKFILLED
+    return Outcome("applied", anomalies) if anomalies else APPLIED
+
+
+def _late(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: int, behind_ms: int, explain: list[str] | None
+) -> Outcome:
+    """Learned without alert, and without a say in the streak: what came after it is known. Beyond 30 days not learned."""
+    if explain is not None:
+        learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
+        explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not judged")
+    if behind_ms <= TOO_LATE_MS:
+        duration_s = event.duration_s or 0.0
+        failed = event.status in FAILED
+        timed_s = duration_s if 0.0 < duration_s <= _LONGEST_S else 0.0
+        baseline.days.add(finished_ms // _DAY_MS, failed, timed_s)
+        baseline.history.add(finished_ms, failed, timed_s)
+    return LATE
+
+
+def _learn(baseline: WorkflowBaseline, event: Completion, finished_ms: int, failed: bool, duration_s: float) -> None:
+    baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
+    baseline.history.add(finished_ms, failed, duration_s)
+    if not failed:
+        baseline.evidence.learn(event, finished_ms)
+
+
+def _open(
+    baseline: WorkflowBaseline, event: Completion, config: Config, at_ms: int, findings: list[Finding], live: bool
+) -> list[Anomaly]:
+    """Each finding opens an incident or belongs to an open one. What is not live is kept in mind and not told."""
+    told = []
+    for found in findings:
+        own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
+        state = "opened"
+        if found.lasting:
+            place = found.detector, crc32(found.subject.encode())
+            known = baseline.incidents.get(place)
+            if known is None or (live and not known.told):
+                baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live)
+            else:
+                state, incident_id = "ongoing", known.id
+                known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
+        if live:
+            steps = investigation.of_completion(event, baseline.evidence, timing=found.anomaly_type in _TIMING)
+            told.append(
+                anomaly.of(found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps)
+            )
+    return told
+
+
+def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: list[Finding]) -> list[Anomaly]:
+    """Each ending closes its incident; the end of one that was never told is not told either."""
+    told = []
+    for end in ended:
+        incident = baseline.incidents.pop((end.detector, crc32(end.subject.encode())))
+        if incident.told:
+            told.append(
+                anomaly.of(
+                    end,
+                    event,
+                    config,
+                    own_id=anomaly.anomaly_id(end, baseline, event),
+                    incident_id=incident.id,
+                    state="resolved",
+                    steps=[f"Nothing to do: execution {event.execution_id} is back to normal"],
+                    duration_s=anomaly.lasted_s(incident, event.finished_at),
+                )
+            )
+    return told

@@ -1,0 +1,94 @@
+"""One score: compare with the previous one, then remember it."""
+
+from decimal import Decimal
+from zlib import adler32, crc32
+
+from msgspec import UNSET
+
+from stream_detector.detect import anomaly, investigation, pattern_deviation, significant_score_change
+from stream_detector.detect.baseline import ScoreBaseline
+from stream_detector.detect.config import Config, ScoreRule
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.incident import remember
+from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, Outcome
+from stream_detector.events import Score
+
+LATE_MS = 3_600_000
+
+
+def step_score(
+    baseline: ScoreBaseline, event: Score, config: Config, backfill: bool, explain: list[str] | None
+) -> Outcome:
+    """Judge and learn one score.
+
+    A score older than the newest is judged only against a `previous_score` of its own, and never becomes the previous;
+    more than an hour older it is not judged at all.
+    """
+    # 1. Known already?
+    raw = anomaly.event_id_of(event).encode()
+    event_hash = crc32(raw) << 32 | adler32(raw)
+    if event_hash in baseline.ids:
+        return DUPLICATE
+    remember(baseline.ids, event_hash)
+    baseline.retired = False
+    at_ms = round(event.scored_at.timestamp() * 1000)
+    behind_ms = baseline.newest_ms - at_ms
+    if behind_ms > LATE_MS:
+        _say(
+            explain,
+            f"scored {behind_ms / 3_600_000:.1f} h before the newest score: neither judged nor made the previous",
+        )
+        return LATE
+    # 2. Judge.
+    previous = _previous(baseline, event, behind_ms > 0)
+    previous_ms = baseline.newest_ms or None
+    rule = config.score_rule(event.entity_type)
+    found = None
+    if previous is None:
+        _say(explain, "no previous score: a first score is never an anomaly")
+    else:
+        found = significant_score_change.of(event.entity_name, previous, event.score, rule, baseline.widening)
+        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, baseline.widening)]))
+    # 3. Learn.
+    if behind_ms <= 0:
+        drifted = _learn(baseline, event, rule, jumped=found is not None)
+        found = found or drifted
+        if drifted is not None:
+            _say(explain, *drifted.gates)
+        baseline.previous, baseline.newest_ms = event.score, at_ms
+    if backfill:
+        return BACKFILLED
+    if found is None:
+        return APPLIED
+    own_id = anomaly.anomaly_id(found, baseline, event)
+    steps = investigation.of_score(event, previous_ms)
+    return Outcome(
+        "applied", [anomaly.of(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)]
+    )
+
+
+def _previous(baseline: ScoreBaseline, event: Score, older: bool) -> Decimal | None:
+    if event.previous_score is UNSET:
+        return None if older else baseline.previous
+    return event.previous_score
+
+
+def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool) -> Finding | None:
+    threshold = float(rule.threshold * baseline.widening)
+    if rule.relative:
+        threshold *= abs(float(baseline.previous or event.score)) or 1.0
+    score, drift = float(event.score), baseline.drift
+    if jumped:
+        drift.reset()
+    left = drift.update(score, threshold)
+    return None if left is None else pattern_deviation.drifted(event.entity_name, score, left, threshold)
+
+
+def _below(previous: Decimal, score: Decimal, rule: ScoreRule, widening: Decimal) -> str:
+    gate = rule.threshold * widening * (abs(previous) if rule.relative else 1)
+    return f"a change of {abs(score - previous)} is below the threshold of {gate}"
+
+
+def _say(explain: list[str] | None, *gates: str) -> None:
+    if explain is not None:
+        explain.extend(gates)

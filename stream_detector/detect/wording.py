@@ -1,0 +1,49 @@
+"""Numbers as people read them."""
+
+from datetime import UTC, datetime
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two units that matter.
+
+    >>> [duration(s) for s in (0.0042, 0.25, 9.44, 125, 252.4, 7500, 200000)]
+    ['4.2 ms', '250 ms', '9.4 s', '2 m 5 s', '4 m 12 s', '2 h 5 m', '2 d 8 h']
+    """
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    whole = round(seconds)
+    for unit, size, below, part in (("m", 60, "s", 1), ("h", 3600, "m", 60)):
+        if whole < size * 60 * (1 if unit == "m" else 24):
+            return f"{whole // size} {unit} {whole % size // part} {below}"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def share(ratio: float) -> str:
+    """A ratio in percent.
+
+    >>> share(0.6), share(0.0312), share(0.0004)
+    ('60 %', '3.1 %', '0.04 %')
+    """
+    percent = ratio * 100
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
+
+
+def instant(epoch_ms: int) -> str:
+    """UTC to the minute.
+
+    >>> instant(1769040300000)
+    '2026-01-22 00:05 UTC'
+    """
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd.
+
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 23)]
+    ['1st', '2nd', '3rd', '4th', '11th', '23rd']
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
