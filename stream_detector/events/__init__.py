@@ -1,7 +1,7 @@
 """What comes in and goes out: typed, validated values.
 
 Receives bytes from Kafka, files and HTTP; returns frozen values, or raises `RefusedError` with a bounded reason.
-Never does I/O and never reads a clock: what "now" is comes with the record.
+Never does I/O (but `files`, which reads the history it is given) and never reads a clock: "now" comes with the record.
 """
 
 from stream_detector.events.action import Action, ActionKind
