@@ -1,0 +1,107 @@
+/** The list of anomalies page by page, kept while one looks at a detail and comes back. */
+
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ApiError, type Anomaly, type Page } from "./api";
+import { questionOf, type Filters } from "./filters";
+import { ask, useAnswer } from "./load";
+
+const PATH = "/api/v1/ai/anomalies";
+const PAGE_SIZE = "50";
+const POLL_MS = 15_000;
+const EMPTY_POLL_MS = 3_000;
+
+export interface AnomalyList {
+  items: Anomaly[] | null;
+  /** Came in since the list was drawn; shown when asked for, so that nothing jumps under the pointer. */
+  fresh: number;
+  showFresh: () => void;
+  more: boolean;
+  loadingMore: boolean;
+  loadMore: () => void;
+  error: ApiError | null;
+  at: number;
+  reload: () => void;
+}
+
+interface Shown {
+  first: Page<Anomaly>;
+  older: Anomaly[];
+  next: string | null;
+}
+
+const shownBefore = new Map<string, Shown>();
+
+export function useAnomalies(filters: Filters): AnomalyList {
+  const key = questionOf(filters).toString();
+  const [, redraw] = useState(0);
+  const [isEmpty, setEmpty] = useState(false);
+  const [more, setMore] = useState<{ key: string; busy: boolean; error: ApiError | null } | null>(null);
+  const query = useMemo(() => {
+    const asked = new URLSearchParams(key);
+    asked.set("limit", PAGE_SIZE);
+    return asked;
+  }, [key]);
+  const answer = useAnswer<Page<Anomaly>>(PATH, query, isEmpty ? EMPTY_POLL_MS : POLL_MS);
+
+  let shown = shownBefore.get(key);
+  if (answer.value !== null && (shown === undefined || shown.first.items.length === 0)) {
+    shown = show(key, answer.value);
+  }
+  const empty = shown?.first.items.length === 0;
+  useEffect(() => setEmpty(empty), [empty]);
+
+  const showFresh = useCallback(() => {
+    if (answer.value !== null) show(key, answer.value);
+    redraw((n) => n + 1);
+  }, [answer.value, key]);
+
+  const abort = useRef<AbortController | null>(null);
+  useEffect(() => () => abort.current?.abort(), [key]);
+  const loadMore = useCallback(() => {
+    const current = shownBefore.get(key);
+    if (current?.next == null) return;
+    const asked = new URLSearchParams(key);
+    asked.set("limit", PAGE_SIZE);
+    asked.set("cursor", current.next);
+    const control = new AbortController();
+    abort.current = control;
+    setMore({ key, busy: true, error: null });
+    ask<Page<Anomaly>>(PATH, asked, control.signal).then(
+      (page) => {
+        shownBefore.set(key, { ...current, older: [...current.older, ...page.items], next: page.next });
+        setMore(null);
+      },
+      (error: unknown) => {
+        if (!control.signal.aborted) setMore({ key, busy: false, error: error instanceof ApiError ? error : null });
+      },
+    );
+  }, [key]);
+
+  const items = useMemo(() => (shown === undefined ? null : [...shown.first.items, ...shown.older]), [shown]);
+  const failedMore = more?.key === key ? more.error : null;
+  return {
+    items,
+    fresh: countFresh(answer.value, shown),
+    showFresh,
+    more: shown?.next != null,
+    loadingMore: more?.key === key && more.busy,
+    loadMore,
+    error: answer.error ?? failedMore,
+    at: answer.at,
+    reload: answer.reload,
+  };
+}
+
+function show(key: string, first: Page<Anomaly>): Shown {
+  const shown = { first, older: [], next: first.next };
+  shownBefore.delete(key);
+  shownBefore.set(key, shown);
+  if (shownBefore.size > 20) shownBefore.delete(shownBefore.keys().next().value ?? "");
+  return shown;
+}
+
+function countFresh(latest: Page<Anomaly> | null, shown: Shown | undefined): number {
+  if (latest === null || shown === undefined || latest === shown.first) return 0;
+  const known = new Set([...shown.first.items, ...shown.older].map(({ id }) => id));
+  return latest.items.filter(({ id }) => !known.has(id)).length;
+}

@@ -1,0 +1,118 @@
+/** Asking the server and keeping the answer: what was seen stays on the page while a newer answer is on its way. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError, get } from "./api";
+
+export interface Loaded<T> {
+  value: T | null;
+  error: ApiError | null;
+  /** When `value` came, in ms. */
+  at: number;
+  reload: () => void;
+}
+
+interface Kept {
+  value: unknown;
+  at: number;
+}
+
+const kept = new Map<string, Kept>();
+const KEPT_ANSWERS = 200;
+
+function keep(key: string, value: unknown): Kept {
+  const entry = { value, at: Date.now() };
+  kept.delete(key);
+  kept.set(key, entry);
+  if (kept.size > KEPT_ANSWERS) kept.delete(kept.keys().next().value ?? "");
+  return entry;
+}
+
+let wantsToken: () => void = () => undefined;
+const everyone = new Set<() => void>();
+
+/** `listener` is called whenever the server asks for a token. */
+export function onTokenWanted(listener: () => void): void {
+  wantsToken = listener;
+}
+
+/** Asks everything again, for example after a token was entered. */
+export function reloadAll(): void {
+  for (const reload of everyone) reload();
+}
+
+/** Like `get`; also tells the page when a token is wanted. */
+export async function ask<T>(path: string, query: URLSearchParams, signal: AbortSignal): Promise<T> {
+  try {
+    return await get<T>(path, query, signal);
+  } catch (error) {
+    if (error instanceof ApiError && error.kind === "unauthorised") wantsToken();
+    throw error;
+  }
+}
+
+/**
+ * The answer to GET `path?query`: at once from memory where it was asked before, then fresh, then again every
+ * `everyMs` while the page is in view, and sooner while the server is away. `path` null asks nothing.
+ */
+export function useAnswer<T>(path: string | null, query: URLSearchParams, everyMs: number): Loaded<T> {
+  const key = path === null ? "" : `${path}?${query.toString()}`;
+  const memory = kept.get(key);
+  const [, redraw] = useState(0);
+  const error = useRef<{ key: string; error: ApiError } | null>(null);
+  const [round, setRound] = useState(0);
+  const reload = useCallback(() => setRound((n) => n + 1), []);
+
+  useEffect(() => {
+    if (key === "") return undefined;
+    const abort = new AbortController();
+    const [asked, text = ""] = key.split(/\?(.*)/s);
+    let timer = 0;
+    const load = async () => {
+      try {
+        keep(key, await ask<T>(asked ?? "", new URLSearchParams(text), abort.signal));
+        error.current = null;
+      } catch (caught) {
+        if (abort.signal.aborted) return;
+        error.current = { key, error: caught instanceof ApiError ? caught : new ApiError("failed", String(caught)) };
+      }
+      redraw((n) => n + 1);
+      timer = window.setTimeout(again, error.current === null ? everyMs : Math.min(everyMs, 5_000));
+    };
+    // A page out of view asks nothing; it catches up when it is looked at.
+    const again = () => {
+      if (document.visibilityState === "visible") void load();
+    };
+    const wake = () => {
+      clearTimeout(timer);
+      again();
+    };
+    void load();
+    document.addEventListener("visibilitychange", wake);
+    addEventListener("online", wake);
+    everyone.add(reload);
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", wake);
+      removeEventListener("online", wake);
+      everyone.delete(reload);
+    };
+  }, [key, everyMs, round, reload]);
+
+  return {
+    value: (memory?.value as T | undefined) ?? null,
+    at: memory?.at ?? 0,
+    error: error.current?.key === key ? error.current.error : null,
+    reload,
+  };
+}
+
+/** The clock, moving every `everyMs`, for relative times. */
+export function useNow(everyMs: number): number {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}

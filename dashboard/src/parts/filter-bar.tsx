@@ -1,0 +1,125 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { SEVERITIES, STATES, TYPES } from "../api";
+import { addressOf, anyOf, isNarrowed, type Filters } from "../filters";
+import { go } from "../route";
+import { SEVERITY_NAMES, STATE_NAMES, TYPE_NAMES } from "../words";
+import { Link } from "./link";
+import { Icon, SeverityShape, Unseen } from "./marks";
+
+const TYPING_PAUSE_MS = 250;
+
+/** The filters. Each choice is an address of its own, so back undoes it; typing replaces the address instead. */
+export function FilterBar({ filters }: { filters: Filters }) {
+  return (
+    <div class="filters" role="search" aria-label="Filters">
+      <TextSearch filters={filters} />
+      <nav class="segments" aria-label="Severity">
+        <Link
+          href={addressOf({ ...filters, severity: null })}
+          aria-current={filters.severity === null ? "true" : undefined}
+        >
+          All<Unseen> severities</Unseen>
+        </Link>
+        {SEVERITIES.map((severity) => (
+          <Link
+            key={severity}
+            href={addressOf({ ...filters, severity })}
+            aria-current={filters.severity === severity ? "true" : undefined}
+          >
+            <SeverityShape severity={severity} />
+            {SEVERITY_NAMES[severity]}
+          </Link>
+        ))}
+      </nav>
+      <Choice
+        label="Type"
+        any="Any type"
+        value={filters.type}
+        choices={TYPES.map((type) => [type, TYPE_NAMES[type]])}
+        onChoose={(type) => go(addressOf({ ...filters, type }))}
+      />
+      <Choice
+        label="State"
+        any="Any state"
+        value={filters.state}
+        choices={STATES.map((state) => [state, STATE_NAMES[state]])}
+        onChoose={(state) => go(addressOf({ ...filters, state }))}
+      />
+      {filters.entity !== "" && (
+        <Chip name="Only" value={filters.entity} href={addressOf({ ...filters, entity: "" })} />
+      )}
+      {filters.run !== "" && (
+        <Chip name="Score run" value={filters.run} href={addressOf({ ...filters, run: "" })} />
+      )}
+      {isNarrowed(filters) && (
+        <Link class="clear" href={addressOf(anyOf(filters.range))}>
+          Clear filters
+        </Link>
+      )}
+    </div>
+  );
+}
+
+function Chip({ name, value, href }: { name: string; value: string; href: string }) {
+  return (
+    <Link class="button small" href={href}>
+      <span class="cut">
+        {name} {value}
+      </span>
+      <Icon name="close" />
+      <Unseen>Remove this filter</Unseen>
+    </Link>
+  );
+}
+
+function TextSearch({ filters }: { filters: Filters }) {
+  const [text, setText] = useState(filters.q);
+  const timer = useRef(0);
+  useEffect(() => setText(filters.q), [filters.q]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const search = (q: string) => {
+    setText(q);
+    clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => {
+      go(addressOf({ ...filters, q: q.trim() }), { replace: true });
+    }, TYPING_PAUSE_MS);
+  };
+  return (
+    <label class="search">
+      <Icon name="search" />
+      <Unseen>Workflow or entity</Unseen>
+      <input
+        type="search"
+        placeholder="Workflow or entity"
+        value={text}
+        maxLength={256}
+        onInput={(event) => search(event.currentTarget.value)}
+      />
+    </label>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  label: string;
+  any: string;
+  value: T | null;
+  choices: readonly (readonly [T, string])[];
+  onChoose: (value: T | null) => void;
+}
+
+function Choice<T extends string>({ label, any, value, choices, onChoose }: ChoiceProps<T>) {
+  const choose = (picked: string) => onChoose(choices.find(([one]) => one === picked)?.[0] ?? null);
+  return (
+    <label class={value === null ? "choice" : "choice chosen"}>
+      <Unseen>{label}</Unseen>
+      <select value={value ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
+        <option value="">{any}</option>
+        {choices.map(([one, name]) => (
+          <option key={one} value={one}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}

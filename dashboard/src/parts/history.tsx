@@ -1,0 +1,131 @@
+import { useCallback, useMemo } from "preact/hooks";
+import uPlot from "uplot";
+import type { Anomaly, Series, SeriesPoint } from "../api";
+import { useAnswer } from "../load";
+import { go } from "../route";
+import { exact } from "../times";
+import { quantity } from "../words";
+import { anomalyAddress } from "./link";
+import { Plot, type Colours } from "./plot";
+
+const POINTS = "200";
+const HEIGHT = 260;
+
+/** The readings up to the anomaly, with the band that was expected before each; the anomalous one is marked. */
+export function History({ anomaly }: { anomaly: Anomaly }) {
+  const query = useMemo(
+    () => new URLSearchParams({ entity: anomaly.entity_id, until: anomaly.detected_at, limit: POINTS }),
+    [anomaly.entity_id, anomaly.detected_at],
+  );
+  const { value, error } = useAnswer<Series>("/api/v1/series", query, 60_000);
+  if (value === null) {
+    return error === null ? <div class="bone history-bone" /> : <p class="quiet">The history could not be loaded: {error.message}</p>;
+  }
+  if (value.points.length < 2) return <p class="quiet">There is no earlier reading to compare with.</p>;
+  return <Chart series={value} anomaly={anomaly} />;
+}
+
+function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
+  const { points, unit } = series;
+  const columns = useMemo(() => columnsOf(points, anomaly.id, unit), [points, anomaly.id, unit]);
+  const options = useCallback((colours: Colours) => look(colours, unit, anomaly.severity), [unit, anomaly.severity]);
+  const tip = (index: number) => {
+    const point = points[index];
+    if (point === undefined) return null;
+    return (
+      <>
+        <strong>{quantity(point.value, unit)}</strong>
+        {point.lower !== null && point.upper !== null && (
+          <span>
+            expected {quantity(floor(point.lower, unit), unit)} to {quantity(point.upper, unit)}
+          </span>
+        )}
+        <span>{exact(point.t)}</span>
+        {point.anomaly !== null && <span>{point.anomaly === anomaly.id ? "this anomaly" : "an anomaly: click to open"}</span>}
+      </>
+    );
+  };
+  return (
+    <>
+      <Plot
+        label={`${points.length} readings up to this anomaly, with the expected band`}
+        height={HEIGHT}
+        options={options}
+        data={columns}
+        tip={tip}
+        onPick={(index) => {
+          const id = points[index]?.anomaly;
+          if (id != null) go(anomalyAddress(id));
+        }}
+      />
+      <p class="legend">
+        <span class="key value">reading</span>
+        <span class="key band">expected</span>
+        <span class="key mean">usual</span>
+        <span class={`key this ${anomaly.severity}`}>this anomaly</span>
+        <span class="key other">other anomalies</span>
+      </p>
+    </>
+  );
+}
+
+type Column = (number | null)[];
+
+/** uPlot's columns: time, upper, lower, usual, value, this anomaly, other anomalies. */
+export function columnsOf(points: readonly SeriesPoint[], id: string, unit: string): uPlot.AlignedData {
+  const column = (pick: (point: SeriesPoint) => number | null): Column => points.map(pick);
+  return [
+    points.map(({ t }) => Date.parse(t) / 1000),
+    column(({ upper }) => upper),
+    column(({ lower }) => (lower === null ? null : floor(lower, unit))),
+    column(({ mean }) => mean),
+    column(({ value }) => value),
+    column(({ value, anomaly }) => (anomaly === id ? value : null)),
+    column(({ value, anomaly }) => (anomaly !== null && anomaly !== id ? value : null)),
+  ];
+}
+
+/** No run takes less than no time, and no rate is below 0: the band ends there. */
+function floor(value: number, unit: string): number {
+  return unit === "points" ? value : Math.max(0, value);
+}
+
+function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Options, "width" | "height"> {
+  const axis = { stroke: colours("quiet"), font: "11px system-ui, sans-serif", ticks: { show: false } };
+  const hidden = { width: 0, points: { show: false } };
+  return {
+    padding: [14, 14, 0, 0],
+    cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+    scales: { x: { time: true } },
+    tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
+    axes: [
+      { ...axis, grid: { show: false }, size: 40, space: 80 },
+      {
+        ...axis,
+        grid: { stroke: colours("line"), width: 1 },
+        size: 68,
+        space: 40,
+        values: (_plot, at) => at.map((n) => quantity(n, unit)),
+      },
+    ],
+    bands: [{ series: [1, 2], fill: colours("band") }],
+    series: [
+      {},
+      { ...hidden, stroke: "transparent" },
+      { ...hidden, stroke: "transparent" },
+      { stroke: colours("quiet"), width: 1, dash: [4, 4], points: { show: false } },
+      {
+        stroke: colours("accent"),
+        width: 1.5,
+        points: { show: true, size: 4, width: 0, fill: colours("accent"), space: 6 },
+      },
+      dots(colours(severity), 13, 2.5, colours("card")),
+      dots(colours("card"), 8, 2, colours("strong")),
+    ],
+  };
+}
+
+/** Points without a line between them. */
+function dots(fill: string, size: number, width: number, stroke: string): uPlot.Series {
+  return { stroke, width: 1, paths: () => null, points: { show: true, size, width, fill, stroke } };
+}

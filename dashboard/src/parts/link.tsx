@@ -1,0 +1,34 @@
+import type { ComponentChildren } from "preact";
+import { follow } from "../route";
+
+interface Props {
+  href: string;
+  class?: string;
+  "aria-current"?: "page" | "true" | undefined;
+  children: ComponentChildren;
+}
+
+/** A link within the page: no reload, yet a true link for new tabs and copying. */
+export function Link({ href, children, ...rest }: Props) {
+  return (
+    <a href={href} onClick={follow} {...rest}>
+      {children}
+    </a>
+  );
+}
+
+/** The address of one anomaly's page. */
+export function anomalyAddress(id: string): string {
+  return `/anomalies/${encodeURIComponent(id)}`;
+}
+
+/** A link that an event brought along; anything but http and https is shown as text. */
+export function OutsideLink({ href }: { href: string }) {
+  return /^https?:\/\//i.test(href) ? (
+    <a href={href} target="_blank" rel="noopener noreferrer">
+      {href}
+    </a>
+  ) : (
+    <span>{href}</span>
+  );
+}

@@ -1,0 +1,132 @@
+/** What stands in for content: nothing yet, nothing found, an error, no answer, a token wanted. */
+
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { hasToken, keepToken, type ApiError } from "../api";
+import { Icon } from "./marks";
+import { When } from "./when";
+
+export function Notice({ title, children }: { title: string; children?: ComponentChildren }) {
+  return (
+    <div class="notice" role="status">
+      <h2>{title}</h2>
+      {children}
+    </div>
+  );
+}
+
+/** A failure where nothing older can be shown. */
+export function Failed({ error, reload }: { error: ApiError; reload: () => void }) {
+  const away = error.kind === "offline";
+  return (
+    <Notice title={away ? "No connection to the server" : "This could not be loaded"}>
+      <p>{error.message}</p>
+      <p class="quiet">
+        {away ? "Is the api role running? This page tries again every few seconds." : "The server's log says more."}
+      </p>
+      <button type="button" class="button" onClick={reload}>
+        Try again
+      </button>
+    </Notice>
+  );
+}
+
+/** A failure while older content stays on the page. */
+export function Stale({ error, at, reload }: { error: ApiError; at: number; reload: () => void }) {
+  return (
+    <div class="banner" role="status">
+      <span>
+        {error.kind === "offline" ? "No connection to the server. " : `${error.message} `}
+        Shown: what was loaded <When at={new Date(at).toISOString()} />.
+      </span>
+      <button type="button" class="button small" onClick={reload}>
+        Try again
+      </button>
+    </div>
+  );
+}
+
+/** A command to run in a terminal, with a button that copies it. */
+export function Command({ text }: { text: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = () => {
+    void navigator.clipboard.writeText(text).then(() => {
+      setCopied(true);
+      setTimeout(() => setCopied(false), 2_000);
+    });
+  };
+  return (
+    <div class="command">
+      <pre tabIndex={0}>
+        <code>{text}</code>
+      </pre>
+      <button type="button" class="button small" onClick={copy}>
+        <Icon name={copied ? "check" : "copy"} />
+        <span aria-live="polite">{copied ? "Copied" : "Copy"}</span>
+      </button>
+    </div>
+  );
+}
+
+/** Three failures in a row, finished in the last seconds: the shortest way to a first anomaly. */
+function firstEvents(nowMs: number): string {
+  const lines = [3, 2, 1].map((n) => {
+    const at = (ms: number) => new Date(nowMs - ms).toISOString();
+    return JSON.stringify({
+      execution_id: `hello-${Math.trunc(nowMs / 1000) - n}`,
+      workflow_id: "hello",
+      status: "failure",
+      started_at: at(n * 1000 + 900),
+      finished_at: at(n * 1000),
+    });
+  });
+  return `cat > hello.jsonl <<'END'\n${lines.join("\n")}\nEND\nstream-detector publish hello.jsonl`;
+}
+
+export function NothingYet() {
+  const [command] = useState(() => firstEvents(Date.now()));
+  return (
+    <Notice title="No anomalies yet">
+      <p>
+        Either all is well, or no event has arrived. Send the first: this publishes a workflow that fails three times in
+        a row, which is an anomaly. It appears here by itself.
+      </p>
+      <Command text={command} />
+    </Notice>
+  );
+}
+
+export function TokenWanted({ onEntered }: { onEntered: () => void }) {
+  const [token, setToken] = useState("");
+  const [refused] = useState(hasToken);
+  return (
+    <form
+      class="notice token"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (token.trim() === "") return;
+        keepToken(token.trim());
+        onEntered();
+      }}
+    >
+      <h2>A token is needed</h2>
+      <p>
+        {refused ? "The server refused this token. " : ""}Enter the API token of this installation (the setting
+        API_TOKEN). It is kept in this tab until the tab is closed.
+      </p>
+      <label>
+        Token
+        <input
+          type="password"
+          autocomplete="off"
+          spellcheck={false}
+          value={token}
+          onInput={(event) => setToken(event.currentTarget.value)}
+        />
+      </label>
+      <button type="submit" class="button primary">
+        Continue
+      </button>
+    </form>
+  );
+}

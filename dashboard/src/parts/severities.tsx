@@ -1,0 +1,40 @@
+import type { Trends } from "../api";
+import { addressOf, type Filters } from "../filters";
+import { bars } from "../trends";
+import { percent, SEVERITY_NAMES } from "../words";
+import { Link } from "./link";
+import { SeverityShape } from "./marks";
+
+/** The distribution of severities as bars. Hover or focus says count and share; a click filters. */
+export function Severities({ trends, filters }: { trends: Trends | null; filters: Filters }) {
+  return (
+    <figure class="card figure">
+      <figcaption>Severity</figcaption>
+      {trends === null ? (
+        <div class="bone plot" />
+      ) : (
+        <ul class="bars">
+          {bars(trends).map(({ severity, count, share, part }) => (
+            <li key={severity}>
+              <Link class="bar" href={addressOf({ ...filters, severity })}>
+                <span class="bar-tip" role="tooltip">
+                  {count.toLocaleString("en-GB")} {SEVERITY_NAMES[severity].toLowerCase()}, {percent(part)}
+                </span>
+                <span class="bar-space">
+                  <svg class={`bar-fill ${severity}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
+                    <rect width="1" height={share} y={1 - share} />
+                  </svg>
+                </span>
+                <span class="bar-name">
+                  <SeverityShape severity={severity} />
+                  {SEVERITY_NAMES[severity]}
+                </span>
+                <span class="bar-count">{count.toLocaleString("en-GB")}</span>
+              </Link>
+            </li>
+          ))}
+        </ul>
+      )}
+    </figure>
+  );
+}

@@ -1,0 +1,115 @@
+/** Anomalies in words: names of types, numbers with their units, and the sentence that compares them. Pure. */
+
+import type { Affected, Anomaly, AnomalyType, Severity, State } from "./api";
+import { duration } from "./times";
+
+export const TYPE_NAMES: Record<AnomalyType, string> = {
+  SpikeInFailures: "Spike in failures",
+  ConsecutiveFailures: "Failures in a row",
+  UnusualExecutionTime: "Unusual execution time",
+  PerformanceDegradation: "Performance degradation",
+  PatternDeviation: "Pattern deviation",
+  ResourceExhaustion: "Resource exhaustion",
+  SignificantScoreChange: "Significant score change",
+};
+export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", info: "Info" };
+export const STATE_NAMES: Record<State, string> = { opened: "Opened", ongoing: "Ongoing", resolved: "Resolved" };
+export const KIND_NAMES: Record<Affected["kind"], string> = {
+  workflow: "Workflow",
+  execution: "Execution",
+  step: "Step",
+  resource: "Resource",
+  entity: "Entity",
+  run: "Score run",
+};
+
+/** The name of a type this page knows, else the type as it came: a reader accepts what it does not know. */
+export function typeName(type: string): string {
+  return (TYPE_NAMES as Partial<Record<string, string>>)[type] ?? type;
+}
+
+/** A number with its unit in words. `beside` is the number it is shown next to: both get the same decimals. */
+export function quantity(value: number, unit: string, beside: number = value): string {
+  switch (unit) {
+    case "s":
+      return duration(value);
+    case "ratio":
+      return `${plain(value * 100, 3)} %`;
+    case "runs":
+      return `${plain(value, 6)} ${value === 1 ? "run" : "runs"}`;
+    case "points":
+      return withSign(value.toFixed(Math.min(4, Math.max(1, decimals(value), decimals(beside)))));
+    default:
+      return unit === "" ? plain(value, 4) : `${plain(value, 4)} ${unit}`;
+  }
+}
+
+/** The same with its sign always shown: "+2 m 7 s", "−1.7". */
+export function change(value: number, unit: string, beside: number = value): string {
+  const text = quantity(value, unit, beside);
+  return value > 0 ? `+${text}` : text;
+}
+
+export interface Comparison {
+  now: string;
+  usual: string;
+  change: string;
+  /** What `now` and `usual` are called for this kind of number. */
+  nowLabel: string;
+  usualLabel: string;
+}
+
+/** Current against baseline, with the words that fit the number. */
+export function compare(anomaly: Anomaly): Comparison {
+  const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
+  const [nowLabel, usualLabel] = labelsOf(unit);
+  return {
+    now: quantity(current, unit, baseline),
+    usual: quantity(baseline, unit, current),
+    change: change(deviation, unit, unit === "points" ? longer(current, baseline) : deviation),
+    nowLabel,
+    usualLabel,
+  };
+}
+
+function labelsOf(unit: string): [string, string] {
+  switch (unit) {
+    case "s":
+      return ["took", "usually"];
+    case "ratio":
+      return ["now", "usually"];
+    case "runs":
+      return ["in a row", "usually"];
+    case "points":
+      return ["now", "before"];
+    default:
+      return ["now", "usually"];
+  }
+}
+
+/** "3.2", "−4.1", or "no z-score" where the rule needs none. */
+export function zScore(z: number | null): string {
+  return z === null ? "–" : withSign(z.toFixed(Math.abs(z) < 100 ? 1 : 0));
+}
+
+export function percent(ratio: number): string {
+  return `${plain(ratio * 100, ratio > 0.99 && ratio < 1 ? 4 : 3)} %`;
+}
+
+function plain(value: number, digits: number): string {
+  return withSign(Number(value.toPrecision(digits)).toLocaleString("en-GB", { maximumFractionDigits: 6 }));
+}
+
+function withSign(text: string): string {
+  return text.replace(/^-/, "−");
+}
+
+function decimals(value: number): number {
+  const text = String(value);
+  const at = text.indexOf(".");
+  return at < 0 ? 0 : text.length - at - 1;
+}
+
+function longer(a: number, b: number): number {
+  return decimals(a) >= decimals(b) ? a : b;
+}

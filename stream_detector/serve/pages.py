@@ -1,0 +1,74 @@
+"""The dashboard's built files: one shell for every address of a person, hashed assets, a strict content policy.
+
+The page needs no token to load: it holds no data, and asks for the token where the API demands one.
+"""
+
+from pathlib import Path
+
+from aiohttp import web
+
+STATIC = Path(__file__).parent / "static"
+PATHS = ("/", "/anomalies", "/anomalies/", "/anomalies/{id}")
+"""Addresses that the page knows. Any other, outside the API, gets the same page and 404, and the page says so."""
+
+_HEADERS = {
+    # No 'unsafe-inline' anywhere: a workflow's name that were markup could neither run nor style anything.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_FRESH = {**_HEADERS, "Cache-Control": "no-cache"}
+# The name of an asset holds the hash of its content, so it never changes under its name.
+_FOREVER = {**_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
+
+_NOT_BUILT = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>stream-detector: the page is not built</title>
+<h1>The page is not built</h1>
+<p>The API works, but the files of the dashboard are missing. In the checkout run</p>
+<pre>make install</pre>
+<p>and load this page again. A wheel carries them.</p></html>
+"""
+
+
+def add_pages(app: web.Application) -> None:
+    """Serve the dashboard from `app`. Call it after the API's routes are added: it takes every address left over."""
+    for path in PATHS:
+        app.router.add_get(path, _shell)
+    app.router.add_get(r"/assets/{name:[A-Za-z0-9_-][A-Za-z0-9._-]*}", _asset)
+    app.router.add_get("/favicon.svg", _icon)
+    app.router.add_get(r"/{rest:(?!api(?:/|$)|assets/).*}", _unknown)
+
+
+async def _shell(_: web.Request) -> web.StreamResponse:
+    return _index(200)
+
+
+async def _unknown(_: web.Request) -> web.StreamResponse:
+    return _index(404)
+
+
+def _index(status: int) -> web.StreamResponse:
+    index = STATIC / "index.html"
+    if not index.is_file():
+        return web.Response(status=503, text=_NOT_BUILT, content_type="text/html", headers=_FRESH)
+    return web.FileResponse(index, status=status, headers=_FRESH)  # sends index.html.gz where gzip is accepted
+
+
+async def _asset(request: web.Request) -> web.StreamResponse:
+    return _file(STATIC / "assets" / request.match_info["name"], _FOREVER)
+
+
+async def _icon(_: web.Request) -> web.StreamResponse:
+    return _file(STATIC / "favicon.svg", _FRESH)
+
+
+def _file(path: Path, headers: dict[str, str]) -> web.StreamResponse:
+    if not path.is_file():
+        raise web.HTTPNotFound(headers=_FRESH)
+    return web.FileResponse(path, headers=headers)
