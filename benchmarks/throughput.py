@@ -1,0 +1,164 @@
+"""Events a second through one worker on one core, ours and naive Faust in turns, after checking what each found.
+
+python -m benchmarks.throughput [--quick] [--kafka apache|embedded] [--systems ours,naive_faust] [--events N]
+
+The last line on stdout is one JSON object; everything else goes to stderr. Each run has a new broker, new topics and
+a new worker; the worker has one core and the broker the others; the worker's start does not count.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks import load, product, reference
+from benchmarks.measure import Figures, Orders, WrongResultError, read_ids, run_peer
+from stream_detector.devstack.apache import Apache
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.settings import Settings
+from stream_detector.stream.setup import make_topics
+from stream_detector.stream.topics import ALERTS, COMPLETIONS
+
+PEERS = {"ours_reference": "benchmarks.peers.ours_reference", "naive_faust": "benchmarks.peers.naive_faust"}
+SYSTEMS = ("ours", *PEERS)
+TIMEOUT_S = 300.0
+
+
+class Contest:
+    """What all runs share: how many events each system gets, and what each must find."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.keys, self.kafka, self.profile = arguments.keys, arguments.kafka, arguments.profile
+        # Naive Faust gets fewer events, so that its run takes no longer than the others; it costs the same for each.
+        self.events = {name: arguments.slow_events if name == "naive_faust" else arguments.events for name in SYSTEMS}
+        self.jar_folder = Path(arguments.jars) if arguments.jars else None
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self.worker_cores, self.other_cores = ({cores[0]}, set(cores[1:])) if len(cores) > 1 else (None, None)
+        self._expected: dict[tuple[str, int], set[str]] = {}
+
+    async def run(self, system: str) -> Figures:
+        """One system, alone. Raises `WrongResultError` where it did not find exactly what it must."""
+        events = self.events[system]
+        with tempfile.TemporaryDirectory() as folder, self._broker(Path(folder)) as broker:
+            if system == "ours":
+                await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
+                alerts = ALERTS
+            else:
+                orders = Orders(broker, COMPLETIONS, "reference-alerts", system, events, load.PARTITIONS, folder)
+                changelog = f"{system}-baselines-changelog"
+                await load.make_topics(broker, COMPLETIONS, orders.alerts, compacted=(changelog,))
+                alerts = orders.alerts
+            await load.publish(broker, COMPLETIONS, events, keys=self.keys)
+            if system == "ours":
+                options = {"profile": self.profile, "cores": self.worker_cores, "timeout_s": TIMEOUT_S}
+                figures = await product.run_detector(broker, "", events, log=Path(folder) / "detector.log", **options)
+            else:
+                figures = await run_peer(PEERS[system], orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
+            expected = self._expected_alerts(system, events)
+            found = await read_ids(broker, alerts, len(expected))
+        if found != expected:
+            missing, extra = len(expected - found), len(found - expected)
+            raise WrongResultError(f"{system}: of {len(expected)} alerts {missing} are missing, {extra} are too many")
+        return figures
+
+    def _expected_alerts(self, system: str, events: int) -> set[str]:
+        job = "whole" if system == "ours" else "reference"
+        if (job, events) not in self._expected:
+            values = (value for _, value in load.events(events, keys=self.keys))
+            expected = product.expected_alerts(values, profile=self.profile) if job == "whole" else None
+            self._expected[job, events] = reference.expected_alerts(values) if expected is None else expected
+        return self._expected[job, events]
+
+    @contextmanager
+    def _broker(self, folder: Path) -> Iterator[str]:
+        """A new broker on the cores that the worker does not get."""
+        if self.other_cores:
+            os.sched_setaffinity(0, self.other_cores)  # what we start inherits it, and the load generator keeps to it
+        start = Apache.start(folder, jars=self.jar_folder) if self.kafka == "apache" else Tansu.start(folder)
+        with start as running:
+            yield running.address
+
+
+def spread(runs: list[Figures]) -> dict[str, float | int]:
+    """Events a second: median, least and most; and the processor time of an event."""
+    speeds = [run.events_per_s for run in runs]
+    cpu_us = statistics.median(run.cpu_s / run.events * 1e6 for run in runs)
+    return {
+        "events_per_s": round(statistics.median(speeds)),
+        "least": round(min(speeds)),
+        "most": round(max(speeds)),
+        "cpu_us_per_event": round(cpu_us, 2),
+        "runs": len(runs),
+    }
+
+
+def ratio(runs: dict[str, list[Figures]], system: str, other: str) -> float:
+    """Median over the rounds of how many times faster `system` was in the same round."""
+    pairs = zip(runs[system], runs[other], strict=True)
+    return round(statistics.median(ours.events_per_s / theirs.events_per_s for ours, theirs in pairs), 1)
+
+
+async def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    """All rounds: in each, every system once."""
+    contest = Contest(arguments)
+    runs: dict[str, list[Figures]] = {system: [] for system in arguments.systems}
+    for number in range(arguments.rounds):
+        for system in arguments.systems:
+            figures = await contest.run(system)
+            runs[system].append(figures)
+            _tell(f"round {number + 1}: {system:<15} {figures.events_per_s:>10,.0f} events/s, alerts as expected")
+    answer: dict[str, object] = {system: round(spread(found)["events_per_s"]) for system, found in runs.items()}
+    for system in ("ours", "ours_reference"):
+        if system in runs and "naive_faust" in runs:
+            answer["ratio" if system == "ours" else "ratio_reference"] = ratio(runs, system, "naive_faust")
+    answer["spread"] = {system: spread(found) for system, found in runs.items()}
+    conditions = {"kafka": arguments.kafka, "keys": arguments.keys, "event_bytes": load.EVENT_BYTES}
+    answer["conditions"] = conditions | {"pinned": contest.worker_cores is not None, "profile": arguments.profile}
+    return answer
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _arguments(given: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="separated by commas, of: " + ", ".join(SYSTEMS))
+    parser.add_argument("--events", type=int, help="events in a run (1,000,000; quick 300,000)")
+    parser.add_argument("--slow-events", type=int, help="events in a run of naive Faust (60,000; quick 40,000)")
+    parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
+    parser.add_argument("--rounds", type=int, help="how often each system runs (5; quick 1)")
+    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
+    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
+    parser.add_argument("--profile", choices=("classic", "robust"), default="classic", help="ours: detection profile")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
+    arguments = parser.parse_args(given)
+    arguments.systems = arguments.systems.split(",")
+    if unknown := set(arguments.systems) - set(SYSTEMS):
+        parser.error(f"no such system: {', '.join(sorted(unknown))}")
+    arguments.events = arguments.events or (300_000 if arguments.quick else 1_000_000)
+    arguments.slow_events = arguments.slow_events or (40_000 if arguments.quick else 60_000)
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
+    return arguments
+
+
+def main(given: list[str] | None = None) -> int:
+    """Run and print. 0 measured, 1 a system's result was wrong."""
+    try:
+        answer = asyncio.run(measure(_arguments(given)))
+    except WrongResultError as error:
+        _tell(f"wrong result, so no figure: {error}")
+        return 1
+    print(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
