@@ -4,8 +4,8 @@ import msgspec
 
 from stream_detector.events.refused import RefusedError
 
-MAX_BYTES = 1_048_576
-"""Kafka's own default for the largest record; a completion with 1,000 long steps has 0.6 MB."""
+MAX_BYTES = 1_000_000
+"""With key and headers it fits Kafka's default for a batch (1,048,588); a completion of 1,000 long steps has 0.6 MB."""
 
 MAX_DEPTH = 128
 """A contract nests 4 deep. Bounded by ourselves, because the interpreter's limit depends on who calls."""

@@ -1,0 +1,105 @@
+"""`publish`: a history from a file to Kafka."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from stream_detector.cli import StopsWith
+from stream_detector.cli.options import settings_flags
+from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.lines import INPUT_TOPICS
+from stream_detector.settings import Settings
+from stream_detector.stream.broker import wait_for_broker
+from stream_detector.stream.publish import Published, publish
+
+PATIENCE_S = 30.0
+SHOWN_LINES = 20
+PROGRESS_EVERY_S = 1.0
+
+
+class _Message(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
+
+
+class _Reading:
+    """The file's good events as messages; the bad ones are told on stderr and counted."""
+
+    def __init__(self, file: Path, builds: bool) -> None:
+        self._file, self._builds = file, builds
+        self.refused = 0
+
+    def __iter__(self) -> Iterator[_Message]:
+        for line in read_history(self._file, record_ms=int(time.time() * 1000), builds=self._builds):
+            if line.error is None and line.kind is not None:
+                yield _Message(INPUT_TOPICS[line.kind], line.key, line.value)
+                continue
+            self.refused += 1
+            if self.refused <= SHOWN_LINES:
+                click.echo(f"{self._file}:{line.number}: {line.error}", err=True)
+            elif self.refused == SHOWN_LINES + 1:
+                click.echo(f"further lines are refused: `stream-detector validate {self._file}` shows all", err=True)
+
+
+class _Progress:
+    """A line on stderr every second: overwritten on a terminal, else one after the other."""
+
+    def __init__(self) -> None:
+        self._next_s, self._shown = PROGRESS_EVERY_S, False
+
+    def __call__(self, done: Published) -> None:
+        if done.seconds >= self._next_s:
+            self._next_s, self._shown = done.seconds + PROGRESS_EVERY_S, True
+            text = f"{done.events:,} events, {done.events / done.seconds:,.0f} a second"
+            click.echo(f"\r{text}" if sys.stderr.isatty() else text, err=True, nl=not sys.stderr.isatty())
+
+    def end(self) -> None:
+        if self._shown and sys.stderr.isatty():
+            click.echo("", err=True)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--backfill", is_flag=True, help="Learn from it, alert about nothing in it")
+@click.option("--builds", is_flag=True, help="Of a CI table, make each build one execution with its tests as steps")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout: what was published and refused")
+@settings_flags
+def command(settings: Settings, file: Path, backfill: bool, builds: bool, as_json: bool) -> None:
+    """Publish every event of FILE to Kafka: JSON lines or a table (CSV), also gzipped.
+
+    Lines that the stream would refuse are named and left out (exit code 1). To publish a file twice is safe: events
+    carry ids.
+
+    \b
+    Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092
+    """
+    if not settings.broker:
+        raise StopsWith("STREAM_DETECTOR_BROKER is not set: name a broker, or see `stream-detector up`", 2)
+    reading, progress = _Reading(file, builds), _Progress()
+    try:
+        done = asyncio.run(_publish(settings, reading, backfill, progress))
+    except HistoryError as error:
+        raise StopsWith(str(error), 2) from None
+    finally:
+        progress.end()
+    if as_json:
+        click.echo(
+            json.dumps({"published": done.topics, "refused": reading.refused, "seconds": round(done.seconds, 3)})
+        )
+    else:
+        topics = ", ".join(f"{count:,} to {settings.topic(name)}" for name, count in sorted(done.topics.items()))
+        click.echo(f"published {topics or 'nothing'} in {done.seconds:.1f} s; {reading.refused} lines refused")
+    if reading.refused or not done.events:
+        raise SystemExit(1)
+
+
+async def _publish(settings: Settings, reading: _Reading, backfill: bool, progress: _Progress) -> Published:
+    await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
+    return await publish(settings, reading, backfill=backfill, progress=progress)
