@@ -29,7 +29,10 @@ class Totals(NamedTuple):
 class Days:
     """Counts and durations of one workflow by day; `present` has bit k set for the day k + 1 days before `day`."""
 
-    __slots__ = ("count", "counts", "day", "failed", "failures", "mean", "means", "present", "square", "squares", "timed", "timeds")  # fmt: skip
+    __slots__ = (
+        *("day", "count", "failed", "timed", "mean", "square"),
+        *("present", "counts", "failures", "timeds", "means", "squares"),
+    )
 
     def __init__(self) -> None:
         self.day = self.count = self.failed = self.timed = self.present = 0

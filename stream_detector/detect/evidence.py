@@ -16,7 +16,10 @@ _HEAD = struct.Struct("<qBBBB")
 
 
 class Evidence:
-    """The last good execution (`good_id` is empty for an id of more than 40 characters, or beyond ASCII) and each step's usual duration."""
+    """The last good execution and each step's usual duration.
+
+    `good_id` is empty for an id of more than 40 characters, or beyond ASCII.
+    """
 
     __slots__ = ("_commit", "_crcs", "_labels", "good_id", "good_ms", "steps", "usual_s")
 

@@ -16,7 +16,7 @@ _HEAD = struct.Struct("<qBBQ")
 
 
 class History:
-    """Finish times (ms after `base_ms`), raw durations in seconds (0 means not recorded), outcomes (bit 0 the newest)."""
+    """Finish times (ms after `base_ms`), raw durations in s (0 means not recorded), outcomes (bit 0 is the newest)."""
 
     __slots__ = ("base_ms", "durations", "outcomes", "times")
 

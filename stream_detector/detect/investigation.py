@@ -1,9 +1,10 @@
-"""Steps to take, computed from evidence: which step failed or grew, the last good execution, what changed since then."""
+"""Steps to take, from evidence: which step failed or grew, the last good execution, what changed since then."""
 
 from stream_detector.detect import wording
 from stream_detector.detect.evidence import Evidence
 from stream_detector.events import Completion, Score
 from stream_detector.events.completion import FAILED
+from stream_detector.events.times import epoch_ms
 
 _MOST_LABELS = 3
 
@@ -64,9 +65,7 @@ def _changes(event: Completion, evidence: Evidence) -> list[str]:
 
 def of_score(event: Score, previous_ms: int | None) -> list[str]:
     """What to look at for one score; never empty."""
-    told = [
-        f"Look at the inputs of {event.entity_name}'s score of {wording.instant(round(event.scored_at.timestamp() * 1000))}"
-    ]
+    told = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
     if previous_ms is not None:
         told.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
     if event.run_id is not None:

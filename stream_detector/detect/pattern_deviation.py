@@ -36,7 +36,7 @@ class Drift:
         self.n, self.mean, self.rise, self.fall, self.least, self.most = 0, 0.0, 0.0, 0.0, float("inf"), -1.0
 
     def update(self, score: float, threshold: float) -> float | None:
-        """Learn one score. Returns the mean it drifted away from where the test fires, and starts anew from this score."""
+        """Learn one score. Where the test fires: the mean it drifted away from, and the next drift starts here."""
         test = PageHinkley(min_instances=_LEAST, delta=_ALLOWANCE, threshold=_LIMIT)
         test._x_mean.n, test._x_mean._mean = self.n, self.mean
         test._sum_increase, test._sum_decrease = self.rise, self.fall
@@ -61,7 +61,8 @@ def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} drifts {'up' if moved > 0 else 'down'}: {score:g} now, {left:.4g} on average since the last change",
+        description=f"{name} drifts {'up' if moved > 0 else 'down'}: {score:g} now, "
+        f"{left:.4g} on average since the last change",
         current=score,
         baseline=left,
         deviation=moved,

@@ -35,7 +35,8 @@ def of(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, widening
         detector=NAME,
         anomaly_type="SignificantScoreChange",
         severity="critical" if abs(delta) >= CRITICAL_FROM * gate else "warning",
-        description=f"{name} {'rose' if up else 'fell'} from {plain(previous)} to {plain(current)} ({plain(delta, sign=True)})",
+        description=f"{name} {'rose' if up else 'fell'} from {plain(previous)} to {plain(current)} "
+        f"({plain(delta, sign=True)})",
         current=float(current),
         baseline=float(previous),
         deviation=float(delta),

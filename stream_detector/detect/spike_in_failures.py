@@ -55,7 +55,7 @@ def ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -
         detector=NAME,
         anomaly_type="SpikeInFailures",
         severity="info",
-        description=f"{name} is back to its usual failure rate: {recent_failures} of its last {RECENT} executions failed",
+        description=f"{name} is back to its usual failure rate: {recent_failures} of its last {RECENT} failed",
         current=recent_failures / RECENT,
         baseline=usual,
         deviation=recent_failures / RECENT - usual,

@@ -10,6 +10,7 @@ from stream_detector.detect.incident import SEVERITIES, Incident, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.completion import COUNTED, FAILED
+from stream_detector.events.times import epoch_ms
 
 LATE_MS = 3_600_000
 """An event older than the key's newest by more than an hour is learned without alert."""
@@ -37,7 +38,7 @@ def step_completion(
             explain.append(f"{status} counts in no rate, streak or duration")
         return IGNORED
     # 2. When was it?
-    finished_ms = int(event.finished_at.timestamp() * 1000)
+    finished_ms = epoch_ms(event.finished_at)
     behind_ms = baseline.newest_ms - finished_ms
     if behind_ms > LATE_MS:
         return _late(baseline, event, finished_ms, behind_ms, explain)
@@ -65,7 +66,7 @@ def step_completion(
 def _late(
     baseline: WorkflowBaseline, event: Completion, finished_ms: int, behind_ms: int, explain: list[str] | None
 ) -> Outcome:
-    """Learned without alert, and without a say in the streak: what came after it is known. Beyond 30 days not learned."""
+    """Learned without alert, and without a say in the streak. Beyond 30 days not learned."""
     if explain is not None:
         learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
         explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not judged")

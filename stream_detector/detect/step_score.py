@@ -12,6 +12,7 @@ from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, Outcome
 from stream_detector.events import Score
+from stream_detector.events.times import epoch_ms
 
 LATE_MS = 3_600_000
 
@@ -31,7 +32,7 @@ def step_score(
         return DUPLICATE
     remember(baseline.ids, event_hash)
     baseline.retired = False
-    at_ms = round(event.scored_at.timestamp() * 1000)
+    at_ms = epoch_ms(event.scored_at)
     behind_ms = baseline.newest_ms - at_ms
     if behind_ms > LATE_MS:
         _say(

@@ -22,7 +22,8 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
         detector=NAME,
         anomaly_type="UnusualExecutionTime",
         severity=severity_of(z),
-        description=f"{name} took {wording.duration(duration_s)}; usually {wording.duration(mean)} ± {wording.duration(spread)}",
+        description=f"{name} took {wording.duration(duration_s)}; "
+        f"usually {wording.duration(mean)} ± {wording.duration(spread)}",
         current=duration_s,
         baseline=mean,
         deviation=duration_s - mean,
@@ -30,7 +31,7 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
         confidence=confidence(two_sided(z), n),
         unit="s",
         direction="up" if z > 0 else "down",
-        gates=history_gates(mean, spread, n) + [f"|z| {abs(z):.2f} is above {gate:.2f}"],
+        gates=[*history_gates(mean, spread, n), f"|z| {abs(z):.2f} is above {gate:.2f}"],
         threshold=gate,
     )
 

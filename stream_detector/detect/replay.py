@@ -1,0 +1,96 @@
+"""History through the same `step` without any server: what a live worker would have found, in the same order."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
+from stream_detector.detect.config import Config
+from stream_detector.detect.outcome import Outcome
+from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
+from stream_detector.detect.step import key_of, step
+from stream_detector.events import Action, Completion, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events.ids import workflow_key
+
+Event = Completion | Score | Action
+_RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
+
+
+class Folded(NamedTuple):
+    """One event and what became of it."""
+
+    event: Event
+    outcome: Outcome
+
+
+class Fold:
+    """Baselines by key and score runs by id, in plain dicts: what the live worker keeps in its tables."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.baselines: dict[str, WorkflowBaseline | ScoreBaseline] = {}
+        self.runs: dict[str, Run] = {}
+
+    def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
+        """Judge and learn one event; an action that names no entity is ignored."""
+        key = key_of(event)
+        if not key:
+            return Outcome("ignored")
+        baseline = self.baselines.get(key)
+        if baseline is None:
+            baseline = self.baselines[key] = WorkflowBaseline.new(key)
+        return step(baseline, event, self.config, backfill=backfill, explain=explain)
+
+    def gather(self, score: Score, outcome: Outcome, record_ms: int) -> None:
+        """Put the outcome of a score into its run."""
+        part = run_part_of(score, outcome, failed=False)
+        if part is not None:
+            self.put(part, record_ms)
+
+    def put(self, part: RunPart, record_ms: int) -> None:
+        """Put one part into its run."""
+        run = self.runs.get(part.run_id)
+        if run is None:
+            run = self.runs[part.run_id] = Run.new(part.run_id)
+        apply_part(run, part, record_ms)
+
+    def summaries(self, now_ms: int) -> Iterator[RunSummary]:
+        """The summaries of every run that has ended by `now_ms`."""
+        for run in self.runs.values():
+            yield from summaries(run, now_ms)
+
+
+def run_event_part(event: ScoreRun) -> RunPart:
+    """What a run's own event means for it."""
+    return RunPart(
+        run_id=event.run_id,
+        kind=_RUN_KINDS[event.status],  # type: ignore[arg-type]
+        at=event.at,
+        expected=event.expected,
+        error=event.error,
+    )
+
+
+def fold(events: Iterable[Event], config: Config) -> Iterator[Folded]:
+    """Each event with its outcome, in order, from empty baselines.
+
+    The API's check feeds the stored executions of one workflow through this, replay a whole file.
+    """
+    folding = Fold(config)
+    for event in events:
+        yield Folded(event, folding.apply(event))
+
+
+def explain_last(events: Iterable[tuple[Completion, bool]], config: Config) -> tuple[Outcome, list[str]]:
+    """The outcome of the last execution of one workflow's history, and every gate it was put through.
+
+    Args:
+        events: executions in the order of the stream, each with whether it was a backfill.
+    """
+    outcome, gates = Outcome("ignored"), []
+    baseline: WorkflowBaseline | ScoreBaseline | None = None
+    for event, backfill in events:
+        if baseline is None:
+            baseline = WorkflowBaseline.new(workflow_key(event.workflow_id))
+        gates = []
+        outcome = step(baseline, event, config, backfill=backfill, explain=gates)
+    return outcome, gates
