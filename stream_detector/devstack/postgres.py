@@ -55,7 +55,7 @@ class Postgres:
 
     def stop(self) -> None:
         """End it in order: connections are cut, everything committed is on disk."""
-        self.child.stop(first=signal.SIGINT)  # "fast shutdown"; SIGTERM would wait for clients to leave
+        self.child.stop(first=signal.SIGINT, timeout_s=5.0)  # "fast shutdown"; SIGTERM would wait for clients to leave
         if self.socket_folder != self.data:
             shutil.rmtree(self.socket_folder, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from stream_detector.devstack.owned import ChildError, Owned, start_owned
 from stream_detector.settings import Settings, environ_of
 
 ROLES = ("detector", "recorder", "notifier", "api")
-STOP_TIMEOUT_S = 8.0
+STOP_TIMEOUT_S = 6.0
 """A role that has not ended its checkpoint by then is killed: it goes on from its last one at the next start."""
 _WRONG_SETTING = 2
 _BACKOFF_FIRST_S, _BACKOFF_MOST_S, _WELL_AFTER_S = 0.5, 30.0, 60.0

@@ -58,7 +58,7 @@ class Tansu:
 
     def stop(self) -> None:
         """End it; everything that it held is gone."""
-        self.child.stop()
+        self.child.stop(timeout_s=1.0)
 
     def __enter__(self) -> "Tansu":
         return self

@@ -6,9 +6,10 @@ for the latest offset.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from types import TracebackType
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
@@ -131,3 +132,23 @@ class Ends:
 def total(lags: Lags, role: str | None = None) -> int:
     """Records that one role, or all, are behind."""
     return sum(sum(by_topic.values()) for name, by_topic in lags.items() if role in (None, name))
+
+
+async def read_whole(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
+    """Every record that the topic holds when this is called, partition by partition. Raises `KafkaError`."""
+    async with Ends(settings) as asked:
+        ends = {tp: end for tp, end in (await asked.ends()).items() if tp.topic == settings.topic(name) and end}
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        for tp, end in ends.items():
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            while await consumer.position(tp) < end:
+                for record in (await consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS)).get(tp, []):
+                    if record.offset < end:
+                        yield record
+    finally:
+        await consumer.stop()

@@ -1,0 +1,103 @@
+"""The demo: publish the history that ships with us, wait until every role has worked it off, say what was found."""
+
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stream_detector.devstack.demo import demo_events, demo_note
+from stream_detector.events.decode import decode_anomaly
+from stream_detector.settings import Settings
+from stream_detector.store.connect import open_pool
+from stream_detector.store.counts import stored_counts
+from stream_detector.stream.ends import Ends, read_whole, total
+from stream_detector.stream.publish import publish
+from stream_detector.stream.topics import ALERTS, DEAD_LETTERS
+
+CAUGHT_UP_TIMEOUT_S = 300.0
+
+
+async def demonstrate(settings: Settings, *, started_s: float, as_json: bool) -> int:
+    """Replay the demo's history through the running roles; prints what was found.
+
+    Returns:
+        0, or 1 where the anomalies on `alerts` are not those in the database.
+    """
+    click.echo(demo_note(), err=True)
+    events = list(demo_events(datetime.now(UTC)))
+    console = Console(file=sys.stderr)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console) as bars:
+        publishing, detecting, storing = (
+            bars.add_task(name, total=len(events)) for name in ("publish", "detect", "store")
+        )
+        began_s = time.monotonic()
+        await publish(settings, events, progress=lambda done: bars.update(publishing, completed=done.events))
+        async with Ends(settings) as ends:
+            detected_s = 0.0
+            while True:
+                lags = await ends.lags()
+                behind = total(lags, "detector")
+                bars.update(detecting, completed=max(0, len(events) - behind))
+                bars.update(storing, completed=max(0, len(events) - total(lags, "recorder")))
+                if not behind and not detected_s:
+                    detected_s = time.monotonic() - began_s
+                if not total(lags):
+                    break
+                if time.monotonic() - began_s > CAUGHT_UP_TIMEOUT_S:
+                    raise TimeoutError(f"the roles have not caught up within {CAUGHT_UP_TIMEOUT_S:.0f} s: {lags}")
+                await asyncio.sleep(0.02)
+    found = await _found(settings)
+    found["events_per_s"] = round(len(events) / detected_s)
+    found["seconds"] = round(time.monotonic() - started_s, 2)
+    _print(found, settings, as_json=as_json)
+    return 0 if sum(found["anomalies"].values()) == found["anomalies_in_postgres"] else 1
+
+
+async def _found(settings: Settings) -> dict[str, Any]:
+    """Counts from the ends of the pipe: anomalies by type from `alerts` (each id once), the rest from PostgreSQL."""
+    by_id: dict[str, str] = {}
+    async for record in read_whole(settings, ALERTS):
+        anomaly = decode_anomaly(record.value)
+        by_id[str(anomaly.id)] = str(getattr(anomaly.anomaly_type, "value", anomaly.anomaly_type))
+    letters = 0
+    async for _ in read_whole(settings, DEAD_LETTERS):
+        letters += 1
+    pool = await open_pool(settings.database_url, name="demo", size=1)
+    try:
+        rows = await stored_counts(pool)
+    finally:
+        await pool.close()
+    return {
+        "executions": rows["executions"],
+        "scores": rows["scores"],
+        "score_runs": rows["score_runs"],
+        "anomalies": dict(sorted(Counter(by_id.values()).items())),
+        "anomalies_in_postgres": rows["anomalies"],
+        "inbox": rows["inbox"],
+        "dead_letters": letters,
+    }
+
+
+def _print(found: dict[str, Any], settings: Settings, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    table = Table("found", "records", box=None, pad_edge=False)
+    for kind, count in found["anomalies"].items():
+        table.add_row(kind, str(count))
+    Console(file=sys.stdout).print(table)
+    click.echo(
+        f"in {found['executions']} executions and {found['scores']} scores of {found['score_runs']} runs, "
+        f"{found['events_per_s']} events/s, {found['seconds']} s from the start; "
+        f"{found['inbox']} messages in the inbox, {found['dead_letters']} dead letters"
+    )
+    click.echo(f"see {settings.base_url}/anomalies")

@@ -1,0 +1,25 @@
+"""How much is stored, for the demo and for `doctor`."""
+
+import asyncpg
+
+from stream_detector.store.connect import away
+
+_COUNTS = """
+SELECT
+    (SELECT count(*) FROM executions) AS executions,
+    (SELECT count(*) FROM scores) AS scores,
+    (SELECT count(DISTINCT run_id) FROM score_runs) AS score_runs,
+    (SELECT count(*) FROM anomalies) AS anomalies,
+    (SELECT count(*) FROM notifications WHERE channel = 'inbox' AND outcome = 'delivered') AS inbox
+"""
+
+
+async def stored_counts(pool: asyncpg.Pool) -> dict[str, int]:
+    """Rows: executions, scores, score_runs, anomalies, inbox messages. Raises `StoreAwayError`."""
+    try:
+        return dict(await pool.fetchrow(_COUNTS))
+    except Exception as error:
+        known = away(error)
+        if known is None:
+            raise
+        raise known from error
