@@ -42,7 +42,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
 
 
 async def wait_for_broker(settings: Settings, *, give_up_after_s: float | None = None) -> None:
-    """Return once the broker answers; says so each time it does not. Raises `KafkaError` only after `give_up_after_s`."""
+    """Return once the broker answers; says so when it does not. Raises `KafkaError` only after `give_up_after_s`."""
     started, tries = time.monotonic(), 0
     while True:
         client = AIOKafkaClient(**client_options(settings), client_id="stream-detector")

@@ -1,4 +1,4 @@
-"""The checkpoint: after a crash between any two of its steps, the replay from the last commit loses and doubles nothing.
+"""The checkpoint: after a crash between any two of its steps, a replay from the last commit loses and doubles nothing.
 
 1. Snapshot, per shard in one go without an await: next offsets, unacknowledged sends, changed state already encoded.
    (Encoding later would write state whose alerts nobody awaits.)
@@ -50,12 +50,21 @@ class Checkpoint:
     def __init__(self, app: Any) -> None:
         self._app = app
         self.finished_at = time.monotonic()
+        self.running = False
+        """Something was taken and is not yet written."""
 
     async def __call__(self) -> bool:
         """Take one. True if offsets were committed, False if there was nothing to do or the partitions are lost.
 
         Raises whatever the broker refuses; the caller ends the process, and the restart replays.
         """
+        self.running = True
+        try:
+            return await self._take()
+        finally:
+            self.running = False
+
+    async def _take(self) -> bool:
         app, consumer = self._app, self._app.consumer
         snapshots = []
         for shard in consumer.shards:

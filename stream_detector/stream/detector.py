@@ -1,0 +1,271 @@
+"""The detector: events in, anomalies, run summaries and dead letters out; one baseline per key, owned by one partition.
+
+For each record: decode -> owner? -> already applied? -> step -> emit. Everything within a chunk happens without an
+await, so a chunk is applied as a whole or, if the process dies, not at all.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from stream_detector.detect import Baseline, Config, key_of, step
+from stream_detector.detect.runs import run_part_of
+from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, Score, ScoreRun
+from stream_detector.events.dead_letter import dead_letter_headers
+from stream_detector.events.decode import (
+    decode_action,
+    decode_completion,
+    decode_run_part,
+    decode_score,
+    decode_score_run,
+    is_backfill,
+)
+from stream_detector.events.encode import encode
+from stream_detector.events.ids import workflow_key
+from stream_detector.settings import Settings
+from stream_detector.stream import topics, worker
+from stream_detector.stream.forwarding import Origin, origin_of, without_origin
+from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.run_table import RunTable
+from stream_detector.stream.shard import Shard
+from stream_detector.stream.transport import Chunk
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.happenings import EventRefused, StepFailed
+
+DECODE: dict[str, Callable[[bytes | None, Any, int], Completion | Score | ScoreRun | Action]] = {
+    topics.COMPLETIONS: decode_completion,
+    topics.SCORES: decode_score,
+    topics.SCORE_RUNS: decode_score_run,
+    topics.ACTIONS: decode_action,
+}
+
+CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
+    ("content-type", b"application/json"),
+    ("ce_specversion", b"1.0"),
+    ("ce_type", b"stream_detector.anomaly.v1"),
+    ("ce_source", b"/stream_detector/detector"),
+)
+"""CloudEvents 1.0, binary mode: what is the same in every alert."""
+
+owner = lru_cache(maxsize=100_000)(topics.owner)
+"""murmur2 in Python costs 5 us an id; a key that has a baseline here needs none at all."""
+
+BASELINE: Codec[Any] = Codec(lambda baseline: baseline.pack(), Baseline.unpack)
+
+
+class _ScoreNames(Struct):
+    """What can still be told of a score that was refused."""
+
+    entity_id: str
+    run_id: str
+    entity_name: str = ""
+
+
+class Detector:
+    """Applies chunks. One per process; its state is in the app's tables."""
+
+    def __init__(self, app: worker.WorkerApp, config: Config) -> None:
+        self._app, self._config = app, config
+        self._n = app.partitions[topics.BASELINES]
+        self._baselines = app.state(topics.BASELINES, BASELINE, self._n)
+        self._runs = RunTable(app, self._n)
+        self._names = {topic.name: app.settings.topic(topic.name) for topic in topics.TOPICS}
+
+    # -- chunks --------------------------------------------------------------------------------------------------
+
+    def handle(self, name: str, chunk: Chunk) -> None:
+        """Apply one chunk of the source topic `name`, if it continues what was applied; else it is fetched again."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            counts: Counter[str] = Counter()
+            if name == topics.RUN_PARTS:
+                self._apply_run_parts(chunk, counts)
+            else:
+                self._apply(name, chunk, counts)
+            app.dispatch(chunk.tp.partition)
+            consumer.advance(chunk)
+            for outcome, count in counts.items():
+                metrics.EVENTS.labels(name, outcome).inc(count)
+        except Exception as error:
+            app.fail(f"{name}: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    def _apply(self, name: str, chunk: Chunk, counts: Counter[str]) -> None:
+        number = chunk.tp.partition
+        part: Part[Any] = self._baselines.data.part(number)
+        # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
+        replaying = chunk.records[0].offset < part.replay_until.get(name, 0)
+        at_home = self._app.partitions[name] == self._n
+        for record in chunk.records:
+            origin, headers = Origin(name, number, record.offset, record.timestamp), record.headers
+            if name == topics.REKEYED:
+                arrived = origin_of(headers)
+                if arrived is None or not self._is_news(part, arrived):
+                    counts["duplicate"] += 1
+                    continue
+                origin, headers = arrived, without_origin(headers)
+            try:
+                event = DECODE[origin.topic](record.value, headers, origin.timestamp_ms)
+            except RefusedError as error:
+                counts["refused"] += 1
+                self._refuse(record, headers, origin, number, error)
+                continue
+            if isinstance(event, ScoreRun):
+                self._send_run_part(_part_of_run(event))
+                counts["applied"] += 1
+                continue
+            key = workflow_key(event.workflow_id) if type(event) is Completion else key_of(event)
+            baseline = part.get(key)
+            if name != topics.REKEYED and (baseline is None or not at_home):
+                target = owner(key.partition(":")[2], self._n)
+                if target != number or not at_home:
+                    self._forward(record, headers, origin, key, target)
+                    counts["forwarded"] += 1
+                    continue
+            if replaying and baseline is not None and record.offset < part.applied(key, name):
+                counts["duplicate"] += 1
+                continue
+            if baseline is None:
+                if type(event) is Action:
+                    counts["ignored"] += 1  # nothing is known of that key, so there is nothing to change
+                    continue
+                baseline = Baseline.new(key)
+                part.put(key, baseline)
+            counts[self._judge(part, key, baseline, event, record, headers, origin, number)] += 1
+
+    def _judge(
+        self,
+        part: Part[Any],
+        key: str,
+        baseline: Any,
+        event: Completion | Score | Action,
+        record: Any,
+        headers: Any,
+        origin: Origin,
+        number: int,
+    ) -> str:
+        """Step, mark what changed, emit what was found; returns the outcome for the metric."""
+        part.dirty.add(key)
+        backfill = bool(headers) and is_backfill(headers)
+        try:
+            outcome = step(baseline, event, self._config, backfill=backfill)
+        except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
+            StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
+            self._refuse(record, headers, origin, number, RefusedError("step", "step_failed", type(error).__name__))
+            if isinstance(event, Score):
+                self._send_run_part(run_part_of(event, None, failed=True))
+            return "refused"
+        for anomaly in outcome.anomalies:
+            self._alert(key, anomaly, number, origin.timestamp_ms)
+        if type(event) is Score and not backfill:
+            self._send_run_part(run_part_of(event, outcome, failed=False))
+        if baseline.retired:
+            part.delete(key)
+        return outcome.kind
+
+    def _is_news(self, part: Part[Any], origin: Origin) -> bool:
+        """False for an event that a forwarder has sent twice; moves the watermark."""
+        if origin.offset < part.watermarks.get(origin.place, 0):
+            return False
+        part.watermarks[origin.place] = origin.offset + 1
+        part.watermarks_changed = True
+        return True
+
+    def _apply_run_parts(self, chunk: Chunk, counts: Counter[str]) -> None:
+        for record in chunk.records:
+            try:
+                run_part = decode_run_part(record.value)
+            except msgspec.DecodeError as error:
+                self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
+                return
+            self._runs.apply(chunk.tp.partition, run_part, record.timestamp)
+            counts["applied"] += 1
+
+    def before_checkpoint(self, shard: Shard) -> None:
+        """Runs that have ended by now: their summaries go out before the state that says so is written."""
+        for key, summary in self._runs.ended(shard.number, round(time.time() * 1000)):
+            self._put(topics.RUN_SUMMARIES, shard.number, key.encode(), encode(summary))
+        self._app.dispatch(shard.number)
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def _put(
+        self, name: str, partition: int, key: bytes | None, value: bytes | None, headers: Any = None, **more: Any
+    ) -> None:
+        self._app.outbox.put(self._names[name], partition, key, value, headers, **more)
+
+    def _alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
+        metrics.ANOMALIES.labels(anomaly.anomaly_type, anomaly.severity).inc()
+        headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
+        self._put(topics.ALERTS, number, key.encode(), encode(anomaly), headers, caused_at_ms=caused_at_ms)
+
+    def _forward(self, record: Any, headers: Any, origin: Origin, key: str, target: int) -> None:
+        self._put(topics.REKEYED, target, key.encode(), record.value, [*headers, origin.header()])
+
+    def _send_run_part(self, run_part: RunPart) -> None:
+        target = owner(run_part.run_id, self._n)
+        self._put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
+
+    def _refuse(self, record: Any, headers: Any, origin: Origin, number: int, error: RefusedError) -> None:
+        """Keep the event on dead letters, untouched; a refused score that names its run counts there as failed."""
+        place = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
+        letter = dead_letter_headers(headers, **place, timestamp_ms=origin.timestamp_ms, error=error)
+        self._put(topics.DEAD_LETTERS, number, record.key, record.value, letter)
+        EventRefused(**place, reason=error.reason, message=error.message).emit()
+        if origin.topic == topics.SCORES and error.stage != "step":
+            try:
+                names = msgspec.json.decode(record.value or b"", type=_ScoreNames)
+            except (ValueError, RecursionError):
+                return
+            at = datetime.fromtimestamp(max(0, origin.timestamp_ms) / 1000, UTC)
+            self._send_run_part(
+                RunPart(
+                    run_id=names.run_id, kind="failed", at=at, entity_id=names.entity_id, entity_name=names.entity_name
+                )  # fmt: skip
+            )
+
+
+def _part_of_run(event: ScoreRun) -> RunPart:
+    return RunPart(
+        run_id=event.run_id,
+        kind=f"run_{event.status}",  # type: ignore[arg-type]
+        at=event.at,
+        expected=event.expected,
+        error=event.error,
+    )
+
+
+def build(app: worker.WorkerApp) -> worker.Prepare:
+    """Add the tables and one agent per source."""
+    settings = app.settings
+    config = Config(profile=settings.profile, score_threshold=settings.score_threshold)  # type: ignore[arg-type]
+    detector = Detector(app, config)
+    app.before_checkpoint = detector.before_checkpoint
+
+    def read(name: str) -> None:
+        @app.agent(app.source(name), name=f"detect-{name}")
+        async def detect(stream: Any) -> None:
+            async for event in stream.events():
+                detector.handle(name, event.value)
+
+    for name in (*DECODE, topics.REKEYED, topics.RUN_PARTS):
+        read(name)
+
+    async def prepare() -> None:
+        """Nothing beside Kafka is needed."""
+
+    return prepare
+
+
+def run(settings: Settings) -> int:
+    """Run the detector until it is told to stop; returns the exit code."""
+    return worker.run("detector", settings, build)

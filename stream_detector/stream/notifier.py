@@ -1,0 +1,218 @@
+"""The notifier: what was found, as messages that people get once.
+
+Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`; its
+owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged), write
+state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's answer and
+the record of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
+from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
+from stream_detector.events.encode import encode
+from stream_detector.notify import policy
+from stream_detector.notify.configure import channels, notify_config
+from stream_detector.notify.deliver import Deliverer
+from stream_detector.notify.message import Delivery, Result
+from stream_detector.settings import Settings
+from stream_detector.stream import topics, worker
+from stream_detector.stream.forwarding import Origin, origin_of
+from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.transport import Chunk
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.happenings import MessageDone
+
+EVERY_S = 0.5
+"""How often retries that have become due are looked for."""
+EXPIRE_EVERY_S = 60.0
+
+DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
+    topics.ALERTS: lambda record: decode_anomaly(record.value),
+    topics.RUN_SUMMARIES: lambda record: decode_run_summary(record.value),
+    topics.ACTIONS: lambda record: decode_action(record.value, record.headers, record.timestamp),
+}
+
+BYTES: Codec[bytes] = Codec(lambda value: value, lambda _, packed: packed)
+
+
+class PartState(MutableMapping[str, bytes]):
+    """The policy's state: one part of the table, as the mapping that the policy asks for."""
+
+    def __init__(self, part: Part[bytes]) -> None:
+        self._part = part
+
+    def __getitem__(self, key: str) -> bytes:
+        value = self._part.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        self._part.put(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if self._part.get(key) is None:
+            raise KeyError(key)
+        self._part.delete(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return self._part.keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._part.keys())
+
+
+class Notifier:
+    """Copies, decides, delivers. One per process."""
+
+    def __init__(self, app: worker.WorkerApp) -> None:
+        self._app = app
+        self._config = notify_config(app.settings)
+        self._deliverer = Deliverer(channels(app.settings), self._on_result)
+        self._table = app.state(topics.NOTIFIER_STATE, BYTES, 1)
+        self._decided = asyncio.Event()
+        self._expire_at_s = 0.0
+
+    # -- copying -------------------------------------------------------------------------------------------------
+
+    def copy(self, name: str, chunk: Chunk) -> None:
+        """Put a chunk's records onto `notifier-in`; committed once the broker has them there."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            number, target = chunk.tp.partition, app.settings.topic(topics.NOTIFIER_IN)
+            for record in chunk.records:
+                origin = Origin(name, number, record.offset, record.timestamp).header()
+                app.outbox.put(target, 0, record.key, record.value, [*record.headers, origin])
+            app.dispatch(number)
+            consumer.advance(chunk)
+            metrics.EVENTS.labels(name, "forwarded").inc(len(chunk.records))
+        except Exception as error:
+            app.fail(f"{name}: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    # -- deciding ------------------------------------------------------------------------------------------------
+
+    def decide(self, chunk: Chunk) -> None:
+        """Run the policy over a chunk of `notifier-in`."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            part: Part[bytes] = self._table.data.part(0)
+            replaying = chunk.records[0].offset < part.replay_until.get(topics.NOTIFIER_IN, 0)
+            for record in chunk.records:
+                self._accept(part, record, replaying)
+            app.dispatch(0)
+            consumer.advance(chunk)
+            self._decided.set()
+        except Exception as error:
+            app.fail(f"notifier-in: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    def _accept(self, part: Part[bytes], record: Any, replaying: bool) -> None:
+        origin = origin_of(record.headers)
+        if origin is None:
+            return  # not put there by a notifier
+        # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
+        if not replaying and origin.offset < part.watermarks.get(origin.place, 0):
+            metrics.EVENTS.labels(topics.NOTIFIER_IN, "duplicate").inc()
+            return
+        part.watermarks[origin.place] = max(origin.offset + 1, part.watermarks.get(origin.place, 0))
+        part.watermarks_changed = True
+        try:
+            item = DECODE[origin.topic](record)
+        except (ValueError, RefusedError):
+            metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
+            return  # the recorder keeps what was refused of our own topics
+        self._publish(policy.accept(PartState(part), item, time.time(), self._config))
+        metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
+
+    def _publish(self, notifications: list[Notification]) -> None:
+        n = self._app.partitions[topics.NOTIFICATIONS]
+        for notification in notifications:
+            about = notification.incident_id or notification.run_id or notification.id
+            self._app.outbox.put(
+                self._app.settings.topic(topics.NOTIFICATIONS),
+                topics.owner(about, n),
+                about.encode(),
+                encode(notification),
+            )
+            MessageDone(notification.id, notification.channel, notification.outcome, notification.reason).emit()
+
+    # -- delivering ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver what is due, for as long as the process runs; at once after a decision."""
+        await self._deliverer.start()
+        try:
+            while not self._app.should_stop:
+                try:
+                    await asyncio.wait_for(self._decided.wait(), EVERY_S)
+                    self._decided.clear()
+                    await self._app.consumer.commit_and_end_transactions()  # else it waits for the next tick
+                except TimeoutError:
+                    pass
+                self._deliver_due()
+        finally:
+            await self._deliverer.stop()
+
+    def _deliver_due(self) -> None:
+        part: Part[bytes] | None = self._table.data.parts.get(0)
+        if part is None or self._app.rebalancing or not part.claimed or self._app.consumer.shards.shards.get(0) is None:
+            return
+        now_s, state = time.time(), PartState(part)
+        if now_s > self._expire_at_s:
+            self._expire_at_s = now_s + EXPIRE_EVERY_S
+            policy.expire(state, now_s)
+        for delivery in policy.due(state, now_s, self._config, self._deliverer.under_way):
+            # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided.
+            if delivery.key not in part.dirty and not self._app.checkpoint.running:
+                self._deliverer.submit(delivery)
+
+    def _on_result(self, delivery: Delivery, result: Result) -> None:
+        part: Part[bytes] | None = self._table.data.parts.get(0)
+        if part is None or self._app.rebalancing:
+            return  # whoever owns the partition now finds it due
+        self._publish(policy.settle(PartState(part), delivery, result, time.time(), self._config))
+        self._app.dispatch(0)
+
+
+def build(app: worker.WorkerApp) -> worker.Prepare:
+    """Add the table, the agents and the task that delivers."""
+    notifier = Notifier(app)
+
+    def read(name: str) -> None:
+        @app.agent(app.source(name), name=f"copy-{name}")
+        async def copy(stream: Any) -> None:
+            async for event in stream.events():
+                notifier.copy(name, event.value)
+
+    for name in DECODE:
+        read(name)
+
+    @app.agent(app.source(topics.NOTIFIER_IN), name="decide")
+    async def decide(stream: Any) -> None:
+        async for event in stream.events():
+            notifier.decide(event.value)
+
+    @app.task
+    async def deliver() -> None:
+        await notifier.run()
+
+    async def prepare() -> None:
+        """Nothing beside Kafka is needed."""
+
+    return prepare
+
+
+def run(settings: Settings) -> int:
+    """Run the notifier until it is told to stop; returns the exit code."""
+    return worker.run("notifier", settings, build)
