@@ -102,16 +102,19 @@ class EmailSmtp:
             local_hostname=socket.gethostname(),  # the default looks the name up and may block
             timeout=self._timeout_s,
         )
-        async with client:
+        # Not `async with`: where it is cancelled, that would say QUIT to a silent server and wait for its answer.
+        try:
+            await client.connect()
             if server.user:
                 if not (server.local or client.get_transport_info("sslcontext")):
                     return Refused("mail server offers no encryption, so the password was not sent to it")
                 await client.login(server.user, server.password)
             refused, answer = await client.send_message(mail)
             said = self._hide(one_line(answer, 200))
-            if refused:
-                return Delivered(f"mail server answered {said}, but refused {', '.join(sorted(refused))}")
-            return Delivered(f"mail server answered {said}")
+            but = f", but refused {', '.join(sorted(refused))}" if refused else ""
+            return Delivered(f"mail server answered {said}{but}")
+        finally:
+            client.close()
 
     def _refused(self, code: int, words: str) -> Result:
         reason = f"mail server answered {words}"

@@ -1,6 +1,7 @@
 """Slack's incoming webhook. Its URL is the secret: it stands in no reason, no error and no log."""
 
 import logging
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -81,10 +82,9 @@ def _retry_after_s(value: str) -> float:
 
 
 def _why(error: Exception) -> str:
-    """Only the kind and the system's own words: the text of some of these errors holds the URL."""
-    system = getattr(error, "os_error", error)
-    words = getattr(system, "strerror", None)
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+    """Only the kind and the system's own words: both the text and `strerror` of aiohttp's errors may hold the URL."""
+    number = getattr(getattr(error, "os_error", error), "errno", None)
+    return f"{type(error).__name__}: {os.strerror(number)}" if number else type(error).__name__
 
 
 def _is_local(url: str) -> bool:
