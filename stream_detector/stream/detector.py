@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from stream_detector.detect import Baseline, Config, key_of, step
+from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
 from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, Score, ScoreRun
 from stream_detector.events.dead_letter import dead_letter_headers
@@ -120,7 +121,7 @@ class Detector:
                 self._refuse(record, headers, origin, number, error)
                 continue
             if isinstance(event, ScoreRun):
-                self._send_run_part(_part_of_run(event))
+                self._send_run_part(run_event_part(event))
                 counts["applied"] += 1
                 continue
             key = workflow_key(event.workflow_id) if type(event) is Completion else key_of(event)
@@ -211,7 +212,9 @@ class Detector:
     def _forward(self, record: Any, headers: Any, origin: Origin, key: str, target: int) -> None:
         self._put(topics.REKEYED, target, key.encode(), record.value, [*headers, origin.header()])
 
-    def _send_run_part(self, run_part: RunPart) -> None:
+    def _send_run_part(self, run_part: RunPart | None) -> None:
+        if run_part is None:
+            return  # a duplicate: the part of the first copy stands
         target = owner(run_part.run_id, self._n)
         self._put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
 
@@ -232,16 +235,6 @@ class Detector:
                     run_id=names.run_id, kind="failed", at=at, entity_id=names.entity_id, entity_name=names.entity_name
                 )  # fmt: skip
             )
-
-
-def _part_of_run(event: ScoreRun) -> RunPart:
-    return RunPart(
-        run_id=event.run_id,
-        kind=f"run_{event.status}",  # type: ignore[arg-type]
-        at=event.at,
-        expected=event.expected,
-        error=event.error,
-    )
 
 
 def build(app: worker.WorkerApp) -> worker.Prepare:

@@ -10,6 +10,8 @@ from typing import Any
 
 from faust.types import TP
 
+from stream_detector.stream.keyed_value import SOURCES
+
 
 @dataclass
 class Position:
@@ -31,8 +33,9 @@ class Shard:
     sends: list[asyncio.Future[Any]] = field(default_factory=list)
 
     def by_source(self, prefix: str) -> dict[str, int]:
-        """Source topic without its prefix -> next offset."""
-        return {tp.topic[len(prefix) :]: position.next for tp, position in self.positions.items()}
+        """Source topic without its prefix -> next offset, of the sources that state is made from."""
+        named = ((tp.topic[len(prefix) :], position.next) for tp, position in self.positions.items())
+        return {name: offset for name, offset in named if name in SOURCES}
 
     @property
     def committed(self) -> bool:

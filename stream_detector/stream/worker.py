@@ -224,6 +224,7 @@ def _refresh(app: WorkerApp) -> None:
     if not app.started:
         return
     metrics.CHECKPOINT_AGE.set(time.monotonic() - app.checkpoint.finished_at)
+    metrics.LAG.clear()  # partitions that went to another worker are his to tell
     for shard in app.consumer.shards:
         for tp, position in shard.positions.items():
             lag = max(
