@@ -1,13 +1,17 @@
 """From a finding to the anomaly that is published: ids, incident, affected entities, steps to take."""
 
 from datetime import datetime
+from typing import Any
 
 from stream_detector.detect.baseline import Baseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident
 from stream_detector.events import Affected, Anomaly, Completion, Metrics, Score, State
+from stream_detector.events.completion import FAILED
 from stream_detector.events.ids import SEPARATOR, derived_id
+
+_MOST_STEPS = 10
 
 
 def event_id_of(event: Completion | Score) -> str:
@@ -36,22 +40,16 @@ def of(
     duration_s: float | None = None,
 ) -> Anomaly:
     """The anomaly of a finding. Its time is the event's own."""
-    completion = isinstance(event, Completion)
+    whose = _of_execution(event) if isinstance(event, Completion) else _of_score(event)
     return Anomaly(
+        **whose,
         schema_version=1,
         id=own_id,
         incident_id=incident_id,
         state=state,
-        detected_at=event.finished_at if completion else event.scored_at,
         anomaly_type=finding.anomaly_type,
         severity=finding.severity,
         description=finding.description,
-        entity_id=event.workflow_id if completion else event.entity_id,
-        entity_name=name_of(event),
-        entity_kind="workflow" if completion else "score",
-        execution_id=event.execution_id if completion else None,
-        attempt=event.attempt if completion else None,
-        run_id=None if completion else event.run_id,
         metrics=Metrics(
             current_value=finding.current,
             baseline_value=finding.baseline,
@@ -73,6 +71,27 @@ def of(
     )
 
 
+def _of_execution(event: Completion) -> dict[str, Any]:
+    return {
+        "detected_at": event.finished_at,
+        "entity_id": event.workflow_id,
+        "entity_name": name_of(event),
+        "entity_kind": "workflow",
+        "execution_id": event.execution_id,
+        "attempt": event.attempt,
+    }
+
+
+def _of_score(event: Score) -> dict[str, Any]:
+    return {
+        "detected_at": event.scored_at,
+        "entity_id": event.entity_id,
+        "entity_name": event.entity_name,
+        "entity_kind": "score",
+        "run_id": event.run_id,
+    }
+
+
 def name_of(event: Completion | Score) -> str:
     """What people call it."""
     if isinstance(event, Completion):
@@ -85,10 +104,8 @@ def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:
         run = [Affected("run", event.run_id)] if event.run_id is not None else []
         return [Affected("entity", event.entity_id, event.entity_name), *run]
     touched = [Affected("workflow", event.workflow_id, name_of(event)), Affected("execution", event.execution_id)]
-    touched += [Affected("step", step.name) for step in event.steps if step.status in ("failure", "error", "timeout")][
-        :10
-    ]
-    return touched
+    failed = [Affected("step", step.name) for step in event.steps if step.status in FAILED]
+    return touched + failed[:_MOST_STEPS]
 
 
 def lasted_s(incident: Incident, at: datetime) -> float:

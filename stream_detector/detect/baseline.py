@@ -37,7 +37,6 @@ class Baseline:
     that the key may be forgotten.
     """
 
-    KIND: ClassVar[int]
     __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "offsets", "retired", "streak")
 
     def __init__(self, key: str) -> None:
@@ -94,7 +93,8 @@ class Baseline:
 class WorkflowBaseline(Baseline):
     """What is remembered about one workflow."""
 
-    KIND, PREFIX = layout.WORKFLOW, "workflow:"
+    KIND: ClassVar[Literal[1]] = layout.WORKFLOW
+    PREFIX: ClassVar[str] = "workflow:"
     __slots__ = ("days", "evidence", "history")
 
     def clear(self) -> None:
@@ -126,7 +126,8 @@ class WorkflowBaseline(Baseline):
 class ScoreBaseline(Baseline):
     """What is remembered about one scored entity: its last score, and the drift since the last significant change."""
 
-    KIND, PREFIX = layout.SCORE, "score:"
+    KIND: ClassVar[Literal[2]] = layout.SCORE
+    PREFIX: ClassVar[str] = "score:"
     __slots__ = ("drift", "previous")
 
     def clear(self) -> None:

@@ -6,7 +6,7 @@ moment it closes, never at packing, so that packing changes no number.
 
 import struct
 from array import array
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DAYS = 30
 _OLDER = DAYS - 1
@@ -19,7 +19,7 @@ _TODAY = struct.Struct("<iIIIddI")
 class Totals(NamedTuple):
     """Thirty days added up. `squares` is the sum of squared distances from `mean`, in s²."""
 
-    count: int
+    counted: int
     failures: int
     timed: int
     mean: float
@@ -132,7 +132,7 @@ class Days:
         days.present = mask & _KEPT
         at += _TODAY.size
         closed = days.present.bit_count()
-        columns = [days.counts, days.failures, days.means, days.squares]
+        columns: list[array[Any]] = [days.counts, days.failures, days.means, days.squares]
         if mask >> 31:
             columns.append(days.timeds)
         for column in columns:

@@ -17,7 +17,7 @@ A change of layout takes a new version and keeps the decoder of every older one.
 
 import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stream_detector.detect.days import Days
 from stream_detector.detect.evidence import Evidence
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 
 VERSION = 1
-WORKFLOW, SCORE = 1, 2
+WORKFLOW: Final = 1
+SCORE: Final = 2
 _HEAD = struct.Struct("<BBBBqqqqIHH")
 _OFFSETS = struct.Struct("<4xqqq")
 _DRIFT = struct.Struct("<IdddddB")

@@ -29,6 +29,9 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
         confidence=confidence(one_sided(z), n),
         unit="s",
         direction="up",
-        gates=[*history_gates(mean, spread, n), f"{wording.duration(duration_s)} is above mean + {gate:.2f} standard deviations = {wording.duration(limit)}"],
+        gates=[
+            *history_gates(mean, spread, n),
+            f"{wording.duration(duration_s)} is above mean + {gate:.2f} standard deviations: {wording.duration(limit)}",
+        ],
         threshold=gate,
     )

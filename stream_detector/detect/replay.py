@@ -86,7 +86,8 @@ def explain_last(events: Iterable[tuple[Completion, bool]], config: Config) -> t
     Args:
         events: executions in the order of the stream, each with whether it was a backfill.
     """
-    outcome, gates = Outcome("ignored"), []
+    outcome = Outcome("ignored")
+    gates: list[str] = []
     baseline: WorkflowBaseline | ScoreBaseline | None = None
     for event, backfill in events:
         if baseline is None:

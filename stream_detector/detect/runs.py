@@ -170,7 +170,7 @@ def window_run_id(score: Score) -> str:
 
     >>> from datetime import UTC, datetime
     >>> at = datetime(2026, 1, 22, 0, 5, 59, tzinfo=UTC)
-    >>> window_run_id(Score(entity_id="lido", entity_name="Lido", score=Decimal("5.8"), scored_at=at, entity_type="dao"))
+    >>> window_run_id(Score(entity_id="lido", entity_name="Lido", score=Decimal(5), scored_at=at, entity_type="dao"))
     'window~dao~2026-01-22T00:05Z'
     """
     minute = from_epoch_ms(epoch_ms(score.scored_at) // WINDOW_MS * WINDOW_MS).strftime("%Y-%m-%dT%H:%MZ")

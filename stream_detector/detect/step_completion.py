@@ -8,7 +8,7 @@ from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import SEVERITIES, Incident, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
-from stream_detector.events import Anomaly, Completion
+from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.times import epoch_ms
 
@@ -93,7 +93,7 @@ def _open(
     told = []
     for found in findings:
         own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
-        state = "opened"
+        state: State = "opened"
         if found.lasting:
             place = found.detector, crc32(found.subject.encode())
             known = baseline.incidents.get(place)
