@@ -1,5 +1,6 @@
 """Anomalies by id, by question, and counted."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -29,6 +30,8 @@ class Question:
     entity: str | None = None
     """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
     run_id: str | None = None
+    text: str | None = None
+    """A part of the entity's name or id, in any case."""
 
 
 _FIND = """
@@ -82,6 +85,9 @@ def _where(question: Question) -> _Where:
             where.add("entity_id = {}", question.entity)
     if question.run_id is not None:
         where.add("run_id = {}", question.run_id)
+    if question.text is not None:
+        part = "%" + re.sub(r"([\\%_])", r"\\\1", question.text) + "%"
+        where.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)
     return where
 
 

@@ -47,13 +47,14 @@ def away(error: BaseException) -> StoreAwayError | None:
     return StoreAwayError(f"{type(error).__name__}: {error}".rstrip(": ")) if is_away else None
 
 
-async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
+async def open_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
     """A pool of up to `size` connections in UTC. Raises `StoreAwayError` where the database does not answer in 10 s.
 
     Args:
         url: `postgresql://...`, also `postgresql:///db?host=/socket/folder`.
         name: shown in `pg_stat_activity`.
         size: most connections at once.
+        query_s: a statement that takes longer counts as the database being away.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -61,7 +62,7 @@ async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
             min_size=0,  # with more, asyncpg's own refilling logs a trace each time while the database is away
             max_size=size,
             timeout=10,
-            command_timeout=60,
+            command_timeout=query_s,
             server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
         )
         await pool.execute("SELECT 1")
@@ -73,12 +74,12 @@ async def open_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
     return pool
 
 
-async def wait_for_pool(url: str, *, name: str, size: int = 4) -> asyncpg.Pool:
+async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
     """As `open_pool`, but tries until the database answers; each failed try is told as `ServiceAway`."""
     started, wait_s = time.monotonic(), 0.5
     while True:
         try:
-            pool = await open_pool(url, name=name, size=size)
+            pool = await open_pool(url, name=name, size=size, query_s=query_s)
         except StoreAwayError as error:
             pause_s = wait_s * random.uniform(0.75, 1.25)  # jitter: roles that lost it together return spread out
             ServiceAway("PostgreSQL", address_of(url), str(error), pause_s).emit()

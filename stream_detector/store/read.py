@@ -56,7 +56,12 @@ async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None =
     )
 
 
-async def completions_in_order(pool: asyncpg.Pool, workflow_id: str, upto: Place) -> AsyncIterator[StoredCompletion]:
+LAST = Place(2**31 - 1, 2**31 - 1, 2**63 - 1)
+
+
+async def completions_in_order(
+    pool: asyncpg.Pool, workflow_id: str, upto: Place = LAST
+) -> AsyncIterator[StoredCompletion]:
     """Every stored execution of the workflow up to and with `upto`, in the order of the stream."""
     after = Place(-1, -1, -1)
     while True:
@@ -92,13 +97,19 @@ async def scores_in_order(pool: asyncpg.Pool, entity_id: str, upto: datetime) ->
 
 
 async def newest_completions(
-    pool: asyncpg.Pool, workflow_id: str, *, limit: int = 30, since: datetime | None = None
+    pool: asyncpg.Pool,
+    workflow_id: str,
+    *,
+    limit: int = 30,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[Completion]:
-    """Executions of one workflow, newest first: the last `limit`, or those that ended at `since` or later."""
+    """Executions of one workflow, newest first: the last `limit` that ended from `since` on and before `until`."""
     found = await pool.fetch(
-        "SELECT event FROM executions WHERE workflow_id = $1 AND ($2::timestamptz IS NULL OR finished_at >= $2)"
-        " ORDER BY finished_at DESC LIMIT $3",
-        workflow_id, since, limit,
+        "SELECT event FROM executions WHERE workflow_id = $1"
+        " AND finished_at >= coalesce($2::timestamptz, '-infinity')"
+        " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
+        workflow_id, since, until, limit,
     )  # fmt: skip
     return [_COMPLETION.decode(each["event"]) for each in found]
 
@@ -127,26 +138,6 @@ async def wholeness(pool: asyncpg.Pool, workflow_id: str, upto: Place, at: datet
         workflow_id, *upto, f"workflow:{workflow_id}", APPLIED_ACTIONS, at,
     )  # fmt: skip
     return Wholeness(*found)
-
-
-async def anomaly_ids(pool: asyncpg.Pool, execution_ids: list[str]) -> dict[tuple[str, int], str]:
-    """(execution id, attempt) -> id of an anomaly of it, of those executions that have one."""
-    found = await pool.fetch(
-        "SELECT DISTINCT ON (execution_id, attempt) execution_id, attempt, id FROM anomalies"
-        " WHERE execution_id = ANY($1::text[]) AND state <> 'resolved'"
-        " ORDER BY execution_id, attempt, array_position(ARRAY['critical', 'warning', 'info'], severity::text), id",
-        execution_ids,
-    )
-    return {(each["execution_id"], each["attempt"] or 1): str(each["id"]) for each in found}
-
-
-async def score_anomaly_ids(pool: asyncpg.Pool, entity_id: str) -> dict[datetime, str]:
-    """`detected_at` -> id of an anomaly of the scored entity."""
-    found = await pool.fetch(
-        "SELECT detected_at, id FROM anomalies WHERE entity_id = $1 AND entity_kind = 'score' ORDER BY detected_at, id",
-        entity_id,
-    )
-    return {each["detected_at"]: str(each["id"]) for each in found}
 
 
 async def baselines(pool: asyncpg.Pool, kind: str, *, limit: int, after: str = "") -> list[dict[str, Any]]:

@@ -179,3 +179,20 @@ class AnswerNotTaken(Happening):
     message_id: str
     channel: str
     error: str
+
+
+@dataclass(frozen=True)
+class RequestFailed(Happening):
+    """A defect of ours, or of what we ask: the caller got 500 without the reason."""
+
+    level = logging.ERROR
+    line = "{method} {path} failed: {error}"
+    method: str
+    path: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ApiListening(Happening):
+    line = "the API and the dashboard answer at {address}"
+    address: str

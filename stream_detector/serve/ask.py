@@ -1,0 +1,148 @@
+"""Questions: query parameters and bodies, checked against the types that the OpenAPI document is written from."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from stream_detector.events.anomaly import AnomalyType, Severity, State
+from stream_detector.events.fields import Id, Instant
+from stream_detector.serve.problems import ProblemError
+
+Q = TypeVar("Q", bound=Struct)
+BODY_BYTES = 64 * 1024
+_YEARS = range(1970, 2100)
+
+Limit = Annotated[int, Meta(ge=1, le=500, description="Most items of a page.")]
+CursorText = Annotated[str, Meta(max_length=2000, description="`next` of the page before.")]
+Entity = Annotated[str, Meta(min_length=1, max_length=300, description="An id, or `workflow:<id>` or `score:<id>`.")]
+
+Part = Annotated[str, Meta(min_length=1, max_length=256, description="A part of the entity's name or id, in any case.")]
+
+
+class Paged(Struct, kw_only=True):
+    """A page of a list."""
+
+    limit: Limit = 50
+    cursor: CursorText | None = None
+
+
+class RangeQuestion(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
+    """A span of time: `from` and `to`, or `range`, or `hours`."""
+
+    from_at: Annotated[Instant, Meta(description="Inclusive; RFC 3339 with a zone.")] | None = None
+    to_at: Annotated[Instant, Meta(description="Exclusive; RFC 3339 with a zone.")] | None = None
+    range: Annotated[Literal["24h", "7d", "30d"], Meta(description="The last day, week or 30 days.")] | None = None
+    hours: Annotated[int, Meta(ge=1, le=87_600, description="The last so many hours.")] | None = None
+
+
+class FilterQuestion(RangeQuestion, kw_only=True):
+    """Which anomalies. A parameter that may be repeated means any of its values."""
+
+    type: list[AnomalyType] = []
+    severity: list[Severity] = []
+    state: list[State] = []
+    entity: Entity | None = None
+    q: Part | None = None
+    run: Id | None = None
+
+
+class AnomaliesQuestion(FilterQuestion, kw_only=True):
+    """A page of anomalies."""
+
+    limit: Limit = 50
+    cursor: CursorText | None = None
+
+
+class CheckQuestion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which execution to check; without `attempt` its last one."""
+
+    workflow_execution_id: Id
+    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+class SeriesQuestion(Struct, kw_only=True):
+    """The values of one entity up to a time."""
+
+    entity: Entity
+    until: Annotated[Instant, Meta(description="Inclusive; now where absent.")] | None = None
+    limit: Annotated[int, Meta(ge=1, le=2000)] = 200
+
+
+class ExecutionsQuestion(RangeQuestion, kw_only=True):
+    """Executions of one workflow; the last 30 where nothing else is asked."""
+
+    workflow: Id
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 30
+
+
+def read_query(request: web.Request, question: type[Q]) -> Q:
+    """The query of the request. Raises 400 that names the parameter and lists what is allowed."""
+    known = {each.encode_name: each for each in msgspec.structs.fields(question)}
+    given: dict[str, Any] = {}
+    for name in request.query:
+        if name not in known:
+            raise ProblemError(400, f"{name[:100]}: no such parameter", parameter=name[:100], allowed=sorted(known))
+        if name in given:
+            continue
+        field, texts = known[name], request.query.getall(name)
+        if any("\x00" in text for text in texts):
+            raise ProblemError(400, f"{name}: must not hold U+0000", parameter=name)
+        is_list = get_origin(field.type) is list
+        if not is_list and len(texts) > 1:
+            raise ProblemError(400, f"{name}: given more than once", parameter=name)
+        value: Any = [word for text in texts for word in text.split(",")] if is_list else texts[0]
+        given[name] = _convert(name, value, field.type)
+    for field in known.values():
+        if field.required and field.encode_name not in given:
+            raise ProblemError(400, f"{field.encode_name}: is missing", parameter=field.encode_name)
+    return msgspec.convert(given, question)
+
+
+def _convert(name: str, value: Any, type_: Any) -> Any:
+    allowed = words_of(type_)
+    if isinstance(value, str) and value[-6:-5] == " " and "T" in value.upper():
+        value = f"{value[:-6]}+{value[-5:]}"  # an unescaped + in a URL is a space: 12:00:00+02:00
+    try:
+        converted = msgspec.convert(value, type_, strict=False)
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
+        if allowed:
+            raise ProblemError(
+                400, f"{name}: must be one of {', '.join(allowed)}", parameter=name, allowed=allowed
+            ) from None
+        raise ProblemError(400, f"{name}: {error}", parameter=name) from None
+    if isinstance(converted, datetime):
+        if converted.year not in _YEARS:
+            raise ProblemError(400, f"{name}: must lie in the years 1970 to 2099", parameter=name)
+        converted = converted.astimezone(UTC)
+    return converted
+
+
+def words_of(type_: Any) -> list[str]:
+    """The words that a type allows, [] where it is not a choice of words.
+
+    >>> words_of(list[Severity])
+    ['info', 'warning', 'critical']
+    """
+    if get_origin(type_) is Literal:
+        return [str(word) for word in get_args(type_)]
+    return [word for part in get_args(type_) if not isinstance(part, Meta) for word in words_of(part)]
+
+
+async def read_body(request: web.Request, question: type[Q]) -> Q:
+    """The JSON body of the request. Raises 400, 413 or 415; never reads more than `BODY_BYTES`."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "Send the body without Content-Encoding.")
+    if request.content_type != "application/json":
+        raise ProblemError(415, "Send the body as application/json.")
+    body = await request.read()  # the application's client_max_size ends it with 413
+    try:
+        asked = msgspec.json.decode(body, type=question)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ProblemError(400, f"The body cannot be used: {detail}") from None
+    if any(isinstance(value, str) and "\x00" in value for value in msgspec.structs.astuple(asked)):
+        raise ProblemError(400, "The body must not hold U+0000.")
+    return asked

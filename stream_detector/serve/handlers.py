@@ -1,0 +1,227 @@
+"""One handler a route: read the question, ask the store, answer."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from stream_detector import __version__
+from stream_detector.detect import Config
+from stream_detector.events.anomaly import AnomalyType, Severity
+from stream_detector.serve import ask
+from stream_detector.serve.answers import Health
+from stream_detector.serve.check import check, series
+from stream_detector.serve.database import Database
+from stream_detector.serve.problems import ProblemError
+from stream_detector.settings import Settings
+from stream_detector.store import anomalies, read
+from stream_detector.store.anomalies import Question
+from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.paging import Cursor, Page
+
+DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+READER = "everyone"
+"""Whose inbox it is: one for all until tokens carry names."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+_MOST_DAYS = 3_660
+
+
+def answer(value: Any, **headers: str) -> web.Response:
+    """The value as JSON; instants in UTC."""
+    body = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def page_answer(page: Page, **more: Any) -> web.Response:
+    """The page with its items as they are stored."""
+    rest = msgspec.json.encode({"next": page.next, **more})
+    return answer(b'{"items":[' + b",".join(page.items) + b"]," + rest[1:])
+
+
+def span_of(asked: ask.RangeQuestion, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """(from, to) that was asked for. Raises 400 where two ways are mixed or the span is reversed."""
+    ways = [asked.range is not None, asked.hours is not None, asked.from_at is not None or asked.to_at is not None]
+    if sum(ways) > 1:
+        raise ProblemError(
+            400, "range, hours, and from with to exclude each other", allowed=["range", "hours", "from, to"]
+        )
+    if asked.range is not None:
+        return now - _RANGES[asked.range], None
+    if asked.hours is not None:
+        return now - timedelta(hours=asked.hours), None
+    if asked.from_at is not None and asked.to_at is not None and asked.from_at >= asked.to_at:
+        raise ProblemError(400, "from: must be before to", parameter="from")
+    return asked.from_at, asked.to_at
+
+
+def question_of(asked: ask.FilterQuestion, now: datetime) -> Question:
+    """What to ask the store."""
+    from_at, to_at = span_of(asked, now)
+    return Question(
+        from_at=from_at,
+        to_at=to_at,
+        types=asked.type,
+        severities=asked.severity,
+        states=asked.state,
+        entity=asked.entity,
+        text=asked.q,
+        run_id=asked.run,
+    )
+
+
+def config_of(settings: Settings) -> Config:
+    """Detection as the detector of the same settings is told."""
+    return Config(profile=settings.profile, score_threshold=settings.score_threshold)  # type: ignore[arg-type]
+
+
+async def check_anomalies(request: web.Request) -> web.Response:
+    """What the detector says of one stored execution."""
+    asked = await ask.read_body(request, ask.CheckQuestion)
+    config = config_of(request.app[SETTINGS])
+    found = await request.app[DATABASE].ask(check, asked.workflow_execution_id, asked.attempt, config)
+    if found is None:
+        raise ProblemError(404, "No execution of this id is stored.")
+    return answer(found.anomalies, **({"X-Approximate": found.approximate} if found.approximate else {}))
+
+
+async def list_anomalies(request: web.Request) -> web.Response:
+    """Stored anomalies, newest first."""
+    asked = ask.read_query(request, ask.AnomaliesQuestion)
+    question = question_of(asked, datetime.now(UTC))
+    page = await request.app[DATABASE].ask(anomalies.find, question, limit=asked.limit, cursor=asked.cursor)
+    return page_answer(page)
+
+
+async def one_anomaly(request: web.Request) -> web.Response:
+    """Every field of one."""
+    text = request.match_info["id"]
+    try:
+        anomaly_id = UUID(text) if len(text) == 36 else None
+    except ValueError:
+        anomaly_id = None
+    found = await request.app[DATABASE].ask(anomalies.read, anomaly_id) if anomaly_id else None
+    if found is None:
+        raise ProblemError(404, "No anomaly of this id is stored. One that was just found may need a second.")
+    return answer(found)
+
+
+async def trends(request: web.Request) -> web.Response:
+    """Openings by UTC date, severity and type."""
+    now = datetime.now(UTC)
+    question = question_of(ask.read_query(request, ask.FilterQuestion), now)
+    counted = await request.app[DATABASE].ask(anomalies.trends, question)
+    days = _every_day(question, counted.days, now)
+    return answer(
+        {
+            "days": [{"date": day, "count": counted.days.get(day, 0)} for day in days],
+            "by_severity": {word: counted.by_severity.get(word, 0) for word in ask.words_of(Severity)},
+            "by_type": {word: counted.by_type.get(word, 0) for word in ask.words_of(AnomalyType)},
+        }
+    )
+
+
+def _every_day(question: Question, found: dict[date, int], now: datetime) -> list[date]:
+    """Every date of the span, also those without an opening, so that a chart has no holes."""
+    if not found and question.from_at is None:
+        return []
+    first = question.from_at.date() if question.from_at else min(found)
+    last = max(found, default=first)
+    if question.from_at:
+        # `to` is exclusive: at midnight the day before is the last one
+        last = max(last, ((question.to_at - timedelta(microseconds=1)) if question.to_at else now).date())
+    if (last - first).days > _MOST_DAYS:
+        return sorted(found)
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+async def entity_series(request: web.Request) -> web.Response:
+    """The readings of one entity with the band that each was judged by."""
+    asked = ask.read_query(request, ask.SeriesQuestion)
+    config = config_of(request.app[SETTINGS])
+    until = asked.until or datetime.now(UTC)
+    found = await request.app[DATABASE].ask(series, asked.entity, until, asked.limit, config)
+    if found is None:
+        raise ProblemError(404, "Nothing is stored of this entity up to then.")
+    return answer(found)
+
+
+async def executions(request: web.Request) -> web.Response:
+    """Past executions of one workflow, newest first."""
+    asked = ask.read_query(request, ask.ExecutionsQuestion)
+    since, until = span_of(asked, datetime.now(UTC))
+    found = await request.app[DATABASE].ask(
+        read.newest_completions, asked.workflow, limit=asked.limit, since=since, until=until
+    )
+    return answer({"items": found, "next": None})
+
+
+async def inbox(request: web.Request) -> web.Response:
+    """In-app messages, newest first."""
+    asked = ask.read_query(request, ask.Paged)
+    database = request.app[DATABASE]
+    page = await database.ask(read.inbox, reader=READER, limit=asked.limit, cursor=asked.cursor)
+    return page_answer(page, unread=await database.ask(read.unread, reader=READER))
+
+
+async def mark_read(request: web.Request) -> web.Response:
+    """The message counts as read."""
+    if not await request.app[DATABASE].ask(read.mark_read, _id(request), reader=READER):
+        raise ProblemError(404, "There is no such message.")
+    return web.Response(status=204)
+
+
+async def runs(request: web.Request) -> web.Response:
+    """Scoring runs, newest first, each with its anomalies."""
+    asked = ask.read_query(request, ask.Paged)
+    return page_answer(await request.app[DATABASE].ask(read.runs, limit=asked.limit, cursor=asked.cursor))
+
+
+async def one_run(request: web.Request) -> web.Response:
+    """One scoring run with its anomalies."""
+    found = await request.app[DATABASE].ask(read.run, _id(request))
+    if found is None:
+        raise ProblemError(404, "No run of this id is stored.")
+    return answer(found)
+
+
+async def workflows(request: web.Request) -> web.Response:
+    """Workflows by id: state and baselines."""
+    return await _baselines(request, "workflow")
+
+
+async def entities(request: web.Request) -> web.Response:
+    """Scored entities by id: state."""
+    return await _baselines(request, "score")
+
+
+async def _baselines(request: web.Request, kind: str) -> web.Response:
+    asked = ask.read_query(request, ask.Paged)
+    after = Cursor.parse(asked.cursor).id if asked.cursor is not None else ""
+    found = await request.app[DATABASE].ask(read.baselines, kind, limit=asked.limit + 1, after=after)
+    listed = found[: asked.limit]
+    items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]
+    last = listed[-1] if len(found) > asked.limit else None
+    return page_answer(Page(items, Cursor(_EPOCH, last["entity_id"]).text() if last else None))
+
+
+async def health(request: web.Request) -> web.Response:
+    """Which part of the pipeline is well. 200 also when degraded: the answer says what is away."""
+    known: dict[str, Any] = {"database": "ok", "database_reason": None, "recorded_at": None, "newest_event_at": None}
+    try:
+        progress = await request.app[DATABASE].ask(read.progress)
+        known |= {"recorded_at": progress.recorded_at, "newest_event_at": progress.newest_event_at}
+    except StoreAwayError as error:
+        known |= {"database": "away", "database_reason": str(error)}
+    status = "ok" if known["database"] == "ok" else "degraded"
+    return answer(Health(status=status, version=__version__, **known))  # type: ignore[arg-type]
+
+
+def _id(request: web.Request) -> str:
+    text: str = request.match_info["id"]
+    if len(text) > 256 or "\x00" in text:
+        raise ProblemError(404, "There is no such thing.")
+    return text

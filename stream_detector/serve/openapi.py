@@ -1,0 +1,107 @@
+"""The OpenAPI 3.1 document, written from the routes and the types that they check with."""
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from stream_detector import __version__
+from stream_detector.serve.problems import TITLES, Problem
+from stream_detector.serve.routes import ROUTES, Route
+
+_REF = "#/components/schemas/{name}"
+
+
+def document() -> dict[str, Any]:
+    """The whole document as plain values."""
+    answers = [route.answer for route in ROUTES if route.answer]
+    types = [Problem, *answers, *(route.body for route in ROUTES if route.body)]
+    queries = [route.query for route in ROUTES if route.query]
+    _, components = msgspec.json.schema_components([*types, *queries], ref_template=_REF)
+    parameters = {query: _parameters(components[query.__name__]) for query in queries}
+    for query in {query.__name__ for query in queries}:
+        del components[query]
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "stream-detector",
+            "version": __version__,
+            "summary": "Anomalies in workflows and scores",
+            "description": "Times are RFC 3339 in UTC. Errors are RFC 9457 problem details.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "STREAM_DETECTOR_API_TOKEN. Not asked for where none is set, on loopback alone.",
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.handler.__name__,
+        "summary": route.summary,
+        "description": (route.handler.__doc__ or "").strip(),
+        "responses": _responses(route),
+    }
+    asked = list(parameters.get(route.query, []))
+    if "{id}" in route.path:
+        asked.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
+    if asked:
+        operation["parameters"] = asked
+    if route.body:
+        schema = {"$ref": _REF.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    if route.answer is None:
+        responses["204"] = {"description": "Done"}
+    else:
+        (schema,), _ = msgspec.json.schema_components([route.answer], ref_template=_REF)
+        responses["200"] = {"description": "What was asked for", "content": {"application/json": {"schema": schema}}}
+        if route.handler.__name__ == "check_anomalies":
+            told = "Why the answer may differ from what the live detector said; absent where it cannot"
+            responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}
+    for status in sorted({*route.problems, 401, 403, 500, *([503] if route.database else [])}):
+        problem = {"schema": {"$ref": _REF.format(name="Problem")}}
+        responses[str(status)] = {
+            "description": f"{HTTPStatus(status).phrase}: {TITLES[status].lower()}",
+            "content": {"application/problem+json": problem},
+        }
+    return responses
+
+
+def _parameters(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    required = schema.get("required", [])
+    parameters = []
+    for name, field in schema["properties"].items():
+        each = _without_null(field)
+        parameter = {"name": name, "in": "query", "required": name in required, "schema": each}
+        description = each.pop("description", None)
+        if description:
+            parameter["description"] = description
+        parameters.append(parameter)
+    return parameters
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter that is left out is not null: it is not there."""
+    if "anyOf" not in schema:
+        return dict(schema)
+    (only,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+    return dict(only)

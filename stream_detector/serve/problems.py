@@ -1,0 +1,92 @@
+"""What a caller is told when something is wrong: RFC 9457 problem details, never a trace."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.paging import CursorError
+from stream_detector.telemetry.happenings import RequestFailed
+
+TITLES = {
+    400: "The request cannot be used",
+    401: "A token is needed",
+    403: "Not from here",
+    404: "There is no such thing",
+    405: "This method is not offered here",
+    413: "The request is too large",
+    415: "This content type is not accepted",
+    431: "The request is too large",
+    500: "A defect of the service",
+    503: "A part of the service is away",
+}
+RETRY_AFTER_S = 5
+
+
+class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """RFC 9457. `parameter` and `allowed` say what to change, where that is what is wrong."""
+
+    title: str
+    status: int
+    detail: str
+    parameter: str | None = None
+    allowed: list[str] | None = None
+
+
+class ProblemError(Exception):
+    """Ends the request with a problem. Raised by handlers, answered by `answer_problems`."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        parameter: str | None = None,
+        allowed: list[str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.headers = headers or {}
+        self.problem = Problem(title=TITLES[status], status=status, detail=detail, parameter=parameter, allowed=allowed)
+
+    def response(self) -> web.Response:
+        """As `application/problem+json`."""
+        return web.Response(
+            status=self.problem.status,
+            body=msgspec.json.encode(self.problem),
+            content_type="application/problem+json",
+            headers=self.headers,
+        )
+
+
+def is_api(request: web.BaseRequest) -> bool:
+    """Whether a program asked, who gets problems as JSON; pages have their own."""
+    return request.path.startswith("/api/")
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Every error of the API becomes a problem; a defect is logged and answered without its trace."""
+    try:
+        response: web.StreamResponse = await handler(request)
+        return response
+    except ProblemError as error:
+        return error.response()
+    except CursorError as error:
+        return ProblemError(400, f"cursor: {error}", parameter="cursor").response()
+    except StoreAwayError as error:
+        detail = f"The database does not answer ({error}). Detection and messages go on without it."
+        return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}).response()
+    except web.HTTPException as error:
+        if not is_api(request) or error.status not in TITLES:
+            raise
+        detail = {
+            404: f"Nothing is served at {request.method} {request.path[:200]}",
+            405: f"{request.method} is not offered",
+        }
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return ProblemError(error.status, detail.get(error.status, error.reason), headers=headers).response()
+    except Exception as error:
+        RequestFailed(request.method, request.path, f"{type(error).__name__}: {error}").emit()
+        return ProblemError(500, "The service met an error of its own. Its log has the reason.").response()

@@ -1,0 +1,104 @@
+"""Every route of the API, once: the server is built from this list, and so is the OpenAPI document."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from msgspec import Struct
+
+from stream_detector.events import Anomaly
+from stream_detector.serve import answers, ask, handlers
+from stream_detector.serve.check import Series
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. `problems` are the statuses it may answer besides 401, 403, 500 and (with a database) 503."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    answer: Any = None
+    """The type of the 200 answer; None means 204."""
+    query: type[Struct] | None = None
+    body: type[Struct] | None = None
+    problems: tuple[int, ...] = (400,)
+    database: bool = True
+
+
+_AI = "/api/v1/ai"
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        f"{_AI}/check-anomalies",
+        handlers.check_anomalies,
+        "Check one execution",
+        list[Anomaly],
+        body=ask.CheckQuestion,
+        problems=(400, 404, 413, 415),
+    ),
+    Route(
+        "GET",
+        f"{_AI}/anomalies",
+        handlers.list_anomalies,
+        "List anomalies",
+        answers.AnomalyPage,
+        ask.AnomaliesQuestion,
+    ),
+    Route(
+        "GET",
+        f"{_AI}/anomalies/trends",
+        handlers.trends,
+        "Count openings",
+        answers.TrendsAnswer,
+        ask.FilterQuestion,
+    ),
+    Route(
+        "GET",
+        f"{_AI}/anomalies/{{id}}",
+        handlers.one_anomaly,
+        "One anomaly",
+        answers.StoredAnomaly,
+        problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/api/v1/series",
+        handlers.entity_series,
+        "Readings of one entity with their expected band",
+        Series,
+        ask.SeriesQuestion,
+        problems=(400, 404),
+    ),
+    Route(
+        "GET",
+        "/api/v1/executions",
+        handlers.executions,
+        "Past executions of one workflow",
+        answers.ExecutionList,
+        ask.ExecutionsQuestion,
+    ),
+    Route(
+        "GET",
+        "/api/v1/workflows",
+        handlers.workflows,
+        "Workflows with state and baselines",
+        answers.BaselinePage,
+        ask.Paged,
+    ),
+    Route(
+        "GET",
+        "/api/v1/entities",
+        handlers.entities,
+        "Scored entities with state",
+        answers.BaselinePage,
+        ask.Paged,
+    ),
+    Route("GET", "/api/v1/runs", handlers.runs, "Scoring runs with their anomalies", answers.RunPage, ask.Paged),
+    Route("GET", "/api/v1/runs/{id}", handlers.one_run, "One scoring run", answers.StoredRun, problems=(404,)),
+    Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
+    Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
+    Route("GET", "/api/v1/health", handlers.health, "Which part is well", answers.Health, problems=(), database=False),
+)

@@ -1,0 +1,84 @@
+"""The api role: the server's life from the settings to its end."""
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from stream_detector.serve.app import make_app
+from stream_detector.serve.database import Database
+from stream_detector.serve.guard import demand_token
+from stream_detector.settings import Settings, SettingsError
+from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleStopped
+from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
+
+_END_WITHIN_S = 3.0
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 ended as asked, 1 cannot go on, 2 wrong settings."""
+    try:
+        demand_token(settings)
+        if not settings.database_url:
+            raise SettingsError("STREAM_DETECTOR_DATABASE_URL", "(not set)", "the API needs the address of PostgreSQL")
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    database = Database(settings)
+    app = make_app(settings, database)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S)
+    health = HealthServer(
+        settings.metrics_host,
+        settings.metrics_port or ROLE_PORTS["api"],
+        live=lambda: (True, ""),
+        ready=lambda: (database.pool is not None, f"the database is away: {database.why_away}"),
+    )
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    try:
+        await runner.setup()
+        await _listen(health.start(), "STREAM_DETECTOR_METRICS_PORT")
+        await _listen(web.TCPSite(runner, settings.api_host, settings.api_port).start(), "STREAM_DETECTOR_API_PORT")
+        host, port = runner.addresses[0][:2]
+        ApiListening(f"http://{f'[{host}]' if ':' in host else host}:{port}/").emit()
+        return await _until(ended, database)
+    except _PortError as error:
+        RoleFailed("api", str(error)).emit()
+        return 1
+    finally:
+        await runner.cleanup()
+        await health.stop()
+        await database.stop()
+        RoleStopped("api").emit()
+
+
+class _PortError(Exception):
+    """An address cannot be listened on."""
+
+
+async def _listen(starting: Any, setting: str) -> None:
+    try:
+        await starting
+    except OSError as error:
+        raise _PortError(f"{error.strerror or error}; change {setting} or end the program that has it") from error
+
+
+async def _until(ended: asyncio.Event, database: Database) -> int:
+    """Wait to be asked to end, or for what no waiting mends, for example a database newer than this program."""
+    asked = asyncio.create_task(ended.wait())
+    connecting = database.start()
+    await asyncio.wait([asked, connecting], return_when=asyncio.FIRST_COMPLETED)
+    if connecting.done() and (error := connecting.exception()):
+        asked.cancel()
+        RoleFailed("api", str(error)).emit()
+        return 1
+    await asked
+    return 0
