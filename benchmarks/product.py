@@ -54,6 +54,8 @@ async def run_detector(
             return await asyncio.wait_for(_watch(process, broker, prefix, events, port), timeout_s)
         except TimeoutError:
             raise WrongResultError(f"the detector did not finish in {timeout_s:.0f} s: {_end_of(log)}") from None
+        except ChildProcessError as error:
+            raise WrongResultError(f"{error}: {_end_of(log)}") from None
         finally:
             await _end(process)
 
@@ -76,7 +78,7 @@ async def _watch(process: asyncio.subprocess.Process, broker: str, prefix: str, 
     first: tuple[float, float, float] | None = None
     while True:
         if process.returncode is not None:
-            raise WrongResultError(f"the detector ended with {process.returncode}")
+            raise ChildProcessError(f"the detector ended with {process.returncode}")
         page = await asyncio.to_thread(_scrape, port)
         outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
         now, applied = time.perf_counter(), outcomes.get("applied", 0)

@@ -22,8 +22,8 @@ class HealthServer:
         """Start to listen; returns the port. Raises `OSError` where it is in use."""
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/livez", lambda _: _answer(self._live))
-        app.router.add_get("/readyz", lambda _: _answer(self._ready))
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
         try:
@@ -40,11 +40,17 @@ class HealthServer:
             await self._runner.cleanup()
             self._runner = None
 
+    async def _livez(self, _: web.Request) -> web.Response:
+        return _answer(self._live)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self._ready)
+
     async def _metrics(self, _: web.Request) -> web.Response:
         self._refresh()
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _answer(probe: Probe) -> web.Response:
+def _answer(probe: Probe) -> web.Response:
     well, why = probe()
     return web.Response(status=200 if well else 503, text=("ok" if well else why) + "\n")

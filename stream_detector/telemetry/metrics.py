@@ -13,7 +13,7 @@ from stream_detector.events.refused import Reason
 
 EVENTS = Counter(
     "stream_detector_events",
-    "Events read, by source topic and outcome (applied, duplicate, forwarded, refused, late, backfilled)",
+    "Events read, by source topic and outcome (applied, duplicate, forwarded, refused, late, backfilled, ignored)",
     ["source", "outcome"],
 )
 ANOMALIES = Counter("stream_detector_anomalies", "Anomalies found, by type and severity", ["type", "severity"])
