@@ -56,9 +56,9 @@ def install(dashboard: Path, needed: str, *options: str) -> None:
     """`npm ci`, unless the package `needed` is there from the present lock. Prefers npm's cache to the network."""
     packages = dashboard / "node_modules"
     done = packages / ".package-lock.json"
-    if (packages / needed).is_dir() and done.is_file():
-        if done.stat().st_mtime >= (dashboard / "package-lock.json").stat().st_mtime:
-            return
+    locked_at = (dashboard / "package-lock.json").stat().st_mtime
+    if (packages / needed).is_dir() and done.is_file() and done.stat().st_mtime >= locked_at:
+        return
     npm = node_folder() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     if not npm.is_file():  # the layout on Windows
         npm = node_folder() / "node_modules" / "npm" / "bin" / "npm-cli.js"

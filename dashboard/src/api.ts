@@ -82,7 +82,10 @@ export interface SeriesPoint {
   lower: number | null;
   upper: number | null;
   mean: number | null;
-  anomaly: string | null;
+  anomalous: boolean;
+  anomaly_id: string | null;
+  execution_id?: string | null;
+  status?: string | null;
 }
 
 export interface Series {
@@ -98,6 +101,11 @@ export interface Message {
   severity?: Severity | null;
   anomaly_id?: string | null;
   run_id?: string | null;
+  read: boolean;
+}
+
+export interface InboxPage extends Page<Message> {
+  unread: number;
 }
 
 /** offline: no answer; unauthorised: a token is needed; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
@@ -126,18 +134,8 @@ export function hasToken(): boolean {
 
 /** GETs JSON from this server. Throws `ApiError`, or the `AbortError` of `signal`. */
 export async function get<T>(path: string, query: URLSearchParams, signal: AbortSignal): Promise<T> {
-  const token = sessionStorage.getItem(TOKEN);
-  const headers: Record<string, string> = { Accept: "application/json" };
-  if (token !== null) headers["Authorization"] = `Bearer ${token}`;
   const asked = query.toString();
-  let answer: Response;
-  try {
-    answer = await fetch(asked === "" ? path : `${path}?${asked}`, { headers, signal });
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new ApiError("offline", "The server does not answer.");
-  }
-  if (!answer.ok) throw new ApiError(failureOf(answer.status), await reasonOf(answer));
+  const answer = await call("GET", asked === "" ? path : `${path}?${asked}`, signal);
   try {
     return (await answer.json()) as T;
   } catch (error) {
@@ -146,8 +144,28 @@ export async function get<T>(path: string, query: URLSearchParams, signal: Abort
   }
 }
 
+/** POSTs without a body. Throws `ApiError`. */
+export async function post(path: string): Promise<void> {
+  await call("POST", path, new AbortController().signal);
+}
+
+async function call(method: string, address: string, signal: AbortSignal): Promise<Response> {
+  const token = sessionStorage.getItem(TOKEN);
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (token !== null) headers["Authorization"] = `Bearer ${token}`;
+  let answer: Response;
+  try {
+    answer = await fetch(address, { method, headers, signal });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new ApiError("offline", "The server does not answer.");
+  }
+  if (!answer.ok) throw new ApiError(failureOf(answer.status), await reasonOf(answer));
+  return answer;
+}
+
 function failureOf(status: number): Failure {
-  if (status === 401 || status === 403) return "unauthorised";
+  if (status === 401) return "unauthorised";
   if (status === 404) return "missing";
   return status < 500 ? "refused" : "failed";
 }

@@ -20,7 +20,7 @@ export function App() {
       <a class="skip" href="#main">
         Skip to content
       </a>
-      <header class="bar">
+      <header class="top">
         <Link class="brand" href="/anomalies">
           <img src="/favicon.svg" alt="" width="24" height="24" />
           <span>stream-detector</span>

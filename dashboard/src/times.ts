@@ -37,6 +37,12 @@ export function day(ms: number): string {
   return dayOnly.format(ms);
 }
 
+/** Marks of a time axis: days while they are a day or more apart, else days with hours (UTC). */
+export function axisTime(seconds: number, stepS: number): string {
+  const at = new Date(seconds * 1000);
+  return stepS >= DAY ? dayOnly.format(at) : `${dayOnly.format(at)} ${at.toISOString().slice(11, 16)}`;
+}
+
 /** "850 ms", "7.5 s", "4 m 12 s", "2 h 5 m", "3 d 4 h". */
 export function duration(seconds: number): string {
   const sign = seconds < 0 ? "−" : "";

@@ -1,6 +1,6 @@
 import { useEffect, useMemo } from "preact/hooks";
-import { useAnomalies } from "../anomalies";
-import type { Range, Trends } from "../api";
+import { useAnomalies, type AnomalyList } from "../anomalies";
+import type { Page, Range, Trends } from "../api";
 import { addressOf, anyOf, isNarrowed, questionOf, readFilters, type Filters } from "../filters";
 import { useAnswer, useNow, type Loaded } from "../load";
 import { FilterBar } from "../parts/filter-bar";
@@ -29,6 +29,16 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
     document.title = "Anomalies · stream-detector";
   }, []);
 
+  // Whether anything is stored at all, asked only when nothing is found: the first start looks different.
+  const ever = useAnswer<Page<unknown>>(list.items?.length === 0 ? "/api/v1/ai/anomalies" : null, ONE, 3_000).value;
+
+  if (list.items?.length === 0 && ever?.items.length === 0) {
+    return (
+      <Frame>
+        <NothingYet />
+      </Frame>
+    );
+  }
   const failed = list.items === null ? list.error : null;
   if (failed !== null && failed.kind !== "refused") {
     return (
@@ -46,7 +56,7 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
         <OverTime trends={trends["30d"].value} range={filters.range} now={now} />
         <Severities trends={chosen.value} filters={filters} />
       </div>
-      {failed !== null ? <Failed error={failed} reload={list.reload} /> : <Found list={list} filters={filters} />}
+      {failed !== null ? <Failed error={failed} reload={list.reload} /> : <Found list={list} filters={filters} known={ever !== null} />}
     </Frame>
   );
 }
@@ -64,8 +74,8 @@ function Frame({ children }: { children: preact.ComponentChildren }) {
   );
 }
 
-function Found({ list, filters }: { list: ReturnType<typeof useAnomalies>; filters: Filters }) {
-  if (list.items === null) return <ListBones />;
+function Found({ list, filters, known }: { list: AnomalyList; filters: Filters; known: boolean }) {
+  if (list.items === null || (list.items.length === 0 && !known)) return <ListBones />;
   if (list.items.length === 0) return <Nothing filters={filters} />;
   return (
     <section class="card found" aria-label="List">
@@ -84,11 +94,8 @@ function Found({ list, filters }: { list: ReturnType<typeof useAnomalies>; filte
   );
 }
 
-/** Nothing in this range, nothing with these filters, or nothing at all: three different things to do next. */
+/** Nothing in this range and nothing with these filters are two different things to do next. */
 function Nothing({ filters }: { filters: Filters }) {
-  const ever = useAnswer<{ items: unknown[] }>("/api/v1/ai/anomalies", ONE, 3_000).value;
-  if (ever === null) return <ListBones />;
-  if (ever.items.length === 0) return <NothingYet />;
   return isNarrowed(filters) ? (
     <Notice title="Nothing matches these filters">
       <Link class="button" href={addressOf(anyOf(filters.range))}>

@@ -76,36 +76,40 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
         <History anomaly={anomaly} />
       </Section>
       <div class="columns">
-        <Section title="What to look at">
-          <ol class="steps">
-            {anomaly.investigation_steps.map((step, index) => (
-              <li key={index}>{step}</li>
-            ))}
-          </ol>
-        </Section>
-        <Section title="Why it was reported">
-          <ul class="gates">
-            {anomaly.gates.map((gate, index) => (
-              <li key={index}>
-                <Icon name="check" />
-                <span>{gate}</span>
-              </li>
-            ))}
-          </ul>
-        </Section>
-        <Section title="Affected">
-          <dl class="facts">
-            {anomaly.affected_entities.map(({ kind, id, name }, index) => (
-              <Fact key={index} name={KIND_NAMES[kind]}>
-                {name != null && name !== id && <span>{name} </span>}
-                <code>{id}</code>
-              </Fact>
-            ))}
-          </dl>
-        </Section>
-        <Section title="Context">
-          <Context anomaly={anomaly} />
-        </Section>
+        <div class="column">
+          <Section title="What to look at">
+            <ol class="steps">
+              {anomaly.investigation_steps.map((step, index) => (
+                <li key={index}>{step}</li>
+              ))}
+            </ol>
+          </Section>
+          <Section title="Affected">
+            <dl class="facts">
+              {anomaly.affected_entities.map(({ kind, id, name }, index) => (
+                <Fact key={index} name={KIND_NAMES[kind]}>
+                  {name != null && name !== id && <span>{name} </span>}
+                  <code>{id}</code>
+                </Fact>
+              ))}
+            </dl>
+          </Section>
+        </div>
+        <div class="column">
+          <Section title="Why it was reported">
+            <ul class="gates">
+              {anomaly.gates.map((gate, index) => (
+                <li key={index}>
+                  <Icon name="check" />
+                  <span>{gate}</span>
+                </li>
+              ))}
+            </ul>
+          </Section>
+          <Section title="Context">
+            <Context anomaly={anomaly} />
+          </Section>
+        </div>
       </div>
     </article>
   );

@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import type { Anomaly, Series, SeriesPoint } from "../api";
 import { useAnswer } from "../load";
 import { go } from "../route";
-import { exact } from "../times";
+import { axisTime, exact } from "../times";
 import { quantity } from "../words";
 import { anomalyAddress } from "./link";
 import { Plot, type Colours } from "./plot";
@@ -14,8 +14,8 @@ const HEIGHT = 260;
 /** The readings up to the anomaly, with the band that was expected before each; the anomalous one is marked. */
 export function History({ anomaly }: { anomaly: Anomaly }) {
   const query = useMemo(
-    () => new URLSearchParams({ entity: anomaly.entity_id, until: anomaly.detected_at, limit: POINTS }),
-    [anomaly.entity_id, anomaly.detected_at],
+    () => new URLSearchParams({ entity: `${anomaly.entity_kind}:${anomaly.entity_id}`, until: anomaly.detected_at, limit: POINTS }),
+    [anomaly.entity_kind, anomaly.entity_id, anomaly.detected_at],
   );
   const { value, error } = useAnswer<Series>("/api/v1/series", query, 60_000);
   if (value === null) {
@@ -27,7 +27,7 @@ export function History({ anomaly }: { anomaly: Anomaly }) {
 
 function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
   const { points, unit } = series;
-  const columns = useMemo(() => columnsOf(points, anomaly.id, unit), [points, anomaly.id, unit]);
+  const columns = useMemo(() => columnsOf(points, anomaly, unit), [points, anomaly, unit]);
   const options = useCallback((colours: Colours) => look(colours, unit, anomaly.severity), [unit, anomaly.severity]);
   const tip = (index: number) => {
     const point = points[index];
@@ -41,7 +41,12 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
           </span>
         )}
         <span>{exact(point.t)}</span>
-        {point.anomaly !== null && <span>{point.anomaly === anomaly.id ? "this anomaly" : "an anomaly: click to open"}</span>}
+        {point.status != null && point.status !== "success" && <span>ended with {point.status}</span>}
+        {isThis(point, anomaly) ? (
+          <span>this anomaly</span>
+        ) : (
+          point.anomaly_id !== null && <span>an anomaly: click to open</span>
+        )}
       </>
     );
   };
@@ -54,8 +59,8 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         data={columns}
         tip={tip}
         onPick={(index) => {
-          const id = points[index]?.anomaly;
-          if (id != null) go(anomalyAddress(id));
+          const id = points[index]?.anomaly_id;
+          if (id != null && id !== anomaly.id) go(anomalyAddress(id));
         }}
       />
       <p class="legend">
@@ -63,7 +68,10 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         <span class="key band">expected</span>
         <span class="key mean">usual</span>
         <span class={`key this ${anomaly.severity}`}>this anomaly</span>
-        <span class="key other">other anomalies</span>
+        {points.some((point) => point.anomaly_id !== null && !isThis(point, anomaly)) && (
+          <span class="key other">other anomalies</span>
+        )}
+        {points.some(hasFailed) && <span class="key failed">failed run</span>}
       </p>
     </>
   );
@@ -71,8 +79,20 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
 
 type Column = (number | null)[];
 
-/** uPlot's columns: time, upper, lower, usual, value, this anomaly, other anomalies. */
-export function columnsOf(points: readonly SeriesPoint[], id: string, unit: string): uPlot.AlignedData {
+type Marked = Pick<Anomaly, "id" | "execution_id" | "detected_at">;
+
+/** One run may show several anomalies, and the series names the first: the run itself decides, then the time. */
+function isThis(point: SeriesPoint, { id, execution_id: execution, detected_at: at }: Marked): boolean {
+  if (point.anomaly_id === id) return true;
+  return execution != null ? point.execution_id === execution : Date.parse(point.t) === Date.parse(at);
+}
+
+function hasFailed({ status }: SeriesPoint): boolean {
+  return status === "failure" || status === "error" || status === "timeout";
+}
+
+/** uPlot's columns: time, upper, lower, usual, value, failed runs, other anomalies, this anomaly. */
+export function columnsOf(points: readonly SeriesPoint[], anomaly: Marked, unit: string): uPlot.AlignedData {
   const column = (pick: (point: SeriesPoint) => number | null): Column => points.map(pick);
   return [
     points.map(({ t }) => Date.parse(t) / 1000),
@@ -80,8 +100,9 @@ export function columnsOf(points: readonly SeriesPoint[], id: string, unit: stri
     column(({ lower }) => (lower === null ? null : floor(lower, unit))),
     column(({ mean }) => mean),
     column(({ value }) => value),
-    column(({ value, anomaly }) => (anomaly === id ? value : null)),
-    column(({ value, anomaly }) => (anomaly !== null && anomaly !== id ? value : null)),
+    column((point) => (hasFailed(point) ? point.value : null)),
+    column((point) => (point.anomaly_id !== null && !isThis(point, anomaly) ? point.value : null)),
+    column((point) => (isThis(point, anomaly) ? point.value : null)),
   ];
 }
 
@@ -99,7 +120,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
     scales: { x: { time: true } },
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
     axes: [
-      { ...axis, grid: { show: false }, size: 40, space: 80 },
+      { ...axis, grid: { show: false }, size: 28, space: 90, values: (_plot, at, _axis, _space, step) => at.map((s) => axisTime(s, step)) },
       {
         ...axis,
         grid: { stroke: colours("line"), width: 1 },
@@ -117,10 +138,11 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
       {
         stroke: colours("accent"),
         width: 1.5,
-        points: { show: true, size: 4, width: 0, fill: colours("accent"), space: 6 },
+        points: { show: true, size: 4, width: 0, fill: colours("accent"), space: 10 },
       },
-      dots(colours(severity), 13, 2.5, colours("card")),
+      dots(colours("critical-fill"), 6, 0, colours("card")),
       dots(colours("card"), 8, 2, colours("strong")),
+      dots(colours(`${severity}-fill`), 13, 2.5, colours("card")),
     ],
   };
 }

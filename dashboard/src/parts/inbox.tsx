@@ -1,26 +1,25 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Message, Page } from "../api";
+import { post, type InboxPage, type Message } from "../api";
 import { useAnswer } from "../load";
 import { useRoute } from "../route";
 import { anomalyAddress, Link } from "./link";
-import { Icon, SeverityShape } from "./marks";
+import { Icon, SeverityShape, Unseen } from "./marks";
 import { When } from "./when";
 
 const POLL_MS = 15_000;
 const SHOWN = new URLSearchParams({ limit: "30" });
-const SEEN = "stream-detector.inbox-seen-at";
+const MOST_COUNTED = 99;
 
-/** The bell with the count of messages this browser has not opened, and the latest messages under it. */
+/** The bell with the count of unread messages, and the latest messages under it. */
 export function Inbox() {
   const [open, setOpen] = useState(false);
-  const [seenAt, setSeenAt] = useState(() => localStorage.getItem(SEEN) ?? "");
   const box = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const { path, query } = useRoute();
-  const { value } = useAnswer<Page<Message>>("/api/v1/inbox", SHOWN, POLL_MS);
+  const { value, reload } = useAnswer<InboxPage>("/api/v1/inbox", SHOWN, POLL_MS);
   const items = value?.items ?? [];
-  const unread = items.filter(({ at }) => Date.parse(at) > (Date.parse(seenAt) || 0)).length;
-  const count = unread === items.length && value?.next != null ? `${unread}+` : String(unread);
+  const unread = value?.unread ?? 0;
+  const count = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
 
   useEffect(() => setOpen(false), [path, query]);
   useEffect(() => {
@@ -41,13 +40,10 @@ export function Inbox() {
     };
   }, [open]);
 
-  const toggle = () => {
-    const newest = items[0]?.at;
-    if (!open && newest !== undefined) {
-      localStorage.setItem(SEEN, newest);
-      setSeenAt(newest);
-    }
-    setOpen(!open);
+  const markRead = (messages: Message[]) => {
+    const marking = messages.filter(({ read }) => !read).map(({ id }) => post(`/api/v1/inbox/${encodeURIComponent(id)}/read`));
+    // A mark that fails is seen: the message stays unread.
+    void Promise.allSettled(marking).then(reload);
   };
 
   return (
@@ -58,8 +54,8 @@ export function Inbox() {
         class="icon-button"
         aria-expanded={open}
         aria-controls="inbox"
-        aria-label={unread === 0 ? "Inbox" : `Inbox, ${count} new`}
-        onClick={toggle}
+        aria-label={unread === 0 ? "Inbox" : `Inbox, ${count} unread`}
+        onClick={() => setOpen(!open)}
       >
         <Icon name="bell" />
         {unread > 0 && (
@@ -70,13 +66,20 @@ export function Inbox() {
       </button>
       {open && (
         <section id="inbox" class="panel" aria-label="Inbox">
-          <h2>Inbox</h2>
+          <header>
+            <h2>Inbox</h2>
+            {unread > 0 && (
+              <button type="button" class="button small" onClick={() => markRead(items)}>
+                Mark as read
+              </button>
+            )}
+          </header>
           {items.length === 0 ? (
             <p class="quiet">No messages. Alerts from severity “warning” on arrive here, unless set otherwise.</p>
           ) : (
             <ol>
               {items.map((message) => (
-                <li key={message.id}>
+                <li key={message.id} class={message.read ? "read" : ""} onClickCapture={() => markRead([message])}>
                   <Entry message={message} />
                 </li>
               ))}
@@ -93,7 +96,10 @@ function Entry({ message }: { message: Message }) {
   const inside = (
     <>
       {severity != null && <SeverityShape severity={severity} />}
-      <span class="message-title">{title || body || "Message"}</span>
+      <span class="message-title">
+        {!message.read && <Unseen>Unread: </Unseen>}
+        {title || body || "Message"}
+      </span>
       <span class="message-when">
         <When at={at} />
       </span>

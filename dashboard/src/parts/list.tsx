@@ -10,7 +10,7 @@ export function List({ items }: { items: Anomaly[] }) {
     <table class="list" role="table" aria-label="Anomalies">
       <thead role="rowgroup">
         <tr role="row">
-          {["Severity", "Anomaly", "Now", "Usual", "z", "When"].map((name) => (
+          {["Severity", "Anomaly", "Description", "Now", "Usual", "z", "When"].map((name) => (
             <th key={name} role="columnheader" scope="col" class={`col-${name.toLowerCase()}`}>
               {name}
             </th>
@@ -42,6 +42,9 @@ function Row({ anomaly }: { anomaly: Anomaly }) {
           {typeName(anomaly.anomaly_type)}
           {anomaly.state !== "opened" && <StateChip state={anomaly.state} />}
         </span>
+      </td>
+      <td role="cell" class="col-description" title={anomaly.description}>
+        {anomaly.description}
       </td>
       <td role="cell" class="col-now">
         <span class={`direction ${direction}`}>
