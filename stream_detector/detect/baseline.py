@@ -17,6 +17,7 @@ from stream_detector.detect.pattern_deviation import Drift
 Status = Literal["learning", "normal", "anomalous"]
 WIDEN_STEP, WIDEN_MOST = Decimal("0.25"), 8
 """Each feedback "expected" or "not an anomaly" raises the key's gates by a quarter, eight times at most."""
+_USUAL = Decimal(1)
 LEAST_TIMED = 10
 """Fewer recorded durations than these give no z (W6)."""
 
@@ -56,7 +57,7 @@ class Baseline:
     @property
     def widening(self) -> Decimal:
         """What the key's gates are multiplied by: 1 without feedback."""
-        return 1 + WIDEN_STEP * self.feedbacks
+        return 1 + WIDEN_STEP * self.feedbacks if self.feedbacks else _USUAL
 
     @property
     def status(self) -> Status:

@@ -10,7 +10,7 @@
 | workflow: thirty days | 36 and 12 or 14 a day |
 | workflow: last executions | 18, 4 each (40 at most) and 8 a duration (30 at most) |
 | workflow: evidence | 12, at most 68 of id, commit and labels, 8 a step (32 at most) |
-| score: drift and last score | 45 and its digits |
+| score: drift and last score | 53 and its digits |
 
 A change of layout takes a new version and keeps the decoder of every older one.
 """
@@ -32,7 +32,7 @@ WORKFLOW: Final = 1
 SCORE: Final = 2
 _HEAD = struct.Struct("<BBBBqqqqIHH")
 _OFFSETS = struct.Struct("<4xqqq")
-_DRIFT = struct.Struct("<IdddddB")
+_DRIFT = struct.Struct("<IddddddB")
 
 
 class PackedError(ValueError):
@@ -62,8 +62,8 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
         parts += (baseline.days.pack(), baseline.history.pack(), baseline.evidence.pack())
     else:
         drift, digits = baseline.drift, b"" if baseline.previous is None else str(baseline.previous).encode()
-        fields = (drift.n, drift.mean, drift.rise, drift.fall, drift.least, drift.most, len(digits))
-        parts += (_DRIFT.pack(*fields), digits)
+        sums = drift.rise, drift.fall, drift.least, drift.most
+        parts += (_DRIFT.pack(drift.n, drift.mean, drift.scale, *sums, len(digits)), digits)
     return b"".join(parts)
 
 
@@ -93,7 +93,8 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
         baseline.evidence, at = Evidence.unpack(packed, at)
     else:
         drift = baseline.drift
-        drift.n, drift.mean, drift.rise, drift.fall, drift.least, drift.most, digits = _DRIFT.unpack_from(packed, at)
+        drift.n, drift.mean, drift.scale, *sums, digits = _DRIFT.unpack_from(packed, at)
+        drift.rise, drift.fall, drift.least, drift.most = sums
         at += _DRIFT.size
         if digits:
             baseline.previous = Decimal(packed[at : at + digits].decode())

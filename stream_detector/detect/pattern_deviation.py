@@ -23,31 +23,35 @@ class Drift:
     """The plain fields of a two-sided Page-Hinkley test: river's object is rebuilt from them for each score.
 
     `n` scores of mean `mean` since the last reset; `rise` and `fall` are the cumulated deviations, `least` the smallest
-    rise and `most` the largest fall so far.
+    rise and `most` the largest fall so far, all in units of `scale`, the threshold at the reset.
     """
 
-    __slots__ = ("fall", "least", "mean", "most", "n", "rise")
+    __slots__ = ("fall", "least", "mean", "most", "n", "rise", "scale")
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next score is the first."""
-        self.n, self.mean, self.rise, self.fall, self.least, self.most = 0, 0.0, 0.0, 0.0, float("inf"), -1.0
+        self.n, self.mean, self.scale = 0, 0.0, 1.0
+        self.rise, self.fall, self.least, self.most = 0.0, 0.0, float("inf"), -1.0
 
     def update(self, score: float, threshold: float) -> float | None:
         """Learn one score. Where the test fires: the mean it drifted away from, and the next drift starts here."""
+        if not self.n:
+            self.scale = threshold
+        scale = self.scale
         test = PageHinkley(min_instances=_LEAST, delta=_ALLOWANCE, threshold=_LIMIT)
         test._x_mean.n, test._x_mean._mean = self.n, self.mean
         test._sum_increase, test._sum_decrease = self.rise, self.fall
         test._min_increase, test._max_decrease = self.least, self.most
         # In units of the threshold, so that one setting of the test fits every scale of scores.
-        test.update(score / threshold)
+        test.update(score / scale)
         self.n, self.mean = int(test._x_mean.n), test._x_mean._mean
         self.rise, self.fall = test._sum_increase, test._sum_decrease
         self.least, self.most = test._min_increase, test._max_decrease
-        left = self.mean * threshold
-        if not test.drift_detected or abs(score - left) < threshold:
+        left = self.mean * scale
+        if not test.drift_detected or abs(score - left) < scale:
             return None
         self.reset()
         self.update(score, threshold)

@@ -44,7 +44,7 @@ def of(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, widening
         confidence=1.0,
         unit="points",
         direction="up" if up else "down",
-        gates=[f"a change of {plain(abs(delta))} reaches the threshold of {plain(gate)}"],
+        gates=[f"a change of {plain(abs(delta))} reaches the threshold of {plain(gate.normalize())}"],
         threshold=float(gate),
     )
 

@@ -81,13 +81,15 @@ def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool)
     score, drift = float(event.score), baseline.drift
     if jumped:
         drift.reset()
+    scale = drift.scale if drift.n else threshold
     left = drift.update(score, threshold)
-    return None if left is None else pattern_deviation.drifted(event.entity_name, score, left, threshold)
+    return None if left is None else pattern_deviation.drifted(event.entity_name, score, left, scale)
 
 
 def _below(previous: Decimal, score: Decimal, rule: ScoreRule, widening: Decimal) -> str:
     gate = rule.threshold * widening * (abs(previous) if rule.relative else 1)
-    return f"a change of {abs(score - previous)} is below the threshold of {gate}"
+    change, limit = abs(score - previous), gate.normalize()
+    return f"a change of {significant_score_change.plain(change)} is below {significant_score_change.plain(limit)}"
 
 
 def _say(explain: list[str] | None, *gates: str) -> None:

@@ -105,7 +105,7 @@ def test_a_relative_threshold_by_entity_type():
     assert not changed("0", "0", config=config, entity_type="fund")
     gates: list[str] = []
     feed(entity(), [score("200", entity_type="fund"), score("201", 1, entity_type="fund")], config, explain=gates)
-    assert gates[-1] == "a change of 1 is below the threshold of 20.0"
+    assert gates[-1] == "a change of 1 is below 20"
 
 
 @pytest.mark.parametrize("threshold", ["0", "-1", "nan", "inf"])
