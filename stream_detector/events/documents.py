@@ -15,7 +15,7 @@ SHALLOW_BYTES = 2 * MAX_DEPTH + 64
 """No event of so few bytes nests deeper: its brackets and its required fields take more."""
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_PAIRS = (b"{}", b"[]")
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; send the fields of the contract alone"
 
 
@@ -42,15 +42,14 @@ def _check_utf8(value: bytes) -> None:
 
 def _check_depth(value: bytes) -> None:
     """Peel the innermost brackets off, level by level. What brackets within text leave over is looked at exactly."""
-    brackets = value.translate(None, _NO_BRACKETS)
+    brackets = value.translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(MAX_DEPTH):
-        for pair in _PAIRS:
-            brackets = brackets.replace(pair, b"")
+        brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return
     level: list[object] = [_decoded(value)]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item)]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item) if isinstance(child, (dict, list))]
         if not level:
             return
     raise RefusedError("decode", "too_deep", _TOO_DEEP)

@@ -1,0 +1,1 @@
+"""Events: bytes to values and back."""

@@ -1,0 +1,90 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from msgspec import UNSET
+
+from stream_detector.events import RefusedError
+from stream_detector.events.decode import (
+    decode_action,
+    decode_completion,
+    decode_score,
+    decode_score_run,
+    is_backfill,
+)
+from tests.unit.events.samples import AT_MS, action, completion, score, score_run
+
+
+def test_the_least_completion_is_enough() -> None:
+    event = decode_completion(completion(), (), AT_MS)
+    assert (event.workflow_id, event.status, event.attempt, event.steps) == ("nightly", "success", 1, [])
+    assert event.finished_at == datetime(2026, 1, 22, 0, 5, tzinfo=UTC)
+
+
+def test_a_duration_that_was_not_sent_is_not_computed() -> None:
+    assert decode_completion(completion(), (), AT_MS).duration_s is None
+    assert decode_completion(completion(duration_s=0), (), AT_MS).duration_s == 0
+
+
+def test_unknown_fields_are_left_aside() -> None:
+    event = decode_completion(completion(later={"a": [1, None]}, steps=[{"name": "x", "new": 1}]), (), AT_MS)
+    assert event.steps[0].name == "x"
+
+
+def test_instants_become_utc() -> None:
+    event = decode_completion(completion(started_at="2026-01-22T02:00:00+02:00"), (), AT_MS)
+    assert event.started_at == datetime(2026, 1, 22, tzinfo=UTC)
+    assert event.started_at.tzinfo is UTC
+    assert decode_score(score(scored_at="2026-01-22T01:05:00+01:00"), (), AT_MS).scored_at.tzinfo is UTC
+    assert decode_score_run(score_run(at="2026-01-22T01:05:00+01:00"), (), AT_MS).at.tzinfo is UTC
+    assert decode_action(action(until="2036-01-22T01:05:00+01:00"), (), AT_MS).until == datetime(
+        2036, 1, 22, 0, 5, tzinfo=UTC
+    )
+
+
+def test_s03_scores_keep_their_digits() -> None:
+    difference = decode_score(score("8.2"), (), AT_MS).score - decode_score(score("7.7"), (), AT_MS).score
+    assert difference == Decimal("0.5")
+    assert str(decode_score(score("7.50"), (), AT_MS).score) == "7.50"
+    assert str(decode_score(score("0.12345678901234567891"), (), AT_MS).score) == "0.12345678901234567891"
+    assert str(decode_score(score("1e3"), (), AT_MS).score) == "1000"
+    assert decode_score(score("-1e12"), (), AT_MS).score == Decimal(-(10**12))
+
+
+def test_s05_no_previous_score_differs_from_an_unknown_one() -> None:
+    assert decode_score(score(), (), AT_MS).previous_score is UNSET
+    assert decode_score(score(previous_score=None), (), AT_MS).previous_score is None
+    assert decode_score(score(previous_score=7), (), AT_MS).previous_score == Decimal(7)
+
+
+def test_ten_minutes_ahead_of_the_record_is_not_yet_the_future() -> None:
+    ten_minutes_ms = 600_000
+    assert decode_completion(completion(), (), AT_MS - ten_minutes_ms)
+    with pytest.raises(RefusedError, match=r"^future"):
+        decode_completion(completion(), (), AT_MS - ten_minutes_ms - 1)
+
+
+def test_a_record_without_a_timestamp_makes_nothing_the_future() -> None:
+    assert decode_completion(completion(), (), -1)
+
+
+def test_silence_by_matchers_needs_no_entity_and_may_end_in_the_future() -> None:
+    value = action(kind="silence", entity="", matchers={"team": "core"}, until="2030-01-01T00:00:00Z")
+    event = decode_action(value, (), AT_MS)
+    assert event.matchers == {"team": "core"}
+
+
+def test_backfill_is_a_header() -> None:
+    assert is_backfill([("trace", b"1"), ("mode", b"backfill")])
+    assert not is_backfill([("mode", b"live"), ("Mode", None)])
+    assert not is_backfill([])
+
+
+def test_a_thousand_steps_and_text_with_brackets_are_no_nesting() -> None:
+    steps = [{"name": "a]}[{", "status": "success"}] * 1000
+    assert len(decode_completion(completion(steps=steps), (), AT_MS).steps) == 1000
+
+
+def test_an_escaped_backslash_is_not_the_character() -> None:
+    assert decode_completion(completion(workflow_name="\\u0000 \\ud800"), (), AT_MS).workflow_name == "\\u0000 \\ud800"
+    assert decode_completion(completion(workflow_name="😀"), (), AT_MS).workflow_name == "😀"
