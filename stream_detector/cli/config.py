@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_detector.cli.options import settings_flags
-from stream_detector.cli.settings_page import settings_page
+from stream_detector.cli.settings_page import env_example, settings_page
 from stream_detector.settings import SPECS, Settings
 
 
@@ -37,10 +37,12 @@ def show(settings: Settings, as_json: bool) -> None:
 
 
 @command.command()
-def docs() -> None:
-    """Print the page of all settings as Markdown.
+@click.option("--env", is_flag=True, help="As an environment file, every setting a comment")
+def docs(env: bool) -> None:
+    """Print the page of all settings as Markdown, or as an example of an environment file.
 
     \b
     Example: stream-detector config docs > docs/settings.md
+             stream-detector config docs --env > .env.example
     """
-    click.echo(settings_page(), nl=False)
+    click.echo(env_example() if env else settings_page(), nl=False)

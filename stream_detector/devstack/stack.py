@@ -20,6 +20,8 @@ EMBEDDED_WARNING = (
     "`up --broker apache --data DIR` keeps the stream on this machine"
 )
 
+TANSU_SESSION_S = 6.0
+
 
 @dataclass
 class Stack:
@@ -58,6 +60,9 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
         if not settings.broker:
             stack.broker = _start_broker(folder, apache=apache, fresh=fresh, tell=tell)
             stack.settings = replace(stack.settings, broker=stack.broker.address)
+            if isinstance(stack.broker, Tansu) and settings.origin.get("session_timeout_s", "default") == "default":
+                # It holds a join for half the rebalance timeout, so this is how long everybody waits at the start.
+                stack.settings = replace(stack.settings, session_timeout_s=TANSU_SESSION_S)
         if not settings.database_url:
             home = folder.path / "postgres"
             if fresh:

@@ -54,7 +54,7 @@ class Supervisor:
         now_s = time.monotonic()
         for role in self.roles:
             if role.child is None:
-                if now_s >= role.start_again_at_s:
+                if 0 < role.start_again_at_s <= now_s:  # 0: not started yet at all
                     self._start(role)
             elif not role.child.alive():
                 self._died(role, role.child, now_s)

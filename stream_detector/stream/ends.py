@@ -63,10 +63,11 @@ class Ends:
         """Connect and learn the topics' partitions. Raises `KafkaError`."""
         try:
             await self._admin.start()
-            await self._consumer.start()
             states = await read_topics(self._admin, self._settings)
+            await self._consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
         except BaseException:
-            await self.__aexit__(None, None, None)
+            await self._admin.close()
             raise
         self._partitions = [
             TopicPartition(state.name, number) for state in states for number in range(state.partitions)
@@ -82,6 +83,8 @@ class Ends:
     async def ends(self) -> dict[TopicPartition, int]:
         """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`."""
         consumer, wanted = self._consumer, self._partitions
+        if not wanted:
+            return {}
         consumer.assign(wanted)  # forgets all watermarks: what is read below was answered after this line
         new = [tp for tp in wanted if tp not in self._known]
         if new:
@@ -138,6 +141,8 @@ async def read_whole(settings: Settings, name: str) -> AsyncIterator[ConsumerRec
     """Every record that the topic holds when this is called, partition by partition. Raises `KafkaError`."""
     async with Ends(settings) as asked:
         ends = {tp: end for tp, end in (await asked.ends()).items() if tp.topic == settings.topic(name) and end}
+    if not ends:
+        return
     consumer = AIOKafkaConsumer(
         **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
     )
