@@ -129,8 +129,8 @@ def _json_lines(stream: IO[bytes]) -> Iterator[Record]:
 
 
 def _checked(record: Record, record_ms: int) -> Line:
-    if record.kind is None:
-        return Line(record.number, None, record.value, None, record.error)
+    if record.error is not None or record.kind is None:
+        return Line(record.number, record.kind, record.value, None, record.error)
     try:
         return Line(record.number, record.kind, record.value, _DECODE[record.kind](record.value, (), record_ms), None)
     except RefusedError as error:
