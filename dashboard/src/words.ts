@@ -25,7 +25,7 @@ export const KIND_NAMES: Record<Affected["kind"], string> = {
 
 /** The name of a type this page knows, else the type as it came: a reader accepts what it does not know. */
 export function typeName(type: string): string {
-  return (TYPE_NAMES as Partial<Record<string, string>>)[type] ?? type;
+  return Object.hasOwn(TYPE_NAMES, type) ? TYPE_NAMES[type as AnomalyType] : type;
 }
 
 /** A number with its unit in words. `beside` is the number it is shown next to: both get the same decimals. */

@@ -1,6 +1,7 @@
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
-import type { Anomaly, Series, SeriesPoint } from "../api";
+import type { Anomaly, Series } from "../api";
+import { columnsOf, floor, hasFailed, isThis } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
 import { axisTime, exact } from "../times";
@@ -75,40 +76,6 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
       </p>
     </>
   );
-}
-
-type Column = (number | null)[];
-
-type Marked = Pick<Anomaly, "id" | "execution_id" | "detected_at">;
-
-/** One run may show several anomalies, and the series names the first: the run itself decides, then the time. */
-function isThis(point: SeriesPoint, { id, execution_id: execution, detected_at: at }: Marked): boolean {
-  if (point.anomaly_id === id) return true;
-  return execution != null ? point.execution_id === execution : Date.parse(point.t) === Date.parse(at);
-}
-
-function hasFailed({ status }: SeriesPoint): boolean {
-  return status === "failure" || status === "error" || status === "timeout";
-}
-
-/** uPlot's columns: time, upper, lower, usual, value, failed runs, other anomalies, this anomaly. */
-export function columnsOf(points: readonly SeriesPoint[], anomaly: Marked, unit: string): uPlot.AlignedData {
-  const column = (pick: (point: SeriesPoint) => number | null): Column => points.map(pick);
-  return [
-    points.map(({ t }) => Date.parse(t) / 1000),
-    column(({ upper }) => upper),
-    column(({ lower }) => (lower === null ? null : floor(lower, unit))),
-    column(({ mean }) => mean),
-    column(({ value }) => value),
-    column((point) => (hasFailed(point) ? point.value : null)),
-    column((point) => (point.anomaly_id !== null && !isThis(point, anomaly) ? point.value : null)),
-    column((point) => (isThis(point, anomaly) ? point.value : null)),
-  ];
-}
-
-/** No run takes less than no time, and no rate is below 0: the band ends there. */
-function floor(value: number, unit: string): number {
-  return unit === "points" ? value : Math.max(0, value);
 }
 
 function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Options, "width" | "height"> {

@@ -11,7 +11,7 @@ export function Severities({ trends, filters }: { trends: Trends | null; filters
     <figure class="card figure">
       <figcaption>Severity</figcaption>
       {trends === null ? (
-        <div class="bone plot" />
+        <div class="bone bars-bone" />
       ) : (
         <ul class="bars">
           {bars(trends).map(({ severity, count, share, part }) => (

@@ -1,0 +1,46 @@
+import { expect, it } from "vitest";
+import type { SeriesPoint } from "../src/api";
+import { columnsOf } from "../src/history-columns";
+
+const point = (given: Partial<SeriesPoint>): SeriesPoint => ({
+  t: "2026-01-22T12:00:00Z",
+  value: 10,
+  lower: -2,
+  upper: 12,
+  mean: 5,
+  anomalous: false,
+  anomaly_id: null,
+  execution_id: "e",
+  status: "success",
+  ...given,
+});
+const anomaly = { id: "this", execution_id: "e3", detected_at: "2026-01-22T12:03:00Z" };
+
+it("marks this anomaly, other anomalies and failed runs each in a column of its own", () => {
+  const columns = columnsOf(
+    [
+      point({ lower: null, upper: null, mean: null }),
+      point({ execution_id: "e1", status: "timeout" }),
+      point({ execution_id: "e2", anomaly_id: "other" }),
+      point({ execution_id: "e3", anomaly_id: "its first anomaly", value: 99 }),
+    ],
+    anomaly,
+    "s",
+  );
+  expect(columns.slice(5)).toEqual([
+    [null, 10, null, null],
+    [null, null, 10, null],
+    [null, null, null, 99],
+  ]);
+  expect(columns[2]).toEqual([null, 0, 0, 0]);
+});
+
+it("finds the anomaly of a score by its time, and lets its band go below 0", () => {
+  const columns = columnsOf(
+    [point({ t: "2026-01-22T13:03:00+01:00", execution_id: null })],
+    { ...anomaly, execution_id: null },
+    "points",
+  );
+  expect(columns[7]).toEqual([10]);
+  expect(columns[2]).toEqual([-2]);
+});
