@@ -14,7 +14,7 @@ _decoder = msgspec.msgpack.Decoder(RunSummary)
 
 
 def group(channel: str, subject: Subject) -> Verdict:
-    """S14, S15, S22: a run's score changes go by its summary; the inbox gets each by itself instead.
+    """S14, S15, S22: score changes go by the summary of their run; the inbox gets each by itself instead.
 
     A drift (`PatternDeviation`) within a run goes alone: a summary tells of steps from one score to the next, and a
     drift has none to show.
@@ -68,8 +68,8 @@ def forget(state: State, run_id: str, parts: int) -> None:
 
 
 def in_a_run(anomaly: Anomaly) -> bool:
-    """Whether a run's summary will tell it."""
-    return anomaly.anomaly_type == "SignificantScoreChange" and bool(anomaly.run_id)
+    """Whether a summary will tell it: every score change, since scores outside a run are summed up by the minute."""
+    return anomaly.anomaly_type == "SignificantScoreChange"
 
 
 def _key(part: int, run_id: str) -> str:

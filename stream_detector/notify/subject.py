@@ -11,6 +11,10 @@ CRITICAL_THRESHOLDS = 3
 """A score change is critical from so many thresholds on, as in detection."""
 
 
+WINDOW = "window~"
+"""How detection's ids begin for scores without a run, summed up by entity type and minute."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """A run's summary with its parts put together."""
@@ -19,6 +23,11 @@ class Run:
     ended_at: datetime
     anomalies: tuple[SummaryAnomaly, ...]
     parts: int = 1
+
+    @property
+    def named(self) -> bool:
+        """Whether a producer gave the run its id; else it is a minute of scores that came without one."""
+        return not self.run_id.startswith(WINDOW)
 
     def without(self, hidden: frozenset[str]) -> "Run":
         """The same run without these anomalies."""

@@ -1,6 +1,7 @@
 """Mail over SMTP: one message to all recipients, as text and HTML."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
@@ -111,6 +112,8 @@ class EmailSmtp:
                 await client.login(server.user, server.password)
             refused, answer = await client.send_message(mail)
             said = self._hide(one_line(answer, 200))
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await client.quit(timeout=1)  # it is delivered already: a slow good-bye must not make it a retry
             but = f", but refused {', '.join(sorted(refused))}" if refused else ""
             return Delivered(f"mail server answered {said}{but}")
         finally:

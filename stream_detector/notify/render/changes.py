@@ -35,7 +35,7 @@ def changes_of(subject: Subject, config: NotifyConfig) -> Changes | None:
             changes=tuple(largest_first(subject.anomalies)),
             severity=severity_of(subject),
             detected_at=subject.ended_at,
-            link=run_link(config.base_url, subject.run_id),
+            link=run_link(config.base_url, subject),
             run_id=subject.run_id,
         )
     if subject.anomaly_type != "SignificantScoreChange":

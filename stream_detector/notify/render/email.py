@@ -28,15 +28,26 @@ RED, GREEN, ACCENT = "#c62828", "#1b7f3b", "#1f5fbf"
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 _STYLE = """
 :root { color-scheme: light dark; supported-color-schemes: light dark; }
-@media (max-width: 480px) { .card { padding: 20px 16px !important; } .page { padding: 12px 8px !important; } }
+.changes { border-collapse: collapse; margin: 0 0 16px; }
+.changes th, .changes td { padding: 10px 8px; border-bottom: 1px solid #e6e9ee; font-size: 15px; color: #1c2430; }
+.changes th { padding: 6px 8px; font-size: 13px; font-weight: 600; color: #5b6573; border-color: #d5dae1; }
+.changes td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+.changes td:first-child { white-space: normal; overflow-wrap: anywhere; }
+.changes th:first-child, .changes td:first-child { padding-left: 0; }
+.changes th:last-child, .changes td:last-child { padding-right: 0; }
+.drop, .rise { font-weight: 600; }
+@media (max-width: 480px) {
+  .page { padding: 12px 8px !important; }
+  .card { padding: 20px 16px !important; }
+}
 @media (prefers-color-scheme: dark) {
   .page { background: #14171c !important; }
   .card { background: #1e232b !important; border-color: #333b47 !important; }
-  .ink { color: #e8ebf0 !important; }
-  .soft { color: #a3adbb !important; }
-  .line { border-color: #333b47 !important; }
-  .drop { color: #ff8a80 !important; }
-  .rise { color: #7fd89b !important; }
+  .ink, .changes td { color: #e8ebf0 !important; }
+  .soft, .changes th { color: #a3adbb !important; }
+  .line, .changes th, .changes td { border-color: #333b47 !important; }
+  .changes td.drop { color: #ff8a80 !important; }
+  .changes td.rise { color: #7fd89b !important; }
   .go { background: #8ab4f8 !important; color: #14171c !important; }
 }
 """.strip()
@@ -90,18 +101,13 @@ def sentence(changes: Changes, config: NotifyConfig) -> str:
 
 
 def _changes_card(changes: Changes, config: NotifyConfig) -> str:
-    columns = ((one_line(config.entity_word), "left"), ("Previous", "right"), ("Current", "right"), ("Change", "right"))
-    head = "\n".join(
-        f'<th class="soft line" align="{side}" style="padding:8px 6px;border-bottom:1px solid #d5dae1;font-size:13px;'
-        f'font-weight:600;color:#5b6573;text-align:{side}">{for_html(name)}</th>'
-        for name, side in columns
-    )
     rows = "\n".join(_row(change) for change in changes.changes)
     return f"""{_heading(heading(config))}
 {_paragraph(sentence(changes, config))}
-<table role="table" width="100%" cellpadding="0" cellspacing="0" style="border-collapse:collapse;margin:0 0 16px">
+<table class="changes" width="100%" cellpadding="0" cellspacing="0">
 <thead><tr>
-{head}
+<th align="left">{for_html(one_line(config.entity_word))}</th>
+<th align="right">Previous</th><th align="right">Current</th><th align="right">Change</th>
 </tr></thead>
 <tbody>
 {rows}
@@ -112,20 +118,13 @@ def _changes_card(changes: Changes, config: NotifyConfig) -> str:
 
 
 def _row(change: SummaryAnomaly) -> str:
+    """S24. Short, since a run may have thousands: what every cell has in common is in the style sheet."""
     previous, current, delta = values(change)
-    drop = change.direction == "down"
-    cell = "padding:10px 6px;border-bottom:1px solid #e6e9ee;font-size:15px"
-    number = f"{cell};text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
-    colour, kind = (RED, "drop") if drop else (GREEN, "rise")
-    return "\n".join(
-        (
-            "<tr>",
-            f'<td class="ink line" style="{cell};color:#1c2430;word-break:break-word">{for_html(name_of(change))}</td>',
-            f'<td class="ink line" align="right" style="{number};color:#1c2430">{previous}</td>',
-            f'<td class="ink line" align="right" style="{number};color:#1c2430">{current}</td>',
-            f'<td class="{kind} line" align="right" style="{number};color:{colour};font-weight:600">{delta}</td>',
-            "</tr>",
-        )
+    colour, kind = (RED, "drop") if change.direction == "down" else (GREEN, "rise")
+    return (
+        f"<tr><td>{for_html(name_of(change))}</td>"
+        f'<td align="right">{previous}</td><td align="right">{current}</td>'
+        f'<td align="right" class="{kind}" style="color:{colour}">{delta}</td></tr>'
     )
 
 

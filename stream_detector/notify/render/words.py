@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from stream_detector.events import Anomaly, Metrics
 from stream_detector.notify.render.escape import one_line
+from stream_detector.notify.subject import Run
 
 MOST_DECIMALS = 4
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
@@ -70,7 +71,8 @@ def amount(metrics: Metrics, value: float, *, signed: bool = False) -> str:
     if metrics.unit == "points":
         published = [exact(metrics.current_value), exact(metrics.baseline_value)]
         return points(exact(value), decimals(published), signed=signed)
-    return f"{sign}{number(value)} {one_line(metrics.unit, 32)}".rstrip()
+    words = f"{sign}{number(value)} {one_line(metrics.unit, 32)}".rstrip()
+    return f"{words} ({duration(value)})" if metrics.unit == "s" and value >= 120 else words
 
 
 def duration(seconds: float) -> str:
@@ -100,9 +102,13 @@ def anomaly_link(base_url: str, anomaly: Anomaly) -> str:
     return f"{base_url}/anomalies/{quote(anomaly.id, safe='')}"
 
 
-def run_link(base_url: str, run_id: str) -> str:
-    """Where the page shows a run's anomalies."""
-    return f"{base_url}/anomalies?run={quote(run_id, safe='')}"
+def run_link(base_url: str, run: Run) -> str:
+    """Where the page shows a run's anomalies. Those of a minute without a run carry no run id to look for."""
+    if run.named:
+        return f"{base_url}/anomalies?run={quote(run.run_id, safe='')}"
+    if len(run.anomalies) == 1:
+        return f"{base_url}/anomalies/{quote(run.anomalies[0].id, safe='')}"
+    return f"{base_url}/anomalies?type=SignificantScoreChange"
 
 
 def _exponent(value: float) -> int:

@@ -1,0 +1,173 @@
+"""Every message compared whole with a text file in `golden/`. `GOLDEN=write` writes them anew: read them then."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stream_detector.events import Metrics
+from stream_detector.notify.render import render
+from stream_detector.notify.subject import Run, Subject
+from tests.events_made import score_change
+from tests.unit.notify.subjects import BALANCER, CONFIG, ENDED, LIDO, NASTY, change, slow
+
+GOLDEN = Path(__file__).with_name("golden")
+ONE = Run(run_id="2026-01-22", ended_at=ENDED, anomalies=(LIDO,))
+TWO = Run(run_id="2026-01-22", ended_at=ENDED, anomalies=(BALANCER, LIDO))
+SPIKE = Metrics(
+    current_value=0.7, baseline_value=0.175, deviation=0.525, z_score=4.36, confidence=0.9, unit="ratio", direction="up"
+)
+
+SUBJECTS: dict[str, Subject] = {
+    "run-of-one": ONE,
+    "run-of-two": TWO,
+    "slow": slow(),
+    "resolved": slow("end", incident="slow", state="resolved", severity="info", duration_s=725.0),
+    "spike": slow("spike", anomaly_type="SpikeInFailures", severity="warning", metrics=SPIKE),
+    "streak": slow(
+        "streak",
+        anomaly_type="ConsecutiveFailures",
+        severity="warning",
+        metrics=Metrics(
+            current_value=3, baseline_value=0, deviation=3, z_score=None, confidence=0.9, unit="runs", direction="up"
+        ),
+    ),
+    "score-alone": score_change(run_id=None, detected_at=ENDED),
+    "nasty": slow("nasty", entity_name=NASTY, description=NASTY + "\nsecond line", investigation_steps=[NASTY]),
+    "nasty-run": Run(run_id="a&b=/?#<x>", ended_at=ENDED, anomalies=(change("n", "7.5", "5.8", entity_name=NASTY),)),
+}
+
+
+def shown(channel: str, name: str) -> str:
+    message = render(channel, SUBJECTS[name], CONFIG, "00000000-0000-0000-0000-000000000001")
+    parts = [f"title: {message.title}", f"link: {message.link}", "", message.text]
+    if message.blocks:
+        parts += ["", "--- blocks", json.dumps(message.blocks, indent=1, ensure_ascii=False)]
+    if message.html:
+        parts += ["", "--- html", message.html.rstrip("\n")]
+    return "\n".join(parts) + "\n"
+
+
+@pytest.mark.parametrize("channel", ["inbox", "slack", "email"])
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_w27_s29_message_is_the_golden_one(name: str, channel: str) -> None:
+    file, text = GOLDEN / f"{name}.{channel}.txt", shown(channel, name)
+    if os.environ.get("GOLDEN") == "write":
+        file.write_text(text, "utf-8")
+    assert text == file.read_text("utf-8")
+
+
+def test_every_golden_file_is_used() -> None:
+    wanted = {f"{name}.{channel}.txt" for name in SUBJECTS for channel in ("inbox", "slack", "email")}
+    assert {file.name for file in GOLDEN.iterdir()} == wanted
+
+
+def test_w27_every_message_has_every_fact() -> None:
+    wanted = ["PerformanceDegradation", "critical", "nightly took 130 s", "130 s", "100 s", "+30 s", "3", "compile"]
+    for channel in ("inbox", "slack", "email"):
+        text = render(channel, slow(), CONFIG, "m").text
+        assert [fact for fact in wanted if fact not in text] == []
+        assert f"https://gvs.example.org/anomalies/{slow().id}" in text
+
+
+def test_s16_one_line_form_of_a_drop() -> None:
+    assert render("slack", ONE, CONFIG, "m").text == "Lido: 7.5 → 5.8 (-1.7) ⚠️ SIGNIFICANT CHANGE"
+
+
+def test_s16_s20_one_line_form_of_a_rise() -> None:
+    run = replace(ONE, anomalies=(BALANCER,))
+    assert render("slack", run, CONFIG, "m").text == "Balancer: 5.0 → 5.8 (+0.8) 📈 SIGNIFICANT CHANGE"
+
+
+def test_s17_s18_s19_batch() -> None:
+    assert render("slack", TWO, CONFIG, "m").text == (
+        "⚠️ GVS Anomaly Alert\n"
+        "\n"
+        "Significant score changes detected:\n"
+        "\n"
+        "• Lido: 7.5 → 5.8 (-1.7) ⬇️\n"
+        "• Balancer: 5.0 → 5.8 (+0.8) ⬆️\n"
+        "\n"
+        "Threshold: ±0.5 | Detected: 2026-01-22 00:05 UTC\n"
+        "Dashboard: https://gvs.example.org/anomalies?run=2026-01-22"
+    )
+
+
+def test_s21_link_and_names_come_from_settings() -> None:
+    config = replace(CONFIG, base_url="http://h:1/x", product_name="ACME", entity_word="Team")
+    message = render("email", TWO, config, "m")
+    assert message.link == "http://h:1/x/anomalies?run=2026-01-22"
+    assert "⚠️ ACME Anomaly Alert" in message.text
+    assert '<th align="left">Team</th>' in message.html
+    assert "GVS" not in message.html + message.text and "DAO" not in message.html + message.text
+
+
+def test_s23_s24_mail_has_the_table_with_drops_in_red() -> None:
+    html = render("email", TWO, CONFIG, "m").html
+    assert '<th align="left">DAO</th>\n<th align="right">Previous</th><th align="right">Current</th>' in html
+    assert '<td>Lido</td><td align="right">7.5</td><td align="right">5.8</td>' in html
+    assert '<td align="right" class="drop" style="color:#c62828">-1.7</td>' in html
+    assert 'style="color:#1b7f3b">+0.8</td>' in html
+    assert "Threshold: ±0.5" in html and ">View Dashboard</a>" in html
+
+
+def test_s24_names_are_escaped() -> None:
+    html = render("email", SUBJECTS["nasty-run"], CONFIG, "m").html
+    assert "<b>x</b>" not in html and "&lt;b&gt;x&lt;/b&gt;" in html
+
+
+@pytest.mark.parametrize("name", ["nasty", "nasty-run"])
+@pytest.mark.parametrize("channel", ["inbox", "slack", "email"])
+def test_no_message_holds_what_cannot_be_seen(name: str, channel: str) -> None:
+    message = render(channel, SUBJECTS[name], CONFIG, "m")
+    whole = message.title + message.text + message.html + json.dumps(message.blocks, ensure_ascii=False)
+    assert not set(whole) & set("\r\x00\x1b\u202e\u2028")
+    assert "\n" not in message.title
+    if channel == "slack":
+        sent = message.text + json.dumps(message.blocks, ensure_ascii=False)
+        assert "<!" not in sent and "<@" not in sent
+    assert "?run=a%26b%3D%2F%3F%23%3Cx%3E" in message.link or name == "nasty"
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "text"),
+    [
+        ("7.5", "5.80", "7.50 → 5.80 (-1.70)"),
+        ("7", "8", "7.0 → 8.0 (+1.0)"),
+        ("7.123456", "5", "7.1235 → 5.0000 (-2.1235)"),
+        ("7.7", "8.2", "7.7 → 8.2 (+0.5)"),
+        ("1E+2", "5", "100.0 → 5.0 (-95.0)"),
+        ("-0.5", "0.5", "-0.5 → 0.5 (+1.0)"),
+    ],
+)
+def test_s18_as_many_decimals_as_the_longer_published_value(previous: str, current: str, text: str) -> None:
+    run = replace(ONE, anomalies=(change("X", previous, current),))
+    assert text in render("slack", run, CONFIG, "m").text
+
+
+def test_s22_mail_holds_every_anomaly_and_slack_keeps_its_limits() -> None:
+    many = tuple(change(f"Entity {number:04} & more", "7.5", f"{number / 1000 + 8:.4f}") for number in range(5_000))
+    run = replace(ONE, anomalies=many)
+    mail, slack = render("email", run, CONFIG, "m"), render("slack", run, CONFIG, "m")
+    assert all(f"Entity {number:04} &amp; more<" in mail.html for number in range(5_000))
+    assert mail.text.count("•") == 5_000
+    lines = slack.text.splitlines()
+    assert len(slack.text) <= 3_000 and len(slack.blocks) <= 50
+    assert lines[4].startswith("• Entity 4999 &amp; more")
+    shown = sum(line.startswith("• Entity") for line in lines)
+    assert f"• … and {5_000 - shown:,} more on the dashboard" in lines
+    assert lines[-1] == "Dashboard: https://gvs.example.org/anomalies?run=2026-01-22"
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "&" * 10_000, "<" * 10_000, "line\n" * 2_000])
+def test_slack_keeps_its_limits_for_the_longest_alert(text: str) -> None:
+    from tests.servers.slack import problem_with
+
+    long = slow(entity_name=text[:512], description=text, investigation_steps=[text] * 40)
+    for subject in (long, replace(ONE, anomalies=(change("n", "1", "2", entity_name=text[:512]),) * 3)):
+        message = render("slack", subject, CONFIG, "m")
+        assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
+        assert len(message.text) <= 3_000
+        assert "example.org/anomalies" in message.text

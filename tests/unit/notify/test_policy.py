@@ -1,0 +1,375 @@
+"""The policy row by row: who is told what, once, and why not."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from stream_detector.events import Action, Anomaly, Notification, RunSummary
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
+from stream_detector.notify.policy import accept, due, expire, settle
+from stream_detector.notify.retry import GIVE_UP_AFTER_S
+from stream_detector.notify.state import KEEP_S
+from tests.events_made import NOON, action, anomaly, score_change, uuid
+from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, change, run_of, slow
+
+NOW_S = NOON.timestamp()
+OK = Delivered("answered ok")
+
+
+class Notifier:
+    """Policy, state and clock of one test. `sent` is what channels got, `said` every outcome."""
+
+    def __init__(self, config: NotifyConfig = CONFIG) -> None:
+        self.config, self.state, self.now_s = config, dict[str, bytes](), NOW_S
+        self.sent: list[Delivery] = []
+        self.said: list[Notification] = []
+
+    def take(self, *items: Anomaly | RunSummary | Action) -> "Notifier":
+        for item in items:
+            self.said += accept(self.state, item, self.now_s, self.config)
+        return self
+
+    def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
+        for delivery in due(self.state, self.now_s, self.config):
+            if isinstance(result, Delivered):
+                self.sent.append(delivery)
+            self.said += settle(self.state, delivery, result, self.now_s, self.config)
+        return self
+
+    def got(self, channel: str) -> list[str]:
+        return [one.message.text for one in self.sent if one.message.channel == channel]
+
+    def counts(self, channel: str) -> Counter[str]:
+        return Counter(one.outcome for one in self.said if one.channel == channel)
+
+    def reasons(self, channel: str) -> list[str]:
+        return [one.reason for one in self.said if one.channel == channel]
+
+
+def only(*channels: str, **changes: object) -> NotifyConfig:
+    return replace(CONFIG, channels={name: name in channels for name in CONFIG.channels}, **changes)  # type: ignore[arg-type]
+
+
+def test_w24_inbox_message_for_each_alert() -> None:
+    notifier = Notifier().take(slow("a"), slow("b"))
+    inbox = [one for one in notifier.said if one.channel == "inbox"]
+    assert [one.outcome for one in inbox] == ["delivered", "delivered"]
+    assert inbox[0].anomaly_id == uuid("a") and inbox[0].severity == "critical"
+    assert inbox[0].title == "Critical: Performance degradation in Nightly"
+    assert "Z-score: 3" in inbox[0].body
+
+
+def test_w28_limit_5_an_hour_8_alerts_5_sent_3_held_8_in_the_inbox() -> None:
+    notifier = Notifier(replace(CONFIG, rate_limit_count=5, rate_limit_window_s=3600.0))
+    for number in range(8):
+        notifier.now_s += 60
+        notifier.take(slow(f"a{number}")).deliver()
+    for channel in ("slack", "email"):
+        assert notifier.counts(channel) == {"delivered": 5, "held": 3}
+        assert len(notifier.got(channel)) == 5
+    assert notifier.counts("inbox") == {"delivered": 8}
+    assert notifier.reasons("slack")[-1] == "slack had its 5 messages within 3600 s"
+
+
+def test_w28_count_and_window_are_settings_and_the_window_slides() -> None:
+    notifier = Notifier(only("slack", rate_limit_count=2, rate_limit_window_s=100.0))
+    for at_s in (0, 60, 99, 100, 101, 159, 160):
+        notifier.now_s = NOW_S + at_s
+        notifier.take(slow(f"at {at_s}")).deliver()
+    assert [one.message.anomaly_id for one in notifier.sent] == [uuid(f"at {n}") for n in (0, 60, 100, 160)]
+
+
+def test_w28_a_run_counts_as_one() -> None:
+    notifier = Notifier(only("slack", rate_limit_count=2))
+    many = [change(f"E{n}", "5", "6") for n in range(50)]
+    notifier.take(run_of(*many)).take(slow("a"), slow("b")).deliver()
+    assert notifier.counts("slack") == {"delivered": 2, "held": 1}
+
+
+def test_w28_a_channels_limit_is_its_own() -> None:
+    notifier = Notifier(replace(CONFIG, rate_limit_count=1)).take(slow("a"))
+    notifier.config = only("email", rate_limit_count=1)
+    notifier.take(slow("b"))
+    assert notifier.counts("email") == {"held": 1}
+    assert notifier.counts("slack") == {"suppressed": 1}
+
+
+def test_w29_below_the_threshold_nothing_is_sent() -> None:
+    notifier = Notifier(replace(CONFIG, severity="critical")).take(anomaly("a", severity="warning")).deliver()
+    assert notifier.sent == []
+    assert [one.reason for one in notifier.said] == ["warning is below the threshold critical"] * 3
+    assert {one.outcome for one in notifier.said} == {"suppressed"}
+    assert Notifier(replace(CONFIG, severity="critical")).take(slow("b")).deliver().sent
+
+
+def test_w29_a_run_is_as_severe_as_its_worst_change() -> None:
+    config = only("slack", severity="critical")
+    assert Notifier(config).take(run_of(BALANCER)).deliver().sent == []
+    assert len(Notifier(config).take(run_of(BALANCER, LIDO)).deliver().sent) == 1
+
+
+@pytest.mark.parametrize("off", ["inbox", "slack", "email"])
+def test_w30_each_channel_is_switched_off_by_itself(off: str) -> None:
+    rest = [name for name in CONFIG.channels if name != off]
+    notifier = Notifier(only(*rest)).take(slow("a")).deliver()
+    assert notifier.counts(off) == {"suppressed": 1}
+    assert notifier.reasons(off) == [f"{off} is switched off"]
+    assert all(notifier.counts(name) == {"delivered": 1} for name in rest)
+
+
+def test_w31_a_failing_channel_keeps_nothing_from_the_others() -> None:
+    notifier = Notifier().take(slow("a"))
+    for delivery in due(notifier.state, NOW_S, CONFIG):
+        bad = delivery.message.channel == "slack"
+        settle(notifier.state, delivery, RetryAfter(0, "500") if bad else OK, NOW_S, CONFIG)
+    notifier.take(slow("b"))
+    assert [one.message.channel for one in due(notifier.state, NOW_S, CONFIG)] == ["slack", "email"]
+
+
+def test_s14_no_anomaly_no_message() -> None:
+    notifier = Notifier().take(run_of()).deliver()
+    assert notifier.sent == []
+    assert notifier.reasons("slack") == ["the run has no anomaly"]
+
+
+def test_s15_s22_several_in_one_run_are_one_slack_message_and_one_mail() -> None:
+    notifier = Notifier().take(score_change("lido"), score_change("bal", entity_id="balancer")).deliver()
+    assert notifier.sent == []
+    assert notifier.counts("inbox") == {"delivered": 2}
+    notifier.take(run_of(LIDO, BALANCER)).deliver()
+    assert len(notifier.got("slack")) == len(notifier.got("email")) == 1
+    assert notifier.got("slack")[0].count("•") == 2
+    assert notifier.counts("inbox") == {"delivered": 2}
+
+
+def test_s15_a_run_in_parts_waits_for_all_of_them_in_any_order() -> None:
+    first = run_of(LIDO, part=1, parts=2)
+    second = run_of(BALANCER, part=2, parts=2)
+    notifier = Notifier().take(second, second).deliver()
+    assert notifier.sent == []
+    notifier.take(first).deliver().take(second, first).deliver()
+    assert len(notifier.got("slack")) == 1
+    assert "Lido" in notifier.got("slack")[0] and "Balancer" in notifier.got("slack")[0]
+    assert not [key for key in notifier.state if key.startswith(("part:", "due:"))]
+
+
+def test_scores_without_a_run_are_told_by_their_minute_and_linked_one_by_one() -> None:
+    notifier = Notifier(only("slack")).take(score_change("lido", run_id=None)).deliver()
+    assert notifier.sent == []
+    notifier.take(run_of(LIDO, run_id="window~dao~2026-01-22T00:05Z")).deliver()
+    assert [one.message.link for one in notifier.sent] == [f"https://gvs.example.org/anomalies/{LIDO.id}"]
+
+
+def test_a_drift_within_a_run_goes_alone() -> None:
+    drift = score_change("drift", anomaly_type="PatternDeviation", severity="warning")
+    notifier = Notifier(only("slack")).take(drift).deliver()
+    assert len(notifier.sent) == 1
+
+
+def test_a_replay_gives_no_second_message_and_the_same_outcomes() -> None:
+    items = [slow("a"), anomaly("b", severity="info"), score_change("lido"), run_of(LIDO, BALANCER)]
+    notifier = Notifier().take(*items)
+    first = list(notifier.said)
+    notifier.deliver()
+    delivered, state = len(notifier.sent), dict(notifier.state)
+    notifier.said.clear()
+    notifier.now_s += 3600
+    notifier.take(*items)
+    assert notifier.said == first
+    assert notifier.state == state
+    notifier.deliver()
+    assert len(notifier.sent) == delivered
+
+
+def test_ongoing_is_sent_only_when_it_gets_worse() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", severity="warning", incident="i")).deliver()
+    notifier.take(slow("same", severity="warning", incident="i", state="ongoing")).deliver()
+    notifier.take(slow("worse", severity="critical", incident="i", state="ongoing")).deliver()
+    notifier.take(slow("again", severity="critical", incident="i", state="ongoing")).deliver()
+    assert [one.message.anomaly_id for one in notifier.sent] == [uuid("open"), uuid("worse")]
+    assert "goes on, no more severe than before (warning)" in notifier.reasons("slack")
+
+
+def test_ongoing_is_sent_when_it_first_reaches_the_threshold() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", severity="info", incident="i")).deliver()
+    assert notifier.sent == []
+    notifier.take(slow("worse", severity="warning", incident="i", state="ongoing")).deliver()
+    assert len(notifier.sent) == 1
+
+
+def ending(**given: object) -> Anomaly:
+    return slow("end", incident="i", state="resolved", severity="info", duration_s=725.0, **given)
+
+
+def test_resolved_is_sent_where_its_opening_was_and_says_how_long_it_lasted() -> None:
+    notifier = Notifier().take(slow("open", incident="i")).deliver().take(ending()).deliver()
+    assert [text.splitlines()[0] for text in notifier.got("slack")] == [
+        "🔴 Critical: Performance degradation in Nightly",
+        "✅ Resolved: Performance degradation in Nightly",
+    ]
+    assert "Lasted: 12 min 5 s" in notifier.got("email")[1]
+
+
+def test_resolved_is_not_sent_where_its_opening_was_not() -> None:
+    notifier = Notifier(only("inbox")).take(slow("open", incident="i"))
+    notifier.config = CONFIG
+    notifier.take(ending()).deliver()
+    assert notifier.sent == []
+    assert notifier.counts("inbox") == {"delivered": 2}
+    assert notifier.reasons("slack")[-1] == "its opening was not sent here"
+
+
+def test_resolved_is_not_sent_where_its_opening_was_given_up() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", incident="i")).deliver(Refused("no such channel"))
+    notifier.take(ending()).deliver()
+    assert notifier.sent == []
+    assert [one.outcome for one in notifier.said if one.channel == "slack"] == ["failed", "suppressed"]
+
+
+def test_nobody_reads_of_an_end_before_the_beginning() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", incident="i")).deliver(RetryAfter(60, "busy"))
+    notifier.take(ending()).deliver()
+    assert notifier.sent == []
+    notifier.now_s += 120
+    notifier.deliver().deliver()
+    assert [one.message.anomaly_id for one in notifier.sent] == [uuid("open"), uuid("end")]
+
+
+def test_acknowledged_is_told_no_more_but_its_end() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", severity="warning", incident="i")).deliver()
+    notifier.take(action("1", "acknowledge", incident_id=uuid("i")))
+    notifier.take(slow("worse", incident="i", state="ongoing")).deliver()
+    assert notifier.reasons("slack")[-1] == "acknowledged by ann"
+    notifier.take(ending()).deliver()
+    assert [one.message.anomaly_id for one in notifier.sent] == [uuid("open"), uuid("end")]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"entity": "workflow:nightly"},
+        {"entity": "", "incident_id": uuid("a")},
+        {"entity": "", "matchers": {"type": "PerformanceDegradation", "team": "ci"}},
+        {"entity": "", "matchers": {"severity": "critical", "kind": "workflow", "entity": "nightly"}},
+    ],
+)
+def test_a_silence_holds_until_it_ends(target: dict[str, object]) -> None:
+    notifier = Notifier().take(action("1", "silence", until=NOON + timedelta(hours=1), **target))
+    notifier.take(slow("a", labels={"team": "ci"})).deliver()
+    assert notifier.sent == []
+    assert notifier.reasons("inbox") == ["silenced by ann until 2026-01-22 13:00 UTC"]
+    notifier.now_s += 3600
+    incident = "a" if "incident_id" in target else "b"
+    notifier.take(slow("b", incident=incident, state="opened", labels={"team": "ci"})).deliver()
+    assert len(notifier.sent) == (0 if incident == "a" else 2)
+
+
+def test_a_silence_for_something_else_holds_nothing() -> None:
+    notifier = Notifier().take(action("1", "silence", entity="", matchers={"team": "web"}))
+    assert len(notifier.take(slow("a", labels={"team": "ci"})).deliver().sent) == 2
+
+
+def test_a_silence_that_names_nothing_holds_nothing() -> None:
+    notifier = Notifier().take(action("1", "silence", entity=""))
+    assert len(notifier.take(slow("a")).deliver().sent) == 2
+
+
+def test_a_silence_with_an_end_in_the_past_lifts_the_one_before() -> None:
+    notifier = Notifier().take(action("1", "silence"), action("2", "silence", until=NOON - timedelta(hours=1)))
+    assert len(notifier.take(slow("a")).deliver().sent) == 2
+
+
+def test_a_silence_without_an_end_lasts_a_day() -> None:
+    notifier = Notifier(only("slack")).take(action("1", "silence"))
+    notifier.now_s += 86_399
+    assert notifier.take(slow("a")).deliver().sent == []
+    notifier.now_s += 1
+    assert len(notifier.take(slow("b")).deliver().sent) == 1
+
+
+def test_a_silenced_entity_is_left_out_of_its_run() -> None:
+    notifier = Notifier().take(action("1", "silence", entity="score:lido"))
+    notifier.take(run_of(LIDO, BALANCER)).deliver()
+    assert notifier.got("slack") == ["Balancer: 5.0 → 5.8 (+0.8) 📈 SIGNIFICANT CHANGE"]
+    assert "1 of 2 anomalies are silenced" in notifier.reasons("slack")[0]
+    assert Notifier().take(action("1", "silence", entity="score:lido"), run_of(LIDO)).deliver().sent == []
+
+
+def test_retire_forgets_the_entitys_silences_and_incidents() -> None:
+    notifier = Notifier(only("slack")).take(slow("open", incident="i")).deliver()
+    notifier.take(action("1", "silence"), action("2", "retire")).take(ending()).deliver()
+    assert len(notifier.sent) == 1
+    assert notifier.take(slow("b")).deliver().counts("slack")["delivered"] == 2
+
+
+def test_retries_wait_longer_each_time_until_given_up() -> None:
+    notifier = Notifier(only("slack")).take(slow("a"))
+    waits, tried_at = [], [NOW_S]
+    while due_keys(notifier):
+        notifier.deliver(RetryAfter(0, "Slack answered 500"))
+        while due_keys(notifier) and not due(notifier.state, notifier.now_s, notifier.config):
+            notifier.now_s += 1
+        waits.append(notifier.now_s - tried_at[-1])
+        tried_at.append(notifier.now_s)
+    assert 1 <= waits[0] <= 3 and 2 <= waits[1] <= 6 and 4 <= waits[2] <= 12
+    assert max(waits) <= 1.5 * 900 + 1
+    assert notifier.now_s - NOW_S <= GIVE_UP_AFTER_S
+    assert notifier.counts("slack")["failed"] == 1
+    assert notifier.reasons("slack")[-1].startswith("given up after ")
+    assert len({one.id for one in notifier.said}) == len(notifier.said)
+
+
+def due_keys(notifier: Notifier) -> list[str]:
+    return [key for key in notifier.state if key.startswith("due:")]
+
+
+def test_retry_after_is_obeyed() -> None:
+    notifier = Notifier(only("slack")).take(slow("a")).deliver(RetryAfter(600, "Slack answered 429"))
+    assert notifier.reasons("slack")[-1] == "Slack answered 429; try 2 in 600 s"
+    notifier.now_s += 599
+    assert due(notifier.state, notifier.now_s, notifier.config) == []
+    notifier.now_s += 1
+    assert len(due(notifier.state, notifier.now_s, notifier.config)) == 1
+
+
+def test_an_answer_that_comes_twice_changes_nothing() -> None:
+    notifier = Notifier(only("slack")).take(slow("a"))
+    (delivery,) = due(notifier.state, NOW_S, notifier.config)
+    assert len(settle(notifier.state, delivery, RetryAfter(0, "x"), NOW_S, notifier.config)) == 1
+    assert settle(notifier.state, delivery, OK, NOW_S, notifier.config) == []
+    (again,) = due(notifier.state, NOW_S + 60, notifier.config)
+    assert again.tries == 1
+    assert len(settle(notifier.state, again, OK, NOW_S, notifier.config)) == 1
+    assert settle(notifier.state, again, OK, NOW_S, notifier.config) == []
+
+
+def test_critical_is_first_in_line_and_what_is_under_way_is_left_out() -> None:
+    notifier = Notifier(only("slack")).take(slow("w", severity="warning"))
+    notifier.now_s += 1
+    notifier.take(slow("c"))
+    ready = due(notifier.state, notifier.now_s, notifier.config)
+    assert [one.message.anomaly_id for one in ready] == [uuid("c"), uuid("w")]
+    assert due(notifier.state, notifier.now_s, notifier.config, {ready[0].key}) == ready[1:]
+
+
+def test_a_delivered_reason_names_every_stage() -> None:
+    notifier = Notifier(only("slack")).take(slow("a")).deliver()
+    assert notifier.reasons("slack") == [
+        "critical reaches the threshold warning; no silence; by itself; first notice of its incident; "
+        "message 1 of 5 within 3600 s; answered ok"
+    ]
+
+
+def test_the_state_is_bounded_and_a_pending_delivery_stays() -> None:
+    notifier = Notifier().take(action("1", "silence", entity="workflow:other"))
+    notifier.take(run_of(LIDO, part=1, parts=2), slow("a"), score_change("lido")).deliver()
+    notifier.take(slow("b"))
+    pending = set(due_keys(notifier))
+    assert len(pending) == 2
+    expire(notifier.state, NOW_S + KEEP_S)
+    assert {key.split(":")[0] for key in notifier.state} == {"seen", "incident", "part", "due", "sent"}
+    expire(notifier.state, NOW_S + KEEP_S + 1)
+    assert set(notifier.state) == pending
