@@ -1,0 +1,86 @@
+"""What the pages in docs/ state about the program is true of the program."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stream_detector.cli.settings_page import env_example, settings_page
+from stream_detector.settings import PREFIX, SPECS, load
+from stream_detector.stream import detector, notifier, recorder, topics
+
+ROOT = Path(__file__).parents[3]
+SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
+ROLES = ("producers", "detector", "recorder", "notifier", "api")
+READS = {
+    "detector": {*detector.DECODE, topics.REKEYED, topics.RUN_PARTS, topics.BASELINES, topics.RUNS_STATE},
+    "recorder": set(recorder.READ),
+    "notifier": {*notifier.DECODE, topics.NOTIFIER_IN, topics.NOTIFIER_STATE},
+    "api": {topics.ALERTS},
+    "producers": set(),
+}
+
+
+def _rows(section):
+    part = SECURITY.partition(f"## {section}")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
+    return rows[0], {row[0].strip("`"): row[1:] for row in rows[2:]}
+
+
+def test_the_settings_page_is_current():
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert page == settings_page(), "run: stream-detector config docs > docs/settings.md"
+
+
+def test_the_example_of_an_environment_file_is_current():
+    example = (ROOT / ".env.example").read_text("utf-8")
+    assert example == env_example(), "run: stream-detector config docs --env > .env.example"
+
+
+def test_s08_the_example_names_the_threshold_under_both_its_names():
+    example = (ROOT / ".env.example").read_text("utf-8")
+    assert "STREAM_DETECTOR_SCORE_THRESHOLD=0.5" in example and "GVS_ANOMALY_THRESHOLD" in example
+
+
+def test_the_example_with_every_line_taken_in_gives_the_defaults():
+    environ = dict(
+        re.findall(r"^#(STREAM_DETECTOR_\w+)=(.*)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    )
+    assert set(environ) == {PREFIX + name.upper() for name in SPECS}
+    assert load(environ) == load({})
+
+
+def test_the_example_names_what_compose_demands():
+    compose = (ROOT / "docker-compose.yml").read_text("utf-8")
+    example = (ROOT / ".env.example").read_text("utf-8")
+    for name in set(re.findall(r"\$\{(\w+):\?", compose)):
+        assert re.search(rf"^#?{name}=", example, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("topic", topics.TOPICS, ids=lambda topic: topic.name)
+def test_the_table_of_rights_is_what_the_roles_do(topic):
+    head, rows = _rows("Which role needs which topic")
+    assert tuple(head[1:]) == ROLES
+    assert set(rows) == {each.name for each in topics.TOPICS}
+    for role, cell in zip(ROLES, rows[topic.name], strict=True):
+        writes = role in topic.written_by.split(", ")
+        expected = ("R" if topic.name in READS[role] else "") + ("W" if writes else "")
+        assert cell == expected, role
+
+
+def test_every_secret_is_in_the_table_of_secrets_and_agrees_with_compose():
+    head, rows = _rows("Which role needs which secret")
+    assert set(rows) == {PREFIX + name.upper() for name, spec in SPECS.items() if spec["secret"]}
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+    for name, cells in rows.items():
+        for role, cell in zip(head[1:], cells, strict=True):
+            if name != PREFIX + "BROKER_PASSWORD":  # the broker of compose has none
+                assert (cell == "yes") == (name in services[role]["environment"]), (name, role)
+
+
+def test_settings_named_in_the_pages_exist():
+    known = {PREFIX + name.upper() for name in SPECS} | {PREFIX + "CONFIG"}
+    for page in sorted(ROOT.glob("docs/**/*.md")):
+        for name in re.findall(r"STREAM_DETECTOR_[A-Z_]+[A-Z]", page.read_text("utf-8")):
+            assert name in known or name.removesuffix("_FILE") in known or "SOME_NAME" in name, f"{name} in {page.name}"
