@@ -1,0 +1,1 @@
+"""Commands against real brokers and databases."""

@@ -1,0 +1,58 @@
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from stream_detector.cli.validate import command
+from tests.unit.events.samples import completion, score
+
+
+def validate(file: Path, *flags: str) -> Result:
+    return CliRunner().invoke(command, [str(file), *flags])
+
+
+def test_good_lines_are_counted(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion() + b"\n" + score() + b"\n" + score())
+    result = validate(file)
+    assert result.exit_code == 0
+    assert result.stdout == f"{file}: 1 completions, 2 scores can be published, 0 refused\n"
+
+
+def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion() + b"\n\n" + score('"5.8"') + b"\nhello\n")
+    result = validate(file)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{file}:3: bad_number: $.score: a number sent as text; send it without quotes",
+        f"{file}:4: not_json: not JSON; send one JSON object as the record's value",
+        f"{file}: 1 completions can be published, 2 refused",
+    ]
+
+
+def test_json_is_a_line_for_each_bad_one_and_a_summary(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion() + b"\n" + score("NaN"))
+    result = validate(file, "--json")
+    assert result.exit_code == 1
+    bad, summary = map(json.loads, result.stdout.splitlines())
+    assert (bad["line"], bad["stage"], bad["reason"]) == (2, "decode", "bad_number")
+    assert summary == {"events": {"completion": 1}, "refused": 1, "reasons": {"bad_number": 1}}
+
+
+def test_a_ci_table_as_builds(tmp_path: Path) -> None:
+    file = tmp_path / "ci.csv"
+    rows = "linux,7,1,2026-01-21 10:00:00,1.5,0\nlinux,7,2,2026-01-21 10:00:00,2,1\n"
+    file.write_text("environment,build_id,test_id,ran_at,duration_s,failed\n" + rows)
+    assert "2 completions" in validate(file).stdout
+    assert "1 completions" in validate(file, "--builds").stdout
+
+
+def test_a_file_that_is_none_of_ours_is_wrong_usage(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("a,b\n1,2\n")
+    result = validate(file)
+    assert result.exit_code == 2
+    assert "neither JSON lines nor a known table" in result.stderr
+    assert validate(tmp_path / "nowhere").exit_code == 2
