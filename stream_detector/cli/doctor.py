@@ -1,0 +1,42 @@
+"""`doctor`: is everything well, and if not, what to do."""
+
+import asyncio
+import json
+import logging
+
+import click
+
+from stream_detector.cli.checks import Line, examine
+from stream_detector.cli.options import settings_flags
+from stream_detector.settings import Settings
+
+
+@click.command()
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
+def command(settings: Settings, as_json: bool) -> None:
+    """Look at broker, topics, lag, database, clock and channels. Exit code 1 when something is wrong.
+
+    \b
+    Example: stream-detector doctor --broker kafka:9092 --database-url postgresql://db/watch
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each check says it in its own words
+    raise SystemExit(asyncio.run(_report(settings, as_json=as_json)))
+
+
+async def _report(settings: Settings, *, as_json: bool) -> int:
+    code = 0
+    async for line in examine(settings):
+        _print(line, as_json=as_json)
+        code = code if line.ok else 1
+    return code
+
+
+def _print(line: Line, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"name": line.name, "ok": line.ok, "found": line.found, "advice": line.advice}))
+        return
+    mark = click.style("ok   ", fg="green") if line.ok else click.style("wrong", fg="red")
+    click.echo(f"{mark} {line.name}: {line.found}")
+    if line.advice:
+        click.echo(f"      -> {line.advice}")
