@@ -32,7 +32,9 @@ def group(channel: str, subject: Subject) -> Verdict:
 
 def collect(state: State, summary: RunSummary, now_s: float) -> Run | None:
     """Keep this part; the whole run once every part is there, in whatever order they came."""
-    write(state, _key(summary.part, summary.run_id), Part(at_s=now_s, packed=_pack(summary)))
+    key = _key(summary.part, summary.run_id)
+    if key not in state:
+        write(state, key, Part(at_s=now_s, packed=_pack(summary)))
     return whole(state, summary.run_id, summary.parts)
 
 
