@@ -129,7 +129,8 @@ class Apache:
         properties = home / "server.properties"
         properties.write_text(self._properties(index, home))
         if not (home / "data" / "meta.properties").exists():
-            format_data = ["kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(properties)]
+            cluster = f"--cluster-id={self.cluster_id}"  # one word: an id may begin with a hyphen
+            format_data = ["kafka.tools.StorageTool", "format", cluster, "-c", str(properties)]
             done = subprocess.run(
                 [*self._java(home, "256m"), *format_data], capture_output=True, text=True, timeout=120
             )
