@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -101,7 +102,7 @@ async def run_peer(module: str, orders: Orders, *, cores: set[int] | None, timeo
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    lines = [line for line in out.decode().splitlines() if line.startswith("{")]
+    lines = re.findall(r"\{.*\}", out.decode())  # Faust puts a terminal code before the first line
     if not lines:
         raise WrongResultError(f"{module} ended with {process.returncode} and no figures: {err.decode()[-2000:]}")
     figures = Figures(**json.loads(lines[-1]))

@@ -20,7 +20,7 @@ from stream_detector.events.decode import decode_completion
 from stream_detector.events.ids import workflow_key
 from stream_detector.stream.topics import COMPLETIONS
 
-_WATCH_EVERY_S = 0.1
+_WATCH_EVERY_S = 0.2
 _APPLIED = re.compile(
     rb'^stream_detector_events_total\{outcome="(\w+)",source="workflow-completions"\} (\S+)', re.MULTILINE
 )

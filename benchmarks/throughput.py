@@ -46,19 +46,13 @@ class Contest:
         """One system, alone. Raises `WrongResultError` where it did not find exactly what it must."""
         events = self.events[system]
         with tempfile.TemporaryDirectory() as folder, self._broker(Path(folder)) as broker:
-            if system == "ours":
-                await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
-                alerts = ALERTS
-            else:
-                orders = Orders(broker, COMPLETIONS, "reference-alerts", system, events, load.PARTITIONS, folder)
-                changelog = f"{system}-baselines-changelog"
-                await load.make_topics(broker, COMPLETIONS, orders.alerts, compacted=(changelog,))
-                alerts = orders.alerts
+            alerts = await self._make_topics(system, broker)
             await load.publish(broker, COMPLETIONS, events, keys=self.keys)
             if system == "ours":
                 options = {"profile": self.profile, "cores": self.worker_cores, "timeout_s": TIMEOUT_S}
                 figures = await product.run_detector(broker, "", events, log=Path(folder) / "detector.log", **options)
             else:
+                orders = Orders(broker, COMPLETIONS, alerts, system, events, load.PARTITIONS, folder)
                 figures = await run_peer(PEERS[system], orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
             expected = self._expected_alerts(system, events)
             found = await read_ids(broker, alerts, len(expected))
@@ -66,6 +60,14 @@ class Contest:
             missing, extra = len(expected - found), len(found - expected)
             raise WrongResultError(f"{system}: of {len(expected)} alerts {missing} are missing, {extra} are too many")
         return figures
+
+    async def _make_topics(self, system: str, broker: str) -> str:
+        """What the system needs; returns where its alerts go."""
+        if system == "naive_faust":
+            await load.make_topics(broker, COMPLETIONS, ALERTS, compacted=(f"{system}-baselines-changelog",))
+        else:
+            await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
+        return ALERTS
 
     def _expected_alerts(self, system: str, events: int) -> set[str]:
         job = "whole" if system == "ours" else "reference"

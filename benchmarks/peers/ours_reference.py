@@ -1,0 +1,74 @@
+"""The reference job on our batch transport, state table, outbox and checkpoint: what of our speed is not detection.
+
+Everything but the job is the product's own: `stream_detector.stream.worker` runs it as it runs the detector.
+"""
+
+import os
+import struct
+import sys
+from typing import Any
+
+from benchmarks.measure import Orders
+from benchmarks.reference import decode, judge, learn
+from stream_detector.devstack.ports import free_port
+from stream_detector.settings import Settings
+from stream_detector.stream import worker
+from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.topics import BASELINES, COMPLETIONS
+from stream_detector.stream.transport import Chunk
+
+State = tuple[int, float, float]
+_LAYOUT = struct.Struct("<Idd")
+STATE: Codec[State] = Codec(lambda state: _LAYOUT.pack(*state), lambda _, packed: _LAYOUT.unpack(packed))
+NEW: State = (0, 0.0, 0.0)
+
+
+def build(app: worker.WorkerApp) -> worker.Prepare:
+    """Add the table and the agent that takes a chunk at a time."""
+    orders = Orders.from_environment()
+    table = app.state(BASELINES, STATE, orders.partitions)
+
+    @app.agent(app.source(COMPLETIONS), name="reference")
+    async def reference(stream: Any) -> None:
+        async for event in stream.events():
+            handle(event.value)
+
+    def handle(chunk: Chunk) -> None:
+        consumer = app.consumer
+        if consumer.follows(chunk):
+            orders.started()
+            apply(table.data.part(chunk.tp.partition), chunk)
+            app.dispatch(chunk.tp.partition)
+            consumer.advance(chunk)
+            if orders.handled(len(chunk.records)):
+                app.loop.create_task(end())
+        consumer.release(chunk)
+
+    def apply(part: Part[State], chunk: Chunk) -> None:
+        get, put, number = part.get, part.put, chunk.tp.partition
+        for record in chunk.records:
+            reading = decode(record.value)
+            key, value = reading.workflow_id, reading.duration_s
+            state = get(key) or NEW
+            if judge(*state, value):
+                alert = b'{"id":"%s","workflow_id":"%s"}' % (reading.execution_id.encode(), key.encode())
+                app.outbox.put(orders.alerts, number, key.encode(), alert)
+            put(key, learn(*state, value))
+
+    async def end() -> None:
+        """Everything acknowledged and committed, then the figures."""
+        while not all(shard.committed for shard in app.consumer.shards):
+            await app.consumer.commit()
+        orders.report()
+        os._exit(0)  # a peer ends with its figures; how the product ends is not measured here
+
+    async def prepare() -> None:
+        """Nothing beside Kafka is needed."""
+
+    return prepare
+
+
+if __name__ == "__main__":
+    broker = Orders.from_environment().broker
+    settings = Settings(broker=broker, session_timeout_s=6.0, metrics_port=free_port(), log_level="warning")
+    sys.exit(worker.run("detector", settings, build))
