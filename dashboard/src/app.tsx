@@ -52,7 +52,7 @@ export function App() {
 }
 
 function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) {
-  if (path === "/" || path === "/anomalies" || path === "/anomalies/") return <AnomaliesPage query={query} />;
+  if (path === "/anomalies" || path === "/anomalies/") return <AnomaliesPage query={query} />;
   const id = /^\/anomalies\/([^/]+)$/.exec(path)?.[1];
   if (id !== undefined) return <AnomalyPage key={id} id={decoded(id)} />;
   return (

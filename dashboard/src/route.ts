@@ -47,6 +47,7 @@ function keepScroll(): void {
 /** Starts listening to back and forward. Called once. */
 export function startRouting(): void {
   history.scrollRestoration = "manual";
+  if (location.pathname === "/") history.replaceState(null, "", `/anomalies${location.search}`);
   tell();
   addEventListener("popstate", () => {
     const state = history.state as { scroll?: number } | null;

@@ -5,7 +5,7 @@ import { duration } from "./times";
 
 export const TYPE_NAMES: Record<AnomalyType, string> = {
   SpikeInFailures: "Spike in failures",
-  ConsecutiveFailures: "Failures in a row",
+  ConsecutiveFailures: "Consecutive failures",
   UnusualExecutionTime: "Unusual execution time",
   PerformanceDegradation: "Performance degradation",
   PatternDeviation: "Pattern deviation",

@@ -11,6 +11,8 @@ STATIC = Path(__file__).parent / "static"
 PATHS = ("/", "/anomalies", "/anomalies/", "/anomalies/{id}")
 """Addresses that the page knows. Any other, outside the API, gets the same page and 404, and the page says so."""
 
+# Named here, because the system's own table may know none of them, and `nosniff` forbids the browser to guess.
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _HEADERS = {
     # No 'unsafe-inline' anywhere: a workflow's name that were markup could neither run nor style anything.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -40,7 +42,7 @@ def add_pages(app: web.Application) -> None:
     """Serve the dashboard from `app`. Call it after the API's routes are added: it takes every address left over."""
     for path in PATHS:
         app.router.add_get(path, _shell)
-    app.router.add_get(r"/assets/{name:[A-Za-z0-9_-][A-Za-z0-9._-]*}", _asset)
+    app.router.add_get(r"/assets/{name:[A-Za-z0-9_-][A-Za-z0-9._-]*\.(?:js|css|svg)}", _asset)
     app.router.add_get("/favicon.svg", _icon)
     app.router.add_get(r"/{rest:(?!api(?:/|$)|assets/).*}", _unknown)
 
@@ -71,4 +73,4 @@ async def _icon(_: web.Request) -> web.StreamResponse:
 def _file(path: Path, headers: dict[str, str]) -> web.StreamResponse:
     if not path.is_file():
         raise web.HTTPNotFound(headers=_FRESH)
-    return web.FileResponse(path, headers=headers)
+    return web.FileResponse(path, headers={**headers, "Content-Type": _TYPES[path.suffix]})

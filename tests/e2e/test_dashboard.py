@@ -1,0 +1,547 @@
+"""W44 to W50, W55: the page in a real Chromium, before the real server and a real PostgreSQL."""
+
+import asyncio
+import gzip
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+from aiohttp import ClientSession, web
+from playwright.async_api import Page, Route, expect
+
+from stream_detector.detect import Baseline, Config, step
+from stream_detector.events import Anomaly, Completion, Metrics
+from stream_detector.serve import pages
+from stream_detector.serve.app import make_app
+from stream_detector.serve.database import Database
+from stream_detector.settings import Settings
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import anomaly, completion, notification, row, score_change
+from tests.servers.browser import a_page
+from tests.servers.database import pool
+
+__all__ = ["pool"]
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+OUTPUT = ROOT / "test-output" / "dashboard"
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+TYPE_NAMES = [
+    "Spike in failures",
+    "Consecutive failures",
+    "Unusual execution time",
+    "Performance degradation",
+    "Pattern deviation",
+    "Resource exhaustion",
+    "Significant score change",
+]
+
+
+def ago(**span: float) -> datetime:
+    return (datetime.now(UTC) - timedelta(**span)).replace(microsecond=0)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, connected: bool = True) -> AsyncIterator[str]:
+    """The address of the real application. Not `connected`: as it is while PostgreSQL is away."""
+    database = Database(settings)
+    runner = web.AppRunner(make_app(settings, database), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        if connected:
+            await database.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+        await database.stop()
+
+
+@pytest.fixture
+async def root(postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings]) -> AsyncIterator[str]:
+    async with serving(make_settings(database_url=postgres_url)) as address:
+        yield address
+
+
+Write = Callable[..., Awaitable[None]]
+
+
+@pytest.fixture
+def write(pool: asyncpg.Pool) -> Write:
+    """Stores events as the recorder does."""
+
+    async def stored(**lists: Sequence[Any]) -> None:
+        rows = {name: [row(event, offset) for offset, event in enumerate(events)] for name, events in lists.items()}
+        assert await Writer(pool).write(Rows(**rows)) == []
+
+    return stored
+
+
+def three() -> list[Anomaly]:
+    """One of the last hour, one of this week, one of this month."""
+    return [
+        anomaly("now", detected_at=ago(minutes=30), severity="critical"),
+        anomaly(
+            "week",
+            detected_at=ago(days=3),
+            anomaly_type="SpikeInFailures",
+            entity_id="weekly",
+            entity_name="Weekly report",
+            metrics=Metrics(
+                current_value=0.4,
+                baseline_value=0.05,
+                deviation=0.35,
+                z_score=5.0,
+                confidence=0.99,
+                unit="ratio",
+                direction="up",
+            ),
+        ),
+        score_change("month", detected_at=ago(days=20), severity="info"),
+    ]
+
+
+def slow_after(good: int) -> tuple[list[Completion], list[Anomaly]]:
+    """A workflow of about 100 s that takes 4 m 12 s at last, and what detection says of it."""
+    last = ago(minutes=5)
+    runs = [
+        completion(
+            f"build-{number}",
+            "nightly",
+            workflow_name="Nightly build",
+            finished_at=last - timedelta(hours=good - number),
+            duration_s=252.0 if number == good else 95.0 + (number * 37) % 11,
+            status="failure" if number == good // 2 else "success",
+            labels={"branch": "main"},
+            url="https://ci.example.org/nightly",
+        )
+        for number in range(good + 1)
+    ]
+    baseline, found = Baseline.new("workflow:nightly"), []
+    for run in runs:
+        found += step(baseline, run, Config(profile="classic")).anomalies
+    return runs, found
+
+
+async def no_sideways_scroll(page: Page) -> bool:
+    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+async def test_w44_anomalies_is_in_the_navigation_with_its_icon(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        await page.goto(f"{root}/")
+        entry = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Anomalies")
+        await expect(entry).to_have_attribute("aria-current", "page")
+        assert await entry.locator("svg").count() == 1
+        await entry.click()
+        assert urlsplit(page.url).path == "/anomalies"
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Anomalies")
+
+
+async def test_w45_list_shows_badge_type_and_time(root: str, write: Write) -> None:
+    stored = three()
+    await write(anomalies=stored)
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        first = page.get_by_role("table", name="Anomalies").get_by_role("row").nth(1)
+        await expect(first).to_contain_text("Critical")
+        assert await first.locator(".badge svg").count() == 1, "a shape beside the colour"
+        await expect(first).to_contain_text("Unusual execution time")
+        await expect(first).to_contain_text("Nightly")
+        await expect(first).to_contain_text("2 m 1 s")
+        await expect(first).to_contain_text("1 m 40 s")
+        await expect(first).to_contain_text("30 minutes ago")
+        time = first.locator("time")
+        assert datetime.fromisoformat(str(await time.get_attribute("datetime"))) == stored[0].detected_at
+        assert re.fullmatch(r"\d+ \w{3,4} \d{4}, \d\d:\d\d:\d\d UTC", str(await time.get_attribute("title")))
+
+
+async def test_w46_every_filter_is_in_the_address_and_back_undoes_it(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        rows = page.locator("tbody tr")
+
+        def query() -> dict[str, list[str]]:
+            return parse_qs(urlsplit(page.url).query)
+
+        await page.goto(f"{root}/anomalies")
+        await expect(rows).to_have_count(2)
+        types = page.get_by_label("Type")
+        assert (await types.locator("option").all_inner_texts())[1:] == TYPE_NAMES
+        ranges = page.get_by_role("navigation", name="Range")
+        await ranges.get_by_role("link", name="Last 24 hours").click()
+        await expect(rows).to_have_count(1)
+        await ranges.get_by_role("link", name="Last 30 days").click()
+        await expect(rows).to_have_count(3)
+        assert query() == {"range": ["30d"]}
+        await types.select_option(label="Spike in failures")
+        await expect(rows).to_have_count(1)
+        assert query() == {"range": ["30d"], "type": ["SpikeInFailures"]}
+        await page.get_by_label("Severity").get_by_role("link", name="Critical").click()
+        await expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+        await page.go_back()
+        await expect(rows).to_have_count(1)
+        await page.go_back()
+        await expect(rows).to_have_count(3)
+        await page.go_forward()
+        await expect(types).to_have_value("SpikeInFailures")
+        await expect(rows).to_have_count(1)
+        await page.get_by_label("State").select_option(label="Opened")
+        await page.get_by_role("searchbox").fill("report")
+        await page.wait_for_url("**q=report*")
+        await page.reload()
+        await expect(rows).to_have_count(1)
+        await expect(page.get_by_role("searchbox")).to_have_value("report")
+        await page.get_by_role("link", name="Clear filters").click()
+        await expect(rows).to_have_count(3)
+        for severity, count in (("Critical", 1), ("Warning", 1), ("Info", 1)):
+            await page.get_by_label("Severity").get_by_role("link", name=severity).click()
+            await expect(rows).to_have_count(count)
+            await expect(rows.first).to_contain_text(severity)
+
+
+async def test_w46_a_link_to_a_score_run_shows_the_run_whenever_it_was(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies?run=r1")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await expect(page.locator("tbody tr")).to_contain_text("Lido")
+        await page.get_by_role("link", name="Score run r1").click()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+
+
+async def test_w47_detail_shows_everything(root: str, write: Write) -> None:
+    executions, found = slow_after(40)
+    unusual = next(each for each in found if each.anomaly_type == "UnusualExecutionTime")
+    await write(executions=executions, anomalies=found)
+    async with a_page(viewport={"width": 1280, "height": 900}) as page:
+        await page.goto(f"{root}/anomalies")
+        await page.get_by_role("row").filter(has_text="Unusual execution time").get_by_role("link").click()
+        assert urlsplit(page.url).path == f"/anomalies/{unusual.id}"
+        main = page.get_by_role("main")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Unusual execution time Nightly build")
+        numbers = unusual.metrics
+        for text in (
+            "Critical",
+            "Opened",
+            unusual.description,
+            "4 m 12 s",
+            f"{numbers.z_score:.1f}",
+            "1 m 40",
+            "+2 m 3",
+            "times the usual",
+            "Confidence",
+            "build-40",
+            "branch",
+            "https://ci.example.org/nightly",
+            unusual.detector,
+            unusual.incident_id,
+            *unusual.gates,
+            *unusual.investigation_steps,
+            *(each.id for each in unusual.affected_entities),
+        ):
+            await expect(main).to_contain_text(text)
+        plot = page.locator(".u-over")
+        box = await plot.bounding_box()
+        assert box
+        await page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)
+        tip = page.locator(".plot-tip")
+        await expect(tip).to_contain_text("4 m 12 s")
+        await expect(tip).to_contain_text("expected")
+        await expect(tip).to_contain_text("this anomaly")
+        await page.get_by_role("main").get_by_role("link", name="Anomalies", exact=True).click()
+        await expect(page.get_by_role("table")).to_be_visible()
+
+
+async def test_w47_a_link_that_is_faster_than_its_row_waits_for_it(root: str, write: Write) -> None:
+    late = anomaly("late", detected_at=ago(minutes=1))
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies/{late.id}")
+        await expect(page.get_by_role("heading", name="Not here yet")).to_be_visible()
+        await write(anomalies=[late])
+        await expect(page.get_by_text("late happened")).to_be_visible(timeout=15_000)
+
+
+async def test_w48_both_charts_answer_to_hover(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page(viewport={"width": 1280, "height": 900}) as page:
+        await page.goto(f"{root}/anomalies")
+        box = await page.locator(".u-over").bounding_box()
+        assert box
+        await page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 20)
+        today = sum(each.detected_at.date() == datetime.now(UTC).date() for each in three())
+        await expect(page.locator(".plot-tip")).to_contain_text(f"{today} anomal")
+        await page.mouse.move(box["x"] + 1, box["y"] + 20)
+        await expect(page.locator(".plot-tip")).to_contain_text("0 anomalies")
+        bar = page.locator(".bar").filter(has_text="Critical")
+        await bar.hover()
+        await expect(bar.get_by_role("tooltip")).to_have_css("opacity", "1")
+        await expect(bar.get_by_role("tooltip")).to_have_text("1 critical, 50 %")
+        await bar.click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_w49_counts_of_the_last_24_hours_7_and_30_days(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        spans = page.get_by_role("navigation", name="Range").get_by_role("link")
+        for index, (name, count) in enumerate((("Last 24 hours", "1"), ("Last 7 days", "2"), ("Last 30 days", "3"))):
+            await expect(spans.nth(index)).to_contain_text(name)
+            await expect(spans.nth(index).locator(".count")).to_have_text(count)
+
+
+async def test_w50_first_start_says_how_to_send_an_event_and_notices_it(root: str, write: Write) -> None:
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        await expect(page.get_by_role("heading", name="No anomalies yet")).to_be_visible()
+        command = await page.locator("pre").inner_text()
+        assert command.splitlines()[-1] == "stream-detector publish hello.jsonl"
+        assert command.count('"status":"failure"') == 3
+        await expect(page.get_by_role("button", name="Copy")).to_be_visible()
+        await write(anomalies=three())
+        await expect(page.locator("tbody tr")).to_have_count(2, timeout=15_000)
+
+
+async def test_w50_nothing_in_the_range_is_not_a_first_start(root: str, write: Write) -> None:
+    await write(anomalies=three()[2:])
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies?range=24h")
+        await expect(page.get_by_role("heading", name="No anomalies in this range")).to_be_visible()
+        await page.get_by_role("link", name="Show all").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_w50_skeletons_keep_the_place_while_loading(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page(viewport={"width": 1280, "height": 900}) as page:
+        answer = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await answer.wait()
+            await route.continue_()
+
+        await page.route("**/api/**", hold)
+        await page.goto(f"{root}/anomalies")
+        await expect(page.get_by_text("Loading anomalies")).to_be_attached()
+        assert await page.locator(".bone").count() > 10
+        top = "document.querySelector('.list-bones, .found').getBoundingClientRect().top"
+        before = await page.evaluate(top)
+        answer.set()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        assert abs(await page.evaluate(top) - before) <= 4, "the list moved when the charts came"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+async def test_w50_usable_at_every_width_in_both_themes(root: str, write: Write, width: int, theme: str) -> None:
+    executions, found = slow_after(40)
+    long = anomaly(
+        "long", detected_at=ago(hours=2), severity="info", entity_name="averylongname" * 20, entity_id="x" * 256,
+        description="y" * 900,
+    )  # fmt: skip
+    await write(executions=executions, anomalies=[*three(), *found, long])
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
+        await page.goto(f"{root}/anomalies?range=30d")
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await expect(page.locator(".uplot")).to_be_visible()
+        assert await no_sideways_scroll(page)
+        await page.screenshot(path=OUTPUT / f"anomalies-{width}-{theme}.png", full_page=True)
+        for name in ("long", None):
+            shown = long if name else found[0]
+            await page.goto(f"{root}/anomalies/{shown.id}")
+            await expect(page.get_by_text("What to look at")).to_be_visible()
+            assert await no_sideways_scroll(page)
+        await expect(page.locator(".uplot")).to_be_visible()
+        await page.screenshot(path=OUTPUT / f"anomaly-{width}-{theme}.png", full_page=True)
+
+
+async def test_hostile_names_are_shown_as_they_are(root: str, write: Write) -> None:
+    hostile = anomaly(
+        "hostile", detected_at=ago(minutes=1), entity_id=HOSTILE, entity_name=HOSTILE, description=HOSTILE,
+        investigation_steps=[HOSTILE], gates=[HOSTILE], labels={HOSTILE: HOSTILE}, url="http://a.example/\"onclick=",
+    )  # fmt: skip
+    message = notification("m1", at=ago(minutes=1), title=HOSTILE, anomaly_id=hostile.id, severity="warning")
+    await write(anomalies=[hostile], notifications=[message])
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies?q={HOSTILE.replace('=', '%3D')}")
+        await page.get_by_role("button", name="Inbox, 1 unread").click()
+        await page.get_by_role("link", name=HOSTILE).last.wait_for()
+        await page.keyboard.press("Escape")
+        await page.get_by_role("table").get_by_role("link", name=HOSTILE).click()
+        await expect(page.get_by_role("heading", level=1)).to_contain_text(HOSTILE)
+        assert await page.get_by_text(HOSTILE).count() >= 5
+        assert await page.locator("img").count() == 1, "the logo alone"
+        assert "owned" not in (await page.title()).replace(HOSTILE, "")
+
+
+async def test_no_request_leaves_the_host_and_the_policy_is_kept(root: str, write: Write) -> None:
+    executions, found = slow_after(20)
+    await write(executions=executions, anomalies=[*three(), *found])
+    async with a_page() as page:
+        asked: list[str] = []
+        said: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        await page.goto(f"{root}/anomalies")
+        await page.locator("tbody a").first.click()
+        await expect(page.locator(".uplot")).to_be_visible()
+        assert len(asked) > 8
+        assert {urlsplit(url).netloc for url in asked} == {urlsplit(root).netloc}
+        assert said == [], "the browser complains of nothing, least of all of the content policy"
+
+
+async def test_inbox_counts_what_is_unread(root: str, write: Write) -> None:
+    target = three()[0]
+    await write(
+        anomalies=[target],
+        notifications=[
+            notification("m1", at=ago(minutes=9), title="Nightly is slow", anomaly_id=target.id, severity="critical"),
+            notification("m2", at=ago(minutes=8), title="Run r1 ended", run_id="r1"),
+        ],
+    )
+    async with a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        await page.get_by_role("button", name="Inbox, 2 unread").click()
+        await page.get_by_role("link", name="Nightly is slow").click()
+        await expect(page.get_by_text("now happened")).to_be_visible()
+        await page.get_by_role("button", name="Inbox, 1 unread").click()
+        await page.get_by_role("button", name="Mark as read").click()
+        await expect(page.get_by_role("button", name="Inbox", exact=True)).to_be_visible()
+
+
+async def test_paging_goes_on_and_back_returns_to_the_same_place(root: str, write: Write) -> None:
+    await write(anomalies=[anomaly(f"n{n}", detected_at=ago(minutes=n + 1)) for n in range(120)])
+    async with a_page(viewport={"width": 1280, "height": 900}) as page:
+        rows = page.locator("tbody tr")
+        await page.goto(f"{root}/anomalies")
+        await expect(rows).to_have_count(50)
+        for count in (100, 120):
+            await page.get_by_role("button", name="Show older").click()
+            await expect(rows).to_have_count(count)
+        await expect(page.get_by_role("button", name="Show older")).to_have_count(0)
+        assert len(set(await rows.evaluate_all("rows => rows.map(row => row.dataset.id)"))) == 120
+        await rows.nth(110).scroll_into_view_if_needed()
+        before = await page.evaluate("scrollY")
+        await rows.nth(110).get_by_role("link").click()
+        await expect(page.get_by_text("n110 happened")).to_be_visible()
+        await page.go_back()
+        await expect(rows).to_have_count(120)
+        await page.wait_for_function("y => Math.abs(scrollY - y) < 5", arg=before)
+
+
+async def test_new_ones_wait_until_they_are_asked_for(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        await page.clock.install()
+        await page.goto(f"{root}/anomalies")
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await write(anomalies=[anomaly("fresh", detected_at=ago(minutes=1))])
+        await page.clock.run_for(20_000)
+        await page.get_by_role("button", name="1 new").click()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+
+
+async def test_a_token_is_asked_for_and_kept_for_the_tab(
+    postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings], write: Write
+) -> None:
+    await write(anomalies=three())
+    async with serving(make_settings(database_url=postgres_url, api_token="open sesame")) as root, a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        for token in ("wrong", "open sesame"):
+            await page.get_by_label("Token").fill(token)
+            await page.get_by_role("button", name="Continue").click()
+            if token == "wrong":
+                await expect(page.get_by_text("The server refused this token.")).to_be_visible()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await page.reload()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        assert "sesame" not in await page.evaluate("document.cookie + JSON.stringify(localStorage) + location.href")
+
+
+async def test_a_database_that_is_away_is_said_and_mended_by_itself(
+    postgres_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    async with serving(make_settings(database_url=postgres_url), connected=False) as root, a_page() as page:
+        await page.goto(f"{root}/anomalies")
+        await expect(page.get_by_role("heading", name="This could not be loaded")).to_be_visible()
+        await expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+async def test_a_lost_connection_leaves_what_was_seen_and_says_so(root: str, write: Write) -> None:
+    await write(anomalies=three())
+    async with a_page() as page:
+        await page.clock.install()
+        await page.goto(f"{root}/anomalies")
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await page.route("**/api/**", lambda route: route.abort())
+        await page.clock.run_for(20_000)
+        await expect(page.get_by_text("No connection to the server.")).to_be_visible()
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        await page.unroute("**/api/**")
+        await page.get_by_role("button", name="Try again").click()
+        await expect(page.get_by_text("No connection to the server.")).to_have_count(0)
+
+
+async def test_unknown_addresses_get_the_page_with_404(root: str) -> None:
+    async with a_page() as page:
+        answer = await page.goto(f"{root}/no/such/page")
+        assert answer and answer.status == 404
+        await expect(page.get_by_role("heading", name="No such page")).to_be_visible()
+
+
+async def test_the_page_is_served_compressed_kept_and_locked_down(root: str) -> None:
+    async with ClientSession(root, auto_decompress=False) as client:
+        shell = await client.get("/anomalies", headers={"Accept-Encoding": "gzip"})
+        body = gzip.decompress(await shell.read()).decode()
+        assert shell.headers["Cache-Control"] == "no-cache"
+        policy = shell.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy and "http" not in policy
+        assert shell.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Referrer-Policy" in shell.headers
+        assert "style=" not in body and "<style" not in body and "<script>" not in body
+        scripts = re.findall(r'src="(/assets/[^"]+\.js)"', body)
+        assert scripts
+        for path in scripts:
+            script = await client.get(path, headers={"Accept-Encoding": "gzip"})
+            assert script.headers["Content-Encoding"] == "gzip"
+            assert "immutable" in script.headers["Cache-Control"]
+            assert script.content_type == "text/javascript"
+        for path in ("/assets/nothing.js", "/assets/..%2Findex.html", "/assets/%2e%2e/%2e%2e/pages.py"):
+            assert (await client.get(path)).status == 404
+
+
+def test_first_javascript_is_at_most_100_kb_gzip() -> None:
+    assets = list((pages.STATIC / "assets").glob("*.js"))
+    assert assets
+    assert sum(len(gzip.compress(path.read_bytes(), 9)) for path in assets) <= 100 * 1024
+
+
+async def test_missing_files_say_how_to_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str) -> None:
+    monkeypatch.setattr(pages, "STATIC", tmp_path)
+    async with ClientSession(root) as client:
+        answer = await client.get("/anomalies")
+        assert answer.status == 503
+        assert "make install" in await answer.text()
+
+
+def test_the_wheel_carries_the_page(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "stream_detector/serve/static/index.html" in names
+    assert any(re.fullmatch(r"stream_detector/serve/static/assets/index-[\w-]+\.js\.gz", name) for name in names)
+    assert not any("node_modules" in name or name.startswith("dashboard/") for name in names)
