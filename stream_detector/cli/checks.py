@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_detector.settings import Settings
-from stream_detector.store.connect import StoreAwayError, address_of, open_pool
+from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
 from stream_detector.stream.broker import client_options
 from stream_detector.stream.ends import READ_BY, Ends
@@ -99,9 +99,8 @@ async def _database(settings: Settings) -> AsyncIterator[Line]:
         )
         return
     try:
-        version = await pool.fetchval("SHOW server_version")
         asked_s = time.time()
-        theirs_s = float(await pool.fetchval("SELECT extract(epoch FROM clock_timestamp())"))
+        version, theirs_s = await server_of(pool)
         missing = await pending(pool)
     finally:
         await pool.close()

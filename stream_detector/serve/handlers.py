@@ -23,6 +23,7 @@ from stream_detector.store.paging import Cursor, Page
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 READER = "everyone"
 """Whose inbox it is: one for all until tokens carry names."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -218,6 +219,11 @@ async def health(request: web.Request) -> web.Response:
         known |= {"database": "away", "database_reason": str(error)}
     status = "ok" if known["database"] == "ok" else "degraded"
     return answer(Health(status=status, version=__version__, **known))  # type: ignore[arg-type]
+
+
+async def openapi(request: web.Request) -> web.Response:
+    """This document."""
+    return answer(request.app[DOCUMENT])
 
 
 def _id(request: web.Request) -> str:

@@ -101,4 +101,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
     Route("GET", "/api/v1/health", handlers.health, "Which part is well", answers.Health, problems=(), database=False),
+    Route(
+        "GET",
+        "/api/v1/openapi.json",
+        handlers.openapi,
+        "The OpenAPI document",
+        dict[str, Any],
+        problems=(),
+        database=False,
+    ),
 )

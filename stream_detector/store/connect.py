@@ -89,3 +89,11 @@ async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 
             if wait_s > 0.5:
                 ServiceBack("PostgreSQL", address_of(url), time.monotonic() - started).emit()
             return pool
+
+
+async def server_of(pool: asyncpg.Pool) -> tuple[str, float]:
+    """The server's version, and its clock in epoch seconds."""
+    found = await pool.fetchrow(
+        "SELECT current_setting('server_version') AS version, extract(epoch FROM clock_timestamp())::float8 AS now_s"
+    )
+    return found["version"], found["now_s"]

@@ -1,3 +1,47 @@
+"""The real application on a real port, over a real database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from stream_detector.serve.app import make_app
+from stream_detector.serve.database import Database
+from stream_detector.settings import Settings
 from tests.servers.database import pool
 
 __all__ = ["pool"]
+
+Serve = Callable[..., Awaitable["TestClient[Any, Any]"]]
+
+
+@pytest.fixture
+async def serve(pool: asyncpg.Pool, postgres_url: str, make_settings: Callable[..., Settings]) -> AsyncIterator[Serve]:
+    """Starts the API with the settings given; ends with the test."""
+    clients: list[TestClient[Any, Any]] = []
+    databases: list[Database] = []
+
+    async def start(**changes: Any) -> "TestClient[Any, Any]":
+        settings = make_settings(**{"database_url": postgres_url} | changes)
+        database = Database(settings)
+        connecting = database.start()
+        client = TestClient(TestServer(make_app(settings, database)))
+        await client.start_server()
+        if changes.get("database_url", postgres_url) == postgres_url:
+            await connecting
+        clients.append(client)
+        databases.append(database)
+        return client
+
+    yield start
+    for client, database in zip(clients, databases, strict=True):
+        await client.close()
+        await database.stop()
+
+
+@pytest.fixture
+async def client(serve: Serve) -> "TestClient[Any, Any]":
+    """The API as it is on a laptop: loopback, no token."""
+    return await serve()

@@ -1,0 +1,222 @@
+"""W35, W36, W40 to W42, S12, S13: what was found can be asked for."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient
+
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import NOON, anomaly, at_minute, row, score_change, uuid
+
+Client = TestClient[Any, Any]
+LIST = "/api/v1/ai/anomalies"
+
+
+async def store(pool: asyncpg.Pool, *found: Any) -> None:
+    assert await Writer(pool).write(Rows(anomalies=[row(each, n) for n, each in enumerate(found)])) == []
+
+
+async def ask(client: Client, path: str, **query: Any) -> Any:
+    answer = await client.get(path, params=query)
+    assert answer.status == 200, await answer.text()
+    assert answer.content_type == "application/json"
+    return await answer.json()
+
+
+async def descriptions(client: Client, **query: Any) -> list[str]:
+    return [item["description"].removesuffix(" happened") for item in (await ask(client, LIST, **query))["items"]]
+
+
+@pytest.fixture
+async def stored(pool: asyncpg.Pool) -> None:
+    await store(
+        pool,
+        anomaly("a", detected_at=at_minute(0)),
+        anomaly("b", detected_at=at_minute(1), severity="critical", state="ongoing"),
+        anomaly(
+            "c", detected_at=at_minute(2), anomaly_type="SpikeInFailures", entity_id="weekly", entity_name="We%kly"
+        ),
+        score_change("d", detected_at=at_minute(3)),
+    )
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, "dcba"),
+        ({"from": "2026-01-22T12:01:00Z"}, "dcb"),
+        ({"to": "2026-01-22T12:01:00Z"}, "a"),
+        ({"from": "2026-01-22T12:01:00Z", "to": "2026-01-22T12:03:00Z"}, "cb"),
+        ({"from": "2026-01-22T14:01:00+02:00", "to": "2026-01-22T12:02:00Z"}, "b"),
+        ({"type": "SpikeInFailures"}, "c"),
+        ({"type": "SpikeInFailures,SignificantScoreChange"}, "dc"),
+        ({"severity": "critical"}, "db"),
+        ({"severity": "info"}, ""),
+        ({"state": "ongoing"}, "b"),
+        ({"entity": "weekly"}, "c"),
+        ({"entity": "workflow:nightly"}, "ba"),
+        ({"entity": "score:nightly"}, ""),
+        ({"run": "r1"}, "d"),
+        ({"q": "we%k"}, "c"),
+        ({"q": "e%y"}, ""),
+        ({"severity": "critical", "type": "UnusualExecutionTime", "from": "2026-01-22T12:00:00Z"}, "b"),
+        ({"severity": "warning", "type": "SignificantScoreChange"}, ""),
+    ],
+)
+async def test_w35_w40_filters_by_range_type_severity_entity_state_run_and_all_together(
+    client: Client, query: dict[str, str], expected: str
+) -> None:
+    assert "".join(await descriptions(client, **query)) == expected
+
+
+@pytest.mark.usefixtures("stored")
+async def test_a_repeated_parameter_means_any_of_its_values(client: Client) -> None:
+    assert (await client.get(f"{LIST}?severity=critical&severity=warning")).status == 200
+    answer = await (await client.get(f"{LIST}?type=SpikeInFailures&type=SignificantScoreChange")).json()
+    assert len(answer["items"]) == 2
+
+
+async def test_a_zone_with_an_unescaped_plus_is_understood(client: Client) -> None:
+    assert (await client.get(LIST + "?from=2026-01-22T14:01:00+02:00")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"range": "24h"}, "a"),
+        ({"range": "7d"}, "ab"),
+        ({"range": "30d"}, "abc"),
+        ({"hours": "30"}, "ab"),
+        ({"hours": "1"}, ""),
+    ],
+)
+async def test_s12_w49_recent_anomalies_of_the_last_hours_and_days(
+    client: Client, pool: asyncpg.Pool, query: dict[str, str], expected: str
+) -> None:
+    now = datetime.now(UTC)
+    await store(
+        pool,
+        *(
+            anomaly(name, detected_at=now - timedelta(hours=hours))
+            for name, hours in zip("abcd", (2, 29, 24 * 29, 24 * 31), strict=True)
+        ),
+    )
+    assert "".join(await descriptions(client, **query)) == expected
+
+
+async def test_pages_stay_right_while_rows_are_added(client: Client, pool: asyncpg.Pool) -> None:
+    await store(pool, *(anomaly(str(n), detected_at=at_minute(n // 3)) for n in range(20)))
+    whole = await descriptions(client)
+    first = await ask(client, LIST, limit=7)
+    await store(pool, anomaly("newer", detected_at=at_minute(60)))
+    seen, cursor = [item["id"] for item in first["items"]], first["next"]
+    while cursor:
+        page = await ask(client, LIST, limit=7, cursor=cursor)
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next"]
+    assert seen == [uuid(name) for name in whole]
+
+
+async def test_w41_one_by_id_with_every_field(client: Client, pool: asyncpg.Pool) -> None:
+    given = score_change(url="https://example.org/r1", duration_s=2.5)
+    await store(pool, given)
+    found = await ask(client, f"{LIST}/{given.id}")
+    assert abs(datetime.fromisoformat(found.pop("recorded_at")) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert found == msgspec.to_builtins(given)
+    assert {
+        "id",
+        "detected_at",
+        "anomaly_type",
+        "severity",
+        "description",
+        "metrics",
+        "affected_entities",
+        "investigation_steps",
+    } <= set(found)
+    assert {"current_value", "baseline_value", "deviation", "z_score", "confidence"} <= set(found["metrics"])
+
+
+@pytest.mark.parametrize("id_", [uuid("unknown"), "not-a-uuid", "1", "%00", "x" * 5000, uuid("lido").replace("-", "")])
+async def test_w41_unknown_or_no_uuid_is_404(client: Client, pool: asyncpg.Pool, id_: str) -> None:
+    await store(pool, score_change())
+    answer = await client.get(f"{LIST}/{id_}")
+    assert (answer.status, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.usefixtures("stored")
+async def test_w36_w42_trends_count_openings_by_utc_date_and_are_never_an_id(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    await store(
+        pool,
+        anomaly("late", detected_at=NOON + timedelta(hours=11, minutes=59)),
+        anomaly("next", detected_at=NOON + timedelta(hours=12)),
+    )
+    found = await ask(client, f"{LIST}/trends", **{"from": "2026-01-21T00:00:00Z", "to": "2026-01-25T00:00:00Z"})
+    assert found["days"] == [
+        {"date": "2026-01-21", "count": 0},
+        {"date": "2026-01-22", "count": 4},
+        {"date": "2026-01-23", "count": 1},
+        {"date": "2026-01-24", "count": 0},
+    ]
+    assert found["by_severity"] == {"info": 0, "warning": 4, "critical": 1}
+    assert {name: count for name, count in found["by_type"].items() if count} == {
+        "UnusualExecutionTime": 3, "SpikeInFailures": 1, "SignificantScoreChange": 1,
+    }  # fmt: skip
+    assert len(found["by_type"]) == 7
+    narrowed = await ask(client, f"{LIST}/trends", severity="critical")
+    assert narrowed["days"] == [{"date": "2026-01-22", "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "said"),
+    [
+        ("type=Nonsense", "type", "SpikeInFailures"),
+        ("severity=fatal", "severity", "info, warning, critical"),
+        ("severity=", "severity", "info, warning, critical"),
+        ("state=closed", "state", "opened, ongoing, resolved"),
+        ("range=1y", "range", "24h, 7d, 30d"),
+        ("hours=0", "hours", ">= 1"),
+        ("hours=-1", "hours", ">= 1"),
+        ("hours=x", "hours", "int"),
+        ("limit=0", "limit", ">= 1"),
+        ("limit=-1", "limit", ">= 1"),
+        ("limit=1000000000", "limit", "<= 500"),
+        ("limit=99999999999999999999999999", "limit", ""),
+        ("from=yesterday", "from", "RFC3339"),
+        ("from=2026-01-22T00:00:00", "from", "timezone"),
+        ("from=10000-01-01T00:00:00Z", "from", "RFC3339"),
+        ("from=0001-01-01T00:00:00%2B14:00", "from", "1970"),
+        ("from=9999-12-31T23:59:59-14:00", "from", "1970"),
+        ("from=2026-01-23T00:00:00Z&to=2026-01-22T00:00:00Z", "from", "before to"),
+        ("range=24h&hours=3", None, "exclude each other"),
+        ("range=24h&from=2026-01-22T00:00:00Z", None, "exclude each other"),
+        ("cursor=nonsense", "cursor", "cursor"),
+        ("cursor=WzEsImEiXQ", "cursor", "cursor"),
+        ("cursor=" + "A" * 1999, "cursor", "cursor"),
+        ("entity=a%00b", "entity", "U+0000"),
+        ("entity=", "entity", ">= 1"),
+        ("limit=1&limit=2", "limit", "more than once"),
+        ("serverity=info", "serverity", "no such parameter"),
+    ],
+)  # fmt: skip
+async def test_w40_what_is_unknown_or_absurd_is_400_and_says_what_is_allowed(
+    client: Client, query: str, parameter: str | None, said: str
+) -> None:
+    answer = await client.get(f"{LIST}?{query}")
+    problem = await answer.json()
+    assert (answer.status, answer.content_type) == (400, "application/problem+json")
+    assert problem.get("parameter") == parameter
+    assert said in problem["detail"]
+    assert "Traceback" not in problem["detail"]
+
+
+async def test_a_query_of_a_megabyte_is_refused(client: Client) -> None:
+    answer = await client.get(f"{LIST}?entity={'x' * 1_000_000}")
+    assert 400 <= answer.status < 500
+    assert "Traceback" not in await answer.text()

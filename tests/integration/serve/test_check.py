@@ -1,0 +1,162 @@
+"""W39: the check of one execution equals what the live detector said when it came."""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from aiohttp.test_utils import TestClient
+
+from stream_detector.detect import Baseline, Config, step
+from stream_detector.events import Anomaly, Completion
+from stream_detector.serve.routes import ROUTES
+from stream_detector.store.epochs import epoch_of
+from stream_detector.store.rows import Row, Rows
+from stream_detector.store.write import Writer
+from tests.events_made import NOON, action, completion, row, score
+
+Client = TestClient[Any, Any]
+CHECK = "/api/v1/ai/check-anomalies"
+DATA = ("executions", "anomalies", "incidents", "baselines", "notifications", "actions")
+COUNT = "SELECT count(*), max(xmin::text::bigint) FROM {}"
+
+
+def history(runs: int = 200, seed: int = 3) -> list[Row[Completion]]:
+    """Two workflows over 60 days, one of them mostly late in its own way: slow runs, failing stretches, a backfill."""
+    chance = random.Random(seed)
+    rows = []
+    for n in range(runs):
+        failing = 80 < n % 120 < 92
+        event = completion(
+            str(n),
+            ("nightly", "weekly")[n % 3 == 0],
+            attempt=1 + (n % 50 == 7),
+            finished_at=NOON + timedelta(hours=7.2 * n - (40 if n % 31 == 30 else 0)),
+            duration_s=round(chance.gauss(100, 10) * (3 if n % 37 == 36 else 1), 3) if n % 17 else None,
+            status="failure" if failing and n % 4 else "cancellation" if n % 29 == 3 else "success",
+            labels={"commit": f"c{n}"},
+        )
+        # Records of one workflow lie on its own partition; offsets are those of the topic.
+        rows.append(row(event, n, partition=int(event.workflow_id == "weekly"), backfill=20 < n < 40, epoch=1))
+    return rows
+
+
+def ended(n: int, duration_s: float) -> Row[Completion]:
+    """The n-th execution of `nightly`, ended n minutes after noon."""
+    return row(completion(str(n), duration_s=duration_s, finished_at=NOON + timedelta(minutes=n)), n)
+
+
+def said_live(rows: list[Row[Completion]]) -> dict[tuple[str, int], list[Anomaly]]:
+    """What `step` says of each when it comes, as the live detector is told."""
+    baselines: dict[str, Any] = {}
+    said = {}
+    for each in rows:
+        event = each.event
+        key = f"workflow:{event.workflow_id}"
+        baseline = baselines.get(key) or Baseline.new(key)
+        # Through its packed form after every event, as a detector that is killed and recovers all the time.
+        outcome = step(baseline, event, Config(), backfill=each.backfill)
+        baselines[key] = Baseline.unpack(key, baseline.pack())
+        said[event.execution_id, event.attempt] = list(outcome.anomalies)
+    return said
+
+
+async def test_w39_the_check_of_every_execution_of_a_history_equals_what_was_said_live(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    rows = history()
+    shuffled = random.Random(1).sample(rows, len(rows))  # the recorder's partitions come in any order
+    assert await Writer(pool).write(Rows(executions=shuffled)) == []
+    said, found = said_live(rows), 0
+    for (execution_id, attempt), expected in said.items():
+        answer = await client.post(CHECK, json={"workflow_execution_id": execution_id, "attempt": attempt})
+        assert answer.status == 200
+        assert "X-Approximate" not in answer.headers
+        assert await answer.json() == msgspec.to_builtins(expected)
+        found += len(expected)
+    kinds = {each.anomaly_type for several in said.values() for each in several}
+    assert {"UnusualExecutionTime", "PerformanceDegradation", "ConsecutiveFailures"} <= kinds
+    assert found > 10
+
+
+async def test_w39_normal_is_an_empty_list_unknown_404_and_without_attempt_the_last(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    slow = completion("11", attempt=2, duration_s=500.0, finished_at=NOON + timedelta(minutes=11))
+    usual = [ended(n, 100.0 + n % 2) for n in range(12)]
+    await Writer(pool).write(Rows(executions=[*usual, row(slow, 12)]))
+    first = await client.post(CHECK, json={"workflow_execution_id": "11", "attempt": 1})
+    last = await client.post(CHECK, json={"workflow_execution_id": "11"})
+    assert await first.json() == []
+    assert [each["attempt"] for each in await last.json()] == [2, 2]
+    for body in ({"workflow_execution_id": "unknown"}, {"workflow_execution_id": "11", "attempt": 9}):
+        assert (await client.post(CHECK, json=body)).status == 404
+
+
+@pytest.mark.parametrize("reason", ["partitions", "made anew", "deleted", "decisions"])
+async def test_where_history_is_not_whole_the_answer_says_why(client: Client, pool: asyncpg.Pool, reason: str) -> None:
+    rows = Rows(executions=[row(completion("1"), 1)])
+    if reason == "partitions":
+        rows.executions.insert(0, row(completion("0"), 9, partition=0))
+        rows.executions[1] = row(completion("1"), 1, partition=1)
+    elif reason == "made anew":
+        await epoch_of(pool, "old")
+        rows.executions.insert(0, row(completion("0"), 0, epoch=-1))
+    elif reason == "deleted":
+        await pool.execute("INSERT INTO trimmed VALUES ('workflow:nightly', $1)", NOON)
+    else:
+        rows.actions = [row(action("e", "expected")), row(action("a", "acknowledge"))]
+    await Writer(pool).write(rows)
+    answer = await client.post(CHECK, json={"workflow_execution_id": "1"})
+    assert answer.status == 200
+    assert reason in answer.headers["X-Approximate"]
+
+
+async def test_every_question_leaves_the_stored_data_as_it_was(client: Client, pool: asyncpg.Pool) -> None:
+    await Writer(pool).write(Rows(executions=history(60)))
+    before = [await pool.fetch(COUNT.format(table)) for table in DATA]
+    await client.post(CHECK, json={"workflow_execution_id": "50"})
+    for route in ROUTES:
+        if route.method == "GET":
+            query = {"entity": "workflow:nightly"} if "series" in route.path else None
+            await client.get(route.path.replace("{id}", "1"), params=query)
+    assert [await pool.fetch(COUNT.format(table)) for table in DATA] == before
+
+
+async def test_a_series_shows_each_reading_with_the_band_that_judged_it(client: Client, pool: asyncpg.Pool) -> None:
+    durations = [100.0 + n % 3 for n in range(14)] + [200.0, 101.0]
+    await Writer(pool).write(Rows(executions=[ended(n, each) for n, each in enumerate(durations)]))
+    asked = {"entity": "workflow:nightly", "limit": 8, "until": "2026-01-22T12:14:00Z"}
+    answer = await client.get("/api/v1/series", params=asked)
+    found = await answer.json()
+    assert (found["entity"], found["unit"]) == ("workflow:nightly", "s")
+    assert [point["value"] for point in found["points"]] == durations[7:15]
+    assert [point["mean"] is None for point in found["points"]] == [True, True, True, False, False, False, False, False]
+    last = found["points"][-1]
+    assert last["lower"] < last["mean"] < last["upper"] < last["value"]
+    assert last["anomalous"] and last["execution_id"] == "14"
+    said = await (await client.post(CHECK, json={"workflow_execution_id": "14"})).json()
+    assert last["anomaly"] in {each["id"] for each in said}
+    gate = next(each for each in said if each["anomaly_type"] == "UnusualExecutionTime")
+    assert last["mean"] == pytest.approx(gate["metrics"]["baseline_value"])
+    assert not any(point["anomalous"] for point in found["points"][:-1])
+    bare = await (await client.get("/api/v1/series", params={"entity": "nightly"})).json()
+    assert len(bare["points"]) == 16
+
+
+async def test_a_series_of_scores_has_the_threshold_around_the_previous(client: Client, pool: asyncpg.Pool) -> None:
+    scores = [score("lido", value, scored_at=NOON + timedelta(days=n)) for n, value in enumerate(("7.5", "7.6", "5.8"))]
+    await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(scores)]))
+    for entity in ("score:lido", "lido"):
+        found = await (await client.get("/api/v1/series", params={"entity": entity})).json()
+        assert [(point["value"], point["lower"], point["upper"], point["anomalous"]) for point in found["points"]] == [
+            (7.5, None, None, False), (7.6, 7.0, 8.0, False), (5.8, 7.1, 8.1, True),
+        ]  # fmt: skip
+
+
+async def test_a_series_of_an_unknown_entity_is_404(client: Client) -> None:
+    for entity in ("workflow:none", "score:none", "none"):
+        assert (await client.get("/api/v1/series", params={"entity": entity})).status == 404
+    assert (await client.get("/api/v1/series")).status == 400

@@ -1,0 +1,122 @@
+"""The other lists: executions, baselines, runs, inbox, health, the document."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import yaml
+from aiohttp.test_utils import TestClient
+
+from stream_detector.store.rows import BaselineState, NamedValue, Rows
+from stream_detector.store.write import Writer
+from tests.events_made import (
+    NOON,
+    anomaly,
+    at_minute,
+    completion,
+    notification,
+    row,
+    run_event,
+    score_change,
+    summary,
+    uuid,
+)
+
+Client = TestClient[Any, Any]
+
+
+async def ask(client: Client, path: str, **query: Any) -> Any:
+    answer = await client.get(path, params=query)
+    assert answer.status == 200, await answer.text()
+    return await answer.json()
+
+
+async def test_w37_past_executions_of_one_workflow_newest_first(client: Client, pool: asyncpg.Pool) -> None:
+    mine = [row(completion(str(n), finished_at=NOON + timedelta(days=n)), n) for n in range(40)]
+    await Writer(pool).write(Rows(executions=[*mine, row(completion("other", "weekly"), 99)]))
+    found = await ask(client, "/api/v1/executions", workflow="nightly")
+    assert [item["execution_id"] for item in found["items"]] == [str(n) for n in range(39, 9, -1)]
+    span = {"from": (NOON + timedelta(days=5)).isoformat(), "to": (NOON + timedelta(days=7)).isoformat()}
+    found = await ask(client, "/api/v1/executions", workflow="nightly", **span)
+    assert [item["execution_id"] for item in found["items"]] == ["6", "5"]
+    assert (await client.get("/api/v1/executions")).status == 400
+
+
+async def test_w18_the_three_baselines_of_every_workflow_can_be_read(client: Client, pool: asyncpg.Pool) -> None:
+    values = {"failure_rate": 0.1, "execution_time": 100.0, "success_rate": 0.9}
+    named = {name: NamedValue(value, 0.5, 30) for name, value in values.items()}
+    states = [BaselineState(key=f"workflow:{name}", packed=b"x", state="normal", named=named) for name in "cab"]
+    states.append(BaselineState(key="score:lido", packed=b"x", state="learning"))
+    await Writer(pool).write(
+        Rows(baselines=[row(each, n) for n, each in enumerate(states)], anomalies=[row(anomaly("1", entity_id="b"))])
+    )
+    first = await ask(client, "/api/v1/workflows", limit=2)
+    rest = await ask(client, "/api/v1/workflows", limit=2, cursor=first["next"])
+    items = [*first["items"], *rest["items"]]
+    assert [item["entity_id"] for item in items] == ["a", "b", "c"]
+    assert [item["open_incidents"] for item in items] == [0, 1, 0]
+    assert {item["state"] for item in items} == {"normal"}
+    assert items[0]["baselines"]["execution_time"] == {"value": 100.0, "std_dev": 0.5, "window_size": 30}
+    assert set(items[0]["baselines"]) == {"failure_rate", "execution_time", "success_rate"}
+    assert rest["next"] is None
+    entities = await ask(client, "/api/v1/entities")
+    assert [(item["key"], item["state"]) for item in entities["items"]] == [("score:lido", "learning")]
+
+
+async def test_s13_a_run_lists_its_anomalies_before_and_after_its_summary(client: Client, pool: asyncpg.Pool) -> None:
+    change = {
+        "id": uuid("lido"), "entity_id": "lido", "entity_name": "Lido", "previous": 7.5, "current": 5.8, "delta": -1.7,
+        "direction": "down", "threshold": 0.5,
+    }  # fmt: skip
+    await Writer(pool).write(Rows(score_runs=[row(run_event("started", expected=2))], anomalies=[row(score_change())]))
+    running = await ask(client, "/api/v1/runs/r1")
+    assert (running["status"], running["anomaly_count"], running["anomalies"]) == ("started", None, [change])
+    await Writer(pool).write(Rows(summaries=[row(summary())]))
+    over = await ask(client, "/api/v1/runs/r1")
+    assert (over["status"], over["anomaly_count"], over["scored"], over["anomalies"]) == ("completed", 1, 2, [change])
+    assert (await client.get("/api/v1/runs/none")).status == 404
+
+
+async def test_s11_runs_are_listed_newest_first_page_by_page(client: Client, pool: asyncpg.Pool) -> None:
+    summaries = [summary(f"r{n}", ended_at=at_minute(n), anomalies=[], anomaly_count=0) for n in range(5)]
+    await Writer(pool).write(Rows(summaries=[row(each, n) for n, each in enumerate(summaries)]))
+    first = await ask(client, "/api/v1/runs", limit=3)
+    rest = await ask(client, "/api/v1/runs", limit=3, cursor=first["next"])
+    assert [item["run_id"] for item in [*first["items"], *rest["items"]]] == ["r4", "r3", "r2", "r1", "r0"]
+
+
+async def test_w24_the_inbox_has_what_was_delivered_to_it_and_says_what_is_unread(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    messages = [
+        notification("1"),
+        notification("2", at=at_minute(1), title="Newer"),
+        notification("3", channel="slack"),
+        notification("4", outcome="suppressed"),
+    ]
+    await Writer(pool).write(Rows(notifications=[row(each, n) for n, each in enumerate(messages)]))
+    found = await ask(client, "/api/v1/inbox")
+    assert [(item["id"], item["read"]) for item in found["items"]] == [("2", False), ("1", False)]
+    assert found["unread"] == 2
+    assert (await client.post("/api/v1/inbox/2/read")).status == 204
+    assert (await client.post("/api/v1/inbox/2/read")).status == 204
+    found = await ask(client, "/api/v1/inbox")
+    assert ([item["read"] for item in found["items"]], found["unread"]) == ([True, False], 1)
+    assert (await client.post("/api/v1/inbox/none/read")).status == 404
+    assert (await client.post("/api/v1/inbox/3/read")).status == 404
+
+
+async def test_health_tells_the_newest_event_and_the_recorders_last_row(client: Client, pool: asyncpg.Pool) -> None:
+    empty = await ask(client, "/api/v1/health")
+    assert (empty["status"], empty["newest_event_at"], empty["recorded_at"]) == ("ok", None, None)
+    await Writer(pool).write(Rows(executions=[row(completion())]))
+    found = await ask(client, "/api/v1/health")
+    assert found["newest_event_at"] == "2026-01-22T12:00:00Z"
+    assert found["recorded_at"] is not None
+
+
+async def test_w43_the_document_is_served_as_it_is_published(client: Client) -> None:
+    served = await ask(client, "/api/v1/openapi.json")
+    published = Path(__file__).parents[3] / "schemas" / "openapi.yaml"
+    assert served == yaml.safe_load(published.read_text("utf-8"))

@@ -1,0 +1,137 @@
+"""The api role as a process: its start, its refusals, its end."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+RUN = """
+import sys
+from stream_detector import settings
+from stream_detector.serve.server import run
+from stream_detector.telemetry.logs import start_logging
+
+start_logging("api")
+sys.exit(run(settings.load()))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@asynccontextmanager
+async def api(url: str, **given: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    values = {"DATABASE_URL": url, "API_PORT": 0, "METRICS_PORT": free_port(), **given}
+    environ = {"PATH": os.environ["PATH"]} | {f"STREAM_DETECTOR_{name}": str(value) for name, value in values.items()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN, env=environ, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def line_with(process: asyncio.subprocess.Process, text: str) -> str:
+    assert process.stderr is not None
+    while line := (await asyncio.wait_for(process.stderr.readline(), 30)).decode():
+        if text in line:
+            return line
+    raise AssertionError(f"the process ended without {text!r}")
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                if found := await condition():
+                    return found
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_migrates_serves_and_ends_when_asked(postgres_url: str, number: signal.Signals) -> None:
+    metrics_port = free_port()
+    async with api(postgres_url, METRICS_PORT=metrics_port) as process, aiohttp.ClientSession() as session:
+        address = (await line_with(process, "answer at")).split()[-1]
+
+        async def ready() -> bool:
+            async with session.get(f"http://127.0.0.1:{metrics_port}/readyz") as answer:
+                return answer.status == 200
+
+        await until(ready)
+        async with session.get(f"{address}api/v1/ai/anomalies") as answer:
+            assert await answer.json() == {"items": [], "next": None}
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    async with await asyncpg.create_pool(postgres_url, min_size=1, max_size=1) as pool:
+        assert await pool.fetchval("SELECT count(*) FROM schema_migrations") >= 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+async def test_any_other_address_without_a_token_is_refused_with_2(postgres_url: str, host: str) -> None:
+    async with api(postgres_url, API_HOST=host) as process:
+        line = await line_with(process, "error")
+        assert "STREAM_DETECTOR_API_HOST" in line and "STREAM_DETECTOR_API_TOKEN" in line
+        assert await process.wait() == 2
+
+
+async def test_any_other_address_with_a_token_is_served(postgres_url: str) -> None:
+    async with api(postgres_url, API_HOST="0.0.0.0", API_TOKEN="secret") as process, aiohttp.ClientSession() as session:
+        port = (await line_with(process, "answer at")).rstrip("/\n").rpartition(":")[2]
+        async with session.get(f"http://127.0.0.1:{port}/api/v1/health") as answer:
+            assert answer.status == 401
+        async with session.get(
+            f"http://127.0.0.1:{port}/api/v1/health", headers={"Authorization": "Bearer secret"}
+        ) as answer:
+            assert answer.status == 200
+
+
+async def test_no_database_address_is_refused_with_2() -> None:
+    async with api("") as process:
+        assert "STREAM_DETECTOR_DATABASE_URL" in await line_with(process, "error")
+        assert await process.wait() == 2
+
+
+@pytest.mark.parametrize("setting", ["API_PORT", "METRICS_PORT"])
+async def test_a_port_in_use_says_so_and_names_the_setting(postgres_url: str, setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        async with api(postgres_url, **{setting: taken.getsockname()[1]}) as process:
+            line = await line_with(process, "stops itself")
+            assert "in use" in line and f"STREAM_DETECTOR_{setting}" in line
+            assert await process.wait() == 1
+
+
+async def test_a_database_that_does_not_answer_is_named_and_waited_for(tmp_path: Any) -> None:
+    async with api(f"postgresql://me:secret@/watch?host={tmp_path}") as process, aiohttp.ClientSession() as session:
+        address = (await line_with(process, "answer at")).split()[-1]
+        line = await line_with(process, "does not answer")
+        assert str(tmp_path) in line and "secret" not in line
+        async with session.get(f"{address}api/v1/runs") as answer:
+            assert answer.status == 503
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_database_of_a_newer_program_ends_it_with_the_reason(pool: asyncpg.Pool, postgres_url: str) -> None:
+    await pool.execute("INSERT INTO schema_migrations (version, name, digest) VALUES (9999, '9999_later.sql', '')")
+    async with api(postgres_url) as process:
+        assert "9999_later.sql" in await line_with(process, "stops itself")
+        assert await process.wait() == 1

@@ -1,0 +1,65 @@
+"""W43: the document covers every route, is valid, and is the one that is published.
+
+After a change of the routes or types, write the published one anew: `python -m tests.unit.serve.test_openapi`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from openapi_spec_validator import validate
+
+from stream_detector.serve.openapi import document
+from stream_detector.serve.routes import ROUTES, Route
+
+PUBLISHED = Path(__file__).parents[3] / "schemas" / "openapi.yaml"
+_HEAD = "# Written from stream_detector/serve by `python -m tests.unit.serve.test_openapi`; do not edit.\n"
+
+
+def written() -> dict[str, Any]:
+    return msgspec.json.decode(msgspec.json.encode(document()))
+
+
+def test_w43_the_document_is_valid_openapi() -> None:
+    validate(written())
+
+
+def test_w43_the_published_document_is_up_to_date() -> None:
+    assert yaml.safe_load(PUBLISHED.read_text("utf-8")) == written()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_w43_every_route_has_request_response_and_errors(route: Route) -> None:
+    operation = written()["paths"][route.path][route.method.lower()]
+    assert operation["summary"] and operation["description"]
+    assert ("requestBody" in operation) == (route.body is not None)
+    assert ("200" in operation["responses"]) == (route.answer is not None)
+    for status in {*route.problems, 401, 403, 500, *([503] if route.database else [])}:
+        assert "application/problem+json" in operation["responses"][str(status)]["content"]
+
+
+def test_w40_the_document_lists_what_each_filter_allows() -> None:
+    listed = written()["paths"]["/api/v1/ai/anomalies"]["get"]["parameters"]
+    allowed = {each["name"]: each["schema"] for each in listed}
+    assert set(allowed) == {
+        "from",
+        "to",
+        "range",
+        "hours",
+        "type",
+        "severity",
+        "state",
+        "entity",
+        "q",
+        "run",
+        "limit",
+        "cursor",
+    }
+    assert len(allowed["type"]["items"]["enum"]) == 7
+    assert set(allowed["severity"]["items"]["enum"]) == {"info", "warning", "critical"}
+
+
+if __name__ == "__main__":
+    PUBLISHED.write_text(_HEAD + yaml.safe_dump(written(), sort_keys=False, allow_unicode=True, width=110), "utf-8")

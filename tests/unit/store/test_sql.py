@@ -1,0 +1,77 @@
+"""No value ever gets into the text of a statement."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import stream_detector
+
+PACKAGE = Path(stream_detector.__file__).parent
+_SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE|DROP|ALTER|TRUNCATE|VACUUM)\s", re.ASCII)
+_RUNS = {"execute", "executemany", "fetch", "fetchrow", "fetchval", "fetchmany", "cursor", "prepare", "copy_from_query"}
+_FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def is_constant(node: ast.expr) -> bool:
+    """Text that was written in the source: a literal, a name of one, or one filled from names of others."""
+    if isinstance(node, ast.Constant):
+        return True
+    if isinstance(node, ast.Name):
+        return node.id.isupper() or node.id == "statement"
+    if isinstance(node, ast.Attribute):
+        return node.attr in {"sql", "statement"}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        # `_FIND.format(where=where.text(), limit=f"${n}")`: conditions written in the source, the name of a parameter
+        texts = [ast.unparse(each.value) for each in node.keywords]
+        return (
+            is_constant(node.func.value)
+            and not node.args
+            and all(
+                text == "where.text()" or re.fullmatch(r"""f['"]\\$\{len\(where\.values\) \+ 1\}['"]""", text)
+                for text in texts
+            )
+        )
+    return False
+
+
+def calls(path: Path) -> list[tuple[int, ast.expr]]:
+    """(line, statement) of every call that runs a statement."""
+    return [
+        (node.lineno, node.args[0])
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _RUNS and node.args
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [*(PACKAGE / "store").glob("*.py"), *(PACKAGE / "serve").glob("*.py")], ids=lambda path: path.name
+)
+def test_every_statement_that_is_run_is_written_in_the_source(path: Path) -> None:
+    for line, statement in calls(path):
+        assert is_constant(statement), f"{path.name}:{line}: {ast.unparse(statement)}"
+
+
+def test_conditions_are_added_with_their_values_apart() -> None:
+    """`where.add` takes text from the source alone: a column's name may come from the loop over three of ours."""
+    tree = ast.parse((PACKAGE / "store" / "anomalies.py").read_text("utf-8"))
+    added = [
+        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "where.add"
+    ]
+    assert len(added) > 5
+    for condition in added:
+        assert isinstance(condition, ast.Constant) or ast.unparse(condition) in {
+            "column + ' = {}'", "column + ' = ANY({}::text[])'",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_sql_is_written_in_the_store_alone(path: Path) -> None:
+    if path.is_relative_to(PACKAGE / "store") or path.is_relative_to(PACKAGE / "devstack"):
+        return
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not (_SQL.match(node.value) and " " in node.value.strip()), (
+                f"{path}:{node.lineno}: {node.value[:60]}"
+            )
