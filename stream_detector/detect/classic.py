@@ -127,8 +127,8 @@ def _spike(baseline: WorkflowBaseline, before: int, failed: bool) -> tuple[int, 
 
 
 def _usual_failure_rate(baseline: WorkflowBaseline) -> float:
-    days = baseline.days
-    return (days.failed + sum(days.failures) + 1) / (days.count + sum(days.counts) + 2)
+    count, failures = baseline.days.outcomes()
+    return (failures + 1) / (count + 2)
 
 
 def _ended(baseline: WorkflowBaseline, name: str, counted: int, failed: bool, findings: list[Finding]) -> list[Finding]:

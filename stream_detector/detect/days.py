@@ -13,7 +13,8 @@ _OLDER = DAYS - 1
 _KEPT = (1 << _OLDER) - 1
 _MOST = 0xFFFF
 """A closed day counts at most so many executions (shares kept); the running day counts all."""
-_TODAY = struct.Struct("<iIIIddI")
+_TODAY = struct.Struct("<iIIIddIB")
+_NARROW_COUNTS, _NARROW_FAILURES, _UNTIMED, _NARROW_UNTIMED = 1, 2, 4, 8
 
 
 class Totals(NamedTuple):
@@ -26,19 +27,78 @@ class Totals(NamedTuple):
     squares: float
 
 
-class Days:
-    """Counts and durations of one workflow by day; `present` has bit k set for the day k + 1 days before `day`."""
+class Closed:
+    """The days before the running one, oldest first, a column each; `untimed` counts those without a duration."""
 
-    __slots__ = (
-        *("day", "count", "failed", "timed", "mean", "square"),
-        *("present", "counts", "failures", "timeds", "means", "squares"),
-    )
+    __slots__ = ("counts", "failures", "means", "squares", "untimed")
+
+    def __init__(self) -> None:
+        self.counts, self.failures, self.untimed = array("H"), array("H"), array("H")
+        self.means, self.squares = array("f"), array("f")
+
+    def columns(self) -> "tuple[array[Any], ...]":
+        """All columns."""
+        return self.counts, self.failures, self.untimed, self.means, self.squares
+
+    def pack(self) -> tuple[int, bytes]:
+        """Flags and bytes: a count takes one byte where the whole column fits into bytes."""
+        flags = _NARROW_COUNTS * _fits(self.counts) | _NARROW_FAILURES * _fits(self.failures)
+        parts = [_narrowed(self.counts), _narrowed(self.failures), self.means.tobytes(), self.squares.tobytes()]
+        if any(self.untimed):
+            flags |= _UNTIMED | _NARROW_UNTIMED * _fits(self.untimed)
+            parts.append(_narrowed(self.untimed))
+        return flags, b"".join(parts)
+
+    @classmethod
+    def unpack(cls, packed: bytes, days: int, flags: int) -> "Closed":
+        """The days that `pack` gave."""
+        closed, at = cls(), 0
+        for column, code in (
+            (closed.counts, "B" if flags & _NARROW_COUNTS else "H"),
+            (closed.failures, "B" if flags & _NARROW_FAILURES else "H"),
+            (closed.means, "f"),
+            (closed.squares, "f"),
+            (closed.untimed, "B" if flags & _NARROW_UNTIMED else "H"),
+        ):
+            if column is closed.untimed and not flags & _UNTIMED:
+                closed.untimed.extend([0] * days)
+                break
+            read = array(code)
+            end = at + days * read.itemsize
+            read.frombytes(packed[at:end])
+            column.extend(read if code == column.typecode else read.tolist())
+            at = end
+        return closed
+
+
+def _fits(column: "array[int]") -> bool:
+    return not column or max(column) <= 0xFF
+
+
+def _narrowed(column: "array[int]") -> bytes:
+    return (array("B", column) if _fits(column) else column).tobytes()
+
+
+def _bytes_a_day(flags: int) -> int:
+    counts = 4 - bool(flags & _NARROW_COUNTS) - bool(flags & _NARROW_FAILURES)
+    untimed = 2 - bool(flags & _NARROW_UNTIMED) if flags & _UNTIMED else 0
+    return counts + untimed + 8
+
+
+class Days:
+    """Counts and durations of one workflow by day; `present` has bit k set for the day k + 1 days before `day`.
+
+    The closed days stay bytes until one of them is looked at: most events touch the running day alone.
+    """
+
+    __slots__ = ("_closed", "_flags", "_packed", "count", "day", "failed", "mean", "present", "square", "timed")
 
     def __init__(self) -> None:
         self.day = self.count = self.failed = self.timed = self.present = 0
         self.mean = self.square = 0.0
-        self.counts, self.failures, self.timeds = array("H"), array("H"), array("H")
-        self.means, self.squares = array("f"), array("f")
+        self._closed: Closed | None = Closed()
+        self._packed: bytes | None = None
+        self._flags = 0
 
     def add(self, day: int, failed: bool, duration_s: float) -> None:
         """Count one execution of `day` (days since 1970). A duration of 0 was not recorded."""
@@ -55,90 +115,91 @@ class Days:
             self.mean += step / self.timed
             self.square += step * (duration_s - self.mean)
 
+    @property
+    def closed(self) -> Closed:
+        """The days before the running one."""
+        if self._closed is None:
+            assert self._packed is not None
+            self._closed = Closed.unpack(self._packed, self.present.bit_count(), self._flags)
+        return self._closed
+
     def _rotate(self, day: int) -> None:
+        closed = self.closed
         if self.count:
             share = min(1.0, _MOST / self.count)
-            self.counts.append(min(self.count, _MOST))
-            self.failures.append(round(self.failed * share))
-            self.timeds.append(round(self.timed * share))
-            self.means.append(self.mean)
-            self.squares.append(self.square * share)
+            closed.counts.append(min(self.count, _MOST))
+            closed.failures.append(round(self.failed * share))
+            closed.untimed.append(round((self.count - self.timed) * share))
+            closed.means.append(self.mean)
+            closed.squares.append(self.square * share)
         gap = day - self.day
         seen = (self.present << 1 | (self.count > 0)) << min(gap - 1, DAYS)
         self.present = seen & _KEPT
-        gone = len(self.counts) - self.present.bit_count()
+        gone = len(closed.counts) - self.present.bit_count()
         if gone:
-            for column in (self.counts, self.failures, self.timeds, self.means, self.squares):
+            for column in closed.columns():
                 del column[:gone]
         self.day = day
         self.count = self.failed = self.timed = 0
         self.mean = self.square = 0.0
+        self._packed = None
 
     def _add_late(self, day: int, failed: bool, duration_s: float) -> None:
         back = self.day - day - 1
         if back >= _OLDER:
             return
+        closed, self._packed = self.closed, None
         at = (self.present >> (back + 1)).bit_count()
         if not self.present >> back & 1:
             self.present |= 1 << back
-            for column in (self.counts, self.failures, self.timeds, self.means, self.squares):
+            for column in closed.columns():
                 column.insert(at, 0)
-        if self.counts[at] == _MOST:
+        if closed.counts[at] == _MOST:
             return
-        self.counts[at] += 1
-        self.failures[at] += failed
+        closed.counts[at] += 1
+        closed.failures[at] += failed
         if duration_s > 0.0:
-            self.timeds[at] += 1
-            step = duration_s - self.means[at]
-            self.means[at] += step / self.timeds[at]
-            self.squares[at] += step * (duration_s - self.means[at])
+            step = duration_s - closed.means[at]
+            closed.means[at] += step / (closed.counts[at] - closed.untimed[at])
+            closed.squares[at] += step * (duration_s - closed.means[at])
+        else:
+            closed.untimed[at] += 1
+
+    def outcomes(self) -> tuple[int, int]:
+        """Executions and failures of thirty days."""
+        closed = self.closed
+        return self.count + sum(closed.counts), self.failed + sum(closed.failures)
 
     def totals(self) -> Totals:
         """All thirty days as one (Chan, Golub and LeVeque 1979 for the squares)."""
-        count = self.count + sum(self.counts)
-        failures = self.failed + sum(self.failures)
+        closed = self.closed
         timed, mean, squares = self.timed, self.mean, self.square
-        for n, other, square in zip(self.timeds, self.means, self.squares, strict=True):
+        for count, untimed, other, square in zip(
+            closed.counts, closed.untimed, closed.means, closed.squares, strict=True
+        ):
+            n = count - untimed
             if n:
                 step, both = other - mean, timed + n
                 squares += square + step * step * timed * n / both
                 mean += step * n / both
                 timed = both
-        return Totals(count, failures, timed, mean, squares)
+        return Totals(*self.outcomes(), timed, mean, squares)
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads. Untimed executions cost 2 bytes a day, only where there are any."""
-        today = _TODAY.pack(self.day, self.count, self.failed, self.timed, self.mean, self.square, self._mask())
-        timeds = b"" if self.timeds == self.counts else self.timeds.tobytes()
-        return b"".join(
-            (
-                today,
-                self.counts.tobytes(),
-                self.failures.tobytes(),
-                self.means.tobytes(),
-                self.squares.tobytes(),
-                timeds,
-            )
-        )
-
-    def _mask(self) -> int:
-        return self.present | (self.timeds != self.counts) << 31
+        """The bytes that `unpack` reads: 37 and 10 to 14 a day."""
+        if self._packed is None:
+            assert self._closed is not None
+            self._flags, self._packed = self._closed.pack()
+        today = (self.day, self.count, self.failed, self.timed, self.mean, self.square)
+        return _TODAY.pack(*today, self.present, self._flags) + self._packed
 
     @classmethod
     def unpack(cls, packed: bytes, at: int) -> tuple["Days", int]:
         """Read from `at`; returns the days and where they end."""
         days = cls()
-        days.day, days.count, days.failed, days.timed, days.mean, days.square, mask = _TODAY.unpack_from(packed, at)
-        days.present = mask & _KEPT
+        (*today, days.present, days._flags) = _TODAY.unpack_from(packed, at)
+        days.day, days.count, days.failed, days.timed, days.mean, days.square = today
         at += _TODAY.size
-        closed = days.present.bit_count()
-        columns: list[array[Any]] = [days.counts, days.failures, days.means, days.squares]
-        if mask >> 31:
-            columns.append(days.timeds)
-        for column in columns:
-            end = at + closed * column.itemsize
-            column.frombytes(packed[at:end])
-            at = end
-        if not mask >> 31:
-            days.timeds = array("H", days.counts)
-        return days, at
+        end = at + days.present.bit_count() * _bytes_a_day(days._flags)
+        days._packed, days._closed = packed[at:end], None
+        return days, end

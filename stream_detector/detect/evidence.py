@@ -12,6 +12,8 @@ STEPS = 32
 _LABELS, _COMMIT, _ID = 4, 12, 40
 _WEIGHT = 0.1
 """Weight of the newest execution in a step's usual duration."""
+_UUID = 0xFF
+"""Stands for the length of an id that is packed as a UUID."""
 _HEAD = struct.Struct("<qBBBB")
 
 
@@ -74,8 +76,14 @@ class Evidence:
     def pack(self) -> bytes:
         """The bytes that `unpack` reads: at most 80, and 8 a step."""
         self._settle()
-        good_id, commit = self.good_id.encode(), self._commit.encode()
-        head = _HEAD.pack(self.good_ms, len(good_id), len(commit), len(self._crcs), len(self.steps))
+        good_id, commit = _short(self.good_id), self._commit.encode()
+        head = _HEAD.pack(
+            self.good_ms,
+            _UUID if len(good_id) < len(self.good_id) else len(good_id),
+            len(commit),
+            len(self._crcs),
+            len(self.steps),
+        )
         return b"".join((head, good_id, commit, self._crcs.tobytes(), self.steps.tobytes(), self.usual_s.tobytes()))
 
     @classmethod
@@ -84,7 +92,10 @@ class Evidence:
         evidence = cls()
         evidence.good_ms, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
-        evidence.good_id = packed[at : at + id_bytes].decode()
+        if id_bytes == _UUID:
+            evidence.good_id, id_bytes = _long(packed[at : at + 16]), 16
+        else:
+            evidence.good_id = packed[at : at + id_bytes].decode()
         at += id_bytes
         evidence._commit = packed[at : at + commit_bytes].decode()
         at += commit_bytes
@@ -92,6 +103,23 @@ class Evidence:
             column.frombytes(packed[at : at + 4 * length])
             at += 4 * length
         return evidence, at
+
+
+def _short(execution_id: str) -> bytes:
+    """A UUID in its usual form as 16 bytes, any other id as it is."""
+    if len(execution_id) == 36 and execution_id.count("-") == 4:
+        try:
+            short = bytes.fromhex(execution_id.replace("-", ""))
+        except ValueError:
+            return execution_id.encode()
+        if len(short) == 16 and _long(short) == execution_id:
+            return short
+    return execution_id.encode()
+
+
+def _long(short: bytes) -> str:
+    digits = short.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _told(labels: Mapping[str, str]) -> list[str]:

@@ -7,9 +7,9 @@
 | newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
 | recent ids | 8 each, 8 at most |
 | open incidents | 30 each |
-| workflow: thirty days | 36 and 12 or 14 a day |
+| workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
 | workflow: last executions | 18, 4 each (40 at most) and 8 a duration (30 at most) |
-| workflow: evidence | 12, at most 68 of id, commit and labels, 8 a step (32 at most) |
+| workflow: evidence | 12, at most 68 of id (a UUID takes 16), commit and labels, 8 a step (32 at most) |
 | score: drift and last score | 53 and its digits |
 
 A change of layout takes a new version and keeps the decoder of every older one.
@@ -73,7 +73,7 @@ def fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
         raise PackedError(f"no baseline of layout {VERSION} (first byte {packed[:1].hex() or 'absent'})")
     try:
         _fill_version_1(baseline, packed)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, ArithmeticError, IndexError) as error:
         raise PackedError(f"truncated or damaged baseline: {error}") from error
 
 
@@ -95,9 +95,11 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
         drift = baseline.drift
         drift.n, drift.mean, drift.scale, *sums, digits = _DRIFT.unpack_from(packed, at)
         drift.rise, drift.fall, drift.least, drift.most = sums
-        at += _DRIFT.size
+        at += _DRIFT.size + digits
         if digits:
-            baseline.previous = Decimal(packed[at : at + digits].decode())
+            baseline.previous = Decimal(packed[at - digits : at].decode())
+    if at != len(packed):
+        raise ValueError(f"{at} bytes were expected, {len(packed)} are there")
 
 
 def offsets_of(packed: bytes) -> tuple[int, int, int]:

@@ -38,13 +38,3 @@ def instant(epoch_ms: int) -> str:
     '2026-01-22 00:05 UTC'
     """
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd.
-
-    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 23)]
-    ['1st', '2nd', '3rd', '4th', '11th', '23rd']
-    """
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

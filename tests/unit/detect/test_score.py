@@ -190,7 +190,7 @@ def test_a_significant_change_begins_the_drift_anew():
 
 def test_a_drift_under_a_relative_threshold():
     config = Config(score_rules={"fund": ScoreRule(Decimal("0.1"), relative=True)})
-    scores = [score(v, day, entity_type="fund") for day, v in enumerate(("100", "93", "86", "79"))]
+    scores = [score(v, day, entity_type="fund") for day, v in enumerate(("100", "92", "84", "76"))]
     assert kinds(found(feed(entity(), scores, config))) == [("PatternDeviation", "info", "opened")]
 
 

@@ -1,0 +1,98 @@
+"""`stream-detector replay`: counts as a table, anomalies as JSON lines, no server."""
+
+import csv
+import gzip
+import json
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+
+from stream_detector.cli import main
+from stream_detector.events.encode import encode
+from tests.unit.detect.events_of import CLASSIC, HUNDRED_TEN, feed, found, outcomes, run, runs, score, workflow
+
+
+@pytest.fixture
+def history(tmp_path):
+    events = [*runs(HUNDRED_TEN), run(11, 252.0), *outcomes("FFFFFS", 12)]
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b"\n".join([*map(encode, events), b"{not json", b'{"run_id":"r"}']) + b"\n")
+    return path, events
+
+
+def replay(*arguments: str, code: int = 0):
+    result = CliRunner().invoke(main, ["replay", *arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_json_lines_are_the_anomalies_of_step(history):
+    path, events = history
+    lines = replay(str(path), "--profile", "classic", "--json").stdout.splitlines()
+    expected = found(feed(workflow(), events))
+    assert [json.loads(line)["id"] for line in lines] == [one.id for one in expected]
+    assert {json.loads(line)["execution_id"] for line in lines} == {one.execution_id for one in expected}
+
+
+def test_the_table_counts_by_type_severity_and_key(history):
+    shown = replay(str(history[0]), "--profile", "classic").stdout
+    assert "UnusualExecutionTime" in shown
+    assert "classic: events: 18 applied; incidents resolved: 1" in shown
+    assert "would be sent from warning on, before the rate limit" in shown
+    assert "workflow:nightly" in shown
+    assert "refused: " in shown
+
+
+def test_profiles_side_by_side_and_settings(history):
+    shown = replay(str(history[0]), "--compare", "classic,robust", "--set", "notify_severity=critical").stdout
+    assert "classic: would be sent from critical on" in shown
+    assert "robust: would be sent from critical on" in shown
+
+
+def test_score_runs_are_told_as_one_message_each(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    scores = [score("7.5", 0, run_id="q"), score("5.8", 1, run_id="r")]
+    end = b'{"run_id":"r","status":"completed","at":"2026-01-02T00:01:00Z"}'
+    path.write_bytes(b"\n".join([*map(encode, scores), end]) + b"\n")
+    shown = " ".join(replay(str(path)).stdout.split())
+    assert "1 messages (1 of 2 score runs in one message each)" in shown
+    assert "SignificantScoreChange" not in replay(str(path), "--set", "score_threshold=2").stdout
+
+
+def test_a_ci_table_is_read_by_test_or_by_build(tmp_path):
+    path = tmp_path / "ci.csv.gz"
+    with gzip.open(path, "wt", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["environment", "build_id", "test_id", "ran_at", "duration_s", "failed"])
+        for build in range(4):
+            at = run(build).finished_at + timedelta(hours=build)
+            for test in range(2):
+                table.writerow(["e", build, test, at.strftime("%Y-%m-%d %H:%M:%S.%f"), 1.5, 0])
+    assert "events: 8 applied" in replay(str(path)).stdout
+    assert "events: 4 applied" in replay(str(path), "--builds").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "threshold"], "must be NAME=VALUE"),
+        (["--set", "nothing=1"], "must be NAME=VALUE"),
+        (["--compare", "classic,plain"], "classic or robust"),
+        (["--set", "score_threshold=nan"], "positive"),
+    ],
+)
+def test_a_wrong_word_exits_with_2(history, arguments, message):
+    assert message in replay(str(history[0]), *arguments, code=2).output
+
+
+def test_a_file_of_no_known_format_exits_with_2(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello\nworld\n")
+    assert "neither JSON lines nor a known table" in replay(str(path), code=2).output
+
+
+def test_an_empty_result_is_a_table_too(tmp_path):
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(encode(run(0)) + b"\n")
+    assert CLASSIC.profile in replay(str(path)).stdout

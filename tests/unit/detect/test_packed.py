@@ -1,0 +1,98 @@
+"""The packed value: versioned, small, and the same when read back."""
+
+import struct
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from stream_detector.detect import Baseline, PackedError, offsets_of
+from stream_detector.events import Resource, Step
+from tests.unit.detect.events_of import START, entity, feed, run, score, workflow
+
+LARGEST_BYTES = 1024
+
+
+def full(days: int = 40, *, untimed: bool = False, **more):
+    """A workflow with every day and place of its value in use."""
+    random, baseline = Random(4), workflow()
+    commit, execution = "0123456789abcdef" * 2, "8c6f0b6e-8a0c-4f6d-9d4c-3a1f5f0e{:04d}"
+    events = []
+    for number in range(days * 12):
+        failed = random.random() < 0.3
+        duration_s = None if untimed and number % 7 == 0 else random.lognormvariate(4, 0.3)
+        fields = {
+            "execution_id": execution.format(number),
+            "labels": {"commit": commit, "a": "1", "b": "2", "c": "3", "d": "4"},
+        }
+        at = START + timedelta(hours=2 * number)
+        events.append(run(number, duration_s, "failure" if failed else "success", at=at, **fields | more))
+        newest = events[-1].finished_at
+    feed(baseline, [*events, *(run(-n, None, "failure", at=newest) for n in (1, 2, 3))])
+    return baseline
+
+
+@pytest.mark.parametrize("untimed", [False, True])
+def test_at_most_1024_bytes_without_steps(untimed):
+    packed = full(untimed=untimed).pack()
+    assert 700 < len(packed) <= LARGEST_BYTES
+
+
+def test_at_most_20_bytes_a_step_and_32_of_them():
+    bare = len(full().pack())
+    with_steps = full(steps=[Step(f"step {n}", "success", 1.0 + n) for n in range(40)])
+    assert len(with_steps.pack()) - bare <= 20 * 32
+    assert len(with_steps.evidence.steps) == 32
+
+
+def test_unpack_gives_the_same_value():
+    baseline = full(untimed=True, resources={"cpu": Resource(1.0)})
+    baseline.offsets = [7, -1, 2**40]
+    baseline.feedbacks, baseline.retired = 3, True
+    packed = baseline.pack()
+    copy = Baseline.unpack(baseline.key, packed)
+    assert copy.pack() == packed
+    assert copy.named() == baseline.named()
+    assert (copy.status, copy.retired, copy.feedbacks) == ("anomalous", True, 3)
+    assert offsets_of(packed) == (7, -1, 2**40)
+
+
+def test_a_score_packs_too():
+    baseline = entity()
+    assert Baseline.unpack("score:lido", baseline.pack()).pack() == baseline.pack()
+    feed(baseline, [score("7.50"), score("0.00000000000000000001", 1)])
+    copy = Baseline.unpack("score:lido", baseline.pack())
+    assert str(copy.previous) == str(baseline.previous)
+    assert copy.pack() == baseline.pack()
+    assert (copy.status, entity().status, copy.named()) == ("normal", "learning", {})
+
+
+def test_an_id_longer_than_40_characters_is_remembered_by_its_time_alone():
+    baseline = workflow()
+    feed(baseline, [run(0, execution_id="x" * 41), run(1, None, "failure"), run(2, None, "failure")])
+    (third,) = feed(baseline, [run(3, None, "failure")])[0].anomalies
+    assert third.investigation_steps[0] == "Compare with the last good execution of 2026-01-01 00:00 UTC"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x02" + bytes(200), b"\x01", b"\x01\x02" + bytes(300)])
+def test_what_is_no_baseline_is_refused(damage):
+    with pytest.raises(PackedError):
+        Baseline.unpack("workflow:nightly", damage)
+
+
+def test_a_truncated_value_is_refused():
+    packed = full().pack()
+    for length in range(1, len(packed), 37):
+        with pytest.raises(PackedError):
+            Baseline.unpack("workflow:nightly", packed[:length])
+
+
+def test_a_key_is_a_workflow_or_a_score():
+    with pytest.raises(ValueError, match="begins with"):
+        Baseline.new("team:core")
+
+
+def test_the_head_is_where_it_is_documented():
+    baseline = workflow()
+    baseline.offsets = [1, 2, 3]
+    assert struct.unpack_from("<BBBBqqq", baseline.pack()) == (1, 1, 0, 0, 1, 2, 3)
