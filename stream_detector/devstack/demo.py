@@ -13,17 +13,15 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from stream_detector.events import Completion, Score, ScoreRun
+from stream_detector.events import Completion, Score
 from stream_detector.events.encode import encode
 from stream_detector.events.files import read_history
-from stream_detector.events.lines import INPUT_TOPICS, Kind, key_of
+from stream_detector.events.lines import INPUT_TOPICS, Event, Kind, key_of
 from stream_detector.events.times import epoch_ms
 
 DATA = Path(__file__).parent / "demo_data"
 _WEEK = timedelta(weeks=1)
 _LABELS = {"demo": "dates shifted"}
-
-Event = Completion | Score | ScoreRun
 
 
 class DemoEvent(NamedTuple):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -18,7 +19,7 @@ _JSON_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _json = msgspec.json.Encoder().encode
 
 
-def check_width(row: Mapping[str | None, object]) -> None:
+def check_width(row: Mapping[Any, object]) -> None:
     """Accept a row with as many cells as the header has."""
     if None in row or None in row.values():
         raise RefusedError("decode", "missing_field", "the row has not as many cells as the header; quote commas")

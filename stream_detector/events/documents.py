@@ -11,7 +11,7 @@ MAX_DEPTH = 128
 """A contract nests 4 deep. Bounded by ourselves, because the interpreter's limit depends on who calls."""
 
 BACKSLASH = ord("\\")
-SHALLOW_BYTES = 2 * MAX_DEPTH + 64
+SHALLOW_BYTES = 2 * MAX_DEPTH + 32
 """No event of so few bytes nests deeper: its brackets and its required fields take more."""
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

@@ -8,21 +8,25 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
+from stream_detector.events.decode import Headers, decode_completion, decode_score, decode_score_run
 from stream_detector.events.documents import MAX_BYTES
-from stream_detector.events.lines import Kind, Line, Record
+from stream_detector.events.lines import Event, Kind, Line, Record
 from stream_detector.events.reasons import refused
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.tables import layout_of
 
-_DECODE = {"completion": decode_completion, "score": decode_score, "score_run": decode_score_run}
+_DECODE: dict[Kind, Callable[[bytes, Headers, int], Event]] = {
+    "completion": decode_completion,
+    "score": decode_score,
+    "score_run": decode_score_run,
+}
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
@@ -83,21 +87,20 @@ def kind_of(value: bytes) -> Kind:
     raise RefusedError("decode", "unsupported_format", _NOT_OURS)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedReader:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if zipped else path.open("rb")
+    return io.BufferedReader(cast(io.RawIOBase, gzip.open(path))) if zipped else path.open("rb")
 
 
-def _records(stream: IO[bytes], path: Path, builds: bool) -> Iterator[Record]:
-    buffered = io.BufferedReader(stream)  # type: ignore[arg-type]
-    start = buffered.peek(4096)[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+def _records(stream: io.BufferedReader, path: Path, builds: bool) -> Iterator[Record]:
+    start = stream.peek(4096)[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if not start:
         raise HistoryError(f"{path} is empty")
     if start[:1] in b"{[\x00":
-        yield from _json_lines(buffered)
+        yield from _json_lines(stream)
         return
-    text = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="", errors="replace")
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="", errors="replace")
     rows = csv.DictReader(text)
     layout = layout_of(rows.fieldnames or (), builds=builds)
     if layout is None:
@@ -109,7 +112,7 @@ def _records(stream: IO[bytes], path: Path, builds: bool) -> Iterator[Record]:
     try:
         yield from layout(((rows.line_num, row) for row in rows), name)
     except csv.Error as error:
-        raise HistoryError(f"{path}: line {rows.line_num} is no CSV: {error}") from None
+        raise HistoryError(f"{path}: no CSV after line {rows.line_num}: {error}") from None
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[Record]:

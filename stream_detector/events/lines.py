@@ -7,6 +7,7 @@ from stream_detector.events.refused import RefusedError
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import ScoreRun
 
+Event = Completion | Score | ScoreRun
 Kind = Literal["completion", "score", "score_run"]
 
 
@@ -35,7 +36,7 @@ class Line(NamedTuple):
     kind: Kind | None
     value: bytes
     """The event's JSON; of a JSON line the very bytes."""
-    event: Completion | Score | ScoreRun | None
+    event: Event | None
     error: RefusedError | None
 
     @property
@@ -44,7 +45,7 @@ class Line(NamedTuple):
         return key_of(self.event) if self.event is not None else b""
 
 
-def key_of(event: Completion | Score | ScoreRun) -> bytes:
+def key_of(event: Event) -> bytes:
     """The id that a producer keys the event by, so that its owner gets it without a hop."""
     if isinstance(event, Completion):
         return event.workflow_id.encode()

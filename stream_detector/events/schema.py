@@ -46,7 +46,7 @@ def _of_type(name: str, event: msgspec.Struct) -> dict[str, Any]:
     if parts:
         whole["$defs"] = parts
     whole = _mended(whole, exact_numbers=kind is Score)
-    return _head(name) | whole | {"examples": [json.loads(encode(event))]}
+    return {**_head(name), **whole, "examples": [json.loads(encode(event))]}
 
 
 def _mended(schema: Any, *, exact_numbers: bool) -> Any:

@@ -134,6 +134,16 @@ def test_bad_ci_rows_carry_their_number(tmp_path: Path) -> None:
     assert sorted(number for number, _ in reasons) == [2, 3, 4, 5]
 
 
+def test_a_duration_that_no_calendar_holds_is_refused_by_its_size(tmp_path: Path) -> None:
+    (line,) = read(tmp_path, CI.splitlines()[0] + "\nlinux,9,1,2026-01-21 10:00:00,1e300,0\n")
+    assert line.error is not None and line.error.reason == "out_of_range"
+
+
+def test_a_cell_of_endless_length_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(HistoryError, match="no CSV after line 1"):
+        read(tmp_path, POLLS.splitlines()[0] + '\n"' + "x" * 200_000)
+
+
 def test_poll_averages_are_runs_with_start_and_end(tmp_path: Path) -> None:
     lines = read(tmp_path, POLLS)
     assert [line.kind for line in lines] == [
