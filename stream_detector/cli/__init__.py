@@ -25,6 +25,7 @@ COMMANDS = {
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
     "replay": ("replay", "command"),
+    "notify": ("notify", "command"),
     "config": ("config", "command"),
 }
 """Name on the command line -> (module of this package, its click command)."""

@@ -1,0 +1,172 @@
+"""`notify test` and `notify preview`: what a channel gets, sent or only shown."""
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+import click
+import msgspec
+
+from stream_detector.cli import StopsWith
+from stream_detector.cli.options import settings_flags
+from stream_detector.events import Anomaly, Metrics, RunSummary
+from stream_detector.notify.config import EMAIL, INBOX, SLACK
+from stream_detector.notify.configure import channels, notify_config
+from stream_detector.notify.message import Delivered, Message, Result
+from stream_detector.notify.render import render
+from stream_detector.notify.subject import Run, Subject, message_id
+from stream_detector.settings import PREFIX, Settings
+
+NEEDED = {
+    SLACK: "SLACK_WEBHOOK_URL",
+    EMAIL: f"{PREFIX}SMTP_URL, {PREFIX}EMAIL_FROM and {PREFIX}EMAIL_TO",
+}
+
+
+@click.group("notify")
+def command() -> None:
+    """Messages to people: send one to try a channel, or see what one looks like."""
+
+
+@command.command()
+@click.argument("channel", type=click.Choice([SLACK, EMAIL]))
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: delivered, and the answer")
+def test(channel: str, settings: Settings, as_json: bool) -> None:
+    """Send one real message that says it is a test, and print what the provider answered.
+
+    Exit code 1 where it was not delivered, 2 where the channel is not set. The inbox has no provider: its messages are
+    rows that the recorder stores.
+
+    \b
+    Example: stream-detector notify test slack
+    """
+    found = channels(settings)
+    if channel not in found:
+        switched_off = channel in notify_config(settings).channels
+        what = f"{PREFIX}{channel.upper()}_ENABLED is false" if switched_off else f"set {NEEDED[channel]}"
+        raise StopsWith(f"{channel} is not in use: {what}", 2)
+
+    async def send() -> Result:
+        try:
+            message = render(channel, _example(), notify_config(settings), f"test-{uuid4()}")
+            return await found[channel].deliver(message)
+        finally:
+            await found[channel].close()
+
+    result = asyncio.run(send())
+    delivered = isinstance(result, Delivered)
+    answer = result.detail if isinstance(result, Delivered) else result.reason
+    if as_json:
+        click.echo(json.dumps({"channel": channel, "delivered": delivered, "answer": answer}, ensure_ascii=False))
+    else:
+        click.echo(f"{channel}: {'delivered' if delivered else 'not delivered'}. {answer}")
+    raise SystemExit(0 if delivered else 1)
+
+
+@command.command()
+@click.argument("source", metavar="FILE_OR_ID")
+@settings_flags
+@click.option("--channel", type=click.Choice([INBOX, SLACK, EMAIL]), default=SLACK, show_default=True)
+@click.option("--html", is_flag=True, help="The mail's HTML, to be opened in a browser")
+@click.option("--json", "as_json", is_flag=True, help="The whole message as JSON, Slack's blocks too")
+def preview(source: str, settings: Settings, channel: str, html: bool, as_json: bool) -> None:
+    """Show the message about an anomaly or a run, without sending anything.
+
+    FILE holds anomaly v1 or run summary v1 as JSON; of a file with several lines, each. ID is asked of the API.
+
+    \b
+    Examples: stream-detector notify preview anomaly.json --channel email --html > mail.html
+              stream-detector notify preview 1065829a-cfbd-5714-97f3-df5ca44f533e
+    """
+    path = Path(source)
+    raw = path.read_text("utf-8").splitlines() if path.is_file() else [_from_api(source, settings)]
+    if path.is_file() and not _is_json(raw[0] if raw else ""):
+        raw = ["\n".join(raw)]
+    config = notify_config(settings)
+    for line in filter(str.strip, raw):
+        subject = _subject(line, source)
+        message = render(EMAIL if html else channel, subject, config, message_id(subject))
+        click.echo(_shown(message, html=html, as_json=as_json))
+
+
+def _shown(message: Message, *, html: bool, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(msgspec.to_builtins(message), ensure_ascii=False, indent=2)
+    return message.html if html else f"{message.title}\n\n{message.text}"
+
+
+def _subject(line: str, source: str) -> Subject:
+    try:
+        read: Anomaly | RunSummary
+        if '"anomaly_count"' in line:
+            read = msgspec.json.decode(line, type=RunSummary)
+        else:
+            read = msgspec.json.decode(line, type=Anomaly)
+    except msgspec.DecodeError as error:
+        raise StopsWith(f"{source} holds no anomaly v1 and no run summary v1: {error}") from None
+    if isinstance(read, Anomaly):
+        return read
+    if not read.anomalies:
+        raise StopsWith(f"run {read.run_id} has no anomaly, so nobody gets a message about it")
+    return Run(run_id=read.run_id, ended_at=read.ended_at, anomalies=tuple(read.anomalies))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_api(anomaly_id: str, settings: Settings) -> str:
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
+    request = urllib.request.Request(f"{address}/api/v1/ai/anomalies/{quote(anomaly_id, safe='')}")
+    if settings.api_token:
+        request.add_header("Authorization", f"Bearer {settings.api_token}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode("utf-8"))
+    except urllib.error.HTTPError as error:
+        known = {404: f"no file and no anomaly {anomaly_id}", 401: f"the API wants {PREFIX}API_TOKEN"}
+        raise StopsWith(known.get(error.code, f"the API at {address} answered {error.code}")) from None
+    except OSError as error:
+        raise StopsWith(f"{anomaly_id} is no file, and the API at {address} does not answer: {error}") from None
+
+
+def _example() -> Anomaly:
+    """An alert that says of itself that it is none."""
+    return Anomaly(
+        schema_version=1,
+        id="test",
+        incident_id="test",
+        state="opened",
+        detected_at=datetime.now(UTC).replace(microsecond=0),
+        anomaly_type="PerformanceDegradation",
+        severity="info",
+        description="This is a test message: you asked for it with `notify test`, and nothing is wrong.",
+        entity_id="test-workflow",
+        entity_name="test-workflow",
+        entity_kind="workflow",
+        metrics=Metrics(
+            current_value=130.0,
+            baseline_value=100.0,
+            deviation=30.0,
+            z_score=3.0,
+            confidence=0.99,
+            unit="s",
+            direction="up",
+        ),
+        affected_entities=[],
+        investigation_steps=["Nothing to do: if you can read this, the channel works."],
+        gates=[],
+        detector="notify test",
+        profile="classic",
+    )
