@@ -18,7 +18,8 @@ PARTITIONS = 4
 OUTLIER_EVERY = 1000
 _NOISE = 4096
 _SPREAD = 0.1
-"""Of the logarithm of a duration: CI jobs of the kind that these events stand for vary by about a tenth."""
+"""Standard deviation of the logarithm of a duration. The noise is even, not normal: with normal noise 6 % of the events
+are beyond 2 sigma of the last 30, and the writing of alerts would be measured instead of the judging of events."""
 
 
 def events(count: int, *, keys: int = 10_000, seed: int = 1) -> Iterator[tuple[str, bytes]]:
@@ -27,7 +28,7 @@ def events(count: int, *, keys: int = 10_000, seed: int = 1) -> Iterator[tuple[s
     The same arguments give the same durations in the same order; the dates end now, as live events' do.
     """
     draw = random.Random(seed)
-    noise = [math.exp(draw.gauss(0, _SPREAD)) for _ in range(_NOISE)]
+    noise = [math.exp(draw.uniform(-1, 1) * _SPREAD * math.sqrt(3)) for _ in range(_NOISE)]
     newest = datetime.now(UTC).replace(microsecond=0)
     ends = [(newest - timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ") for second in range(600)]
     pick = draw.random

@@ -67,6 +67,7 @@ class Figures:
     events: int
     seconds: float
     cpu_s: float
+    alerts: int = 0
 
     @property
     def events_per_s(self) -> float:
