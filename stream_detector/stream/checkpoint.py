@@ -4,9 +4,10 @@
    (Encoding later would write state whose alerts nobody awaits.)
 2. Await the sends: alerts, summaries, forwarded events, dead letters.
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
-4. Write the changed state to the changelog in whole batches; await the acknowledgements.
+4. Write the changed state to the changelog in whole batches; await the acknowledgements. Then the watermarks of
+   forwarded events, which must never be ahead of the state.
 5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote: everything of that
-   partition is written again, under a larger epoch.
+   partition is written again with the next checkpoint. (It is harmless until then: our epoch is larger.)
 6. Commit the snapshot's offsets: the contiguous prefix of applied chunks.
 
 Processing goes on meanwhile; what it changes belongs to the next checkpoint.
@@ -20,7 +21,7 @@ from typing import Any
 from faust.types import TP
 
 from stream_detector.stream import faults
-from stream_detector.stream.keyed_state import Part, StateTable
+from stream_detector.stream.part import Part, Records
 from stream_detector.stream.shard import Shard
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import CheckpointRefused, ForeignWrite
@@ -33,7 +34,8 @@ class _Written:
     topic: str
     number: int
     part: Part[Any]
-    records: list[tuple[bytes, bytes]]
+    records: Records
+    owner: Records
 
 
 @dataclass
@@ -42,6 +44,12 @@ class _Snapshot:
     offsets: dict[TP, int]
     sends: list[asyncio.Future[Any]]
     written: list[_Written]
+
+    def undo(self) -> None:
+        """Nothing of it counts as written: the next checkpoint takes it again."""
+        self.shard.sends[:0] = self.sends
+        for written in self.written:
+            written.part.give_back(written.records + written.owner)
 
 
 class Checkpoint:
@@ -52,43 +60,53 @@ class Checkpoint:
         self.finished_at = time.monotonic()
         self.running = False
         """Something was taken and is not yet written."""
+        self.claims: set[asyncio.Future[None]] = set()
+        """Claims of partitions under way: a revocation waits for them, so that the next owner reads them."""
 
     async def __call__(self) -> bool:
         """Take one. True if offsets were committed, False if there was nothing to do or the partitions are lost.
 
         Raises whatever the broker refuses; the caller ends the process, and the restart replays.
         """
+        if self.claims:
+            await asyncio.wait(self.claims)
         self.running = True
+        snapshots: list[_Snapshot] = []
         try:
-            return await self._take()
+            for shard in self._app.consumer.shards:
+                self._app.before_checkpoint(shard)
+                if snapshot := self._snapshot(shard):  # 1
+                    snapshots.append(snapshot)
+                await asyncio.sleep(0)  # each shard is a snapshot of its own
+            return await self._carry_out(snapshots)
+        except BaseException:  # also when cancelled: a later checkpoint must not commit what this one did not write
+            for snapshot in snapshots:
+                snapshot.undo()
+            raise
         finally:
             self.running = False
 
-    async def _take(self) -> bool:
-        app, consumer = self._app, self._app.consumer
-        snapshots = []
-        for shard in consumer.shards:
-            app.before_checkpoint(shard)
-            if snapshot := self._snapshot(shard):  # 1
-                snapshots.append(snapshot)
-            await asyncio.sleep(0)  # each shard is a snapshot of its own
+    async def _carry_out(self, snapshots: list[_Snapshot]) -> bool:
+        consumer = self._app.consumer
         if not snapshots:
             self._finish()
             return False
         faults.reach("alerts-sent")
-        await asyncio.gather(*(send for snapshot in snapshots for send in snapshot.sends))  # 2
+        await asyncio.gather(*(asyncio.shield(send) for snapshot in snapshots for send in snapshot.sends))  # 2
         faults.reach("alerts-acked")
         if not consumer.owns():  # 3
             for snapshot in snapshots:
-                for written in snapshot.written:
-                    written.part.give_back(written.records)
+                snapshot.undo()
             CheckpointRefused("the group coordinator has not answered within the session").emit()
             return False
         faults.reach("owned")
-        await self._write([written for snapshot in snapshots for written in snapshot.written])  # 4, 5
+        written = [written for snapshot in snapshots for written in snapshot.written]
+        await self._write([(place, place.records) for place in written])  # 4, 5
+        await self._write([(place, place.owner) for place in written])
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
-        committed = bool(offsets) and await consumer._commit(offsets)  # 6
+        # A generation lost by now is -1, which a group that has become empty would accept.
+        committed = bool(offsets) and consumer.owns() and await consumer._commit(offsets)  # 6
         faults.reach("committed")
         if committed:
             for snapshot in snapshots:
@@ -104,45 +122,36 @@ class Checkpoint:
         positions = shard.by_source(self._app.topic_prefix)
         written = []
         for table in self._app.tables.values():
-            part = _part_of(table, shard)
-            if part is not None and not (part.clean() and part.claimed):
-                written.append(_Written(table.changelog_name, shard.number, part, part.take(positions)))
+            part = table.data.owned(shard.number)
+            if part is not None and not part.clean():
+                written.append(_Written(table.changelog_name, shard.number, part, *part.take(positions)))
         if not written and not shard.sends and shard.committed:
             return None
         offsets = {tp: p.next for tp, p in shard.positions.items() if p.next != p.committed}
         sends, shard.sends = shard.sends, []
         return _Snapshot(shard, offsets, sends, written)
 
-    async def _write(self, written: list[_Written]) -> None:
+    async def _write(self, todo: list[tuple[_Written, Records]]) -> None:
         producer = self._app.producer._producer
         pending = []
-        for place in written:
-            for builder in _batches(producer, place.records):
-                sent = await producer.send_batch(builder, place.topic, partition=place.number)
-                pending.append((place, builder.record_count(), sent))
+        for place, records in todo:
+            for batch in _batches(producer, records):
+                sent = await producer.send_batch(batch, place.topic, partition=place.number)
+                pending.append((place, batch.record_count(), sent))
                 if len(pending) == 2:
                     faults.reach("changelog-half")
         for place, count, sent in pending:
-            base = (await sent).offset
-            part = place.part
-            if base != part.end:
-                ForeignWrite(place.topic, place.number, base, part.end).emit()
-                part.rewrite()
-            elif part.read_offset == base - 1:  # never advance over a foreign record: recovery must read it
-                part.read_offset += count
-            part.end = base + count
+            base, expected = (await sent).offset, place.part.end
+            if not place.part.acknowledged(base, count):
+                ForeignWrite(place.topic, place.number, base, expected).emit()
+                place.part.rewrite()
 
     def _finish(self) -> None:
         self.finished_at = time.monotonic()
         metrics.CHECKPOINT_AGE.set(0)
 
 
-def _part_of(table: StateTable, shard: Shard) -> Part[Any] | None:
-    """The shard's part of the table, None where the table has no such partition here."""
-    return table.data.parts.get(shard.number)
-
-
-def _batches(producer: Any, records: list[tuple[bytes, bytes]]) -> list[Any]:
+def _batches(producer: Any, records: Records) -> list[Any]:
     batches, batch = [], producer.create_batch()
     for key, value in records:
         if batch.append(key=key, value=value, timestamp=None) is None:

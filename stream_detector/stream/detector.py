@@ -32,7 +32,7 @@ from stream_detector.events.ids import workflow_key
 from stream_detector.settings import Settings
 from stream_detector.stream import topics, worker
 from stream_detector.stream.forwarding import Origin, origin_of, without_origin
-from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.part import Codec, Part
 from stream_detector.stream.run_table import RunTable
 from stream_detector.stream.shard import Shard
 from stream_detector.stream.transport import Chunk
@@ -102,10 +102,11 @@ class Detector:
 
     def _apply(self, name: str, chunk: Chunk, counts: Counter[str]) -> None:
         number = chunk.tp.partition
-        part: Part[Any] = self._baselines.data.part(number)
+        at_home = self._app.partitions[name] == self._n
+        # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
+        part: Part[Any] = self._baselines.data.owned(number) if at_home else Part(BASELINE)
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < part.replay_until.get(name, 0)
-        at_home = self._app.partitions[name] == self._n
         for record in chunk.records:
             origin, headers = Origin(name, number, record.offset, record.timestamp), record.headers
             if name == topics.REKEYED:
@@ -132,7 +133,7 @@ class Detector:
                     self._forward(record, headers, origin, key, target)
                     counts["forwarded"] += 1
                     continue
-            if replaying and baseline is not None and record.offset < part.applied(key, name):
+            if replaying and record.offset < part.applied(key, name):
                 counts["duplicate"] += 1
                 continue
             if baseline is None:
@@ -233,7 +234,7 @@ class Detector:
             self._send_run_part(
                 RunPart(
                     run_id=names.run_id, kind="failed", at=at, entity_id=names.entity_id, entity_name=names.entity_name
-                )  # fmt: skip
+                )
             )
 
 

@@ -1,7 +1,7 @@
 """Points at which a drill may kill or stop this very process, to prove that no moment is special.
 
-Set by FAULT_POINT, for example `alerts-acked:2` (at the second time) or `owned:4:stop`. Empty, as always outside drills,
-each point costs one comparison.
+Set by FAULT_POINT, for example `alerts-acked:2` (at the second time) or `owned:4:stop`. Outside of drills it is empty,
+and each point costs one comparison.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Events on their way to the owner of their key.
 
-A producer may key, hash or spread its records as it likes: whatever does not lie on its owner's partition goes on to the
-topic `rekeyed`, with one header that says where it came from. Forwarders send in order, so per place of origin one
+A producer may key, hash or spread its records as it likes: whatever does not lie on its owner's partition goes on to
+the topic `rekeyed`, with one header that says where it came from. Forwarders send in order, so per place of origin one
 watermark tells a repeat (after a crash of the forwarder) from news.
 """
 

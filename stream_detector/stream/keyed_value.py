@@ -2,8 +2,8 @@
 
 Layout, little-endian: version u8 = 1, epoch u32, count u8, count times (source u8, position i64), then the payload.
 
-- `epoch` counts the owners of the partition: whoever takes it over writes with a larger one than was ever seen there,
-  so a late write of a former owner (a zombie between its check and its write) is recognised, whatever its offsets.
+- `epoch` counts the owners of the partition: whoever takes it over claims a larger one than was ever seen there (see
+  `part`), so a late write of a former owner (a zombie between its check and its write) is known, whatever its offset.
 - a position says: every event of that source below it that concerns this key is in the payload. So a replayed event is
   applied exactly where it was not. Written once for all keys of a checkpoint, it costs no work per event.
 
@@ -55,6 +55,16 @@ def epoch_of(value: bytes) -> int:
     if version != _VERSION:
         raise StateFormatError(f"state of version {version}; this program knows version {_VERSION}")
     return int(epoch)
+
+
+def head_of(value: bytes) -> bytes:
+    """The bytes before the payload."""
+    return value[: _HEAD.size + value[_HEAD.size - 1] * _POSITION.size]
+
+
+def is_deleted(value: bytes) -> bool:
+    """True if there is no payload."""
+    return len(value) == _HEAD.size + value[_HEAD.size - 1] * _POSITION.size
 
 
 def positions_of(value: bytes) -> dict[str, int]:

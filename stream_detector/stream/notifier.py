@@ -1,7 +1,7 @@
 """The notifier: what was found, as messages that people get once.
 
-Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`; its
-owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged), write
+Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`;
+its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged), write
 state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's answer and
 the record of it.
 """
@@ -21,7 +21,7 @@ from stream_detector.notify.message import Delivery, Result
 from stream_detector.settings import Settings
 from stream_detector.stream import topics, worker
 from stream_detector.stream.forwarding import Origin, origin_of
-from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.part import Codec, Part
 from stream_detector.stream.transport import Chunk
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import MessageDone
@@ -63,7 +63,7 @@ class PartState(MutableMapping[str, bytes]):
         return self._part.keys()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._part.keys())
+        return len(list(self._part.keys()))
 
 
 class Notifier:
@@ -105,7 +105,7 @@ class Notifier:
         try:
             if not consumer.follows(chunk):
                 return
-            part: Part[bytes] = self._table.data.part(0)
+            part: Part[bytes] = self._table.data.owned(0)
             replaying = chunk.records[0].offset < part.replay_until.get(topics.NOTIFIER_IN, 0)
             for record in chunk.records:
                 self._accept(part, record, replaying)
@@ -165,8 +165,8 @@ class Notifier:
             await self._deliverer.stop()
 
     def _deliver_due(self) -> None:
-        part: Part[bytes] | None = self._table.data.parts.get(0)
-        if part is None or self._app.rebalancing or not part.claimed or self._app.consumer.shards.shards.get(0) is None:
+        part: Part[bytes] | None = self._table.data.owned(0)
+        if part is None or self._app.rebalancing or self._app.consumer.shards.shards.get(0) is None:
             return
         now_s, state = time.time(), PartState(part)
         if now_s > self._expire_at_s:
@@ -178,7 +178,7 @@ class Notifier:
                 self._deliverer.submit(delivery)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
-        part: Part[bytes] | None = self._table.data.parts.get(0)
+        part: Part[bytes] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
         self._publish(policy.settle(PartState(part), delivery, result, time.time(), self._config))

@@ -34,7 +34,7 @@ from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Ro
 from stream_detector.store.write import Writer
 from stream_detector.stream import keyed_value, topics, worker
 from stream_detector.stream.broker import cluster_id
-from stream_detector.stream.keyed_state import OWNER_KEY
+from stream_detector.stream.part import OWNER_KEY
 from stream_detector.stream.transport import Chunk
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import EventRefused, ServiceAway, ServiceBack

@@ -6,7 +6,7 @@ from typing import Any
 from stream_detector.detect.runs import Run, apply_part, summaries
 from stream_detector.events import RunPart, RunSummary
 from stream_detector.stream import topics, worker
-from stream_detector.stream.keyed_state import Codec, Part
+from stream_detector.stream.part import Codec, Part
 
 RUN: Codec[Run] = Codec(lambda run: run.pack(), lambda _, packed: Run.unpack(packed))
 
@@ -28,7 +28,7 @@ class RunTable:
 
     def apply(self, number: int, run_part: RunPart, record_ms: int) -> None:
         """Put a part into its run."""
-        part: Part[Run] = self._table.data.part(number)
+        part: Part[Run] = self._table.data.owned(number)
         run = part.get(run_part.run_id) or Run.new(run_part.run_id)
         apply_part(run, run_part, record_ms)
         part.put(run_part.run_id, run)
@@ -37,7 +37,9 @@ class RunTable:
 
     def ended(self, number: int, now_ms: int) -> Iterator[tuple[str, RunSummary]]:
         """The summaries of runs that have ended by `now_ms`; their runs are closed with the same checkpoint."""
-        part: Part[Run] = self._table.data.part(number)
+        part: Part[Run] | None = self._table.data.owned(number)
+        if part is None:
+            return  # a partition of a producer's topic that has more of them than our tables
         if now_ms > self._forget_at_ms:
             self._forget_at_ms = now_ms + FORGET_EVERY_MS
             self._forget(now_ms)
@@ -57,7 +59,7 @@ class RunTable:
         return self._open[number]
 
     def _forget(self, now_ms: int) -> None:
-        for part in self._table.data.parts.values():
+        for part in filter(None, map(self._table.data.owned, list(self._table.data.parts))):
             for key in list(part.keys()):
                 run = part.get(key)
                 if run is not None and run.closed and run.forget_at_ms < now_ms:
