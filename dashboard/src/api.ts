@@ -79,11 +79,11 @@ export interface Trends {
 export interface SeriesPoint {
   t: string;
   value: number;
-  lower: number | null;
-  upper: number | null;
-  mean: number | null;
+  lower?: number | null;
+  upper?: number | null;
+  mean?: number | null;
   anomalous: boolean;
-  anomaly_id: string | null;
+  anomaly_id?: string | null;
   execution_id?: string | null;
   status?: string | null;
 }

@@ -92,6 +92,12 @@ export function zScore(z: number | null): string {
   return z === null ? "–" : withSign(z.toFixed(Math.abs(z) < 100 ? 1 : 0));
 }
 
+/** A rule with a z-score has its threshold on z; any other in the unit of its numbers. */
+export function threshold({ threshold: limit, z_score: z, unit }: Anomaly["metrics"]): string | null {
+  if (limit == null) return null;
+  return z === null ? quantity(limit, unit) : `z ${plain(limit, 4)}`;
+}
+
 export function percent(ratio: number): string {
   return `${plain(ratio * 100, ratio > 0.99 && ratio < 1 ? 4 : 3)} %`;
 }

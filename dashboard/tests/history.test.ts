@@ -9,7 +9,6 @@ const point = (given: Partial<SeriesPoint>): SeriesPoint => ({
   upper: 12,
   mean: 5,
   anomalous: false,
-  anomaly_id: null,
   execution_id: "e",
   status: "success",
   ...given,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TYPES, type Anomaly } from "../src/api";
-import { change, compare, percent, quantity, typeName, TYPE_NAMES, zScore } from "../src/words";
+import { change, compare, percent, quantity, threshold, typeName, TYPE_NAMES, zScore } from "../src/words";
 
 describe("quantity", () => {
   it.each([
@@ -59,6 +59,13 @@ it("has a name for every type, and shows one it does not know as it came", () =>
   for (const type of TYPES) expect(TYPE_NAMES[type]).toMatch(/^[A-Z][a-z -]+$/);
   expect(typeName("SomethingNew")).toBe("SomethingNew");
   expect(typeName("constructor")).toBe("constructor");
+});
+
+it("says whether a threshold is one of z or of the number itself", () => {
+  expect(threshold(anomaly({ threshold: 2, z_score: 2.1 }).metrics)).toBe("z 2");
+  expect(threshold(anomaly({ threshold: 0.5, unit: "points" }).metrics)).toBe("0.5");
+  expect(threshold(anomaly({ threshold: 3, unit: "runs" }).metrics)).toBe("3 runs");
+  expect(threshold(anomaly({}).metrics)).toBe(null);
 });
 
 it("says z-scores and shares shortly", () => {

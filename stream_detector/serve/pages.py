@@ -13,15 +13,11 @@ PATHS = ("/", "/anomalies", "/anomalies/", "/anomalies/{id}")
 
 # Named here, because the system's own table may know none of them, and `nosniff` forbids the browser to guess.
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+# The other headers that keep a browser safe are on every answer of the server (`guard.add_headers`).
 _HEADERS = {
     # No 'unsafe-inline' anywhere: a workflow's name that were markup could neither run nor style anything.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _FRESH = {**_HEADERS, "Cache-Control": "no-cache"}

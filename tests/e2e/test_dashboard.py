@@ -357,6 +357,7 @@ async def test_w50_usable_at_every_width_in_both_themes(root: str, write: Write,
         await page.goto(f"{root}/anomalies?range=30d")
         await expect(page.locator("tbody tr").first).to_be_visible()
         await expect(page.locator(".uplot")).to_be_visible()
+        await expect(page.locator(".bone")).to_have_count(0)
         assert await no_sideways_scroll(page)
         await page.screenshot(path=OUTPUT / f"anomalies-{width}-{theme}.png", full_page=True)
         for name in ("long", None):

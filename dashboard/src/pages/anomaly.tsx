@@ -3,13 +3,13 @@ import { useEffect, useState } from "preact/hooks";
 import type { Anomaly } from "../api";
 import { useAnswer } from "../load";
 import { History } from "../parts/history";
-import { Link, OutsideLink } from "../parts/link";
+import { Link, OutsideLink, WithLinks } from "../parts/link";
 import { Icon, SeverityBadge, StateChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { When } from "../parts/when";
 import { lastList } from "../route";
 import { duration, exact } from "../times";
-import { compare, KIND_NAMES, percent, quantity, typeName, zScore } from "../words";
+import { compare, KIND_NAMES, percent, threshold, typeName, zScore } from "../words";
 
 const POLL_MS = 30_000;
 const RETRY_MS = 2_000;
@@ -80,7 +80,9 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
           <Section title="What to look at">
             <ol class="steps">
               {anomaly.investigation_steps.map((step, index) => (
-                <li key={index}>{step}</li>
+                <li key={index}>
+                  <WithLinks text={step} />
+                </li>
               ))}
             </ol>
           </Section>
@@ -118,7 +120,8 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
 /** All metrics, with their units in words. */
 function Numbers({ anomaly }: { anomaly: Anomaly }) {
   const words = compare(anomaly);
-  const { z_score: z, confidence, baseline_value: baseline, current_value: current, threshold, unit } = anomaly.metrics;
+  const { z_score: z, confidence, baseline_value: baseline, current_value: current, unit } = anomaly.metrics;
+  const limit = threshold(anomaly.metrics);
   const times = unit === "s" && baseline > 0 && current > 0 ? `${(current / baseline).toPrecision(2)} times the usual` : "";
   return (
     <dl class="numbers">
@@ -128,10 +131,10 @@ function Numbers({ anomaly }: { anomaly: Anomaly }) {
       <Figure
         name="z-score"
         value={zScore(z)}
-        note={z === null ? "this rule needs none" : "standard deviations from the usual"}
+        note={z === null ? "this rule needs none" : "standard deviations"}
       />
-      <Figure name="Confidence" value={percent(confidence)} note="that this is no chance" />
-      {threshold != null && <Figure name="Threshold" value={quantity(threshold, unit)} note="set for this rule" />}
+      <Figure name="Confidence" value={percent(confidence)} note="of the reading and its history" />
+      {limit !== null && <Figure name="Threshold" value={limit} note="set for this rule" />}
       {anomaly.duration_s != null && <Figure name="Lasted" value={duration(anomaly.duration_s)} note="from opening to end" />}
     </dl>
   );

@@ -1,7 +1,7 @@
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
 import type { Anomaly, Series } from "../api";
-import { columnsOf, floor, hasFailed, isThis } from "../history-columns";
+import { columnsOf, floor, hasFailed, isOther, isThis } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
 import { axisTime, exact } from "../times";
@@ -36,7 +36,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
     return (
       <>
         <strong>{quantity(point.value, unit)}</strong>
-        {point.lower !== null && point.upper !== null && (
+        {point.lower != null && point.upper != null && (
           <span>
             expected {quantity(floor(point.lower, unit), unit)} to {quantity(point.upper, unit)}
           </span>
@@ -46,7 +46,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         {isThis(point, anomaly) ? (
           <span>this anomaly</span>
         ) : (
-          point.anomaly_id !== null && <span>an anomaly: click to open</span>
+          point.anomaly_id != null && <span>an anomaly: click to open</span>
         )}
       </>
     );
@@ -69,7 +69,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         <span class="key band">expected</span>
         <span class="key mean">usual</span>
         <span class={`key this ${anomaly.severity}`}>this anomaly</span>
-        {points.some((point) => point.anomaly_id !== null && !isThis(point, anomaly)) && (
+        {points.some((point) => isOther(point, anomaly)) && (
           <span class="key other">other anomalies</span>
         )}
         {points.some(hasFailed) && <span class="key failed">failed run</span>}

@@ -4,6 +4,7 @@ import { follow } from "../route";
 interface Props {
   href: string;
   class?: string;
+  title?: string;
   "aria-current"?: "page" | "true" | undefined;
   children: ComponentChildren;
 }
@@ -20,6 +21,11 @@ export function Link({ href, children, ...rest }: Props) {
 /** The address of one anomaly's page. */
 export function anomalyAddress(id: string): string {
   return `/anomalies/${encodeURIComponent(id)}`;
+}
+
+/** Text whose http(s) addresses can be followed. Everything else stays text. */
+export function WithLinks({ text }: { text: string }) {
+  return text.split(/(https?:\/\/[^\s<>"']+)/i).map((part, index) => (index % 2 === 1 ? <OutsideLink key={index} href={part} /> : part));
 }
 
 /** A link that an event brought along; anything but http and https is shown as text. */

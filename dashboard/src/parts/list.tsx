@@ -35,7 +35,7 @@ function Row({ anomaly }: { anomaly: Anomaly }) {
         <SeverityBadge severity={anomaly.severity} />
       </td>
       <td role="cell" class="col-anomaly">
-        <Link class="row-link" href={anomalyAddress(anomaly.id)}>
+        <Link class="row-link" href={anomalyAddress(anomaly.id)} title={anomaly.entity_id}>
           {anomaly.entity_name || anomaly.entity_id}
         </Link>
         <span class="row-type">
