@@ -10,8 +10,8 @@ Cost of a 264-byte completion, all steps: 1.0 us on one core (CPython 3.11), 0.5
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import UTC
+from decimal import Decimal
 from typing import TypeVar
 
 import msgspec
@@ -19,11 +19,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 from stream_detector.events.action import Action
 from stream_detector.events.anomaly import Anomaly
+from stream_detector.events.checks import believed, decimal, invalid, not_future
 from stream_detector.events.completion import Completion
 from stream_detector.events.documents import BACKSLASH, MAX_BYTES, SHALLOW_BYTES, check_document
 from stream_detector.events.notification import Notification
 from stream_detector.events.reasons import refused
-from stream_detector.events.refused import Reason, RefusedError
+from stream_detector.events.refused import RefusedError
 from stream_detector.events.run_part import RunPart
 from stream_detector.events.run_summary import RunSummary
 from stream_detector.events.score import Score
@@ -34,10 +35,6 @@ from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST
 
 Headers = Sequence[tuple[str, bytes | None]]
 _T = TypeVar("_T")
-
-MAX_DIGITS = 20
-"""Of a score, written out in full."""
-LIMIT = Decimal(10) ** 12
 
 
 class _WrittenScore(Score, frozen=True, gc=False, kw_only=True):
@@ -69,11 +66,11 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
     event = _read(value, headers, _completion, "stream_detector.workflow_completion.v1")
     started, finished = event.started_at, event.finished_at
     if not EARLIEST <= started <= finished < LATEST:
-        _believed("started_at", started)
-        _believed("finished_at", finished)
-        raise _invalid("end_before_start", "$.finished_at lies before started_at; send the later time as the end")
+        believed("started_at", started)
+        believed("finished_at", finished)
+        raise invalid("end_before_start", "$.finished_at lies before started_at; send the later time as the end")
     if finished.timestamp() * 1000 > record_ms + FUTURE_MS:
-        _not_future("finished_at", finished, record_ms)
+        not_future("finished_at", finished, record_ms)
     if started.tzinfo is not UTC or finished.tzinfo is not UTC:
         return msgspec.structs.replace(event, started_at=started.astimezone(UTC), finished_at=finished.astimezone(UTC))
     return event
@@ -82,13 +79,13 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
 def decode_score(value: bytes | None, headers: Headers, record_ms: int) -> Score:
     """The score, its decimals exactly as published."""
     read = _read(value, headers, _score, "stream_detector.score.v1")
-    _believed("scored_at", read.scored_at)
-    _not_future("scored_at", read.scored_at, record_ms)
-    score = _decimal("score", bytes(read.score))
+    believed("scored_at", read.scored_at)
+    not_future("scored_at", read.scored_at, record_ms)
+    score = decimal("score", bytes(read.score))
     previous: Decimal | UnsetType | None = UNSET
     if read.previous_score is not UNSET:
         raw = bytes(read.previous_score)
-        previous = None if raw == b"null" else _decimal("previous_score", raw)
+        previous = None if raw == b"null" else decimal("previous_score", raw)
     return Score(
         entity_id=read.entity_id,
         entity_name=read.entity_name,
@@ -105,21 +102,21 @@ def decode_score(value: bytes | None, headers: Headers, record_ms: int) -> Score
 def decode_score_run(value: bytes | None, headers: Headers, record_ms: int) -> ScoreRun:
     """Where a scoring run stands."""
     event = _read(value, headers, _score_run, "stream_detector.score_run.v1")
-    _believed("at", event.at)
-    _not_future("at", event.at, record_ms)
+    believed("at", event.at)
+    not_future("at", event.at, record_ms)
     return event if event.at.tzinfo is UTC else msgspec.structs.replace(event, at=event.at.astimezone(UTC))
 
 
 def decode_action(value: bytes | None, headers: Headers, record_ms: int) -> Action:
     """What a person decided. All but a silence by matchers name what they are about."""
     event = _read(value, headers, _action, "stream_detector.action.v1")
-    _believed("at", event.at)
-    _not_future("at", event.at, record_ms)
+    believed("at", event.at)
+    not_future("at", event.at, record_ms)
     if not event.entity and not (event.kind == "silence" and event.matchers):
-        raise _invalid("missing_field", "$.entity is missing; send a state key such as workflow:nightly")
+        raise invalid("missing_field", "$.entity is missing; send a state key such as workflow:nightly")
     until = event.until
     if until is not None:
-        _believed("until", until)
+        believed("until", until)
         until = until.astimezone(UTC)
     return msgspec.structs.replace(event, at=event.at.astimezone(UTC), until=until)
 
@@ -160,41 +157,3 @@ def _read_wrapped(value: bytes, first: Exception, decode: Callable[[bytes], _T],
         return decode(inner), inner
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refused(error, inner) from None
-
-
-def _believed(name: str, at: datetime) -> None:
-    if not EARLIEST <= at < LATEST:
-        raise _invalid("bad_time", f"$.{name} lies outside of the years 2000 to 2099; check the unit and the clock")
-
-
-def _not_future(name: str, at: datetime, record_ms: int) -> None:
-    if 0 <= record_ms < at.timestamp() * 1000 - FUTURE_MS:
-        raise _invalid("future", f"$.{name} lies over 10 minutes after the record's own timestamp; check the clocks")
-
-
-def _decimal(name: str, raw: bytes) -> Decimal:
-    """A JSON number, exactly. Beyond 20 digits or 1e12 nobody can show it, nor a float hold it."""
-    text = raw.decode().strip()
-    if text[:1] == '"':
-        raise _invalid("bad_number", f"$.{name}: a number sent as text; send it without quotes")
-    if text[:1] not in "-0123456789":
-        raise _invalid("wrong_type", f"$.{name}: a number is expected")
-    try:
-        number = Decimal(text)
-    except InvalidOperation:  # an exponent beyond what the decimal library itself can hold
-        raise _too_big(name) from None
-    if not -LIMIT <= number <= LIMIT:
-        raise _too_big(name)
-    _, digits, exponent = number.as_tuple()
-    assert isinstance(exponent, int)  # JSON has neither NaN nor infinity
-    if max(len(digits), -exponent) + max(exponent, 0) > MAX_DIGITS:
-        raise _invalid("bad_number", f"$.{name}: more than {MAX_DIGITS} digits; round it")
-    return number.quantize(Decimal(1)) if exponent > 0 else number
-
-
-def _too_big(name: str) -> RefusedError:
-    return _invalid("out_of_range", f"$.{name}: the number lies outside of what is allowed; send one within 1e12")
-
-
-def _invalid(reason: Reason, message: str) -> RefusedError:
-    return RefusedError("validate", reason, message)

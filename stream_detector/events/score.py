@@ -1,10 +1,13 @@
 """Score v1: the score one entity got, as a decimal."""
 
 from decimal import Decimal
+from typing import Annotated
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, Url
+
+_PREVIOUS = "null says that this is the first score; absent means our own last one."
 
 
 class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -19,8 +22,7 @@ class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     score: Decimal
     scored_at: Instant
     entity_type: Name | None = None
-    previous_score: Decimal | UnsetType | None = UNSET
-    """null says that this is the first score; absent means our own last one."""
+    previous_score: Annotated[Decimal | UnsetType | None, Meta(description=_PREVIOUS)] = UNSET
     run_id: Id | None = None
     labels: Labels = {}
     url: Url | None = None

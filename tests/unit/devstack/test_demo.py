@@ -1,9 +1,14 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
+from stream_detector.detect.baseline import Baseline
+from stream_detector.detect.config import Config
+from stream_detector.detect.step import step
 from stream_detector.devstack.demo import DATA, DemoEvent, demo_events, demo_note
-from stream_detector.events import Completion, ScoreRun
+from stream_detector.events import Completion, Score, ScoreRun
 from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
+from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.lines import key_of
 from stream_detector.events.times import epoch_ms
 
@@ -60,6 +65,24 @@ def test_each_score_run_starts_and_completes_with_its_count() -> None:
             expected[run.run_id] = run.expected
     assert expected == scores
     assert len(scores) == 60
+
+
+def test_it_holds_something_of_each_type_that_the_classic_rules_find() -> None:
+    baselines: dict[str, Baseline] = {}
+    found: Counter[str] = Counter()
+    for event in map(decoded, demo_events(NOW)):
+        if isinstance(event, Completion | Score):
+            key = workflow_key(event.workflow_id) if isinstance(event, Completion) else score_key(event.entity_id)
+            baseline = baselines.setdefault(key, Baseline.new(key))
+            outcome = step(baseline, event, Config(profile="classic", score_threshold=Decimal("0.5")))
+            found.update(anomaly.anomaly_type for anomaly in outcome.anomalies if anomaly.severity != "info")
+    assert set(found) >= {
+        "ConsecutiveFailures",
+        "SpikeInFailures",
+        "UnusualExecutionTime",
+        "PerformanceDegradation",
+        "SignificantScoreChange",
+    }
 
 
 def test_the_same_week_gives_the_same_events_and_another_one_other_ids() -> None:
