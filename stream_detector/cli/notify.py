@@ -33,11 +33,11 @@ def command() -> None:
     """Messages to people: send one to try a channel, or see what one looks like."""
 
 
-@command.command()
+@command.command("test")
 @click.argument("channel", type=click.Choice([SLACK, EMAIL]))
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: delivered, and the answer")
-def test(channel: str, settings: Settings, as_json: bool) -> None:
+def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
     """Send one real message that says it is a test, and print what the provider answered.
 
     Exit code 1 where it was not delivered, 2 where the channel is not set. The inbox has no provider: its messages are

@@ -15,7 +15,7 @@ def wait_s(message_id: str, channel: str, tries: int, asked_s: float = 0.0) -> f
     and different for messages that failed together. Never less than the provider asked for.
 
     >>> [round(wait_s("a", "slack", tries)) for tries in (1, 2, 3, 12)]
-    [2, 4, 10, 1041]
+    [2, 5, 9, 594]
     >>> wait_s("a", "slack", 1, asked_s=30)
     30
     """
