@@ -62,10 +62,23 @@ def make_settings(topic_prefix: str) -> Callable[..., Settings]:
     return make
 
 
+def _open_path() -> Path:
+    """A path not taken yet, under a folder that user nobody can enter, which pytest's own are not."""
+    return Path(tempfile.gettempdir()) / f"stream-detector-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder, not made yet, that the embedded database can live in, also when it runs as another user."""
+    folder = _open_path()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """The embedded database. Its folder is one that user nobody can enter, which pytest's own are not."""
-    folder = Path(tempfile.gettempdir()) / f"stream-detector-test-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    """The embedded database."""
+    folder = _open_path()
     try:
         with Postgres.start(folder) as server:
             yield server

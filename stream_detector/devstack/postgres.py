@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from stream_detector.devstack.owned import ChildError, Owned, User, start_owned
 
 ROOT_FOLDER = Path("/var/lib/stream-detector")
 READY_TIMEOUT_S = 60.0
+_DETACH_TIMEOUT_S = 30.0
 DATABASE = "stream_detector"
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un is 108 with its closing zero (man 7 unix)
@@ -146,10 +148,13 @@ def _binaries(run_as: User | None) -> Path:
         copy = ROOT_FOLDER / f"postgres-{stamp}"
         if not copy.exists():
             make_folders(ROOT_FOLDER)
-            shutil.copytree(root, partial := Path(tempfile.mkdtemp(dir=ROOT_FOLDER)), dirs_exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=ROOT_FOLDER))
+            # The programs find their libraries beside the package: both are copied, in the same places.
+            for part in (root, root.parent.with_name(root.parent.name + ".libs")):
+                shutil.copytree(part, partial / part.relative_to(root.parent.parent), symlinks=True)
             partial.chmod(0o755)
             partial.rename(copy)
-        root = copy
+        root = copy / root.relative_to(root.parent.parent)
     return root / "bin"
 
 
@@ -203,22 +208,44 @@ def _run(command: list[str], run_as: User | None, text: str = "") -> "subprocess
 
 
 def _free_from_dead(data: Path) -> None:
-    """Remove a postmaster.pid whose process is gone or is another program; refuse where a live server has the folder.
+    """Let a server start on a folder whose last one was killed; refuse where a live one has it.
 
-    PostgreSQL checks only that some process has this number, and after a restart of the machine any may have it.
+    PostgreSQL does most of it by itself. It takes any process with the number in postmaster.pid for its predecessor,
+    though, and after a restart of the machine any program may have it: then the file is removed, but never while a
+    process of the old server is still attached to its shared memory, which two servers would write to.
     """
     try:
-        pid = int((data / "postmaster.pid").read_text().split()[0])
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        pid = int(lines[0])
     except (OSError, ValueError, IndexError):
         return
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        command = b""
-    if os.fsencode(data) in command.split(b"\0"):
+    command = _command_line(pid)
+    if os.fsencode(data) in command:
         raise ChildError(f"a PostgreSQL server (process {pid}) already uses {data}: stop it, or name another DATA_DIR")
-    if Path("/proc/self/cmdline").exists():
+    deadline_s = time.monotonic() + _DETACH_TIMEOUT_S
+    while len(lines) > 6 and _attached(lines[6].split()[-1:]):  # its children end as soon as they see it gone
+        if time.monotonic() > deadline_s:
+            raise ChildError(f"processes of a killed PostgreSQL server still use {data}: end them first")
+        time.sleep(0.05)
+    if command:
         (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _command_line(pid: int) -> list[bytes]:
+    """The words of a process, none where it is gone."""
+    try:
+        return [word for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if word]
+    except OSError:
+        return []
+
+
+def _attached(shared_memory_id: list[str]) -> bool:
+    """Whether any process has the segment open: column 7 of /proc/sysvipc/shm (man 5 proc)."""
+    try:
+        rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
+    except OSError:
+        return False
+    return any(row[1:2] == shared_memory_id and int(row[6]) > 0 for row in rows)
 
 
 def _environ() -> dict[str, str]:

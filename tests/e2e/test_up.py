@@ -1,0 +1,236 @@
+"""`up` as a person runs it: a process, its screen, its end."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stream_detector.devstack.ports import free_port
+from stream_detector.settings import PREFIX, Settings
+from stream_detector.stream.ends import Ends
+from stream_detector.stream.topics import COMPLETIONS
+
+PROGRAM = [sys.executable, "-m", "stream_detector"]
+EVENT = (
+    b'{"execution_id": "run-%d", "workflow_id": "nightly", "status": "failure",'
+    b' "started_at": "2026-01-22T00:00:00Z", "finished_at": "2026-01-22T00:05:00Z"}'
+)
+
+
+def environ():
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+
+
+class Up:
+    """A running `up`. Its stderr is read until it says what is waited for."""
+
+    def __init__(self, folder, *words):
+        self.api_port = free_port()
+        ports = ["--api-port", str(self.api_port), "--metrics-port", str(free_metrics_ports())]
+        command = [*PROGRAM, "up", "--data-dir", str(folder), *ports, *words]
+        self.process = subprocess.Popen(
+            command, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.said = ""
+
+    def wait_for(self, text):
+        """The line with this text. Fails with all that was said when the process ends first."""
+        for line in self.process.stderr:
+            self.said += line
+            if text in line:
+                return line
+        pytest.fail(f"ended with {self.process.wait()}:\n{self.said}")
+
+    def children(self):
+        """pid -> command of the processes it started."""
+        found = {}
+        for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            found[int(pid)] = " ".join(word.decode() for word in words if word)
+        return found
+
+    def end(self, number=signal.SIGINT):
+        """Send a signal and wait; what it said is in `said`."""
+        self.process.send_signal(number)
+        _, rest = self.process.communicate(timeout=60)
+        self.said += rest
+        return self.process.returncode
+
+
+@pytest.fixture
+def up(open_folder):
+    started = []
+
+    def start(*words):
+        started.append(Up(open_folder, *words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+def free_metrics_ports():
+    """Four in a row that nobody listens on: below the range that outgoing connections take theirs from."""
+    for first in range(20_000 + os.getpid() % 1000 * 8, 32_000, 4):
+        try:
+            for port in range(first, first + 4):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no free ports")
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition, timeout_s=60.0):
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def broker_of(line):
+    """The address in the line that names the broker."""
+    return line.split(": ", 1)[1].split(",")[1].strip()
+
+
+async def publish(address, count):
+    producer = AIOKafkaProducer(bootstrap_servers=address)
+    await producer.start()
+    for number in range(count):
+        await producer.send(COMPLETIONS, EVENT % number, key=b"nightly")
+    await producer.stop()
+
+
+def test_the_demo_finds_the_same_on_alerts_in_postgres_and_in_a_replay(open_folder, tmp_path):
+    ports = ["--api-port", "0", "--metrics-port", str(free_metrics_ports())]
+    command = [*PROGRAM, "up", "--demo", "--once", "--json", "--data-dir", str(open_folder), *ports]
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+
+    history = tmp_path / "demo.jsonl"
+    history.write_bytes(
+        subprocess.run([sys.executable, "-m", "stream_detector.devstack.demo"], capture_output=True).stdout
+    )
+    kinds = Counter(
+        "executions" if "execution_id" in event else "scores" if "score" in event else "score_runs"
+        for event in map(json.loads, history.read_text().splitlines())
+    )
+    kinds["score_runs"] //= 2  # a run says when it starts and when it ends
+    assert {name: found[name] for name in kinds} == kinds
+
+    replay = subprocess.run([*PROGRAM, "replay", "--json", str(history)], env=environ(), capture_output=True, text=True)
+    types = Counter(json.loads(line)["anomaly_type"] for line in replay.stdout.splitlines())
+    assert found["anomalies"] == types
+    assert found["anomalies_in_postgres"] == sum(types.values()) > 0
+    assert found["dead_letters"] == 0
+    assert found["inbox"] > 0
+    assert set(found) == {
+        *kinds,
+        "anomalies",
+        "anomalies_in_postgres",
+        "inbox",
+        "dead_letters",
+        "events_per_s",
+        "seconds",
+    }
+
+
+def test_ctrl_c_works_off_what_the_embedded_broker_holds_and_leaves_no_process(up):
+    running = up()
+    address = broker_of(running.wait_for("broker: embedded"))
+    assert "keeps nothing after it stops" in running.wait_for("note:")
+    running.wait_for("ready: ")
+    children = running.children()
+    assert len(children) == 6
+    asyncio.run(publish(address, 3000))
+    assert running.end() == 0
+    assert "not processed" not in running.said
+    assert not any(map(alive, children))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_every_child_ends_with_it(up, number):
+    running = up()
+    running.wait_for("ready: ")
+    children = running.children()
+    assert running.end(number) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+    wait_until(lambda: not any(map(alive, children)))
+
+
+def test_secrets_are_on_no_command_line(up):
+    running = up()
+    running.wait_for("ready: ")
+    shown = " ".join(running.children().values())
+    assert "postgresql://" not in shown
+    assert "secret" not in shown
+    assert running.end() == 0
+
+
+def test_a_role_that_dies_is_started_again(up):
+    running = up()
+    running.wait_for("ready: ")
+    (before,) = [pid for pid, command in running.children().items() if command.endswith(" recorder")]
+    os.kill(before, signal.SIGKILL)
+    assert "the recorder ended with -9, starts again in 0.5 s" in running.wait_for("recorder ended")
+    wait_until(lambda: any(c.endswith(" recorder") and pid != before for pid, c in running.children().items()))
+    assert running.end() == 0
+
+
+def test_a_second_one_on_the_same_folder_is_refused(up):
+    running = up()
+    running.wait_for("ready: ")
+    second = up()
+    assert second.process.wait(60) == 1
+    assert f"another `stream-detector up` (process {running.process.pid}) uses" in second.process.stderr.read()
+    assert running.end() == 0
+
+
+def test_a_port_in_use_says_so(up):
+    running = up()
+    running.wait_for("ready: ")
+    words = ["up", "--data-dir", "unused", "--api-port", str(running.api_port)]
+    second = subprocess.run([*PROGRAM, *words], env=environ(), capture_output=True, text=True)
+    assert second.returncode == 2
+    assert f"--api-port={running.api_port}" in second.stderr or "STREAM_DETECTOR_API_PORT" in second.stderr
+    assert "in use" in second.stderr
+    assert running.end() == 0
+
+
+@pytest.mark.apache
+def test_with_apache_kafka_the_stream_outlives_it(up):
+    running = up("--broker", "apache")
+    address = broker_of(running.wait_for("broker: Apache Kafka"))
+    running.wait_for("ready: ")
+    asyncio.run(publish(address, 100))
+    assert running.end() == 0
+    again = up("--broker", "apache")
+    address = broker_of(again.wait_for("broker: Apache Kafka"))
+    again.wait_for("ready: ")
+
+    async def count():
+        async with Ends(Settings(broker=address)) as ends:
+            return sum(end for tp, end in (await ends.ends()).items() if tp.topic == COMPLETIONS)
+
+    assert asyncio.run(count()) == 100
+    assert again.end() == 0
