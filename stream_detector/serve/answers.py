@@ -10,7 +10,7 @@ from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.events.fields import Instant
 
 
-class StoredAnomaly(Anomaly, kw_only=True):
+class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
     """Anomaly v1 and when it was stored."""
 
     recorded_at: Instant
@@ -38,7 +38,7 @@ class TrendsAnswer(Struct, kw_only=True):
     by_type: dict[AnomalyType, int]
 
 
-class InboxMessage(Notification, kw_only=True):
+class InboxMessage(Notification, frozen=True, kw_only=True):
     """One in-app message."""
 
     read: bool

@@ -17,7 +17,8 @@ from stream_detector.settings import Settings
 def make_app(settings: Settings, database: Database) -> web.Application:
     """The API and the pages. Starts nothing."""
     app = web.Application(middlewares=[answer_problems, Guard(settings).middleware()], client_max_size=BODY_BYTES)
-    app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(document())
+    written = msgspec.json.encode(document(token=bool(settings.api_token)))
+    app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
     app.on_response_prepare.append(add_headers)
     for route in ROUTES:  # in order: /anomalies/trends before /anomalies/{id}
         app.router.add_route(route.method, route.path, route.handler)

@@ -12,8 +12,8 @@ from stream_detector.serve.routes import ROUTES, Route
 _REF = "#/components/schemas/{name}"
 
 
-def document() -> dict[str, Any]:
-    """The whole document as plain values."""
+def document(*, token: bool = True) -> dict[str, Any]:
+    """The whole document as plain values. `token` says whether one is demanded, as it is wherever others can reach."""
     answers = [route.answer for route in ROUTES if route.answer]
     types = [Problem, *answers, *(route.body for route in ROUTES if route.body)]
     queries = [route.query for route in ROUTES if route.query]
@@ -34,7 +34,7 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"token": []}],
+        "security": [{"token": []}] if token else [],
         "paths": paths,
         "components": {
             "schemas": components,

@@ -86,7 +86,7 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
             405: f"{request.method} is not offered",
         }
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return ProblemError(error.status, detail.get(error.status, error.reason), headers=headers).response()
+        return ProblemError(error.status, said.get(error.status, error.reason), headers=headers).response()
     except Exception as error:
         RequestFailed(request.method, request.path, f"{type(error).__name__}: {error}").emit()
         return ProblemError(500, "The service met an error of its own. Its log has the reason.").response()

@@ -1,12 +1,14 @@
 """The api role: the server's life from the settings to its end."""
 
 import asyncio
+import logging
 import signal
 import sys
 from typing import Any
 
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
@@ -16,6 +18,8 @@ from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleS
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 
 _END_WITHIN_S = 3.0
+_LINE_BYTES = 64 * 1024
+"""Room for a cursor of the longest, percent-encoded; what is longer ends before it is a request."""
 
 
 def run(settings: Settings) -> int:
@@ -33,7 +37,10 @@ def run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     database = Database(settings)
     app = make_app(settings, database)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S, max_line_size=_LINE_BYTES
+    )
     health = HealthServer(
         settings.metrics_host,
         settings.metrics_port or ROLE_PORTS["api"],
@@ -58,6 +65,11 @@ async def _serve(settings: Settings) -> int:
         await health.stop()
         await database.stop()
         RoleStopped("api").emit()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether to log it: what is no HTTP at all is the caller's, and a trace a try would let anybody fill the disk."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 class _PortError(Exception):

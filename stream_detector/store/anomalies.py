@@ -1,6 +1,7 @@
 """Anomalies by id, by question, and counted."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -193,8 +194,11 @@ async def trends(pool: asyncpg.Pool, question: Question) -> Trends:
     """Count what opened. `states` of the question is not looked at."""
     where = _where(replace(question, states=()))
     where.add("state = 'opened'")  # in the text, not a parameter: the partial index of openings answers it
-    counted = Trends({}, {}, {})
+    days: Counter[date] = Counter()
+    severities: Counter[str] = Counter()
+    types: Counter[str] = Counter()
     for row in await pool.fetch(_COUNT.format(where=where.text()), *where.values):
-        for counts, key in zip(counted, (row["day"], row["severity"], row["anomaly_type"]), strict=True):
-            counts[key] = counts.get(key, 0) + row["count"]
-    return counted
+        days[row["day"]] += row["count"]
+        severities[row["severity"]] += row["count"]
+        types[row["anomaly_type"]] += row["count"]
+    return Trends(dict(days), dict(severities), dict(types))

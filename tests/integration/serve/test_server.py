@@ -83,6 +83,22 @@ async def test_it_migrates_serves_and_ends_when_asked(postgres_url: str, number:
         assert await pool.fetchval("SELECT count(*) FROM schema_migrations") >= 1
 
 
+async def test_what_is_no_http_gets_400_and_leaves_no_trace_in_answer_or_log(postgres_url: str) -> None:
+    async with api(postgres_url) as process:
+        address = (await line_with(process, "answer at")).split()[-1]
+        port = int(address.rstrip("/").rpartition(":")[2])
+        for sent in (b"GET /" + b"x" * 1_000_000 + b" HTTP/1.1\r\n\r\n", b"\x16\x03\x01nonsense\r\n\r\n"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            answer = await asyncio.wait_for(reader.read(), 10)
+            assert answer.startswith(b"HTTP/1.0 400") or answer.startswith(b"HTTP/1.1 400")
+            assert b"Traceback" not in answer
+            writer.close()
+        process.terminate()
+        assert process.stderr is not None
+        assert b"Traceback" not in await process.stderr.read()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 async def test_any_other_address_without_a_token_is_refused_with_2(postgres_url: str, host: str) -> None:
     async with api(postgres_url, API_HOST=host) as process:
