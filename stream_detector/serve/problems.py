@@ -81,7 +81,7 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
     except web.HTTPException as error:
         if not is_api(request) or error.status not in TITLES:
             raise
-        detail = {
+        said = {
             404: f"Nothing is served at {request.method} {request.path[:200]}",
             405: f"{request.method} is not offered",
         }
