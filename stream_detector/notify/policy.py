@@ -75,14 +75,14 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
     if not seen:
         seen = _decide(state, subject, now_s, config)
         write(state, SEEN + name, seen)
-    return [_immediate(subject, line, seen.at_s, config) for line in seen.said]
+    return _immediate(subject, seen, config)
 
 
 def _decide(state: State, subject: Subject, now_s: float, config: NotifyConfig) -> Seen:
     """Run the stages for every channel; leave deliveries, counts and what people now know in the state."""
     incident_key = INCIDENT + subject.incident_id if isinstance(subject, Anomaly) else ""
     incident = read(state, incident_key, Incident) if incident_key else None
-    said: list[tuple[str, str, str]] = []
+    said: list[tuple[str, Outcome, str]] = []
     told: list[str] = []
     for channel in config.channels:
         sent = read(state, SENT + channel, Sent) or Sent()
@@ -108,7 +108,7 @@ def _decide(state: State, subject: Subject, now_s: float, config: NotifyConfig) 
         hide(state, subject, hidden_in(subject, silences(state), now_s), now_s)
     else:
         forget(state, subject.run_id, subject.parts)
-    return Seen(at_s=now_s, said=said)
+    return Seen(at_s=now_s, severity=severity_of(subject), said=said)
 
 
 def _stages(
@@ -241,11 +241,15 @@ def _remove(state: State, delivery: Delivery, entry: Due, *, delivered: bool, co
         write(state, key, replace(incident, told=told))
 
 
-def _immediate(subject: Subject, line: tuple[str, str, str], at_s: float, config: NotifyConfig) -> Notification:
-    channel, outcome, reason = line
-    message = render(INBOX, subject, config, message_id(subject))
-    shown = replace(message, channel=channel, text=message.text if channel == INBOX else "")
-    return _notification(shown, outcome, reason, at_s, 0)  # type: ignore[arg-type]
+def _immediate(subject: Subject, seen: Seen, config: NotifyConfig) -> list[Notification]:
+    """The outcomes that were final at once. Of a repeated run only a part may be at hand, so nothing hangs on more."""
+    if not seen.said:
+        return []
+    message = replace(render(INBOX, subject, config, message_id(subject)), severity=seen.severity)
+    return [
+        _notification(replace(message, channel=channel), outcome, reason, seen.at_s, 0)
+        for channel, outcome, reason in seen.said
+    ]
 
 
 def _notification(message: Message, outcome: Outcome, reason: str, at_s: float, tries: int) -> Notification:

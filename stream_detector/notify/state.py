@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 import msgspec
 from msgspec import Struct
 
-from stream_detector.events import Anomaly, Severity
+from stream_detector.events import Anomaly, Outcome, Severity
 
 KEEP_S = 31 * 86_400.0
 SEEN, INCIDENT, PART, DUE, SENT, SILENCES = "seen:", "incident:", "part:", "due:", "sent:", "silences"
@@ -32,7 +32,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     at_s: float
-    said: list[tuple[str, str, str]]
+    severity: Severity
+    said: list[tuple[str, Outcome, str]]
 
 
 class Incident(Struct, frozen=True, kw_only=True):

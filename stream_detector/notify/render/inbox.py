@@ -3,7 +3,7 @@
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.message import Message
 from stream_detector.notify.render.alert import alert, plain
-from stream_detector.notify.render.changes import batch, changes_of, one_line_form
+from stream_detector.notify.render.changes import batch, changes_of, heading, one_line_form
 from stream_detector.notify.subject import Run, Subject
 
 
@@ -11,13 +11,12 @@ def render_inbox(subject: Subject, config: NotifyConfig, message_id: str) -> Mes
     """W24, W27. A score change is headed by its one-line form."""
     changes = changes_of(subject, config)
     if isinstance(subject, Run):
-        assert changes
-        many = f"{len(subject.anomalies)} significant score changes in one run"
+        assert changes  # a run always has its changes
         return Message(
             id=message_id,
             channel=INBOX,
             severity=changes.severity,
-            title=one_line_form(changes.changes[0]) if len(changes.changes) == 1 else many,
+            title=heading(config),
             text=batch(changes, config),
             link=changes.link,
             run_id=subject.run_id,

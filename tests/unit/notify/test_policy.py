@@ -373,3 +373,23 @@ def test_the_state_is_bounded_and_a_pending_delivery_stays() -> None:
     assert {key.split(":")[0] for key in notifier.state} == {"seen", "incident", "part", "due", "sent"}
     expire(notifier.state, NOW_S + KEEP_S + 1)
     assert set(notifier.state) == pending
+
+
+def test_a_repeated_part_of_a_held_run_gives_the_same_outcome() -> None:
+    notifier = Notifier(only("slack", rate_limit_count=1)).take(slow("a"))
+    parts = [run_of(LIDO, part=1, parts=2), run_of(BALANCER, change("C", "5", "6"), part=2, parts=2)]
+    notifier.said.clear()
+    notifier.take(*parts)
+    held = [one for one in notifier.said if one.channel == "slack"]
+    assert [one.outcome for one in held] == ["held"] and held[0].severity == "critical"
+    notifier.said.clear()
+    notifier.take(*reversed(parts))
+    assert [one for one in notifier.said if one.channel == "slack"] == held * 2
+
+
+def test_10_000_anomalies_at_once_leave_no_more_to_deliver_than_the_limit() -> None:
+    notifier = Notifier()
+    for number in range(10_000):
+        accept(notifier.state, slow(f"a{number}"), NOW_S, CONFIG)
+    assert len(due(notifier.state, NOW_S, CONFIG)) == 10
+    assert sum(len(value) for value in notifier.state.values()) < 10_000 * 512
