@@ -171,3 +171,16 @@ def test_slack_keeps_its_limits_for_the_longest_alert(text: str) -> None:
         assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
         assert len(message.text) <= 3_000
         assert "example.org/anomalies" in message.text
+
+
+def test_several_changes_of_a_minute_without_a_run_link_to_the_list_of_score_changes() -> None:
+    minute = replace(TWO, run_id="window~dao~2026-01-22T00:05Z")
+    assert render("slack", minute, CONFIG, "m").link == "https://gvs.example.org/anomalies?type=SignificantScoreChange"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.25, "0.25 s"), (59.6, "1 min"), (725, "12 min 5 s"), (7200, "2 h"), (90_000, "1 d 1 h")]
+)
+def test_how_long_an_incident_lasted(seconds: float, words: str) -> None:
+    end = slow("end", state="resolved", duration_s=seconds)
+    assert f"Lasted: {words}\n" in render("email", end, CONFIG, "m").text
