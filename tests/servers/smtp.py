@@ -1,4 +1,4 @@
-"""A real mail server (aiosmtpd) on this machine: plain, with STARTTLS, or with TLS from the first byte; with a login."""
+"""A real mail server (aiosmtpd) on this machine: plain, with STARTTLS, or TLS from the first byte; with a login."""
 
 import asyncio
 import ssl
