@@ -103,7 +103,6 @@ class StoredBaseline(Struct, kw_only=True):
     entity_id: str
     state: Literal["learning", "normal", "anomalous"]
     baselines: dict[str, NamedValue]
-    open_incidents: int
     recorded_at: datetime
 
 

@@ -29,12 +29,17 @@ READER = "everyone"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _MOST_DAYS = 3_660
+_GZIP_FROM_BYTES = 1_400
+"""What fits one packet gains nothing."""
 
 
 def answer(value: Any, **headers: str) -> web.Response:
     """The value as JSON; instants in UTC."""
     body = value if isinstance(value, bytes) else msgspec.json.encode(value)
-    return web.Response(body=body, content_type="application/json", headers=headers)
+    response = web.Response(body=body, content_type="application/json", headers={"Vary": "Accept-Encoding", **headers})
+    if len(body) > _GZIP_FROM_BYTES:
+        response.enable_compression()  # where the request accepts it
+    return response
 
 
 def page_answer(page: Page, **more: Any) -> web.Response:

@@ -143,10 +143,8 @@ async def wholeness(pool: asyncpg.Pool, workflow_id: str, upto: Place, at: datet
 async def baselines(pool: asyncpg.Pool, kind: str, *, limit: int, after: str = "") -> list[dict[str, Any]]:
     """Baselines of one kind of entity by id, from the one after `after`: key, state, the named values."""
     found = await pool.fetch(
-        "SELECT b.key, b.entity_id, b.state, b.named::text AS named, b.recorded_at,"
-        " (SELECT count(*) FROM incidents i WHERE i.entity_id = b.entity_id AND i.entity_kind = b.entity_kind"
-        "  AND i.state <> 'resolved') AS open_incidents"
-        " FROM baselines b WHERE b.entity_kind = $1 AND b.entity_id > $2 ORDER BY b.entity_id LIMIT $3",
+        "SELECT key, entity_id, state, named::text AS named, recorded_at FROM baselines"
+        " WHERE entity_kind = $1 AND entity_id > $2 ORDER BY entity_id LIMIT $3",
         kind, after, limit,
     )  # fmt: skip
     return [dict(each) | {"named": msgspec.json.decode(each["named"])} for each in found]

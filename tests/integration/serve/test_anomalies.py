@@ -122,6 +122,18 @@ async def test_pages_stay_right_while_rows_are_added(client: Client, pool: async
     assert seen == [uuid(name) for name in whole]
 
 
+async def test_a_large_answer_is_gzipped_where_that_is_accepted_and_says_the_same(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    await store(pool, *(anomaly(str(n), detected_at=at_minute(n)) for n in range(20)))
+    plain = await client.get(LIST, headers={"Accept-Encoding": "identity"})
+    small = await client.get(LIST, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert int(small.headers["Content-Length"]) < int(plain.headers["Content-Length"]) / 4
+    assert await small.json() == await plain.json()
+
+
 async def test_w41_one_by_id_with_every_field(client: Client, pool: asyncpg.Pool) -> None:
     given = score_change(url="https://example.org/r1", duration_s=2.5)
     await store(pool, given)
