@@ -56,6 +56,12 @@ class AnomaliesQuestion(FilterQuestion, kw_only=True):
     cursor: CursorText | None = None
 
 
+class ExportQuestion(FilterQuestion, kw_only=True):
+    """Every anomaly that matches, as a file."""
+
+    format: Literal["csv", "json"] = "json"
+
+
 class CheckQuestion(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which execution to check; without `attempt` its last one."""
 

@@ -73,7 +73,10 @@ def _responses(route: Route) -> dict[str, Any]:
         responses["204"] = {"description": "Done"}
     else:
         (schema,), _ = msgspec.json.schema_components([route.answer], ref_template=_REF)
-        responses["200"] = {"description": "What was asked for", "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}} | {
+            kind: {"schema": {"type": "string"}} for kind in route.also
+        }
+        responses["200"] = {"description": "What was asked for", "content": content}
         if route.handler.__name__ == "check_anomalies":
             told = "Why the answer may differ from what the live detector said; absent where it cannot"
             responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}

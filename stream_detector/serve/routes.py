@@ -10,6 +10,7 @@ from msgspec import Struct
 from stream_detector.events import Anomaly
 from stream_detector.serve import answers, ask, handlers
 from stream_detector.serve.check import Series
+from stream_detector.serve.export import export_anomalies
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Route:
     body: type[Struct] | None = None
     problems: tuple[int, ...] = (400,)
     database: bool = True
+    also: tuple[str, ...] = ()
+    """Content types of the 200 answer besides JSON."""
 
 
 _AI = "/api/v1/ai"
@@ -54,6 +57,15 @@ ROUTES: tuple[Route, ...] = (
         "Count openings",
         answers.TrendsAnswer,
         ask.FilterQuestion,
+    ),
+    Route(
+        "GET",
+        f"{_AI}/anomalies/export",
+        export_anomalies,
+        "Every anomaly that matches, as a file",
+        list[answers.StoredAnomaly],
+        ask.ExportQuestion,
+        also=("text/csv",),
     ),
     Route(
         "GET",

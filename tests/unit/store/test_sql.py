@@ -41,7 +41,11 @@ def calls(path: Path) -> list[tuple[int, ast.expr]]:
     return [
         (node.lineno, node.args[0])
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _RUNS and node.args
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _RUNS
+        and node.args
+        and ast.unparse(node) != "response.prepare(request)"  # HTTP's
     ]
 
 

@@ -1,0 +1,86 @@
+"""Every anomaly that matches, as one file: CSV for a spreadsheet, JSON for a program."""
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from stream_detector.serve import ask
+from stream_detector.serve.handlers import DATABASE, question_of
+from stream_detector.store import anomalies
+from stream_detector.store.paging import Page
+
+COLUMNS = (
+    "id", "detected_at", "anomaly_type", "severity", "state", "entity_kind", "entity_id", "entity_name",
+    "description", "current_value", "baseline_value", "deviation", "z_score", "unit", "direction", "threshold",
+    "execution_id", "attempt", "run_id", "incident_id", "recorded_at",
+)  # fmt: skip
+_CHUNK = 1_000
+_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+async def export_anomalies(request: web.Request) -> web.StreamResponse:
+    """Newest first, all of them, written while they are read: memory stays flat however many there are."""
+    asked = ask.read_query(request, ask.ExportQuestion)
+    question = question_of(asked, datetime.now(UTC))
+    database = request.app[DATABASE]
+    # The first page is asked for before the answer begins, so that a database that is away is still a 503.
+    page = await database.ask(anomalies.find, question, limit=_CHUNK)
+    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="anomalies.{asked.format}"'})
+    response.content_type = {"csv": "text/csv", "json": "application/json"}[asked.format]
+    response.charset = "utf-8"
+    response.enable_compression()
+    await response.prepare(request)
+    write = _csv if asked.format == "csv" else _json
+
+    async def pages() -> AsyncIterator[Page]:
+        current = page
+        yield current
+        while current.next is not None:
+            current = await database.ask(anomalies.find, question, limit=_CHUNK, cursor=current.next)
+            yield current
+
+    async for written in write(pages()):
+        await response.write(written)
+    await response.write_eof()
+    return response
+
+
+async def _json(pages: AsyncIterator[Page]) -> AsyncIterator[bytes]:
+    before = b"["
+    async for page in pages:
+        if page.items:
+            yield before + b",\n".join(page.items)
+            before = b",\n"
+    yield b"]\n" if before != b"[" else b"[]\n"
+
+
+async def _csv(pages: AsyncIterator[Page]) -> AsyncIterator[bytes]:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    async for page in pages:
+        for item in page.items:
+            found = msgspec.json.decode(item)
+            values = found["metrics"] | found
+            writer.writerow([cell(values.get(column)) for column in COLUMNS])
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+
+
+def cell(value: Any) -> Any:
+    """The value as a spreadsheet may have it: text that it would run as a formula is quoted; a number stays one.
+
+    >>> cell("=HYPERLINK(1)"), cell("plain"), cell(-1.7), cell(None)
+    ("'=HYPERLINK(1)", 'plain', -1.7, '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.lstrip(" ").startswith(_STARTS_A_FORMULA):
+        return "'" + value
+    return value
