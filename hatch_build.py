@@ -18,7 +18,7 @@ SOURCES = ("index.html", "package.json", "package-lock.json", "vite.config.ts", 
 
 
 class DashboardBuild(BuildHookInterface[Any]):
-    """Hatchling finds this class by `[tool.hatch.build.hooks.custom]` in pyproject.toml."""
+    """Hatchling finds this class by `[tool.hatch.build.targets.wheel.hooks.custom]` in pyproject.toml."""
 
     PLUGIN_NAME = "custom"
 
@@ -42,7 +42,8 @@ def is_stale(root: Path) -> bool:
 def _files(dashboard: Path) -> Iterator[Path]:
     for name in SOURCES:
         path = dashboard / name
-        yield from (found for found in path.rglob("*") if found.is_file()) if path.is_dir() else (path,)
+        found = (one for one in path.rglob("*") if one.is_file()) if path.is_dir() else iter((path,))
+        yield from (one for one in found if not one.name.endswith(".d.ts"))  # types alone: nothing of them is built
 
 
 def build(root: Path) -> None:

@@ -3,7 +3,7 @@ import globals from "globals";
 import { configs } from "typescript-eslint";
 
 export default [
-  { ignores: ["dist/", "node_modules/"] },
+  { ignores: ["node_modules/", "src/openapi.d.ts"] },
   js.configs.recommended,
   ...configs.strictTypeChecked.map((config) => ({ ...config, files: ["**/*.ts", "**/*.tsx"] })),
   {

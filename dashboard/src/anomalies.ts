@@ -1,11 +1,10 @@
 /** The list of anomalies page by page, kept while one looks at a detail and comes back. */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, type Anomaly, type Page } from "./api";
+import { ANOMALIES, ApiError, type Anomaly, type AnomalyPage } from "./api";
 import { questionOf, type Filters } from "./filters";
 import { ask, useAnswer } from "./load";
 
-const PATH = "/api/v1/ai/anomalies";
 const PAGE_SIZE = "50";
 const POLL_MS = 15_000;
 const EMPTY_POLL_MS = 3_000;
@@ -24,7 +23,7 @@ export interface AnomalyList {
 }
 
 interface Shown {
-  first: Page<Anomaly>;
+  first: AnomalyPage;
   older: Anomaly[];
   next: string | null;
 }
@@ -41,7 +40,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     asked.set("limit", PAGE_SIZE);
     return asked;
   }, [key]);
-  const answer = useAnswer<Page<Anomaly>>(PATH, query, isEmpty ? EMPTY_POLL_MS : POLL_MS);
+  const answer = useAnswer<AnomalyPage>(ANOMALIES, query, isEmpty ? EMPTY_POLL_MS : POLL_MS);
 
   let shown = shownBefore.get(key);
   if (answer.value !== null && (shown === undefined || shown.first.items.length === 0)) {
@@ -66,7 +65,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     const control = new AbortController();
     abort.current = control;
     setMore({ key, busy: true, error: null });
-    ask<Page<Anomaly>>(PATH, asked, control.signal).then(
+    ask<AnomalyPage>(ANOMALIES, asked, control.signal).then(
       (page) => {
         shownBefore.set(key, { ...current, older: [...current.older, ...page.items], next: page.next });
         setMore(null);
@@ -92,7 +91,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
   };
 }
 
-function show(key: string, first: Page<Anomaly>): Shown {
+function show(key: string, first: AnomalyPage): Shown {
   const shown = { first, older: [], next: first.next };
   shownBefore.delete(key);
   shownBefore.set(key, shown);
@@ -100,7 +99,7 @@ function show(key: string, first: Page<Anomaly>): Shown {
   return shown;
 }
 
-function countFresh(latest: Page<Anomaly> | null, shown: Shown | undefined): number {
+function countFresh(latest: AnomalyPage | null, shown: Shown | undefined): number {
   if (latest === null || shown === undefined || latest === shown.first) return 0;
   const known = new Set([...shown.first.items, ...shown.older].map(({ id }) => id));
   return latest.items.filter(({ id }) => !known.has(id)).length;

@@ -1,9 +1,35 @@
 /**
  * What the server says, and the only place that asks it.
  *
- * The types mirror anomaly v1 and notification v1 (`schemas/`). Every failure ends as an `ApiError` whose `kind` decides
- * what a person sees.
+ * The types come from `schemas/openapi.yaml` (`npm run types`), so a changed route or field breaks the build. Every
+ * failure ends as an `ApiError` whose `kind` decides what a person sees.
  */
+
+import type { components, paths } from "./openapi";
+
+type Schemas = components["schemas"];
+export type Anomaly = Schemas["StoredAnomaly"];
+export type AnomalyPage = Schemas["AnomalyPage"];
+export type AnomalyType = Anomaly["anomaly_type"];
+export type Severity = Anomaly["severity"];
+export type State = Anomaly["state"];
+export type Affected = Schemas["Affected"];
+export type Trends = Schemas["TrendsAnswer"];
+export type Series = Schemas["Series"];
+export type SeriesPoint = Schemas["Point"];
+export type InboxPage = Schemas["InboxPage"];
+export type Message = Schemas["InboxMessage"];
+export type Range = NonNullable<NonNullable<paths[typeof ANOMALIES]["get"]["parameters"]["query"]>["range"]>;
+
+export const ANOMALIES = "/api/v1/ai/anomalies" satisfies keyof paths;
+export const TRENDS = "/api/v1/ai/anomalies/trends" satisfies keyof paths;
+export const SERIES = "/api/v1/series" satisfies keyof paths;
+export const INBOX = "/api/v1/inbox" satisfies keyof paths;
+
+/** The address of an item's route, its id put in. */
+export function withId(route: Extract<keyof paths, `${string}{id}${string}`>, id: string): string {
+  return route.replace("{id}", encodeURIComponent(id));
+}
 
 export const TYPES = [
   "SpikeInFailures",
@@ -13,100 +39,10 @@ export const TYPES = [
   "PatternDeviation",
   "ResourceExhaustion",
   "SignificantScoreChange",
-] as const;
-export const SEVERITIES = ["critical", "warning", "info"] as const;
-export const STATES = ["opened", "ongoing", "resolved"] as const;
-export const RANGES = ["24h", "7d", "30d"] as const;
-
-export type AnomalyType = (typeof TYPES)[number];
-export type Severity = (typeof SEVERITIES)[number];
-export type State = (typeof STATES)[number];
-export type Range = (typeof RANGES)[number];
-
-export interface Metrics {
-  current_value: number;
-  baseline_value: number;
-  deviation: number;
-  z_score: number | null;
-  confidence: number;
-  unit: string;
-  direction: "up" | "down";
-  threshold?: number | null;
-}
-
-export interface Affected {
-  kind: "workflow" | "execution" | "step" | "resource" | "entity" | "run";
-  id: string;
-  name?: string | null;
-}
-
-export interface Anomaly {
-  id: string;
-  incident_id: string;
-  state: State;
-  detected_at: string;
-  anomaly_type: AnomalyType;
-  severity: Severity;
-  description: string;
-  entity_id: string;
-  entity_name: string;
-  entity_kind: "workflow" | "score";
-  execution_id?: string | null;
-  attempt?: number | null;
-  run_id?: string | null;
-  metrics: Metrics;
-  affected_entities: Affected[];
-  investigation_steps: string[];
-  gates: string[];
-  detector: string;
-  profile: string;
-  duration_s?: number | null;
-  labels?: Record<string, string>;
-  url?: string | null;
-}
-
-export interface Page<T> {
-  items: T[];
-  next: string | null;
-}
-
-export interface Trends {
-  days: { date: string; count: number }[];
-  by_severity: Partial<Record<Severity, number>>;
-  by_type: Partial<Record<AnomalyType, number>>;
-}
-
-export interface SeriesPoint {
-  t: string;
-  value: number;
-  lower?: number | null;
-  upper?: number | null;
-  mean?: number | null;
-  anomalous: boolean;
-  anomaly_id?: string | null;
-  execution_id?: string | null;
-  status?: string | null;
-}
-
-export interface Series {
-  points: SeriesPoint[];
-  unit: string;
-}
-
-export interface Message {
-  id: string;
-  at: string;
-  title?: string;
-  body?: string;
-  severity?: Severity | null;
-  anomaly_id?: string | null;
-  run_id?: string | null;
-  read: boolean;
-}
-
-export interface InboxPage extends Page<Message> {
-  unread: number;
-}
+] as const satisfies AnomalyType[];
+export const SEVERITIES = ["critical", "warning", "info"] as const satisfies Severity[];
+export const STATES = ["opened", "ongoing", "resolved"] as const satisfies State[];
+export const RANGES = ["24h", "7d", "30d"] as const satisfies Range[];
 
 /** offline: no answer; unauthorised: a token is needed; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
 export type Failure = "offline" | "unauthorised" | "missing" | "refused" | "failed";

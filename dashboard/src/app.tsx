@@ -57,7 +57,7 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   if (id !== undefined) return <AnomalyPage key={id} id={decoded(id)} />;
   return (
     <main id="main" class="page">
-      <Notice title="No such page">
+      <Notice alone title="No such page">
         <Link class="button" href="/anomalies">
           Anomalies
         </Link>

@@ -9,13 +9,13 @@ export type Marked = Pick<Anomaly, "id" | "execution_id" | "detected_at">;
 
 /** One run may show several anomalies, and the series names the first: the run itself decides, then the time. */
 export function isThis(point: SeriesPoint, { id, execution_id: execution, detected_at: at }: Marked): boolean {
-  if (point.anomaly_id === id) return true;
+  if (point.anomaly === id) return true;
   return execution != null ? point.execution_id === execution : Date.parse(point.t) === Date.parse(at);
 }
 
 /** Whether it is an anomaly, but not this one. */
 export function isOther(point: SeriesPoint, anomaly: Marked): boolean {
-  return point.anomaly_id != null && !isThis(point, anomaly);
+  return point.anomaly !== null && !isThis(point, anomaly);
 }
 
 export function hasFailed({ status }: SeriesPoint): boolean {
@@ -24,12 +24,11 @@ export function hasFailed({ status }: SeriesPoint): boolean {
 
 /** uPlot's columns: time, upper, lower, usual, value, failed runs, other anomalies, this anomaly. */
 export function columnsOf(points: readonly SeriesPoint[], anomaly: Marked, unit: string): AlignedData {
-  const column = (pick: (point: SeriesPoint) => number | null | undefined): Column =>
-    points.map((point) => pick(point) ?? null);
+  const column = (pick: (point: SeriesPoint) => number | null): Column => points.map(pick);
   return [
     points.map(({ t }) => Date.parse(t) / 1000),
     column(({ upper }) => upper),
-    column(({ lower }) => (lower == null ? null : floor(lower, unit))),
+    column(({ lower }) => (lower === null ? null : floor(lower, unit))),
     column(({ mean }) => mean),
     column(({ value }) => value),
     column((point) => (hasFailed(point) ? point.value : null)),

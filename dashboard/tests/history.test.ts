@@ -9,6 +9,7 @@ const point = (given: Partial<SeriesPoint>): SeriesPoint => ({
   upper: 12,
   mean: 5,
   anomalous: false,
+  anomaly: null,
   execution_id: "e",
   status: "success",
   ...given,
@@ -20,8 +21,8 @@ it("marks this anomaly, other anomalies and failed runs each in a column of its 
     [
       point({ lower: null, upper: null, mean: null }),
       point({ execution_id: "e1", status: "timeout" }),
-      point({ execution_id: "e2", anomaly_id: "other" }),
-      point({ execution_id: "e3", anomaly_id: "its first anomaly", value: 99 }),
+      point({ execution_id: "e2", anomaly: "other" }),
+      point({ execution_id: "e3", anomaly: "its first anomaly", value: 99 }),
     ],
     anomaly,
     "s",

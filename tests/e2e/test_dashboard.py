@@ -18,6 +18,7 @@ import pytest
 from aiohttp import ClientSession, web
 from playwright.async_api import Page, Route, expect
 
+import hatch_build
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events import Anomaly, Completion, Metrics
 from stream_detector.serve import pages
@@ -26,7 +27,7 @@ from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
-from tests.events_made import anomaly, completion, notification, row, score_change
+from tests.events_made import anomaly, completion, notification, row, score_change, uuid
 from tests.servers.browser import a_page
 from tests.servers.database import pool
 
@@ -45,6 +46,13 @@ TYPE_NAMES = [
     "Resource exhaustion",
     "Significant score change",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    """The page is that of the sources, whatever was built before."""
+    if hatch_build.is_stale(ROOT):
+        hatch_build.build(ROOT)
 
 
 def ago(**span: float) -> datetime:
@@ -367,6 +375,39 @@ async def test_w50_usable_at_every_width_in_both_themes(root: str, write: Write,
             assert await no_sideways_scroll(page)
         await expect(page.locator(".uplot")).to_be_visible()
         await page.screenshot(path=OUTPUT / f"anomaly-{width}-{theme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+async def test_axe_finds_nothing_serious(root: str, write: Write, width: int, theme: str) -> None:
+    hatch_build.install(ROOT / "dashboard", "axe-core")
+    axe = (ROOT / "dashboard/node_modules/axe-core/axe.min.js").read_text("utf-8")
+    executions, found = slow_after(40)
+    message = notification(
+        "m1", at=ago(minutes=9), title="Nightly is slow", anomaly_id=found[0].id, severity="critical"
+    )
+
+    async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
+
+        async def violations() -> list[str]:
+            await page.evaluate(axe)
+            ran = await page.evaluate("axe.run()")
+            return [f"{each['id']}: {each['nodes'][0]['html']}" for each in ran["violations"]]
+
+        await page.goto(f"{root}/anomalies")
+        await expect(page.get_by_role("heading", name="No anomalies yet")).to_be_visible()
+        assert await violations() == []
+        await write(executions=executions, anomalies=[*three(), *found], notifications=[message])
+        await page.goto(f"{root}/anomalies?range=30d&severity=critical")
+        await page.get_by_role("button", name="Inbox, 1 unread").click()
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        assert await violations() == []
+        await page.goto(f"{root}/anomalies/{found[0].id}")
+        await expect(page.locator(".uplot")).to_be_visible()
+        assert await violations() == []
+        await page.goto(f"{root}/anomalies/{uuid('nobody')}")
+        await expect(page.get_by_role("heading", name="Not here yet")).to_be_visible()
+        assert await violations() == []
 
 
 async def test_hostile_names_are_shown_as_they_are(root: str, write: Write) -> None:

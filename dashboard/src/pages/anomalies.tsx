@@ -1,6 +1,6 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { useAnomalies, type AnomalyList } from "../anomalies";
-import type { Page, Range, Trends } from "../api";
+import { ANOMALIES, TRENDS, type AnomalyPage, type Range, type Trends } from "../api";
 import { addressOf, anyOf, isNarrowed, questionOf, readFilters, type Filters } from "../filters";
 import { useAnswer, useNow, type Loaded } from "../load";
 import { FilterBar } from "../parts/filter-bar";
@@ -12,7 +12,6 @@ import { Severities } from "../parts/severities";
 import { Spans } from "../parts/spans";
 
 const POLL_MS = 15_000;
-const TRENDS = "/api/v1/ai/anomalies/trends";
 
 export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   const filters = useMemo(() => readFilters(query), [query]);
@@ -30,7 +29,7 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   }, []);
 
   // Whether anything is stored at all, asked only when nothing is found: the first start looks different.
-  const ever = useAnswer<Page<unknown>>(list.items?.length === 0 ? "/api/v1/ai/anomalies" : null, ONE, 3_000).value;
+  const ever = useAnswer<AnomalyPage>(list.items?.length === 0 ? ANOMALIES : null, ONE, 3_000).value;
 
   if (list.items?.length === 0 && ever?.items.length === 0) {
     return (

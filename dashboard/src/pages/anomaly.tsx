@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { Anomaly } from "../api";
+import { withId, type Anomaly } from "../api";
 import { useAnswer } from "../load";
 import { History } from "../parts/history";
 import { Link, OutsideLink, WithLinks } from "../parts/link";
@@ -19,7 +19,7 @@ const NO_QUERY = new URLSearchParams();
 export function AnomalyPage({ id }: { id: string }) {
   const [waiting, setWaiting] = useState(true);
   const { value, error, at, reload } = useAnswer<Anomaly>(
-    `/api/v1/ai/anomalies/${encodeURIComponent(id)}`,
+    withId("/api/v1/ai/anomalies/{id}", id),
     NO_QUERY,
     waiting ? RETRY_MS : POLL_MS,
   );
@@ -49,7 +49,7 @@ export function AnomalyPage({ id }: { id: string }) {
       ) : error.kind === "missing" ? (
         <Missing waiting={waiting} reload={reload} />
       ) : (
-        <Failed error={error} reload={reload} />
+        <Failed alone error={error} reload={reload} />
       )}
     </main>
   );
@@ -218,12 +218,12 @@ function Section({ title, wide = false, children }: { title: string; wide?: bool
 /** A link may be faster than the row it points to: messages leave before the recorder has written. */
 function Missing({ waiting, reload }: { waiting: boolean; reload: () => void }) {
   return waiting ? (
-    <Notice title="Not here yet">
+    <Notice alone title="Not here yet">
       <p>This anomaly has not been stored yet. A message can be faster than its row; this page looks again every two seconds.</p>
       <div class="progress" />
     </Notice>
   ) : (
-    <Notice title="No such anomaly">
+    <Notice alone title="No such anomaly">
       <p>Nothing is stored under this id. It may have been deleted, or is older than what is kept.</p>
       <button type="button" class="button" onClick={reload}>
         Look again

@@ -1,6 +1,6 @@
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
-import type { Anomaly, Series } from "../api";
+import { SERIES, type Anomaly, type Series } from "../api";
 import { columnsOf, floor, hasFailed, isOther, isThis } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
@@ -18,7 +18,7 @@ export function History({ anomaly }: { anomaly: Anomaly }) {
     () => new URLSearchParams({ entity: `${anomaly.entity_kind}:${anomaly.entity_id}`, until: anomaly.detected_at, limit: POINTS }),
     [anomaly.entity_kind, anomaly.entity_id, anomaly.detected_at],
   );
-  const { value, error } = useAnswer<Series>("/api/v1/series", query, 60_000);
+  const { value, error } = useAnswer<Series>(SERIES, query, 60_000);
   if (value === null) {
     return error === null ? <div class="bone history-bone" /> : <p class="quiet">The history could not be loaded: {error.message}</p>;
   }
@@ -36,7 +36,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
     return (
       <>
         <strong>{quantity(point.value, unit)}</strong>
-        {point.lower != null && point.upper != null && (
+        {point.lower !== null && point.upper !== null && (
           <span>
             expected {quantity(floor(point.lower, unit), unit)} to {quantity(point.upper, unit)}
           </span>
@@ -46,7 +46,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         {isThis(point, anomaly) ? (
           <span>this anomaly</span>
         ) : (
-          point.anomaly_id != null && <span>an anomaly: click to open</span>
+          point.anomaly !== null && <span>an anomaly: click to open</span>
         )}
       </>
     );
@@ -60,7 +60,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         data={columns}
         tip={tip}
         onPick={(index) => {
-          const id = points[index]?.anomaly_id;
+          const id = points[index]?.anomaly;
           if (id != null && id !== anomaly.id) go(anomalyAddress(id));
         }}
       />

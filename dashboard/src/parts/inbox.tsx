@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { post, type InboxPage, type Message } from "../api";
+import { INBOX, post, withId, type InboxPage, type Message } from "../api";
 import { useAnswer } from "../load";
 import { useRoute } from "../route";
 import { anomalyAddress, Link } from "./link";
@@ -16,7 +16,7 @@ export function Inbox() {
   const box = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const { path, query } = useRoute();
-  const { value, reload } = useAnswer<InboxPage>("/api/v1/inbox", SHOWN, POLL_MS);
+  const { value, reload } = useAnswer<InboxPage>(INBOX, SHOWN, POLL_MS);
   const items = value?.items ?? [];
   const unread = value?.unread ?? 0;
   const count = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
@@ -41,7 +41,7 @@ export function Inbox() {
   }, [open]);
 
   const markRead = (messages: Message[]) => {
-    const marking = messages.filter(({ read }) => !read).map(({ id }) => post(`/api/v1/inbox/${encodeURIComponent(id)}/read`));
+    const marking = messages.filter(({ read }) => !read).map(({ id }) => post(withId("/api/v1/inbox/{id}/read", id)));
     // A mark that fails is seen: the message stays unread.
     void Promise.allSettled(marking).then(reload);
   };

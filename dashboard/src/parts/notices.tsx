@@ -6,20 +6,21 @@ import { hasToken, keepToken, type ApiError } from "../api";
 import { Icon } from "./marks";
 import { When } from "./when";
 
-export function Notice({ title, children }: { title: string; children?: ComponentChildren }) {
+/** `alone`: it is the whole page, so its title is the page's heading. */
+export function Notice({ title, alone = false, children }: { title: string; alone?: boolean; children: ComponentChildren }) {
   return (
     <div class="notice" role="status">
-      <h2>{title}</h2>
+      {alone ? <h1 tabIndex={-1}>{title}</h1> : <h2>{title}</h2>}
       {children}
     </div>
   );
 }
 
 /** A failure where nothing older can be shown. */
-export function Failed({ error, reload }: { error: ApiError; reload: () => void }) {
+export function Failed({ error, reload, alone = false }: { error: ApiError; reload: () => void; alone?: boolean }) {
   const away = error.kind === "offline";
   return (
-    <Notice title={away ? "No connection to the server" : "This could not be loaded"}>
+    <Notice title={away ? "No connection to the server" : "This could not be loaded"} alone={alone}>
       <p>{error.message}</p>
       <p class="quiet">
         {away ? "Is the api role running? This page tries again every few seconds." : "The server's log says more."}
@@ -109,7 +110,7 @@ export function TokenWanted({ onEntered }: { onEntered: () => void }) {
         onEntered();
       }}
     >
-      <h2>A token is needed</h2>
+      <h1>A token is needed</h1>
       <p>
         {refused ? "The server refused this token. " : ""}Enter the API token of this installation (the setting
         API_TOKEN). It is kept in this tab until the tab is closed.
