@@ -149,7 +149,7 @@ class Settings:
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score that moves by so much or more is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip
-    api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")
+    api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")  # fmt: skip
     api_token: str = setting("", _text, "Bearer token that every API request must carry when set", secret=True, group="API")  # fmt: skip
     api_allowed_hosts: str = setting("", _text, "Further Host names that the API answers to, separated by commas", group="API")  # fmt: skip
     secret_key: str = setting("", _secret_key, "Signs links and sessions; 32 bytes or more", secret=True, group="API")
@@ -157,7 +157,7 @@ class Settings:
     metrics_port: int = setting(0, _integer(0, 65535), "Port of /metrics, /livez and /readyz; 0 means 9101 detector, 9102 recorder, 9103 notifier, 9104 api", group="Metrics")  # fmt: skip
     inbox_enabled: bool = setting(True, _flag, "Put every alert into the in-app inbox", group="Messages")
     slack_enabled: bool = setting(True, _flag, "Send to Slack where SLACK_WEBHOOK_URL is set", group="Messages")
-    email_enabled: bool = setting(True, _flag, "Send mail where SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Messages")
+    email_enabled: bool = setting(True, _flag, "Send mail where SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Messages")  # fmt: skip
     slack_webhook_url: str = setting("", _url("https", "http"), "Slack incoming webhook", secret=True, aliases=("SLACK_WEBHOOK_URL",), group="Messages")  # fmt: skip
     smtp_url: str = setting("", _url("smtp", "smtps"), "Mail server: smtp://user:password@host:587 (STARTTLS where offered) or smtps://", secret=True, group="Messages")  # fmt: skip
     smtp_ca_file: str = setting("", _text, "PEM file of the CA that signed the mail server's certificate; empty uses the system's", group="Messages")  # fmt: skip
@@ -169,7 +169,7 @@ class Settings:
     product_name: str = setting("GVS", _text, "Name in the heading of messages", group="Messages")
     entity_word: str = setting("DAO", _text, "What a scored entity is called in messages", group="Messages")
     executions_retention_d: int = setting(90, _integer(30, 3650), "Executions and scores are kept so long", unit="d", group="Database")  # fmt: skip
-    anomalies_retention_d: int = setting(365, _integer(1, 36500), "Anomalies are kept so long", unit="d", group="Database")
+    anomalies_retention_d: int = setting(365, _integer(1, 36500), "Anomalies are kept so long", unit="d", group="Database")  # fmt: skip
     fault_point: str = setting("", _text, "Drills only: kill this process at a point of the checkpoint, for example changelog-half:2", group="General")  # fmt: skip
     log_format: str = setting("text", _one_of("text", "json"), "One line per happening, as text or as JSON", group="General")  # fmt: skip
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Least level that is logged", group="General")  # fmt: skip

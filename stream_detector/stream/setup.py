@@ -59,7 +59,7 @@ class TopicState:
 
 
 async def read_topics(admin: AIOKafkaAdminClient, settings: Settings) -> list[TopicState]:
-    """How our topics are now, in the order of `TOPICS`. Asks for all at once: a broker may make one asked for by name."""
+    """How our topics are now, in the order of `TOPICS`. Asks for all: a broker may make one asked for by name."""
     found = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     return [
         TopicState(topic, name, topic.partitions or settings.partitions, found.get(name, 0))
