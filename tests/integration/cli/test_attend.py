@@ -1,0 +1,52 @@
+"""What `up` does when the embedded broker grows, or ends."""
+
+import asyncio
+
+import pytest
+
+from stream_detector.cli import attend
+from stream_detector.devstack.folder import DataFolder
+from stream_detector.devstack.owned import ChildError
+from stream_detector.devstack.stack import Stack
+from stream_detector.devstack.supervise import ROLES, Supervisor
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.settings import Settings
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """A stack of a broker alone, a supervisor whose roles were not started, and what people are told."""
+    folder, told = DataFolder(tmp_path), []
+    settings = Settings(data_dir=str(tmp_path))
+    with Tansu.start(tmp_path) as broker:
+        supervisor = Supervisor(settings, folder, dict.fromkeys(ROLES, 0), told.append)
+        yield Stack(settings, folder, broker, None), supervisor, told
+    folder.close()
+
+
+async def test_too_much_memory_ends_it_and_says_what_to_use_instead(watched, monkeypatch):
+    stack, supervisor, told = watched
+    monkeypatch.setattr(attend, "MEMORY_STOP_BYTES", 1 << 20)
+    with pytest.raises(ChildError, match=r"more than the 1 MB it may: intake is stopped.*up --broker apache"):
+        await attend._watch(stack, supervisor, told.append)
+
+
+async def test_much_memory_is_said_once(watched, monkeypatch):
+    stack, supervisor, told = watched
+    monkeypatch.setattr(attend, "MEMORY_WARN_BYTES", 1 << 20)
+    looked = asyncio.Semaphore(0)
+    monkeypatch.setattr(supervisor, "look", looked.release)
+    monkeypatch.setattr(attend, "LOOK_EVERY_S", 0.001)
+    watching = asyncio.create_task(attend._watch(stack, supervisor, told.append))
+    for _ in range(5):
+        await looked.acquire()
+    watching.cancel()
+    (line,) = told
+    assert "never deletes; at 1024 MB it is stopped" in line
+
+
+async def test_a_broker_that_ends_is_named(watched):
+    stack, supervisor, told = watched
+    stack.broker.child.kill()
+    with pytest.raises(ChildError, match="the embedded broker ended"):
+        await attend._watch(stack, supervisor, told.append)

@@ -1,0 +1,48 @@
+"""The locks: complete, hashed, and without a registry's address."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-uv.lock")
+
+
+def pinned(lock):
+    """Name -> version."""
+    return dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def names(requirements):
+    return {re.match(r"[A-Za-z0-9._-]+", requirement)[0].lower() for requirement in requirements}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_line_is_pinned_and_hashed_and_names_no_host(lock):
+    text = (ROOT / lock).read_text()
+    assert not re.search(r"https?://|--index|--extra-index|--find-links", text)
+    blocks = re.findall(r"^[a-z0-9].*?(?=^[a-z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert re.match(r"[a-z0-9._-]+==", block), block
+        assert "--hash=sha256:" in block, block
+
+
+def test_the_locks_hold_what_pyproject_asks_for():
+    project, groups = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+    assert names(project["dependencies"]) | names(groups["build"]) <= set(pinned("requirements.lock"))
+    assert names(groups["test"]) <= set(pinned("requirements-test.lock"))
+    assert names(PYPROJECT["build-system"]["requires"]) <= names(groups["build"])
+
+
+def test_the_test_lock_changes_nothing_that_people_run():
+    tested = pinned("requirements-test.lock")
+    assert {name: tested[name] for name in pinned("requirements.lock")} == pinned("requirements.lock")
+
+
+def test_the_version_is_in_one_place():
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "stream_detector/__init__.py"
