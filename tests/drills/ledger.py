@@ -1,0 +1,129 @@
+"""What must be there, made without the worker: by a pure fold over the input topic, and from the producer's book."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from stream_detector.detect import Baseline, Config
+from stream_detector.detect.replay import Fold
+from stream_detector.events import RefusedError
+from stream_detector.events.decode import decode_completion, decode_score, is_backfill
+from stream_detector.events.encode import encode
+from stream_detector.settings import Settings
+from stream_detector.stream import keyed_value
+from stream_detector.stream.detector import BASELINE
+from stream_detector.stream.ends import read_whole
+from stream_detector.stream.part import Part
+from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, SCORES
+
+DECODE = {COMPLETIONS: decode_completion, SCORES: decode_score}
+
+
+@dataclass
+class Verdict:
+    """What a comparison found. Exact: nothing lost, doubled or different."""
+
+    events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    different: int = 0
+    repeated: int = 0
+    """Alerts emitted again with the same id and the same content, as designed."""
+    findings: list[str] = field(default_factory=list)
+
+    def note(self, what: str, *, lost: int = 0, doubled: int = 0, different: int = 0) -> None:
+        """Count, and keep the words if there is anything to count."""
+        self.lost, self.doubled, self.different = self.lost + lost, self.doubled + doubled, self.different + different
+        if lost or doubled or different:
+            self.findings.append(f"{what}: {lost} lost, {doubled} doubled, {different} different")
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything is as it must be, and there was anything at all."""
+        return self.events > 0 and not (self.lost or self.doubled or self.different)
+
+
+async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) -> tuple[Fold, dict[str, bytes]]:
+    """Baselines and anomalies (id -> JSON) of what the topics hold, in the order of their partitions."""
+    fold, anomalies = Fold(Config(profile=settings.profile, score_threshold=settings.score_threshold)), {}
+    for name in sources:
+        async for record in read_whole(settings, name):
+            try:
+                event = DECODE[name](record.value, record.headers, record.timestamp)
+            except RefusedError:
+                continue
+            outcome = fold.apply(event, backfill=is_backfill(record.headers))
+            anomalies |= {anomaly.id: encode(anomaly) for anomaly in outcome.anomalies}
+    return fold, anomalies
+
+
+async def recovered(settings: Settings) -> dict[str, bytes]:
+    """Key -> packed baseline, read from the changelog as a recovering worker reads it."""
+    parts: dict[int, Part[Any]] = defaultdict(lambda: Part(BASELINE))
+    async for record in read_whole(settings, BASELINES):
+        parts[record.partition].recover([record])
+    state: dict[str, bytes] = {}
+    for part in parts.values():
+        part.recovered(-1)
+        state |= {key.decode(): keyed_value.payload_of(value) for key, value in part.packed.items()}
+    return state
+
+
+def counted(packed: bytes | None, key: str) -> int:
+    """How many executions a baseline has counted, all within its window."""
+    return Baseline.unpack(key, packed).named()["success_rate"].window_size if packed else 0
+
+
+async def compare(settings: Settings, counts: Counter[str], ids: set[str]) -> Verdict:
+    """Input topic, baselines and alerts against the producer's book and the fold.
+
+    Args:
+        counts: events per workflow that were published, all distinct, none late and none older than 30 days.
+        ids: their execution ids.
+    """
+    verdict = Verdict(events=counts.total())
+    fold, wanted = await folded(settings)
+    arrived = {msgspec.json.decode(r.value)["execution_id"] async for r in read_whole(settings, COMPLETIONS)}
+    verdict.note("events on the topic", lost=len(ids - arrived), doubled=len(arrived - ids))
+    state = await recovered(settings)
+    for workflow_id, count in counts.items():
+        key = f"workflow:{workflow_id}"
+        got = counted(state.get(key), key)
+        verdict.note(f"count of {workflow_id}", lost=max(0, count - got), doubled=max(0, got - count))
+        if got == count and fold.baselines[key].pack() != state[key]:
+            verdict.note(f"state of {workflow_id}", different=1)
+    verdict.note("keys nobody published", doubled=len(state.keys() - {f"workflow:{name}" for name in counts}))
+    await compare_alerts(settings, wanted, verdict)
+    return verdict
+
+
+async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: Verdict) -> None:
+    """Every expected anomaly is on `alerts`, none else, and each copy has the same bytes."""
+    emitted: dict[str, set[bytes]] = defaultdict(set)
+    total = 0
+    async for record in read_whole(settings, ALERTS):
+        emitted[msgspec.json.decode(record.value)["id"]].add(record.value)
+        total += 1
+    verdict.note("alerts", lost=len(wanted.keys() - emitted.keys()), doubled=len(emitted.keys() - wanted.keys()))
+    other = sum(emitted[one] != {value} for one, value in wanted.items() if one in emitted)
+    verdict.note("contents of alerts", different=other)
+    verdict.repeated += total - len(emitted)
+    if not wanted:
+        verdict.note("the load held no anomaly at all", lost=1)
+
+
+async def compare_rows(settings: Settings, wanted: set[str], ids: set[str], verdict: Verdict) -> None:
+    """PostgreSQL holds each execution and each anomaly once, and nothing else."""
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        executions = [row[0] for row in await connection.fetch("SELECT execution_id FROM executions")]
+        anomalies = [str(row[0]) for row in await connection.fetch("SELECT id FROM anomalies")]
+    finally:
+        await connection.close()
+    for table, got, want in (("executions", executions, ids), ("anomalies", anomalies, wanted)):
+        extra = len(got) - len(set(got)) + len(set(got) - want)
+        verdict.note(f"rows in {table}", lost=len(want - set(got)), doubled=extra)

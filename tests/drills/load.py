@@ -1,0 +1,92 @@
+"""A seeded load of completions, published by a plain producer, and what the producer itself knows of it."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from aiokafka import AIOKafkaProducer
+
+from stream_detector.events import Completion
+from stream_detector.events.encode import encode
+from stream_detector.settings import Settings
+from stream_detector.stream.broker import client_options
+from stream_detector.stream.topics import COMPLETIONS, owner
+
+KEYS = 200
+SPREAD_D = 18
+"""Finish times of the planned events are spread over so many days, so that all count in the window of 30."""
+SLOW_RATE = 500.0
+"""Events a second once the planned number is out."""
+MISPLACED = 0.1
+"""Share of workflows whose producer hashes otherwise: their events lie on another partition than their owner's."""
+
+
+def completions(seed: int, planned: int, keys: int = KEYS) -> Iterator[Completion]:
+    """Endless: usual durations with outliers, failures alone and in rows; times grow, so none is late."""
+    rng = random.Random(seed)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(days=SPREAD_D + 1)
+    step = timedelta(days=SPREAD_D) / planned
+    failing: Counter[int] = Counter()
+    number = 0
+    while True:
+        at = start + min(number, planned) * step + max(0, number - planned) * timedelta(milliseconds=5)
+        key = rng.randrange(keys)
+        duration_s = max(1.0, rng.gauss(100.0, 10.0)) * (3.0 if rng.random() < 0.01 else 1.0)
+        if rng.random() < 0.01:
+            failing[key] = rng.choice((1, 1, 3, 5))
+        failed = failing[key] > 0
+        failing[key] -= failed
+        yield Completion(
+            execution_id=f"{seed}-{number}",
+            workflow_id=f"flow-{key:04d}",
+            status="failure" if failed else "success",
+            started_at=at - timedelta(seconds=duration_s),
+            finished_at=at,
+            duration_s=round(duration_s, 3),
+        )
+        number += 1
+
+
+class Load:
+    """Publishes until it is told to stop. `counts` is the ledger: events per workflow that the broker acknowledged."""
+
+    def __init__(self, settings: Settings, seed: int, planned: int, *, rate: float, keys: int = KEYS) -> None:
+        self._settings, self._planned, self._rate = settings, planned, rate
+        self._events = completions(seed, planned, keys)
+        misplaced = random.Random(seed).sample(range(keys), round(keys * MISPLACED))
+        self._misplaced = {f"flow-{key:04d}" for key in misplaced}
+        self.counts: Counter[str] = Counter()
+        self.ids: set[str] = set()
+        self.enough = asyncio.Event()
+        """Set when the harm is done: publishing ends once it is set and the planned number is out."""
+
+    async def publish(self) -> None:
+        """Half at once, so that there is a backlog; the rest at `rate` a second, and slowly on until `enough`."""
+        producer = AIOKafkaProducer(**client_options(self._settings), acks="all", linger_ms=5, max_batch_size=1 << 17)
+        await producer.start()
+        sent: list[asyncio.Future[object]] = []
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            while len(sent) < self._planned or not self.enough.is_set():
+                for event in (next(self._events) for _ in range(50)):
+                    sent.append(await self._send(producer, event))
+                due_s = (min(len(sent), self._planned) - self._planned / 2) / self._rate
+                due_s += max(0, len(sent) - self._planned) / SLOW_RATE
+                await asyncio.sleep(max(0.0, began + due_s - loop.time()))
+            await producer.flush()
+            await asyncio.gather(*sent)  # each was acknowledged, or the drill ends here
+        finally:
+            await producer.stop()
+
+    async def _send(self, producer: AIOKafkaProducer, event: Completion) -> "asyncio.Future[object]":
+        n, partition = self._settings.partitions, None
+        if event.workflow_id in self._misplaced:
+            partition = (owner(event.workflow_id, n) + 1) % n
+        self.counts[event.workflow_id] += 1
+        self.ids.add(event.execution_id)
+        topic, key = self._settings.topic(COMPLETIONS), event.workflow_id.encode()
+        sent: asyncio.Future[object] = await producer.send(topic, encode(event), key=key, partition=partition)
+        return sent

@@ -1,0 +1,174 @@
+"""Where a drill plays: a broker, a database where it needs one, topics of its own, and patience."""
+
+import asyncio
+import contextlib
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stream_detector.devstack.apache import Apache
+from stream_detector.devstack.postgres import Postgres
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.settings import Settings
+from stream_detector.stream.ends import Ends, total
+from stream_detector.stream.setup import make_topics
+from tests.drills.ledger import Verdict
+from tests.drills.roles import Role
+
+PATIENCE_S = 120.0
+KAFKA: dict[str, Callable[[Path], Any]] = {
+    "embedded": Tansu.start,
+    "apache": Apache.start,
+    "apache3": lambda folder: Apache.start(folder, brokers=3),
+}
+
+
+class DrillError(Exception):
+    """The drill could not be carried out: that proves nothing, so it fails."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What may be asked of a drill."""
+
+    kafka: str = "embedded"
+    events: int = 20_000
+    runs: int = 1
+    seed: int = 1
+    first_point: int = 0
+    """Where among its points the drill begins."""
+    without: str = ""
+    """A protection to take out of the roles: the drill must then fail."""
+
+
+@dataclass
+class Outcome:
+    """What all runs of a drill found together."""
+
+    drill: str
+    runs: int = 0
+    events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    different: int = 0
+    repeated: int = 0
+    notified_twice: int = 0
+    recovery_s: list[float] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one run."""
+        self.runs += 1
+        for name in ("events", "lost", "doubled", "different", "repeated"):
+            setattr(self, name, getattr(self, name) + getattr(verdict, name))
+        self.findings += verdict.findings
+        if not verdict.events:
+            self.findings.append("no events: nothing was tested")
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was something to lose, and nothing was lost, doubled or changed."""
+        return self.events > 0 and not (self.lost or self.doubled or self.different or self.findings)
+
+    def report(self) -> dict[str, Any]:
+        """The last line."""
+        took = self.recovery_s
+        spread = {"median": round(statistics.median(took), 2), "max": round(max(took), 2)} if took else None
+        numbers = {name: getattr(self, name) for name in ("runs", "events", "lost", "doubled", "different", "repeated")}
+        return {"drill": self.drill, **numbers, "notified_twice": self.notified_twice, "recovery_s": spread}
+
+
+@dataclass
+class Stage:
+    """One broker (and database) for all runs of a drill."""
+
+    broker: Any
+    folder: Path
+    postgres: Postgres | None = None
+
+    @contextlib.asynccontextmanager
+    async def play(self, **changes: Any) -> AsyncIterator["Play"]:
+        """Topics (and a database) of one run; every process that it started has ended afterwards."""
+        name = f"d{uuid.uuid4().hex[:8]}"
+        url = ""
+        if self.postgres:
+            create_database(self.postgres, name)
+            url = self.postgres.url(name)
+        values = {"session_timeout_s": 6.0, "checkpoint_interval_s": 0.5, "database_url": url, **changes}
+        settings = Settings(broker=self.broker.address, topic_prefix=f"{name}.", **values)
+        await make_topics(settings)
+        play = Play(settings, self.folder / name)
+        try:
+            yield play
+        finally:
+            for role in play.roles:
+                role.kill()
+
+
+@dataclass
+class Play:
+    """One run."""
+
+    settings: Settings
+    folder: Path
+    roles: list[Role] = field(default_factory=list)
+
+    def start(self, name: str, **how: str) -> Role:
+        """Start a role."""
+        role = Role.start(name, self.settings, self.folder, **how)
+        self.roles.append(role)
+        return role
+
+    async def drained(self, *roles: str, alive: Callable[[], bool] = lambda: True) -> None:
+        """Return once these roles have read, applied and committed everything. Raises `DrillError` when they cannot."""
+        async with Ends(self.settings) as ends:
+
+            async def done() -> bool:
+                if not alive():
+                    raise DrillError(f"a role ended by itself:\n{self.last_words()}")
+                lags = await ends.lags()
+                return not any(total(lags, role) for role in roles)
+
+            await until(done, "the roles to catch up", self.last_words)
+
+    def last_words(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(f"{role.name}: {role.child.last_lines(8)}" for role in self.roles[-4:])
+
+
+async def until(
+    done: Callable[[], Awaitable[bool]], what: str, why: Callable[[], str] = str, patience_s: float = PATIENCE_S
+) -> None:
+    """Return once `done` says so. Raises `DrillError` when patience ends."""
+    deadline_s = time.monotonic() + patience_s
+    while not await done():
+        if time.monotonic() > deadline_s:
+            raise DrillError(f"waited {patience_s:.0f} s for {what}\n{why()}")
+        await asyncio.sleep(0.1)
+
+
+def create_database(server: Postgres, name: str) -> None:
+    """A fresh, empty database."""
+    command = [str(server.binaries / "psql"), server.url("postgres"), "-qc", f"CREATE DATABASE {name}"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def stage(kafka: str, *, database: bool = False) -> Iterator[Stage]:
+    """Start what a drill needs; all of it has ended, and its folder is gone, afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="stream-detector-drill-"))
+    folder.chmod(0o755)
+    try:
+        with contextlib.ExitStack() as stack:
+            broker = stack.enter_context(KAFKA[kafka](folder / "kafka"))
+            postgres = stack.enter_context(Postgres.start(folder / "postgres")) if database else None
+            yield Stage(broker, folder, postgres)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
