@@ -21,7 +21,7 @@ class _Json(logging.Formatter):
 class _Text(logging.Formatter):
     """UTC, one line: a library's message that quotes an event cannot forge a second line."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")
