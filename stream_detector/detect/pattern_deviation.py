@@ -10,8 +10,6 @@ reset. A significant change resets it, because that move has been told.
 [False, False, False, True]
 """
 
-from river.drift.page_hinkley import PageHinkley
-
 from stream_detector.detect.finding import Finding
 
 NAME = "pattern_deviation"
@@ -38,6 +36,9 @@ class Drift:
 
     def update(self, score: float, threshold: float) -> float | None:
         """Learn one score. Where the test fires: the mean it drifted away from, and the next drift starts here."""
+        # Not at the top: river takes scipy with it, a second of start for all who only unpack baselines.
+        from river.drift.page_hinkley import PageHinkley
+
         if not self.n:
             self.scale = threshold
         scale = self.scale

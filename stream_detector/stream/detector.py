@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import river.drift.page_hinkley  # noqa: F401  (detect loads it at the first score; here it is loaded before)
 from msgspec import Struct
 
 from stream_detector.detect import Baseline, Config, key_of, step

@@ -1,9 +1,9 @@
 """The notifier: what was found, as messages that people get once.
 
 Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`;
-its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged), write
-state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's answer and
-the record of it.
+its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged),
+write state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's
+answer and the record of it.
 """
 
 import asyncio

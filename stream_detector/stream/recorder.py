@@ -34,7 +34,7 @@ from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Ro
 from stream_detector.store.write import Writer
 from stream_detector.stream import keyed_value, topics, worker
 from stream_detector.stream.broker import cluster_id
-from stream_detector.stream.part import OWNER_KEY
+from stream_detector.stream.part import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.stream.transport import Chunk
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import EventRefused, ServiceAway, ServiceBack
@@ -75,7 +75,7 @@ def _dead_letter(record: Any) -> DeadLetterNote:
 
 
 def _baseline(record: Any) -> BaselineState | None:
-    if record.key is None or record.key == OWNER_KEY or record.value is None:
+    if record.key in (None, CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
         return None
     key, packed = record.key.decode(), keyed_value.payload_of(record.value)
     if not packed:
@@ -183,7 +183,11 @@ class Recorder:
         if self._pool and time.monotonic() - self._retained_at > RETAIN_EVERY_S:
             self._retained_at = time.monotonic()
             try:
-                await retain(self._pool, executions_d=settings.executions_retention_d, anomalies_d=settings.anomalies_retention_d)  # fmt: skip
+                await retain(
+                    self._pool,
+                    executions_d=settings.executions_retention_d,
+                    anomalies_d=settings.anomalies_retention_d,
+                )
             except StoreAwayError as error:
                 ServiceAway("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
 
@@ -193,12 +197,12 @@ class Recorder:
         error: RefusedError = bad.error
         if bad.row.topic == topics.DEAD_LETTERS:
             return  # a dead letter's note that cannot be stored is still on its topic
-        place = (bad.row.topic, chunk.tp.partition, record.offset)
-        headers = dead_letter_headers(record.headers, topic=place[0], partition=place[1], offset=place[2], timestamp_ms=record.timestamp, error=error)  # fmt: skip
+        place = {"topic": bad.row.topic, "partition": chunk.tp.partition, "offset": record.offset}
+        headers = dead_letter_headers(record.headers, **place, timestamp_ms=record.timestamp, error=error)
         self._app.outbox.put(
             self._app.settings.topic(topics.DEAD_LETTERS), chunk.tp.partition, record.key, record.value, headers
         )
-        EventRefused(*place, error.reason, error.message).emit()
+        EventRefused(**place, reason=error.reason, message=error.message).emit()
 
 
 def build(app: worker.WorkerApp) -> worker.Prepare:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import io
 import logging
 import os
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 import faust
 import uvloop
 from aiokafka.admin import AIOKafkaAdminClient
+from faust.exceptions import ConsumerNotStarted
 
 import stream_detector
 from stream_detector.settings import Settings
@@ -159,7 +161,13 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
         RoleFailed(role, str(error)).emit()
         return 1
     worker = faust.Worker(
-        app, loop=loop, loglevel="WARNING", redirect_stdouts=False, override_logging=False, quiet=True
+        app,
+        loop=loop,
+        loglevel="WARNING",
+        redirect_stdouts=False,
+        override_logging=False,
+        quiet=True,
+        stdout=io.StringIO(),  # its spinner writes cursor codes into the log, also when quiet
     )
     # What lives from here on is long-lived; the collector need not look at it again.
     gc.collect()
@@ -208,7 +216,11 @@ def _announce_readiness(app: WorkerApp) -> None:
 def _ready(app: WorkerApp) -> tuple[bool, str]:
     if not app.started:
         return False, "waiting for the broker or the database"
-    if app.rebalancing or not app.consumer.assignment() or app.tables.recovery.in_recovery:
+    try:
+        assignment = app.consumer.assignment()
+    except ConsumerNotStarted:
+        return False, "joining the group"
+    if app.rebalancing or not assignment or app.tables.recovery.in_recovery:
         return False, "waiting for partitions, or recovering state"
     return True, ""
 
@@ -227,7 +239,6 @@ def _refresh(app: WorkerApp) -> None:
     metrics.LAG.clear()  # partitions that went to another worker are his to tell
     for shard in app.consumer.shards:
         for tp, position in shard.positions.items():
-            lag = max(
-                0, app.consumer.stable_end(tp) - (position.next if position.committed is None else position.committed)
-            )
+            done = position.next if position.committed is None else position.committed
+            lag = max(0, app.consumer.stable_end(tp) - done)
             metrics.LAG.labels(tp.topic[len(app.topic_prefix) :], str(tp.partition)).set(lag)
