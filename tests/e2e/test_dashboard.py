@@ -359,13 +359,15 @@ async def test_w50_usable_at_every_width_in_both_themes(root: str, write: Write,
         "long", detected_at=ago(hours=2), severity="info", entity_name="averylongname" * 20, entity_id="x" * 256,
         description="y" * 900,
     )  # fmt: skip
-    await write(executions=executions, anomalies=[*three(), *found, long])
+    messages = [notification(f"m{n}", at=ago(minutes=n)) for n in range(120)]  # the widest count on the bell
+    await write(executions=executions, anomalies=[*three(), *found, long], notifications=messages)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
         await page.goto(f"{root}/anomalies?range=30d")
         await expect(page.locator("tbody tr").first).to_be_visible()
         await expect(page.locator(".uplot")).to_be_visible()
         await expect(page.locator(".bone")).to_have_count(0)
+        await expect(page.locator(".inbox-count")).to_have_text("99+")
         assert await no_sideways_scroll(page)
         await page.screenshot(path=OUTPUT / f"anomalies-{width}-{theme}.png", full_page=True)
         for name in ("long", None):

@@ -127,7 +127,7 @@ function Numbers({ anomaly }: { anomaly: Anomaly }) {
     <dl class="numbers">
       <Figure name="Current" value={words.now} note={words.nowLabel} strong />
       <Figure name="Baseline" value={words.usual} note={words.usualLabel} />
-      <Figure name="Deviation" value={words.change} note={times || "current − baseline"} />
+      <Figure name="Deviation" value={words.change} note={times || (unit === "ratio" ? "percentage points" : "current − baseline")} />
       <Figure
         name="z-score"
         value={zScore(z)}

@@ -11,6 +11,11 @@ import { Plot, type Colours } from "./plot";
 
 const POINTS = "200";
 const HEIGHT = 260;
+/** Steps of a duration axis in seconds: round to a person, 1 ms to 10 days. */
+const TIME_STEPS = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
+  10_800, 21_600, 43_200, 86_400, 172_800, 432_000, 864_000,
+];
 
 /** The readings up to the anomaly, with the band that was expected before each; the anomalous one is marked. */
 export function History({ anomaly }: { anomaly: Anomaly }) {
@@ -93,6 +98,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
         grid: { stroke: colours("line"), width: 1 },
         size: 68,
         space: 40,
+        ...(unit === "s" ? { incrs: TIME_STEPS } : {}),
         values: (_plot, at) => at.map((n) => quantity(n, unit)),
       },
     ],
