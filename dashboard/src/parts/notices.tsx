@@ -93,6 +93,10 @@ export function NothingYet() {
         a row, which is an anomaly. It appears here by itself.
       </p>
       <Command text={command} />
+      <p class="quiet">
+        Where STREAM_DETECTOR_BROKER is not set, add <code>--broker</code> with the address that{" "}
+        <code>stream-detector up</code> printed as its broker.
+      </p>
     </Notice>
   );
 }
