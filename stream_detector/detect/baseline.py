@@ -10,8 +10,10 @@ from msgspec import Struct
 from stream_detector.detect import packed as layout
 from stream_detector.detect.days import Days
 from stream_detector.detect.evidence import Evidence
+from stream_detector.detect.failures import Failures
 from stream_detector.detect.history import History
 from stream_detector.detect.incident import Incidents
+from stream_detector.detect.level import WARM, Level
 from stream_detector.detect.pattern_deviation import Drift
 
 Status = Literal["learning", "normal", "anomalous"]
@@ -92,21 +94,26 @@ class Baseline:
 
 
 class WorkflowBaseline(Baseline):
-    """What is remembered about one workflow."""
+    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
+
+    `calm` counts the executions in a row that an open incident of durations did not see.
+    """
 
     KIND: ClassVar[Literal[1]] = layout.WORKFLOW
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("days", "evidence", "history")
+    __slots__ = ("calm", "days", "evidence", "failures", "history", "level")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.days, self.history, self.evidence = Days(), History(), Evidence()
+        self.level, self.failures, self.calm = Level(), Failures(), 0
 
     @property
     def known(self) -> bool:
         """Whether there are enough recorded durations for a z."""
-        return len(self.history.recorded(self.history.within(self.newest_ms))) >= LEAST_TIMED
+        classic = len(self.history.recorded(self.history.within(self.newest_ms))) >= LEAST_TIMED
+        return classic or self.level.n >= WARM
 
     def pack(self) -> bytes:
         """Versioned bytes; the layout is in `packed`."""

@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Final
 
 from stream_detector.detect.days import Days
 from stream_detector.detect.evidence import Evidence
+from stream_detector.detect.failures import Failures
 from stream_detector.detect.history import History
 from stream_detector.detect.incident import pack_incidents, unpack_incidents
+from stream_detector.detect.level import Level
 
 if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
@@ -59,7 +61,9 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
     if incidents:
         parts.append(pack_incidents(incidents))
     if baseline.KIND == WORKFLOW:
-        parts += (baseline.days.pack(), baseline.history.pack(), baseline.evidence.pack())
+        parts += (baseline.days.pack(), baseline.evidence.pack(), baseline.history.pack())
+        if baseline.failures.n:
+            parts += (baseline.level.pack(), baseline.failures.pack(), baseline.calm.to_bytes(1, "little"))
     else:
         drift, digits = baseline.drift, b"" if baseline.previous is None else str(baseline.previous).encode()
         sums = drift.rise, drift.fall, drift.least, drift.most
@@ -89,8 +93,12 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
         baseline.incidents, at = unpack_incidents(packed, at, incidents)
     if baseline.KIND == WORKFLOW:
         baseline.days, at = Days.unpack(packed, at)
-        baseline.history, at = History.unpack(packed, at)
         baseline.evidence, at = Evidence.unpack(packed, at)
+        baseline.history, at = History.unpack(packed, at)
+        if at < len(packed):
+            baseline.level, at = Level.unpack(packed, at)
+            baseline.failures, at = Failures.unpack(packed, at)
+            baseline.calm, at = packed[at], at + 1
     else:
         drift = baseline.drift
         drift.n, drift.mean, drift.scale, *sums, digits = _DRIFT.unpack_from(packed, at)

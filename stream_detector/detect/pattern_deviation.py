@@ -10,10 +10,12 @@ reset. A significant change resets it, because that move has been told.
 [False, False, False, True]
 """
 
+from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.level import ACCEPTED_AFTER
 
 NAME = "pattern_deviation"
-DRIFT = "drift"
+DRIFT, ACCEPTED = "drift", "accepted level"
 _ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
 
 
@@ -82,4 +84,25 @@ def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
         ],
         subject=DRIFT,
         threshold=threshold,
+    )
+
+
+def accepted(name: str, usual: float, former: float, duration_s: float) -> Finding:
+    """The announcement that a level of durations, `usual`, was accepted as normal after `former` (s)."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} has a new usual time: {wording.duration(usual)} instead of {wording.duration(former)}",
+        current=usual,
+        baseline=former,
+        deviation=usual - former,
+        z=None,
+        confidence=1.0,
+        unit="s",
+        direction="up" if usual > former else "down",
+        gates=[
+            f"{ACCEPTED_AFTER} executions in a row lay on one side of it, the last of {wording.duration(duration_s)}"
+        ],
+        subject=ACCEPTED,
     )

@@ -6,11 +6,19 @@ Profile `classic` (W9, W11): x > mean + 2 s, on the slow side alone, every such 
 'nightly was 21 % slower than usual: 2 m 1 s against 1 m 40 s'
 """
 
+from math import expm1
+
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of
+from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of, two_sided
+from stream_detector.detect.level import WARM, Level, Look
 from stream_detector.detect.unusual_execution_time import history_gates
+from stream_detector.events import Severity
 
 NAME = "performance_degradation"
+_CRITICAL_MORE = 1.5
+"""So much more surprise than the budget is `critical`: thirty times rarer."""
+_FASTER_MORE = 1.5
+"""A lasting faster level is sent only where it is so much more surprising; else it is recorded."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -34,4 +42,65 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
             f"{wording.duration(duration_s)} is above mean + {gate:.2f} standard deviations: {wording.duration(limit)}",
         ],
         threshold=gate,
+    )
+
+
+def robust(
+    name: str, duration_s: float, level: Level, look: Look, surprise: float, value: float, runs: int, budget: float
+) -> Finding:
+    """The finding for a shift of level in profile `robust`: the mean of the last `runs` executions lies off.
+
+    Slower: `warning`, `critical` from 1.5 more surprise than the budget on. A lasting faster level is told as
+    UnusualExecutionTime: `info`, or `warning` from 1.5 more on.
+
+    Args:
+        value: the mean of the last `runs` z, times their root.
+        surprise: its -log10 tail probability.
+    """
+    slower, usual = value > 0, level.usual
+    severity: Severity = "warning" if surprise < budget + _CRITICAL_MORE else "critical"
+    if not slower:
+        severity = "warning" if surprise >= budget + _FASTER_MORE else "info"
+    off = value / runs**0.5 * look.sigma
+    return Finding(
+        detector=NAME,
+        anomaly_type="PerformanceDegradation" if slower else "UnusualExecutionTime",
+        severity=severity,
+        description=f"{name} has become {'slower' if slower else 'faster'}: its last {runs} executions took "
+        f"{wording.share(abs(expm1(off)))} {'more' if slower else 'less'} than usual; this one took "
+        f"{wording.duration(duration_s)}, usually {wording.duration(usual)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=value,
+        confidence=confidence(10.0**-surprise, level.n),
+        unit="s",
+        direction="up" if slower else "down",
+        gates=[
+            f"{level.n} recorded durations are {WARM} or more",
+            f"the mean z of the last {runs} executions, times its root, is {value:.2f}",
+            f"surprise {surprise:.2f} is above {budget:.2f}",
+        ],
+        lasting=severity != "info",
+        threshold=budget,
+        subject="" if slower else "faster",
+    )
+
+
+def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
+    """The end of a shift in profile `robust`: three executions in a row within 1 sigma."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PerformanceDegradation",
+        severity="info",
+        description=f"{name} is back at its level: {wording.duration(duration_s)} against {wording.duration(usual)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=z,
+        confidence=confidence(1.0 - two_sided(z), n),
+        unit="s",
+        direction="up" if z > 0 else "down",
+        gates=["three executions in a row lie within 1 sigma of the level"],
+        lasting=True,
     )

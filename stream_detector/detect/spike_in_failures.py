@@ -11,6 +11,7 @@ z = (r - p) / sqrt(p (1 - p) / 10) > 2.
 from math import sqrt
 
 from stream_detector.detect import wording
+from stream_detector.detect.failures import LEAST, Failures
 from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of
 
 NAME = "spike_in_failures"
@@ -64,5 +65,52 @@ def ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -
         unit="ratio",
         direction="down",
         gates=[f"z {z:.2f} of the failure rate is no longer above the gate"],
+        lasting=True,
+    )
+
+
+def robust(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
+    """Profile `robust`: the beta-binomial tail of the last 10 outcomes, of which two or more failed."""
+    recent = failures.recent(True)
+    if recent < LEAST or not z > gate:
+        return None
+    return Finding(
+        detector=NAME,
+        anomaly_type="SpikeInFailures",
+        severity=severity_of(z),
+        description=f"{name} failed {recent} of its last {RECENT} executions; "
+        f"usually {wording.share(failures.rate)} fail",
+        current=recent / RECENT,
+        baseline=failures.rate,
+        deviation=recent / RECENT - failures.rate,
+        z=z,
+        confidence=confidence(one_sided(z), failures.n),
+        unit="ratio",
+        direction="up",
+        gates=[
+            f"{recent} failures among the last {RECENT} are {LEAST} or more",
+            f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
+        ],
+        lasting=True,
+        threshold=gate,
+    )
+
+
+def ended_robust(name: str, failures: Failures, failed: bool, z: float) -> Finding:
+    """The end of a spike in profile `robust`: its z is below 1."""
+    recent = failures.recent(failed)
+    return Finding(
+        detector=NAME,
+        anomaly_type="SpikeInFailures",
+        severity="info",
+        description=f"{name} is back to its usual failure rate: {recent} of its last {RECENT} failed",
+        current=recent / RECENT,
+        baseline=failures.rate,
+        deviation=recent / RECENT - failures.rate,
+        z=z,
+        confidence=confidence(1.0 - one_sided(z), failures.n),
+        unit="ratio",
+        direction="down",
+        gates=[f"z {z:.2f} of the failure rate is below 1"],
         lasting=True,
     )

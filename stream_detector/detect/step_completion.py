@@ -2,7 +2,7 @@
 
 from zlib import adler32, crc32
 
-from stream_detector.detect import anomaly, classic, investigation
+from stream_detector.detect import anomaly, classic, investigation, robust
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
@@ -41,7 +41,7 @@ def step_completion(
     finished_ms = epoch_ms(event.finished_at)
     behind_ms = baseline.newest_ms - finished_ms
     if behind_ms > LATE_MS:
-        return _late(baseline, event, finished_ms, behind_ms, explain)
+        return _late(baseline, event, config, finished_ms, behind_ms, explain)
     if behind_ms < 0:
         baseline.newest_ms = finished_ms
     baseline.retired = False
@@ -51,20 +51,29 @@ def step_completion(
         duration_s = 0.0
     baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
     # 3. Score.
-    findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
+    robust_rules = config.profile == "robust"
+    if robust_rules:
+        findings, ended = robust.judge(baseline, event, failed, duration_s, explain)
+    else:
+        findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
     # 4. Learn.
-    _learn(baseline, event, finished_ms, failed, duration_s)
+    _learn(baseline, event, finished_ms, failed, duration_s, robust_rules)
     if backfill:
         return BACKFILLED
     return Outcome("applied", anomalies) if anomalies else APPLIED
 
 
 def _late(
-    baseline: WorkflowBaseline, event: Completion, finished_ms: int, behind_ms: int, explain: list[str] | None
+    baseline: WorkflowBaseline,
+    event: Completion,
+    config: Config,
+    finished_ms: int,
+    behind_ms: int,
+    explain: list[str] | None,
 ) -> Outcome:
     """Learned without alert, and without a say in the streak. Beyond 30 days not learned."""
     if explain is not None:
@@ -75,13 +84,20 @@ def _late(
         failed = event.status in FAILED
         timed_s = duration_s if 0.0 < duration_s <= _LONGEST_S else 0.0
         baseline.days.add(finished_ms // _DAY_MS, failed, timed_s)
-        baseline.history.add(finished_ms, failed, timed_s)
+        if config.profile == "classic":
+            baseline.history.add(finished_ms, failed, timed_s)
+        elif timed_s:
+            baseline.level.learn(baseline.level.look(timed_s))
     return LATE
 
 
-def _learn(baseline: WorkflowBaseline, event: Completion, finished_ms: int, failed: bool, duration_s: float) -> None:
+def _learn(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: int, failed: bool, duration_s: float, robust_rules: bool
+) -> None:
+    """What both profiles keep; `robust` has learned level and failures already, and needs no raw history."""
     baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
-    baseline.history.add(finished_ms, failed, duration_s)
+    if not robust_rules:
+        baseline.history.add(finished_ms, failed, duration_s)
     if not failed:
         baseline.evidence.learn(event, finished_ms)
 

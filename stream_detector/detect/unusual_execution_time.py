@@ -12,8 +12,15 @@ executions; `warning`, and `critical` from |z| = 3 on.
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, severity_of, two_sided
+from stream_detector.detect.level import WARM, Level, Look
+from stream_detector.events import Severity
 
 NAME = "unusual_execution_time"
+_EFFECT = 0.02
+"""The least difference from the usual, as a share of it, in profile `robust`."""
+_TOO_FAST = 0.1
+_CRITICAL_MORE = 1.5
+"""So much more surprise than the budget is `critical`: thirty times rarer."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -42,3 +49,66 @@ def history_gates(mean: float, spread: float, n: int) -> list[str]:
         f"{n} recorded durations are 10 or more",
         f"their spread, {wording.duration(spread)} around {wording.duration(mean)}, is above 0",
     ]
+
+
+def robust(name: str, duration_s: float, level: Level, look: Look, surprise: float, budget: float) -> Finding | None:
+    """The finding for a lone reading in profile `robust`, or nothing.
+
+    Slower: `warning` where its surprise passes the budget and it took 2 % more, `critical` from 1.5 more on. Faster:
+    `info`, whatever its surprise, unless it took less than a tenth of the usual: then it cannot have done its work.
+    """
+    usual = level.usual
+    slower = look.z > 0
+    too_fast = not slower and duration_s < _TOO_FAST * usual
+    if surprise <= budget or abs(duration_s - usual) <= _EFFECT * usual:
+        return None
+    low, high = level.band(2.0)
+    severity: Severity = "info"
+    if slower or too_fast:
+        severity = "critical" if surprise >= budget + _CRITICAL_MORE else "warning"
+    return Finding(
+        detector=NAME,
+        anomaly_type="UnusualExecutionTime",
+        severity=severity,
+        description=f"{name} took {wording.duration(duration_s)}; "
+        f"usually {wording.duration(usual)}, mostly {wording.duration(low)} to {wording.duration(high)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=look.z,
+        confidence=confidence(10.0**-surprise, level.n),
+        unit="s",
+        direction="up" if slower else "down",
+        gates=[
+            f"{level.n} recorded durations are {WARM} or more",
+            f"z {look.z:.2f} of its logarithm against {wording.duration(usual)}: 1 reading in {_one_in(surprise)}",
+            f"surprise {surprise:.2f} is above {budget:.2f}",
+            f"{wording.duration(abs(duration_s - usual))} off is above {wording.share(_EFFECT)} of the usual",
+        ],
+        lasting=severity != "info",
+        threshold=budget,
+    )
+
+
+def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
+    """The end of an incident in profile `robust`: three executions in a row within 1 sigma."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="UnusualExecutionTime",
+        severity="info",
+        description=f"{name} takes its usual time again: {wording.duration(duration_s)}, "
+        f"usually {wording.duration(usual)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=z,
+        confidence=confidence(1.0 - two_sided(z), n),
+        unit="s",
+        direction="up" if z > 0 else "down",
+        gates=["three executions in a row lie within 1 sigma of the level"],
+        lasting=True,
+    )
+
+
+def _one_in(surprise: float) -> str:
+    return f"{10.0 ** min(surprise, 12.0):,.0f}"

@@ -1,0 +1,167 @@
+"""Profile `robust`: few false alarms on real histories.
+
+Where it departs from `classic`: durations on the log scale against an exponentially weighted level, a tail learned for
+each key instead of fixed sigmas, lasting shifts told apart from lone readings, incidents with an end, failures by a
+beta-binomial tail, nothing but streaks before 30 executions.
+"""
+
+from stream_detector.detect import (
+    consecutive_failures,
+    pattern_deviation,
+    performance_degradation,
+    spike_in_failures,
+    unusual_execution_time,
+    wording,
+)
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.failures import WARM as OUTCOMES_WARM
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.level import TAIL_FROM, WARM, Level, Look
+from stream_detector.events import Completion
+
+BUDGET = 3.3
+"""An alarm needs a surprise above this: 5 readings in 10,000 for a lone reading. A quarter more for each feedback."""
+_CALM_Z, _CALM_RUNS = 1.0, 3
+_CLEARED_Z = 1.0
+_SPIKE_Z = 2.0
+_NONE: list[Finding] = []
+_LONE = (unusual_execution_time.NAME, 0)
+_LASTING = (performance_degradation.NAME, 0)
+_STREAK = (consecutive_failures.NAME, 0)
+_SPIKE = (spike_in_failures.NAME, 0)
+
+
+def judge(
+    baseline: WorkflowBaseline, event: Completion, failed: bool, duration_s: float, explain: list[str] | None
+) -> tuple[list[Finding], list[Finding]]:
+    """Score one execution, then learn its duration and outcome; `baseline.streak` counts it already.
+
+    Returns:
+        The findings, and the endings of open incidents.
+    """
+    findings, ended = _NONE, _NONE
+    if duration_s:
+        findings, ended = _judge_duration(baseline, event, duration_s, explain)
+    elif explain is not None:
+        explain.append("no duration was recorded: the time is neither judged nor learned")
+    if failed:
+        findings = [*findings, *_judge_failure(baseline, event, explain)]
+    if baseline.incidents:
+        ended = [*ended, *_ended_failures(baseline, event, failed)]
+    baseline.failures.learn(failed)
+    return findings, ended
+
+
+def _judge_duration(
+    baseline: WorkflowBaseline, event: Completion, duration_s: float, explain: list[str] | None
+) -> tuple[list[Finding], list[Finding]]:
+    level = baseline.level
+    if not level.n and baseline.history.times:
+        _begin(level, baseline)
+    look = level.look(duration_s)
+    z, short, long = look.z, look.short, look.long
+    findings, ended = _NONE, _NONE
+    if level.n >= WARM:
+        off = z > TAIL_FROM or z < -TAIL_FROM
+        if off or short > TAIL_FROM or short < -TAIL_FROM or long > TAIL_FROM or long < -TAIL_FROM:
+            findings = _judge_tails(baseline, event, duration_s, look)
+        if explain is not None:
+            explain.extend(_gates(level, look, budget_of(baseline)))
+    elif explain is not None:
+        explain.append(f"learning: {level.n} recorded durations, {WARM} are learned before one is judged")
+    if baseline.incidents:
+        ended = _ended_durations(baseline, event, duration_s, look, findings)
+    former = level.learn(look)
+    if former is not None:
+        accepted = pattern_deviation.accepted(_name(event), level.usual, former, duration_s)
+        findings = [*findings, accepted]
+        if explain is not None:
+            explain.extend(accepted.gates)
+    return findings, ended
+
+
+def _begin(level: Level, baseline: WorkflowBaseline) -> None:
+    """A key that was watched by `classic` so far: its last durations are the start."""
+    for duration_s in baseline.history.durations:
+        if duration_s:
+            level.learn(level.look(duration_s))
+
+
+def budget_of(baseline: WorkflowBaseline) -> float:
+    """The least surprise of an alarm of this key."""
+    return BUDGET * float(baseline.widening) if baseline.feedbacks else BUDGET
+
+
+def _judge_tails(baseline: WorkflowBaseline, event: Completion, duration_s: float, look: Look) -> list[Finding]:
+    level, budget, name = baseline.level, budget_of(baseline), _name(event)
+    findings = []
+    lone = level.surprise(0, look.z)
+    found = unusual_execution_time.robust(name, duration_s, level, look, lone, budget)
+    if found is not None:
+        findings.append(found)
+    lasting = max((level.surprise(1, look.short), look.short, 6), (level.surprise(2, look.long), look.long, 15))
+    if lasting[0] > budget:
+        findings.append(performance_degradation.robust(name, duration_s, level, look, *lasting, budget))
+    return findings
+
+
+def _judge_failure(baseline: WorkflowBaseline, event: Completion, explain: list[str] | None) -> list[Finding]:
+    failures, name, findings = baseline.failures, _name(event), []
+    if failures.n < OUTCOMES_WARM:
+        if explain is not None:
+            explain.append(f"learning: {failures.n} executions, a failure rate needs {OUTCOMES_WARM}")
+    else:
+        z, gate = failures.z(True), _SPIKE_Z * float(baseline.widening)
+        recent = failures.recent(True)
+        if explain is not None:
+            explain.append(
+                f"{recent} of the last 10 failed, usually {wording.share(failures.rate)}: "
+                f"z {z:.2f}; the gate is {gate:.2f}"
+            )
+        found = spike_in_failures.robust(name, failures, z, gate)
+        if found is not None:
+            findings.append(found)
+    streak = consecutive_failures.of(name, baseline.streak, failures.rate)
+    if explain is not None:
+        explain.append(f"{baseline.streak} failures in a row; 3 and 5 are told")
+    return findings if streak is None else [*findings, streak]
+
+
+def _ended_durations(
+    baseline: WorkflowBaseline, event: Completion, duration_s: float, look: Look, findings: list[Finding]
+) -> list[Finding]:
+    """An incident of durations ends by three executions in a row within 1 sigma, or by the accepted level."""
+    open_now = [place for place in (_LONE, _LASTING) if place in baseline.incidents]
+    if not open_now:
+        return _NONE
+    baseline.calm = baseline.calm + 1 if -_CALM_Z < look.z < _CALM_Z and not findings else 0
+    if baseline.calm < _CALM_RUNS:
+        return _NONE
+    baseline.calm = 0
+    name, usual = _name(event), baseline.level.usual
+    ends = {_LONE: unusual_execution_time.ended, _LASTING: performance_degradation.ended}
+    return [ends[place](name, duration_s, usual, look.z, baseline.level.n) for place in open_now]
+
+
+def _ended_failures(baseline: WorkflowBaseline, event: Completion, failed: bool) -> list[Finding]:
+    ended = []
+    if not failed and _STREAK in baseline.incidents:
+        ended.append(consecutive_failures.ended(_name(event)))
+    if _SPIKE in baseline.incidents:
+        z = baseline.failures.z(failed)
+        if z < _CLEARED_Z:
+            ended.append(spike_in_failures.ended_robust(_name(event), baseline.failures, failed, z))
+    return ended
+
+
+def _gates(level: Level, look: Look, budget: float) -> list[str]:
+    scales = (look.z, "z of this reading"), (look.short, "mean of the last 6"), (look.long, "mean of the last 15")
+    return [
+        f"{what} {value:.2f} (usual {wording.duration(level.usual)}): surprise {level.surprise(scale, value):.2f}, "
+        f"the budget is {budget:.2f}"
+        for scale, (value, what) in enumerate(scales)
+    ]
+
+
+def _name(event: Completion) -> str:
+    return event.workflow_name or event.workflow_id
