@@ -3,10 +3,16 @@
 from msgspec.structs import replace
 
 from stream_detector.events import Action
+from stream_detector.events.ids import derived_id
+from stream_detector.notify.config import UPDATING, NotifyConfig
 from stream_detector.notify.state import (
+    DUE,
     INCIDENT,
+    REFERENCE,
     SILENCES,
+    Due,
     Incident,
+    Reference,
     Silence,
     Silences,
     State,
@@ -19,7 +25,7 @@ SILENCE_S = 24 * 3600.0
 """A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""
 
 
-def act(state: State, action: Action, now_s: float) -> None:
+def act(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
     """Apply it. Applying it twice is the same as once; the kinds that only detection knows change nothing here.
 
     acknowledge, resolve: no more about that incident but its end. silence: nothing about what it matches until it
@@ -27,7 +33,7 @@ def act(state: State, action: Action, now_s: float) -> None:
     entity's incidents and its silences are forgotten.
     """
     if action.kind in ("acknowledge", "resolve") and action.incident_id:
-        _acknowledge(state, action.incident_id, action.by)
+        _acknowledge(state, action, now_s, config)
     elif action.kind == "silence":
         _silence(state, action, now_s)
     elif action.kind == "retire" and action.entity:
@@ -40,10 +46,42 @@ def silences(state: State) -> list[Silence]:
     return kept.silences if kept else []
 
 
-def _acknowledge(state: State, incident_id: str, by: str) -> None:
+def _acknowledge(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
+    incident_id = action.incident_id or ""
     incident = read(state, INCIDENT + incident_id, Incident)
-    if incident:
-        write(state, INCIDENT + incident_id, replace(incident, acknowledged_by=by or "somebody"))
+    if incident is None:
+        return
+    by = action.by or "somebody"
+    for channel in incident.told if not incident.acknowledged_by else ():
+        if channel in UPDATING and config.channels.get(channel):
+            _show(
+                state,
+                channel,
+                incident_id,
+                f"{'Acknowledged' if action.kind == 'acknowledge' else 'Resolved'} by {by}",
+                now_s,
+            )
+    write(state, INCIDENT + incident_id, replace(incident, acknowledged_by=by))
+
+
+def _show(state: State, channel: str, incident_id: str, note: str, now_s: float) -> None:
+    """Change the message about it, where the channel can: everybody sees that somebody has it."""
+    shown = read(state, f"{REFERENCE}{channel}:{incident_id}", Reference)
+    if shown is None or shown.anomaly is None:
+        return
+    name = derived_id("message", "acknowledged", incident_id)
+    entry = Due(
+        message_id=name,
+        channel=channel,
+        severity=shown.anomaly.severity,
+        first_at_s=now_s,
+        next_at_s=now_s,
+        reason="changes the message about it",
+        anomaly=shown.anomaly,
+        note=note,
+        thread=incident_id,
+    )
+    write(state, f"{DUE}{name}:{channel}", entry)
 
 
 def _silence(state: State, action: Action, now_s: float) -> None:

@@ -3,27 +3,44 @@
 from msgspec.structs import replace
 
 from stream_detector.events import Anomaly, Severity
-from stream_detector.notify.config import RANK
-from stream_detector.notify.state import Incident
+from stream_detector.notify.config import INBOX, RANK, Route
+from stream_detector.notify.flap import again_within
+from stream_detector.notify.state import Flap, Incident
 from stream_detector.notify.subject import Subject, severity_of, state_key
 from stream_detector.notify.verdict import Verdict, passes, stops
 
 
-def deduplicate(channel: str, subject: Subject, incident: Incident | None) -> Verdict:
-    """Stops what this channel already knows. `incident` is what people knew before this record."""
+def deduplicate(
+    channel: str, subject: Subject, incident: Incident | None, flap: Flap | None, route: Route, now_s: float
+) -> Verdict:
+    """Stops what this channel already knows. `incident` is what people knew before this record, `flap` its past."""
     if not isinstance(subject, Anomaly):
         return passes("first message of this run")
     if subject.state == "resolved":
         if incident is None or channel not in incident.told:
             return stops("suppressed", "its opening was not sent here")
+        if channel != INBOX and flap is not None and flap.times:
+            quiet = f"{flap.window_s:g} s"
+            return stops("held", f"flapping: its end is told once it has been quiet for {quiet}, if it is then")
         return passes("its opening was sent here")
     if incident is None:
-        return passes("first notice of its incident")
+        return _first(channel, subject, flap, route, now_s)
     if incident.acknowledged_by:
         return stops("suppressed", f"acknowledged by {incident.acknowledged_by}")
     if RANK[subject.severity] <= RANK[incident.severity]:
         return stops("suppressed", f"goes on, no more severe than before ({incident.severity})")
     return passes(f"rises from {incident.severity} to {subject.severity}")
+
+
+def _first(channel: str, anomaly: Anomaly, flap: Flap | None, route: Route, now_s: float) -> Verdict:
+    again = flap is not None and channel in flap.told and again_within(flap, now_s, route.flap_window_s)
+    if channel == INBOX or not again or flap is None:
+        return passes("first notice of its incident")
+    if RANK[anomaly.severity] > RANK[flap.severity]:
+        return passes(f"opened again, now {anomaly.severity} instead of {flap.severity}")
+    if flap.times == 0:
+        return passes(f"opened again {now_s - flap.ended_s:.0f} s after its end: the same incident from now on")
+    return stops("suppressed", f"flapping: opened again for the {flap.times + 1}. time, still the same incident")
 
 
 def routed_severity(subject: Subject, incident: Incident | None) -> Severity:
@@ -33,11 +50,25 @@ def routed_severity(subject: Subject, incident: Incident | None) -> Severity:
     return severity_of(subject)
 
 
-def learn(incident: Incident | None, anomaly: Anomaly, told: list[str], now_s: float) -> Incident | None:
-    """What people know afterwards; None once it has ended."""
+def learn(
+    incident: Incident | None, anomaly: Anomaly, told: dict[str, str], now_s: float, flap: Flap | None
+) -> Incident | None:
+    """What people know afterwards; None once it has ended. `told`: channel -> route by which it is told now.
+
+    An incident that `flap` shows to be an earlier one opened again keeps that one's beginning and who was told of it.
+    """
     if anomaly.state == "resolved":
         return None
     if incident is None:
-        return Incident(at_s=now_s, entity=state_key(anomaly), severity=anomaly.severity, told=told)
+        return Incident(
+            at_s=now_s,
+            entity=state_key(anomaly),
+            severity=anomaly.severity,
+            told=sorted({*told, *(flap.told if flap else ())}),
+            opened_s=flap.opened_s if flap else now_s,
+            routes={**(flap.routes if flap else {}), **told},
+            groups=flap.groups if flap else {},
+        )
     worst = max(incident.severity, anomaly.severity, key=RANK.__getitem__)
-    return replace(incident, at_s=now_s, severity=worst, told=sorted({*incident.told, *told}))
+    both = sorted({*incident.told, *told})
+    return replace(incident, at_s=now_s, severity=worst, told=both, routes={**incident.routes, **told})

@@ -25,6 +25,12 @@ class Message(Struct, frozen=True, kw_only=True):
     incident_id: str | None = None
     anomaly_id: str | None = None
     run_id: str | None = None
+    state: str = ""
+    """What it is about: opened, ongoing, resolved, acknowledged, run, digest, group or notice."""
+    note: str = ""
+    """What is new, where it changes a message that was sent before."""
+    reference: str = ""
+    """What the provider calls the message that this one changes."""
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -41,9 +47,10 @@ class Delivery(Struct, frozen=True, kw_only=True):
 
 
 class Delivered(Struct, frozen=True):
-    """The provider has it. `detail` is its answer."""
+    """The provider has it. `detail` is its answer; `reference` what it calls the message, if that can be changed."""
 
     detail: str
+    reference: str = ""
 
 
 class RetryAfter(Struct, frozen=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.events.ids import score_key
 from stream_detector.notify.state import Silence
-from stream_detector.notify.subject import Run, Subject, instant, severity_of_change, state_key
+from stream_detector.notify.subject import Run, Subject, instant, severity_of, severity_of_change, state_key
 from stream_detector.notify.verdict import Verdict, passes, stops
 
 
@@ -43,9 +43,10 @@ def matches(one: Silence, facts: Mapping[str, str]) -> bool:
 
 
 def facts_of(anomaly: Anomaly) -> dict[str, str]:
-    """What a matcher may name: type, severity, kind, entity, name, run, key, incident, and every label."""
+    """What a matcher may name: type, severity, kind, entity, workflow, name, run, key, incident, and every label."""
     return {
         **anomaly.labels,
+        **({"workflow": anomaly.entity_id} if anomaly.entity_kind == "workflow" else {}),
         "type": anomaly.anomaly_type,
         "severity": anomaly.severity,
         "kind": anomaly.entity_kind,
@@ -54,6 +55,16 @@ def facts_of(anomaly: Anomaly) -> dict[str, str]:
         "run": anomaly.run_id or "",
         "key": state_key(anomaly),
         "incident": anomaly.incident_id,
+    }
+
+
+def facts_of_run(run: Run) -> dict[str, str]:
+    """What a route's matcher may name of a whole run; a summary carries no labels, so no label matches."""
+    return {
+        "type": "SignificantScoreChange",
+        "severity": severity_of(run),
+        "kind": "score",
+        "run": run.run_id,
     }
 
 

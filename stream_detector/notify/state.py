@@ -3,31 +3,43 @@
 | key | value | kept |
 |---|---|---|
 | `seen:<anomaly or message id>` | what was decided for it, so that a repeat gives the same answer | 31 days |
-| `incident:<incident_id>` | worst severity, channels told, acknowledged or not | 31 days after its last record |
+| `incident:<incident_id>` | worst severity, channels told or to be told, who took it | 31 days after its last record |
+| `flap:<hash>` | when an incident of this key, detector and subject ended last, and an end not yet told | a day |
 | `part:<part>:<run_id>` | one part of a run's summary | until the run's message is settled, at most 31 days |
 | `due:<message id>:<channel>` | a delivery, its tries and when it is due | until it is settled |
-| `sent:<channel>` | times of the messages within the rate limit's window | 31 days after its last message |
+| `sent:<bucket>` | times of the messages within the rate limit's window, and how many are held back | 31 days |
+| `held:<bucket>:<number>` | a line about a message that was held back | until a digest tells it |
+| `line:<message id>:<channel>:<number>` | a line of a message about several things | until that is settled |
+| `pool:<bucket>` , `pooled:<bucket>:<number>` | anomalies that wait for others to be told with | until they are told |
+| `group:<bucket>:<hash>` | what was told together: when, how often, how many go on | 31 days after its last message |
+| `ref:<channel>:<thread>` | the provider's name for a message that can be changed | 31 days |
+| `timer:<unix seconds>:<kind>:<what>` | an end or a reminder that is due then | until then |
+| `health:<channel>` | answers in a row that were no delivery | until it delivers |
+| `quiet:<topic>` | the end of an input topic, and when it last moved | for good: one a topic |
 | `silences` | every silence in force | each until it ends |
 
-31 days is a day more than `alerts` and `run-summaries` are kept, so reading these topics again from their start gives
-no second message.
+A bucket is a channel, or a channel and a route as `channel/route`. 31 days is a day more than `alerts` and
+`run-summaries` are kept, so reading these topics again from their start gives no second message.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from stream_detector.events import Anomaly, Outcome, Severity
+from stream_detector.notify.memory import Memory
 
 KEEP_S = 31 * 86_400.0
 SEEN, INCIDENT, PART, DUE, SENT, SILENCES = "seen:", "incident:", "part:", "due:", "sent:", "silences"
+HELD, LINE, POOL, POOLED, GROUP = "held:", "line:", "pool:", "pooled:", "group:"
+FLAP, TIMER, REFERENCE, HEALTH, QUIET = "flap:", "timer:", "ref:", "health:", "quiet:"
 
 State = MutableMapping[str, bytes]
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was decided about one item, a line a channel: channel, outcome, reason."""
 
     version: Literal[1] = 1
@@ -36,7 +48,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     said: list[tuple[str, Outcome, str]]
 
 
-class Incident(Struct, frozen=True, kw_only=True):
+class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What people know of one incident. `told` names the channels that got a message about it."""
 
     version: Literal[1] = 1
@@ -45,9 +57,14 @@ class Incident(Struct, frozen=True, kw_only=True):
     severity: Severity
     told: list[str] = []
     acknowledged_by: str = ""
+    opened_s: float = 0.0
+    groups: dict[str, str] = {}
+    """Bucket -> the group that it was told with."""
+    routes: dict[str, str] = {}
+    """Channel -> the route by which it was told; its end goes the same way."""
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One part of a run's summary, compressed: 5,000 anomalies take 1 MB as JSON, and a broker takes no more."""
 
     version: Literal[1] = 1
@@ -55,8 +72,8 @@ class Part(Struct, frozen=True, kw_only=True):
     packed: bytes
 
 
-class Due(Struct, frozen=True, kw_only=True):
-    """One delivery to make. It holds the anomaly, or names the run whose parts are kept beside it."""
+class Due(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One delivery to make. It holds the anomaly, or names the run or the lines that are kept beside it."""
 
     version: Literal[1] = 1
     message_id: str
@@ -69,16 +86,143 @@ class Due(Struct, frozen=True, kw_only=True):
     anomaly: Anomaly | None = None
     run_id: str = ""
     parts: int = 0
+    several: "Several | None" = None
+    notice: "Notice | None" = None
+    note: str = ""
+    """What is new about an anomaly that was told before."""
+    thread: str = ""
+    """What the message is about, if it may be told again: an incident or a group."""
 
 
-class Sent(Struct, frozen=True, kw_only=True):
-    """When one channel's messages were let through, oldest first, as Unix seconds."""
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing within a message about several."""
+
+    version: Literal[1] = 1
+    at_s: float
+    message_id: str
+    severity: Severity
+    state: str
+    title: str
+    link: str
+    anomaly_id: str | None = None
+    incident_id: str | None = None
+    run_id: str | None = None
+
+
+class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message about several things leads with; `count` lines lie beside it."""
+
+    kind: Literal["digest", "group"]
+    count: int
+    counts: dict[str, int]
+    """How many are critical, warning, info, resolved."""
+    shared: list[str] = []
+    """What all of a group share, in words."""
+    since_s: float = 0.0
+    in_all: int = 0
+    ended: int = 0
+    window_s: float = 0.0
+
+
+class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something about ourselves that people must know."""
+
+    title: str
+    text: str
+    resolved: bool = False
+
+
+class Pool(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bucket's waiting anomalies: the next number, and when the first of them is to be told."""
+
+    version: Literal[1] = 1
+    next_number: int = 0
+    ready_at_s: float = 0.0
+    wave_at_s: float = 0.0
+    """When those that belong to no group yet are told."""
+
+
+class Pooled(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An anomaly that waits, or the group whose interval it waits for."""
+
+    version: Literal[1] = 1
+    at_s: float
+    ready_at_s: float
+    reason: str
+    anomaly: Anomaly
+    group: str = ""
+
+
+class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was told together. `shared` is empty for an incident that was told alone."""
+
+    version: Literal[1] = 1
+    at_s: float
+    since_s: float
+    number: int
+    shared: list[str] = []
+    in_all: int = 0
+    ended: int = 0
+
+
+class Flap(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last end of one key, detector and subject. `ending` waits to be told until it has been quiet."""
+
+    version: Literal[1] = 1
+    ended_s: float
+    opened_s: float
+    told: list[str]
+    routes: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    times: int = 0
+    """How often it opened again within the window."""
+    severity: Severity = "warning"
+    window_s: float = 0.0
+    ending: Anomaly | None = None
+
+
+class Reference(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the provider calls a message that can be changed, and the anomaly it shows."""
+
+    version: Literal[1] = 1
+    at_s: float
+    name: str
+    anomaly: Anomaly | None = None
+
+
+class Health(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one channel fails."""
+
+    version: Literal[1] = 1
+    failures: int
+    since_s: float
+    told: bool = False
+
+
+class Quiet(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One input topic: the sum of its ends, when it last moved, and whether people know that it stopped."""
+
+    version: Literal[1] = 1
+    end: int
+    at_s: float
+    told: bool = False
+
+
+class Sent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When one bucket's messages were let through, oldest first, as Unix seconds; and what was held back since."""
 
     version: Literal[1] = 1
     times: list[float] = []
+    held: int = 0
+    next_number: int = 0
+    held_from_s: float = 0.0
+    held_last_s: float = 0.0
+    storm_at_s: float = 0.0
+    window_s: float = 0.0
+    limit: int = 0
 
 
-class Silence(Struct, frozen=True, kw_only=True):
+class Silence(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Nothing is sent about what matches all of it, until `until_s`."""
 
     entity: str = ""
@@ -88,7 +232,7 @@ class Silence(Struct, frozen=True, kw_only=True):
     by: str
 
 
-class Silences(Struct, frozen=True, kw_only=True):
+class Silences(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Every silence, in one value: each alert is held against all of them."""
 
     version: Literal[1] = 1
@@ -98,7 +242,23 @@ class Silences(Struct, frozen=True, kw_only=True):
 T = TypeVar("T", bound=Struct)
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type, msgspec.msgpack.Decoder] = {
-    kind: msgspec.msgpack.Decoder(kind) for kind in (Seen, Incident, Part, Due, Sent, Silences)
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (
+        Seen,
+        Incident,
+        Part,
+        Due,
+        Sent,
+        Silences,
+        Line,
+        Pool,
+        Pooled,
+        Group,
+        Flap,
+        Reference,
+        Health,
+        Quiet,
+    )
 }
 
 
@@ -115,4 +275,16 @@ def write(state: State, key: str, value: Struct) -> None:
 
 def keys(state: State, prefix: str) -> list[str]:
     """Every key that begins so; a list, so that the state may be changed while going through it."""
+    if isinstance(state, Memory):
+        return list(state.beginning(prefix))
     return [key for key in state if key.startswith(prefix)]
+
+
+def oldest(state: State, prefix: str) -> Iterator[str]:
+    """The keys of a kind, the one that was written longest ago first; nothing may be changed meanwhile."""
+    return state.oldest(prefix) if isinstance(state, Memory) else iter(keys(state, prefix))
+
+
+def bucket_of(channel: str, route: str) -> str:
+    """What limits and groups are counted by."""
+    return f"{channel}/{route}" if route else channel

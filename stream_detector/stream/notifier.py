@@ -8,7 +8,7 @@ answer and the record of it.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
@@ -17,6 +17,7 @@ from stream_detector.events.encode import encode
 from stream_detector.notify import policy
 from stream_detector.notify.configure import channels, notify_config
 from stream_detector.notify.deliver import Deliverer
+from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.settings import Settings
 from stream_detector.stream import topics, worker
@@ -39,33 +40,6 @@ DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
 BYTES: Codec[bytes] = Codec(lambda value: value, lambda _, packed: packed)
 
 
-class PartState(MutableMapping[str, bytes]):
-    """The policy's state: one part of the table, as the mapping that the policy asks for."""
-
-    def __init__(self, part: Part[bytes]) -> None:
-        self._part = part
-
-    def __getitem__(self, key: str) -> bytes:
-        value = self._part.get(key)
-        if value is None:
-            raise KeyError(key)
-        return value
-
-    def __setitem__(self, key: str, value: bytes) -> None:
-        self._part.put(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        if self._part.get(key) is None:
-            raise KeyError(key)
-        self._part.delete(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return self._part.keys()
-
-    def __len__(self) -> int:
-        return len(list(self._part.keys()))
-
-
 class Notifier:
     """Copies, decides, delivers. One per process."""
 
@@ -75,7 +49,14 @@ class Notifier:
         self._deliverer = Deliverer(channels(app.settings), self._on_result)
         self._table = app.state(topics.NOTIFIER_STATE, BYTES, 1)
         self._decided = asyncio.Event()
+        self._memory: tuple[Part[bytes], Memory] | None = None
         self._expire_at_s = 0.0
+
+    def _memory_of(self, part: Part[bytes]) -> Memory:
+        """The policy's state: this part, with an index that is made once a part."""
+        if self._memory is None or self._memory[0] is not part:
+            self._memory = part, Memory(part.get, part.put, part.delete, part.keys())
+        return self._memory[1]
 
     # -- copying -------------------------------------------------------------------------------------------------
 
@@ -132,7 +113,7 @@ class Notifier:
         except (ValueError, RefusedError):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
             return  # the recorder keeps what was refused of our own topics
-        self._publish(policy.accept(PartState(part), item, time.time(), self._config))
+        self._publish(policy.accept(self._memory_of(part), item, time.time(), self._config))
         metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
 
     def _publish(self, notifications: list[Notification]) -> None:
@@ -168,10 +149,16 @@ class Notifier:
         part: Part[bytes] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing or self._app.consumer.shards.shards.get(0) is None:
             return
-        now_s, state = time.time(), PartState(part)
+        now_s, state = time.time(), self._memory_of(part)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
+        before = len(part.dirty)
+        self._publish(policy.tick(state, now_s, self._config))
+        if len(part.dirty) > before:
+            self._app.dispatch(0)
+            self._decided.set()  # what it left is delivered after a checkpoint: take that now
+            return
         for delivery in policy.due(state, now_s, self._config, self._deliverer.under_way):
             # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided.
             if delivery.key not in part.dirty and not self._app.checkpoint.running:
@@ -181,7 +168,7 @@ class Notifier:
         part: Part[bytes] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
-        self._publish(policy.settle(PartState(part), delivery, result, time.time(), self._config))
+        self._publish(policy.settle(self._memory_of(part), delivery, result, time.time(), self._config))
         self._app.dispatch(0)
 
 

@@ -4,6 +4,8 @@ The HTML is one table 600 px wide at most, styled inline for programs that drop 
 reader's setting. No picture, no script, nothing loaded from anywhere.
 """
 
+from collections.abc import Sequence
+
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.notify.config import EMAIL, NotifyConfig
 from stream_detector.notify.message import Message
@@ -152,6 +154,35 @@ def _alert_card(facts: Alert) -> str:
 
 
 _TEXT = "margin:0 0 16px;font-size:15px;line-height:1.5;color:#1c2430;word-break:break-word"
+
+
+def mail_page(
+    title: str,
+    heading_words: str,
+    paragraphs: Sequence[str],
+    rows: Sequence[tuple[str, str]],
+    link: str,
+    words: str,
+    small: Sequence[str] = (),
+) -> str:
+    """A whole mail: heading, paragraphs, a list of lines that link to their details, a button, small print."""
+    items = "\n".join(
+        f'<tr><td class="ink line" style="padding:8px 0;border-bottom:1px solid #e6e9ee;font-size:14px;line-height:1.4;'
+        f'color:#1c2430;word-break:break-word"><a class="ink" href="{for_html(to)}" style="color:#1c2430">'
+        f"{for_html(row)}</a></td></tr>"
+        for row, to in rows
+    )
+    table = f"""<table role="table" width="100%" cellpadding="0" cellspacing="0"
+ style="border-collapse:collapse;margin:0 0 20px">
+{items}
+</table>
+"""
+    print_ = "\n".join(
+        f'<p class="soft" style="margin:0 0 12px;font-size:13px;line-height:1.5;color:#5b6573">{for_html(one)}</p>'
+        for one in small
+    )
+    shown = "\n".join(_paragraph(row) for one in paragraphs for row in one.splitlines())
+    return _page(title, f"{_heading(heading_words)}\n{shown}\n{table if rows else ''}{print_}\n{_button(link, words)}")
 
 
 def _heading(value: str) -> str:

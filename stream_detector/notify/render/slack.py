@@ -66,11 +66,11 @@ def _about_changes(changes: Changes, config: NotifyConfig, message_id: str) -> M
         title=heading(config),
         text=several if len(changes.changes) > 1 else fit(first, TEXT_LIMIT),
         blocks=[
-            _header(heading(config)),
-            _section(fit(INTRO, TEXT_LIMIT)),
-            _section(head),
-            _context(fit(footer(changes)[0], FIELD_LIMIT)),
-            _link(changes.link, "View dashboard"),
+            header(heading(config)),
+            section(fit(INTRO, TEXT_LIMIT)),
+            section(head),
+            context(fit(footer(changes)[0], FIELD_LIMIT)),
+            link_block(changes.link, "View dashboard"),
         ],
         link=changes.link,
         incident_id=changes.incident_id,
@@ -115,11 +115,11 @@ def _within(facts: Alert) -> str:
 def _alert_blocks(facts: Alert) -> list[dict[str, Any]]:
     steps = "\n".join(["What to look at:", *(f"{number}. {step}" for number, step in enumerate(facts.steps, 1))])
     return [
-        _header(f"{facts.mark} {facts.title}"),
-        *([_section(fit(facts.description, TEXT_LIMIT))] if facts.description else []),
+        header(f"{facts.mark} {facts.title}"),
+        *([section(fit(facts.description, TEXT_LIMIT))] if facts.description else []),
         {"type": "section", "fields": [_text(fit(f"{name}\n{value}", FIELD_LIMIT)) for name, value in facts.facts]},
-        *([_section(fit(steps, TEXT_LIMIT))] if facts.steps else []),
-        _link(facts.link, "Open the details"),
+        *([section(fit(steps, TEXT_LIMIT))] if facts.steps else []),
+        link_block(facts.link, "Open the details"),
     ]
 
 
@@ -127,18 +127,21 @@ def _text(escaped: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": escaped, "emoji": False}
 
 
-def _header(value: str) -> dict[str, Any]:
+def header(value: str) -> dict[str, Any]:
+    """A heading, cut to Slack's limit."""
     return {"type": "header", "text": _text(fit(value, HEADER_LIMIT))}
 
 
-def _section(escaped: str) -> dict[str, Any]:
+def section(escaped: str) -> dict[str, Any]:
+    """A paragraph of escaped text."""
     return {"type": "section", "text": _text(escaped)}
 
 
-def _context(escaped: str) -> dict[str, Any]:
+def context(escaped: str) -> dict[str, Any]:
+    """Small print, escaped."""
     return {"type": "context", "elements": [_text(escaped)]}
 
 
-def _link(url: str, words: str) -> dict[str, Any]:
+def link_block(url: str, words: str) -> dict[str, Any]:
     """The one place with markup, all of it ours: ids in links are percent-encoded."""
     return {"type": "section", "text": {"type": "mrkdwn", "text": f"<{for_slack(url)}|{words}>", "verbatim": True}}

@@ -1,56 +1,18 @@
 """The policy row by row: who is told what, once, and why not."""
 
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from stream_detector.events import Action, Anomaly, Notification, RunSummary
-from stream_detector.notify.config import NotifyConfig
-from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
+from stream_detector.events import Anomaly
+from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due, expire, settle
 from stream_detector.notify.retry import GIVE_UP_AFTER_S
 from stream_detector.notify.state import KEEP_S
 from tests.events_made import NOON, action, anomaly, score_change, uuid
+from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, change, run_of, slow
-
-NOW_S = NOON.timestamp()
-OK = Delivered("answered ok")
-
-
-class Notifier:
-    """Policy, state and clock of one test. `sent` is what channels got, `said` every outcome."""
-
-    def __init__(self, config: NotifyConfig = CONFIG) -> None:
-        self.config, self.state, self.now_s = config, dict[str, bytes](), NOW_S
-        self.sent: list[Delivery] = []
-        self.said: list[Notification] = []
-
-    def take(self, *items: Anomaly | RunSummary | Action) -> "Notifier":
-        for item in items:
-            self.said += accept(self.state, item, self.now_s, self.config)
-        return self
-
-    def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
-        for delivery in due(self.state, self.now_s, self.config):
-            if isinstance(result, Delivered):
-                self.sent.append(delivery)
-            self.said += settle(self.state, delivery, result, self.now_s, self.config)
-        return self
-
-    def got(self, channel: str) -> list[str]:
-        return [one.message.text for one in self.sent if one.message.channel == channel]
-
-    def counts(self, channel: str) -> Counter[str]:
-        return Counter(one.outcome for one in self.said if one.channel == channel)
-
-    def reasons(self, channel: str) -> list[str]:
-        return [one.reason for one in self.said if one.channel == channel]
-
-
-def only(*channels: str, **changes: object) -> NotifyConfig:
-    return replace(CONFIG, channels={name: name in channels for name in CONFIG.channels}, **changes)  # type: ignore[arg-type]
 
 
 def test_w24_inbox_message_for_each_alert() -> None:
@@ -392,4 +354,4 @@ def test_10_000_anomalies_at_once_leave_no_more_to_deliver_than_the_limit() -> N
     for number in range(10_000):
         accept(notifier.state, slow(f"a{number}"), NOW_S, CONFIG)
     assert len(due(notifier.state, NOW_S, CONFIG)) == 10
-    assert sum(len(value) for value in notifier.state.values()) < 10_000 * 512
+    assert sum(len(value) for value in notifier.state.values()) < 10_000 * 1_300

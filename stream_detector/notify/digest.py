@@ -1,0 +1,59 @@
+"""What the rate limit held back, told in one message: as soon as the limit allows one, `critical` first.
+
+A storm (`STORM_FROM` or more held back) is told at once, once a window, beyond the limit: whoever has 10,000 failures
+needs to hear of it now, and one message more is no flood.
+"""
+
+from msgspec.structs import replace
+
+from stream_detector.notify.send import merged, send_several, several, several_id, worst_of
+from stream_detector.notify.state import HELD, SENT, Due, Line, Sent, State, keys, read, write
+from stream_detector.notify.throttle import within
+
+STORM_FROM = 50
+"""Held back so many: it is not noise any more."""
+STORM_LULL_S, STORM_LONGEST_S = 2.0, 8.0
+"""A storm is told when nothing was held back for the one, at the latest after the other."""
+
+
+def digests(state: State, now_s: float) -> None:
+    """Leave a digest for every bucket that may have one now. Its lines are held back no more."""
+    for key in keys(state, SENT):
+        sent = read(state, key, Sent)
+        if sent is None or not sent.held:
+            continue
+        times = within(sent.times, now_s, sent.window_s)
+        if len(times) < sent.limit:
+            why = f"message {len(times) + 1} of {sent.limit} within {sent.window_s:g} s"
+            _digest(state, key.removeprefix(SENT), replace(sent, times=times), why, now_s)
+        elif _is_storm(sent, now_s):
+            why = f"{sent.held} were held back at once: one message beyond the limit"
+            _digest(state, key.removeprefix(SENT), replace(sent, times=times, storm_at_s=now_s), why, now_s)
+
+
+def _is_storm(sent: Sent, now_s: float) -> bool:
+    lull = now_s >= sent.held_last_s + STORM_LULL_S or now_s >= sent.held_from_s + STORM_LONGEST_S
+    return sent.held >= STORM_FROM and lull and sent.storm_at_s + sent.window_s <= now_s
+
+
+def _digest(state: State, bucket: str, sent: Sent, why: str, now_s: float) -> None:
+    channel = bucket.partition("/")[0]
+    lines = []
+    for key in sorted(keys(state, f"{HELD}{bucket}:")):
+        line = read(state, key, Line)
+        if line:
+            lines.append(line)
+        del state[key]
+    write(state, SENT + bucket, replace(sent, times=[*sent.times, now_s], held=0))
+    if not lines:
+        return
+    entry = Due(
+        message_id=several_id("digest", bucket, str(sent.next_number)),
+        channel=channel,
+        severity=worst_of(merged(lines)),
+        first_at_s=now_s,
+        next_at_s=now_s,
+        reason=why,
+        several=several("digest", lines, since_s=lines[0].at_s, window_s=sent.window_s),
+    )
+    send_several(state, entry, lines)

@@ -1,0 +1,44 @@
+"""One line about an anomaly or a run, for messages about several."""
+
+from stream_detector.events import Anomaly
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.render.alert import alert
+from stream_detector.notify.render.changes import changes_of, name_of, one_line_form, values
+from stream_detector.notify.render.escape import one_line
+from stream_detector.notify.render.words import duration
+from stream_detector.notify.state import Line
+from stream_detector.notify.subject import Subject, message_id, severity_of
+
+DESCRIPTION_LIMIT = 160
+
+
+def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
+    """Mark, severity, what and where, and the description; not yet escaped for a channel."""
+    changes = changes_of(subject, config)
+    if isinstance(subject, Anomaly):
+        facts = alert(subject, config)
+        title, link, state = f"{facts.mark} {facts.title}", facts.link, str(subject.state)
+        if subject.state == "resolved":
+            title += f" after {duration(subject.duration_s)}" if subject.duration_s is not None else ""
+        elif changes:
+            title = one_line_form(changes.changes[0])
+        elif facts.description:
+            title += f": {one_line(facts.description, DESCRIPTION_LIMIT)}"
+    else:
+        assert changes is not None  # a run always has its changes
+        first, state, link = changes.changes[0], "run", changes.link
+        previous, current, delta = values(first)
+        largest = f"{name_of(first)}: {previous} → {current} ({delta})"
+        many = len(changes.changes)
+        title = f"⚠️ {largest}" if many == 1 else f"⚠️ {many:,} significant score changes, the largest {largest}"
+    return Line(
+        at_s=now_s,
+        message_id=message_id(subject),
+        severity=severity_of(subject),
+        state=state,
+        title=title,
+        link=link,
+        anomaly_id=subject.id if isinstance(subject, Anomaly) else None,
+        incident_id=subject.incident_id if isinstance(subject, Anomaly) else None,
+        run_id=subject.run_id,
+    )
