@@ -1,5 +1,6 @@
 """Questions: query parameters and bodies, checked against the types that the OpenAPI document is written from."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -84,6 +85,10 @@ class ExecutionsQuestion(RangeQuestion, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 30
 
 
+_UNESCAPED_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt][\d:.]+ \d\d:\d\d")
+"""An unescaped + in a URL is a space: 2026-11-23T12:00:00+02:00."""
+
+
 def read_query(request: web.Request, question: type[Q]) -> Q:
     """The query of the request. Raises 400 that names the parameter and lists what is allowed."""
     known = {each.encode_name: each for each in msgspec.structs.fields(question)}
@@ -109,8 +114,8 @@ def read_query(request: web.Request, question: type[Q]) -> Q:
 
 def _convert(name: str, value: Any, type_: Any) -> Any:
     allowed = words_of(type_)
-    if isinstance(value, str) and value[-6:-5] == " " and "T" in value.upper():
-        value = f"{value[:-6]}+{value[-5:]}"  # an unescaped + in a URL is a space: 12:00:00+02:00
+    if isinstance(value, str) and _UNESCAPED_ZONE.fullmatch(value):
+        value = f"{value[:-6]}+{value[-5:]}"
     try:
         converted = msgspec.convert(value, type_, strict=False)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:

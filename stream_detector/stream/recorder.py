@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -185,6 +186,7 @@ class Recorder:
             try:
                 await retain(
                     self._pool,
+                    now=datetime.now(UTC),
                     executions_d=settings.executions_retention_d,
                     anomalies_d=settings.anomalies_retention_d,
                 )

@@ -1,0 +1,17 @@
+"""Questions are read as they were asked."""
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from stream_detector.serve.ask import SeriesQuestion, read_query
+
+
+@pytest.mark.parametrize("entity", ["score:Alabama / Donald Trump", "workflow:nightly Tests", "a 12:00"])
+def test_a_name_with_a_space_before_its_last_five_letters_stays_itself(entity: str) -> None:
+    request = make_mocked_request("GET", f"/api/v1/series?entity={entity.replace(' ', '%20')}")
+    assert read_query(request, SeriesQuestion).entity == entity
+
+
+def test_a_plus_that_became_a_space_is_read_as_the_zone() -> None:
+    request = make_mocked_request("GET", "/api/v1/series?entity=x&until=2026-11-23T12:00:00+02:00")
+    assert read_query(request, SeriesQuestion).until.isoformat() == "2026-11-23T10:00:00+00:00"
