@@ -6,8 +6,9 @@
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
 4. Write the changed state to the changelog in whole batches; await the acknowledgements. Then the watermarks of
    forwarded events, which must never be ahead of the state.
-5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote: everything of that
-   partition is written again with the next checkpoint. (It is harmless until then: our epoch is larger.)
+5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote. A former owner: then
+   those keys are written again with the next checkpoint (until then our larger epoch makes it harmless). A later one:
+   then what we write counts for less, and the process ends before it commits.
 6. Commit the snapshot's offsets: the contiguous prefix of applied chunks.
 
 Processing goes on meanwhile; what it changes belongs to the next checkpoint.
@@ -22,9 +23,14 @@ from faust.types import TP
 
 from stream_detector.stream import faults
 from stream_detector.stream.part import Part, Records
+from stream_detector.stream.recovery import read_between
 from stream_detector.stream.shard import Shard
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import CheckpointRefused, ForeignWrite
+
+WATCH_EVERY_S = 600.0
+"""Every so often a partition is written to though nothing changed: only an acknowledgement shows that a former owner
+wrote. Well below `min.compaction.lag.ms`, after which the good value could be gone."""
 
 
 @dataclass
@@ -35,7 +41,7 @@ class _Written:
     number: int
     part: Part[Any]
     records: Records
-    owner: Records
+    watermarks: Records
 
 
 @dataclass
@@ -49,7 +55,7 @@ class _Snapshot:
         """Nothing of it counts as written: the next checkpoint takes it again."""
         self.shard.sends[:0] = self.sends
         for written in self.written:
-            written.part.give_back(written.records + written.owner)
+            written.part.give_back(written.records + written.watermarks)
 
 
 class Checkpoint:
@@ -102,7 +108,7 @@ class Checkpoint:
         faults.reach("owned")
         written = [written for snapshot in snapshots for written in snapshot.written]
         await self._write([(place, place.records) for place in written])  # 4, 5
-        await self._write([(place, place.owner) for place in written])
+        await self._write([(place, place.watermarks) for place in written])
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
         # A generation lost by now is -1, which a group that has become empty would accept.
@@ -123,8 +129,17 @@ class Checkpoint:
         written = []
         for table in self._app.tables.values():
             part = table.data.owned(shard.number)
-            if part is not None and not part.clean():
-                written.append(_Written(table.changelog_name, shard.number, part, *part.take(positions)))
+            if part is None:
+                continue
+            watch = time.monotonic() > part.watched_at + WATCH_EVERY_S
+            if watch or not part.clean():
+                records, rest = part.take(positions)
+                written.append(
+                    _Written(
+                        table.changelog_name, shard.number, part, records, [*rest, part.claim()] if watch else rest
+                    )
+                )
+                part.watched_at = time.monotonic()
         if not written and not shard.sends and shard.committed:
             return None
         offsets = {tp: p.next for tp, p in shard.positions.items() if p.next != p.committed}
@@ -143,8 +158,13 @@ class Checkpoint:
         for place, count, sent in pending:
             base, expected = (await sent).offset, place.part.end
             if not place.part.acknowledged(base, count):
-                ForeignWrite(place.topic, place.number, base, expected).emit()
-                place.part.rewrite()
+                await self._others_wrote(place, expected, base)
+
+    async def _others_wrote(self, place: _Written, first: int, end: int) -> None:
+        ForeignWrite(place.topic, place.number, end, first).emit()
+        theirs = await read_between(self._app.settings, place.topic, place.number, first, end)
+        if not place.part.others_wrote(theirs):
+            self._app.fail(f"{place.topic}-{place.number}: a later owner has claimed it")
 
     def _finish(self) -> None:
         self.finished_at = time.monotonic()

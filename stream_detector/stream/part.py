@@ -19,8 +19,9 @@ from stream_detector.stream.keyed_value import Positions
 V = TypeVar("V")
 Records = list[tuple[bytes, bytes]]
 
-OWNER_KEY = b"\0owner"
-"""Key of the record by which an owner claims a partition; its payload holds the watermarks of forwarded events."""
+CLAIM_KEY, WATERMARKS_KEY = b"\0claim", b"\0watermarks"
+"""Keys of the records that are no state of a key: an owner's claim, and up to where forwarded events are applied. Two
+keys, since a claim that came too late must not bring back old watermarks."""
 
 LIVE_LIMIT = 50_000
 """Unpacked values kept per partition; clean ones beyond it go back to bytes."""
@@ -58,6 +59,8 @@ class Part(Generic[V]):
         self.watermarks: dict[str, int] = {}
         """Forwarded events: "topic/partition" they came from -> first offset not applied."""
         self.watermarks_changed = False
+        self.watched_at = 0.0
+        """When something was last written, on the checkpoint's clock."""
 
     # -- reading and changing ------------------------------------------------------------------------------------
 
@@ -103,7 +106,7 @@ class Part(Generic[V]):
         """Encode what has changed since the last time; afterwards nothing is dirty. One snapshot: no await inside.
 
         Returns:
-            The keys' records, and the owner's. The second is written only when the first are acknowledged: a
+            The keys' records, and the watermarks'. The second is written only when the first are acknowledged: a
             watermark ahead of the state would throw away an event that a crash had left unapplied.
         """
         shared = keyed_value.head(self.epoch, positions)
@@ -123,7 +126,7 @@ class Part(Generic[V]):
                 self.tombs[raw] = written
             else:
                 self.packed[raw] = written
-        owner = [(OWNER_KEY, shared + _pack_watermarks(self.watermarks))] if self.watermarks_changed else []
+        watermarks = [(WATERMARKS_KEY, shared + _pack(self.watermarks))] if self.watermarks_changed else []
         if records:
             # If the offsets are not committed, the same part may meet these events again.
             self.replay_until = _latest(self.replay_until, positions)
@@ -132,17 +135,23 @@ class Part(Generic[V]):
         self.watermarks_changed = False
         if len(self.live) > LIVE_LIMIT:
             self.live.clear()
-        return records, owner
+        return records, watermarks
 
     def give_back(self, records: Records) -> None:
-        """What `take` gave was not written: it is dirty again."""
-        self.dirty.update(key.decode() for key, _ in records if key != OWNER_KEY)
-        self.watermarks_changed |= any(key == OWNER_KEY for key, _ in records)
+        """These keys are dirty again: what `take` gave was not written, or somebody wrote after us."""
+        self.dirty.update(key.decode() for key, _ in records if key not in (WATERMARKS_KEY, CLAIM_KEY))
+        self.watermarks_changed |= any(key == WATERMARKS_KEY for key, _ in records)
 
-    def rewrite(self) -> None:
-        """Somebody else wrote in between: everything is written again, behind it, before compaction can keep it."""
-        self.dirty.update(key.decode() for key in self.packed)
-        self.watermarks_changed = True
+    def others_wrote(self, records: Records) -> bool:
+        """Take note of what others wrote behind our back. False if it was a later owner: ours then counts for less.
+
+        What a former owner wrote is harmless while ours lies in the changelog; it is written again, behind the other,
+        before compaction can keep the wrong one.
+        """
+        if any(keyed_value.epoch_of(value) > self.epoch for _, value in records):
+            return False
+        self.give_back(records)
+        return True
 
     # -- recovery ------------------------------------------------------------------------------------------------
 
@@ -159,9 +168,9 @@ class Part(Generic[V]):
             if written_by < epoch and self._is_late(key, written_by):
                 continue
             epoch = max(epoch, written_by)
-            if key == OWNER_KEY:
-                self.watermarks = _unpack_watermarks(keyed_value.payload_of(value))
-            else:
+            if key == WATERMARKS_KEY:
+                self.watermarks = _unpack(keyed_value.payload_of(value))
+            elif key != CLAIM_KEY:
                 packed[key] = value
                 if self.live:
                     self.live.pop(key.decode(), None)
@@ -170,7 +179,7 @@ class Part(Generic[V]):
 
     def _is_late(self, key: bytes, written_by: int) -> bool:
         """True for a former owner's late write; ours is then written again, before compaction can drop it."""
-        if key == OWNER_KEY:
+        if key == WATERMARKS_KEY:
             self.watermarks_changed = True
             return True
         mine = self.packed.get(key)
@@ -191,7 +200,7 @@ class Part(Generic[V]):
 
     def claim(self) -> tuple[bytes, bytes]:
         """The record that claims the partition. Written before any event is applied."""
-        return OWNER_KEY, keyed_value.head(self.epoch, {}) + _pack_watermarks(self.watermarks)
+        return CLAIM_KEY, keyed_value.head(self.epoch, {}) + b"-"
 
     def claimed_at(self, offset: int) -> bool:
         """The claim was acknowledged at `offset`. False if it does not follow what was read: another may own it."""
@@ -221,10 +230,10 @@ def _later(positions: Positions, value: bytes) -> dict[str, int]:
     return _latest(positions, keyed_value.positions_of(value))
 
 
-def _pack_watermarks(watermarks: dict[str, int]) -> bytes:
+def _pack(watermarks: dict[str, int]) -> bytes:
     return "\n".join(f"{place} {offset}" for place, offset in watermarks.items()).encode() or b"-"
 
 
-def _unpack_watermarks(payload: bytes) -> dict[str, int]:
+def _unpack(payload: bytes) -> dict[str, int]:
     lines = (line.rsplit(" ", 1) for line in payload.decode().split("\n") if " " in line)
     return {place: int(offset) for place, offset in lines}

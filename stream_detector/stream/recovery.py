@@ -1,7 +1,12 @@
-"""When recovery from the changelog is complete."""
+"""When recovery from the changelog is complete, and what others wrote there since."""
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+
+from stream_detector.settings import Settings
+from stream_detector.stream.broker import client_options
+from stream_detector.stream.part import Records
 
 
 class PositionRecovery(Recovery):  # type: ignore[misc]
@@ -30,3 +35,23 @@ class Tables(TableManager):  # type: ignore[misc]
         if self._recovery is None:
             self._recovery = PositionRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+
+async def read_between(settings: Settings, topic: str, partition: int, first: int, end: int) -> Records:
+    """Keys and values at the offsets from `first` to before `end`, which must be written. Raises `KafkaError`."""
+    tp = TopicPartition(topic, partition)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    records: Records = []
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, first)
+        while await consumer.position(tp) < end:
+            for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
+                if record.offset < end and record.key is not None and record.value is not None:
+                    records.append((record.key, record.value))
+    finally:
+        await consumer.stop()
+    return records

@@ -127,7 +127,7 @@ class CheckpointRefused(Happening):
 @dataclass(frozen=True)
 class ForeignWrite(Happening):
     level = logging.WARNING
-    line = "another worker wrote {topic}-{partition} at {offset}, expected {expected}: the partition is written again"
+    line = "another worker wrote {topic}-{partition} at {offset}, expected {expected}: what it wrote is written again"
     topic: str
     partition: int
     offset: int
