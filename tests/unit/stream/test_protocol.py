@@ -32,12 +32,6 @@ def test_any_crash_and_any_zombie_leave_every_event_applied_once():
     assert _wrong(map(_case, range(CASES))) is None
 
 
-def _first_claim_wins(self: Part, offset: int) -> bool:
-    self.acknowledged(offset, 1)
-    self.owned = True
-    return True
-
-
 def _later_record_wins(self: Part, key: bytes, written_by: int) -> bool:
     return False
 
@@ -53,7 +47,6 @@ def _no_look_at_others(self: Part, records: Records) -> bool:
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
-        ("claimed_at", _first_claim_wins),
         ("_is_late", _later_record_wins),
         ("applied", _no_memory_of_replays),
         ("others_wrote", _no_look_at_others),

@@ -1,0 +1,135 @@
+"""What a role sends: whole batches, in order, each delivery awaited. The producer is a fake of three methods."""
+
+import asyncio
+
+import pytest
+
+from stream_detector.stream.outbox import Outbox
+
+
+class Batch:
+    """As aiokafka's BatchBuilder: `append` answers None when it is full."""
+
+    def __init__(self, room: int) -> None:
+        self.records: list[bytes] = []
+        self._room = room
+
+    def append(self, *, timestamp, key, value, headers=None):
+        if len(self.records) == self._room:
+            return None
+        self.records.append(value)
+        return object()
+
+    def record_count(self) -> int:
+        return len(self.records)
+
+
+class Producer:
+    """Keeps what is sent; a test acknowledges it."""
+
+    def __init__(self, room: int = 2, refuse: Exception | None = None) -> None:
+        self.sent: list[tuple[str, int, list[bytes], asyncio.Future]] = []
+        self._room, self._refuse = room, refuse
+
+    def create_batch(self) -> Batch:
+        return Batch(self._room)
+
+    async def send_batch(self, batch, topic, *, partition):
+        await asyncio.sleep(0)
+        if self._refuse:
+            raise self._refuse
+        future = asyncio.get_running_loop().create_future()
+        self.sent.append((topic, partition, batch.records, future))
+        return future
+
+
+@pytest.fixture
+def failures():
+    return []
+
+
+def make(producer, failures, **more):
+    return Outbox(lambda: producer, failures.append, **more)
+
+
+async def _until(condition):
+    for _ in range(200):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("never happened")
+
+
+async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failures):
+    producer = Producer()
+    outbox = make(producer, failures)
+    for number in range(5):
+        outbox.put("alerts", 0, b"k", b"%d" % number)
+    outbox.dispatch()
+    outbox.put("alerts", 0, b"k", b"5")
+    outbox.dispatch()
+    await _until(lambda: len(producer.sent) == 4)
+    assert [value for _, _, values, _ in producer.sent for value in values] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    outbox.stop()
+
+
+async def test_it_is_done_when_every_batch_is_acknowledged(failures):
+    producer = Producer()
+    outbox = make(producer, failures)
+    outbox.put("alerts", 0, b"k", b"a")
+    outbox.put("alerts", 1, b"k", b"b")
+    done = outbox.dispatch()
+    await _until(lambda: len(producer.sent) == 2)
+    assert outbox.pending_bytes > 0
+    producer.sent[0][3].set_result(None)
+    await asyncio.sleep(0)
+    assert not done.done()
+    producer.sent[1][3].set_result(None)
+    await done
+    assert (outbox.pending_bytes, failures) == (0, [])
+    outbox.stop()
+
+
+async def test_nothing_put_is_nothing_sent(failures):
+    assert make(Producer(), failures).dispatch() is None
+
+
+async def test_a_delivery_that_fails_is_told_and_never_counts_as_done(failures):
+    producer, error = Producer(), OSError("broker away")
+    outbox = make(producer, failures)
+    outbox.put("alerts", 0, b"k", b"a")
+    done = outbox.dispatch()
+    await _until(lambda: producer.sent)
+    producer.sent[0][3].set_exception(error)
+    await _until(lambda: failures)
+    assert failures == [error]
+    assert not done.done()
+    outbox.stop()
+
+
+async def test_a_producer_that_takes_nothing_is_told(failures):
+    error = ValueError("too large")
+    outbox = make(Producer(refuse=error), failures)
+    outbox.put("alerts", 0, b"k", b"a")
+    done = outbox.dispatch()
+    await _until(lambda: failures)
+    assert failures == [error]
+    assert not done.done()
+    outbox.stop()
+
+
+async def test_the_cause_of_an_alert_is_told_once_it_is_acknowledged(failures):
+    told = []
+    producer = Producer()
+    outbox = make(producer, failures, on_acked=lambda topic, stamps, now_s: told.append((topic, stamps)))
+    outbox.put("alerts", 0, b"k", b"a", caused_at_ms=11)
+    outbox.put("alerts", 0, b"k", b"b", caused_at_ms=12)
+    outbox.put("rekeyed", 0, b"k", b"c")
+    done = outbox.dispatch()
+    await _until(lambda: len(producer.sent) == 2)
+    assert told == []
+    for _, _, _, future in producer.sent:
+        future.set_result(None)
+    await done
+    assert told == [("alerts", [11, 12])]
+    outbox.stop()

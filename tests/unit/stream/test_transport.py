@@ -1,0 +1,121 @@
+"""Which chunks are applied: those that continue what was applied, and no other."""
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from faust.types import TP
+
+from stream_detector.stream.shard import Position, Shards
+from stream_detector.stream.topics import COMPLETIONS
+from stream_detector.stream.transport import RECORD_BYTES, BatchConsumer, Chunk
+
+TP0 = TP(COMPLETIONS, 0)
+
+
+class Refused(Exception):
+    pass
+
+
+class Consumer(BatchConsumer):
+    """The real decisions, without Faust around them."""
+
+    def __init__(self) -> None:
+        self.shards, self._stamps, self.era, self.in_flight_bytes = Shards(), Counter(), 0, 0
+        self._drained = asyncio.Event()
+        self.sought: list[int] = []
+        self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
+        self.app = SimpleNamespace(fail=self._fail)
+        self.shards.of(0).positions[TP0] = Position(10, 10)
+
+    def _fail(self, why):
+        raise Refused(why)
+
+    def assignment(self):
+        return {TP0}
+
+    def fetched(self, first: int, count: int = 5, *, next_offset: int | None = None) -> Chunk:
+        records = [SimpleNamespace(offset=first + n, value=b"12345678") for n in range(count)]
+        return Chunk(TP0, records, next_offset or first + count, self._stamps[TP0], self.era)
+
+    @property
+    def at(self) -> int:
+        return self.shards.position(TP0).next
+
+
+@pytest.fixture
+async def consumer():
+    return Consumer()
+
+
+def test_chunks_in_a_row_are_applied(consumer):
+    for first in (10, 15, 20):
+        chunk = consumer.fetched(first)
+        assert consumer.follows(chunk)
+        consumer.advance(chunk)
+    assert (consumer.at, consumer.sought) == (25, [])
+
+
+def test_a_chunk_behind_one_that_was_thrown_away_is_fetched_again(consumer):
+    """Faust empties the agents' queues when it resumes after a rebalance, with the position already behind."""
+    assert not consumer.follows(consumer.fetched(15))
+    assert consumer.sought == [10]
+    chunk = consumer.fetched(10)
+    assert consumer.follows(chunk)
+    consumer.advance(chunk)
+    assert consumer.at == 15
+
+
+def test_a_gap_that_is_still_there_is_a_gap_of_the_topic(consumer):
+    """Compaction and transaction markers leave some."""
+    assert not consumer.follows(consumer.fetched(17))
+    again = consumer.fetched(17)
+    assert consumer.follows(again)
+    consumer.advance(again)
+    assert consumer.at == 22
+    assert not consumer.follows(consumer.fetched(30)), "the next gap is looked at anew"
+
+
+def test_a_chunk_fetched_before_a_rewind_is_not_used(consumer):
+    before = consumer.fetched(20)
+    assert not consumer.follows(consumer.fetched(15))
+    assert not consumer.follows(before)
+    assert consumer.sought == [10]
+
+
+def test_markers_behind_the_last_record_are_passed(consumer):
+    chunk = consumer.fetched(10, next_offset=17)
+    assert consumer.follows(chunk)
+    consumer.advance(chunk)
+    assert consumer.at == 17
+
+
+def test_nothing_is_applied_once_the_partition_is_given_up(consumer):
+    chunk = consumer.fetched(10)
+    consumer.shards.disown()
+    assert not consumer.follows(chunk)
+
+
+def test_a_chunk_of_an_earlier_assignment_moves_nothing(consumer):
+    """A recorder may still be writing it when the partition comes back."""
+    chunk = consumer.fetched(10)
+    consumer.shards.disown()
+    consumer.era += 1
+    consumer.shards.of(0).positions[TP0] = Position(10, 10)
+    consumer.advance(chunk)
+    consumer.release(chunk)
+    assert (consumer.at, consumer.in_flight_bytes) == (10, 0)
+
+
+def test_a_topic_made_anew_is_refused_with_what_to_do(consumer):
+    with pytest.raises(Refused, match="the topic was made anew"):
+        consumer.follows(consumer.fetched(0))
+
+
+def test_memory_is_counted_by_bytes(consumer):
+    chunk = consumer.fetched(10)
+    assert chunk.n_bytes == 5 * (8 + RECORD_BYTES)
+    consumer.in_flight_bytes = chunk.n_bytes
+    consumer.release(chunk)
+    assert consumer.in_flight_bytes == 0
