@@ -10,15 +10,16 @@ from math import expm1
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of, two_sided
-from stream_detector.detect.level import WARM, Level, Look
+from stream_detector.detect.level import EFFECT, WARM, Judged, Surprise, root_of
 from stream_detector.detect.unusual_execution_time import history_gates
 from stream_detector.events import Severity
 
 NAME = "performance_degradation"
+FASTER = "faster"
 _CRITICAL_MORE = 1.5
 """So much more surprise than the budget is `critical`: thirty times rarer."""
-_FASTER_MORE = 1.5
-"""A lasting faster level is sent only where it is so much more surprising; else it is recorded."""
+_HALF = -0.5
+"""A lasting faster level is sent only where it takes half the time or less, at twice the budget; else recorded."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -45,45 +46,42 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
     )
 
 
-def robust(
-    name: str, duration_s: float, level: Level, look: Look, surprise: float, value: float, runs: int, budget: float
-) -> Finding:
-    """The finding for a shift of level in profile `robust`: the mean of the last `runs` executions lies off.
+def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
+    """The finding for a shift of level in profile `robust`: the mean of several executions lies 2 % or more off.
 
     Slower: `warning`, `critical` from 1.5 more surprise than the budget on. A lasting faster level is told as
-    UnusualExecutionTime: `info`, or `warning` from 1.5 more on.
-
-    Args:
-        value: the mean of the last `runs` z, times their root.
-        surprise: its -log10 tail probability.
+    UnusualExecutionTime: `info`, or `warning` from half the usual time and twice the budget on.
     """
-    slower, usual = value > 0, level.usual
-    severity: Severity = "warning" if surprise < budget + _CRITICAL_MORE else "critical"
+    size, value, runs = surprise
+    slower, usual = value > 0, judged.usual
+    severity: Severity = "warning" if size < budget + _CRITICAL_MORE else "critical"
+    off = expm1(value / root_of(runs) * judged.sigma)
+    if abs(off) <= EFFECT:
+        return None
     if not slower:
-        severity = "warning" if surprise >= budget + _FASTER_MORE else "info"
-    off = value / runs**0.5 * look.sigma
+        severity = "warning" if off <= _HALF and size >= 2.0 * budget else "info"
     return Finding(
         detector=NAME,
         anomaly_type="PerformanceDegradation" if slower else "UnusualExecutionTime",
         severity=severity,
         description=f"{name} has become {'slower' if slower else 'faster'}: its last {runs} executions took "
-        f"{wording.share(abs(expm1(off)))} {'more' if slower else 'less'} than usual; this one took "
+        f"{wording.share(abs(off))} {'more' if slower else 'less'} than usual; this one took "
         f"{wording.duration(duration_s)}, usually {wording.duration(usual)}",
         current=duration_s,
         baseline=usual,
         deviation=duration_s - usual,
         z=value,
-        confidence=confidence(10.0**-surprise, level.n),
+        confidence=confidence(10.0**-size, judged.n),
         unit="s",
         direction="up" if slower else "down",
         gates=[
-            f"{level.n} recorded durations are {WARM} or more",
+            f"{judged.n} recorded durations are {WARM} or more",
             f"the mean z of the last {runs} executions, times its root, is {value:.2f}",
-            f"surprise {surprise:.2f} is above {budget:.2f}",
+            f"surprise {size:.2f} is above {budget:.2f}",
         ],
         lasting=severity != "info",
         threshold=budget,
-        subject="" if slower else "faster",
+        subject="" if slower else FASTER,
     )
 
 

@@ -16,11 +16,11 @@ from stream_detector.detect import (
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.failures import WARM as OUTCOMES_WARM
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.level import TAIL_FROM, WARM, Level, Look
+from stream_detector.detect.level import RUNS, WARM, Judged, Level
 from stream_detector.events import Completion
 
-BUDGET = 3.3
-"""An alarm needs a surprise above this: 5 readings in 10,000 for a lone reading. A quarter more for each feedback."""
+BUDGET = 2.75
+"""An alarm needs a surprise above this. A quarter more for each feedback."""
 _CALM_Z, _CALM_RUNS = 1.0, 3
 _CLEARED_Z = 1.0
 _SPIKE_Z = 2.0
@@ -32,7 +32,12 @@ _SPIKE = (spike_in_failures.NAME, 0)
 
 
 def judge(
-    baseline: WorkflowBaseline, event: Completion, failed: bool, duration_s: float, explain: list[str] | None
+    baseline: WorkflowBaseline,
+    event: Completion,
+    finished_ms: int,
+    failed: bool,
+    duration_s: float,
+    explain: list[str] | None,
 ) -> tuple[list[Finding], list[Finding]]:
     """Score one execution, then learn its duration and outcome; `baseline.streak` counts it already.
 
@@ -41,7 +46,7 @@ def judge(
     """
     findings, ended = _NONE, _NONE
     if duration_s:
-        findings, ended = _judge_duration(baseline, event, duration_s, explain)
+        findings, ended = _judge_duration(baseline, event, finished_ms, duration_s, explain)
     elif explain is not None:
         explain.append("no duration was recorded: the time is neither judged nor learned")
     if failed:
@@ -53,28 +58,23 @@ def judge(
 
 
 def _judge_duration(
-    baseline: WorkflowBaseline, event: Completion, duration_s: float, explain: list[str] | None
+    baseline: WorkflowBaseline, event: Completion, finished_ms: int, duration_s: float, explain: list[str] | None
 ) -> tuple[list[Finding], list[Finding]]:
     level = baseline.level
     if not level.n and baseline.history.times:
         _begin(level, baseline)
-    look = level.look(duration_s)
-    z, short, long = look.z, look.short, look.long
+    judged = level.take(duration_s, finished_ms, always=explain is not None)
     findings, ended = _NONE, _NONE
-    if level.n >= WARM:
-        off = z > TAIL_FROM or z < -TAIL_FROM
-        if off or short > TAIL_FROM or short < -TAIL_FROM or long > TAIL_FROM or long < -TAIL_FROM:
-            findings = _judge_tails(baseline, event, duration_s, look)
+    if judged is not None:
+        if judged.surprises:
+            findings = _judge_tails(baseline, event, duration_s, judged)
         if explain is not None:
-            explain.extend(_gates(level, look, budget_of(baseline)))
-    elif explain is not None:
-        explain.append(f"learning: {level.n} recorded durations, {WARM} are learned before one is judged")
+            explain.extend(_gates(judged, budget_of(baseline)))
     if baseline.incidents:
-        ended = _ended_durations(baseline, event, duration_s, look, findings)
-    former = level.learn(look)
-    if former is not None:
-        accepted = pattern_deviation.accepted(_name(event), level.usual, former, duration_s)
-        findings = [*findings, accepted]
+        ended = _ended_durations(baseline, event, duration_s, findings)
+    if level.former is not None:
+        accepted = pattern_deviation.accepted(_name(event), level.usual, level.former, duration_s)
+        findings, level.former = [*findings, accepted], None
         if explain is not None:
             explain.extend(accepted.gates)
     return findings, ended
@@ -82,9 +82,11 @@ def _judge_duration(
 
 def _begin(level: Level, baseline: WorkflowBaseline) -> None:
     """A key that was watched by `classic` so far: its last durations are the start."""
-    for duration_s in baseline.history.durations:
+    history = baseline.history
+    for after, duration_s in zip(history.times[-len(history.durations) :], history.durations, strict=True):
+        finished_ms = history.base_ms + after
         if duration_s:
-            level.learn(level.look(duration_s))
+            level.take(duration_s, finished_ms, late=True)
 
 
 def budget_of(baseline: WorkflowBaseline) -> float:
@@ -92,17 +94,20 @@ def budget_of(baseline: WorkflowBaseline) -> float:
     return BUDGET * float(baseline.widening) if baseline.feedbacks else BUDGET
 
 
-def _judge_tails(baseline: WorkflowBaseline, event: Completion, duration_s: float, look: Look) -> list[Finding]:
-    level, budget, name = baseline.level, budget_of(baseline), _name(event)
-    findings = []
-    lone = level.surprise(0, look.z)
-    found = unusual_execution_time.robust(name, duration_s, level, look, lone, budget)
-    if found is not None:
-        findings.append(found)
-    lasting = max((level.surprise(1, look.short), look.short, 6), (level.surprise(2, look.long), look.long, 15))
-    if lasting[0] > budget:
-        findings.append(performance_degradation.robust(name, duration_s, level, look, *lasting, budget))
-    return findings
+def _judge_tails(baseline: WorkflowBaseline, event: Completion, duration_s: float, judged: Judged) -> list[Finding]:
+    """A lone reading is an unusual time, a mean of several a shift; each passes the budget or is nothing."""
+    budget, name = budget_of(baseline), _name(event)
+    findings: list[Finding | None] = []
+    lasting = False
+    for surprise in judged.surprises:
+        if surprise.size <= budget:
+            break
+        if surprise.runs == 1:
+            findings.append(unusual_execution_time.robust(name, duration_s, judged, surprise.size, budget))
+        elif not lasting:
+            lasting = True
+            findings.append(performance_degradation.robust(name, duration_s, judged, surprise, budget))
+    return [found for found in findings if found is not None]
 
 
 def _judge_failure(baseline: WorkflowBaseline, event: Completion, explain: list[str] | None) -> list[Finding]:
@@ -128,19 +133,19 @@ def _judge_failure(baseline: WorkflowBaseline, event: Completion, explain: list[
 
 
 def _ended_durations(
-    baseline: WorkflowBaseline, event: Completion, duration_s: float, look: Look, findings: list[Finding]
+    baseline: WorkflowBaseline, event: Completion, duration_s: float, findings: list[Finding]
 ) -> list[Finding]:
     """An incident of durations ends by three executions in a row within 1 sigma, or by the accepted level."""
     open_now = [place for place in (_LONE, _LASTING) if place in baseline.incidents]
     if not open_now:
         return _NONE
-    baseline.calm = baseline.calm + 1 if -_CALM_Z < look.z < _CALM_Z and not findings else 0
+    baseline.calm = baseline.calm + 1 if -_CALM_Z < baseline.level.z < _CALM_Z and not findings else 0
     if baseline.calm < _CALM_RUNS:
         return _NONE
     baseline.calm = 0
-    name, usual = _name(event), baseline.level.usual
+    name, level = _name(event), baseline.level
     ends = {_LONE: unusual_execution_time.ended, _LASTING: performance_degradation.ended}
-    return [ends[place](name, duration_s, usual, look.z, baseline.level.n) for place in open_now]
+    return [ends[place](name, duration_s, level.usual, level.z, level.n) for place in open_now]
 
 
 def _ended_failures(baseline: WorkflowBaseline, event: Completion, failed: bool) -> list[Finding]:
@@ -154,12 +159,16 @@ def _ended_failures(baseline: WorkflowBaseline, event: Completion, failed: bool)
     return ended
 
 
-def _gates(level: Level, look: Look, budget: float) -> list[str]:
-    scales = (look.z, "z of this reading"), (look.short, "mean of the last 6"), (look.long, "mean of the last 15")
-    return [
-        f"{what} {value:.2f} (usual {wording.duration(level.usual)}): surprise {level.surprise(scale, value):.2f}, "
-        f"the budget is {budget:.2f}"
-        for scale, (value, what) in enumerate(scales)
+def _gates(judged: Judged, budget: float) -> list[str]:
+    if judged.n < WARM:
+        return [f"learning: {judged.n} recorded durations, {WARM} are learned before one is judged"]
+    usual = f"usually {wording.duration(judged.usual)}, sigma {wording.share(judged.sigma)}, z {judged.z:.2f}"
+    if not judged.surprises:
+        return [f"{usual}: nothing surprising, of itself or in the mean of the last {RUNS[1]}, {RUNS[2]} or {RUNS[3]}"]
+    return [usual] + [
+        f"{value:.2f} over {'this reading' if runs == 1 else f'the last {runs}'}: "
+        f"surprise {size:.2f}, the budget is {budget:.2f}"
+        for size, value, runs in judged.surprises
     ]
 
 

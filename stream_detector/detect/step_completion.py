@@ -52,10 +52,8 @@ def step_completion(
     baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
     # 3. Score.
     robust_rules = config.profile == "robust"
-    if robust_rules:
-        findings, ended = robust.judge(baseline, event, failed, duration_s, explain)
-    else:
-        findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
+    rules = robust if robust_rules else classic
+    findings, ended = rules.judge(baseline, event, finished_ms, failed, duration_s, explain)
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:
@@ -87,7 +85,7 @@ def _late(
         if config.profile == "classic":
             baseline.history.add(finished_ms, failed, timed_s)
         elif timed_s:
-            baseline.level.learn(baseline.level.look(timed_s))
+            baseline.level.take(timed_s, finished_ms, late=True)
     return LATE
 
 

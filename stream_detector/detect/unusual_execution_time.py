@@ -12,12 +12,10 @@ executions; `warning`, and `critical` from |z| = 3 on.
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, severity_of, two_sided
-from stream_detector.detect.level import WARM, Level, Look
+from stream_detector.detect.level import EFFECT, WARM, Judged
 from stream_detector.events import Severity
 
 NAME = "unusual_execution_time"
-_EFFECT = 0.02
-"""The least difference from the usual, as a share of it, in profile `robust`."""
 _TOO_FAST = 0.1
 _CRITICAL_MORE = 1.5
 """So much more surprise than the budget is `critical`: thirty times rarer."""
@@ -51,18 +49,17 @@ def history_gates(mean: float, spread: float, n: int) -> list[str]:
     ]
 
 
-def robust(name: str, duration_s: float, level: Level, look: Look, surprise: float, budget: float) -> Finding | None:
+def robust(name: str, duration_s: float, judged: Judged, surprise: float, budget: float) -> Finding | None:
     """The finding for a lone reading in profile `robust`, or nothing.
 
     Slower: `warning` where its surprise passes the budget and it took 2 % more, `critical` from 1.5 more on. Faster:
     `info`, whatever its surprise, unless it took less than a tenth of the usual: then it cannot have done its work.
     """
-    usual = level.usual
-    slower = look.z > 0
+    usual = judged.usual
+    slower = judged.z > 0
     too_fast = not slower and duration_s < _TOO_FAST * usual
-    if surprise <= budget or abs(duration_s - usual) <= _EFFECT * usual:
+    if surprise <= budget or abs(duration_s - usual) <= EFFECT * usual:
         return None
-    low, high = level.band(2.0)
     severity: Severity = "info"
     if slower or too_fast:
         severity = "critical" if surprise >= budget + _CRITICAL_MORE else "warning"
@@ -71,19 +68,19 @@ def robust(name: str, duration_s: float, level: Level, look: Look, surprise: flo
         anomaly_type="UnusualExecutionTime",
         severity=severity,
         description=f"{name} took {wording.duration(duration_s)}; "
-        f"usually {wording.duration(usual)}, mostly {wording.duration(low)} to {wording.duration(high)}",
+        f"usually {wording.duration(usual)}, mostly {wording.duration(judged.low)} to {wording.duration(judged.high)}",
         current=duration_s,
         baseline=usual,
         deviation=duration_s - usual,
-        z=look.z,
-        confidence=confidence(10.0**-surprise, level.n),
+        z=judged.z,
+        confidence=confidence(10.0**-surprise, judged.n),
         unit="s",
         direction="up" if slower else "down",
         gates=[
-            f"{level.n} recorded durations are {WARM} or more",
-            f"z {look.z:.2f} of its logarithm against {wording.duration(usual)}: 1 reading in {_one_in(surprise)}",
+            f"{judged.n} recorded durations are {WARM} or more",
+            f"z {judged.z:.2f} of its logarithm against {wording.duration(usual)}: 1 reading in {_one_in(surprise)}",
             f"surprise {surprise:.2f} is above {budget:.2f}",
-            f"{wording.duration(abs(duration_s - usual))} off is above {wording.share(_EFFECT)} of the usual",
+            f"{wording.duration(abs(duration_s - usual))} off is above {wording.share(EFFECT)} of the usual",
         ],
         lasting=severity != "info",
         threshold=budget,

@@ -37,4 +37,4 @@ def instant(epoch_ms: int) -> str:
     >>> instant(1769040300000)
     '2026-01-22 00:05 UTC'
     """
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(" ", "minutes")[:16] + " UTC"
