@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -105,6 +106,17 @@ def _prefix(raw: str) -> str:
     return raw
 
 
+def _quiet_after(raw: str) -> str:
+    """topic=seconds, several separated by commas."""
+    for pair in filter(None, (part.strip() for part in raw.split(","))):
+        topic, _, seconds = pair.partition("=")
+        if topic.strip() not in ("workflow-completions", "scores", "score-runs") or not re.fullmatch(
+            r"\s*[1-9]\d{0,7}\s*", seconds
+        ):
+            raise ValueError("must be topic=seconds, for example workflow-completions=3600,scores=90000")
+    return raw
+
+
 def _secret_key(raw: str) -> str:
     if raw and len(raw.encode()) < 32:
         raise ValueError("must have 32 bytes or more")
@@ -126,6 +138,18 @@ def setting(
         default=default,
         metadata={"parse": parse, "doc": doc, "unit": unit, "secret": secret, "aliases": aliases, "group": group},
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("::1"), is_loopback("0.0.0.0")
+    (True, True, True, False)
+    """
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +174,12 @@ class Settings:
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip
     api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")  # fmt: skip
-    api_token: str = setting("", _text, "Bearer token that every API request must carry when set", secret=True, group="API")  # fmt: skip
+    api_token: str = setting("", _text, "A bearer token with the role operator, beside those that `token create` makes", secret=True, group="API")  # fmt: skip
     api_allowed_hosts: str = setting("", _text, "Further Host names that the API answers to, separated by commas", group="API")  # fmt: skip
+    api_behind_proxy: bool = setting(False, _flag, "A proxy of yours is before the API: believe its X-Forwarded-Host and X-Forwarded-Proto", group="API")  # fmt: skip
+    intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; ten times as many at once", unit="1/s", group="API")  # fmt: skip
+    github_webhook_secret: str = setting("", _text, "Secret of the GitHub webhook; empty switches /api/v1/webhooks/github off", secret=True, group="API")  # fmt: skip
+    gitlab_webhook_token: str = setting("", _text, "Secret token of the GitLab webhook; empty switches /api/v1/webhooks/gitlab off", secret=True, group="API")  # fmt: skip
     secret_key: str = setting("", _secret_key, "Signs links and sessions; 32 bytes or more", secret=True, group="API")
     metrics_host: str = setting("127.0.0.1", _text, "Address of /metrics, /livez and /readyz", group="Metrics")
     metrics_port: int = setting(0, _integer(0, 65535), "Port of /metrics, /livez and /readyz; 0 means 9101 detector, 9102 recorder, 9103 notifier, 9104 api", group="Metrics")  # fmt: skip
@@ -166,6 +194,17 @@ class Settings:
     notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Least severity that is sent; everything is stored and shown", group="Messages")  # fmt: skip
     rate_limit_count: int = setting(5, _integer(1, 100_000), "Messages that one channel may get within the window", group="Messages")  # fmt: skip
     rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Window of the rate limit", unit="s", group="Messages")  # fmt: skip
+    routes_file: str = setting("", _text, "TOML file of routes: who gets what, when and how often; empty sends everything to every channel", group="Messages")  # fmt: skip
+    slack_bot_enabled: bool = setting(True, _flag, "Send by the Slack bot where its token and channel are set", group="Messages")  # fmt: skip
+    slack_bot_token: str = setting("", _text, "Slack bot token (xoxb-…) with chat:write; one message per incident, changed as it goes on", secret=True, group="Messages")  # fmt: skip
+    slack_bot_channel: str = setting("", _text, "Slack channel that the bot writes to, best its id", group="Messages")
+    slack_api_url: str = setting("https://slack.com/api/", _url("https", "http"), "Address of Slack's API", group="Messages")  # fmt: skip
+    webhook_enabled: bool = setting(True, _flag, "Post to WEBHOOK_URL where it and WEBHOOK_SECRET are set", group="Messages")  # fmt: skip
+    webhook_url: str = setting("", _url("https", "http"), "Gets every message as signed JSON", secret=True, group="Messages")  # fmt: skip
+    webhook_secret: str = setting("", _secret_key, "Signs what is posted to WEBHOOK_URL (HMAC-SHA256); 32 bytes or more", secret=True, group="Messages")  # fmt: skip
+    apprise_enabled: bool = setting(True, _flag, "Send by Apprise where APPRISE_URLS is set", group="Messages")
+    apprise_urls: str = setting("", _text, "Services of Apprise, separated by spaces; needs the extra `apprise`", secret=True, group="Messages")  # fmt: skip
+    quiet_after: str = setting("", _quiet_after, "Input topics and the seconds after which no event on one is told, for example workflow-completions=3600", group="Messages")  # fmt: skip
     product_name: str = setting("GVS", _text, "Name in the heading of messages", group="Messages")
     entity_word: str = setting("DAO", _text, "What a scored entity is called in messages", group="Messages")
     executions_retention_d: int = setting(90, _integer(30, 3650), "Executions and scores are kept so long", unit="d", group="Database")  # fmt: skip

@@ -1,11 +1,11 @@
-"""`notify test` and `notify preview`: what a channel gets, sent or only shown."""
+"""`notify test`, `preview` and `validate`: what a channel gets, sent or only shown, and which way it would go."""
 
 import asyncio
+import dataclasses
 import json
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -13,28 +13,34 @@ import click
 import msgspec
 
 from stream_detector.cli import StopsWith
+from stream_detector.cli.local import ask_api, reached
 from stream_detector.cli.options import settings_flags
 from stream_detector.events import Anomaly, Metrics, RunSummary
-from stream_detector.notify.config import EMAIL, INBOX, SLACK
-from stream_detector.notify.configure import channels, notify_config
+from stream_detector.notify.config import APPRISE, CHANNELS, EMAIL, SLACK, SLACK_BOT, WEBHOOK, NotifyConfig
+from stream_detector.notify.configure import channels, notify_config, routes
 from stream_detector.notify.message import Delivered, Message, Result
 from stream_detector.notify.render import render
+from stream_detector.notify.route import routes_of
+from stream_detector.notify.silence import facts_of, facts_of_run
 from stream_detector.notify.subject import Run, Subject, message_id
-from stream_detector.settings import PREFIX, Settings
+from stream_detector.settings import PREFIX, Settings, SettingsError
 
 NEEDED = {
     SLACK: "SLACK_WEBHOOK_URL",
+    SLACK_BOT: f"{PREFIX}SLACK_BOT_TOKEN and {PREFIX}SLACK_BOT_CHANNEL",
     EMAIL: f"{PREFIX}SMTP_URL, {PREFIX}EMAIL_FROM and {PREFIX}EMAIL_TO",
+    WEBHOOK: f"{PREFIX}WEBHOOK_URL and {PREFIX}WEBHOOK_SECRET",
+    APPRISE: f"{PREFIX}APPRISE_URLS",
 }
 
 
 @click.group("notify")
 def command() -> None:
-    """Messages to people: send one to try a channel, or see what one looks like."""
+    """Messages to people: send one to try a channel, see what one looks like, check the routes."""
 
 
 @command.command("test")
-@click.argument("channel", type=click.Choice([SLACK, EMAIL]))
+@click.argument("channel", type=click.Choice(list(NEEDED)))
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: delivered, and the answer")
 def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
@@ -70,9 +76,48 @@ def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
 
 
 @command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@settings_flags
+@click.option("--for", "source", metavar="FILE_OR_ID", help="Also show which way these anomalies or runs would go")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: whether it is valid, and what is wrong")
+def validate(file: Path, settings: Settings, source: str | None, as_json: bool) -> None:
+    """Check a routes file as the notifier would read it, and list its routes.
+
+    Exit code 0: it can be used; 1: it cannot, with what is wrong and where.
+
+    \b
+    Example: stream-detector notify validate routes.toml --for anomalies.jsonl
+    """
+    try:
+        found = routes(dataclasses.replace(settings, routes_file=str(file)))
+    except SettingsError as error:
+        words = str(error).partition(": ")[2]
+        click.echo(json.dumps({"valid": False, "error": words}) if as_json else f"{file}: {words}")
+        raise SystemExit(1) from None
+    config = dataclasses.replace(notify_config(dataclasses.replace(settings, routes_file="")), routes=found)
+    ways = [_way(subject, config) for subject in _subjects(source, settings)] if source else []
+    if as_json:
+        click.echo(json.dumps({"valid": True, "routes": [one.name for one in found], "ways": ways}))
+        return
+    click.echo(f"{file}: {len(found)} routes can be used")
+    for one in found:
+        to = ", ".join(one.channels) if one.channels is not None else "every channel"
+        what = ", ".join(f"{fact} {'|'.join(patterns)}" for fact, patterns in one.match.items()) or "everything"
+        click.echo(f"  {one.name}: {what} from {one.threshold} on -> {to}{', and on' if one.goes_on else ''}")
+    for way in ways:
+        click.echo(f"  {way['about']}: {', '.join(way['routes'])}")
+
+
+def _way(subject: Subject, config: NotifyConfig) -> dict[str, Any]:
+    facts = facts_of(subject) if isinstance(subject, Anomaly) else facts_of_run(subject)
+    about = subject.id if isinstance(subject, Anomaly) else f"run {subject.run_id}"
+    return {"about": about, "routes": [one.name or "(the settings)" for one in routes_of(facts, config)]}
+
+
+@command.command()
 @click.argument("source", metavar="FILE_OR_ID")
 @settings_flags
-@click.option("--channel", type=click.Choice([INBOX, SLACK, EMAIL]), default=SLACK, show_default=True)
+@click.option("--channel", type=click.Choice(CHANNELS), default=SLACK, show_default=True)
 @click.option("--html", is_flag=True, help="The mail's HTML, to be opened in a browser")
 @click.option("--json", "as_json", is_flag=True, help="The whole message as JSON, Slack's blocks too")
 def preview(source: str, settings: Settings, channel: str, html: bool, as_json: bool) -> None:
@@ -84,13 +129,8 @@ def preview(source: str, settings: Settings, channel: str, html: bool, as_json: 
     Examples: stream-detector notify preview anomaly.json --channel email --html > mail.html
               stream-detector notify preview 1065829a-cfbd-5714-97f3-df5ca44f533e
     """
-    path = Path(source)
-    raw = path.read_text("utf-8").splitlines() if path.is_file() else [_from_api(source, settings)]
-    if path.is_file() and not _is_json(raw[0] if raw else ""):
-        raw = ["\n".join(raw)]
     config = notify_config(settings)
-    for line in filter(str.strip, raw):
-        subject = _subject(line, source)
+    for subject in _subjects(source, settings):
         message = render(EMAIL if html else channel, subject, config, message_id(subject))
         click.echo(_shown(message, html=html, as_json=as_json))
 
@@ -99,6 +139,14 @@ def _shown(message: Message, *, html: bool, as_json: bool) -> str:
     if as_json:
         return json.dumps(msgspec.to_builtins(message), ensure_ascii=False, indent=2)
     return message.html if html else f"{message.title}\n\n{message.text}"
+
+
+def _subjects(source: str, settings: Settings) -> list[Subject]:
+    path = Path(source)
+    raw = path.read_text("utf-8").splitlines() if path.is_file() else [_from_api(source, settings)]
+    if path.is_file() and not _is_json(raw[0] if raw else ""):
+        raw = ["\n".join(raw)]
+    return [_subject(line, source) for line in filter(str.strip, raw)]
 
 
 def _subject(line: str, source: str) -> Subject:
@@ -126,19 +174,8 @@ def _is_json(line: str) -> bool:
 
 
 def _from_api(anomaly_id: str, settings: Settings) -> str:
-    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host
-    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
-    request = urllib.request.Request(f"{address}/api/v1/ai/anomalies/{quote(anomaly_id, safe='')}")
-    if settings.api_token:
-        request.add_header("Authorization", f"Bearer {settings.api_token}")
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(answer.read().decode("utf-8"))
-    except urllib.error.HTTPError as error:
-        known = {404: f"no file and no anomaly {anomaly_id}", 401: f"the API wants {PREFIX}API_TOKEN"}
-        raise StopsWith(known.get(error.code, f"the API at {address} answered {error.code}")) from None
-    except OSError as error:
-        raise StopsWith(f"{anomaly_id} is no file, and the API at {address} does not answer: {error}") from None
+    path = f"/api/v1/ai/anomalies/{quote(anomaly_id, safe='')}"
+    return json.dumps(ask_api(reached(settings), path, missing=f"no file and no anomaly {anomaly_id}"))
 
 
 def _example() -> Anomaly:

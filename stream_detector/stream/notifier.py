@@ -7,25 +7,29 @@ answer and the record of it.
 """
 
 import asyncio
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
 from stream_detector.notify import policy
-from stream_detector.notify.configure import channels, notify_config
+from stream_detector.notify.configure import channels, notify_config, routes
 from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivery, Result
-from stream_detector.settings import Settings
+from stream_detector.settings import Settings, SettingsError
 from stream_detector.stream import topics, worker
 from stream_detector.stream.forwarding import Origin, origin_of
 from stream_detector.stream.part import Codec, Part
 from stream_detector.stream.transport import Chunk
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.happenings import MessageDone
+from stream_detector.telemetry.happenings import MessageDone, RoutesRead, RoutesRefused
 
 EVERY_S = 0.5
 """How often retries that have become due are looked for."""
@@ -46,11 +50,28 @@ class Notifier:
     def __init__(self, app: worker.WorkerApp) -> None:
         self._app = app
         self._config = notify_config(app.settings)
+        self._routes_read_at = _changed_at(app.settings.routes_file)
+        self._reload_asked = False
         self._deliverer = Deliverer(channels(app.settings), self._on_result)
         self._table = app.state(topics.NOTIFIER_STATE, BYTES, 1)
         self._decided = asyncio.Event()
         self._memory: tuple[Part[bytes], Memory] | None = None
         self._expire_at_s = 0.0
+
+    def reload(self) -> None:
+        """Read the routes again where the file has changed or it was asked for; a file with a fault changes nothing."""
+        changed_at = _changed_at(self._app.settings.routes_file)
+        if changed_at == self._routes_read_at and not self._reload_asked:
+            return
+        self._routes_read_at, self._reload_asked = changed_at, False
+        try:
+            self._config = replace(self._config, routes=routes(self._app.settings))
+            RoutesRead(self._app.settings.routes_file, len(self._config.routes)).emit()
+        except SettingsError as error:
+            RoutesRefused(str(error)).emit()
+
+    def _ask_reload(self) -> None:
+        self._reload_asked = True
 
     def _memory_of(self, part: Part[bytes]) -> Memory:
         """The policy's state: this part, with an index that is made once a part."""
@@ -133,6 +154,8 @@ class Notifier:
     async def run(self) -> None:
         """Deliver what is due, for as long as the process runs; at once after a decision."""
         await self._deliverer.start()
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # where signals are not ours to handle
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._ask_reload)
         try:
             while not self._app.should_stop:
                 try:
@@ -141,6 +164,7 @@ class Notifier:
                     await self._app.consumer.commit_and_end_transactions()  # else it waits for the next tick
                 except TimeoutError:
                     pass
+                self.reload()
                 self._deliver_due()
         finally:
             await self._deliverer.stop()
@@ -172,6 +196,15 @@ class Notifier:
         self._app.dispatch(0)
 
 
+def _changed_at(path: str) -> tuple[int, int]:
+    """What tells one version of a file from the next: time and size; zeros where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def build(app: worker.WorkerApp) -> worker.Prepare:
     """Add the table, the agents and the task that delivers."""
     notifier = Notifier(app)
@@ -201,5 +234,11 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
 
 
 def run(settings: Settings) -> int:
-    """Run the notifier until it is told to stop; returns the exit code."""
+    """Run the notifier until it is told to stop; returns the exit code.
+
+    Raises:
+        SettingsError: a channel or the routes file cannot be used; nothing was started.
+    """
+    notify_config(settings)
+    channels(settings)
     return worker.run("notifier", settings, build)

@@ -159,6 +159,22 @@ class MessageDone(Happening):
 
 
 @dataclass(frozen=True)
+class RoutesRead(Happening):
+    line = "{file}: {routes} routes are in force"
+    file: str
+    routes: int
+
+
+@dataclass(frozen=True)
+class RoutesRefused(Happening):
+    """The routes file was changed and cannot be used: those before stay in force."""
+
+    level = logging.ERROR
+    line = "the routes stay as they were: {why}. `stream-detector notify validate` checks the file"
+    why: str
+
+
+@dataclass(frozen=True)
 class StepFailed(Happening):
     """A defect of ours: the event is kept on dead letters, the stream goes on."""
 

@@ -28,7 +28,7 @@ EVENT_TO_ALERT = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
-CHANNELS = ("inbox", "slack", "email")
+CHANNELS = ("inbox", "slack", "slack_bot", "email", "webhook", "apprise")
 
 for _reason in get_args(Reason):
     DEAD_LETTERS.labels(_reason)

@@ -1,16 +1,13 @@
 """Slack's incoming webhook. Its URL is the secret: it stands in no reason, no error and no log."""
 
 import logging
-import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import aiohttp
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from stream_detector.notify.channels.http import is_local, retry_after_s, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.render.escape import one_line
 
@@ -44,7 +41,7 @@ class SlackWebhook:
         except TimeoutError:
             return RetryAfter(0.0, f"Slack gave no answer within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return RetryAfter(0.0, f"Slack cannot be reached ({_why(error)})")
+            return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
         return self._read(answer.status_code, str(answer.body or ""), answer.headers)
 
     async def close(self) -> None:
@@ -57,7 +54,7 @@ class SlackWebhook:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
         client = AsyncWebhookClient(self._url, session=self._session, logger=self._log, retry_handlers=[])
-        if _is_local(self._url):
+        if is_local(self._url):
             client.proxy = None  # the client takes HTTPS_PROXY for every host, also for this one
         return client
 
@@ -66,30 +63,6 @@ class SlackWebhook:
         if status == 200 and said == "ok":
             return Delivered("Slack answered ok")
         if status == 429 or status == 408 or status >= 500:
-            return RetryAfter(_retry_after_s(headers.get("Retry-After", "")), f"Slack answered {status} {said}".strip())
+            return RetryAfter(retry_after_s(headers.get("Retry-After", "")), f"Slack answered {status} {said}".strip())
         hint = WHAT_TO_DO.get(said)
         return Refused(f"Slack answered {status} {said}".strip() + (f": {hint}" if hint else ""))
-
-
-def _retry_after_s(value: str) -> float:
-    """Seconds, given as seconds or as a date; 0 where it is absent or neither."""
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
-
-
-def _why(error: Exception) -> str:
-    """Only the kind and the system's own words: both the text and `strerror` of aiohttp's errors may hold the URL."""
-    number = getattr(getattr(error, "os_error", error), "errno", None)
-    return f"{type(error).__name__}: {os.strerror(number)}" if number else type(error).__name__
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

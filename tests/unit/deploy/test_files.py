@@ -76,7 +76,7 @@ def test_no_password_has_a_default():
     for service in COMPOSE["services"].values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|TOKEN|SECRET", name):
-                assert str(value).startswith("${") and ":?" in str(value), name
+                assert re.fullmatch(r"\$\{\w+:(\?.*|-)\}", str(value)), name  # demanded, or nothing where it is not set
 
 
 def test_only_demanded_or_optional_variables_are_used_and_the_optional_ones_are_settings():
@@ -94,8 +94,16 @@ def test_a_role_gets_only_the_secrets_it_needs(service):
         "setup": {"DATABASE_URL"},
         "detector": set(),
         "recorder": {"DATABASE_URL"},
-        "notifier": {"SECRET_KEY", "SLACK_WEBHOOK_URL", "SMTP_URL"},
-        "api": {"DATABASE_URL", "API_TOKEN", "SECRET_KEY"},
+        "notifier": {
+            "SECRET_KEY",
+            "SLACK_WEBHOOK_URL",
+            "SLACK_BOT_TOKEN",
+            "WEBHOOK_URL",
+            "WEBHOOK_SECRET",
+            "APPRISE_URLS",
+            "SMTP_URL",
+        },
+        "api": {"DATABASE_URL", "API_TOKEN", "SECRET_KEY", "GITHUB_WEBHOOK_SECRET", "GITLAB_WEBHOOK_TOKEN"},
     }[service]
     assert given == {PREFIX + name for name in needed}
 

@@ -1,0 +1,158 @@
+"""The routes file: TOML text in, routes out, or what is wrong with it and where.
+
+The file's form is the type below; `schemas/routes.v1.json` is made from it, so an editor can complete and check it:
+`python -m stream_detector.notify.routes schemas` writes it, with `--check` it only compares.
+"""
+
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from stream_detector.events import AnomalyType, Severity
+from stream_detector.notify.config import CHANNELS, INBOX, Route
+from stream_detector.notify.share import ALL
+
+Seconds = Annotated[float, Meta(ge=0, le=31 * 86_400)]
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_TYPES, _SEVERITIES = AnomalyType.__args__, Severity.__args__  # type: ignore[attr-defined]
+
+
+class RoutesError(ValueError):
+    """The file cannot be used; its text says what is wrong and where."""
+
+
+class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """So many messages within so many seconds, counted for this route alone."""
+
+    count: Annotated[int, Meta(ge=1, le=100_000)]
+    window_s: Annotated[float, Meta(ge=1, le=31 * 86_400)] = 3600.0
+
+
+class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"goes_on": "continue"}):
+    """One `[[route]]`. The first that matches takes an item; with `continue` those after it are asked too."""
+
+    name: Annotated[str, Meta(pattern=_NAME)]
+    match: dict[str, str | list[str]] = {}
+    """type, severity, workflow, entity, name, kind, team, environment, or any label: a shell pattern, or several."""
+    channels: list[str] | None = None
+    """Those to send to; left out: every channel. The inbox gets everything whatever is written here."""
+    threshold: Severity | None = None
+    """Least severity that is sent; left out: NOTIFY_SEVERITY."""
+    group_by: list[str] = []
+    """What anomalies may share to be one message: execution, step, workflow, a label's name, or * for every label."""
+    group_wait_s: Seconds = 0.0
+    group_interval_s: Seconds = 0.0
+    repeat_interval_s: Seconds = 0.0
+    flap_window_s: Seconds = 600.0
+    rate_limit: RateLimit | None = None
+    """Left out: RATE_LIMIT_COUNT and RATE_LIMIT_WINDOW_S, counted together with the rest of the channel."""
+    goes_on: bool = False
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    route: list[RouteOfFile] = field(default_factory=list)
+
+
+def read_routes(text: str, *, severity: Severity, count: int, window_s: float) -> tuple[Route, ...]:
+    """The routes in their order, with the settings' values where the file leaves one out.
+
+    Raises:
+        RoutesError: no TOML, an unknown field, a value out of range, a name twice, a channel or type that is none.
+    """
+    try:
+        found = msgspec.convert(tomllib.loads(text), File)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise RoutesError(_in_words(str(error))) from None
+    names = [one.name for one in found.route]
+    for number, one in enumerate(found.route):
+        _check(one, number, names)
+    return tuple(_route(one, severity, count, window_s) for one in found.route)
+
+
+def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
+    where = f"route {number + 1} ({one.name})"
+    if names.count(one.name) > 1:
+        raise RoutesError(f"{where}: the name is taken by another route; what is kept of a route is kept by its name")
+    for channel in one.channels or ():
+        if channel not in CHANNELS or channel == INBOX:
+            allowed = ", ".join(name for name in CHANNELS if name != INBOX)
+            raise RoutesError(f"{where}: channels: {channel!r} is none; there are {allowed}")
+    known = {"type": _TYPES, "severity": _SEVERITIES, "kind": ("workflow", "score")}
+    for fact, allowed_values in known.items():
+        for pattern in _patterns(one.match.get(fact, [])):
+            if pattern not in allowed_values and not re.search(r"[*?\[]", pattern):
+                words = ", ".join(allowed_values)
+                raise RoutesError(f"{where}: match: {fact} {pattern!r} is none; there are {words}")
+    for name in one.group_by:
+        if not name.strip():
+            raise RoutesError(f"{where}: group_by: an empty name; give {', '.join(ALL)} or a label's name")
+    if one.group_by and one.group_interval_s < one.group_wait_s:
+        raise RoutesError(f"{where}: group_interval_s must not be less than group_wait_s")
+
+
+def _route(one: RouteOfFile, severity: Severity, count: int, window_s: float) -> Route:
+    limit = one.rate_limit
+    return Route(
+        name=one.name,
+        match={fact: _patterns(value) for fact, value in one.match.items()},
+        channels=tuple(one.channels) if one.channels is not None else None,
+        threshold=one.threshold or severity,
+        group_by=tuple(one.group_by),
+        group_wait_s=one.group_wait_s,
+        group_interval_s=one.group_interval_s,
+        repeat_interval_s=one.repeat_interval_s,
+        flap_window_s=one.flap_window_s,
+        rate_limit_count=limit.count if limit else count,
+        rate_limit_window_s=limit.window_s if limit else window_s,
+        own_limit=limit is not None,
+        goes_on=one.goes_on,
+    )
+
+
+def _patterns(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _in_words(error: str) -> str:
+    """msgspec counts from 0 and writes `$.route[1].name`; people count from 1."""
+    return re.sub(r"\$\.route\[(\d+)\]", lambda found: f"route {int(found[1]) + 1}", error)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of the file."""
+    (_,), parts = msgspec.json.schema_components((File,), ref_template="#/$defs/{name}")
+    whole = parts.pop("File")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:stream-detector:routes:v1",
+    }
+    made: dict[str, Any] = {**head, **whole, "$defs": parts}
+    parts["RouteOfFile"]["properties"]["channels"]["anyOf"][0]["items"] = {
+        "enum": [name for name in CHANNELS if name != INBOX]
+    }
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Write `routes.v1.json` into the folder, or check it. Returns the exit code."""
+    folder = Path(next((word for word in arguments if not word.startswith("-")), "schemas"))
+    file, text = folder / "routes.v1.json", json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    if file.is_file() and file.read_text("utf-8") == text:
+        return 0
+    if "--check" in arguments:
+        print(f"{file}: differs from the type; write it anew")
+        return 1
+    file.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
