@@ -16,6 +16,9 @@ from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings
 
+API_TOKEN = "a-token-of-the-tests"
+"""An operator's, in the settings of every test that names no other."""
+
 
 @pytest.fixture(scope="session")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tansu]:
@@ -53,10 +56,16 @@ def topic_prefix() -> str:
 
 @pytest.fixture
 def make_settings(topic_prefix: str) -> Callable[..., Settings]:
-    """Settings of a test: own topics, short session, any port free. Keyword arguments override."""
+    """Settings of a test: own topics, short session, any port free, an operator's token. Keyword arguments override."""
 
     def make(**changes: Any) -> Settings:
-        values = {"topic_prefix": topic_prefix, "session_timeout_s": 6.0, "api_port": 0, **changes}
+        values = {
+            "topic_prefix": topic_prefix,
+            "session_timeout_s": 6.0,
+            "api_port": 0,
+            "api_token": API_TOKEN,
+            **changes,
+        }
         return Settings(**values)
 
     return make

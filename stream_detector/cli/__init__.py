@@ -26,6 +26,7 @@ COMMANDS = {
     "validate": ("validate", "command"),
     "replay": ("replay", "command"),
     "notify": ("notify", "command"),
+    "token": ("token", "command"),
     "config": ("config", "command"),
 }
 """Name on the command line -> (module of this package, its click command)."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stream_detector.cli.options import add_flags, settings_of
-from stream_detector.settings import Settings
+from stream_detector.settings import Settings, is_loopback
 
 
 @click.command()
@@ -70,6 +70,12 @@ def _run(settings: Settings, *, apache: bool, demo: bool, once: bool, as_json: b
             code = await demonstrate(running, started_s=started_s, as_json=as_json)
             if once:
                 return code
+        if is_loopback(running.api_host):
+            from stream_detector.cli.token import sign_in_link
+
+            _tell(
+                f"open: {await sign_in_link(running)} (this once, within 15 minutes; then `token link` prints another)"
+            )
         _tell("Ctrl-C ends everything")
         await asyncio.Event().wait()
         raise AssertionError("unreachable")

@@ -1,13 +1,18 @@
 """DATA_DIR: one `up` at a time, a secret key that only its user can read, logs that do not grow for ever."""
 
 import fcntl
+import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 from stream_detector.devstack.owned import ChildError
 from stream_detector.settings import SettingsError
+
+RUNNING = "running.json"
+"""Address of the API, the broker and the database of the `up` that uses the folder, and its token."""
 
 LOG_ROTATE_BYTES = 10 * 1024 * 1024
 
@@ -45,16 +50,31 @@ class DataFolder:
 
     def close(self) -> None:
         """Let others use it."""
+        (self.path / RUNNING).unlink(missing_ok=True)
         self._lock.close()
 
     def secret_key(self) -> str:
         """The key that signs links and sessions: made once, mode 0600."""
-        path = self.path / "secret-key"
+        return self._secret("secret-key")
+
+    def api_token(self) -> str:
+        """The operator's token with which this machine's own command line asks the API: made once, mode 0600."""
+        return self._secret("api-token")
+
+    def _secret(self, name: str) -> str:
+        path = self.path / name
         if not path.exists() or path.stat().st_size < 32:
             path.unlink(missing_ok=True)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
         return path.read_text().strip()
+
+    def tell_running(self, running: Mapping[str, str]) -> None:
+        """Note, mode 0600, how this machine's own commands reach what runs; gone at `close`."""
+        path = self.path / RUNNING
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(dict(running), file)
 
     def log(self, name: str) -> Path:
         """The path of a log, whose older part was put aside if it had grown long."""

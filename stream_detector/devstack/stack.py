@@ -10,7 +10,7 @@ from stream_detector.devstack.folder import DataFolder
 from stream_detector.devstack.ports import free_port, is_free
 from stream_detector.devstack.postgres import Postgres, erase
 from stream_detector.devstack.tansu import Tansu
-from stream_detector.settings import Settings, SettingsError
+from stream_detector.settings import Settings, SettingsError, is_loopback
 from stream_detector.telemetry.health import ROLE_PORTS
 
 Tell = Callable[[str], None]
@@ -72,6 +72,12 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
             tell(f"database: embedded {stack.database.note}")
         if not settings.secret_key:
             stack.settings = replace(stack.settings, secret_key=folder.secret_key())
+        if not settings.api_token and is_loopback(settings.api_host):
+            stack.settings = replace(stack.settings, api_token=folder.api_token())
+        running = {
+            name: getattr(stack.settings, name) for name in ("broker", "database_url", "api_token", "topic_prefix")
+        }
+        folder.tell_running(running | {"api_port": str(stack.settings.api_port)})
     except BaseException:
         stack.stop()
         raise

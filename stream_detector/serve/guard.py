@@ -1,20 +1,22 @@
-"""Who may ask: Host, Origin and token, and the headers that keep a browser safe.
+"""Who may ask what: Host, Origin and role, and the headers that keep a browser safe.
 
 The checks run in this order for every request, pages included, before any handler:
 1. Host: on loopback a page of another site could rebind its name to 127.0.0.1 and read answers as its own.
 2. Origin: a method that changes something must come from our own page, or from no browser at all.
-3. Token: everything below /api/ needs it where one is set.
+3. Identity: everything below /api/ needs a token or a session. A session that changes something must name our own
+   Origin: browsers send the cookie by themselves, and they always send the Origin along.
+4. Role: each route names the roles that may; this is the only place that looks.
 """
 
-import hmac
-from ipaddress import ip_address
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from stream_detector.serve.access import IDENTITY, SIGNED, Access
 from stream_detector.serve.problems import ProblemError, is_api
-from stream_detector.settings import Settings, SettingsError
+from stream_detector.settings import Settings, SettingsError, is_loopback
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -32,18 +34,6 @@ _HEADERS = {
 }
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address.
-
-    >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("::1"), is_loopback("0.0.0.0")
-    (True, True, True, False)
-    """
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def demand_token(settings: Settings) -> None:
     """Raises `SettingsError` where others could reach the API and no token is set."""
     if not is_loopback(settings.api_host) and not settings.api_token:
@@ -52,15 +42,22 @@ def demand_token(settings: Settings) -> None:
 
 
 class Guard:
-    """The checks, from the settings in force."""
+    """The checks, from the settings in force.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: addresses and names.
+        access: tells who asks.
+        rights: (method, path of the route) -> the roles that may. A route of the API that is not in it is nobody's.
+    """
+
+    def __init__(self, settings: Settings, access: Access, rights: Mapping[tuple[str, str], frozenset[str]]) -> None:
         base = urlsplit(settings.base_url)
         added = [name.strip().lower() for name in settings.api_allowed_hosts.split(",") if name.strip()]
         self._names = {"localhost", settings.api_host.strip("[]").lower(), (base.hostname or "").lower(), *added}
         self._check_host = is_loopback(settings.api_host) or bool(added)
         self._base_origin = f"{base.scheme}://{base.netloc}".lower()
-        self._token = settings.api_token.encode()
+        self._proxied = settings.api_behind_proxy
+        self._access, self._rights = access, rights
 
     def middleware(self) -> Any:
         """For the application."""
@@ -70,7 +67,7 @@ class Guard:
             self.demand_host(request)
             self.demand_origin(request)
             if is_api(request):
-                self.demand_token(request)
+                await self.demand_right(request)
             response: web.StreamResponse = await handler(request)
             return response
 
@@ -80,7 +77,7 @@ class Guard:
         """1. Raises 403 for a Host that is not ours."""
         if not self._check_host:
             return
-        name = (urlsplit("//" + request.headers.get("Host", "")).hostname or "") if _plain(request) else ""
+        name = _hostname(self._host(request))
         if name not in self._names and not (name and is_loopback(name)):
             raise ProblemError(
                 403, "This Host is not answered to. Add it to STREAM_DETECTOR_API_ALLOWED_HOSTS if it is yours."
@@ -91,31 +88,49 @@ class Guard:
         if request.method in SAFE_METHODS:
             return
         origin = request.headers.get("Origin")
-        own = {self._base_origin, f"http://{request.host}".lower(), f"https://{request.host}".lower()}
+        host = self._host(request)
+        own = {self._base_origin, f"http://{host}".lower(), f"https://{host}".lower()}
         if origin is not None and origin.lower() not in own:
             raise ProblemError(403, "This Origin may not change anything here.")
         if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise ProblemError(403, "Another site's page may not change anything here.")
 
-    def demand_token(self, request: web.BaseRequest) -> None:
-        """3. Raises 401 without the token. Compared in constant time."""
-        if not self._token or self._carries_token(request):
+    async def demand_right(self, request: web.Request) -> None:
+        """3 and 4. Raises 401 without a valid token or session, 403 where its role may not."""
+        resource = request.match_info.route.resource
+        roles = self._rights.get((request.method, resource.canonical)) if resource else None
+        if roles is SIGNED:
             return
-        raise ProblemError(
-            401, "Send the header `Authorization: Bearer <API_TOKEN>`.", headers={"WWW-Authenticate": "Bearer"}
-        )
+        identity = await self._access.who(request)
+        if identity is None:
+            raise ProblemError(
+                401,
+                "Send the header `Authorization: Bearer <token>`, or open a browser session with the link that"
+                " `stream-detector up` or `stream-detector token link` prints.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if identity.by == "session" and request.method not in SAFE_METHODS and not self._from_own_page(request):
+            raise ProblemError(403, "A browser session may change something from its own page alone.")
+        if roles is not None and identity.role not in roles:
+            raise ProblemError(403, f"The role {identity.role} may not do this; {' or '.join(sorted(roles))} may.")
+        request[IDENTITY] = identity
 
-    def _carries_token(self, request: web.BaseRequest) -> bool:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token)
+    def _from_own_page(self, request: web.BaseRequest) -> bool:
+        """Whether the browser says so; a foreign Origin was refused before."""
+        return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site") == "same-origin"
+
+    def _host(self, request: web.BaseRequest) -> str:
+        """The Host that the caller asked for: the proxy's word where there is one and it is to be believed."""
+        own = request.headers.get("Host", "")
+        return request.headers.get("X-Forwarded-Host", own) if self._proxied else own
 
 
-def _plain(request: web.BaseRequest) -> bool:
-    """Whether the Host header can be taken apart: `urlsplit` raises on a lone bracket."""
+def _hostname(host: str) -> str:
+    """The name in a Host header, empty where it cannot be taken apart: `urlsplit` raises on a lone bracket."""
     try:
-        return bool(urlsplit("//" + request.headers.get("Host", "")).hostname)
+        return urlsplit("//" + host).hostname or ""
     except ValueError:
-        return False
+        return ""
 
 
 async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

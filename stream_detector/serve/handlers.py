@@ -11,6 +11,7 @@ from stream_detector import __version__
 from stream_detector.detect import Config
 from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.serve import ask
+from stream_detector.serve.access import IDENTITY
 from stream_detector.serve.answers import Health
 from stream_detector.serve.check import check, series
 from stream_detector.serve.database import Database
@@ -24,8 +25,6 @@ from stream_detector.store.paging import Cursor, Page
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
-READER = "everyone"
-"""Whose inbox it is: one for all until tokens carry names."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANGES = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _MOST_DAYS = 3_660
@@ -169,13 +168,14 @@ async def inbox(request: web.Request) -> web.Response:
     """In-app messages, newest first."""
     asked = ask.read_query(request, ask.Paged)
     database = request.app[DATABASE]
-    page = await database.ask(read.inbox, reader=READER, limit=asked.limit, cursor=asked.cursor)
-    return page_answer(page, unread=await database.ask(read.unread, reader=READER))
+    reader = request[IDENTITY].name
+    page = await database.ask(read.inbox, reader=reader, limit=asked.limit, cursor=asked.cursor)
+    return page_answer(page, unread=await database.ask(read.unread, reader=reader))
 
 
 async def mark_read(request: web.Request) -> web.Response:
     """The message counts as read."""
-    if not await request.app[DATABASE].ask(read.mark_read, _id(request), reader=READER):
+    if not await request.app[DATABASE].ask(read.mark_read, _id(request), reader=request[IDENTITY].name):
         raise ProblemError(404, "There is no such message.")
     return web.Response(status=204)
 

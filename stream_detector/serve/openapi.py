@@ -12,8 +12,8 @@ from stream_detector.serve.routes import ROUTES, Route
 _REF = "#/components/schemas/{name}"
 
 
-def document(*, token: bool = True) -> dict[str, Any]:
-    """The whole document as plain values. `token` says whether one is demanded, as it is wherever others can reach."""
+def document() -> dict[str, Any]:
+    """The whole document as plain values."""
     answers = [route.answer for route in ROUTES if route.answer]
     types = [Problem, *answers, *(route.body for route in ROUTES if route.body)]
     queries = [route.query for route in ROUTES if route.query]
@@ -34,7 +34,7 @@ def document(*, token: bool = True) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"token": []}] if token else [],
+        "security": [{"token": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -42,8 +42,14 @@ def document(*, token: bool = True) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "STREAM_DETECTOR_API_TOKEN. Not asked for where none is set, on loopback alone.",
-                }
+                    "description": "Made by `stream-detector token create`, or STREAM_DETECTOR_API_TOKEN.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "stream_detector_session_8080",
+                    "description": "Set by a one-time link or by POST /api/v1/session; the name ends in the port.",
+                },
             },
         },
     }
@@ -53,7 +59,7 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "description": (route.handler.__doc__ or "").strip(),
+        "description": f"{(route.handler.__doc__ or '').strip()} Roles: {', '.join(sorted(route.roles))}.",
         "responses": _responses(route),
     }
     asked = list(parameters.get(route.query, []))

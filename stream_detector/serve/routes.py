@@ -8,14 +8,19 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Anomaly
-from stream_detector.serve import answers, ask, handlers
+from stream_detector.serve import answers, ask, handlers, session
+from stream_detector.serve.access import ALL, READ
 from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
+from stream_detector.store.access import Identity
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `problems` are the statuses it may answer besides 401, 403, 500 and (with a database) 503."""
+    """One route. `problems` are the statuses it may answer besides 401, 403, 500 and (with a database) 503.
+
+    `roles` are those that may ask; `guard.py` is the one place that looks at them.
+    """
 
     method: str
     path: str
@@ -29,6 +34,7 @@ class Route:
     database: bool = True
     also: tuple[str, ...] = ()
     """Content types of the 200 answer besides JSON."""
+    roles: frozenset[str] = READ
 
 
 _AI = "/api/v1/ai"
@@ -112,6 +118,11 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/runs/{id}", handlers.one_run, "One scoring run", answers.StoredRun, problems=(404,)),
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
+    Route(
+        "GET", "/api/v1/session", session.read_session, "Who you are", Identity, problems=(), database=False, roles=ALL
+    ),
+    Route("POST", "/api/v1/session", session.make_session, "Open a browser session with a token", Identity, roles=ALL),
+    Route("DELETE", "/api/v1/session", session.end_session, "End the browser session", problems=(), roles=ALL),
     Route("GET", "/api/v1/health", handlers.health, "Which part is well", answers.Health, problems=(), database=False),
     Route(
         "GET",
@@ -121,5 +132,8 @@ ROUTES: tuple[Route, ...] = (
         dict[str, Any],
         problems=(),
         database=False,
+        roles=ALL,
     ),
 )
+RIGHTS = {(route.method, route.path): route.roles for route in ROUTES}
+"""(method, path) -> the roles that may."""

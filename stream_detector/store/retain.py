@@ -40,6 +40,7 @@ _BY_AGE = (
     ("runs", _PLAIN.format(table="runs", time="newest_at"), "anomalies"),
     ("dead_letters", _PLAIN.format(table="dead_letters", time="record_at"), "history"),
     ("sessions", _PLAIN.format(table="sessions", time="expires_at"), "now"),
+    ("sign_in_links", _PLAIN.format(table="sign_in_links", time="expires_at"), "now"),
 )
 _ORPHANS = (
     "DELETE FROM score_runs s WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)",

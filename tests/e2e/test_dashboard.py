@@ -502,7 +502,7 @@ async def test_a_token_is_asked_for_and_kept_for_the_tab(
     postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings], write: Write
 ) -> None:
     await write(anomalies=three())
-    async with serving(make_settings(database_url=postgres_url, api_token="open sesame")) as root, a_page() as page:
+    async with serving(make_settings(database_url=postgres_url, api_token="open sesame")) as root, a_page(signed_in=False) as page:
         await page.goto(f"{root}/anomalies")
         for token in ("wrong", "open sesame"):
             await page.get_by_label("Token").fill(token)

@@ -58,7 +58,7 @@ class Installation:
 
     def api(self, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and decoded answer of the API; a body is posted."""
-        status, text = get(f"http://127.0.0.1:{self.settings.api_port}{path}", body)
+        status, text = get(f"http://127.0.0.1:{self.settings.api_port}{path}", body, token=self.settings.api_token)
         return status, json.loads(text)
 
     async def records(self, topic: str) -> list[Any]:
@@ -87,10 +87,13 @@ async def _partitions(consumer: AIOKafkaConsumer, name: str) -> set[int]:
     return consumer.partitions_for_topic(name) or set()
 
 
-def get(url: str, body: Any = None) -> tuple[int, str]:
+def get(url: str, body: Any = None, *, token: str = "") -> tuple[int, str]:
     """Status and text; 0 where nobody listens. A body is posted as JSON."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
+    headers = {"Content-Type": "application/json"} if data else {}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(url, data, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()

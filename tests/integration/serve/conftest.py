@@ -19,15 +19,16 @@ Serve = Callable[..., Awaitable["TestClient[Any, Any]"]]
 
 @pytest.fixture
 async def serve(pool: asyncpg.Pool, postgres_url: str, make_settings: Callable[..., Settings]) -> AsyncIterator[Serve]:
-    """Starts the API with the settings given; ends with the test."""
+    """Starts the API with the settings given; ends with the test. The client carries the token of the settings."""
     clients: list[TestClient[Any, Any]] = []
     databases: list[Database] = []
 
-    async def start(**changes: Any) -> "TestClient[Any, Any]":
+    async def start(*, signed_in: bool = True, **changes: Any) -> "TestClient[Any, Any]":
         settings = make_settings(**{"database_url": postgres_url} | changes)
         database = Database(settings)
         connecting = database.start()
-        client = TestClient(TestServer(make_app(settings, database)))
+        carried = {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token and signed_in else {}
+        client = TestClient(TestServer(make_app(settings, database)), headers=carried)
         await client.start_server()
         if changes.get("database_url", postgres_url) == postgres_url:
             await connecting
@@ -43,5 +44,5 @@ async def serve(pool: asyncpg.Pool, postgres_url: str, make_settings: Callable[.
 
 @pytest.fixture
 async def client(serve: Serve) -> "TestClient[Any, Any]":
-    """The API as it is on a laptop: loopback, no token."""
+    """The API as it is on a laptop, asked by an operator."""
     return await serve()

@@ -23,6 +23,9 @@ start_logging("api")
 sys.exit(run(settings.load()))
 """
 
+TOKEN = "the token of this test"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
 
 def free_port() -> int:
     with socket.socket() as bound:
@@ -32,7 +35,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def api(url: str, **given: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    values = {"DATABASE_URL": url, "API_PORT": 0, "METRICS_PORT": free_port(), **given}
+    values = {"DATABASE_URL": url, "API_PORT": 0, "METRICS_PORT": free_port(), "API_TOKEN": TOKEN, **given}
     environ = {"PATH": os.environ["PATH"]} | {f"STREAM_DETECTOR_{name}": str(value) for name, value in values.items()}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RUN, env=environ, stderr=asyncio.subprocess.PIPE
@@ -75,7 +78,7 @@ async def test_it_migrates_serves_and_ends_when_asked(postgres_url: str, number:
                 return answer.status == 200
 
         await until(ready)
-        async with session.get(f"{address}api/v1/ai/anomalies") as answer:
+        async with session.get(f"{address}api/v1/ai/anomalies", headers=BEARER) as answer:
             assert await answer.json() == {"items": [], "next": None}
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 10) == 0
@@ -101,7 +104,7 @@ async def test_what_is_no_http_gets_400_and_leaves_no_trace_in_answer_or_log(pos
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 async def test_any_other_address_without_a_token_is_refused_with_2(postgres_url: str, host: str) -> None:
-    async with api(postgres_url, API_HOST=host) as process:
+    async with api(postgres_url, API_HOST=host, API_TOKEN="") as process:
         line = await line_with(process, "error")
         assert "STREAM_DETECTOR_API_HOST" in line and "STREAM_DETECTOR_API_TOKEN" in line
         assert await process.wait() == 2
@@ -140,7 +143,7 @@ async def test_a_database_that_does_not_answer_is_named_and_waited_for(tmp_path:
         address = (await line_with(process, "answer at")).split()[-1]
         line = await line_with(process, "does not answer")
         assert str(tmp_path) in line and "secret" not in line
-        async with session.get(f"{address}api/v1/runs") as answer:
+        async with session.get(f"{address}api/v1/runs", headers=BEARER) as answer:
             assert answer.status == 503
         process.terminate()
         assert await asyncio.wait_for(process.wait(), 10) == 0

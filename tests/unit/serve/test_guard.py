@@ -2,12 +2,12 @@
 
 import pytest
 
-from stream_detector.serve.guard import demand_token, is_loopback
-from stream_detector.settings import Settings, SettingsError
+from stream_detector.serve.guard import demand_token
+from stream_detector.settings import Settings, SettingsError, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
-def test_loopback_needs_no_token(host: str) -> None:
+def test_loopback_needs_no_token_of_the_settings(host: str) -> None:
     assert is_loopback(host)
     demand_token(Settings(api_host=host))
 

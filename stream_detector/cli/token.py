@@ -1,0 +1,158 @@
+"""`token`: who may use the API. Works on the database, so that a first token can be made before anybody has one."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, get_args
+from uuid import UUID
+
+import asyncpg
+import click
+import msgspec
+
+from stream_detector.cli import StopsWith
+from stream_detector.cli.local import api_address, reached
+from stream_detector.cli.options import settings_flags
+from stream_detector.settings import PREFIX, Settings
+from stream_detector.store import access
+from stream_detector.store.access import Role, StoredToken
+from stream_detector.store.connect import open_pool
+from stream_detector.store.migrate import migrate
+
+T = TypeVar("T")
+_MOST_DAYS = 3650
+ROLE = click.option(
+    "--role",
+    type=click.Choice(get_args(Role)),
+    required=True,
+    help="viewer reads; producer publishes events; operator may everything",
+)
+
+
+@click.group("token")
+def command() -> None:
+    """Tokens and one-time links of the API. Stored hashed; a token is shown once."""
+
+
+@command.command()
+@ROLE
+@click.option("--name", default="", help="Whose or what it is for; shown with what is done with it")
+@click.option("--days", type=click.IntRange(1, _MOST_DAYS), default=365, show_default=True, help="How long it is good")
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: the token and what is stored of it")
+def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) -> None:
+    """Make a token and show it, this once.
+
+    \b
+    Example: stream-detector token create --role producer --name ci
+    """
+    expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+    token, stored = _with_pool(
+        settings, lambda pool: access.create_token(pool, name=name or role, role=role, expires_at=expires_at)
+    )
+    if as_json:
+        click.echo(msgspec.json.encode({"token": token, **msgspec.structs.asdict(stored)}).decode())
+        return
+    click.echo(token)
+    click.echo(f"role {role}, good until {expires_at:%Y-%m-%d}, id {stored.id}. It is shown only now.", err=True)
+
+
+@command.command("list")
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help="A JSON array")
+def list_tokens(settings: Settings, as_json: bool) -> None:
+    """Every token that was made: id, role, name, and whether it is good. Never the token.
+
+    \b
+    Example: stream-detector token list
+    """
+    found = _with_pool(settings, access.tokens)
+    if as_json:
+        click.echo(msgspec.json.encode(found).decode())
+        return
+    for each in found:
+        used = f"used {each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never used"
+        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<21}  {each.name}")
+
+
+@command.command()
+@click.argument("token_id", metavar="ID")
+@settings_flags
+def revoke(token_id: str, settings: Settings) -> None:
+    """End a token, from the next request on. ID is the one that `token list` shows.
+
+    \b
+    Example: stream-detector token revoke 1065829a-cfbd-5714-97f3-df5ca44f533e
+    """
+    try:
+        known = UUID(token_id)
+    except ValueError:
+        raise StopsWith(f"{token_id[:80]} is no id of a token; `stream-detector token list` shows them", 2) from None
+    if not _with_pool(settings, lambda pool: access.revoke_token(pool, known)):
+        raise StopsWith(f"there is no token {token_id}")
+    click.echo(f"{token_id} is revoked")
+
+
+@command.command()
+@click.option("--role", type=click.Choice(["viewer", "operator"]), default="operator", show_default=True)
+@click.option("--name", default="", help="Who it is for; yourself where it is not given")
+@settings_flags
+@click.option("--json", "as_json", is_flag=True, help='{"link": ...}')
+def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
+    """Print a link that opens one browser session, once, within 15 minutes.
+
+    \b
+    Example: stream-detector token link
+    """
+    settings = reached(settings)
+    made = _with_pool(settings, lambda pool: make_link(pool, settings, name=name, role=role))
+    click.echo(json.dumps({"link": made}) if as_json else made)
+
+
+async def make_link(pool: asyncpg.Pool, settings: Settings, *, name: str = "", role: Role = "operator") -> str:
+    """The whole address of a one-time link: BASE_URL where it is set, else where the API listens."""
+    code = await access.make_link(pool, name=name or _person(), role=role)
+    named = settings.origin.get("base_url", "default") != "default"
+    return f"{settings.base_url.rstrip('/') if named else api_address(settings)}/open/{code}"
+
+
+async def sign_in_link(settings: Settings) -> str:
+    """The same for a caller without a connection. Raises `StoreAwayError`."""
+    pool = await open_pool(settings.database_url, name="token", size=1)
+    try:
+        return await make_link(pool, settings)
+    finally:
+        await pool.close()
+
+
+def _with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
+    settings = reached(settings)
+    if not settings.database_url:
+        raise StopsWith(f"{PREFIX}DATABASE_URL is not set, and no `up` of yours is running", 2)
+
+    async def go() -> T:
+        pool: Any = await open_pool(settings.database_url, name="token", size=1)
+        try:
+            await migrate(pool)
+            return await work(pool)
+        finally:
+            await pool.close()
+
+    return asyncio.run(go())
+
+
+def _state(token: StoredToken) -> str:
+    if token.revoked_at:
+        return "revoked"
+    if token.expires_at and token.expires_at <= datetime.now(UTC):
+        return "over"
+    return f"until {token.expires_at:%Y-%m-%d}" if token.expires_at else "without an end"
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have
+        return "operator"

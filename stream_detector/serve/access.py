@@ -1,0 +1,86 @@
+"""Who asks: a token in the header, or a browser's session in its cookie.
+
+Looked up at every request, so that a revoked token is refused at once. While the database is away, who was known in the
+last minutes stays known: acting on what Kafka still takes must not wait for PostgreSQL.
+"""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import asyncpg
+from aiohttp import web
+
+from stream_detector.serve.database import Database
+from stream_detector.settings import Settings
+from stream_detector.store import access
+from stream_detector.store.access import Identity
+from stream_detector.store.connect import StoreAwayError
+
+READ = frozenset({"viewer", "operator"})
+ACT = frozenset({"operator"})
+SEND = frozenset({"producer", "operator"})
+ALL = READ | SEND
+SIGNED: frozenset[str] = frozenset()
+"""No role: the request proves itself by a signature that its handler checks."""
+
+IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+REMEMBER_S = 900.0
+_MOST_REMEMBERED = 10_000
+SETTING_NAME = "API_TOKEN"
+"""The name under which the token of the settings acts."""
+
+
+class Access:
+    """Tells who a request is from."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._own = settings.api_token.encode()
+        self._database = database
+        self._known: dict[bytes, tuple[float, Identity]] = {}
+
+    async def who(self, request: web.BaseRequest) -> Identity | None:
+        """Whose request it is; None where it carries nothing that is valid. Raises `StoreAwayError`."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme:
+            return await self._of_token(token.strip()) if scheme.lower() == "bearer" else None
+        secret = request.cookies.get(cookie_name(request))
+        return await self._asked(access.hash_of(secret), access.who_has_session) if secret else None
+
+    async def _of_token(self, token: str) -> Identity | None:
+        given = token.encode("utf-8", "replace")
+        if self._own and hmac.compare_digest(given, self._own):
+            return Identity(name=SETTING_NAME, role="operator", by="token")
+        if not token.startswith(access.TOKEN_PREFIX):
+            return None  # spares the database what was never one of ours
+        return await self._asked(access.hash_of(token), access.who_has_token)
+
+    async def _asked(
+        self, hashed: bytes, ask: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]
+    ) -> Identity | None:
+        now_s = time.monotonic()
+        try:
+            found = await self._database.ask(ask, hashed)
+        except StoreAwayError:
+            seen_s, known = self._known.get(hashed, (-REMEMBER_S, None))
+            if known is None or now_s - seen_s > REMEMBER_S:
+                raise
+            return known if known.expires_at is None or known.expires_at > datetime.now(UTC) else None
+        if found is None:
+            self._known.pop(hashed, None)
+        else:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[hashed] = now_s, found
+        return found
+
+
+def cookie_name(request: web.BaseRequest) -> str:
+    """One a port: browsers share cookies between the ports of a host, and two installations may be on one."""
+    try:
+        port = urlsplit("//" + request.headers.get("Host", "")).port
+    except ValueError:
+        port = None
+    return f"stream_detector_session_{port or 'web'}"

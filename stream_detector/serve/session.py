@@ -1,0 +1,70 @@
+"""A browser's session: opened by a one-time link or with a token, told, ended."""
+
+from aiohttp import web
+
+from stream_detector.serve.access import IDENTITY, cookie_name
+from stream_detector.serve.handlers import DATABASE, SETTINGS, answer
+from stream_detector.serve.problems import ProblemError
+from stream_detector.store import access
+from stream_detector.store.access import SESSION_LASTS
+
+_MOST_CODE = 200
+_USED = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>stream-detector: this link is used up</title>
+<h1>This link is used up</h1>
+<p>It opens one session, within 15 minutes. For a new one, run on the machine of the service</p>
+<pre>stream-detector token link</pre>
+<p>or, where you have a token, <a href="/anomalies">enter it on the page</a>.</p></html>
+"""
+
+
+async def open_link(request: web.Request) -> web.Response:
+    """Turn a one-time link into a session: the cookie is set, and the page follows."""
+    code = request.match_info["code"]
+    opened = await request.app[DATABASE].ask(access.open_link, code) if len(code) <= _MOST_CODE else None
+    if opened is None:
+        return web.Response(status=410, text=_USED, content_type="text/html", headers={"Cache-Control": "no-store"})
+    response = web.Response(status=303, headers={"Location": "/anomalies", "Cache-Control": "no-store"})
+    _set_cookie(request, response, opened[0])
+    return response
+
+
+async def read_session(request: web.Request) -> web.Response:
+    """Who you are here, and what you may."""
+    return answer(request[IDENTITY])
+
+
+async def make_session(request: web.Request) -> web.Response:
+    """Open a browser session for the holder of the token, so that the browser need not keep the token."""
+    identity = request[IDENTITY]
+    if identity.by == "session":
+        raise ProblemError(400, "A session cannot open another. Send a token.")
+    secret, opened = await request.app[DATABASE].ask(access.make_session, identity.name, identity.role)
+    response = answer(opened)
+    _set_cookie(request, response, secret)
+    return response
+
+
+async def end_session(request: web.Request) -> web.Response:
+    """End the session of this browser."""
+    secret = request.cookies.get(cookie_name(request))
+    if secret:
+        await request.app[DATABASE].ask(access.end_session, access.hash_of(secret))
+    response = web.Response(status=204)
+    response.del_cookie(cookie_name(request), path="/")
+    return response
+
+
+def _set_cookie(request: web.Request, response: web.Response, secret: str) -> None:
+    settings = request.app[SETTINGS]
+    proxied = settings.api_behind_proxy and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    response.set_cookie(
+        cookie_name(request),
+        secret,
+        max_age=int(SESSION_LASTS.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=proxied or settings.base_url.lower().startswith("https:"),
+    )

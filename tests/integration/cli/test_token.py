@@ -1,0 +1,69 @@
+"""`token` against a real database."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stream_detector.cli import main
+from stream_detector.cli.local import reached
+from stream_detector.devstack.folder import DataFolder
+from stream_detector.settings import load
+
+
+def call(url: str, *words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(main, ["token", *words], env={"STREAM_DETECTOR_DATABASE_URL": url})
+    assert result.exit_code == code, result.output
+    return result.stdout if code == 0 else result.output
+
+
+def test_a_token_is_shown_once_listed_without_it_and_revoked(postgres_url: str) -> None:
+    made = json.loads(call(postgres_url, "create", "--role", "producer", "--name", "ci", "--json"))
+    assert made["token"].startswith("sd_") and made["role"] == "producer"
+    assert call(postgres_url, "create", "--role", "viewer").startswith("sd_")
+    text = call(postgres_url, "list")
+    assert "ci" in text and "producer" in text and "never used" in text and "sd_" not in text
+    call(postgres_url, "revoke", made["id"])
+    assert re.search(rf"{made['id']}  producer  revoked", call(postgres_url, "list"))
+    listed = json.loads(call(postgres_url, "list", "--json"))
+    assert {each["name"] for each in listed} == {"ci", "viewer"}
+
+
+def test_what_cannot_be_revoked_says_so(postgres_url: str) -> None:
+    assert "no id of a token" in call(postgres_url, "revoke", "x", code=2)
+    assert "no token" in call(postgres_url, "revoke", "00000000-0000-0000-0000-000000000000", code=1)
+    assert "Missing option" in call(postgres_url, "create", code=2)
+
+
+def test_a_link_leads_to_where_people_reach_the_page(postgres_url: str) -> None:
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/open/[\w-]{43}\n", call(postgres_url, "link"))
+    named = call(postgres_url, "link", "--base-url", "https://watch.example/", "--json")
+    assert json.loads(named)["link"].startswith("https://watch.example/open/")
+
+
+def test_without_a_database_it_is_2(tmp_path: Path) -> None:
+    assert "DATABASE_URL" in call("", "list", "--data-dir", str(tmp_path), code=2)
+
+
+@pytest.mark.parametrize("below", ["", "demo"])
+def test_the_running_up_of_this_user_is_found_and_not_mixed_into_what_is_named(tmp_path: Path, below: str) -> None:
+    folder = DataFolder(tmp_path / below)
+    running = {
+        "broker": "b:1",
+        "database_url": "postgresql:///x",
+        "api_token": "t",
+        "topic_prefix": "",
+        "api_port": "7",
+    }
+    folder.tell_running(running)
+    try:
+        assert (folder.path / "running.json").stat().st_mode & 0o777 == 0o600
+        found = reached(load({}, flags={"data_dir": str(tmp_path)}))
+        assert (found.broker, found.database_url, found.api_token, found.api_port) == ("b:1", "postgresql:///x", "t", 7)
+        named = reached(load({}, flags={"data_dir": str(tmp_path), "broker": "mine:1"}))
+        assert (named.broker, named.database_url, named.api_token) == ("mine:1", "", "")
+    finally:
+        folder.close()
+    assert reached(load({}, flags={"data_dir": str(tmp_path)})).broker == ""

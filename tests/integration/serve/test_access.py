@@ -1,0 +1,180 @@
+"""Tokens, sessions and roles: every route and every role."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from aiohttp import CookieJar
+from aiohttp.test_utils import TestClient
+
+from stream_detector.serve.access import SIGNED
+from stream_detector.serve.handlers import DATABASE
+from stream_detector.serve.routes import ROUTES
+from stream_detector.store import access
+from tests.integration.serve.conftest import Serve
+
+Client = TestClient[Any, Any]
+ROLES = ("viewer", "operator", "producer")
+WHO = "/api/v1/session"
+
+
+def path_of(path: str) -> str:
+    return path.replace("{id}", "1065829a-cfbd-5714-97f3-df5ca44f533e").replace("{partition}-{offset}", "0-1")
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def token_of(pool: asyncpg.Pool, role: str, **given: Any) -> tuple[str, str]:
+    """(the token, its id)"""
+    token, stored = await access.create_token(pool, name=f"a {role}", role=role, **({"expires_at": None} | given))  # type: ignore[arg-type]
+    return token, stored.id
+
+
+async def test_every_route_answers_to_its_roles_and_to_nobody_else(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    tokens = {role: (await token_of(pool, role))[0] for role in ROLES}
+    session = f"stream_detector_session_{client.port}"
+    for route in ROUTES:
+        if route.roles is SIGNED:
+            continue
+        client.session.cookie_jar.clear()  # POST /session has set one
+        path = path_of(route.path)
+        for headers in ({}, bearer("wrong"), bearer("sd_wrong"), {"Cookie": f"{session}=x"}):
+            async with client.request(route.method, path, headers=headers) as answer:
+                assert answer.status == 401, (route.path, headers)
+        for role, token in tokens.items():
+            async with client.request(route.method, path, headers=bearer(token)) as answer:
+                client.session.cookie_jar.clear()
+                refused = answer.status == 403 and f"role {role}" in (await answer.json())["detail"]
+                assert refused == (role not in route.roles), (route.path, role, answer.status)
+                assert answer.status != 401, (route.path, role)
+
+
+def test_what_changes_something_is_the_operators_and_what_publishes_the_producers() -> None:
+    harmless = {"/api/v1/ai/check-anomalies", "/api/v1/session", "/api/v1/inbox/{id}/read"}
+    for route in ROUTES:
+        if route.method != "GET" and route.path not in harmless:
+            assert "viewer" not in route.roles, route.path
+        assert "operator" in route.roles or route.roles is SIGNED
+
+
+async def test_an_unknown_path_of_the_api_is_401_before_it_is_404(serve: Serve) -> None:
+    client = await serve(signed_in=False)
+    assert (await client.get("/api/v1/nothing")).status == 401
+    assert (await client.get("/anomalies")).status != 401
+
+
+async def test_a_token_is_stored_hashed_and_says_who_it_is(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    token, token_id = await token_of(pool, "viewer")
+    answer = await client.get(WHO, headers=bearer(token))
+    assert await answer.json() == {"name": "a viewer", "role": "viewer", "by": "token", "expires_at": None}
+    row = dict(await pool.fetchrow("SELECT * FROM tokens WHERE id = $1", UUID(token_id)))
+    assert token not in repr(row) and row["token_hash"] == access.hash_of(token)
+    assert row["used_at"] is not None
+
+
+async def test_a_token_that_is_over_or_revoked_opens_nothing_from_the_next_request_on(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client = await serve(signed_in=False)
+    over, _ = await token_of(pool, "viewer", expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert (await client.get(WHO, headers=bearer(over))).status == 401
+    token, token_id = await token_of(pool, "viewer", expires_at=datetime.now(UTC) + timedelta(days=1))
+    assert (await client.get(WHO, headers=bearer(token))).status == 200
+    assert await access.revoke_token(pool, UUID(token_id))
+    assert (await client.get(WHO, headers=bearer(token))).status == 401
+    assert [each.revoked_at is not None for each in await access.tokens(pool) if each.id == token_id] == [True]
+    assert not await access.revoke_token(pool, UUID(int=0))
+
+
+async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_read(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client = await serve(signed_in=False)
+    client.session._cookie_jar = CookieJar(unsafe=True)  # the test server's name is an address
+    code = await access.make_link(pool, name="ann", role="operator")
+    assert (await client.head(f"/open/{code}", allow_redirects=False)).status != 303  # a preview uses nothing up
+    answer = await client.get(f"/open/{code}", allow_redirects=False)
+    assert (answer.status, answer.headers["Location"]) == (303, "/anomalies")
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/" in cookie
+    told = await (await client.get(WHO)).json()
+    assert (told["name"], told["role"], told["by"]) == ("ann", "operator", "session")
+    again = await client.get(f"/open/{code}", allow_redirects=False)
+    assert again.status == 410 and "token link" in await again.text()
+    secret = cookie.split("=", 1)[1].split(";")[0]
+    assert await pool.fetchval("SELECT count(*) FROM sessions WHERE id_hash = $1", access.hash_of(secret)) == 1
+    assert secret.encode() not in bytes(await pool.fetchval("SELECT id_hash FROM sessions"))
+
+
+async def test_a_link_that_is_over_opens_nothing(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    code = await access.make_link(pool, name="ann", role="operator", lasts=timedelta(seconds=-1))
+    for path in (f"/open/{code}", "/open/" + "x" * 5_000, "/open/%00"):
+        assert (await client.get(path, allow_redirects=False)).status == 410
+
+
+async def test_a_session_changes_something_from_our_own_page_alone(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    secret, _ = await access.make_session(pool, "ann", "operator")
+    carried = {"Cookie": f"stream_detector_session_{client.port}={secret}"}
+    own = f"http://{client.host}:{client.port}"
+    path, body = "/api/v1/ai/check-anomalies", {"workflow_execution_id": "unknown"}
+    for headers, status in (
+        ({}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Origin": own}, 404),
+        ({"Sec-Fetch-Site": "same-origin"}, 404),
+    ):
+        assert (await client.post(path, json=body, headers=carried | headers)).status == status, headers
+    assert (await client.get(WHO, headers=carried)).status == 200
+
+
+async def test_a_token_opens_a_session_and_the_session_ends(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    token, _ = await token_of(pool, "viewer")
+    answer = await client.post(WHO, headers=bearer(token))
+    told = await answer.json()
+    assert (told["role"], told["by"]) == ("viewer", "session")
+    secret = answer.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+    carried = {
+        "Cookie": f"stream_detector_session_{client.port}={secret}",
+        "Origin": f"http://{client.host}:{client.port}",
+    }
+    assert (await client.post(WHO, headers=carried)).status == 400
+    assert (await client.delete(WHO, headers=carried)).status == 204
+    assert (await client.get(WHO, headers=carried)).status == 401
+
+
+async def test_the_token_of_the_settings_is_an_operators(serve: Serve) -> None:
+    client = await serve(api_token="open sesame")
+    assert (await (await client.get(WHO)).json())["role"] == "operator"
+
+
+async def test_behind_a_proxy_its_headers_are_believed_only_when_told_to(serve: Serve, pool: asyncpg.Pool) -> None:
+    headers = {"X-Forwarded-Host": "watch.example", "X-Forwarded-Proto": "https", "Origin": "https://watch.example"}
+    plain = await serve()
+    assert (await plain.post(WHO, headers=headers)).status == 403
+    proxied = await serve(api_behind_proxy=True, api_allowed_hosts="watch.example")
+    answer = await proxied.post(WHO, headers=headers)
+    assert answer.status == 200 and "Secure" in answer.headers["Set-Cookie"]
+    assert (await proxied.get(WHO, headers={"X-Forwarded-Host": "evil.example"})).status == 403
+
+
+async def test_who_was_known_stays_known_while_the_database_is_away(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    token, _ = await token_of(pool, "operator")
+    assert (await client.get(WHO, headers=bearer(token))).status == 200
+    held, client.app[DATABASE].pool = client.app[DATABASE].pool, None
+    try:
+        assert (await client.get(WHO, headers=bearer(token))).status == 200
+        assert (await client.get(WHO, headers=bearer("sd_unknown"))).status == 503
+    finally:
+        client.app[DATABASE].pool = held
