@@ -4,7 +4,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -67,11 +67,16 @@ async def make_topics(broker: str, *names: str, compacted: tuple[str, ...] = ())
 
 async def publish(broker: str, topic: str, count: int, *, keys: int = 10_000, seed: int = 1) -> float:
     """Put the events on the topic in whole batches; all are acknowledged afterwards. Returns the seconds it took."""
+    return await publish_events(broker, topic, events(count, keys=keys, seed=seed))
+
+
+async def publish_events(broker: str, topic: str, pairs: Iterable[tuple[str, bytes]]) -> float:
+    """The same for these pairs of workflow id and value."""
     started = time.perf_counter()
     async with AIOKafkaProducer(bootstrap_servers=broker, max_batch_size=1 << 18, acks="all") as producer:
         batches = [producer.create_batch() for _ in range(PARTITIONS)]
         sent: list[asyncio.Future] = []
-        for workflow, value in events(count, keys=keys, seed=seed):
+        for workflow, value in pairs:
             partition = partition_of(workflow)
             if batches[partition].append(key=workflow.encode(), value=value, timestamp=None) is None:
                 sent.append(await producer.send_batch(batches[partition], topic, partition=partition))

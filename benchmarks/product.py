@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,15 +29,38 @@ _APPLIED = re.compile(
 _CPU = re.compile(rb"^process_cpu_seconds_total (\S+)", re.MULTILINE)
 
 
-async def run_detector(
-    broker: str, prefix: str, events: int, *, profile: str, cores: set[int] | None, timeout_s: float, log: Path
-) -> Figures:
-    """Let a new detector handle what lies on `<prefix>workflow-completions`, until all is applied and committed.
+class Detector:
+    """A running detector, seen through its own counters."""
 
-    The speed is that between the first and the last look at its own counters, so its start does not count.
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self._process, self._port = process, port
+
+    async def counters(self) -> tuple[dict[str, float], float]:
+        """Events by outcome, and the processor time in s; both empty and 0 before it listens."""
+        if self._process.returncode is not None:
+            raise ChildProcessError(f"the detector ended with {self._process.returncode}")
+        page = await asyncio.to_thread(_scrape, self._port)
+        outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
+        found = _CPU.search(page)
+        return outcomes, float(found[1]) if found else 0.0
+
+    async def applied(self, events: int, *, every_s: float = 0.2) -> float:
+        """Return once so many are applied, with the processor time used until then in s."""
+        while True:
+            outcomes, cpu_s = await self.counters()
+            if outcomes.get("applied", 0) >= events:
+                return cpu_s
+            await asyncio.sleep(every_s)
+
+
+@asynccontextmanager
+async def started(
+    broker: str, prefix: str, *, profile: str, cores: set[int] | None, timeout_s: float, log: Path
+) -> AsyncIterator[Detector]:
+    """A new detector, ended afterwards.
 
     Raises:
-        WrongResultError: it ended, took too long, or counted events otherwise than as applied once each.
+        WrongResultError: it ended by itself, or the body took longer than `timeout_s`.
     """
     port = free_port()
     settings = {"BROKER": broker, "TOPIC_PREFIX": prefix, "PROFILE": profile, "METRICS_PORT": str(port)}
@@ -51,13 +76,29 @@ async def run_detector(
             stderr=output,
         )
         try:
-            return await asyncio.wait_for(_watch(process, broker, prefix, events, port), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                yield Detector(process, port)
         except TimeoutError:
             raise WrongResultError(f"the detector did not finish in {timeout_s:.0f} s: {_end_of(log)}") from None
         except ChildProcessError as error:
             raise WrongResultError(f"{error}: {_end_of(log)}") from None
         finally:
             await _end(process)
+
+
+async def run_detector(
+    broker: str, prefix: str, events: int, *, profile: str, cores: set[int] | None, timeout_s: float, log: Path
+) -> Figures:
+    """Let a new detector handle what lies on `<prefix>workflow-completions`, until all is applied and committed.
+
+    The speed is that between the first and the last look at its own counters, so its start does not count.
+
+    Raises:
+        WrongResultError: it ended, took too long, or counted events otherwise than as applied once each.
+    """
+    options = {"profile": profile, "cores": cores, "timeout_s": timeout_s, "log": log}
+    async with started(broker, prefix, **options) as detector:  # type: ignore[arg-type]
+        return await _watch(detector, broker, prefix, events)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -74,24 +115,20 @@ def _end_of(log: Path) -> str:
     return log.read_text("utf-8", "replace")[-2000:]
 
 
-async def _watch(process: asyncio.subprocess.Process, broker: str, prefix: str, events: int, port: int) -> Figures:
+async def _watch(detector: Detector, broker: str, prefix: str, events: int) -> Figures:
     first: tuple[float, float, float] | None = None
     while True:
-        if process.returncode is not None:
-            raise ChildProcessError(f"the detector ended with {process.returncode}")
-        page = await asyncio.to_thread(_scrape, port)
-        outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
+        outcomes, cpu_s = await detector.counters()
         now, applied = time.perf_counter(), outcomes.get("applied", 0)
         if sum(outcomes.values()) > events or applied != sum(outcomes.values()):
             raise WrongResultError(f"{events} events were sent, the detector counted {outcomes}")
         if applied and not first:
-            first = now, applied, float(_CPU.findall(page)[0])
+            first = now, applied, cpu_s
         if first and applied == events:
             break
         await asyncio.sleep(_WATCH_EVERY_S)
-    cpu_s = float(_CPU.findall(page)[0]) - first[2]
     await _committed(broker, prefix, events)
-    return Figures(round(events - first[1]), now - first[0], cpu_s)
+    return Figures(round(events - first[1]), now - first[0], cpu_s - first[2])
 
 
 def _scrape(port: int) -> bytes:

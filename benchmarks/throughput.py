@@ -9,19 +9,16 @@ a new worker; the worker has one core and the broker the others; the worker's st
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import load, product, reference
+from benchmarks.broker import new_broker, split_cores
 from benchmarks.measure import Figures, Orders, WrongResultError, read_ids, run_peer
-from stream_detector.devstack.apache import Apache
-from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings
 from stream_detector.stream.setup import make_topics
 from stream_detector.stream.topics import ALERTS, COMPLETIONS
@@ -39,14 +36,13 @@ class Contest:
         # Naive Faust gets fewer events, so that its run takes no longer than the others; it costs the same for each.
         self.events = {name: arguments.slow_events if name == "naive_faust" else arguments.events for name in SYSTEMS}
         self.jar_folder = Path(arguments.jars) if arguments.jars else None
-        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        self.worker_cores, self.other_cores = ({cores[0]}, set(cores[1:])) if len(cores) > 1 else (None, None)
+        self.worker_cores, self.other_cores = split_cores()
         self._expected: dict[tuple[str, int], set[str]] = {}
 
     async def run(self, system: str) -> Figures:
         """One system, alone. Raises `WrongResultError` where it did not find exactly what it must."""
         events = self.events[system]
-        with tempfile.TemporaryDirectory() as folder, self._broker(Path(folder)) as broker:
+        with tempfile.TemporaryDirectory() as folder, self._broker(folder) as broker:
             alerts = await self._make_topics(system, broker)
             await load.publish(broker, COMPLETIONS, events, keys=self.keys)
             if system == "ours":
@@ -61,6 +57,9 @@ class Contest:
             missing, extra = len(expected - found), len(found - expected)
             raise WrongResultError(f"{system}: of {len(expected)} alerts {missing} are missing, {extra} are too many")
         return replace(figures, alerts=len(found))
+
+    def _broker(self, folder: str) -> AbstractContextManager[str]:
+        return new_broker(self.kafka, Path(folder), jars=self.jar_folder, cores=self.other_cores)
 
     async def _make_topics(self, system: str, broker: str) -> str:
         """What the system needs; returns where its alerts go."""
@@ -77,15 +76,6 @@ class Contest:
             expected = product.expected_alerts(values, profile=self.profile) if job == "whole" else None
             self._expected[job, events] = reference.expected_alerts(values) if expected is None else expected
         return self._expected[job, events]
-
-    @contextmanager
-    def _broker(self, folder: Path) -> Iterator[str]:
-        """A new broker on the cores that the worker does not get."""
-        if self.other_cores:
-            os.sched_setaffinity(0, self.other_cores)  # what we start inherits it, and the load generator keeps to it
-        start = Apache.start(folder, jars=self.jar_folder) if self.kafka == "apache" else Tansu.start(folder)
-        with start as running:
-            yield running.address
 
 
 def spread(runs: list[Figures]) -> dict[str, float | int]:

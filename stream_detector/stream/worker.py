@@ -33,6 +33,10 @@ from stream_detector.telemetry.logs import start_logging
 Prepare = Callable[[], Awaitable[None]]
 """What a role does once before it joins its group, for example connect to its database."""
 
+COLLECT_AT = 50_000, 10, 10
+"""When the cyclic collector looks for garbage: stock (700, 10, 10) walks each fetched chunk several times and costs
+1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
+
 STALLED_AFTER_S = 60.0
 """Longer without a finished checkpoint while partitions are ours, and the process is not alive."""
 
@@ -172,6 +176,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     # What lives from here on is long-lived; the collector need not look at it again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AT)
     try:
         worker.execute_from_commandline()
         code = 0
@@ -208,6 +213,7 @@ def _announce_readiness(app: WorkerApp) -> None:
 
     @app.on_rebalance_complete.connect(weak=False)
     async def ready(app: WorkerApp, **_: Any) -> None:
+        gc.freeze()  # what was recovered lives long, and a look at all of it would stop the stream
         numbers = sorted({tp.partition for tp in app.consumer.assignment()})
         keys = sum(len(part.packed) for table in app.tables.values() for part in table.data.parts.values())
         RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
