@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 
 from stream_detector.notify.channels.channel import Channel
+from stream_detector.notify.circuit import Circuit
 from stream_detector.notify.message import Delivery, Refused, Result, RetryAfter
 from stream_detector.telemetry.happenings import AnswerNotTaken
 
@@ -27,9 +29,11 @@ class Deliverer:
         *,
         timeout_s: float = TIMEOUT_S,
         queue_size: int = QUEUE_SIZE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channels, self._on_result, self._timeout_s = channels, on_result, timeout_s
         self._queues: dict[str, asyncio.Queue[Delivery]] = {n: asyncio.Queue(queue_size) for n in channels}
+        self._circuits = {name: Circuit(clock) for name in channels}
         self._under_way: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -46,8 +50,8 @@ class Deliverer:
         """Take a delivery; at once, and without ever raising.
 
         Returns:
-            Whether it was taken. False where it is on its way already or the channel's queue is full: it stays due,
-            so the caller simply submits it again with the next round.
+            Whether it was taken. False where it is on its way already, the channel's queue is full, or the channel
+            rests: it stays due, so the caller simply submits it again with the next round.
         """
         if delivery.key in self._under_way:
             return False
@@ -57,10 +61,14 @@ class Deliverer:
             gone = Refused(f"channel {delivery.message.channel} has no settings any more")
             asyncio.get_running_loop().call_soon(self._answer, delivery, gone)
             return True
+        circuit = self._circuits[delivery.message.channel]
+        if not circuit.takes():
+            return False
         try:
             queue.put_nowait(delivery)
         except asyncio.QueueFull:
             return False
+        circuit.handed()
         self._under_way.add(delivery.key)
         return True
 
@@ -83,11 +91,15 @@ class Deliverer:
                 await asyncio.wait_for(channel.close(), within_s)
 
     async def _run(self, name: str) -> None:
-        queue, channel = self._queues[name], self._channels[name]
+        queue, channel, circuit = self._queues[name], self._channels[name], self._circuits[name]
         while True:
             delivery = await queue.get()
             try:
-                self._answer(delivery, await self._deliver(channel, delivery))
+                if circuit.rests():
+                    continue  # since this was put in line: it stays due
+                result = await self._deliver(channel, delivery)
+                circuit.answered(result)
+                self._answer(delivery, result)
             finally:
                 self._under_way.discard(delivery.key)
                 queue.task_done()

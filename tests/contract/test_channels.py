@@ -1,22 +1,27 @@
 """One suite for every channel, against real servers: what the contract of `Channel` promises, and no secret told."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_detector.notify.channels.channel import Channel
 from stream_detector.notify.configure import channels
 from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
+from stream_detector.notify.signing import is_genuine
 from stream_detector.settings import Settings
-from tests.servers.slack import TOKEN, SlackServer
+from tests.servers.hook import HookServer
+from tests.servers.slack import BOT_CHANNEL, BOT_TOKEN, TOKEN, SlackServer
 from tests.servers.smtp import PASSWORD, USER, MailServer
 
+HOOK_SECRET = "very-secret-signing-key-of-32-bytes"
 HOSTILE = "Bcc: all@example.org\u2028<!channel> <@U1> & ≠ 😀 \u202e"
 
 
@@ -33,9 +38,13 @@ class Provider:
     hang: Callable[[], None]
     hanging: asyncio.Event
     stop: Callable[[], Any]
+    wait_s: float = 0.0
+    """The wait that it asks for when it is busy."""
+    refuses: bool = True
+    """Whether one can tell from it that a message will never be taken."""
 
     def message(self, number: int = 1) -> Message:
-        blocks = [{"type": "section", "text": {"type": "plain_text", "text": "x"}}] if self.name == "slack" else []
+        blocks = [{"type": "section", "text": {"type": "plain_text", "text": "x"}}] if "slack" in self.name else []
         return Message(
             id=f"6f1f7d3e-52c2-5f0a-9a41-{number:012}",
             channel=self.name,
@@ -59,6 +68,56 @@ def of_slack(server: SlackServer) -> Provider:
         hang=server.hang_next,
         hanging=server.hanging,
         stop=server.stop,
+        wait_s=7.0,
+    )
+
+
+def of_bot(server: SlackServer) -> Provider:
+    settings = Settings(slack_bot_token=BOT_TOKEN, slack_bot_channel=BOT_CHANNEL, slack_api_url=server.api_url)
+    return Provider(
+        name="slack_bot",
+        channel=channels(settings)["slack_bot"],
+        secrets=(BOT_TOKEN,),
+        count=lambda: len(server.messages),
+        busy=lambda: server.answer_next(429, '{"ok":false,"error":"ratelimited"}', {"Retry-After": "7"}),
+        refuse=lambda: server.answer_next(200, '{"ok":false,"error":"not_in_channel"}'),
+        hang=server.hang_next,
+        hanging=server.hanging,
+        stop=server.stop,
+        wait_s=7.0,
+    )
+
+
+def of_hook(server: HookServer) -> Provider:
+    url = f"http://127.0.0.1:{server.port}/hooks/very-secret-path"
+    settings = Settings(webhook_url=url, webhook_secret=HOOK_SECRET)
+    return Provider(
+        name="webhook",
+        channel=channels(settings)["webhook"],
+        secrets=("very-secret-path", HOOK_SECRET),
+        count=lambda: len(server.requests),
+        busy=lambda: server.answer_next(503, f"not now, {url} {HOOK_SECRET}", {"Retry-After": "7"}),
+        refuse=lambda: server.answer_next(410, f"gone: {url}"),
+        hang=server.hang_next,
+        hanging=server.hanging,
+        stop=server.stop,
+        wait_s=7.0,
+    )
+
+
+def of_apprise(server: HookServer) -> Provider:
+    url = f"json://user:very-secret-password@127.0.0.1:{server.port}/very-secret-path"
+    return Provider(
+        name="apprise",
+        channel=channels(Settings(apprise_urls=url))["apprise"],
+        secrets=("very-secret-path", "very-secret-password"),
+        count=lambda: len(server.requests),
+        busy=lambda: server.answer_next(503),
+        refuse=lambda: server.answer_next(400),
+        hang=server.hang_next,
+        hanging=server.hanging,
+        stop=server.stop,
+        refuses=False,
     )
 
 
@@ -83,13 +142,16 @@ def of_mail(server: MailServer) -> Provider:
     )
 
 
-@pytest.fixture(params=["slack", "mail with STARTTLS", "mail with TLS"])
+@pytest.fixture(params=["slack", "slack bot", "webhook", "apprise", "mail with STARTTLS", "mail with TLS"])
 async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
     """The test runs against each channel."""
-    server: SlackServer | MailServer
-    if request.param == "slack":
+    server: SlackServer | MailServer | HookServer
+    if request.param in ("slack", "slack bot"):
         server = await SlackServer().start()
-        made = of_slack(server)
+        made = of_slack(server) if request.param == "slack" else of_bot(server)
+    elif request.param in ("webhook", "apprise"):
+        server = await HookServer().start()
+        made = of_hook(server) if request.param == "webhook" else of_apprise(server)
     else:
         tls = request.param == "mail with TLS"
         server = await MailServer(folder=tmp_path, tls=tls, starttls=not tls, login=True).start()
@@ -110,7 +172,7 @@ async def test_a_busy_provider_is_asked_again_later(provider: Provider) -> None:
     provider.busy()
     result = await provider.channel.deliver(provider.message())
     assert isinstance(result, RetryAfter), result
-    assert result.after_s == (7 if provider.name == "slack" else 0)
+    assert result.after_s == provider.wait_s
     assert provider.count() == 0
     assert isinstance(await provider.channel.deliver(provider.message()), Delivered)
 
@@ -118,7 +180,7 @@ async def test_a_busy_provider_is_asked_again_later(provider: Provider) -> None:
 async def test_a_refused_message_is_refused_with_the_providers_words(provider: Provider) -> None:
     provider.refuse()
     result = await provider.channel.deliver(provider.message())
-    assert isinstance(result, Refused), result
+    assert isinstance(result, Refused if provider.refuses else RetryAfter), result
     assert "answered" in result.reason
 
 
@@ -192,6 +254,102 @@ async def test_w31_a_dead_channel_delays_no_other(provider: Provider) -> None:
 
 
 # What one channel alone promises
+
+
+async def test_bot_changes_its_message_and_says_what_is_new_in_the_thread(slack: SlackServer) -> None:
+    made = of_bot(slack)
+    first = await made.channel.deliver(made.message())
+    assert isinstance(first, Delivered) and first.reference
+    changed = msgspec.structs.replace(made.message(2), text="changed", note="Acknowledged by <!ann>")
+    again = await made.channel.deliver(msgspec.structs.replace(changed, reference=first.reference))
+    assert again == Delivered("Slack changed the message", first.reference)
+    (stamp,) = slack.messages
+    assert slack.messages[stamp]["text"] == "changed"
+    assert [reply["text"] for reply in slack.replies[stamp]] == ["Acknowledged by &lt;!ann&gt;"]
+    assert not slack.replies[stamp][0]["reply_broadcast"]
+    await made.channel.close()
+
+
+async def test_bot_a_message_that_is_gone_is_written_anew(slack: SlackServer) -> None:
+    made = of_bot(slack)
+    lost = msgspec.structs.replace(made.message(), reference=f"{BOT_CHANNEL} 1.2")
+    result = await made.channel.deliver(lost)
+    assert isinstance(result, Delivered) and result.reference != lost.reference
+    assert len(slack.messages) == 1
+    await made.channel.close()
+
+
+async def test_bot_a_reply_that_fails_does_not_change_the_message_twice(slack: SlackServer) -> None:
+    made = of_bot(slack)
+    first = await made.channel.deliver(made.message())
+    assert isinstance(first, Delivered)
+    slack.answer_next(200, f'{{"ok":true,"channel":"{BOT_CHANNEL}","ts":"{first.reference.split()[1]}"}}')
+    slack.answer_next(500, "")
+    again = await made.channel.deliver(msgspec.structs.replace(made.message(), reference=first.reference))
+    assert isinstance(again, Delivered) and "no reply" in again.detail
+    await made.channel.close()
+
+
+async def test_bot_what_got_critical_is_shown_to_the_whole_channel(slack: SlackServer) -> None:
+    made = of_bot(slack)
+    first = await made.channel.deliver(made.message())
+    assert isinstance(first, Delivered)
+    worse = msgspec.structs.replace(made.message(), reference=first.reference, state="ongoing", severity="critical")
+    await made.channel.deliver(worse)
+    (replies,) = slack.replies.values()
+    assert replies[0]["reply_broadcast"]
+    await made.channel.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (200, '{"ok":false,"error":"invalid_auth"}', Refused),
+        (200, '{"ok":false,"error":"fatal_error"}', RetryAfter),
+        (200, "<html>please log in</html>", RetryAfter),
+        (404, "nothing here", Refused),
+        (502, "bad gateway", RetryAfter),
+    ],
+)
+async def test_bot_answers_are_told_apart(slack: SlackServer, status: int, body: str, kind: type) -> None:
+    made = of_bot(slack)
+    slack.answer_next(status, body)
+    result = await made.channel.deliver(made.message())
+    assert isinstance(result, kind), result
+    if "invalid_auth" in body:
+        assert result == Refused("Slack answered invalid_auth: the token is wrong or was revoked; set SLACK_BOT_TOKEN")
+    await made.channel.close()
+
+
+async def test_webhook_is_signed_and_follows_no_redirect() -> None:
+    server = await HookServer().start()
+    made = of_hook(server)
+    assert isinstance(await made.channel.deliver(made.message()), Delivered)
+    body, headers = server.requests[0]
+    secret, stamp = HOOK_SECRET.encode(), headers["X-Stream-Detector-Timestamp"]
+    given = headers["X-Stream-Detector-Signature"]
+    assert is_genuine(secret, stamp, body, given, float(stamp))
+    assert not is_genuine(secret, stamp, body + b" ", given, float(stamp))
+    assert not is_genuine(secret, stamp, body, given, float(stamp) + 301)
+    assert not is_genuine(b"another", stamp, body, given, float(stamp))
+    assert not is_genuine(secret, "soon", body, given, float(stamp))
+    told = json.loads(body)
+    assert told["id"] == headers["Idempotency-Key"] == made.message().id
+    assert told["severity"] == "critical" and told["title"].startswith("Title Bcc")
+    server.answer_next(307, "", {"Location": f"http://127.0.0.1:{server.port}/elsewhere"})
+    assert isinstance(await made.channel.deliver(made.message()), Refused)
+    assert len(server.requests) == 1
+    await made.channel.close()
+    await server.stop()
+
+
+async def test_apprise_gets_title_text_and_how_bad_it_is() -> None:
+    server = await HookServer().start()
+    made = of_apprise(server)
+    assert isinstance(await made.channel.deliver(made.message()), Delivered)
+    told = json.loads(server.requests[0][0])
+    assert told["type"] == "failure" and told["title"].startswith("Title") and told["message"].startswith("Text")
+    await server.stop()
 
 
 @pytest.mark.parametrize("answer", ["invalid_token", "no_service", "channel_is_archived"])

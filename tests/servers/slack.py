@@ -1,4 +1,4 @@
-"""An HTTP server that takes what Slack's incoming webhooks take, and refuses what they refuse."""
+"""An HTTP server that takes what Slack's incoming webhooks and its Web API take, and refuses what they refuse."""
 
 import asyncio
 from collections import deque
@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 TOKEN = "T000/B000/very-secret-token"
+BOT_TOKEN, BOT_CHANNEL = "xoxb-very-secret-bot-token", "C0123456789"
 
 
 class SlackServer:
@@ -17,12 +18,21 @@ class SlackServer:
     def __init__(self) -> None:
         self.url = ""
         self.accepted: list[dict[str, Any]] = []
+        self.messages: dict[str, dict[str, Any]] = {}
+        """What stands in the bot's channel: timestamp -> the message, as it was changed last."""
+        self.replies: dict[str, list[dict[str, Any]]] = {}
+        """Timestamp -> what was said in its thread."""
         self.requests = 0
         self._next: deque[tuple[int, str, dict[str, str]] | None] = deque()
         self.hanging = asyncio.Event()
         """Set once somebody waits for an answer that does not come."""
         self._released = asyncio.Event()
         self._runner: web.AppRunner | None = None
+
+    @property
+    def api_url(self) -> str:
+        """Where the Web API is."""
+        return self.url.partition("/services/")[0] + "/api/"
 
     def answer_next(self, status: int, body: str, headers: dict[str, str] | None = None) -> None:
         """Answer one request so, before looking at it."""
@@ -35,6 +45,7 @@ class SlackServer:
     async def start(self) -> "SlackServer":
         app = web.Application(client_max_size=4 * 2**20)
         app.router.add_post("/services/{token:.+}", self._post)
+        app.router.add_post("/api/{method}", self._call)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -46,16 +57,52 @@ class SlackServer:
         if self._runner:
             await self._runner.cleanup()
 
-    async def _post(self, request: web.Request) -> web.Response:
+    async def _planned(self) -> web.Response | None:
         self.requests += 1
-        if self._next:
-            planned = self._next.popleft()
-            if planned is None:
-                self.hanging.set()
-                await self._released.wait()
-                return web.Response(status=500)
-            status, body, headers = planned
-            return web.Response(status=status, text=body, headers=headers)
+        if not self._next:
+            return None
+        planned = self._next.popleft()
+        if planned is None:
+            self.hanging.set()
+            await self._released.wait()
+            return web.Response(status=500)
+        status, body, headers = planned
+        kind = "application/json" if body.startswith("{") else "text/plain"
+        return web.Response(status=status, text=body, headers=headers, content_type=kind)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        """`chat.postMessage` and `chat.update` of the Web API."""
+        planned = await self._planned()
+        if planned:
+            return planned
+        if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
+            return web.json_response({"ok": False, "error": "invalid_auth"})
+        payload = await request.json()
+        if payload.get("channel") != BOT_CHANNEL:
+            return web.json_response({"ok": False, "error": "channel_not_found"})
+        problem = problem_with(payload)
+        if problem:
+            return web.json_response({"ok": False, "error": problem})
+        method = request.match_info["method"]
+        stamp = payload.get("ts") or payload.get("thread_ts")
+        if stamp is not None and stamp not in self.messages:
+            return web.json_response({"ok": False, "error": "message_not_found"})
+        if method == "chat.update":
+            self.messages[payload["ts"]] = payload
+        elif method == "chat.postMessage" and stamp:
+            self.replies.setdefault(stamp, []).append(payload)
+        elif method == "chat.postMessage":
+            stamp = f"1769083200.{len(self.messages):06}"
+            self.messages[stamp] = payload
+        else:
+            return web.json_response({"ok": False, "error": "unknown_method"})
+        self.accepted.append(payload)
+        return web.json_response({"ok": True, "channel": BOT_CHANNEL, "ts": stamp})
+
+    async def _post(self, request: web.Request) -> web.Response:
+        planned = await self._planned()
+        if planned:
+            return planned
         if request.match_info["token"] != TOKEN:
             return web.Response(status=403, text="invalid_token")
         try:

@@ -16,7 +16,8 @@ class AppriseServices:
         """Raises `ImportError` without the package, `ValueError` for a URL that Apprise does not know."""
         import apprise
 
-        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its lines hold the URLs, which hold the secrets
+        for name in ("apprise", "urllib3"):  # their lines hold the URLs, which hold the secrets
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._types = {
             "critical": apprise.NotifyType.FAILURE,
             "warning": apprise.NotifyType.WARNING,

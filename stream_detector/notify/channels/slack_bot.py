@@ -56,7 +56,8 @@ class SlackBot:
             return RetryAfter(0.0, f"Slack gave no answer within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
-        except (SlackClientError, ValueError) as error:  # an answer that is no JSON: a proxy's page, for example
+        except (SlackClientError, ValueError, AttributeError) as error:
+            # An answer that is no JSON, such as a proxy's page: the client asks plain text for its `get`.
             return RetryAfter(0.0, f"Slack answered what cannot be read ({type(error).__name__})")
 
     async def close(self) -> None:
@@ -74,7 +75,7 @@ class SlackBot:
         try:
             await self._client().chat_update(channel=channel, ts=stamp, **_content(message))
         except SlackApiError as error:
-            if str(error.response.get("error")) not in GONE:
+            if _error_of(error) not in GONE:
                 raise
             return await self._post(message)
         try:
@@ -86,7 +87,7 @@ class SlackBot:
                 # A change notifies nobody, a reply only who is in the thread: what got critical everybody must see.
                 reply_broadcast=message.state == "ongoing" and message.severity == "critical",
             )
-        except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):
             # It is told: the message has changed. Failing now would change it again, and write the reply twice.
             return Delivered("Slack changed the message, and took no reply in its thread", message.reference)
         return Delivered("Slack changed the message", message.reference)
@@ -103,16 +104,23 @@ class SlackBot:
 
     def _refused(self, error: SlackApiError) -> Result:
         response = error.response
-        status = int(getattr(response, "status_code", 0) or 0)
-        data = response.data if isinstance(getattr(response, "data", None), dict) else {}
-        said = one_line(str(data.get("error") or ""), 100).replace(self._token, "(hidden)")
+        status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
+        said = one_line(_error_of(error), 100).replace(self._token, "(hidden)")
         headers = getattr(response, "headers", None) or {}
         words = f"Slack answered {said or status}"
-        if said in LATER or status in (408, 429) or status >= 500:
+        # A page in place of Slack's JSON comes from something that stands between, for a while.
+        passes = said in LATER or status in (408, 429) or status >= 500 or (not said and status < 400)
+        if passes:
             asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
             return RetryAfter(retry_after_s(str(asked)), words)
         hint = WHAT_TO_DO.get(said)
         return Refused(words + (f": {hint}" if hint else ""))
+
+
+def _error_of(error: SlackApiError) -> str:
+    """Slack's word for what is wrong, empty where it gave none."""
+    data = getattr(error.response, "data", None)
+    return str(data.get("error") or "") if isinstance(data, dict) else ""
 
 
 def _content(message: Message) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Settings become channels, or the start stops with the setting's name."""
 
+import sys
 from typing import Any
 
 import pytest
@@ -86,3 +87,41 @@ def test_ports_and_encryption_follow_from_the_url(url: str, host: str, port: int
 
 def test_the_password_is_decoded() -> None:
     assert channels(Settings(**MAIL))["email"]._server.password == "p/w"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"slack_bot_token": "xoxb-secret"}, "SLACK_BOT_CHANNEL=.not set.: must be set too"),
+        ({"slack_bot_channel": "C1"}, "SLACK_BOT_TOKEN=.not set.: must be set too"),
+        ({"webhook_url": "https://h.example.org/secret"}, "WEBHOOK_SECRET=.not set.: must be set too"),
+        (
+            {"apprise_urls": "json://localhost nothing://secret"},
+            "APPRISE_URLS=.hidden.: Apprise does not know the 2. URL",
+        ),
+    ],
+)
+def test_a_channel_that_is_set_in_part_stops_the_start(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words) as caught:
+        channels(Settings(**given))
+    assert "secret" not in str(caught.value).lower().replace("webhook_secret", "")
+
+
+def test_apprise_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(SettingsError, match=r"install stream-detector\[apprise\]"):
+        channels(Settings(apprise_urls="json://localhost"))
+
+
+def test_w30_every_channel_has_its_switch() -> None:
+    on = {
+        "slack_bot_token": "t",
+        "slack_bot_channel": "C1",
+        "webhook_url": "http://h/x",
+        "webhook_secret": "s" * 32,
+        "apprise_urls": "json://localhost",
+    }
+    assert set(channels(Settings(**on))) == {"slack_bot", "webhook", "apprise"}
+    off = Settings(**on, slack_bot_enabled=False, webhook_enabled=False, apprise_enabled=False)
+    assert channels(off) == {}
+    assert notify_config(off).channels == {"inbox": True, "slack_bot": False, "webhook": False, "apprise": False}

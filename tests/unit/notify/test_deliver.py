@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from stream_detector.notify.circuit import FIRST_REST_S, LONGEST_REST_S, Circuit
 from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
 
@@ -127,3 +128,77 @@ async def test_a_defect_of_the_caller_ends_no_task() -> None:
     deliverer.submit(delivery("2"))
     await answers.wait_for(2)
     await deliverer.stop()
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def test_a_channel_that_fails_rests_and_is_tried_by_one_message_alone() -> None:
+    clock, answers, results = Clock(), Answers(), [RetryAfter(0.0, "away")] * 6 + [Delivered("ok")] * 9
+    tried: list[str] = []
+
+    async def do(message: Message) -> Result:
+        tried.append(message.id)
+        return results.pop(0)
+
+    deliverer = Deliverer({"c": Doing(do)}, answers, clock=clock)
+    await deliverer.start()
+    for number in range(7):
+        assert deliverer.submit(delivery(str(number)))
+    await answers.wait_for(5)
+    await deliverer._queues["c"].join()
+    assert tried == ["0", "1", "2", "3", "4"], "what stood in line stays due"
+    assert not deliverer.submit(delivery("5"))
+    clock.now_s += FIRST_REST_S
+    assert deliverer.submit(delivery("5"))
+    assert not deliverer.submit(delivery("6")), "one alone tries"
+    await answers.wait_for(6)
+    clock.now_s += FIRST_REST_S
+    assert not deliverer.submit(delivery("5")), "it rests twice as long"
+    clock.now_s += FIRST_REST_S
+    assert deliverer.submit(delivery("5"))
+    await answers.wait_for(7)
+    assert deliverer.submit(delivery("6")) and deliverer.submit(delivery("7"))
+    await answers.wait_for(9)
+    await deliverer.stop()
+
+
+async def test_a_wait_that_a_provider_asks_for_is_the_whole_channels() -> None:
+    clock, answers = Clock(), Answers()
+    results: list[Result] = [RetryAfter(7.0, "429"), Delivered("ok")]
+
+    async def do(message: Message) -> Result:
+        return results.pop(0)
+
+    deliverer = Deliverer({"c": Doing(do), "other": Doing(ok)}, answers, clock=clock)
+    await deliverer.start()
+    deliverer.submit(delivery("1"))
+    await answers.wait_for(1)
+    clock.now_s += 6.9
+    assert not deliverer.submit(delivery("2"))
+    assert deliverer.submit(delivery("2", channel="other"))
+    clock.now_s += 0.1
+    assert deliverer.submit(delivery("2"))
+    await answers.wait_for(3)
+    await deliverer.stop()
+
+
+def test_a_refusal_is_an_answer_and_the_longest_rest_is_bounded() -> None:
+    clock = Clock()
+    circuit = Circuit(clock)
+    for _ in range(4):
+        circuit.answered(RetryAfter(0.0, "away"))
+    circuit.answered(Refused("no"))
+    circuit.answered(RetryAfter(0.0, "away"))
+    assert circuit.takes()
+    for _ in range(100):
+        circuit.answered(RetryAfter(0.0, "away"))
+    clock.now_s += LONGEST_REST_S
+    assert circuit.takes()

@@ -1,0 +1,49 @@
+"""A channel that does not deliver rests: nobody is helped by knocking at a dead server for each message that waits."""
+
+from collections.abc import Callable
+
+from stream_detector.notify.message import Delivered, Refused, Result
+
+OPENS_AFTER = 5
+"""Answers in a row that were to be tried again."""
+FIRST_REST_S, LONGEST_REST_S = 30.0, 900.0
+
+
+class Circuit:
+    """One channel's. Kept in memory alone: after a restart the first message tries the channel again.
+
+    Args:
+        clock: seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._rests_until_s = 0.0
+        self._on_trial = False
+
+    def rests(self) -> bool:
+        """Whether nothing may be sent now."""
+        return self._clock() < self._rests_until_s
+
+    def takes(self) -> bool:
+        """Whether a message may be handed in now. After a rest, one alone may try until it is answered."""
+        return not self.rests() and not self._on_trial
+
+    def handed(self) -> None:
+        """A message is on its way."""
+        self._on_trial = self._failures >= OPENS_AFTER
+
+    def answered(self, result: Result) -> None:
+        """Note the answer. A refusal is an answer too: the provider is there. A wait it asked for is everybody's."""
+        self._on_trial = False
+        if isinstance(result, Delivered | Refused):
+            self._failures, self._rests_until_s = 0, 0.0
+            return
+        self._failures += 1
+        rest_s = 0.0
+        if self._failures >= OPENS_AFTER:
+            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures - OPENS_AFTER, 30))
+        wait_s = max(rest_s, result.after_s)
+        if wait_s > 0:
+            self._rests_until_s = max(self._rests_until_s, self._clock() + wait_s)
