@@ -169,7 +169,7 @@ class Settings:
     checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Time between two checkpoints", unit="s", group="Kafka")  # fmt: skip
     database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL; empty starts the embedded one in `up`", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Folder of the embedded stack and of generated secrets; empty is $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
-    profile: str = setting("classic", _one_of("classic", "robust"), "Detection profile", group="Detection")
+    profile: str = setting("robust", _one_of("classic", "robust"), "Detection profile", group="Detection")
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score that moves by so much or more is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip

@@ -15,6 +15,7 @@ from stream_detector.detect.history import History
 from stream_detector.detect.incident import Incidents
 from stream_detector.detect.level import WARM, Level
 from stream_detector.detect.pattern_deviation import Drift
+from stream_detector.detect.resources import Resources
 
 Status = Literal["learning", "normal", "anomalous"]
 WIDEN_STEP, WIDEN_MOST = Decimal("0.25"), 8
@@ -101,13 +102,14 @@ class WorkflowBaseline(Baseline):
 
     KIND: ClassVar[Literal[1]] = layout.WORKFLOW
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("calm", "days", "evidence", "failures", "history", "level")
+    __slots__ = ("calm", "days", "evidence", "failures", "history", "level", "resources")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.days, self.history, self.evidence = Days(), History(), Evidence()
         self.level, self.failures, self.calm = Level(), Failures(), 0
+        self.resources = Resources()
 
     @property
     def known(self) -> bool:

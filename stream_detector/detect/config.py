@@ -31,7 +31,7 @@ class Config:
         score_rules: entity type -> its own rule, before `score_threshold`.
     """
 
-    profile: Profile = "classic"
+    profile: Profile = "robust"
     score_threshold: Decimal = Decimal("0.5")
     score_rules: Mapping[str, ScoreRule] = field(default_factory=dict)
 

@@ -13,6 +13,8 @@ _OLDER = DAYS - 1
 _KEPT = (1 << _OLDER) - 1
 _MOST = 0xFFFF
 """A closed day counts at most so many executions (shares kept); the running day counts all."""
+RUSH_FROM = 64
+_RUSH_TIMES, _RUSH_DAYS = 3, 7
 _TODAY = struct.Struct("<iIIIddIB")
 _NARROW_COUNTS, _NARROW_FAILURES, _UNTIMED, _NARROW_UNTIMED = 1, 2, 4, 8
 
@@ -164,6 +166,22 @@ class Days:
             closed.squares[at] += step * (duration_s - closed.means[at])
         else:
             closed.untimed[at] += 1
+
+    def rush(self) -> tuple[int, int, int] | None:
+        """The running day's count, the busiest closed day's and how many those are, where the first is a rush.
+
+        Looked at when the day's count is a power of two from 64 on: a rush is three times the busiest of seven closed
+        days or more, told once a day.
+        """
+        count = self.count
+        if count < RUSH_FROM or count & (count - 1):
+            return None
+        counts = self.closed.counts
+        busiest = max(counts, default=0)
+        first = count // 2 < max(_RUSH_TIMES * busiest, RUSH_FROM)
+        if len(counts) < _RUSH_DAYS or count < _RUSH_TIMES * busiest or not first:
+            return None
+        return count, busiest, len(counts)
 
     def outcomes(self) -> tuple[int, int]:
         """Executions and failures of thirty days."""

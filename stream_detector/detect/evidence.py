@@ -5,16 +5,18 @@ from array import array
 from collections.abc import Mapping
 from zlib import crc32
 
-from stream_detector.events import Completion
+from stream_detector.events import Completion, Step
 
 STEPS = 32
-"""At most so many steps of a workflow are remembered; 14 bytes each."""
+"""At most so many steps of a workflow are remembered; 16 bytes each."""
+SEQUENCES = 4
+"""So many different sequences of steps are remembered, the latest ones; 4 bytes each."""
 _LABELS, _COMMIT, _ID = 4, 12, 40
 _WEIGHT = 0.1
 """Weight of the newest execution in a step's usual duration."""
 _UUID = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
-_HEAD = struct.Struct("<qBBBB")
+_HEAD = struct.Struct("<qHBBBBB")
 
 
 class Evidence:
@@ -23,13 +25,17 @@ class Evidence:
     `good_id` is empty for an id of more than 40 characters, or beyond ASCII.
     """
 
-    __slots__ = ("_commit", "_crcs", "_labels", "good_id", "good_ms", "steps", "usual_s")
+    __slots__ = (
+        *("_commit", "_crcs", "_labels", "good_id", "good_ms"),
+        *("n", "sequences", "steps", "usual_s", "shares", "spreads"),
+    )
 
     def __init__(self) -> None:
         self.good_id, self.good_ms = "", 0
         self._labels: Mapping[str, str] | None = None
         self._commit, self._crcs = "", array("I")
-        self.steps, self.usual_s = array("I"), array("f")
+        self.n, self.sequences = 0, array("I")
+        self.steps, self.usual_s, self.shares, self.spreads = array("I"), array("f"), array("f"), array("f")
 
     def learn(self, event: Completion, finished_ms: int) -> None:
         """Remember a good execution."""
@@ -37,17 +43,41 @@ class Evidence:
         self.good_id = good_id if len(good_id) <= _ID and good_id.isascii() else ""
         self.good_ms = finished_ms
         self._labels = event.labels
-        for step in event.steps:
-            if step.duration_s:
-                self._learn_step(crc32(step.name.encode()), step.duration_s)
+        if event.steps:
+            self._learn_steps(event.steps)
 
-    def _learn_step(self, name: int, duration_s: float) -> None:
+    def _learn_steps(self, steps: list[Step]) -> None:
+        self.n = min(self.n + 1, 0xFFFF)
+        sequence = sequence_of(steps)
+        if sequence in self.sequences:
+            self.sequences.remove(sequence)
+        self.sequences.append(sequence)
+        del self.sequences[:-SEQUENCES]
+        total_s = whole_of(steps)
+        for step in steps:
+            if step.duration_s:
+                self._learn_step(crc32(step.name.encode()), step.duration_s, step.duration_s / total_s)
+
+    def _learn_step(self, name: int, duration_s: float, share: float) -> None:
         if name in self.steps:
             at = self.steps.index(name)
             self.usual_s[at] += _WEIGHT * (duration_s - self.usual_s[at])
+            off = share - self.shares[at]
+            self.shares[at] += _WEIGHT * off
+            self.spreads[at] += _WEIGHT * (abs(off) - self.spreads[at])
         elif len(self.steps) < STEPS:
             self.steps.append(name)
             self.usual_s.append(duration_s)
+            self.shares.append(share)
+            self.spreads.append(0.0)
+
+    def usual_share(self, name: str) -> tuple[float, float] | None:
+        """The step's usual share of all steps' time, and its mean absolute deviation."""
+        crc = crc32(name.encode())
+        if crc not in self.steps:
+            return None
+        at = self.steps.index(crc)
+        return self.shares[at], self.spreads[at]
 
     def usual_step_s(self, name: str) -> float | None:
         """The step's usual duration in seconds; None where it is not known."""
@@ -74,23 +104,20 @@ class Evidence:
             self._labels = None
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads: at most 80, and 8 a step."""
+        """The bytes that `unpack` reads: at most 83, and 16 a step and 4 a sequence."""
         self._settle()
         good_id, commit = _short(self.good_id), self._commit.encode()
-        head = _HEAD.pack(
-            self.good_ms,
-            _UUID if len(good_id) < len(self.good_id) else len(good_id),
-            len(commit),
-            len(self._crcs),
-            len(self.steps),
-        )
-        return b"".join((head, good_id, commit, self._crcs.tobytes(), self.steps.tobytes(), self.usual_s.tobytes()))
+        id_bytes = _UUID if len(good_id) < len(self.good_id) else len(good_id)
+        lengths = len(self.sequences), id_bytes, len(commit), len(self._crcs), len(self.steps)
+        head = _HEAD.pack(self.good_ms, self.n, *lengths)
+        columns = self._crcs, self.sequences, self.steps, self.usual_s, self.shares, self.spreads
+        return b"".join((head, good_id, commit, *(column.tobytes() for column in columns)))
 
     @classmethod
     def unpack(cls, packed: bytes, at: int) -> tuple["Evidence", int]:
         """Read from `at`; returns the evidence and where it ends."""
         evidence = cls()
-        evidence.good_ms, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
+        evidence.good_ms, evidence.n, sequences, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
         if id_bytes == _UUID:
             evidence.good_id, id_bytes = _long(packed[at : at + 16]), 16
@@ -99,10 +126,27 @@ class Evidence:
         at += id_bytes
         evidence._commit = packed[at : at + commit_bytes].decode()
         at += commit_bytes
-        for column, length in ((evidence._crcs, labels), (evidence.steps, steps), (evidence.usual_s, steps)):
+        for column, length in (
+            (evidence._crcs, labels),
+            (evidence.sequences, sequences),
+            (evidence.steps, steps),
+            (evidence.usual_s, steps),
+            (evidence.shares, steps),
+            (evidence.spreads, steps),
+        ):
             column.frombytes(packed[at : at + 4 * length])
             at += 4 * length
         return evidence, at
+
+
+def sequence_of(steps: list[Step]) -> int:
+    """A hash of the steps' names in their order."""
+    return crc32("\x1f".join(step.name for step in steps).encode())
+
+
+def whole_of(steps: list[Step]) -> float:
+    """The time of all steps in seconds."""
+    return sum(step.duration_s or 0.0 for step in steps)
 
 
 def _short(execution_id: str) -> bytes:

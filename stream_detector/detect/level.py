@@ -66,7 +66,7 @@ class Surprise(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What a level said of one reading before it learned it: its surprises, and the level then in the reading's unit."""
+    """What a level said of one reading before learning it: its surprises, and the level then, in its unit."""
 
     surprises: list[Surprise]
     z: float

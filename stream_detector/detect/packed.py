@@ -8,8 +8,10 @@
 | recent ids | 8 each, 8 at most |
 | open incidents | 30 each |
 | workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
-| workflow: last executions | 18, 4 each (40 at most) and 8 a duration (30 at most) |
-| workflow: evidence | 12, at most 68 of id (a UUID takes 16), commit and labels, 8 a step (32 at most) |
+| workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32), 4 a sequence (4) |
+| workflow: resources | 1, 24 each (16 at most) |
+| workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
+| workflow: level, failures, calm executions; profile `robust` | 222, 22 and 1 |
 | score: drift and last score | 53 and its digits |
 
 A change of layout takes a new version and keeps the decoder of every older one.
@@ -25,6 +27,7 @@ from stream_detector.detect.failures import Failures
 from stream_detector.detect.history import History
 from stream_detector.detect.incident import pack_incidents, unpack_incidents
 from stream_detector.detect.level import Level
+from stream_detector.detect.resources import Resources
 
 if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
@@ -61,7 +64,7 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
     if incidents:
         parts.append(pack_incidents(incidents))
     if baseline.KIND == WORKFLOW:
-        parts += (baseline.days.pack(), baseline.evidence.pack(), baseline.history.pack())
+        parts += (baseline.days.pack(), baseline.evidence.pack(), baseline.resources.pack(), baseline.history.pack())
         if baseline.failures.n:
             parts += (baseline.level.pack(), baseline.failures.pack(), baseline.calm.to_bytes(1, "little"))
     else:
@@ -94,6 +97,7 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
     if baseline.KIND == WORKFLOW:
         baseline.days, at = Days.unpack(packed, at)
         baseline.evidence, at = Evidence.unpack(packed, at)
+        baseline.resources, at = Resources.unpack(packed, at)
         baseline.history, at = History.unpack(packed, at)
         if at < len(packed):
             baseline.level, at = Level.unpack(packed, at)

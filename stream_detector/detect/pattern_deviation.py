@@ -11,11 +11,13 @@ reset. A significant change resets it, because that move has been told.
 """
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding
+from stream_detector.detect.evidence import Evidence, sequence_of, whole_of
+from stream_detector.detect.finding import Finding, confidence
 from stream_detector.detect.level import ACCEPTED_AFTER
+from stream_detector.events import Step
 
 NAME = "pattern_deviation"
-DRIFT, ACCEPTED = "drift", "accepted level"
+DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
 _ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
 
 
@@ -105,4 +107,100 @@ def accepted(name: str, usual: float, former: float, duration_s: float) -> Findi
             f"{ACCEPTED_AFTER} executions in a row lay on one side of it, the last of {wording.duration(duration_s)}"
         ],
         subject=ACCEPTED,
+    )
+
+
+_LEARNED, _SHARE_Z, _SHARE_LEAST = 30, 6.0, 0.2
+
+
+def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
+    """What a good execution's steps show that the last ones did not, from 30 executions with steps on.
+
+    Sub-rule sequence: the names in their order are none of the last four sequences. Sub-rule share: a step's share of
+    all steps' time lies 20 points and six mean deviations off its usual one; the step that is furthest off is told.
+    """
+    if evidence.n < _LEARNED:
+        if explain is not None:
+            explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
+        return []
+    found = []
+    if sequence_of(steps) not in evidence.sequences:
+        found.append(_sequence(name, steps, evidence))
+    total_s = whole_of(steps)
+    furthest: tuple[float, Step, float, float] | None = None
+    for step in steps if total_s > 0.0 else ():
+        usual = evidence.usual_share(step.name)
+        if usual is None:
+            continue
+        off = abs((step.duration_s or 0.0) / total_s - usual[0])
+        if off >= _SHARE_LEAST and off > _SHARE_Z * usual[1] and (furthest is None or off > furthest[0]):
+            furthest = off, step, *usual
+    if furthest is not None:
+        _, step, usual_share, spread = furthest
+        found.append(_share(name, step, (step.duration_s or 0.0) / total_s, usual_share, spread))
+    if explain is not None:
+        explain.extend(gate for one in found for gate in one.gates)
+    return found
+
+
+def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
+    new = [step.name for step in steps if evidence.usual_share(step.name) is None]
+    what = f"step {new[0]} is new" if new else f"{len(steps)} steps, in an order or number that is new"
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} ran a sequence of steps that its last executions did not show: {what}",
+        current=float(len(steps)),
+        baseline=float(len(steps)),
+        deviation=0.0,
+        z=None,
+        confidence=confidence(0.0, evidence.n),
+        unit="steps",
+        direction="up",
+        gates=[
+            f"{evidence.n} good executions with steps are {_LEARNED} or more",
+            f"the sequence is none of the last {len(evidence.sequences)} different ones",
+        ],
+        subject=SEQUENCE,
+    )
+
+
+def _share(name: str, step: Step, share: float, usual: float, spread: float) -> Finding:
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"step {step.name} took {wording.share(share)} of {name}'s time, usually {wording.share(usual)}",
+        current=share,
+        baseline=usual,
+        deviation=share - usual,
+        z=None,
+        confidence=abs(share - usual),
+        unit="ratio",
+        direction="up" if share > usual else "down",
+        gates=[
+            f"{wording.share(abs(share - usual))} off is {wording.share(_SHARE_LEAST)} or more",
+            f"and above {_SHARE_Z:.0f} mean deviations of {wording.share(spread)}",
+        ],
+        subject=f"{SHARE} {step.name}"[:512],
+    )
+
+
+def rush(name: str, count: int, busiest: int, days: int) -> Finding:
+    """Sub-rule arrival: more executions in a day than three times the busiest of the closed days."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} ran {count} times today; its busiest of {days} days before had {busiest}",
+        current=float(count),
+        baseline=float(busiest),
+        deviation=float(count - busiest),
+        z=None,
+        confidence=1.0 - busiest / count,
+        unit="runs",
+        direction="up",
+        gates=[f"{count} executions in a day are three times {busiest} or more, the busiest of {days} days"],
+        subject=ARRIVAL,
     )

@@ -2,9 +2,10 @@
 
 from zlib import adler32, crc32
 
-from stream_detector.detect import anomaly, classic, investigation, robust
+from stream_detector.detect import anomaly, classic, investigation, robust, watch
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
+from stream_detector.detect.days import RUSH_FROM
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import SEVERITIES, Incident, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
@@ -54,6 +55,9 @@ def step_completion(
     robust_rules = config.profile == "robust"
     rules = robust if robust_rules else classic
     findings, ended = rules.judge(baseline, event, finished_ms, failed, duration_s, explain)
+    if event.resources or event.steps or baseline.days.count >= RUSH_FROM:
+        more, over = watch.judge(baseline, event, failed, explain)
+        findings, ended = [*findings, *more], [*ended, *over]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:

@@ -7,6 +7,7 @@ from stream_detector.events import Completion
 from stream_detector.events.times import epoch_ms
 
 DAY_MS = 86_400_000
+JUDGED = {"UnusualExecutionTime", "PerformanceDegradation", "SpikeInFailures", "ConsecutiveFailures"}
 
 
 class Judge:

@@ -22,7 +22,7 @@ def test_a_good_id_comes_back_as_it_was(execution_id):
     evidence = Evidence()
     evidence.good_id = execution_id
     assert Evidence.unpack(evidence.pack(), 0)[0].good_id == execution_id
-    assert len(evidence.pack()) <= 12 + len(execution_id)
+    assert len(evidence.pack()) <= 15 + len(execution_id)
 
 
 def test_no_step_stands_out():

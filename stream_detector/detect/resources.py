@@ -1,0 +1,87 @@
+"""What one workflow usually uses of each resource: level, spread and slope of the share of its limit."""
+
+import struct
+from array import array
+from math import sqrt
+from zlib import crc32
+
+MOST = 16
+"""At most so many resources of a workflow are remembered, 24 bytes each."""
+WEIGHT = 0.1
+_HEAD = struct.Struct("<B")
+_COLUMNS = 4
+
+
+class Usual:
+    """One resource before this execution: readings so far, mean, deviation, slope an execution, rises in a row."""
+
+    __slots__ = ("deviation", "last", "mean", "n", "rises", "slope")
+
+    def __init__(self, n: int, mean: float, variance: float, slope: float, last: float, rises: int) -> None:
+        self.n, self.mean, self.deviation = n, mean, sqrt(max(variance, 0.0))
+        self.slope, self.last, self.rises = slope, last, rises
+
+
+class Resources:
+    """A column for each number, a place for each resource: exponentially weighted at 0.1, 1/n while young."""
+
+    __slots__ = ("counts", "lasts", "means", "names", "rises", "slopes", "variances")
+
+    def __init__(self) -> None:
+        self.names, self.counts, self.rises = array("I"), array("H"), array("H")
+        self.means, self.variances, self.slopes, self.lasts = array("f"), array("f"), array("f"), array("f")
+
+    def usual(self, name: str) -> Usual | None:
+        """What is known of a resource; None for one that is new, or has no place."""
+        crc = crc32(name.encode())
+        if crc not in self.names:
+            return None
+        at = self.names.index(crc)
+        return Usual(
+            self.counts[at], self.means[at], self.variances[at], self.slopes[at], self.lasts[at], self.rises[at]
+        )
+
+    def learn(self, name: str, reading: float) -> None:
+        """Learn one reading: the share of the limit, or what was used where there is none."""
+        crc = crc32(name.encode())
+        if crc not in self.names:
+            if len(self.names) < MOST:
+                self.names.append(crc)
+                for column, first in ((self.counts, 1), (self.rises, 0)):
+                    column.append(first)
+                for numbers, value in (
+                    (self.means, reading),
+                    (self.variances, 0.0),
+                    (self.slopes, 0.0),
+                    (self.lasts, reading),
+                ):
+                    numbers.append(value)
+            return
+        at = self.names.index(crc)
+        n = self.counts[at]
+        weight = max(WEIGHT, 1.0 / (n + 1))
+        off = reading - self.means[at]
+        self.means[at] += weight * off
+        self.variances[at] = (1.0 - weight) * (self.variances[at] + weight * min(off * off, 1e30))
+        self.slopes[at] += WEIGHT * (reading - self.lasts[at] - self.slopes[at])
+        self.rises[at] = min(self.rises[at] + 1, 0xFFFF) if reading > self.lasts[at] else 0
+        self.lasts[at] = reading
+        self.counts[at] = min(n + 1, 0xFFFF)
+
+    def pack(self) -> bytes:
+        """1 byte, and 24 a resource."""
+        columns = self.names, self.counts, self.rises, self.means, self.variances, self.slopes, self.lasts
+        return _HEAD.pack(len(self.names)) + b"".join(column.tobytes() for column in columns)
+
+    @classmethod
+    def unpack(cls, packed: bytes, at: int) -> tuple["Resources", int]:
+        """Read from `at`; returns the resources and where they end."""
+        resources = cls()
+        (places,) = _HEAD.unpack_from(packed, at)
+        at += _HEAD.size
+        own = resources
+        for column in (own.names, own.counts, own.rises, own.means, own.variances, own.slopes, own.lasts):
+            end = at + places * column.itemsize
+            column.frombytes(packed[at:end])
+            at = end
+        return resources, at

@@ -1,0 +1,41 @@
+"""What both profiles watch in the same way: resources, the pattern of steps, the rate of arrival."""
+
+from zlib import crc32
+
+from stream_detector.detect import pattern_deviation, resource_exhaustion
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.finding import Finding
+from stream_detector.events import Completion
+
+_RESOURCE = resource_exhaustion.NAME
+
+
+def judge(
+    baseline: WorkflowBaseline, event: Completion, failed: bool, explain: list[str] | None
+) -> tuple[list[Finding], list[Finding]]:
+    """Score, then learn resources; score the steps of a good execution, and the count of the day so far.
+
+    Returns:
+        The findings, and the endings of open incidents.
+    """
+    found: list[Finding] = []
+    ended: list[Finding] = []
+    name = event.workflow_name or event.workflow_id
+    for resource_name, resource in event.resources.items():
+        usual = baseline.resources.usual(resource_name)
+        one = resource_exhaustion.of(name, resource_name, resource, usual, gate=float(baseline.widening))
+        if one is not None:
+            found.append(one)
+        elif (_RESOURCE, crc32(resource_name.encode())) in baseline.incidents:
+            ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
+        baseline.resources.learn(resource_name, resource_exhaustion.share_of(resource))
+        if explain is not None:
+            explain.append(
+                f"{resource_name}: {'; '.join(one.gates) if one else 'neither full, nor rising, nor forecast'}"
+            )
+    rush = baseline.days.rush()
+    if rush is not None:
+        found.append(pattern_deviation.rush(name, *rush))
+    if event.steps and not failed:
+        found += pattern_deviation.of_steps(name, event.steps, baseline.evidence, explain)
+    return found, ended
