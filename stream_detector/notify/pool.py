@@ -162,7 +162,7 @@ class _Flush:
 
     def _send(self, group: str, after: Group, members: list[tuple[str, Pooled]]) -> None:
         state, now_s, channel = self._state, self._now_s, self._channel
-        lines = [line_of(one.anomaly, self._config, now_s) for _, one in members]
+        lines = [line_of(one.anomaly, self._config, one.at_s) for _, one in members]
         newest = members[-1][1]
         if not after.shared and len({one.anomaly.incident_id for _, one in members}) == 1:
             reason = newest.reason

@@ -96,7 +96,7 @@ def send_several(state: State, entry: Due, lines: list[Line]) -> None:
 
 def lines_of(state: State, name: str, channel: str) -> list[Line]:
     """The lines of a message about several things, the most severe first."""
-    found = [read(state, key, Line) for key in keys(state, f"{LINE}{name}:{channel}:")]
+    found = [read(state, key, Line) for key in sorted(keys(state, f"{LINE}{name}:{channel}:"))]
     return sorted((line for line in found if line), key=lambda line: (ORDER.get(kind_of(line), 9), line.at_s))
 
 

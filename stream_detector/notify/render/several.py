@@ -39,7 +39,7 @@ def render_several(
     channel: str, head: Several, lines: Sequence[Line], severity: Severity, config: NotifyConfig, message_id: str
 ) -> Message:
     """The message about these lines as that channel shows it."""
-    known = sorted(merged(list(lines)), key=lambda line: (ORDER[kind_of(line)], line.at_s, line.message_id))
+    known = sorted(merged(list(lines)), key=lambda line: (ORDER[kind_of(line)], line.at_s))
     parts = _digest(head, known, config) if head.kind == "digest" else _group(head, known, config)
     single = known[0] if len(known) == 1 else None
     return Message(

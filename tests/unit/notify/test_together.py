@@ -1,0 +1,183 @@
+"""What opens together and shares something is one message that leads with it, never sooner than the interval."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream_detector.events import Affected
+from stream_detector.notify.config import Route
+from stream_detector.notify.message import Refused
+from stream_detector.notify.share import ALL, cluster, facets
+from tests.events_made import action, uuid
+from tests.servers.slack import problem_with
+from tests.unit.notify.living import Notifier
+from tests.unit.notify.subjects import CONFIG, NASTY, slow
+
+WAIT_S, INTERVAL_S = 30.0, 300.0
+ROUTE = Route(name="r", group_by=ALL, group_wait_s=WAIT_S, group_interval_s=INTERVAL_S, rate_limit_count=50)
+TOGETHER = replace(CONFIG, channels={"inbox": True, "slack": True, "email": True}, routes=(ROUTE,))
+
+
+def of(workflow: str, name: str = "", **given: Any) -> Any:
+    """An anomaly of one workflow; nothing is shared but what is given."""
+    name = name or workflow
+    values = {
+        "entity_id": workflow,
+        "entity_name": workflow,
+        "execution_id": f"execution of {name}",
+        "affected_entities": [],
+        "labels": {},
+        "incident": name,
+    }
+    return slow(name, **(values | given))
+
+
+def end_of(workflow: str, **given: Any) -> Any:
+    return of(
+        workflow, f"end of {workflow}", incident=workflow, state="resolved", severity="info", duration_s=90.0, **given
+    )
+
+
+def test_anomalies_that_share_a_label_are_one_message_that_leads_with_it() -> None:
+    notifier = Notifier(TOGETHER)
+    for name in "abc":
+        notifier.take(of(name, labels={"commit": "4f2a"})).after(5)
+    assert notifier.sent == []
+    notifier.after(WAIT_S - 15)
+    assert [one.message.channel for one in notifier.sent] == ["slack", "email"]
+    assert notifier.got("slack")[0] == (
+        "🔴 3 anomalies share commit=4f2a\n"
+        "\n"
+        "They opened together (3 critical):\n"
+        "\n"
+        "• 🔴 Critical: Performance degradation in a: nightly took 130 s, usually it takes 100 s.\n"
+        "• 🔴 Critical: Performance degradation in b: nightly took 130 s, usually it takes 100 s.\n"
+        "• 🔴 Critical: Performance degradation in c: nightly took 130 s, usually it takes 100 s.\n"
+        "\n"
+        "All share: commit=4f2a | Since 2026-01-22 12:00 UTC\n"
+        "Dashboard: https://gvs.example.org/anomalies"
+    )
+    assert notifier.counts("inbox") == {"delivered": 3}
+    members = [one for one in notifier.said if one.channel == "slack" and one.anomaly_id]
+    assert {one.anomaly_id for one in members} == {uuid(name) for name in "abc"}
+    assert all(one.outcome == "delivered" and "told in one message of 3" in one.reason for one in members)
+
+
+@pytest.mark.parametrize(
+    ("shared", "words"),
+    [
+        ({"affected_entities": [Affected("step", "compile")]}, "step compile"),
+        ({"execution_id": "77", "entity_name": "W"}, "execution 77 of W"),
+        ({"labels": {"build": "9", "team": "ci"}}, "build=9; team=ci"),
+    ],
+)
+def test_a_step_an_execution_or_a_build(shared: dict[str, Any], words: str) -> None:
+    notifier = Notifier(TOGETHER).take(of("a", **shared), of("b", **shared)).after(WAIT_S)
+    assert notifier.got("slack")[0].splitlines()[0] == f"🔴 2 anomalies share {words}"
+
+
+def test_what_shares_nothing_is_told_by_itself_and_whole() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"x": "1"}), of("b", labels={"x": "2"})).after(WAIT_S)
+    assert [text.splitlines()[0] for text in notifier.got("slack")] == [
+        "🔴 Critical: Performance degradation in a",
+        "🔴 Critical: Performance degradation in b",
+    ]
+    assert "Z-score: 3" in notifier.got("slack")[0]
+
+
+def test_one_alone_waits_no_longer_than_group_wait() -> None:
+    notifier = Notifier(TOGETHER).take(of("a")).after(WAIT_S - 1)
+    assert notifier.sent == []
+    assert len(notifier.after(1).sent) == 2
+
+
+def test_what_joins_a_group_comes_with_its_next_message_not_sooner() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"}), of("b", labels={"c": "1"})).after(WAIT_S)
+    notifier.take(of("d", labels={"c": "1"})).after(INTERVAL_S - 1)
+    assert len(notifier.got("slack")) == 1
+    notifier.after(1)
+    assert len(notifier.got("slack")) == 2
+    assert notifier.got("slack")[1].splitlines()[:3] == [
+        "🔴 3 anomalies share c=1",
+        "",
+        "News of it: 1 critical. In all 3, of which 3 go on:",
+    ]
+
+
+def test_the_end_of_all_is_told_with_the_interval_and_says_so() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"}), of("b", labels={"c": "1"})).after(WAIT_S)
+    notifier.take(end_of("a"), end_of("b")).after(INTERVAL_S)
+    text = notifier.got("slack")[1]
+    assert text.splitlines()[0] == "✅ Resolved: all 2 anomalies share c=1"
+    assert text.count("✅ Resolved: Performance degradation") == 2 and "after 1 min 30 s" in text
+
+
+def test_a_lone_incident_keeps_the_interval_too_and_its_end_is_whole() -> None:
+    notifier = Notifier(TOGETHER).take(of("a")).after(WAIT_S).take(end_of("a")).after(INTERVAL_S - 1)
+    assert len(notifier.got("slack")) == 1
+    notifier.after(1)
+    assert notifier.got("slack")[1].startswith("✅ Resolved: Performance degradation in a")
+
+
+def test_what_opens_and_ends_while_it_waits_is_told_once_as_ended() -> None:
+    notifier = Notifier(TOGETHER).take(of("a"), end_of("a")).after(WAIT_S)
+    assert [text.splitlines()[0] for text in notifier.got("slack")] == ["✅ Resolved: Performance degradation in a"]
+    assert "goes with what became of it" in " ".join(notifier.reasons("slack"))
+
+
+def test_a_silence_holds_also_for_what_waits() -> None:
+    notifier = Notifier(TOGETHER).take(of("a"), action("1", "silence", entity="workflow:a")).after(WAIT_S)
+    assert notifier.sent == []
+    assert notifier.reasons("slack") == ["silenced by ann until 2026-01-23 12:00 UTC"]
+
+
+def test_a_group_that_was_given_up_was_told_nobody() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"}), of("b", labels={"c": "1"}))
+    notifier.after(WAIT_S, Refused("gone"))
+    notifier.take(end_of("a"))
+    assert notifier.reasons("slack")[-1] == "its opening was not sent here"
+    assert not [key for key in notifier.state if key.startswith(("line:", "due:", "pooled:", "pool:"))]
+
+
+def test_a_group_over_the_limit_is_held_line_by_line() -> None:
+    config = replace(TOGETHER, routes=(replace(ROUTE, rate_limit_count=1, rate_limit_window_s=1000.0),))
+    notifier = Notifier(config).take(of("a")).after(WAIT_S)
+    notifier.take(of("b", labels={"c": "1"}), of("d", labels={"c": "1"})).after(WAIT_S)
+    assert notifier.counts("slack")["held"] == 2
+    notifier.after(1000)
+    assert "2 messages were held back: 2 critical" in notifier.got("slack")[1]
+
+
+def test_a_group_of_2_000_keeps_every_limit_and_leaves_nothing() -> None:
+    notifier = Notifier(TOGETHER)
+    for number in range(2_000):
+        notifier.said.clear()
+        notifier.take(of(f"w{number}", labels={"image": "base:9"}))
+    notifier.after(WAIT_S)
+    slack, mail = (one.message for one in notifier.sent)
+    assert slack.text.startswith("🔴 2,000 anomalies share image=base:9")
+    assert problem_with({"text": slack.text, "blocks": slack.blocks}) == "" and len(slack.text) <= 3_000
+    assert "1,500 more on the dashboard" in mail.html
+    assert not [key for key in notifier.state if key.startswith(("line:", "due:", "pooled:", "pool:"))]
+
+
+def test_what_is_shared_is_escaped_for_its_place() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": NASTY}), of("b", labels={"c": NASTY})).after(WAIT_S)
+    slack, mail = (one.message for one in notifier.sent)
+    whole = slack.text + str(slack.blocks)
+    assert "<!" not in whole and "<@" not in whole and "\u202e" not in whole + mail.html + mail.title
+    assert "<b>x</b>" not in mail.html and "\r" not in mail.title + mail.html
+    assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
+
+
+def test_a_facet_is_what_group_by_names_and_the_clusters_are_the_same_in_any_order() -> None:
+    one = of("a", labels={"team": "x", "commit": "1"}, affected_entities=[Affected("step", "compile", "Compile")])
+    assert facets(one, ["step", "team"]) == [("step", "Compile"), ("team", "x")]
+    assert facets(one, ["workflow", "execution"]) == [("workflow", "workflow:a"), ("execution", "execution of a of a")]
+    two, three = of("b", labels={"team": "x", "commit": "1"}), of("c", labels={"team": "x"})
+    assert [(facet, numbers) for facet, _, numbers in cluster([one, two, three], ALL)] == [(("team", "x"), [0, 1, 2])]
+    found = cluster([one, two, of("d")], ["commit", "*"])
+    assert found == [(("commit", "1"), [("commit", "1"), ("team", "x")], [0, 1]), (None, [], [2])]
+    again = cluster([of("d"), two, one], ["commit", "*"])
+    assert [(facet, len(numbers)) for facet, _, numbers in again] == [(("commit", "1"), 2), (None, 1)]

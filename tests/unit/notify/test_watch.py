@@ -1,0 +1,114 @@
+"""What people must know about ourselves: a dead channel, and an input on which nothing comes any more."""
+
+from dataclasses import replace
+
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.message import Refused, RetryAfter
+from stream_detector.notify.policy import due, settle, watch
+from stream_detector.notify.watch import DEAD_AFTER
+from tests.unit.notify.living import NOW_S, OK, Notifier
+from tests.unit.notify.subjects import CONFIG, slow
+
+QUIET = replace(CONFIG, quiet_after_s={"workflow-completions": 3600.0})
+
+
+class Failing(Notifier):
+    """Slack fails as the test says, the others deliver."""
+
+    answer: RetryAfter | Refused | object = RetryAfter(0.0, "Slack answered 500")
+
+    def deliver(self, result: object = OK) -> "Failing":
+        for delivery in due(self.state, self.now_s, self.config):
+            answer = self.answer if delivery.message.channel == "slack" else OK
+            if answer is OK:
+                self.sent.append(delivery)
+            self.said += settle(self.state, delivery, answer, self.now_s, self.config)  # type: ignore[arg-type]
+        return self
+
+
+def titles(notifier: Notifier, channel: str) -> list[str]:
+    return [one.title for one in notifier.said if one.channel == channel and "ourselves" in one.reason]
+
+
+def test_a_dead_channel_is_reported_once_through_another_and_in_the_inbox() -> None:
+    notifier = Failing().take(slow("a")).deliver()
+    for _ in range(20):
+        notifier.after(900)
+    assert titles(notifier, "inbox") == ["🔕 Channel slack does not deliver"]
+    assert titles(notifier, "email") == ["GVS: 🔕 Channel slack does not deliver"]
+    assert titles(notifier, "slack") == []
+    text = notifier.got("email")[1]
+    assert "Its last answer: Slack answered 500" in text and "notify test slack" in text
+    notifier.answer = OK
+    notifier.after(900)
+    assert titles(notifier, "inbox")[1:] == ["✅ Channel slack delivers again"]
+    assert not [key for key in notifier.state if key.startswith("health:")]
+
+
+def test_fewer_failures_are_nobodys_news() -> None:
+    notifier = Failing().take(slow("a"))
+    for _ in range(DEAD_AFTER - 1):
+        notifier.after(900)
+    notifier.answer = OK
+    notifier.after(900)
+    assert titles(notifier, "inbox") == []
+
+
+def test_refusals_count_too_and_where_all_are_dead_the_inbox_knows() -> None:
+    notifier = Failing(NotifyConfig(channels={"inbox": True, "slack": True}, rate_limit_count=50))
+    notifier.answer = Refused("Slack answered 404 no_service")
+    for number in range(DEAD_AFTER):
+        notifier.take(slow(f"a{number}")).deliver()
+    assert titles(notifier, "inbox") == ["🔕 Channel slack does not deliver"]
+
+
+def look(notifier: Notifier, end: int, after_s: float) -> None:
+    notifier.now_s += after_s
+    notifier.said += watch(notifier.state, "workflow-completions", end, notifier.now_s, notifier.config)
+    notifier.deliver()
+
+
+def test_a_quiet_topic_is_told_everywhere_once_and_once_more_when_events_come() -> None:
+    notifier = Notifier(QUIET)
+    look(notifier, 100, 0)
+    look(notifier, 100, 3599)
+    assert notifier.sent == []
+    look(notifier, 100, 1)
+    look(notifier, 100, 100_000)
+    assert [one.message.channel for one in notifier.sent] == ["slack", "email"]
+    assert notifier.got("slack")[0] == (
+        "🔕 No event on workflow-completions for 1 h\n\n"
+        "The last one came before 2026-01-22 12:00 UTC. Nothing can be detected in what does not arrive: look at "
+        "whoever publishes to it."
+    )
+    look(notifier, 101, 10)
+    assert titles(notifier, "inbox") == [
+        "🔕 No event on workflow-completions for 1 h",
+        "✅ Events come again on workflow-completions",
+    ]
+    assert notifier.sent[-1].message.severity == "info" and len(notifier.sent) == 4
+
+
+def test_events_in_time_and_topics_that_nobody_uses_are_nobodys_news() -> None:
+    notifier = Notifier(QUIET)
+    for end in range(5):
+        look(notifier, 0, 4000)
+        look(notifier, 1 + end, 3599)
+    said = watch(notifier.state, "scores", 5, NOW_S, QUIET) + watch(notifier.state, "scores", 5, NOW_S + 10**6, QUIET)
+    assert notifier.sent == [] and said == []
+
+
+def test_a_restart_goes_on_from_the_state() -> None:
+    notifier = Notifier(QUIET)
+    look(notifier, 100, 0)
+    again = Notifier(QUIET)
+    again.state, again.now_s = notifier.state, notifier.now_s
+    look(again, 100, 3600)
+    assert len(again.sent) == 2
+
+
+def test_notices_are_beyond_limits_and_silences() -> None:
+    notifier = Notifier(replace(QUIET, rate_limit_count=1)).take(slow("a"), slow("b")).deliver()
+    look(notifier, 1, 0)
+    look(notifier, 1, 3600)
+    assert [one.message.state for one in notifier.sent[2:]] == ["notice", "notice"]
