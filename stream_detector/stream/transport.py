@@ -33,6 +33,9 @@ from stream_detector.telemetry.happenings import ChunkRewound
 IN_FLIGHT_BYTES = 64 << 20
 """Chunks that agents have not finished, plus sends not acknowledged: above this nothing more is read."""
 
+SHORT_FOR_S = 5.0
+"""A partition's new leader may answer an end that is too low for a moment."""
+
 RECORD_BYTES = 100
 """What a record costs in memory beside its value."""
 
@@ -139,6 +142,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.era = 0
         """Counts assignments: a chunk of an earlier one is in no queue any more."""
         self._drained = asyncio.Event()
+        self._short_since: dict[TP, float] = {}
 
     def _new_consumer_thread(self) -> InlineConsumerThread:
         return InlineConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -189,10 +193,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if position is None or chunk.stamp != self._stamps[tp]:
             return False
         if first < position.next:
-            self.app.fail(
-                f"{tp.topic}-{tp.partition} answers offset {first}, below {position.next} which was applied: "
-                "the topic was made anew. Choose another TOPIC_PREFIX, or delete the consumer group and `baselines`"
-            )
+            self._made_anew(tp, first, position.next)
+        if self.shortened(tp, chunk.next):
+            self.rewind(tp, position.next)
+            return False
         if first > position.next and position.rewound != chunk.stamp:
             ChunkRewound(tp.topic, tp.partition, first, position.next).emit()
             self.rewind(tp, position.next)
@@ -200,6 +204,31 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return False
         position.rewound = None
         return True
+
+    def shortened(self, tp: TP, end: int = 0) -> bool:
+        """True if the topic ends before what was applied of it; if it stays so, it was made anew and the process ends.
+
+        The new events would pass for repeats, silently. The committed offset alone does not tell: Kafka deletes it with
+        the topic. A new topic that is longer than the old one was cannot be told apart.
+        """
+        position, state = self.shards.position(tp), self._fetch_state(tp)
+        if position is None or state is None or state.highwater is None:
+            return False
+        end, name = max(end, state.highwater), tp.topic[len(self.app.topic_prefix) :]
+        parts = filter(None, (table.data.owned(tp.partition) for table in self.app.tables.values()))
+        applied = max([position.next, *(part.replay_until.get(name, 0) for part in parts)])
+        if end >= applied:
+            self._short_since.pop(tp, None)
+            return False
+        if _clock() - self._short_since.setdefault(tp, _clock()) > SHORT_FOR_S:
+            self._made_anew(tp, end, applied)
+        return True
+
+    def _made_anew(self, tp: TP, answered: int, applied: int) -> None:
+        self.app.fail(
+            f"{tp.topic}-{tp.partition} answers offset {answered}, below {applied} which was applied: the topic was "
+            "made anew. Choose another TOPIC_PREFIX, or delete every topic and group of this one and run setup"
+        )
 
     def advance(self, chunk: Chunk) -> None:
         """The chunk is applied: the next one follows it."""
@@ -242,6 +271,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         noted = {tp: (self.fetch_position(tp), self._stamps[tp]) for tp in fetched}
         era = self.era
         await asyncio.sleep(0)
+        if not fetched:
+            for tp in wanted:
+                self.shortened(tp)
         for tp, records in fetched.items():
             if tp.topic in changelogs:
                 if tp in recovery.active_tps and self.flow_active:

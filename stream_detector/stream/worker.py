@@ -141,7 +141,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     """
     start_logging(role, form=settings.log_format, level=settings.log_level)
     for library in ("faust", "mode", "aiokafka", "stream_detector.stream"):  # Faust logs under its subclasses' names
-        logging.getLogger(library).setLevel(logging.ERROR)  # what matters of theirs is a happening of ours
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a happening of ours
     faults.arm(settings.fault_point)
     RoleStarting(role, stream_detector.__version__, settings.broker).emit()
     loop = uvloop.new_event_loop()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from faust.types import TP
 
+from stream_detector.stream import transport
 from stream_detector.stream.shard import Position, Shards
 from stream_detector.stream.topics import COMPLETIONS
 from stream_detector.stream.transport import RECORD_BYTES, BatchConsumer, Chunk
@@ -23,14 +24,20 @@ class Consumer(BatchConsumer):
 
     def __init__(self) -> None:
         self.shards, self._stamps, self.era, self.in_flight_bytes = Shards(), Counter(), 0, 0
-        self._drained = asyncio.Event()
+        self._drained, self._short_since = asyncio.Event(), {}
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
-        self.app = SimpleNamespace(fail=self._fail)
+        self.part = SimpleNamespace(replay_until={})
+        table = SimpleNamespace(data=SimpleNamespace(owned={0: self.part}.get))
+        self.app = SimpleNamespace(fail=self._fail, topic_prefix="", tables={"baselines": table})
+        self.highwater: int | None = 1000
         self.shards.of(0).positions[TP0] = Position(10, 10)
 
     def _fail(self, why):
         raise Refused(why)
+
+    def _fetch_state(self, tp):
+        return SimpleNamespace(highwater=self.highwater)
 
     def assignment(self):
         return {TP0}
@@ -111,6 +118,37 @@ def test_a_chunk_of_an_earlier_assignment_moves_nothing(consumer):
 def test_a_topic_made_anew_is_refused_with_what_to_do(consumer):
     with pytest.raises(Refused, match="the topic was made anew"):
         consumer.follows(consumer.fetched(0))
+
+
+def test_a_topic_that_ends_before_what_the_state_has_of_it_is_refused(consumer, monkeypatch):
+    """Kafka deletes the committed offsets with the topic: then only the state remembers."""
+    now = 100.0
+    monkeypatch.setattr(transport, "_clock", lambda: now)
+    consumer.shards.of(0).positions[TP0] = Position(0, None)
+    consumer.part.replay_until = {COMPLETIONS: 50}
+    consumer.highwater = 60
+    assert consumer.follows(consumer.fetched(0)), "a replay"
+    consumer.highwater = 5
+    assert not consumer.follows(consumer.fetched(0)), "a new leader may answer so for a moment"
+    consumer.highwater = 60
+    assert consumer.follows(consumer.fetched(0))
+    consumer.highwater = 5
+    assert not consumer.follows(consumer.fetched(0))
+    now += transport.SHORT_FOR_S + 1
+    with pytest.raises(Refused, match="answers offset 5, below 50"):
+        consumer.follows(consumer.fetched(0))
+
+
+def test_an_empty_topic_where_there_was_one_is_refused_without_any_record(consumer, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(transport, "_clock", lambda: now)
+    consumer.highwater = None
+    assert not consumer.shortened(TP0), "nothing is known yet"
+    consumer.highwater = 0
+    assert consumer.shortened(TP0)
+    now += transport.SHORT_FOR_S + 1
+    with pytest.raises(Refused, match="made anew"):
+        consumer.shortened(TP0)
 
 
 def test_memory_is_counted_by_bytes(consumer):
