@@ -14,9 +14,9 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
     - resolve: the named incident (all of them where none is named) is closed.
     - expected, not_an_anomaly: the same, and the key's gates rise by a quarter.
     - relearn: everything learned is forgotten, feedback too. retire: the same, and the key may be forgotten.
-    - acknowledge, silence: change no detection.
+    - acknowledge, silence, comment: change no detection.
     """
-    if event.kind in ("acknowledge", "silence"):
+    if event.kind in ("acknowledge", "silence", "comment"):
         return IGNORED
     raw = event.action_id.encode()
     event_hash = crc32(raw) << 32 | adler32(raw)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream_detector.events import Anomaly, Completion, Notification
-from stream_detector.events.anomaly import AnomalyType, Severity
+from stream_detector.events import Action, Anomaly, Completion, Notification
+from stream_detector.events.anomaly import AnomalyType, EntityKind, Severity, State
 from stream_detector.events.fields import Instant
 
 
@@ -126,8 +126,138 @@ class Health(Struct, kw_only=True):
     status: Literal["ok", "degraded"]
     version: str
     database: Literal["ok", "away"]
-    database_reason: str | None
-    recorded_at: datetime | None
+    database_reason: str | None = None
+    broker: Literal["ok", "away", "unset"]
+    detector: Literal["ok", "behind", "unknown"]
+    """behind: events arrive and the detector says nothing, so what is shown is stale; unknown: nothing tells."""
+    recorded_at: datetime | None = None
     """When the recorder last stored something."""
-    newest_event_at: datetime | None
+    newest_event_at: datetime | None = None
     """The newest time of an execution or score that is stored."""
+    detected_at: datetime | None = None
+    """When the detector last changed a baseline."""
+    reasons: list[str] = []
+    """What is not well, in plain words."""
+
+
+class Incident(Struct, kw_only=True):
+    """What opened, goes on or is over, with what people decided about it. `severity` is the worst of its records."""
+
+    id: str
+    state: State
+    severity: Severity
+    anomaly_type: AnomalyType
+    detector: str
+    profile: str
+    entity_kind: EntityKind
+    entity_id: str
+    entity_name: str
+    run_id: str | None
+    description: str
+    records: int
+    opened_at: datetime
+    newest_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    duration_s: float | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    verdict: Literal["expected", "not_an_anomaly"] | None
+    verdict_at: datetime | None
+    verdict_by: str | None
+
+
+class IncidentPage(Struct, kw_only=True):
+    """The newest opening first."""
+
+    items: list[Incident]
+    next: str | None
+
+
+class WholeIncident(Incident, kw_only=True):
+    """One incident with its records (newest first, at most 200), decisions and messages (oldest first)."""
+
+    anomalies: list[StoredAnomaly]
+    actions: list[Action]
+    notifications: list[Notification]
+
+
+class ActionsDone(Struct, kw_only=True):
+    """What was decided. `stored` false: Kafka has it, the database will get it when it is back."""
+
+    actions: list[Action]
+    stored: bool
+    unknown: list[str]
+    """Incidents that are not stored."""
+
+
+class ActionPage(Struct, kw_only=True):
+    """Newest first."""
+
+    items: list[Action]
+    next: str | None
+
+
+class Silence(Struct, kw_only=True):
+    """What nobody gets messages about. An empty `entity` is any."""
+
+    id: str
+    entity: str
+    incident_id: str | None
+    matchers: dict[str, str]
+    until: datetime
+    by: str
+    at: datetime
+    comment: str | None
+    active: bool
+
+
+class SilencePage(Struct, kw_only=True):
+    """Newest first."""
+
+    items: list[Silence]
+    next: str | None
+
+
+class Cell(Struct, kw_only=True):
+    """One bucket of a lane in which something opened; `bucket` counts from 0 at `from`."""
+
+    bucket: int
+    severity: Severity
+    count: int
+
+
+class Lane(Struct, kw_only=True):
+    """One entity of the swimlane."""
+
+    entity: str
+    entity_id: str
+    entity_kind: EntityKind
+    entity_name: str
+    worst: Severity
+    count: int
+    cells: list[Cell]
+
+
+class Facets(Struct, kw_only=True):
+    """Openings of the span by severity and type, and how its incidents stand now."""
+
+    severity: dict[Severity, int]
+    type: dict[AnomalyType, int]
+    state: dict[State, int]
+
+
+class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
+    """What a person sees first."""
+
+    from_at: datetime
+    to_at: datetime
+    bucket_s: int
+    counts: dict[Literal["24h", "7d", "30d"], dict[Severity, int]]
+    facets: Facets
+    swimlane: list[Lane]
+    """The worst first, then by count."""
+    unacknowledged: int
+    """Open incidents that nobody has acknowledged, counted up to 10,000."""
+    latest: list[StoredAnomaly]
+    pipeline: Health

@@ -1,13 +1,16 @@
 """The application: every route behind the same checks."""
 
+from collections.abc import AsyncIterator
+
 import msgspec
 from aiohttp import web
 
 from stream_detector.serve.access import Access
 from stream_detector.serve.ask import BODY_BYTES
+from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
-from stream_detector.serve.handlers import DATABASE, DOCUMENT, SETTINGS
+from stream_detector.serve.handlers import BROKER, DATABASE, DOCUMENT, SETTINGS
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
@@ -17,14 +20,22 @@ from stream_detector.settings import Settings
 
 
 def make_app(settings: Settings, database: Database) -> web.Application:
-    """The API and the pages. Starts nothing."""
+    """The API and the pages. Its hold on Kafka is started and ended with the application."""
     guard = Guard(settings, Access(settings, database), RIGHTS)
     app = web.Application(middlewares=[answer_problems, guard.middleware()], client_max_size=BODY_BYTES)
     written = msgspec.json.encode(document())
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
+    app[BROKER] = Broker(settings)
+    app.cleanup_ctx.append(_hold_broker)
     app.on_response_prepare.append(add_headers)
     for route in ROUTES:  # in order: /anomalies/trends before /anomalies/{id}
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
     add_pages(app)
     return app
+
+
+async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
+    app[BROKER].start()
+    yield
+    await app[BROKER].stop()

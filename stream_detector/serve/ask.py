@@ -8,8 +8,9 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from stream_detector.events.action import ActionKind
 from stream_detector.events.anomaly import AnomalyType, Severity, State
-from stream_detector.events.fields import Id, Instant
+from stream_detector.events.fields import Id, Instant, Labels
 from stream_detector.serve.problems import ProblemError
 
 Q = TypeVar("Q", bound=Struct)
@@ -89,6 +90,65 @@ _UNESCAPED_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt][\d:.]+ \d\d:\d\d")
 """An unescaped + in a URL is a space: 2026-11-23T12:00:00+02:00."""
 
 
+class IncidentsQuestion(FilterQuestion, kw_only=True):
+    """A page of incidents; the span is that of the opening."""
+
+    open: bool | None = None
+    acknowledged: bool | None = None
+    limit: Limit = 50
+    cursor: CursorText | None = None
+
+
+class OverviewQuestion(Struct, kw_only=True):
+    """Which span, and how many lanes at most."""
+
+    range: Literal["24h", "7d", "30d"] = "24h"
+    rows: Annotated[int, Meta(ge=1, le=100)] = 30
+
+
+StateKeyText = Annotated[str, Meta(min_length=7, max_length=265, description="`workflow:<id>` or `score:<id>`.")]
+Lasts = Annotated[float, Meta(gt=0, le=316_000_000, description="Seconds.")]
+Remark = Annotated[str, Meta(max_length=2000)]
+
+
+class ActionsQuestion(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A decision about `incident_ids`, or about all of an `entity`.
+
+    `entity` beside `incident_ids` is needed only where it shall work while the database is away.
+    """
+
+    kind: ActionKind
+    incident_ids: Annotated[list[Id], Meta(max_length=200)] = []
+    entity: StateKeyText | None = None
+    comment: Remark | None = None
+    until: Instant | None = None
+    for_s: Lasts | None = None
+
+
+class ActionsListQuestion(Paged, kw_only=True):
+    """Decisions about one entity or incident, or all."""
+
+    entity: StateKeyText | None = None
+    incident: Id | None = None
+
+
+class SilenceBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What not to send messages about: everything that is named must hold."""
+
+    entity: StateKeyText | None = None
+    incident_id: Id | None = None
+    matchers: Labels = {}
+    until: Instant | None = None
+    for_s: Lasts | None = None
+    comment: Remark | None = None
+
+
+class SilencesQuestion(Paged, kw_only=True):
+    """Which silences."""
+
+    state: Literal["active", "ended", "all"] = "active"
+
+
 def read_query(request: web.Request, question: type[Q]) -> Q:
     """The query of the request. Raises 400 that names the parameter and lists what is allowed."""
     known = {each.encode_name: each for each in msgspec.structs.fields(question)}
@@ -154,6 +214,15 @@ async def read_body(request: web.Request, question: type[Q]) -> Q:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ProblemError(400, f"The body cannot be used: {detail}") from None
-    if any(isinstance(value, str) and "\x00" in value for value in msgspec.structs.astuple(asked)):
+    if _holds_nul(msgspec.structs.astuple(asked)):
         raise ProblemError(400, "The body must not hold U+0000.")
     return asked
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in it has U+0000, which PostgreSQL cannot store."""
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value, *value.values())))
+    return isinstance(value, list | tuple) and any(map(_holds_nul, value))

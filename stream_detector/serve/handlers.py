@@ -7,22 +7,21 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from stream_detector import __version__
 from stream_detector.detect import Config
 from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
-from stream_detector.serve.answers import Health
+from stream_detector.serve.broker import Broker
 from stream_detector.serve.check import check, series
 from stream_detector.serve.database import Database
 from stream_detector.serve.problems import ProblemError
 from stream_detector.settings import Settings
 from stream_detector.store import anomalies, read
 from stream_detector.store.anomalies import Question
-from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.paging import Cursor, Page
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
+BROKER: web.AppKey[Broker] = web.AppKey("broker", Broker)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -212,18 +211,6 @@ async def _baselines(request: web.Request, kind: str) -> web.Response:
     items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]
     last = listed[-1] if len(found) > asked.limit else None
     return page_answer(Page(items, Cursor(_EPOCH, last["entity_id"]).text() if last else None))
-
-
-async def health(request: web.Request) -> web.Response:
-    """Which part of the pipeline is well. 200 also when degraded: the answer says what is away."""
-    known: dict[str, Any] = {"database": "ok", "database_reason": None, "recorded_at": None, "newest_event_at": None}
-    try:
-        progress = await request.app[DATABASE].ask(read.progress)
-        known |= {"recorded_at": progress.recorded_at, "newest_event_at": progress.newest_event_at}
-    except StoreAwayError as error:
-        known |= {"database": "away", "database_reason": str(error)}
-    status = "ok" if known["database"] == "ok" else "degraded"
-    return answer(Health(status=status, version=__version__, **known))  # type: ignore[arg-type]
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -8,7 +8,14 @@ from pathlib import Path
 from aiohttp import web
 
 STATIC = Path(__file__).parent / "static"
-PATHS = ("/", "/anomalies", "/anomalies/", "/anomalies/{id}")
+PATHS = (
+    "/",
+    "/overview",
+    *(f"/{page}{rest}" for page in ("anomalies", "workflows", "entities", "runs") for rest in ("", "/", "/{id}")),
+    "/silences",
+    "/settings",
+    "/dead-letters",
+)
 """Addresses that the page knows. Any other, outside the API, gets the same page and 404, and the page says so."""
 
 # Named here, because the system's own table may know none of them, and `nosniff` forbids the browser to guess.

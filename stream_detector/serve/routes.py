@@ -8,8 +8,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Anomaly
-from stream_detector.serve import answers, ask, handlers, session
-from stream_detector.serve.access import ALL, READ
+from stream_detector.serve import act, answers, ask, handlers, incidents, overview, session
+from stream_detector.serve.access import ACT, ALL, READ
 from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
 from stream_detector.store.access import Identity
@@ -116,6 +116,60 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/v1/runs", handlers.runs, "Scoring runs with their anomalies", answers.RunPage, ask.Paged),
     Route("GET", "/api/v1/runs/{id}", handlers.one_run, "One scoring run", answers.StoredRun, problems=(404,)),
+    Route(
+        "GET",
+        "/api/v1/overview",
+        overview.overview,
+        "What opened where and when, and how the pipeline is",
+        answers.Overview,
+        ask.OverviewQuestion,
+    ),
+    Route(
+        "GET",
+        "/api/v1/incidents",
+        incidents.list_incidents,
+        "List incidents",
+        answers.IncidentPage,
+        ask.IncidentsQuestion,
+    ),
+    Route(
+        "GET",
+        "/api/v1/incidents/{id}",
+        incidents.one_incident,
+        "One incident with its records, decisions and messages",
+        answers.WholeIncident,
+        problems=(404,),
+    ),
+    Route(
+        "POST",
+        "/api/v1/actions",
+        act.act,
+        "Decide about incidents or an entity",
+        answers.ActionsDone,
+        body=ask.ActionsQuestion,
+        problems=(400, 404, 413, 415),
+        roles=ACT,
+    ),
+    Route(
+        "GET",
+        "/api/v1/actions",
+        act.list_actions,
+        "What people decided",
+        answers.ActionPage,
+        ask.ActionsListQuestion,
+    ),
+    Route("GET", "/api/v1/silences", act.list_silences, "Silences", answers.SilencePage, ask.SilencesQuestion),
+    Route(
+        "POST",
+        "/api/v1/silences",
+        act.make_silence,
+        "Silence what matches",
+        answers.Silence,
+        body=ask.SilenceBody,
+        problems=(400, 404, 413, 415),
+        roles=ACT,
+    ),
+    Route("DELETE", "/api/v1/silences/{id}", act.lift_silence, "End a silence", problems=(404,), roles=ACT),
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
     Route(
@@ -123,7 +177,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/api/v1/session", session.make_session, "Open a browser session with a token", Identity, roles=ALL),
     Route("DELETE", "/api/v1/session", session.end_session, "End the browser session", problems=(), roles=ALL),
-    Route("GET", "/api/v1/health", handlers.health, "Which part is well", answers.Health, problems=(), database=False),
+    Route("GET", "/api/v1/health", overview.health, "Which part is well", answers.Health, problems=(), database=False),
     Route(
         "GET",
         "/api/v1/openapi.json",

@@ -1,11 +1,10 @@
 """Anomalies by id, by question, and counted."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +14,7 @@ from stream_detector.events import Anomaly
 from stream_detector.store.findings import ANOMALIES, ANOMALY_COLUMNS, INCIDENTS_OF
 from stream_detector.store.paging import Cursor, CursorError, Page
 from stream_detector.store.rows import Row
+from stream_detector.store.where import Where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,49 +46,19 @@ _COUNT = """
 """`{where}` becomes conditions that are written here, `{limit}` the name of a parameter; values never get into text."""
 
 
-class _Where:
-    """Conditions whose values are always parameters."""
-
-    def __init__(self) -> None:
-        self.conditions: list[str] = []
-        self.values: list[Any] = []
-
-    def add(self, condition: str, *values: Any) -> None:
-        """`{}` in the condition stands for the next value."""
-        places = range(len(self.values) + 1, len(self.values) + len(values) + 1)
-        self.conditions.append(condition.format(*(f"${place}" for place in places)))
-        self.values += values
-
-    def text(self) -> str:
-        return " AND ".join(self.conditions) or "true"
-
-
-def _where(question: Question) -> _Where:
-    where = _Where()
+def _where(question: Question) -> Where:
+    where = Where()
     if question.from_at is not None:
         where.add("detected_at >= {}", question.from_at)
     if question.to_at is not None:
         where.add("detected_at < {}", question.to_at)
-    for column, words in (
-        ("anomaly_type", question.types),
-        ("severity", question.severities),
-        ("state", question.states),
-    ):
-        if len(words) == 1:  # equality lets the index give the order as well
-            where.add(column + " = {}", words[0])
-        elif words:
-            where.add(column + " = ANY({}::text[])", list(words))
-    if question.entity is not None:
-        kind, _, rest = question.entity.partition(":")
-        if kind in ("workflow", "score") and rest:
-            where.add("(entity_id = {} OR (entity_id = {} AND entity_kind = {}))", question.entity, rest, kind)
-        else:
-            where.add("entity_id = {}", question.entity)
+    where.any_of("anomaly_type", question.types)
+    where.any_of("severity", question.severities)
+    where.any_of("state", question.states)
+    where.entity(question.entity)
     if question.run_id is not None:
         where.add("run_id = {}", question.run_id)
-    if question.text is not None:
-        part = "%" + re.sub(r"([\\%_])", r"\\\1", question.text) + "%"
-        where.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)
+    where.part_of_name(question.text)
     return where
 
 

@@ -32,9 +32,12 @@ _TRIES = 4
 """A deadlock or a serialization failure is the other writer's luck: the same batch goes through at the next try."""
 
 _PROGRESS = """
-    INSERT INTO recorder_progress (recorded_at, newest_event_at) VALUES (now(), $1)
+    INSERT INTO recorder_progress (recorded_at, newest_event_at, events_at, baselines_at)
+    VALUES (now(), $1, CASE WHEN $2 THEN now() END, CASE WHEN $3 THEN now() END)
     ON CONFLICT (only_one) DO UPDATE SET recorded_at = excluded.recorded_at,
-        newest_event_at = greatest(recorder_progress.newest_event_at, excluded.newest_event_at)
+        newest_event_at = greatest(recorder_progress.newest_event_at, excluded.newest_event_at),
+        events_at = greatest(recorder_progress.events_at, excluded.events_at),
+        baselines_at = greatest(recorder_progress.baselines_at, excluded.baselines_at)
 """
 
 
@@ -44,6 +47,7 @@ class Writer:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._told_at_s = -math.inf
+        self._has_events = self._has_baselines = False  # stored since it was told last
 
     async def write(self, rows: Rows) -> list[BadRow]:
         """Everything but the returned bad rows is stored and committed.
@@ -118,6 +122,8 @@ class Writer:
                     stored[name] = int((await connection.execute(table.statement, *columns)).rpartition(" ")[2])
             if grown or rows.actions:
                 await findings.decide(connection, grown, rows.actions)
+            self._has_events |= bool(stored.get("executions") or stored.get("scores"))
+            self._has_baselines |= bool(rows.baselines)
             await self._tell_progress(connection, rows)
         for name, count in stored.items():
             metrics.SINK_ROWS.labels(name).inc(count)
@@ -128,4 +134,5 @@ class Writer:
             return
         self._told_at_s = time.monotonic()
         times = [row.event.finished_at for row in rows.executions] + [row.event.scored_at for row in rows.scores]
-        await connection.execute(_PROGRESS, max(times, default=None))
+        await connection.execute(_PROGRESS, max(times, default=None), self._has_events, self._has_baselines)
+        self._has_events = self._has_baselines = False

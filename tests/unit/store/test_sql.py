@@ -29,7 +29,7 @@ def is_constant(node: ast.expr) -> bool:
             is_constant(node.func.value)
             and not node.args
             and all(
-                text == "where.text()" or re.fullmatch(r"""f['"]\\$\{len\(where\.values\) \+ 1\}['"]""", text)
+                text == "where.text()" or re.fullmatch(r"""f['"]\$\{len\(where\.values\) \+ 1\}['"]""", text)
                 for text in texts
             )
         )
@@ -58,13 +58,23 @@ def test_every_statement_that_is_run_is_written_in_the_source(path: Path) -> Non
 
 
 def test_conditions_are_added_with_their_values_apart() -> None:
-    """`where.add` takes text from the source alone: a column's name may come from the loop over three of ours."""
-    tree = ast.parse((PACKAGE / "store" / "anomalies.py").read_text("utf-8"))
+    """`where.add` and `where.any_of` take text from the source alone: constants, or a choice between two."""
     added = [
-        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "where.add"
+        node.args[0]
+        for path in (PACKAGE / "store").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"where.add", "where.any_of"}
     ]
-    assert len(added) > 5
+    assert len(added) > 10
     for condition in added:
+        choices = [condition.body, condition.orelse] if isinstance(condition, ast.IfExp) else [condition]
+        assert all(isinstance(each, ast.Constant) for each in choices), ast.unparse(condition)
+    (where,) = (each for each in ast.parse((PACKAGE / "store" / "where.py").read_text("utf-8")).body
+                if isinstance(each, ast.ClassDef))  # fmt: skip
+    own = [
+        node.args[0] for node in ast.walk(where) if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.add"
+    ]
+    for condition in own:
         assert isinstance(condition, ast.Constant) or ast.unparse(condition) in {
             "column + ' = {}'", "column + ' = ANY({}::text[])'",
         }  # fmt: skip

@@ -1,0 +1,152 @@
+"""The API's hold on Kafka, and the only module here that knows it: what people decide and what sources send goes out.
+
+Connects in the background, so that the server answers at once. `send` returns when every in-sync replica has it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from stream_detector.settings import Settings
+from stream_detector.stream.broker import client_options, wait_for_broker
+from stream_detector.stream.setup import SetupError, read_topics
+from stream_detector.stream.topics import owner
+from stream_detector.telemetry.happenings import ServiceAway
+
+_SEND_WITHIN_S = 8.0
+_REQUEST_TIMEOUT_MS = 5_000
+_AGAIN_S = 5.0
+
+
+class BrokerAwayError(Exception):
+    """Kafka does not answer, or cannot now. Nothing is certain to have been published; ids make a repeat harmless."""
+
+
+class Sent(NamedTuple):
+    """Where the broker put a record, and its own time, epoch ms."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class Record(NamedTuple):
+    """One record to publish. `topic` is without its prefix."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Broker:
+    """Publishes. `start` and `stop` frame its life; it needs no broker to be constructed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.why_away = "it has not answered yet" if settings.broker else "STREAM_DETECTOR_BROKER is not set"
+        self._producer: AIOKafkaProducer | None = None
+        self._partitions: dict[str, int] = {}
+        self._connecting: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> str:
+        """ok, away or unset."""
+        if not self._settings.broker:
+            return "unset"
+        return "ok" if self._producer is not None and not self.why_away else "away"
+
+    def start(self) -> None:
+        """Begin to connect."""
+        if self._settings.broker:
+            self._connecting = asyncio.create_task(self._connect())
+
+    async def stop(self) -> None:
+        """Nothing is under way afterwards."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def owner(self, topic: str, entity_id: str) -> int:
+        """The partition that owns an id. Raises `BrokerAwayError` where the topics are not known yet."""
+        return owner(entity_id, self.partitions(topic))
+
+    def partitions(self, topic: str) -> int:
+        """How many a topic has. Raises `BrokerAwayError` where that is not known yet."""
+        if topic not in self._partitions:
+            raise BrokerAwayError(self.why_away or f"the topic {topic} is missing: run `stream-detector setup`")
+        return self._partitions[topic]
+
+    async def send(self, records: Sequence[Record]) -> list[Sent | BrokerAwayError]:
+        """Publish all; for each where it is, or why that is not certain. Raises `BrokerAwayError` where none can be."""
+        if self._producer is None:
+            raise BrokerAwayError(self.why_away)
+        answers = await asyncio.gather(*(self._send(self._producer, record) for record in records))
+        lost = next((each for each in answers if isinstance(each, BrokerAwayError)), None)
+        self.why_away = str(lost) if lost else ""
+        if lost and all(isinstance(each, BrokerAwayError) for each in answers):
+            raise lost
+        return list(answers)
+
+    def consumer(self, **options: object) -> AIOKafkaConsumer:
+        """A consumer without a group, not started. Raises `BrokerAwayError` where no broker is set."""
+        if not self._settings.broker:
+            raise BrokerAwayError(self.why_away)
+        return AIOKafkaConsumer(**client_options(self._settings), group_id=None, enable_auto_commit=False, **options)
+
+    def name(self, topic: str) -> str:
+        """The topic's name on the broker."""
+        return self._settings.topic(topic)
+
+    async def _send(self, producer: AIOKafkaProducer, record: Record) -> Sent | BrokerAwayError:
+        try:
+            async with asyncio.timeout(_SEND_WITHIN_S):
+                done = await producer.send_and_wait(
+                    self.name(record.topic),
+                    record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    headers=list(record.headers),
+                )
+        except (KafkaError, OSError, TimeoutError) as error:
+            return BrokerAwayError(f"{type(error).__name__}: {error}".rstrip(": "))
+        return Sent(done.partition, done.offset, done.timestamp)
+
+    async def _connect(self) -> None:
+        while self._producer is None:
+            await wait_for_broker(self._settings)
+            producer = AIOKafkaProducer(
+                **client_options(self._settings),
+                client_id="stream-detector-api",
+                acks="all",
+                request_timeout_ms=_REQUEST_TIMEOUT_MS,
+                max_request_size=4 * 1024 * 1024,
+            )
+            try:
+                self._partitions = await self._read_partitions()
+                await producer.start()
+                self._producer, self.why_away = producer, ""
+            except (KafkaError, OSError, SetupError) as error:
+                await producer.stop()
+                self.why_away = str(error) or type(error).__name__
+                ServiceAway("Kafka", self._settings.broker, self.why_away, _AGAIN_S).emit()
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _read_partitions(self) -> dict[str, int]:
+        """Of every topic that is there. Asked for all: a broker may make one that is asked for by name."""
+        admin = AIOKafkaAdminClient(**client_options(self._settings))
+        try:
+            await admin.start()
+            states = await read_topics(admin, self._settings)
+        finally:
+            await admin.close()
+        if missing := [state.name for state in states if not state.partitions]:
+            raise SetupError(f"topics are missing, run `stream-detector setup`: {', '.join(missing)}")
+        return {state.topic.name: state.partitions for state in states}

@@ -1,0 +1,48 @@
+"""Incidents: listed, and one with its records, decisions and messages."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+
+from stream_detector.serve import ask
+from stream_detector.serve.act import uuid_of
+from stream_detector.serve.handlers import DATABASE, answer, page_answer, span_of
+from stream_detector.serve.problems import ProblemError
+from stream_detector.store import incidents
+from stream_detector.store.incidents import IncidentQuestion
+
+
+async def list_incidents(request: web.Request) -> web.Response:
+    """Incidents, the newest opening first."""
+    asked = ask.read_query(request, ask.IncidentsQuestion)
+    from_at, to_at = span_of(asked, datetime.now(UTC))
+    question = IncidentQuestion(
+        from_at=from_at,
+        to_at=to_at,
+        types=asked.type,
+        severities=asked.severity,
+        states=asked.state,
+        is_open=asked.open,
+        is_acknowledged=asked.acknowledged,
+        entity=asked.entity,
+        run_id=asked.run,
+        text=asked.q,
+    )
+    page = await request.app[DATABASE].ask(incidents.find, question, limit=asked.limit, cursor=asked.cursor)
+    return page_answer(page)
+
+
+async def one_incident(request: web.Request) -> web.Response:
+    """One incident: its records, what people decided, and what became of its messages."""
+    incident_id, database = uuid_of(request.match_info["id"]), request.app[DATABASE]
+    found = await database.ask(incidents.read, incident_id) if incident_id else None
+    if found is None or incident_id is None:
+        raise ProblemError(404, "No incident of this id is stored. One that was just found may need a second.")
+    name = str(incident_id)
+    parts = {
+        "anomalies": await database.ask(incidents.records, incident_id),
+        "actions": await database.ask(incidents.decisions, name),
+        "notifications": await database.ask(incidents.outcomes, name),
+    }
+    return answer(found | {part: [msgspec.Raw(each) for each in listed] for part, listed in parts.items()})

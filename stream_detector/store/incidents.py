@@ -1,0 +1,172 @@
+"""Incidents, what people decided about them, and what they asked not to hear about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from stream_detector.store.anomalies import with_recorded_at
+from stream_detector.store.paging import Cursor, CursorError, Page
+from stream_detector.store.where import Where
+
+MOST_RECORDS, MOST_OUTCOMES = 200, 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncidentQuestion:
+    """Which incidents. What is empty or None does not restrict; what is given must hold together."""
+
+    from_at: datetime | None = None
+    """Of the opening, inclusive."""
+    to_at: datetime | None = None
+    types: Sequence[str] = ()
+    severities: Sequence[str] = ()
+    states: Sequence[str] = ()
+    is_open: bool | None = None
+    is_acknowledged: bool | None = None
+    entity: str | None = None
+    run_id: str | None = None
+    text: str | None = None
+
+
+_FIND = """
+    SELECT * FROM incidents WHERE {where} ORDER BY opened_at DESC, id DESC LIMIT {limit}
+"""
+_ACTIONS = """
+    SELECT action_id, at, event FROM actions WHERE {where} ORDER BY at DESC, action_id DESC LIMIT {limit}
+"""
+
+
+async def find(pool: asyncpg.Pool, question: IncidentQuestion, *, limit: int, cursor: str | None = None) -> Page:
+    """The newest opening first. Raises `CursorError`."""
+    where = Where()
+    if question.from_at is not None:
+        where.add("opened_at >= {}", question.from_at)
+    if question.to_at is not None:
+        where.add("opened_at < {}", question.to_at)
+    where.any_of("anomaly_type", question.types)
+    where.any_of("severity", question.severities)
+    where.any_of("state", question.states)
+    if question.is_open is not None:  # as text, not a parameter: the partial indexes answer it
+        where.add("state <> 'resolved'" if question.is_open else "state = 'resolved'")
+    if question.is_acknowledged is not None:
+        where.add("acknowledged_at IS NOT NULL" if question.is_acknowledged else "acknowledged_at IS NULL")
+    where.entity(question.entity)
+    if question.run_id is not None:
+        where.add("run_id = {}", question.run_id)
+    where.part_of_name(question.text)
+    if cursor is not None:
+        after = Cursor.parse(cursor)
+        try:
+            where.add("(opened_at, id) < ({}, {})", after.at, UUID(after.id))
+        except ValueError as error:
+            raise CursorError("not a cursor of this list") from error
+    found = await pool.fetch(
+        _FIND.format(where=where.text(), limit=f"${len(where.values) + 1}"), *where.values, limit + 1
+    )
+    items = [msgspec.json.encode(dict(each)) for each in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items, Cursor(last["opened_at"], str(last["id"])).text() if last else None)
+
+
+async def read(pool: asyncpg.Pool, incident_id: UUID) -> dict[str, Any] | None:
+    """One incident, without its records; None where there is none."""
+    found = await pool.fetchrow("SELECT * FROM incidents WHERE id = $1", incident_id)
+    return dict(found) if found else None
+
+
+async def records(pool: asyncpg.Pool, incident_id: UUID) -> list[bytes]:
+    """Its anomalies, newest first, at most 200."""
+    found = await pool.fetch(
+        "SELECT event, recorded_at FROM anomalies WHERE incident_id = $1 ORDER BY detected_at DESC, id DESC LIMIT $2",
+        incident_id, MOST_RECORDS,
+    )  # fmt: skip
+    return [with_recorded_at(each["event"], each["recorded_at"]) for each in found]
+
+
+async def decisions(pool: asyncpg.Pool, incident_id: str) -> list[bytes]:
+    """What people decided about it, oldest first, as action v1."""
+    found = await pool.fetch("SELECT event FROM actions WHERE incident_id = $1 ORDER BY at, action_id", incident_id)
+    return [each["event"] for each in found]
+
+
+async def outcomes(pool: asyncpg.Pool, incident_id: str) -> list[bytes]:
+    """What became of its messages, oldest first, at most 500, as notification v1."""
+    found = await pool.fetch(
+        "SELECT event FROM notifications WHERE incident_id = $1 ORDER BY at, id LIMIT $2", incident_id, MOST_OUTCOMES
+    )
+    return [each["event"] for each in found]
+
+
+async def entities_of(pool: asyncpg.Pool, incident_ids: Sequence[UUID]) -> dict[str, str]:
+    """Incident id -> state key of what it is about; those that are not stored are left out."""
+    found = await pool.fetch(
+        "SELECT id::text, entity_kind || ':' || entity_id AS key FROM incidents WHERE id = ANY($1::uuid[])",
+        list(incident_ids),
+    )
+    return {each["id"]: each["key"] for each in found}
+
+
+async def actions(
+    pool: asyncpg.Pool, *, entity: str | None, incident_id: str | None, limit: int, cursor: str | None = None
+) -> Page:
+    """What people decided, newest first. Raises `CursorError`."""
+    where = Where()
+    if entity is not None:
+        where.add("entity = {}", entity)
+    if incident_id is not None:
+        where.add("incident_id = {}", incident_id)
+    if cursor is not None:
+        after = Cursor.parse(cursor)
+        where.add("(at, action_id) < ({}, {})", after.at, after.id)
+    found = await pool.fetch(
+        _ACTIONS.format(where=where.text(), limit=f"${len(where.values) + 1}"), *where.values, limit + 1
+    )
+    last = found[limit - 1] if len(found) > limit else None
+    items = [each["event"] for each in found[:limit]]
+    return Page(items, Cursor(last["at"], last["action_id"]).text() if last else None)
+
+
+_SILENCES = """
+    SELECT * FROM (
+        SELECT s.id, s.entity, s.incident_id, s.matchers::text AS matchers, s.by, s.at, s.comment,
+            coalesce(s.until, s.at + interval '24 hours') AS until,
+            coalesce(s.until, s.at + interval '24 hours') > now()
+                AND NOT EXISTS (SELECT 1 FROM silences n WHERE n.entity = s.entity AND n.matchers = s.matchers
+                    AND n.incident_id IS NOT DISTINCT FROM s.incident_id AND (n.at, n.id) > (s.at, s.id))
+                AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.kind = 'retire' AND a.entity = s.entity
+                    AND s.entity <> '' AND a.at >= s.at) AS active
+        FROM silences s
+        WHERE ($1::timestamptz IS NULL OR (s.at, s.id) < ($1, $2))
+            AND coalesce(s.until, s.at + interval '24 hours') > s.at
+    ) listed
+    WHERE $3::boolean IS NULL OR active = $3 ORDER BY at DESC, id DESC LIMIT $4
+"""
+"""One that ends before it began lifts an earlier one of the same target, and is itself no silence."""
+
+
+async def silences(pool: asyncpg.Pool, *, active: bool | None, limit: int, cursor: str | None = None) -> Page:
+    """Silences, newest first: in force, ended, or (None) all. Raises `CursorError`."""
+    after = Cursor.parse(cursor) if cursor is not None else None
+    found = await pool.fetch(_SILENCES, after and after.at, after and after.id, active, limit + 1)
+    items = [msgspec.json.encode(_silence(each)) for each in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items, Cursor(last["at"], last["id"]).text() if last else None)
+
+
+async def silence(pool: asyncpg.Pool, silence_id: str) -> dict[str, Any] | None:
+    """One, whatever became of it; None where there is none."""
+    found = await pool.fetchrow(
+        "SELECT id, entity, incident_id, matchers::text AS matchers, until, by, at, comment FROM silences"
+        " WHERE id = $1",
+        silence_id,
+    )
+    return _silence(found) if found else None
+
+
+def _silence(found: asyncpg.Record) -> dict[str, Any]:
+    return dict(found) | {"matchers": msgspec.json.decode(found["matchers"])}

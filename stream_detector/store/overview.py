@@ -1,0 +1,106 @@
+"""What a person sees first: how much opened, where and when. Openings are counted, so that an incident counts once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from stream_detector.store.anomalies import with_recorded_at
+
+SEVERITIES = ("info", "warning", "critical")
+MOST_UNATTENDED = 10_000
+_NEWEST = 10
+
+
+async def counts(pool: asyncpg.Pool, now: datetime) -> dict[str, dict[str, int]]:
+    """Openings of the last 24 hours, 7 and 30 days, by severity."""
+    found = await pool.fetch(
+        "SELECT severity, count(*) FILTER (WHERE detected_at >= $2) AS day,"
+        " count(*) FILTER (WHERE detected_at >= $3) AS week, count(*) AS month"
+        " FROM anomalies WHERE state = 'opened' AND detected_at >= $1 GROUP BY severity",
+        now - timedelta(days=30), now - timedelta(days=1), now - timedelta(days=7),
+    )  # fmt: skip
+    by_severity = {each["severity"]: each for each in found}
+    return {
+        name: {word: by_severity[word][column] if word in by_severity else 0 for word in SEVERITIES}
+        for name, column in (("24h", "day"), ("7d", "week"), ("30d", "month"))
+    }
+
+
+async def facets(pool: asyncpg.Pool, from_at: datetime, to_at: datetime) -> dict[str, dict[str, int]]:
+    """Openings of a span by severity and by type, and how its incidents stand now. Words without any are left out."""
+    found = await pool.fetch(
+        "SELECT severity, anomaly_type, count(*) AS count FROM anomalies"
+        " WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2 GROUP BY 1, 2",
+        from_at, to_at,
+    )  # fmt: skip
+    counted: dict[str, dict[str, int]] = {"severity": {}, "type": {}, "state": {}}
+    for each in found:
+        for name, word in (("severity", each["severity"]), ("type", each["anomaly_type"])):
+            counted[name][word] = counted[name].get(word, 0) + each["count"]
+    states = await pool.fetch(
+        "SELECT state, count(*) AS count FROM incidents WHERE opened_at >= $1 AND opened_at < $2 GROUP BY state",
+        from_at, to_at,
+    )  # fmt: skip
+    counted["state"] = {each["state"]: each["count"] for each in states}
+    return counted
+
+
+_LANES = """
+    WITH openings AS MATERIALIZED (
+        SELECT entity_kind, entity_id,
+            floor(extract(epoch FROM detected_at - $1) / $3::float8)::integer AS bucket,
+            CASE severity WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS rank
+        FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2
+    ), worst AS (
+        SELECT entity_kind, entity_id, max(rank) AS rank, count(*) AS count FROM openings
+        GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $4
+    )
+    SELECT w.entity_kind, w.entity_id, w.rank AS worst, w.count AS total, o.bucket, max(o.rank) AS rank,
+        count(*) AS count,
+        (SELECT entity_name FROM anomalies a WHERE a.entity_id = w.entity_id AND a.entity_kind = w.entity_kind
+            ORDER BY detected_at DESC LIMIT 1) AS entity_name
+    FROM worst w JOIN openings o USING (entity_kind, entity_id)
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY worst DESC, total DESC, 1, 2, bucket
+"""
+
+
+async def lanes(
+    pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float, rows: int
+) -> list[dict[str, Any]]:
+    """One lane an entity, the worst first: in which buckets of the span something opened, and how bad it was."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in await pool.fetch(_LANES, from_at, to_at, bucket_s, rows):
+        lane = found.setdefault(
+            (each["entity_kind"], each["entity_id"]),
+            {
+                "entity": f"{each['entity_kind']}:{each['entity_id']}",
+                "entity_id": each["entity_id"],
+                "entity_kind": each["entity_kind"],
+                "entity_name": each["entity_name"],
+                "worst": SEVERITIES[each["worst"]],
+                "count": each["total"],
+                "cells": [],
+            },
+        )
+        lane["cells"].append({"bucket": each["bucket"], "severity": SEVERITIES[each["rank"]], "count": each["count"]})
+    return list(found.values())
+
+
+async def unattended(pool: asyncpg.Pool) -> int:
+    """Incidents that are open and that nobody has acknowledged, counted up to 10,000."""
+    return int(
+        await pool.fetchval(
+            "SELECT count(*) FROM (SELECT 1 FROM incidents WHERE state <> 'resolved' AND acknowledged_at IS NULL"
+            " LIMIT $1) AS waiting",
+            MOST_UNATTENDED,
+        )
+    )
+
+
+async def newest(pool: asyncpg.Pool) -> list[bytes]:
+    """The ten newest openings, as anomaly v1 with `recorded_at`."""
+    found = await pool.fetch(
+        "SELECT event, recorded_at FROM anomalies WHERE state = 'opened' ORDER BY detected_at DESC LIMIT $1", _NEWEST
+    )
+    return [with_recorded_at(each["event"], each["recorded_at"]) for each in found]

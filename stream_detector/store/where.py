@@ -1,0 +1,45 @@
+"""Conditions of a question, their values always apart from the text."""
+
+import re
+from typing import Any
+
+
+class Where:
+    """Conditions whose values are always parameters."""
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+        self.values: list[Any] = []
+
+    def add(self, condition: str, *values: Any) -> None:
+        """`{}` in the condition stands for the next value."""
+        places = range(len(self.values) + 1, len(self.values) + len(values) + 1)
+        self.conditions.append(condition.format(*(f"${place}" for place in places)))
+        self.values += values
+
+    def text(self) -> str:
+        """All of them together."""
+        return " AND ".join(self.conditions) or "true"
+
+    def any_of(self, column: str, words: Any) -> None:
+        """The column is one of the words; nothing where there are none."""
+        if len(words) == 1:  # equality lets the index give the order as well
+            self.add(column + " = {}", words[0])
+        elif words:
+            self.add(column + " = ANY({}::text[])", list(words))
+
+    def entity(self, entity: str | None) -> None:
+        """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
+        if entity is None:
+            return
+        kind, _, rest = entity.partition(":")
+        if kind in ("workflow", "score") and rest:
+            self.add("(entity_id = {} OR (entity_id = {} AND entity_kind = {}))", entity, rest, kind)
+        else:
+            self.add("entity_id = {}", entity)
+
+    def part_of_name(self, text: str | None) -> None:
+        """A part of the entity's name or id, in any case."""
+        if text is not None:
+            part = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+            self.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)

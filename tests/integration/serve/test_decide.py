@@ -1,0 +1,307 @@
+"""Incidents, what people decide about them, silences and the overview, on a real broker and a real database."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.events.decode import decode_action
+from stream_detector.serve.handlers import BROKER, DATABASE
+from stream_detector.settings import Settings
+from stream_detector.store.rows import BaselineState, Rows
+from stream_detector.store.write import Writer
+from stream_detector.stream.setup import make_topics
+from stream_detector.stream.topics import ACTIONS, owner
+from tests.events_made import action, anomaly, at_minute, completion, notification, row, score_change, uuid
+from tests.integration.serve.conftest import Serve
+from tests.servers.installation import wait_until
+
+Client = TestClient[Any, Any]
+
+
+@pytest.fixture
+async def client(serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings]) -> AsyncIterator[Client]:
+    """The API with a broker that has our topics."""
+    await make_topics(make_settings(broker=tansu.address))
+    started = await serve(broker=tansu.address)
+    await wait_until(lambda: started.app[BROKER].state == "ok", "the API has its broker")
+    yield started
+
+
+async def ask(client: Client, path: str, **query: Any) -> Any:
+    async with client.get(path, params=query) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def do(client: Client, path: str, body: Any, status: int = 200) -> Any:
+    async with client.post(path, json=body) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def published(client: Client, address: str) -> list[tuple[int, bytes | None, dict[str, Any]]]:
+    """(partition, key, action) of everything on operator-actions."""
+    name = client.app[BROKER].name(ACTIONS)
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        places = [TopicPartition(name, number) for number in range(4)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning()
+        found: list[Any] = []
+        while more := await consumer.getmany(timeout_ms=500):
+            found += [record for records in more.values() for record in records]
+        return [(record.partition, record.key, json.loads(record.value)) for record in found]
+    finally:
+        await consumer.stop()
+
+
+async def test_an_action_is_on_kafka_at_its_owner_and_visible_at_once(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a", state="opened")), row(score_change("lido"), 1)]))
+    told = await do(
+        client,
+        "/api/v1/actions",
+        {"kind": "acknowledge", "incident_ids": [uuid("a"), uuid("lido"), uuid("none")], "comment": "on it"},
+    )
+    assert told["stored"] is True and told["unknown"] == [uuid("none")]
+    assert {(each["entity"], each["incident_id"]) for each in told["actions"]} == {
+        ("workflow:nightly", uuid("a")),
+        ("score:lido", uuid("lido")),
+    }
+    one = await ask(client, f"/api/v1/incidents/{uuid('a')}")
+    assert one["acknowledged_by"] == "API_TOKEN" and one["acknowledged_at"]
+    assert [each["comment"] for each in one["actions"]] == ["on it"]
+    on_kafka = await published(client, tansu.address)
+    assert {(partition, key) for partition, key, _ in on_kafka} == {
+        (owner("nightly", 4), b"workflow:nightly"),
+        (owner("lido", 4), b"score:lido"),
+    }
+    # The recorder's turn, with the same records, changes nothing.
+    same = [decode_action(json.dumps(value).encode(), (), -1) for _, _, value in on_kafka]
+    await Writer(pool).write(Rows(actions=[row(each, n) for n, each in enumerate(same)]))
+    assert await ask(client, f"/api/v1/incidents/{uuid('a')}") == one
+    assert len((await ask(client, "/api/v1/actions"))["items"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("resolve", "state", "resolved"),
+        ("resolve", "resolved_by", "API_TOKEN"),
+        ("expected", "verdict", "expected"),
+        ("not_an_anomaly", "verdict", "not_an_anomaly"),
+    ],
+)
+async def test_each_decision_shows_on_the_incident(
+    client: Client, pool: asyncpg.Pool, kind: str, field: str, value: str
+) -> None:
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
+    await do(client, "/api/v1/actions", {"kind": kind, "incident_ids": [uuid("a")]})
+    assert (await ask(client, f"/api/v1/incidents/{uuid('a')}"))[field] == value
+
+
+async def test_comment_relearn_and_retire_are_kept_with_who_and_when(client: Client, pool: asyncpg.Pool) -> None:
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
+    before = await ask(client, f"/api/v1/incidents/{uuid('a')}")
+    await do(client, "/api/v1/actions", {"kind": "comment", "incident_ids": [uuid("a")], "comment": "disk is slow"})
+    after = await ask(client, f"/api/v1/incidents/{uuid('a')}")
+    assert {**after, "actions": []} == before
+    for kind in ("relearn", "retire"):
+        await do(client, "/api/v1/actions", {"kind": kind, "entity": "workflow:nightly"})
+    found = (await ask(client, "/api/v1/actions", entity="workflow:nightly"))["items"]
+    assert sorted(each["kind"] for each in found) == ["comment", "relearn", "retire"]
+    assert {each["by"] for each in found} == {"API_TOKEN"}
+    first = await ask(client, "/api/v1/actions", limit=2)
+    rest = await ask(client, "/api/v1/actions", limit=2, cursor=first["next"])
+    assert len(first["items"]) == 2 and len(rest["items"]) == 1 and rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"kind": "explode", "entity": "workflow:a"}, 400),
+        ({"kind": "resolve"}, 400),
+        ({"kind": "resolve", "entity": "nightly"}, 400),
+        ({"kind": "resolve", "entity": "workflow:"}, 400),
+        ({"kind": "resolve", "incident_ids": ["x"]}, 404),
+        ({"kind": "resolve", "incident_ids": ["x"] * 201}, 400),
+        ({"kind": "resolve", "incident_ids": [uuid("unknown")]}, 404),
+        ({"kind": "comment", "entity": "workflow:a"}, 400),
+        ({"kind": "comment", "entity": "workflow:a", "comment": " "}, 400),
+        ({"kind": "resolve", "entity": "workflow:a", "for_s": 60}, 400),
+        ({"kind": "silence", "entity": "workflow:a", "for_s": 0}, 400),
+        ({"kind": "silence", "entity": "workflow:a", "for_s": 60, "until": "2030-01-01T00:00:00Z"}, 400),
+        ({"kind": "silence", "entity": "workflow:a", "until": "2020-01-01T00:00:00Z"}, 400),
+        ({"kind": "silence", "entity": "workflow:a", "until": "9999-12-31T23:59:59-12:00"}, 400),
+        ({"kind": "silence", "entity": "workflow:a", "until": "2030-01-01T00:00:00"}, 400),
+        ({"kind": "resolve", "entity": "workflow:a\x00"}, 400),
+        ({"kind": "comment", "entity": "workflow:a", "comment": "x" * 2001}, 400),
+        ({"kind": "resolve", "entity": "workflow:a", "by": "somebody else"}, 400),
+    ],
+    ids=repr,
+)
+async def test_a_decision_that_makes_no_sense_is_refused_and_published_nowhere(
+    client: Client, tansu: Tansu, body: Any, status: int
+) -> None:
+    await do(client, "/api/v1/actions", body, status)
+    assert await published(client, tansu.address) == []
+
+
+async def test_silences_are_made_listed_replaced_and_lifted(client: Client, pool: asyncpg.Pool, tansu: Tansu) -> None:
+    path = "/api/v1/silences"
+    made = await do(client, path, {"matchers": {"severity": "info"}, "comment": "too many"})
+    lasts = datetime.fromisoformat(made["until"]) - datetime.fromisoformat(made["at"])
+    assert lasts == timedelta(hours=24) and made["active"] and made["entity"] == ""
+    first = await do(client, path, {"entity": "workflow:nightly", "for_s": 3600})
+    second = await do(client, path, {"entity": "workflow:nightly", "for_s": 7200})
+    assert [each["id"] for each in (await ask(client, path))["items"]] == [second["id"], made["id"]]
+    assert [each["id"] for each in (await ask(client, path, state="ended"))["items"]] == [first["id"]]
+    async with client.delete(f"{path}/{second['id']}") as answer:
+        assert answer.status == 204
+    assert [each["id"] for each in (await ask(client, path))["items"]] == [made["id"]]
+    listed = await ask(client, path, state="all", limit=2)
+    rest = await ask(client, path, state="all", limit=2, cursor=listed["next"])
+    assert [each["active"] for each in [*listed["items"], *rest["items"]]] == [False, False, True]
+    async with client.delete(f"{path}/none") as answer:
+        assert answer.status == 404
+    on_kafka = await published(client, tansu.address)
+    assert [partition for partition, key, _ in on_kafka if key is None] == [0]
+    assert sum(key == b"workflow:nightly" for _, key, _ in on_kafka) == 3
+    for body in (
+        {},
+        {"matchers": {}},
+        {"matchers": {"a": 1}},
+        {"entity": "x:y"},
+        {"entity": ""},
+        {"matchers": {"a": "\x00"}},
+    ):
+        await do(client, path, body, 400)
+
+
+async def test_while_postgres_is_away_a_decision_is_on_kafka_and_nothing_is_lost(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    database = client.app[DATABASE]
+    held, database.pool = database.pool, None
+    try:
+        body = {"kind": "acknowledge", "incident_ids": [uuid("a")]}
+        await do(client, "/api/v1/actions", body, 503)
+        told = await do(client, "/api/v1/actions", body | {"entity": "workflow:nightly"})
+    finally:
+        database.pool = held
+    assert told["stored"] is False and len(told["actions"]) == 1
+    assert [value["incident_id"] for _, _, value in await published(client, tansu.address)] == [uuid("a")]
+
+
+async def test_while_kafka_is_away_a_decision_is_503_and_stored_nowhere(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(broker="127.0.0.1:1")
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
+    async with client.post("/api/v1/actions", json={"kind": "resolve", "incident_ids": [uuid("a")]}) as answer:
+        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
+        assert "Kafka" in (await answer.json())["detail"]
+    assert await pool.fetchval("SELECT count(*) FROM actions") == 0
+    health = await ask(client, "/api/v1/health")
+    assert (health["status"], health["broker"]) == ("degraded", "away")
+
+
+async def test_incidents_are_filtered_paged_and_shown_whole(client: Client, pool: asyncpg.Pool) -> None:
+    found = [
+        anomaly("1", incident="one", detected_at=at_minute(1)),
+        anomaly("2", incident="one", state="ongoing", severity="critical", detected_at=at_minute(2)),
+        anomaly("3", entity_id="weekly", entity_name="Weekly", detected_at=at_minute(3)),
+        score_change("lido", detected_at=at_minute(4)),
+    ]
+    await Writer(pool).write(
+        Rows(
+            anomalies=[row(each, n) for n, each in enumerate(found)],
+            notifications=[row(notification("n1", incident_id=uuid("one"), anomaly_id=uuid("1")))],
+            actions=[row(action("a1", "acknowledge", incident_id=uuid("3"), entity="workflow:weekly"))],
+        )
+    )
+    path = "/api/v1/incidents"
+
+    async def ids(**query: Any) -> list[str]:
+        return [each["id"] for each in (await ask(client, path, **query))["items"]]
+
+    assert await ids() == [uuid("lido"), uuid("3"), uuid("one")]
+    assert await ids(severity="critical") == [uuid("lido"), uuid("one")]
+    assert await ids(state="ongoing") == [uuid("one")]
+    assert await ids(acknowledged="true") == [uuid("3")]
+    assert await ids(acknowledged="false", open="true", type="UnusualExecutionTime") == [uuid("one")]
+    assert await ids(open="false") == []
+    assert await ids(entity="score:lido") == await ids(run="r1") == await ids(q="LID") == [uuid("lido")]
+    assert await ids(**{"from": at_minute(2).isoformat(), "to": at_minute(4).isoformat()}) == [uuid("3")]
+    first = await ask(client, path, limit=2)
+    rest = await ask(client, path, limit=2, cursor=first["next"])
+    assert [each["id"] for each in rest["items"]] == [uuid("one")] and rest["next"] is None
+    one = await ask(client, f"{path}/{uuid('one')}")
+    assert (one["state"], one["severity"], one["records"]) == ("ongoing", "critical", 2)
+    assert [each["id"] for each in one["anomalies"]] == [uuid("2"), uuid("1")]
+    assert [each["id"] for each in one["notifications"]] == ["n1"] and one["actions"] == []
+    for wrong in ({"open": "maybe"}, {"state": "closed"}, {"cursor": "x"}, {"cursor": "WzAsImEiXQ"}, {"range": "1y"}):
+        async with client.get(path, params=wrong) as answer:
+            assert answer.status == 400
+    for unknown in ("x", uuid("unknown")):
+        async with client.get(f"{path}/{unknown}") as answer:
+            assert answer.status == 404
+
+
+async def test_the_overview_counts_openings_where_they_were(client: Client, pool: asyncpg.Pool) -> None:
+    now = datetime.now(UTC)
+    found = [
+        anomaly("1", detected_at=now - timedelta(minutes=5)),
+        anomaly("2", detected_at=now - timedelta(minutes=5), severity="critical", incident="1"),
+        anomaly("more", detected_at=now - timedelta(minutes=4), state="ongoing", incident="1"),
+        score_change("lido", detected_at=now - timedelta(hours=20), severity="warning"),
+        anomaly("week", detected_at=now - timedelta(days=3), severity="info"),
+        anomaly("month", detected_at=now - timedelta(days=20), severity="info"),
+        anomaly("older", detected_at=now - timedelta(days=40)),
+    ]
+    await Writer(pool).write(Rows(anomalies=[row(each, n) for n, each in enumerate(found)]))
+    told = await ask(client, "/api/v1/overview")
+    assert told["counts"] == {
+        "24h": {"info": 0, "warning": 2, "critical": 1},
+        "7d": {"info": 1, "warning": 2, "critical": 1},
+        "30d": {"info": 2, "warning": 2, "critical": 1},
+    }
+    assert told["facets"]["severity"] == {"warning": 2, "critical": 1}
+    assert told["facets"]["type"] == {"UnusualExecutionTime": 2, "SignificantScoreChange": 1}
+    assert told["facets"]["state"] == {"ongoing": 1, "opened": 1}
+    nightly, lido = told["swimlane"]
+    assert (nightly["entity"], nightly["worst"], nightly["count"]) == ("workflow:nightly", "critical", 2)
+    assert nightly["entity_name"] == "Nightly" and lido["entity"] == "score:lido"
+    begin = datetime.fromisoformat(told["from"])
+    for lane, at in ((nightly, found[0].detected_at), (lido, found[3].detected_at)):
+        expected = int((at - begin).total_seconds() // told["bucket_s"])
+        assert [cell["bucket"] for cell in lane["cells"]] == [expected] and 0 <= expected < 24
+    assert [each["id"] for each in told["latest"][2:]] == [uuid(name) for name in ("lido", "week", "month", "older")]
+    assert told["unacknowledged"] == 5
+    assert len((await ask(client, "/api/v1/overview", range="30d", rows=1))["swimlane"]) == 1
+    for wrong in ({"range": "1y"}, {"rows": 0}, {"rows": 101}):
+        async with client.get("/api/v1/overview", params=wrong) as answer:
+            assert answer.status == 400
+
+
+async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(client: Client, pool: asyncpg.Pool) -> None:
+    assert (await ask(client, "/api/v1/health"))["detector"] == "unknown"
+    state = BaselineState(key="workflow:nightly", packed=b"x")
+    await Writer(pool).write(Rows(executions=[row(completion("1"))], baselines=[row(state)]))
+    health = await ask(client, "/api/v1/health")
+    assert (health["status"], health["detector"], health["broker"]) == ("ok", "ok", "ok")
+    await pool.execute("UPDATE recorder_progress SET baselines_at = now() - interval '2 minutes'")
+    health = await ask(client, "/api/v1/health")
+    assert (health["status"], health["detector"]) == ("degraded", "behind")
+    assert "stale" in health["reasons"][0]
+    # What is only sent again is no event that the detector would owe an answer to.
+    await pool.execute("UPDATE recorder_progress SET events_at = now() - interval '2 minutes'")
+    await Writer(pool).write(Rows(executions=[row(completion("1"))]))
+    assert (await ask(client, "/api/v1/health"))["detector"] == "ok"
