@@ -89,6 +89,19 @@ def test_up_refuses_words_that_do_not_go_together(words):
     assert call(*words).exit_code == 2
 
 
+def test_up_starts_nothing_with_a_setting_that_a_role_would_refuse(tmp_path):
+    folder = tmp_path / "data"
+    half_set = {"STREAM_DETECTOR_SMTP_URL": "smtp://mail.example", "STREAM_DETECTOR_EMAIL_FROM": "a@b.example"}
+    for words, environ, named in (
+        (("--api-host", "0.0.0.0"), {}, "STREAM_DETECTOR_API_TOKEN"),
+        ((), half_set, "STREAM_DETECTOR_EMAIL_TO"),
+    ):
+        result = call("up", "--data-dir", str(folder), *words, **environ)
+        assert result.exit_code == 2
+        assert named in result.output
+        assert not folder.exists()
+
+
 def test_setup_without_addresses_says_so():
     result = call("setup")
     assert result.exit_code == 2
