@@ -89,7 +89,7 @@ def _short(figures: dict[str, Any]) -> str:
     )
 
 
-def completions(lane: injected.Lane, *, timed: bool) -> list[Completion]:
+def completions(lane: injected.Lane, *, timed: bool, first: int = 0) -> list[Completion]:
     """One lane as events; without durations or without failures, so that one thing is measured at a time."""
     return [
         Completion(
@@ -100,7 +100,7 @@ def completions(lane: injected.Lane, *, timed: bool) -> list[Completion]:
             finished_at=run.at,
             duration_s=run.duration_s if timed else None,
         )
-        for number, run in enumerate(lane.runs)
+        for number, run in enumerate(lane.runs, first)
     ]
 
 
@@ -217,19 +217,26 @@ def _header(path: Path) -> set[str]:
 
 
 def cost(keys: dict[str, list[injected.Run]]) -> dict[str, float]:
-    """The best of three passes over one table by profile `robust`, all detectors, and the largest packed value."""
+    """CPU of `step` in profile `robust`, all detectors, the best of three passes; and the largest packed value.
+
+    Events are made 1,000 at a time just before they are judged, as a worker has them, and that is not counted.
+    """
     config = Config(profile="robust")
-    lanes = [completions(injected.Lane(key, runs), timed=True) for key, runs in keys.items()]
     best, largest = float("inf"), 0
     for _ in range(3):
-        baselines = [Baseline.new(f"workflow:{events[0].workflow_id}") for events in lanes]
-        began = time.process_time()
-        for baseline, events in zip(baselines, lanes, strict=True):
-            for event in events:
-                step(baseline, event, config)
-        best = min(best, time.process_time() - began)
-        largest = max(largest, *(len(baseline.pack()) for baseline in baselines))
-    return {"cost_us_per_event": round(best / sum(map(len, lanes)) * 1e6, 2), "state_bytes_max": largest}
+        spent, events = 0.0, 0
+        for key, runs in keys.items():
+            baseline = Baseline.new(f"workflow:{key}")
+            for at in range(0, len(runs), 1000):
+                chunk = completions(injected.Lane(key, runs[at : at + 1000]), timed=True, first=at)
+                began = time.process_time()
+                for event in chunk:
+                    step(baseline, event, config)
+                spent += time.process_time() - began
+                events += len(chunk)
+            largest = max(largest, len(baseline.pack()))
+        best = min(best, spent / events)
+    return {"cost_us_per_event": round(best * 1e6, 2), "state_bytes_max": largest}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Events a second through one worker on one core, ours and naive Faust in turns, after checking what each found.
+"""Events a second through one worker on one core, ours and its peers in turns, after checking what each found.
 
-python -m benchmarks.throughput [--quick] [--kafka apache|embedded] [--systems ours,naive_faust] [--events N]
+python -m benchmarks.throughput [--quick] [--kafka apache|embedded] [--systems ours_full,faust] [--events N]
 
 The last line on stdout is one JSON object; everything else goes to stderr. Each run has a new broker, new topics and
 a new worker; the worker has one core and the broker the others; the worker's start does not count.
@@ -12,19 +12,35 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import load, product, reference
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import Figures, Orders, WrongResultError, read_ids, run_peer
+from benchmarks.measure import Figures, WrongResultError, read_ids, run_peer
+from benchmarks.orders import Orders
+from benchmarks.peers import build
 from stream_detector.settings import Settings
 from stream_detector.stream.setup import make_topics
 from stream_detector.stream.topics import ALERTS, COMPLETIONS
 
-PEERS = {"ours_reference": "benchmarks.peers.ours_reference", "naive_faust": "benchmarks.peers.naive_faust"}
-SYSTEMS = ("ours", *PEERS)
+WHOLE = {"ours_full": "", "ours_robust": "robust"}
+"""The product's detector, and the profile it runs with; the first has that of `--profile`."""
+PEERS: dict[str, Callable[[], list[str]]] = {
+    "ours_reference": lambda: [sys.executable, "-m", "benchmarks.peers.ours_reference", "worker"],
+    "kafka_streams": lambda: ["java", *JVM, "-cp", build.kafka_streams_classpath(), "benchmarks.Reference"],
+    "quix": lambda: [build.quix_python(), "-m", "benchmarks.peers.quix"],
+    "faust": lambda: [sys.executable, "-m", "benchmarks.peers.naive_faust", "worker"],
+    "aiokafka": lambda: [sys.executable, "-m", "benchmarks.peers.aiokafka_floor"],
+}
+"""Who does the reference job, and how it is started."""
+JVM = ("-Xms512m", "-Xmx1g", "-XX:+UseSerialGC")
+"""One core: a collector with threads of its own would take turns with the work."""
+SYSTEMS = (*WHOLE, *PEERS)
+COMPARED = ("ours_full", "ours_reference", "kafka_streams", "quix", "faust")
+"""What runs unless `--systems` says otherwise."""
 TIMEOUT_S = 300.0
 
 
@@ -33,8 +49,9 @@ class Contest:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.keys, self.kafka, self.profile = arguments.keys, arguments.kafka, arguments.profile
-        # Naive Faust gets fewer events, so that its run takes no longer than the others; it costs the same for each.
-        self.events = {name: arguments.slow_events if name == "naive_faust" else arguments.events for name in SYSTEMS}
+        # The slow get fewer events, so that a run takes no longer than the others'; each event costs the same.
+        few = {"faust": arguments.slow_events, "quix": arguments.slow_events * 3}
+        self.events = {name: min(few.get(name, arguments.events), arguments.events) for name in SYSTEMS}
         self.jar_folder = Path(arguments.jars) if arguments.jars else None
         self.worker_cores, self.other_cores = split_cores()
         self._expected: dict[tuple[str, int], set[str]] = {}
@@ -45,12 +62,12 @@ class Contest:
         with tempfile.TemporaryDirectory() as folder, self._broker(folder) as broker:
             alerts = await self._make_topics(system, broker)
             await load.publish(broker, COMPLETIONS, events, keys=self.keys)
-            if system == "ours":
-                options = {"profile": self.profile, "cores": self.worker_cores, "timeout_s": TIMEOUT_S}
+            if system in WHOLE:
+                options = {"profile": WHOLE[system] or self.profile, "cores": self.worker_cores, "timeout_s": TIMEOUT_S}
                 figures = await product.run_detector(broker, "", events, log=Path(folder) / "detector.log", **options)
             else:
                 orders = Orders(broker, COMPLETIONS, alerts, system, events, load.PARTITIONS, folder)
-                figures = await run_peer(PEERS[system], orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
+                figures = await run_peer(PEERS[system](), orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
             expected = self._expected_alerts(system, events)
             found = await read_ids(broker, alerts, len(expected))
         if found != expected:
@@ -63,18 +80,20 @@ class Contest:
 
     async def _make_topics(self, system: str, broker: str) -> str:
         """What the system needs; returns where its alerts go."""
-        if system == "naive_faust":
+        if system == "faust":
             await load.make_topics(broker, COMPLETIONS, ALERTS, compacted=(f"{system}-baselines-changelog",))
+        elif system in PEERS and system != "ours_reference":
+            await load.make_topics(broker, COMPLETIONS, ALERTS)
         else:
             await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
         return ALERTS
 
     def _expected_alerts(self, system: str, events: int) -> set[str]:
-        job = "whole" if system == "ours" else "reference"
+        job = (WHOLE[system] or self.profile) if system in WHOLE else ""
         if (job, events) not in self._expected:
             values = (value for _, value in load.events(events, keys=self.keys))
-            expected = product.expected_alerts(values, profile=self.profile) if job == "whole" else None
-            self._expected[job, events] = reference.expected_alerts(values) if expected is None else expected
+            found = product.expected_alerts(values, profile=job) if job else reference.expected_alerts(values)
+            self._expected[job, events] = found
         return self._expected[job, events]
 
 
@@ -115,11 +134,11 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
             runs[system].append(figures)
             _tell(f"round {number + 1}: {system:<15} {figures.events_per_s:>10,.0f} events/s, alerts as expected")
     answer: dict[str, object] = {system: round(spread(found)["events_per_s"]) for system, found in runs.items()}
-    for system in ("ours", "ours_reference"):
-        if system in runs and "naive_faust" in runs:
-            name = "ratio" if system == "ours" else "ratio_reference"
-            answer[name] = ratio(runs, system, "naive_faust")
-            answer[f"{name}_cpu"] = cpu_ratio(runs, system, "naive_faust")
+    for peer in ("kafka_streams", "quix", "faust"):
+        for system, name in (("ours_reference", f"ratio_{peer}"), ("ours_full", f"ratio_full_{peer}")):
+            if system in runs and peer in runs:
+                answer[name] = ratio(runs, system, peer)
+                answer[f"{name}_cpu"] = cpu_ratio(runs, system, peer)
     answer["spread"] = {system: spread(found) for system, found in runs.items()}
     conditions = {"kafka": arguments.kafka, "keys": arguments.keys, "event_bytes": load.EVENT_BYTES}
     answer["conditions"] = conditions | {"pinned": contest.worker_cores is not None, "profile": arguments.profile}
@@ -132,9 +151,11 @@ def _tell(line: str) -> None:
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__.splitlines()[0])
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="separated by commas, of: " + ", ".join(SYSTEMS))
+    parser.add_argument("--systems", default=",".join(COMPARED), help="separated by commas, of: " + ", ".join(SYSTEMS))
     parser.add_argument("--events", type=int, help="events in a run (1,000,000; quick 300,000)")
-    parser.add_argument("--slow-events", type=int, help="events in a run of naive Faust (60,000; quick 40,000)")
+    parser.add_argument(
+        "--slow-events", type=int, help="events in a run of naive Faust, a third of Quix's (60,000; quick 20,000)"
+    )
     parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
     parser.add_argument("--rounds", type=int, help="how often each system runs (5; quick 1)")
     parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
@@ -147,15 +168,18 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     if unknown := set(arguments.systems) - set(SYSTEMS):
         parser.error(f"no such system: {', '.join(sorted(unknown))}")
     arguments.events = arguments.events or (300_000 if arguments.quick else 1_000_000)
-    arguments.slow_events = arguments.slow_events or (40_000 if arguments.quick else 60_000)
+    arguments.slow_events = arguments.slow_events or (20_000 if arguments.quick else 60_000)
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
     return arguments
 
 
 def main(given: list[str] | None = None) -> int:
-    """Run and print. 0 measured, 1 a system's result was wrong."""
+    """Run and print. 0 measured, 1 a system's result was wrong or a peer cannot be built here."""
     try:
         answer = asyncio.run(measure(_arguments(given)))
+    except build.BuildError as error:
+        _tell(f"a peer is missing: {error}")
+        return 1
     except WrongResultError as error:
         _tell(f"wrong result, so no figure: {error}")
         return 1

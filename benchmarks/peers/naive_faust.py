@@ -7,7 +7,7 @@ import os
 
 import faust
 
-from benchmarks.measure import Orders
+from benchmarks.orders import Orders
 from benchmarks.reference import judge, learn
 
 orders = Orders.from_environment()

@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import Any
 
-from benchmarks.measure import Orders
+from benchmarks.orders import Orders
 from benchmarks.reference import decode, judge, learn
 from stream_detector.devstack.ports import free_port
 from stream_detector.settings import Settings
