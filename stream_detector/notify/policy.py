@@ -259,18 +259,10 @@ def due(state: State, now_s: float, config: NotifyConfig, under_way: Container[s
     nothing: until it is settled a delivery is due each time, but for those whose key is in `under_way`.
     """
     entries = [entry for key in keys(state, DUE) if (entry := read(state, key, Due))]
-    entries.sort(key=lambda entry: (entry.first_at_s, _ends(entry)))
-    first: dict[tuple[str, str], Due] = {}
-    digest_at_s: dict[str, float] = {}
-    for entry in entries:
-        if entry.several:
-            digest_at_s.setdefault(entry.channel, entry.first_at_s)
-        elif _ends(entry) and digest_at_s.get(entry.channel, now_s + 1) <= entry.first_at_s:
-            continue  # a digest before it may hold its beginning
-        first.setdefault((entry.channel, entry.thread or entry.message_id), entry)
+    entries.sort(key=lambda entry: (entry.first_at_s, _ends(entry), entry.message_id))
     ready = [
         entry
-        for entry in first.values()
+        for entry in _in_turn(state, entries)
         if entry.next_at_s <= now_s and due_key(entry.message_id, entry.channel) not in under_way
     ]
     ready.sort(key=lambda entry: (-RANK[entry.severity], entry.first_at_s))
@@ -280,6 +272,22 @@ def due(state: State, now_s: float, config: NotifyConfig, under_way: Container[s
         if message:
             deliveries.append(Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s))
     return deliveries
+
+
+def _in_turn(state: State, entries: list[Due]) -> list[Due]:
+    """Those that wait for no earlier one about the same on their channel."""
+    crowded = {entry.channel for entry in entries if entry.several}
+    earlier: dict[str, set[str]] = {}
+    found = []
+    for entry in entries:
+        about = {entry.thread or entry.message_id}
+        if entry.channel in crowded:  # lines are looked at only where their order may matter
+            about |= {line.incident_id or "" for line in lines_of(state, entry.message_id, entry.channel)} - {""}
+        before = earlier.setdefault(entry.channel, set())
+        if not about & before:
+            found.append(entry)
+        before |= about
+    return found
 
 
 def _ends(entry: Due) -> bool:
