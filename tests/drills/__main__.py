@@ -9,7 +9,7 @@ import sys
 from tests.drills.stage import KAFKA, DrillError, Options
 from tests.drills.unprotected import PROTECTIONS
 
-DRILLS = ("kill-detector",)
+DRILLS = ("kill-detector", "rebalance", "stop-and-go", "postgres-away")
 
 
 def main() -> int:

@@ -168,7 +168,8 @@ def stage(kafka: str, *, database: bool = False) -> Iterator[Stage]:
     try:
         with contextlib.ExitStack() as stack:
             broker = stack.enter_context(KAFKA[kafka](folder / "kafka"))
-            postgres = stack.enter_context(Postgres.start(folder / "postgres")) if database else None
-            yield Stage(broker, folder, postgres)
+            ground = Stage(broker, folder, Postgres.start(folder / "postgres") if database else None)
+            stack.callback(lambda: ground.postgres and ground.postgres.stop())  # maybe another by then
+            yield ground
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""PostgreSQL stops under load, stays away and comes back: detection goes on, the recorder catches up."""
+
+import asyncio
+import time
+
+from stream_detector.devstack.postgres import Postgres
+from tests.drills.roles import Role
+from tests.drills.stage import Options, Outcome, Stage, stage
+from tests.drills.under_load import Harm, Scene, under_load
+
+EVENTS = 50_000
+AWAY_S = 60.0
+
+
+async def drill(options: Options, away_s: float = AWAY_S) -> Outcome:
+    """Each run takes the database away once, while the recorder is at work."""
+    outcome = Outcome("postgres-away")
+    with stage(options.kafka, database=True) as ground:
+        for number in range(options.runs):
+            outcome.add(await under_load(ground, options, outcome, options.seed + number, _harm(ground, away_s)))
+    return outcome
+
+
+def _harm(ground: Stage, away_s: float) -> Harm:
+    async def harm(scene: Scene) -> list[Role]:
+        recorder = scene.play.roles[0]
+        detector = await scene.ready(scene.detector())
+        await scene.ready(recorder)
+        assert ground.postgres is not None
+        ground.postgres.stop()
+        await asyncio.sleep(away_s)
+        await scene.until(lambda: detector.alive and recorder.alive, "both to stand")
+        ground.postgres = Postgres.start(ground.folder / "postgres")
+        back_at = time.monotonic()
+        scene.load.enough.set()
+        await scene.publishing
+        await scene.play.drained("recorder", alive=lambda: recorder.alive)
+        scene.outcome.recovery_s.append(time.monotonic() - back_at)
+        return [detector]
+
+    return harm
