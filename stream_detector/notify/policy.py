@@ -259,7 +259,7 @@ def due(state: State, now_s: float, config: NotifyConfig, under_way: Container[s
     nothing: until it is settled a delivery is due each time, but for those whose key is in `under_way`.
     """
     entries = [entry for key in keys(state, DUE) if (entry := read(state, key, Due))]
-    entries.sort(key=lambda entry: (entry.first_at_s, _ends(entry), entry.message_id))
+    entries.sort(key=lambda entry: (entry.first_at_s, _stage_of(entry)))
     ready = [
         entry
         for entry in _in_turn(state, entries)
@@ -290,8 +290,9 @@ def _in_turn(state: State, entries: list[Due]) -> list[Due]:
     return found
 
 
-def _ends(entry: Due) -> bool:
-    return entry.anomaly is not None and entry.anomaly.state == "resolved"
+def _stage_of(entry: Due) -> int:
+    """0 for a beginning, 2 for an end: of what was decided at the same moment the beginning is told first."""
+    return {"ongoing": 1, "resolved": 2}.get(entry.anomaly.state, 0) if entry.anomaly else 0
 
 
 def settle(state: State, delivery: Delivery, result: Result, now_s: float, config: NotifyConfig) -> list[Notification]:
