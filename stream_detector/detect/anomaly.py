@@ -104,6 +104,8 @@ def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:
         run = [Affected("run", event.run_id)] if event.run_id is not None else []
         return [Affected("entity", event.entity_id, event.entity_name), *run]
     touched = [Affected("workflow", event.workflow_id, name_of(event)), Affected("execution", event.execution_id)]
+    if finding.detector == "resource_exhaustion":
+        touched.append(Affected("resource", finding.subject))
     failed = [Affected("step", step.name) for step in event.steps if step.status in FAILED]
     return touched + failed[:_MOST_STEPS]
 

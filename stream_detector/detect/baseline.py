@@ -1,6 +1,5 @@
 """The baseline of one key: everything that is remembered about a workflow or a scored entity."""
 
-from array import array
 from decimal import Decimal
 from math import sqrt
 from typing import ClassVar, Literal
@@ -46,7 +45,7 @@ class Baseline:
     def __init__(self, key: str) -> None:
         self.key = key
         self.offsets = [-1, -1, -1]
-        self.ids = array("Q")
+        self.ids: list[int] = []
         self.retired = False
         self.clear()
 

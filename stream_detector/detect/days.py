@@ -128,12 +128,13 @@ class Days:
     def _rotate(self, day: int) -> None:
         closed = self.closed
         if self.count:
-            share = min(1.0, _MOST / self.count)
-            closed.counts.append(min(self.count, _MOST))
-            closed.failures.append(round(self.failed * share))
-            closed.untimed.append(round((self.count - self.timed) * share))
+            if self.count > _MOST:
+                self._saturate()
+            closed.counts.append(self.count)
+            closed.failures.append(self.failed)
+            closed.untimed.append(self.count - self.timed)
             closed.means.append(self.mean)
-            closed.squares.append(self.square * share)
+            closed.squares.append(self.square)
         gap = day - self.day
         seen = (self.present << 1 | (self.count > 0)) << min(gap - 1, DAYS)
         self.present = seen & _KEPT
@@ -145,6 +146,11 @@ class Days:
         self.count = self.failed = self.timed = 0
         self.mean = self.square = 0.0
         self._packed = None
+
+    def _saturate(self) -> None:
+        share = _MOST / self.count
+        self.count, self.failed, self.timed = _MOST, round(self.failed * share), round(self.timed * share)
+        self.square *= share
 
     def _add_late(self, day: int, failed: bool, duration_s: float) -> None:
         back = self.day - day - 1

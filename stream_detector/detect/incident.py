@@ -1,7 +1,6 @@
 """The life of an incident: opened by its first anomalous reading, ongoing, resolved by its end."""
 
 import struct
-from array import array
 from uuid import UUID
 
 from stream_detector.events import Severity
@@ -56,7 +55,7 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int
     return incidents, end
 
 
-def remember(ids: array, event_hash: int) -> None:  # type: ignore[type-arg]
+def remember(ids: list[int], event_hash: int) -> None:
     """Keep the hash of an event id; the oldest beyond `RECENT_IDS` leaves."""
     ids.append(event_hash)
     if len(ids) > RECENT_IDS:

@@ -9,15 +9,18 @@ from stream_detector.events.times import epoch_ms
 _MOST_LABELS = 3
 
 
-def of_completion(event: Completion, evidence: Evidence, *, timing: bool) -> list[str]:
+def of_completion(event: Completion, evidence: Evidence, *, timing: bool, resource: str = "") -> list[str]:
     """What to look at for one execution, most telling first; never empty.
 
     Args:
         timing: the anomaly is about time: the step that grew is told before the step that failed.
+        resource: the one that the anomaly is about.
     """
     told = [*_failed_steps(event), *_grown_step(event, evidence)]
     if timing:
         told.reverse()
+    if resource:
+        told.insert(0, f"See what filled {resource} in this execution, and whether its limit still fits")
     told += _changes(event, evidence)
     told.append(f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log"))
     return told

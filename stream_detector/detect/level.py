@@ -7,7 +7,7 @@ the last 3 and of the last 12 z clipped at 4, and their exponential mean over 80
 For each scale and direction the tail beyond 3.5 is learned as an exponential, how often it is passed and by how much,
 with a Gaussian prior worth 1,000 readings; `surprise` is -log10 of that tail's probability, so that one budget of
 false alarms fits every key. What was surprising lately makes the next surprise less of one. Readings beyond 1 sigma
-on one side 25 times in a row, for a day or longer, are the new level.
+on one side 25 times in a row, for a day or longer, have made a new level.
 
 The constants were chosen on real CI histories with injected anomalies and on NAB, all at once; docs/detection.md
 tells what was tried.
@@ -78,27 +78,28 @@ class Judged(NamedTuple):
 
 
 class Level:
-    """Plain numbers; `shifted` counts the readings in a row on one side, negative for below.
+    """Plain numbers; `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`.
 
     `z` is that of the last reading. `former` is the level that a new one has just replaced, else None; who tells of it
-    sets it back. Neither is kept by `pack`.
+    sets it back. `in_short` and `in_long` are the sums of the last 2 and 11 of `recent`. `pack` keeps none of these.
     """
 
     __slots__ = (
         *("n", "level", "variance", "newest_ms", "recent", "slow"),
         *("at", "seen", "passed", "excess", "heard", "heard_ms"),
-        *("shifted", "shift_mean", "shifted_ms", "former", "z"),
+        *("shifted", "shifted_from", "shifted_ms", "former", "z", "in_short", "in_long"),
     )
 
     def __init__(self) -> None:
         self.n = self.at = self.shifted = self.newest_ms = self.shifted_ms = 0
-        self.level = self.variance = self.slow = self.shift_mean = 0.0
+        self.level = self.variance = self.slow = self.shifted_from = 0.0
         self.recent = array("b", bytes(RUNS[2]))
         self.seen = _PRIOR
         self.passed = [_RATE * _PRIOR] * _PLACES
         self.excess = [_RATE * _PRIOR * _EXCESS] * _PLACES
         self.heard, self.heard_ms = 0.0, 0
         self.former: float | None = None
+        self.in_short = self.in_long = 0
         self.z = 0.0
 
     @property
@@ -119,11 +120,13 @@ class Level:
         sigma = sqrt(self.variance)
         if sigma < FLOOR:
             sigma = FLOOR
-        off = x - self.level
+        before = self.level
+        off = x - before
         z = self.z = off / sigma
         clipped = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else int(z * _GRID)
-        short = (sum(recent[_FIRST_SHORT:]) + clipped) * _SHORT
-        long = (sum(recent) - recent[0] + clipped) * _LONG
+        in_short = self.in_short + clipped
+        in_long = self.in_long + clipped
+        short, long = in_short * _SHORT, in_long * _LONG
         slow = self.slow + (clipped / _GRID - self.slow) / RUNS[3]
         # 2. Judge.
         judged = None
@@ -169,13 +172,15 @@ class Level:
             weight = young
         self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
         self.n = n + 1
-        del recent[0]
         recent.append(clipped)
+        del recent[0]
+        # What the next means begin with: the sums without the readings that leave them.
+        self.in_short, self.in_long = in_short - recent[_FIRST_SHORT - 1], in_long - recent[0]
         self.slow = slow
         if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
             self.shifted = 0
         else:
-            self._shift(x, z > 0, at_ms)
+            self._shift(before, z > 0, at_ms)
         return judged
 
     def _judged(self, surprises: list[Surprise], z: float, sigma: float) -> Judged:
@@ -219,24 +224,25 @@ class Level:
                 self.passed[place] += 1.0
                 self.excess[place] += min(value - TAIL_FROM, _MOST_EXCESS)
 
-    def _shift(self, x: float, above: bool, at_ms: int) -> None:
+    def _shift(self, before: float, above: bool, at_ms: int) -> None:
         side = 1 if above else -1
         if self.shifted * side <= 0:
-            self.shifted, self.shift_mean, self.shifted_ms = 0, 0.0, at_ms
-        self.shifted = max(-_MOST_SHIFTED, min(_MOST_SHIFTED, self.shifted + side))
-        self.shift_mean += (x - self.shift_mean) / abs(self.shifted)
-        if abs(self.shifted) < ACCEPTED_AFTER or at_ms - self.shifted_ms < ACCEPTED_MS:
+            self.shifted, self.shifted_from, self.shifted_ms = side, before, at_ms
             return
-        self.former = self.usual
-        self.level, self.shifted, self.slow = self.shift_mean, 0, 0.0
-        self.recent = array("b", bytes(RUNS[2]))
+        shifted = self.shifted + side
+        if not -_MOST_SHIFTED <= shifted <= _MOST_SHIFTED:
+            return
+        self.shifted = shifted
+        if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_ms < ACCEPTED_MS:
+            return
+        self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
     def pack(self) -> bytes:
         """The bytes that `unpack` reads."""
         return _PACKED.pack(
             *(self.n, self.level, self.variance, self.newest_ms, self.slow, self.at, self.seen),
             *(self.heard_ms, self.heard),
-            *(self.shifted, self.shift_mean, self.shifted_ms),
+            *(self.shifted, self.shifted_from, self.shifted_ms),
             *self.recent,
             *self.passed,
             *self.excess,
@@ -248,8 +254,9 @@ class Level:
         level = cls()
         values = _PACKED.unpack_from(packed, at)
         level.n, level.level, level.variance, level.newest_ms, level.slow, level.at, level.seen = values[:7]
-        level.heard_ms, level.heard, level.shifted, level.shift_mean, level.shifted_ms = values[7:12]
+        level.heard_ms, level.heard, level.shifted, level.shifted_from, level.shifted_ms = values[7:12]
         tails = 12 + RUNS[2]
         level.recent = array("b", values[12:tails])
+        level.in_short, level.in_long = sum(level.recent[_FIRST_SHORT:]), sum(level.recent[1:])
         level.passed, level.excess = list(values[tails : tails + _PLACES]), list(values[tails + _PLACES :])
         return level, at + _PACKED.size

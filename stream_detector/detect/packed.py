@@ -18,6 +18,7 @@ A change of layout takes a new version and keeps the decoder of every older one.
 """
 
 import struct
+from array import array
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +60,7 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
             baseline.feedbacks,
             len(incidents),
         ),
-        ids.tobytes(),
+        array("Q", ids).tobytes(),
     ]
     if incidents:
         parts.append(pack_incidents(incidents))
@@ -91,7 +92,9 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
     baseline.retired, baseline.offsets = bool(retired), offsets
     baseline.newest_ms, baseline.streak, baseline.feedbacks = newest_ms, streak, feedbacks
     at = _HEAD.size + 8 * ids
-    baseline.ids.frombytes(packed[_HEAD.size : at])
+    recent = array("Q")
+    recent.frombytes(packed[_HEAD.size : at])
+    baseline.ids = recent.tolist()
     if incidents:
         baseline.incidents, at = unpack_incidents(packed, at, incidents)
     if baseline.KIND == WORKFLOW:

@@ -193,7 +193,7 @@ def rush(name: str, count: int, busiest: int, days: int) -> Finding:
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} ran {count} times today; its busiest of {days} days before had {busiest}",
+        description=f"{name} has run {count} times today already; its busiest of {days} days before had {busiest}",
         current=float(count),
         baseline=float(busiest),
         deviation=float(count - busiest),

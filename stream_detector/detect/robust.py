@@ -46,38 +46,39 @@ def judge(
     """
     findings, ended = _NONE, _NONE
     if duration_s:
-        findings, ended = _judge_duration(baseline, event, finished_ms, duration_s, explain)
+        level = baseline.level
+        if not level.n and baseline.history.times:
+            _begin(level, baseline)
+        judged = level.take(duration_s, finished_ms, always=explain is not None)
+        if judged is not None or level.former is not None:
+            findings = _judge_duration(baseline, event, duration_s, judged, explain)
     elif explain is not None:
         explain.append("no duration was recorded: the time is neither judged nor learned")
     if failed:
         findings = [*findings, *_judge_failure(baseline, event, explain)]
     if baseline.incidents:
-        ended = [*ended, *_ended_failures(baseline, event, failed)]
+        ended = _ended_failures(baseline, event, failed)
+        if duration_s:
+            ended += _ended_durations(baseline, event, duration_s, findings)
     baseline.failures.learn(failed)
     return findings, ended
 
 
 def _judge_duration(
-    baseline: WorkflowBaseline, event: Completion, finished_ms: int, duration_s: float, explain: list[str] | None
-) -> tuple[list[Finding], list[Finding]]:
+    baseline: WorkflowBaseline, event: Completion, duration_s: float, judged: Judged | None, explain: list[str] | None
+) -> list[Finding]:
+    findings: list[Finding] = []
     level = baseline.level
-    if not level.n and baseline.history.times:
-        _begin(level, baseline)
-    judged = level.take(duration_s, finished_ms, always=explain is not None)
-    findings, ended = _NONE, _NONE
     if judged is not None:
-        if judged.surprises:
-            findings = _judge_tails(baseline, event, duration_s, judged)
+        findings = _judge_tails(baseline, event, duration_s, judged)
         if explain is not None:
             explain.extend(_gates(judged, budget_of(baseline)))
-    if baseline.incidents:
-        ended = _ended_durations(baseline, event, duration_s, findings)
     if level.former is not None:
-        accepted = pattern_deviation.accepted(_name(event), level.usual, level.former, duration_s)
-        findings, level.former = [*findings, accepted], None
+        findings.append(pattern_deviation.accepted(_name(event), level.usual, level.former, duration_s))
+        level.former = None
         if explain is not None:
-            explain.extend(accepted.gates)
-    return findings, ended
+            explain.extend(findings[-1].gates)
+    return findings
 
 
 def _begin(level: Level, baseline: WorkflowBaseline) -> None:
@@ -139,7 +140,8 @@ def _ended_durations(
     open_now = [place for place in (_LONE, _LASTING) if place in baseline.incidents]
     if not open_now:
         return _NONE
-    baseline.calm = baseline.calm + 1 if -_CALM_Z < baseline.level.z < _CALM_Z and not findings else 0
+    told = any(found.anomaly_type in ("UnusualExecutionTime", "PerformanceDegradation") for found in findings)
+    baseline.calm = baseline.calm + 1 if -_CALM_Z < baseline.level.z < _CALM_Z and not told else 0
     if baseline.calm < _CALM_RUNS:
         return _NONE
     baseline.calm = 0

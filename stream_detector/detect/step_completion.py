@@ -7,7 +7,7 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.days import RUSH_FROM
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import SEVERITIES, Incident, remember
+from stream_detector.detect.incident import RECENT_IDS, SEVERITIES, Incident
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.completion import COUNTED, FAILED
@@ -32,7 +32,9 @@ def step_completion(
     ids = baseline.ids
     if event_hash in ids:
         return DUPLICATE
-    remember(ids, event_hash)
+    ids.append(event_hash)
+    if len(ids) > RECENT_IDS:
+        del ids[0]
     status = event.status
     if status not in COUNTED:
         if explain is not None:
@@ -63,7 +65,11 @@ def step_completion(
     if ended:
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
     # 4. Learn.
-    _learn(baseline, event, finished_ms, failed, duration_s, robust_rules)
+    baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
+    if not robust_rules:  # which has learned level and failures already, and needs no raw history
+        baseline.history.add(finished_ms, failed, duration_s)
+    if not failed:
+        baseline.evidence.learn(event, finished_ms)
     if backfill:
         return BACKFILLED
     return Outcome("applied", anomalies) if anomalies else APPLIED
@@ -93,17 +99,6 @@ def _late(
     return LATE
 
 
-def _learn(
-    baseline: WorkflowBaseline, event: Completion, finished_ms: int, failed: bool, duration_s: float, robust_rules: bool
-) -> None:
-    """What both profiles keep; `robust` has learned level and failures already, and needs no raw history."""
-    baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
-    if not robust_rules:
-        baseline.history.add(finished_ms, failed, duration_s)
-    if not failed:
-        baseline.evidence.learn(event, finished_ms)
-
-
 def _open(
     baseline: WorkflowBaseline, event: Completion, config: Config, at_ms: int, findings: list[Finding], live: bool
 ) -> list[Anomaly]:
@@ -121,7 +116,9 @@ def _open(
                 state, incident_id = "ongoing", known.id
                 known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
         if live:
-            steps = investigation.of_completion(event, baseline.evidence, timing=found.anomaly_type in _TIMING)
+            timing, full = found.anomaly_type in _TIMING, found.anomaly_type == "ResourceExhaustion"
+            resource = found.subject if full else ""
+            steps = investigation.of_completion(event, baseline.evidence, timing=timing, resource=resource)
             told.append(
                 anomaly.of(found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps)
             )

@@ -1,0 +1,260 @@
+"""Profile `robust`: few alarms, each with its reason, and incidents that end."""
+
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from stream_detector.detect import Baseline, Config, performance_degradation, step, unusual_execution_time
+from stream_detector.detect.failures import upper_tail, z_of
+from stream_detector.detect.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.robust import BUDGET
+from stream_detector.detect.series import Series
+from tests.unit.detect.events_of import CLASSIC, START, feed, found, kinds, outcomes, run, workflow
+from tests.unit.detect.test_actions import action
+
+ROBUST = Config(profile="robust")
+
+
+def usual(count: int = 200, spread: float = 0.05, seed: int = 1, hours: float = 6.0):
+    """Executions of about 100 s, six hours apart."""
+    random = Random(seed)
+    return [
+        run(number, 100.0 * random.lognormvariate(0.0, spread), at=START + timedelta(hours=hours * number))
+        for number in range(count)
+    ]
+
+
+def later(number: int, duration_s: float, status: str = "success", **more):
+    return run(number, duration_s, status, at=START + timedelta(hours=6.0 * number), **more)
+
+
+def ready(count: int = 200):
+    baseline = workflow()
+    feed(baseline, usual(count), ROBUST)
+    return baseline
+
+
+def test_robust_is_the_default():
+    assert Config().profile == "robust"
+
+
+def test_nothing_but_streaks_before_30_executions():
+    baseline = workflow()
+    assert found(feed(baseline, usual(WARM), ROBUST)) == []
+    gates: list[str] = []
+    fresh = workflow()
+    step(fresh, later(0, 1.0), ROBUST, explain=gates)
+    assert gates == ["learning: 0 recorded durations, 30 are learned before one is judged"]
+    assert fresh.status == "learning"
+    assert baseline.status == "normal"
+    assert len(found(feed(workflow(), outcomes("FFF"), ROBUST))) == 1
+
+
+def test_a_usual_execution_is_no_anomaly_and_says_why():
+    gates: list[str] = []
+    assert step(ready(), later(200, 101.0), ROBUST, explain=gates).anomalies == ()
+    assert gates[0].startswith("usually 1 m 4")
+    assert gates[0].endswith("nothing surprising, of itself or in the mean of the last 3, 12 or 80")
+
+
+def test_a_steady_workflow_is_quiet_for_2000_executions():
+    assert found(feed(workflow(), usual(2000, seed=4), ROBUST)) == []
+
+
+def test_a_lone_slow_execution_is_unusual():
+    (one,) = step(ready(), later(200, 160.0, workflow_name="Nightly"), ROBUST).anomalies
+    assert kinds([one])[0][::2] == ("UnusualExecutionTime", "opened")
+    assert one.severity in ("warning", "critical")
+    assert one.description.startswith("Nightly took 2 m 40 s; usually 1 m ")
+    assert one.metrics.direction == "up"
+    assert one.metrics.current_value - one.metrics.baseline_value == one.metrics.deviation
+    assert one.metrics.threshold == BUDGET
+    assert one.profile == "robust"
+    assert any(gate.startswith("surprise ") for gate in one.gates)
+
+
+def test_a_lone_faster_execution_is_info_unless_it_took_less_than_a_tenth():
+    (faster,) = step(ready(), later(200, 55.0), ROBUST).anomalies
+    assert kinds([faster]) == [("UnusualExecutionTime", "info", "opened")]
+    assert faster.incident_id == faster.id
+    far = step(ready(), later(200, 5.0), ROBUST).anomalies[0]
+    assert far.detector == "unusual_execution_time"
+    assert far.severity in ("warning", "critical")
+    assert far.metrics.direction == "down"
+
+
+def test_a_difference_below_two_percent_is_never_told():
+    baseline = workflow()
+    feed(baseline, [later(number, 100.0) for number in range(100)], ROBUST)
+    assert found(feed(baseline, [later(100, 101.9)], ROBUST)) == []
+    assert found(feed(baseline, [later(101, 110.0)], ROBUST)) != []
+
+
+def test_a_lasting_shift_is_a_degradation_and_ends():
+    baseline = ready()
+    random = Random(7)
+    slow = [later(200 + n, 130.0 * random.lognormvariate(0.0, 0.05)) for n in range(20)]
+    back = [later(220 + n, 100.0 * random.lognormvariate(0.0, 0.02)) for n in range(60)]
+    told = [one for one in found(feed(baseline, slow + back, ROBUST)) if one.anomaly_type == "PerformanceDegradation"]
+    assert told[0].anomaly_type == "PerformanceDegradation"
+    assert (told[0].state, told[-1].state, told[-1].severity) == ("opened", "resolved", "info")
+    assert {one.incident_id for one in told} == {told[0].id}
+    assert told[-1].duration_s is not None and told[-1].duration_s > 0
+    assert "has become slower" in told[0].description
+    assert "is back at its level" in told[-1].description
+    assert baseline.incidents == {}
+
+
+def test_an_unusual_execution_ends_after_three_calm_ones():
+    baseline = ready()
+    told = found(feed(baseline, [later(200, 160.0), *(later(201 + n, 100.0) for n in range(6))], ROBUST))
+    assert [one.state for one in told] == ["opened", "resolved"]
+    assert told[1].description.startswith("nightly takes its usual time again")
+    assert told[1].duration_s == 3 * 6 * 3600.0
+
+
+def test_a_lasting_faster_level_is_info_and_half_the_time_more():
+    baseline = ready()
+    told = found(feed(baseline, [later(200 + n, 88.0) for n in range(15)], ROBUST))
+    assert {one.severity for one in told if one.detector == "performance_degradation"} == {"info"}
+    assert {one.anomaly_type for one in told if one.metrics.direction == "down"} == {"UnusualExecutionTime"}
+
+
+@pytest.mark.parametrize(
+    ("value", "size", "severity"), [(-9.0, 9.0, "info"), (-60.0, 5.0, "info"), (-60.0, 9.0, "warning")]
+)
+def test_a_lasting_faster_level_is_sent_from_half_the_time_on(value, size, severity):
+    judged = Judged([], value, 0.05, 100.0, 90.0, 110.0, 200)
+    one = performance_degradation.robust("nightly", 40.0, judged, Surprise(size, value, 12), BUDGET)
+    assert one is not None
+    assert (one.severity, one.anomaly_type, one.direction) == (severity, "UnusualExecutionTime", "down")
+    assert "has become faster" in one.description
+
+
+def test_a_shift_below_two_percent_is_never_told():
+    judged = Judged([], 5.0, 0.005, 100.0, 90.0, 110.0, 200)
+    assert performance_degradation.robust("nightly", 101.0, judged, Surprise(9.0, 5.0, 12), BUDGET) is None
+    assert unusual_execution_time.robust("nightly", 101.0, judged, 9.0, BUDGET) is None
+
+
+def test_a_level_that_lasts_is_accepted_and_told_once():
+    baseline = ready()
+    told = found(feed(baseline, [later(200 + n, 100.0 * 1.15**n) for n in range(30)], ROBUST))
+    accepted = [one for one in told if one.anomaly_type == "PatternDeviation"]
+    assert len(accepted) == 1
+    assert kinds(accepted) == [("PatternDeviation", "info", "opened")]
+    assert "has a new usual time" in accepted[0].description
+    assert accepted[0].metrics.direction == "up"
+    gates: list[str] = []
+    again = ready()
+    for n in range(30):
+        step(again, later(200 + n, 100.0 * 1.15**n), ROBUST, explain=gates)
+    assert any(gate.startswith("25 executions in a row lay on one side") for gate in gates)
+
+
+def test_levels_below_are_accepted_too():
+    told = found(feed(ready(), [later(200 + n, 100.0 * 0.87**n) for n in range(30)], ROBUST))
+    (accepted,) = [one for one in told if one.anomaly_type == "PatternDeviation"]
+    assert accepted.metrics.direction == "down"
+
+
+def test_readings_that_come_fast_move_the_level_slowly():
+    slow, fast = Level(), Level()
+    for number in range(400):
+        slow.take(100.0 if number < 200 else 110.0, number * 21_600_000)
+        fast.take(100.0 if number < 200 else 110.0, number * 1_000)
+    assert slow.usual > 109.0
+    assert fast.usual < 106.0
+
+
+def test_feedback_widens_the_budget():
+    baseline = ready()
+    before = step(Baseline.unpack(baseline.key, baseline.pack()), later(200, 160.0), ROBUST).anomalies
+    for number in range(8):
+        step(baseline, action("expected", number), ROBUST)
+    gates: list[str] = []
+    assert step(baseline, later(200, 128.0), ROBUST, explain=gates).anomalies == ()
+    assert len(before) == 1
+    assert f"the budget is {3 * BUDGET:.2f}" in gates[1]
+
+
+def test_a_key_of_classic_goes_on_from_its_last_durations():
+    baseline = workflow()
+    feed(baseline, usual(60), CLASSIC)
+    feed(baseline, [later(60, 100.0), later(61, None)], ROBUST)
+    assert baseline.level.n == 31
+    assert baseline.status == "normal"
+
+
+def test_late_durations_are_learned_without_alert():
+    baseline = ready(40)
+    before = baseline.level.n
+    late = [run(900, 9000.0, at=START), run(901, None, at=START), run(902, 100.0, "failure", at=START)]
+    assert [one.kind for one in feed(baseline, late, ROBUST)] == ["late"] * 3
+    assert baseline.level.n == before + 2
+
+
+def test_late_surprises_are_learned_and_not_remembered_as_told():
+    level = Level()
+    for number in range(100):
+        level.take(100.0 + number % 3, number * 3_600_000)
+    assert level.take(5000.0, 0, late=True) is None
+    assert level.heard == 0.0
+
+
+def test_a_lone_failure_is_no_spike_and_two_are():
+    quiet = "S" * 100
+    assert found(feed(workflow(), outcomes(quiet + "F"), ROBUST)) == []
+    (spike,) = found(feed(workflow(), outcomes(quiet + "FSF"), ROBUST))
+    assert kinds([spike])[0][0] == "SpikeInFailures"
+    assert spike.description.startswith("nightly failed 2 of its last 10 executions; usually ")
+
+
+def test_a_spike_of_failures_is_one_incident():
+    life = found(feed(workflow(), outcomes("S" * 100 + "FSFSF" + "S" * 12), ROBUST))
+    assert [one.state for one in life] == ["opened", "ongoing", "resolved"]
+    assert life[-1].description == "nightly is back to its usual failure rate: 1 of its last 10 failed"
+
+
+def test_failures_in_a_row_are_told_as_in_classic():
+    streak = [
+        one
+        for one in found(feed(workflow(), outcomes("S" * 40 + "FFFFFFS"), ROBUST))
+        if one.detector == "consecutive_failures"
+    ]
+    assert [one.state for one in streak] == ["opened", "ongoing", "resolved"]
+
+
+def test_a_workflow_that_often_fails_has_a_high_bar():
+    often = ("SSF" * 60)[: 3 * 60]
+    assert not [
+        one for one in found(feed(workflow(), outcomes(often), ROBUST)) if one.anomaly_type == "SpikeInFailures"
+    ]
+
+
+def test_every_gate_of_failures_is_told():
+    gates: list[str] = []
+    feed(workflow(), outcomes("S" * 40 + "F"), ROBUST, explain=gates)
+    assert gates[-2].startswith("1 of the last 10 failed, usually 0.")
+    assert gates[-1] == "1 failures in a row; 3 and 5 are told"
+    gates.clear()
+    feed(workflow(), outcomes("F"), ROBUST, explain=gates)
+    assert "learning: 0 executions, a failure rate needs 30" in gates
+
+
+def test_the_tail_of_failures():
+    assert upper_tail(10, 1.0, 1.0) == pytest.approx(1 / 11)
+    assert z_of(upper_tail(0, 1.0, 1.0)) == -8.0
+    assert z_of(upper_tail(10, 1e-9, 1e12)) == 8.0
+
+
+def test_a_series_scores_what_is_off_in_either_direction():
+    series, random = Series(), Random(3)
+    quiet = [series.score(100 + random.gauss(0, 2), n * 300_000) for n in range(500)]
+    assert max(quiet) < 3.5
+    assert series.score(160.0, 500 * 300_000) > 3.0
+    other = Series()
+    for n in range(500):
+        other.score(100 + random.gauss(0, 2), n * 300_000)
+    assert other.score(-5.0, 500 * 300_000) > 3.0
