@@ -261,3 +261,19 @@ class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
     """Open incidents that nobody has acknowledged, counted up to 10,000."""
     latest: list[StoredAnomaly]
     pipeline: Health
+
+
+class RefusedEvent(Struct, kw_only=True):
+    """One event that was not taken. `index` counts from 0 in the order sent; `broker_away`: send it again."""
+
+    index: int
+    reason: str
+    message: str
+
+
+class IntakeAnswer(Struct, kw_only=True):
+    """What Kafka has. Status 207 where something was refused."""
+
+    accepted: int
+    refused: list[RefusedEvent]
+    topics: dict[str, int]

@@ -11,6 +11,7 @@ from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
 from stream_detector.serve.handlers import BROKER, DATABASE, DOCUMENT, SETTINGS
+from stream_detector.serve.intake import ALLOWANCE, Allowance
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
@@ -25,7 +26,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app = web.Application(middlewares=[answer_problems, guard.middleware()], client_max_size=BODY_BYTES)
     written = msgspec.json.encode(document())
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
-    app[BROKER] = Broker(settings)
+    app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app.cleanup_ctx.append(_hold_broker)
     app.on_response_prepare.append(add_headers)
     for route in ROUTES:  # in order: /anomalies/trends before /anomalies/{id}

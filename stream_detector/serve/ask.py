@@ -149,6 +149,12 @@ class SilencesQuestion(Paged, kw_only=True):
     state: Literal["active", "ended", "all"] = "active"
 
 
+class IntakeQuestion(Struct, kw_only=True):
+    """How to take the events."""
+
+    backfill: Annotated[bool, Meta(description="History: to be learned, never alerted.")] = False
+
+
 def read_query(request: web.Request, question: type[Q]) -> Q:
     """The query of the request. Raises 400 that names the parameter and lists what is allowed."""
     known = {each.encode_name: each for each in msgspec.structs.fields(question)}

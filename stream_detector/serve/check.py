@@ -10,6 +10,7 @@ from msgspec import Struct
 from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.baseline import LEAST_TIMED
 from stream_detector.detect.classic import mean_and_spread
+from stream_detector.detect.level import WARM
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.store import read
@@ -111,7 +112,7 @@ async def _durations(
     kept: deque[tuple[Completion, tuple[float, float, float] | None, str | None]] = deque(maxlen=limit)
     async for stored in read.completions_in_order(pool, workflow_id):
         event = stored.event
-        band = _band(baseline, event.finished_at)
+        band = _band(baseline, event.finished_at) if config.profile == "classic" else _level_band(baseline)
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         if event.duration_s and event.finished_at <= until:
             found = next((each.id for each in anomalies if each.state != "resolved"), None)
@@ -142,6 +143,15 @@ def _band(baseline: WorkflowBaseline, at: datetime) -> tuple[float, float, float
         return None
     reach = GATE * float(baseline.widening) * spread
     return max(0.0, mean - reach), mean, mean + reach
+
+
+def _level_band(baseline: WorkflowBaseline) -> tuple[float, float, float] | None:
+    """The same of profile `robust`; None while its level is learning."""
+    level = baseline.level
+    if level.n < WARM:
+        return None
+    low, high = level.band
+    return low, level.usual, high
 
 
 async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":

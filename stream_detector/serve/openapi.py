@@ -9,18 +9,21 @@ from stream_detector import __version__
 from stream_detector.serve.problems import TITLES, Problem
 from stream_detector.serve.routes import ROUTES, Route
 
+_DECIMAL = {"type": ["number", "null"], "minimum": -1e12, "maximum": 1e12}
 _REF = "#/components/schemas/{name}"
 
 
 def document() -> dict[str, Any]:
     """The whole document as plain values."""
     answers = [route.answer for route in ROUTES if route.answer]
-    types = [Problem, *answers, *(route.body for route in ROUTES if route.body)]
+    types = [Problem, *answers, *(body for route in ROUTES for body in _bodies(route))]
     queries = [route.query for route in ROUTES if route.query]
     _, components = msgspec.json.schema_components([*types, *queries], ref_template=_REF)
     parameters = {query: _parameters(components[query.__name__]) for query in queries}
     for query in {query.__name__ for query in queries}:
         del components[query]
+    for name in ("score", "previous_score"):  # decimals travel as numbers there, with every digit
+        components["Score"]["properties"][name] = _DECIMAL | ({"type": "number"} if name == "score" else {})
     paths: dict[str, Any] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, parameters)
@@ -59,7 +62,7 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "description": f"{(route.handler.__doc__ or '').strip()} Roles: {', '.join(sorted(route.roles))}.",
+        "description": f"{(route.handler.__doc__ or '').strip()} {_roles(route)}",
         "responses": _responses(route),
     }
     asked = list(parameters.get(route.query, []))
@@ -68,9 +71,27 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
     if asked:
         operation["parameters"] = asked
     if route.body:
-        schema = {"$ref": _REF.format(name=route.body.__name__)}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        schemas, _ = msgspec.json.schema_components(_bodies(route), ref_template=_REF)
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+        kinds = {"application/json": {"schema": schema}}
+        if route.partly:
+            kinds["application/json"] = {"schema": {"anyOf": [schema, {"type": "array", "items": schema}]}}
+            kinds["application/x-ndjson"] = {"schema": {"type": "string"}}
+            kinds["application/cloudevents+json"] = {"schema": {"type": "object"}}
+        operation["requestBody"] = {"required": True, "content": kinds}
+    if not route.roles:
+        operation["security"] = []
     return operation
+
+
+def _bodies(route: Route) -> list[Any]:
+    if route.body is None:
+        return []
+    return list(route.body) if isinstance(route.body, tuple) else [route.body]
+
+
+def _roles(route: Route) -> str:
+    return f"Roles: {', '.join(sorted(route.roles))}." if route.roles else "No role: the sender proves itself."
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -86,6 +107,8 @@ def _responses(route: Route) -> dict[str, Any]:
         if route.handler.__name__ == "check_anomalies":
             told = "Why the answer may differ from what the live detector said; absent where it cannot"
             responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}
+    if route.partly:
+        responses["207"] = {**responses["200"], "description": "Some were refused; the answer lists them by index"}
     for status in sorted({*route.problems, 401, 403, 500, *([503] if route.database else [])}):
         problem = {"schema": {"$ref": _REF.format(name="Problem")}}
         responses[str(status)] = {

@@ -36,6 +36,8 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     detail: str
     parameter: str | None = None
     allowed: list[str] | None = None
+    refused: list[dict[str, Any]] | None = None
+    """Of a batch of events: index, reason and message of each."""
 
 
 class ProblemError(Exception):
@@ -48,11 +50,14 @@ class ProblemError(Exception):
         *,
         parameter: str | None = None,
         allowed: list[str] | None = None,
+        refused: list[dict[str, Any]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.headers = headers or {}
-        self.problem = Problem(title=TITLES[status], status=status, detail=detail, parameter=parameter, allowed=allowed)
+        self.problem = Problem(
+            title=TITLES[status], status=status, detail=detail, parameter=parameter, allowed=allowed, refused=refused
+        )
 
     def response(self) -> web.Response:
         """As `application/problem+json`."""

@@ -7,9 +7,9 @@ from typing import Any
 from aiohttp import web
 from msgspec import Struct
 
-from stream_detector.events import Anomaly
-from stream_detector.serve import act, answers, ask, handlers, incidents, overview, session
-from stream_detector.serve.access import ACT, ALL, READ
+from stream_detector.events import Anomaly, Completion, Score, ScoreRun
+from stream_detector.serve import act, answers, ask, handlers, incidents, intake, overview, session
+from stream_detector.serve.access import ACT, ALL, READ, SEND, SIGNED
 from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
 from stream_detector.store.access import Identity
@@ -29,12 +29,15 @@ class Route:
     answer: Any = None
     """The type of the 200 answer; None means 204."""
     query: type[Struct] | None = None
-    body: type[Struct] | None = None
+    body: Any = None
+    """The type of the body, or a tuple of those that it may be."""
     problems: tuple[int, ...] = (400,)
     database: bool = True
     also: tuple[str, ...] = ()
     """Content types of the 200 answer besides JSON."""
     roles: frozenset[str] = READ
+    partly: bool = False
+    """Whether it may answer 207: some of what was sent was refused."""
 
 
 _AI = "/api/v1/ai"
@@ -170,6 +173,41 @@ ROUTES: tuple[Route, ...] = (
         roles=ACT,
     ),
     Route("DELETE", "/api/v1/silences/{id}", act.lift_silence, "End a silence", problems=(404,), roles=ACT),
+    Route(
+        "POST",
+        "/api/v1/events",
+        intake.take_events,
+        "Publish events",
+        answers.IntakeAnswer,
+        ask.IntakeQuestion,
+        body=(Completion, Score, ScoreRun),
+        problems=(400, 413, 415, 429, 503),
+        database=False,
+        roles=SEND,
+        partly=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/webhooks/github",
+        intake.take_github,
+        "GitHub's webhook",
+        answers.IntakeAnswer,
+        body=dict[str, Any],
+        problems=(400, 404, 413, 415, 429, 503),
+        database=False,
+        roles=SIGNED,
+    ),
+    Route(
+        "POST",
+        "/api/v1/webhooks/gitlab",
+        intake.take_gitlab,
+        "GitLab's webhook",
+        answers.IntakeAnswer,
+        body=dict[str, Any],
+        problems=(400, 404, 413, 415, 429, 503),
+        database=False,
+        roles=SIGNED,
+    ),
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
     Route(

@@ -1,0 +1,88 @@
+"""GitHub's webhook `workflow_run`: one completed run of a workflow is one execution.
+
+Source: GitHub's "Webhook events and payloads", `workflow_run`. The duration is `updated_at - run_started_at`, which is
+what GitHub's own page shows; id and `run_attempt` together are the event's id, so a delivery that is sent again counts
+once and a run that is started again counts anew.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from stream_detector.events.completion import Completion, Status
+from stream_detector.events.fields import Instant
+from stream_detector.events.reasons import refused
+from stream_detector.events.refused import RefusedError
+
+STATUS: dict[str, Status] = {
+    "success": "success",
+    "neutral": "success",
+    "failure": "failure",
+    "action_required": "failure",
+    "timed_out": "timeout",
+    "startup_failure": "error",
+    "cancelled": "cancellation",
+    "stale": "cancellation",
+    "skipped": "skip",
+}
+"""GitHub's conclusion -> our status."""
+
+
+class _Run(Struct):
+    id: int
+    run_started_at: Instant
+    updated_at: Instant
+    conclusion: str | None = None
+    name: str | None = None
+    path: str = ""
+    run_attempt: int = 1
+    html_url: str | None = None
+    head_branch: str | None = None
+    head_sha: str | None = None
+    event: str | None = None
+
+
+class _Repository(Struct):
+    full_name: str
+
+
+class _Delivery(Struct):
+    action: str
+    workflow_run: _Run
+    repository: _Repository
+
+
+_decode = msgspec.json.Decoder(_Delivery).decode
+
+
+def completion_of(payload: bytes) -> Completion | None:
+    """The execution that ended; None where the delivery tells of none. Raises `RefusedError`."""
+    try:
+        delivery = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refused(error, payload) from None
+    run = delivery.workflow_run
+    if delivery.action != "completed":
+        return None
+    if run.conclusion not in STATUS:
+        raise RefusedError("validate", "unknown_value", "$.workflow_run.conclusion: not one that GitHub documents")
+    path = run.path.partition("@")[0] or run.name or "workflow"
+    labels: dict[str, Any] = {
+        "repository": delivery.repository.full_name,
+        "branch": run.head_branch,
+        "commit": run.head_sha,
+        "trigger": run.event,
+    }
+    return Completion(
+        execution_id=f"github:{run.id}",
+        workflow_id=f"github:{delivery.repository.full_name}:{path}",
+        workflow_name=run.name or path,
+        status=STATUS[run.conclusion],
+        started_at=run.run_started_at,
+        finished_at=run.updated_at,
+        duration_s=max(0.0, (run.updated_at - run.run_started_at).total_seconds()),
+        attempt=run.run_attempt,
+        labels={name: value for name, value in labels.items() if value},
+        url=run.html_url,
+    )

@@ -1,0 +1,207 @@
+"""Events from sources that cannot speak Kafka: checked as the decoder checks them, answered once Kafka has them."""
+
+import hmac
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from stream_detector.events import Completion, RefusedError, Score, ScoreRun
+from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
+from stream_detector.events.encode import encode
+from stream_detector.events.files import kind_of
+from stream_detector.events.reasons import refused
+from stream_detector.events.sources import github, gitlab
+from stream_detector.serve import ask
+from stream_detector.serve.answers import IntakeAnswer, RefusedEvent
+from stream_detector.serve.broker import Broker, BrokerAwayError, Record
+from stream_detector.serve.handlers import BROKER, SETTINGS, answer
+from stream_detector.serve.problems import ProblemError
+from stream_detector.store.access import hash_of
+
+BODY_BYTES = 5 * 1024 * 1024
+MOST_EVENTS = 10_000
+BURST_S = 10.0
+"""So many seconds' worth of events may come at once."""
+_TOPICS: dict[type, tuple[str, Callable[[Any], str]]] = {
+    Completion: ("workflow-completions", lambda event: event.workflow_id),
+    Score: ("scores", lambda event: event.entity_id),
+    ScoreRun: ("score-runs", lambda event: event.run_id),
+}
+_DECODE = {"completion": decode_completion, "score": decode_score, "score_run": decode_score_run}
+_LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines"}
+_JSON = {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
+_BACKFILL = (("mode", b"backfill"),)
+
+
+@dataclass
+class Allowance:
+    """How many events each token may still send: a bucket that fills with time."""
+
+    rate: float
+    now_s: Callable[[], float] = time.monotonic
+    _left: dict[bytes, tuple[float, float]] = field(default_factory=dict)
+
+    def take(self, whose: bytes, events: int) -> float:
+        """0 where they may come, else in how many seconds they may; nothing is taken then.
+
+        >>> allowance = Allowance(rate=1.0, now_s=lambda: 0.0)
+        >>> allowance.take(b"a", 10), allowance.take(b"a", 2), allowance.take(b"b", 2)
+        (0.0, 2.0, 0.0)
+        """
+        now_s, most = self.now_s(), self.rate * BURST_S
+        left, seen_s = self._left.get(whose, (most, now_s))
+        left = min(most, left + (now_s - seen_s) * self.rate)
+        if left < events:
+            self._left[whose] = left, now_s
+            return (events - left) / self.rate
+        if len(self._left) > MOST_EVENTS:  # forgetting gives a full bucket, no more
+            self._left.clear()
+        self._left[whose] = left - events, now_s
+        return 0.0
+
+
+ALLOWANCE: web.AppKey[Allowance] = web.AppKey("allowance", Allowance)
+
+
+async def take_events(request: web.Request) -> web.Response:
+    """Publish one event, an array, JSON lines or a CloudEvent; answered when Kafka has them.
+
+    207 where some are refused, with the index of each. Send the same again after an error: an event that is there
+    already is recognised by its id.
+    """
+    asked = ask.read_query(request, ask.IntakeQuestion)
+    headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
+    enveloped = [(name, text) for name, text in headers if name.startswith("ce_")]
+    values = _values(await _body(request), request.content_type, enveloped=bool(enveloped))
+    _demand_allowance(request, len(values))
+    now_ms = int(time.time() * 1000)
+    events: list[tuple[int, Any]] = []
+    wrong: list[RefusedEvent] = []
+    for index, value in enumerate(values):
+        try:
+            events.append((index, _DECODE[kind_of(value)](value, enveloped, now_ms)))
+        except RefusedError as error:
+            wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
+    return await _publish(request.app[BROKER], events, wrong, backfill=asked.backfill)
+
+
+async def take_github(request: web.Request) -> web.Response:
+    """GitHub's webhook: a completed `workflow_run` becomes an execution; any other delivery is acknowledged."""
+    secret = request.app[SETTINGS].github_webhook_secret
+    _demand_switched_on(secret, "STREAM_DETECTOR_GITHUB_WEBHOOK_SECRET")
+    body = await _body(request)
+    expected = "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
+    _demand_same(request.headers.get("X-Hub-Signature-256", ""), expected, "X-Hub-Signature-256")
+    known = request.headers.get("X-GitHub-Event") == "workflow_run"
+    return await _take_delivery(request, body, github.completion_of if known else None)
+
+
+async def take_gitlab(request: web.Request) -> web.Response:
+    """GitLab's webhook: a pipeline that has ended becomes an execution; any other is acknowledged, no more."""
+    token = request.app[SETTINGS].gitlab_webhook_token
+    _demand_switched_on(token, "STREAM_DETECTOR_GITLAB_WEBHOOK_TOKEN")
+    _demand_same(request.headers.get("X-Gitlab-Token", ""), token, "X-Gitlab-Token")
+    known = request.headers.get("X-Gitlab-Event") == "Pipeline Hook"
+    return await _take_delivery(request, await _body(request), gitlab.completion_of if known else None)
+
+
+async def _take_delivery(
+    request: web.Request, body: bytes, completion_of: Callable[[bytes], Completion | None] | None
+) -> web.Response:
+    _demand_allowance(request, 1)
+    if completion_of is None:
+        return answer(IntakeAnswer(accepted=0, refused=[], topics={}))
+    try:
+        found = completion_of(body)
+        if found is None:
+            return answer(IntakeAnswer(accepted=0, refused=[], topics={}))
+        event = decode_completion(encode(found), (), int(time.time() * 1000))  # the contract's own limits
+    except RefusedError as error:
+        raise ProblemError(400, f"{error.reason}: {error.message}") from None
+    return await _publish(request.app[BROKER], [(0, event)], [], backfill=False)
+
+
+async def _publish(
+    broker: Broker, events: Sequence[tuple[int, Any]], wrong: list[RefusedEvent], *, backfill: bool
+) -> web.Response:
+    """Each on the partition of its owner, so that no worker has to forward it. Raises `BrokerAwayError`."""
+    if not events:
+        raise ProblemError(400, "None of the events can be used.", refused=msgspec.to_builtins(wrong))
+    records = []
+    for _, event in events:
+        topic, id_of = _TOPICS[type(event)]
+        key = id_of(event)
+        headers = _BACKFILL if backfill else ()
+        records.append(Record(topic, broker.owner(topic, key), key.encode(), encode(event), headers))
+    topics: dict[str, int] = {}
+    for (index, _), record, place in zip(events, records, await broker.send(records), strict=True):
+        if isinstance(place, BrokerAwayError):
+            wrong.append(RefusedEvent(index=index, reason="broker_away", message=f"{place}; send it again"))
+        else:
+            topics[record.topic] = topics.get(record.topic, 0) + 1
+    wrong.sort(key=lambda each: each.index)
+    response = answer(IntakeAnswer(accepted=sum(topics.values()), refused=wrong, topics=topics))
+    if wrong:
+        response.set_status(207)
+    return response
+
+
+async def _body(request: web.Request) -> bytes:
+    """Raises 413 or 415; never holds more than `BODY_BYTES`, whatever the length says."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "Send the body without Content-Encoding.")
+    parts, size = [], 0
+    async for part in request.content.iter_chunked(64 * 1024):
+        size += len(part)
+        if size > BODY_BYTES:
+            raise ProblemError(413, f"Send at most {BODY_BYTES} bytes at once.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
+    """The JSON of each event. Raises 400, 413 or 415."""
+    if content_type in _LINES:
+        values = [line for each in body.split(b"\n") if (line := each.strip())]
+    elif content_type not in _JSON:
+        raise ProblemError(415, f"Send {', '.join(sorted(_JSON | _LINES))}.", allowed=sorted(_JSON | _LINES))
+    elif body.lstrip()[:1] == b"[" and not enveloped:
+        try:
+            values = [bytes(each) for each in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise ProblemError(400, f"The array cannot be read: {refused(error, body).message}") from None
+    else:
+        values = [body] if body.strip() else []
+    if not values:
+        raise ProblemError(400, "There is no event in the body.")
+    if len(values) > MOST_EVENTS:
+        raise ProblemError(413, f"Send at most {MOST_EVENTS} events at once.")
+    return values
+
+
+def _demand_allowance(request: web.Request, events: int) -> None:
+    allowance = request.app[ALLOWANCE]
+    if events > allowance.rate * BURST_S:
+        raise ProblemError(413, f"Send at most {allowance.rate * BURST_S:.0f} events at once (INTAKE_RATE_LIMIT).")
+    whose = hash_of(request.headers.get("Authorization") or request.headers.get("Cookie") or request.path)
+    wait_s = allowance.take(whose, events)
+    if wait_s:
+        detail = (
+            f"This token has sent more than {allowance.rate:g} events a second. Nothing was taken; send them later."
+        )
+        raise ProblemError(429, detail, headers={"Retry-After": str(int(wait_s) + 1)})
+
+
+def _demand_switched_on(secret: str, name: str) -> None:
+    if not secret:
+        raise ProblemError(404, f"This webhook is not switched on: set {name}.")
+
+
+def _demand_same(given: str, expected: str, name: str) -> None:
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
+        raise ProblemError(401, f"{name} is missing or wrong.", headers={"WWW-Authenticate": name})

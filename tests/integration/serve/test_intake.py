@@ -1,0 +1,208 @@
+"""Events over HTTP: on the topic of a real broker when answered, refused by index, signed webhooks."""
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.serve.handlers import BROKER
+from stream_detector.serve.intake import BODY_BYTES
+from stream_detector.settings import Settings
+from stream_detector.store import access
+from stream_detector.stream.setup import make_topics
+from stream_detector.stream.topics import owner
+from tests.integration.serve.conftest import Serve
+from tests.servers.installation import wait_until
+
+Client = TestClient[Any, Any]
+EVENTS = "/api/v1/events"
+PAYLOADS = Path(__file__).parents[2] / "unit" / "events" / "payloads"
+SECRET = "a secret of the webhooks"
+
+
+@pytest.fixture
+async def client(serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings]) -> AsyncIterator[Client]:
+    """The API with a broker that has our topics, and both webhooks switched on."""
+    await make_topics(make_settings(broker=tansu.address))
+    started = await serve(broker=tansu.address, github_webhook_secret=SECRET, gitlab_webhook_token=SECRET)
+    await wait_until(lambda: started.app[BROKER].state == "ok", "the API has its broker")
+    yield started
+
+
+def completion(number: int = 1, **given: Any) -> dict[str, Any]:
+    at = datetime.now(UTC).replace(microsecond=0)
+    return {
+        "execution_id": f"run-{number}",
+        "workflow_id": "nightly",
+        "status": "success",
+        "started_at": (at - timedelta(minutes=1)).isoformat(),
+        "finished_at": at.isoformat(),
+        **given,
+    }
+
+
+def score(**given: Any) -> dict[str, Any]:
+    at = datetime.now(UTC).isoformat()
+    return {"entity_id": "lido", "entity_name": "Lido", "score": 5.8, "scored_at": at, **given}
+
+
+async def post(client: Client, path: str, body: Any, status: int = 200, **headers: str) -> Any:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    async with client.post(path, data=data, headers=sent) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+async def on(client: Client, address: str, topic: str) -> list[Any]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(client.app[BROKER].name(topic), number) for number in range(4)])
+        await consumer.seek_to_beginning()
+        found: list[Any] = []
+        while more := await consumer.getmany(timeout_ms=500):
+            found += [record for records in more.values() for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_one_event_is_on_its_topic_at_its_owner_when_answered(client: Client, tansu: Tansu) -> None:
+    assert await post(client, EVENTS, completion()) == {
+        "accepted": 1, "refused": [], "topics": {"workflow-completions": 1},
+    }  # fmt: skip
+    (record,) = await on(client, tansu.address, "workflow-completions")
+    assert (record.key, record.partition) == (b"nightly", owner("nightly", 4))
+    assert json.loads(record.value)["execution_id"] == "run-1" and not record.headers
+
+
+async def test_an_array_of_each_kind_with_partial_failures_listed_by_index(client: Client, tansu: Tansu) -> None:
+    events = [
+        completion(1),
+        completion(2, status="green"),
+        score(),
+        {"what": "is this"},
+        {"run_id": "r1", "status": "started", "at": datetime.now(UTC).isoformat()},
+        completion(3, finished_at="2099-01-01T00:00:00Z"),
+    ]
+    told = await post(client, EVENTS, events, 207)
+    assert told["accepted"] == 3 and told["topics"] == {"workflow-completions": 1, "scores": 1, "score-runs": 1}
+    refusals = [(each["index"], each["reason"]) for each in told["refused"]]
+    assert refusals == [(1, "unknown_value"), (3, "unsupported_format"), (5, "future")]
+    (record,) = await on(client, tansu.address, "scores")
+    assert b'"score":5.8' in record.value
+
+
+async def test_json_lines_cloud_events_and_history(client: Client, tansu: Tansu) -> None:
+    lines = "\n".join(json.dumps(completion(number)) for number in range(3)).encode() + b"\n\n"
+    assert (await post(client, EVENTS, lines, Content_Type="application/x-ndjson"))["accepted"] == 3
+    envelope = {
+        "specversion": "1.0", "id": "1", "source": "/ci", "type": "stream_detector.workflow_completion.v1",
+        "data": completion(4),
+    }  # fmt: skip
+    assert (await post(client, EVENTS, envelope, Content_Type="application/cloudevents+json"))["accepted"] == 1
+    batch = [envelope, envelope]
+    assert (await post(client, EVENTS, batch, Content_Type="application/cloudevents-batch+json"))["accepted"] == 2
+    binary = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/ci", "ce_type": envelope["type"]}
+    assert (await post(client, EVENTS, completion(5), **binary))["accepted"] == 1  # type: ignore[arg-type]
+    wrong = binary | {"ce_type": "stream_detector.score.v1"}
+    told = await post(client, EVENTS, completion(6), 400, **wrong)  # type: ignore[arg-type]
+    assert told["refused"][0]["reason"]
+    assert (await post(client, f"{EVENTS}?backfill=true", completion(7)))["accepted"] == 1
+    records = await on(client, tansu.address, "workflow-completions")
+    assert len(records) == 8
+    assert [record.headers for record in records if b"run-7" in record.value] == [(("mode", b"backfill"),)]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"", {}, 400),
+        (b"[]", {}, 400),
+        (b"{", {}, 400),
+        (b"[{]", {}, 400),
+        (b"null", {}, 400),
+        (b"[" * 200_000, {}, 400),
+        (b'{"a":' * 200_000, {}, 400),
+        (b"\xff\xfe", {}, 400),
+        (b"{}", {"Content_Type": "text/plain"}, 415),
+        (b"{}", {"Content_Encoding": "gzip"}, None),
+        (b" " * (BODY_BYTES + 1), {}, 413),
+        (b"[" + b",".join([b"1"] * 10_001) + b"]", {}, 413),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+async def test_what_cannot_be_read_is_4xx_without_a_trace(
+    client: Client, body: bytes, headers: dict[str, str], status: int | None
+) -> None:
+    sent = {"Content-Type": "application/json"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    async with client.post(EVENTS, data=body, headers=sent) as answer:
+        text = await answer.text()
+        assert answer.status == status if status else 400 <= answer.status < 500
+        assert "Traceback" not in text and ".py" not in text
+
+
+async def test_who_sends_too_much_is_told_when_to_come_again(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(intake_rate_limit=1)
+    async with client.post(EVENTS, json=[completion(number) for number in range(11)]) as answer:
+        assert answer.status == 413
+    other, _ = await access.create_token(pool, name="other", role="producer", expires_at=None)
+    await post(client, EVENTS, [completion(number) for number in range(9)], 503)
+    async with client.post(EVENTS, json=[completion(number) for number in range(9)]) as answer:
+        assert answer.status == 429 and 1 <= int(answer.headers["Retry-After"]) <= 10
+    await post(client, EVENTS, [completion()], 503, Authorization=f"Bearer {other}")
+
+
+async def test_while_kafka_is_away_it_is_503_with_retry_after(serve: Serve) -> None:
+    for broker in ("127.0.0.1:1", ""):
+        client = await serve(broker=broker)
+        async with client.post(EVENTS, json=completion()) as answer:
+            assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
+
+
+def signed(body: bytes, secret: str = SECRET) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
+
+
+async def test_githubs_delivery_needs_its_signature_and_no_token(client: Client, tansu: Tansu) -> None:
+    path, body = "/api/v1/webhooks/github", (PAYLOADS / "github_workflow_run.json").read_bytes()
+    nobody = {"Authorization": "", "X_GitHub_Event": "workflow_run"}
+    for signature in ("", "sha256=", signed(body, "another"), signed(body + b" "), signed(body)[7:]):
+        await post(client, path, body, 401, **nobody, X_Hub_Signature_256=signature)
+    told = await post(client, path, body, **nobody, X_Hub_Signature_256=signed(body))
+    assert told["topics"] == {"workflow-completions": 1}
+    ping = b'{"zen": "Keep it logically awesome."}'
+    told = await post(client, path, ping, X_GitHub_Event="ping", X_Hub_Signature_256=signed(ping))
+    assert told["accepted"] == 0
+    broken = b'{"action": "completed"}'
+    await post(client, path, broken, 400, X_GitHub_Event="workflow_run", X_Hub_Signature_256=signed(broken))
+    (record,) = await on(client, tansu.address, "workflow-completions")
+    assert json.loads(record.value)["execution_id"] == "github:30433642"
+
+
+async def test_gitlabs_delivery_needs_its_token(client: Client, tansu: Tansu) -> None:
+    path, body = "/api/v1/webhooks/gitlab", (PAYLOADS / "gitlab_pipeline.json").read_bytes()
+    for token in ("", "wrong", SECRET + "x"):
+        await post(client, path, body, 401, X_Gitlab_Event="Pipeline Hook", X_Gitlab_Token=token)
+    told = await post(client, path, body, X_Gitlab_Event="Pipeline Hook", X_Gitlab_Token=SECRET)
+    assert told["accepted"] == 1
+    told = await post(client, path, b"{}", X_Gitlab_Event="Push Hook", X_Gitlab_Token=SECRET)
+    assert told["accepted"] == 0
+    assert len(await on(client, tansu.address, "workflow-completions")) == 1
+
+
+async def test_a_webhook_that_is_not_switched_on_says_how(serve: Serve) -> None:
+    client = await serve()
+    for name in ("github", "gitlab"):
+        told = await post(client, f"/api/v1/webhooks/{name}", b"{}", 404)
+        assert f"STREAM_DETECTOR_{name.upper()}_WEBHOOK" in told["detail"]
