@@ -92,11 +92,9 @@ def _of_score(event: Score) -> dict[str, Any]:
     }
 
 
-def name_of(event: Completion | Score) -> str:
-    """What people call it."""
-    if isinstance(event, Completion):
-        return event.workflow_name or event.workflow_id
-    return event.entity_name
+def name_of(event: Completion) -> str:
+    """What people call the workflow."""
+    return event.workflow_name or event.workflow_id
 
 
 def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:

@@ -96,3 +96,8 @@ def test_the_head_is_where_it_is_documented():
     baseline = workflow()
     baseline.offsets = [1, 2, 3]
     assert struct.unpack_from("<BBBBqqq", baseline.pack()) == (1, 1, 0, 0, 1, 2, 3)
+
+
+def test_the_common_part_alone_knows_nothing():
+    with pytest.raises(NotImplementedError):
+        _ = Baseline("workflow:nightly").status

@@ -26,3 +26,11 @@ def test_explain_last_gives_the_outcome_and_every_gate():
     assert gates[-1] == "3 failures in a row; 3 and 5 are told"
     assert explain_last([(event, True) for event, _ in events], CLASSIC)[0].kind == "backfilled"
     assert explain_last([], CLASSIC)[0].kind == "ignored"
+
+
+def test_a_duplicate_score_leaves_its_run_as_it_is():
+    folding = Fold(CLASSIC)
+    for _ in range(2):
+        one = score("5", run_id="r")
+        folding.gather(one, folding.apply(one), 0)
+    assert len(folding.runs["r"].entities) == 1

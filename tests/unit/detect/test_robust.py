@@ -181,9 +181,9 @@ def test_feedback_widens_the_budget():
 
 def test_a_key_of_classic_goes_on_from_its_last_durations():
     baseline = workflow()
-    feed(baseline, usual(60), CLASSIC)
+    feed(baseline, [*usual(59), later(59, None)], CLASSIC)
     feed(baseline, [later(60, 100.0), later(61, None)], ROBUST)
-    assert baseline.level.n == 31
+    assert baseline.level.n == 30
     assert baseline.status == "normal"
 
 
@@ -258,3 +258,20 @@ def test_a_series_scores_what_is_off_in_either_direction():
     for n in range(500):
         other.score(100 + random.gauss(0, 2), n * 300_000)
     assert other.score(-5.0, 500 * 300_000) > 3.0
+
+
+def test_an_accepted_level_is_told_whatever_the_reading_is():
+    baseline = ready()
+    baseline.level.former = 50.0
+    (accepted,) = step(baseline, later(200, 100.0), ROBUST).anomalies
+    assert accepted.description.startswith("nightly has a new usual time: 1 m ")
+    assert accepted.description.endswith("instead of 50 s")
+
+
+def test_a_level_survives_packing_in_the_middle_of_a_shift():
+    whole, parted = ready(), ready()
+    for number in range(60):
+        event = later(200 + number, 100.0 * 1.1**number)
+        parted = Baseline.unpack(parted.key, parted.pack())
+        assert step(parted, event, ROBUST) == step(whole, event, ROBUST)
+    assert parted.pack() == whole.pack()

@@ -165,3 +165,20 @@ def test_an_event_after_a_pause_of_months_begins_a_new_window():
     step(baseline, run(10, 7.0, at=START + timedelta(days=400)), CLASSIC)
     assert list(baseline.history.durations) == [7.0]
     assert baseline.named()["failure_rate"].window_size == 1
+
+
+def test_a_late_event_older_than_the_forty_kept_changes_nothing():
+    baseline = workflow()
+    feed(baseline, runs([10.0] * 45))
+    before = baseline.history.pack()
+    feed(baseline, [run(90, 99.0, "failure", at=START - timedelta(hours=2))])
+    assert baseline.history.pack() == before
+
+
+def test_a_late_event_older_than_the_thirty_timed_counts_as_an_outcome():
+    baseline = workflow()
+    feed(baseline, runs([10.0] * 35))
+    feed(baseline, [run(90, 99.0, "failure", at=START - timedelta(hours=2))])
+    assert len(baseline.history.times) == 36
+    assert list(baseline.history.durations) == [10.0] * 30
+    assert baseline.history.outcomes == 1 << 35
