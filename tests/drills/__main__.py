@@ -9,7 +9,10 @@ import sys
 from tests.drills.stage import KAFKA, DrillError, Options
 from tests.drills.unprotected import PROTECTIONS
 
-DRILLS = ("kill-detector", "rebalance", "stop-and-go", "postgres-away")
+DRILLS = (
+    "kill-detector", "rebalance", "broker-restart", "broker-killed", "postgres-away", "hostile-input",
+    "duplicates-and-late", "empty-disk", "clock-skew", "stop-and-go",
+)  # fmt: skip
 
 
 def main() -> int:

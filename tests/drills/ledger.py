@@ -11,6 +11,7 @@ import msgspec
 from stream_detector.detect import Baseline, Config
 from stream_detector.detect.replay import Fold
 from stream_detector.events import RefusedError
+from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import decode_completion, decode_score, is_backfill
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
@@ -18,7 +19,7 @@ from stream_detector.stream import keyed_value
 from stream_detector.stream.detector import BASELINE
 from stream_detector.stream.ends import read_whole
 from stream_detector.stream.part import Part
-from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, SCORES
+from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
 
 DECODE = {COMPLETIONS: decode_completion, SCORES: decode_score}
 
@@ -61,6 +62,30 @@ async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) ->
     return fold, anomalies
 
 
+async def accepted(settings: Settings) -> set[str]:
+    """The execution ids on the input topic, of those events that are to be accepted."""
+    ids = set()
+    async for record in read_whole(settings, COMPLETIONS):
+        try:
+            ids.add(decode_completion(record.value, record.headers, record.timestamp).execution_id)
+        except RefusedError:
+            continue
+    return ids
+
+
+async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdict) -> None:
+    """Each refused record is kept with its own bytes; repeats name the same place."""
+    kept, originals = {}, {}
+    async for record in read_whole(settings, DEAD_LETTERS):
+        letter = read_dead_letter(record.headers)
+        kept[letter.topic, letter.partition, letter.offset] = record.value
+    async for record in read_whole(settings, COMPLETIONS):
+        originals[COMPLETIONS, record.partition, record.offset] = record.value
+    verdict.note("dead letters", lost=max(0, refused - len(kept)), doubled=max(0, len(kept) - refused))
+    other = sum(originals.get(place, b"?") != value for place, value in kept.items())
+    verdict.note("bytes of dead letters", different=other)
+
+
 async def recovered(settings: Settings) -> dict[str, bytes]:
     """Key -> packed baseline, read from the changelog as a recovering worker reads it."""
     parts: dict[int, Part[Any]] = defaultdict(lambda: Part(BASELINE))
@@ -87,7 +112,7 @@ async def compare(settings: Settings, counts: Counter[str], ids: set[str]) -> Ve
     """
     verdict = Verdict(events=counts.total())
     fold, wanted = await folded(settings)
-    arrived = {msgspec.json.decode(r.value)["execution_id"] async for r in read_whole(settings, COMPLETIONS)}
+    arrived = await accepted(settings)
     verdict.note("events on the topic", lost=len(ids - arrived), doubled=len(arrived - ids))
     state = await recovered(settings)
     for workflow_id, count in counts.items():

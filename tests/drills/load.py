@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
@@ -49,16 +50,41 @@ def completions(seed: int, planned: int, keys: int = KEYS) -> Iterator[Completio
         number += 1
 
 
+class Sent(NamedTuple):
+    """One record of the load. `counts` says whether it must be in the baseline afterwards."""
+
+    value: bytes | None
+    workflow_id: str
+    execution_id: str
+    counts: bool = True
+    timestamp_ms: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+Spice = Callable[[random.Random, Completion], list[Sent]]
+"""What one event becomes on its way: itself, and whatever a drill adds."""
+
+
+def plain(rng: random.Random, event: Completion) -> list[Sent]:
+    """The event alone."""
+    return [Sent(encode(event), event.workflow_id, event.execution_id)]
+
+
 class Load:
     """Publishes until it is told to stop. `counts` is the ledger: events per workflow that the broker acknowledged."""
 
-    def __init__(self, settings: Settings, seed: int, planned: int, *, rate: float, keys: int = KEYS) -> None:
+    def __init__(
+        self, settings: Settings, seed: int, planned: int, *, rate: float, spice: Spice = plain, keys: int = KEYS
+    ) -> None:
         self._settings, self._planned, self._rate = settings, planned, rate
+        self._spice, self._rng = spice, random.Random(seed + 1)
         self._events = completions(seed, planned, keys)
         misplaced = random.Random(seed).sample(range(keys), round(keys * MISPLACED))
         self._misplaced = {f"flow-{key:04d}" for key in misplaced}
         self.counts: Counter[str] = Counter()
         self.ids: set[str] = set()
+        self.refused = 0
+        """Records that must lie on dead letters."""
         self.enough = asyncio.Event()
         """Set when the harm is done: publishing ends once it is set and the planned number is out."""
 
@@ -72,7 +98,8 @@ class Load:
         try:
             while len(sent) < self._planned or not self.enough.is_set():
                 for event in (next(self._events) for _ in range(50)):
-                    sent.append(await self._send(producer, event))
+                    for one in self._spice(self._rng, event):
+                        sent.append(await self._send(producer, one))
                 due_s = (min(len(sent), self._planned) - self._planned / 2) / self._rate
                 due_s += max(0, len(sent) - self._planned) / SLOW_RATE
                 await asyncio.sleep(max(0.0, began + due_s - loop.time()))
@@ -81,12 +108,21 @@ class Load:
         finally:
             await producer.stop()
 
-    async def _send(self, producer: AIOKafkaProducer, event: Completion) -> "asyncio.Future[object]":
+    async def _send(self, producer: AIOKafkaProducer, one: Sent) -> "asyncio.Future[object]":
         n, partition = self._settings.partitions, None
-        if event.workflow_id in self._misplaced:
-            partition = (owner(event.workflow_id, n) + 1) % n
-        self.counts[event.workflow_id] += 1
-        self.ids.add(event.execution_id)
-        topic, key = self._settings.topic(COMPLETIONS), event.workflow_id.encode()
-        sent: asyncio.Future[object] = await producer.send(topic, encode(event), key=key, partition=partition)
+        if one.workflow_id in self._misplaced:
+            partition = (owner(one.workflow_id, n) + 1) % n
+        if not one.counts:
+            self.refused += 1
+        elif one.execution_id not in self.ids:
+            self.counts[one.workflow_id] += 1
+            self.ids.add(one.execution_id)
+        sent: asyncio.Future[object] = await producer.send(
+            self._settings.topic(COMPLETIONS),
+            one.value,
+            key=one.workflow_id.encode(),
+            partition=partition,
+            timestamp_ms=one.timestamp_ms,
+            headers=list(one.headers),
+        )
         return sent

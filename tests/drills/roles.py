@@ -4,6 +4,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from stream_detector.devstack.owned import Owned, start_owned
@@ -18,20 +19,30 @@ class Role:
         self.name, self.child, self.port = name, child, port
 
     @classmethod
-    def start(cls, name: str, settings: Settings, folder: Path, *, without: str = "", **changes: str) -> "Role":
+    def start(
+        cls,
+        name: str,
+        settings: Settings,
+        folder: Path,
+        *,
+        without: str = "",
+        environ: Mapping[str, str] | None = None,
+        **changes: str,
+    ) -> "Role":
         """Start one; its log is appended to `folder`/NAME.log.
 
         Args:
             without: a protection to take out (see `unprotected`); empty runs the product as it is.
+            environ: further variables of its environment.
             changes: settings of this process alone, by their names.
         """
         port = free_port()
-        environ = environ_of(settings) | {"STREAM_DETECTOR_METRICS_PORT": str(port)}
-        environ |= {f"STREAM_DETECTOR_{setting.upper()}": value for setting, value in changes.items()}
+        variables = environ_of(settings) | {"STREAM_DETECTOR_METRICS_PORT": str(port)} | dict(environ or {})
+        variables |= {f"STREAM_DETECTOR_{setting.upper()}": value for setting, value in changes.items()}
         program = ["-m", "tests.drills.unprotected", without] if without else ["-m", "stream_detector"]
         command = [sys.executable, *program, name]
         root = Path(__file__).parents[2]
-        return cls(name, start_owned(name, command, log_path=folder / f"{name}.log", environ=environ, cwd=root), port)
+        return cls(name, start_owned(name, command, log_path=folder / f"{name}.log", environ=variables, cwd=root), port)
 
     @property
     def alive(self) -> bool:

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings
 from stream_detector.stream.ends import Ends, total
 from stream_detector.stream.setup import make_topics
+from stream_detector.stream.topics import COMPLETIONS
 from tests.drills.ledger import Verdict
 from tests.drills.roles import Role
 
@@ -60,6 +63,8 @@ class Outcome:
     different: int = 0
     repeated: int = 0
     notified_twice: int = 0
+    restarts: int = 0
+    """Roles that ended by themselves and were started again, as a supervisor does."""
     recovery_s: list[float] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
 
@@ -82,7 +87,13 @@ class Outcome:
         took = self.recovery_s
         spread = {"median": round(statistics.median(took), 2), "max": round(max(took), 2)} if took else None
         numbers = {name: getattr(self, name) for name in ("runs", "events", "lost", "doubled", "different", "repeated")}
-        return {"drill": self.drill, **numbers, "notified_twice": self.notified_twice, "recovery_s": spread}
+        return {
+            "drill": self.drill,
+            **numbers,
+            "restarts": self.restarts,
+            "notified_twice": self.notified_twice,
+            "recovery_s": spread,
+        }
 
 
 @dataclass
@@ -120,7 +131,17 @@ class Play:
     folder: Path
     roles: list[Role] = field(default_factory=list)
 
-    def start(self, name: str, **how: str) -> Role:
+    async def committed(self, role: str) -> int:
+        """How many completions the role's group has committed. 0 while nobody answers."""
+        try:
+            async with Ends(self.settings) as ends:
+                offsets = await ends.committed(role)
+        except (KafkaError, OSError, TimeoutError):
+            return 0
+        name = self.settings.topic(COMPLETIONS)
+        return sum(max(0, offset) for tp, offset in offsets.items() if tp.topic == name)
+
+    def start(self, name: str, **how: Any) -> Role:
         """Start a role."""
         role = Role.start(name, self.settings, self.folder, **how)
         self.roles.append(role)

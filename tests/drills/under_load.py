@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
-from tests.drills.ledger import Verdict, compare, compare_rows, folded
-from tests.drills.load import Load
+from tests.drills.ledger import Verdict, compare, compare_dead_letters, compare_rows, folded
+from tests.drills.load import Load, Spice, plain
 from tests.drills.roles import Role
 from tests.drills.stage import DrillError, Options, Outcome, Play, Stage, until
 
@@ -21,7 +22,7 @@ class Scene:
     outcome: Outcome
     publishing: "asyncio.Task[None]"
 
-    def detector(self, **how: str) -> Role:
+    def detector(self, **how: Any) -> Role:
         """Start a detector, with the protection taken out that the options name."""
         return self.play.start("detector", without=self.options.without, **how)
 
@@ -44,6 +45,10 @@ class Scene:
             self.outcome.recovery_s.append(time.monotonic() - since)
         return role
 
+    async def until_soon(self, done: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Return once `done`."""
+        await until(done, what, self.play.last_words)
+
     async def until(self, done: Callable[[], bool], what: str) -> None:
         """Return once `done`, with the load still running."""
 
@@ -59,11 +64,13 @@ Harm = Callable[[Scene], Awaitable[list[Role]]]
 """Does the harm under load; returns the roles that stand at the end and must stop in order."""
 
 
-async def under_load(ground: Stage, options: Options, outcome: Outcome, seed: int, harm: Harm) -> Verdict:
+async def under_load(
+    ground: Stage, options: Options, outcome: Outcome, seed: int, harm: Harm, spice: Spice = plain
+) -> Verdict:
     """One run: publish, harm, let everybody catch up, compare everything."""
     roles = ["detector", "recorder"] if ground.postgres else ["detector"]
     async with ground.play() as play:
-        load = Load(play.settings, seed, options.events, rate=options.events / 12)
+        load = Load(play.settings, seed, options.events, rate=options.events / 12, spice=spice)
         standing = [play.start("recorder")] if ground.postgres else []
         scene = Scene(play, load, options, outcome, asyncio.create_task(load.publish()))
         try:
@@ -77,6 +84,7 @@ async def under_load(ground: Stage, options: Options, outcome: Outcome, seed: in
         if any(codes):
             raise DrillError(f"the roles ended with {codes}\n{play.last_words()}")
         verdict = await compare(play.settings, load.counts, load.ids)
+        await compare_dead_letters(play.settings, load.refused, verdict)
         if ground.postgres:
             _, anomalies = await folded(play.settings)
             await compare_rows(play.settings, set(anomalies), load.ids, verdict)
