@@ -14,7 +14,7 @@ from stream_detector.events import Action
 from stream_detector.notify.links import WORDS, Link, LinkError, action_of, verify
 from stream_detector.settings import Settings
 
-Publish = Callable[[Action], Awaitable[None]]
+Publish = Callable[[Action], Awaitable[object]]
 """Puts a decision onto `operator-actions`; raises where Kafka does not take it."""
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}

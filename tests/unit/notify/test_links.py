@@ -1,0 +1,98 @@
+"""Links that act with one click: signed, expiring, one purpose each, and in the right places of a message."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from stream_detector.notify.links import LASTS_S, Link, LinkError, action_of, sign, verify
+from stream_detector.notify.policy import accept, due
+from stream_detector.notify.render import render
+from stream_detector.notify.render.links import links_of
+from tests.events_made import NOON, uuid
+from tests.servers.slack import problem_with
+from tests.unit.notify.living import NOW_S, Notifier
+from tests.unit.notify.subjects import CONFIG, LIDO, NASTY, run_of, slow
+
+KEY = b"k" * 32
+SIGNED = replace(CONFIG, link_key=KEY)
+LINK = Link(
+    purpose="acknowledge",
+    incident_id=uuid("a"),
+    entity="workflow:nightly",
+    channel="email",
+    about="PerformanceDegradation in Nightly",
+    expires_s=int(NOW_S) + 100,
+)
+
+
+def test_a_token_is_good_until_it_expires_and_with_its_key_alone() -> None:
+    token = sign(KEY, LINK)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", token) and len(token) < 500
+    assert verify(KEY, token, NOW_S + 99) == LINK
+    with pytest.raises(LinkError, match="expired"):
+        verify(KEY, token, NOW_S + 100)
+    with pytest.raises(LinkError, match="not made here"):
+        verify(b"x" * 32, token, NOW_S)
+
+
+def test_no_changed_token_is_taken() -> None:
+    token = sign(KEY, LINK)
+    for place in range(len(token)):
+        changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        with pytest.raises(LinkError):
+            verify(KEY, changed, NOW_S)
+
+
+@pytest.mark.parametrize("token", ["", ".", "a.b", "é.é", "a" * 3_000, "a=.b=", sign(KEY, LINK) + "=", "a b.c d"])
+def test_what_is_no_token_is_refused_in_words(token: str) -> None:
+    with pytest.raises(LinkError, match=r"no link of ours|not made here"):
+        verify(KEY, token, NOW_S)
+
+
+def test_the_same_link_is_the_same_decision() -> None:
+    token = sign(KEY, LINK)
+    first, again = action_of(LINK, token, NOW_S), action_of(LINK, token, NOW_S + 5)
+    assert first.action_id == again.action_id
+    assert (first.kind, first.incident_id, first.by) == ("acknowledge", uuid("a"), "link in email")
+    hush = action_of(replace_purpose(LINK), sign(KEY, replace_purpose(LINK)), NOW_S)
+    assert (hush.kind, hush.entity, hush.until) == ("silence", "workflow:nightly", NOON + timedelta(hours=24))
+    assert hush.incident_id is None and hush.action_id != first.action_id
+
+
+def replace_purpose(link: Link) -> Link:
+    from msgspec.structs import replace as changed
+
+    return changed(link, purpose="silence")
+
+
+def test_what_a_link_does_is_what_the_policy_then_does() -> None:
+    notifier = Notifier(SIGNED).take(slow("open", severity="warning", incident="a")).deliver()
+    text = next(one.message.text for one in notifier.sent if one.message.channel == "email")
+    acknowledge, silence = re.findall(r"^(?:Acknowledge|Silence for 24 h): \S+/links/(\S+)$", text, re.MULTILINE)
+    notifier.take(action_of(verify(KEY, acknowledge, NOW_S), acknowledge, NOW_S))
+    notifier.take(slow("worse", incident="a", state="ongoing")).deliver()
+    assert notifier.reasons("slack")[-1] == "acknowledged by link in email"
+    notifier.take(action_of(verify(KEY, silence, NOW_S), silence, NOW_S), slow("b")).deliver()
+    assert notifier.reasons("slack")[-1].startswith("silenced by link in email until 2026-01-23 12:00")
+
+
+def test_links_are_in_their_places_and_keep_every_limit() -> None:
+    accept(state := {}, slow("a", entity_name=NASTY), NOW_S, SIGNED)
+    messages = {one.message.channel: one.message for one in due(state, NOW_S, SIGNED)}
+    slack, mail = messages["slack"], messages["email"]
+    assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
+    assert slack.blocks[-1]["text"]["text"].count("https://gvs.example.org/links/") == 2
+    assert "/links/" not in slack.text
+    assert mail.html.count("/links/") == 2 and mail.html.index("Open the details") < mail.html.index("/links/")
+    assert [one.message.text for one in due(state, NOW_S + 5, SIGNED)] == [one.text for one in messages.values()]
+
+
+def test_no_links_without_a_key_for_an_end_for_a_run_or_in_the_inbox() -> None:
+    assert links_of(slow("a"), "email", CONFIG, NOW_S) == []
+    assert links_of(slow("a", state="resolved"), "email", SIGNED, NOW_S) == []
+    assert links_of(slow("a"), "inbox", SIGNED, NOW_S) == []
+    assert Notifier(SIGNED).take(run_of(LIDO)).deliver().got("email")[0].count("/links/") == 0
+    assert "/links/" not in render("email", slow("a"), SIGNED, "m").text
+    assert LASTS_S == 7 * 86_400
