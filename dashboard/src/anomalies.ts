@@ -2,7 +2,8 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ANOMALIES, ApiError, type Anomaly, type AnomalyPage } from "./api";
-import { questionOf, type Filters } from "./filters";
+import { belongs, questionOf, type Filters } from "./filters";
+import { useLive } from "./live";
 import { ask, useAnswer } from "./load";
 
 const PAGE_SIZE = "50";
@@ -49,10 +50,13 @@ export function useAnomalies(filters: Filters): AnomalyList {
   const empty = shown?.first.items.length === 0;
   useEffect(() => setEmpty(empty), [empty]);
 
+  const { recent } = useLive();
+  // A live one may be here before its row: it stands at the top until the server lists it.
+  const latest = useMemo(() => withLive(answer.value, recent.filter((one) => belongs(one, filters, Date.now()))), [answer.value, recent, filters]);
   const showFresh = useCallback(() => {
-    if (answer.value !== null) show(key, answer.value);
+    if (latest !== null) show(key, latest);
     redraw((n) => n + 1);
-  }, [answer.value, key]);
+  }, [latest, key]);
 
   const abort = useRef<AbortController | null>(null);
   useEffect(() => () => abort.current?.abort(), [key]);
@@ -80,7 +84,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
   const failedMore = more?.key === key ? more.error : null;
   return {
     items,
-    fresh: countFresh(answer.value, shown),
+    fresh: countFresh(latest, shown),
     showFresh,
     more: shown?.next != null,
     loadingMore: more?.key === key && more.busy,
@@ -97,6 +101,13 @@ function show(key: string, first: AnomalyPage): Shown {
   shownBefore.set(key, shown);
   if (shownBefore.size > 20) shownBefore.delete(shownBefore.keys().next().value ?? "");
   return shown;
+}
+
+function withLive(page: AnomalyPage | null, live: Anomaly[]): AnomalyPage | null {
+  if (page === null) return null;
+  const listed = new Set(page.items.map(({ id }) => id));
+  const ahead = live.filter(({ id, detected_at: at }) => !listed.has(id) && at >= (page.items.at(-1)?.detected_at ?? ""));
+  return ahead.length === 0 ? page : { ...page, items: [...ahead, ...page.items] };
 }
 
 function countFresh(latest: AnomalyPage | null, shown: Shown | undefined): number {

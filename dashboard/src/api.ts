@@ -19,11 +19,38 @@ export type Series = Schemas["Series"];
 export type SeriesPoint = Schemas["Point"];
 export type InboxPage = Schemas["InboxPage"];
 export type Message = Schemas["InboxMessage"];
+export type Baseline = Schemas["StoredBaseline"];
+export type BaselinePage = Schemas["BaselinePage"];
+export type Execution = Schemas["Completion"];
+export type ExecutionList = Schemas["ExecutionList"];
+export type Run = Schemas["StoredRun"];
 export type Range = NonNullable<NonNullable<paths[typeof ANOMALIES]["get"]["parameters"]["query"]>["range"]>;
+
+type Answer<P extends keyof paths> = paths[P] extends { get: { responses: { 200: { content: { "application/json": infer A } } } } } ? A : never;
+export type Incidents = Answer<typeof INCIDENTS>;
+export type Incident = Incidents["items"][number];
+export type IncidentDetail = Answer<"/api/v1/incidents/{id}">;
+export type Action = IncidentDetail["actions"][number];
+export type Notification = IncidentDetail["notifications"][number];
+export type ActionKind = Action["kind"];
+export type Silence = Answer<typeof SILENCES>["items"][number];
+export type Overview = Answer<typeof OVERVIEW>;
+export type Session = Answer<typeof SESSION>;
 
 export const ANOMALIES = "/api/v1/ai/anomalies" satisfies keyof paths;
 export const TRENDS = "/api/v1/ai/anomalies/trends" satisfies keyof paths;
 export const SERIES = "/api/v1/series" satisfies keyof paths;
+export const EXPORT = "/api/v1/ai/anomalies/export" satisfies keyof paths;
+export const WORKFLOWS = "/api/v1/workflows" satisfies keyof paths;
+export const ENTITIES = "/api/v1/entities" satisfies keyof paths;
+export const EXECUTIONS = "/api/v1/executions" satisfies keyof paths;
+export const RUNS = "/api/v1/runs" satisfies keyof paths;
+export const INCIDENTS = "/api/v1/incidents" satisfies keyof paths;
+export const ACTIONS = "/api/v1/actions" satisfies keyof paths;
+export const SILENCES = "/api/v1/silences" satisfies keyof paths;
+export const OVERVIEW = "/api/v1/overview" satisfies keyof paths;
+export const SESSION = "/api/v1/session" satisfies keyof paths;
+export const STREAM = "/api/v1/stream";
 export const INBOX = "/api/v1/inbox" satisfies keyof paths;
 
 /** The address of an item's route, its id put in. */
@@ -44,8 +71,8 @@ export const SEVERITIES = ["critical", "warning", "info"] as const satisfies Sev
 export const STATES = ["opened", "ongoing", "resolved"] as const satisfies State[];
 export const RANGES = ["24h", "7d", "30d"] as const satisfies Range[];
 
-/** offline: no answer; unauthorised: a token is needed; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
-export type Failure = "offline" | "unauthorised" | "missing" | "refused" | "failed";
+/** offline: no answer; unauthorised: a token is needed; forbidden: the role may not; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
+export type Failure = "offline" | "unauthorised" | "forbidden" | "missing" | "refused" | "failed";
 
 export class ApiError extends Error {
   constructor(
@@ -80,18 +107,35 @@ export async function get<T>(path: string, query: URLSearchParams, signal: Abort
   }
 }
 
-/** POSTs without a body. Throws `ApiError`. */
-export async function post(path: string): Promise<void> {
-  await call("POST", path, new AbortController().signal);
+/** Sends what changes something. Resolves with the answer's JSON, null where it has none. Throws `ApiError`. */
+export async function send(method: "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> {
+  const answer = await call(method, path, new AbortController().signal, body);
+  return answer.status === 204 ? null : ((await answer.json().catch(() => null)) as unknown);
 }
 
-async function call(method: string, address: string, signal: AbortSignal): Promise<Response> {
+/**
+ * Changes the token of this tab into a session, whose cookie no script can read: the live stream needs it, for a
+ * browser's EventSource carries no header. While that fails the token goes on to be sent along.
+ */
+export async function openSession(): Promise<void> {
+  if (!hasToken()) return;
+  try {
+    await send("POST", SESSION);
+    sessionStorage.removeItem(TOKEN);
+  } catch {
+    // The next answer that is refused says why.
+  }
+}
+
+async function call(method: string, address: string, signal: AbortSignal, body?: unknown): Promise<Response> {
   const token = sessionStorage.getItem(TOKEN);
   const headers: Record<string, string> = { Accept: "application/json" };
   if (token !== null) headers["Authorization"] = `Bearer ${token}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer: Response;
   try {
-    answer = await fetch(address, { method, headers, signal });
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    answer = await fetch(address, { method, headers, signal, ...sent });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ApiError("offline", "The server does not answer.");
@@ -102,6 +146,7 @@ async function call(method: string, address: string, signal: AbortSignal): Promi
 
 function failureOf(status: number): Failure {
   if (status === 401) return "unauthorised";
+  if (status === 403) return "forbidden";
   if (status === 404) return "missing";
   return status < 500 ? "refused" : "failed";
 }

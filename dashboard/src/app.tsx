@@ -1,38 +1,45 @@
 import { useEffect, useRef, useState } from "preact/hooks";
+import { isTyping, useKeys } from "./keys";
 import { onTokenWanted, reloadAll } from "./load";
 import { AnomaliesPage } from "./pages/anomalies";
 import { AnomalyPage } from "./pages/anomaly";
+import { OneWatchedPage } from "./pages/one-watched";
+import { OverviewPage } from "./pages/overview";
+import { RunPage, RunsPage } from "./pages/runs";
+import { SilencesPage } from "./pages/silences";
+import { WatchedPage } from "./pages/watched";
+import { KeyHelp } from "./parts/dialog";
 import { Inbox } from "./parts/inbox";
+import { LiveMark } from "./parts/live-mark";
 import { Link } from "./parts/link";
-import { Icon } from "./parts/marks";
+import { Nav } from "./parts/nav";
 import { Notice, TokenWanted } from "./parts/notices";
-import { useRoute } from "./route";
+import { Says } from "./parts/says";
+import { go, useRoute } from "./route";
 
-const PAGES = [{ href: "/anomalies", name: "Anomalies", icon: "anomalies" }] as const;
+const GO_TO: Record<string, string> = { o: "/overview", a: "/anomalies", w: "/workflows", e: "/entities", r: "/runs" };
+const CHORD_MS = 1_000;
 
 export function App() {
   const { path, query } = useRoute();
   const [tokenWanted, setTokenWanted] = useState(false);
+  const [help, setHelp] = useState(false);
   useEffect(() => onTokenWanted(() => setTokenWanted(true)), []);
   useFocusOnTurn(path);
+  useGoing();
+  useKeys({ "?": () => setHelp(true) });
   return (
     <>
       <a class="skip" href="#main">
         Skip to content
       </a>
       <header class="top">
-        <Link class="brand" href="/anomalies">
+        <Link class="brand" href="/overview">
           <img src="/favicon.svg" alt="" width="24" height="24" />
           <span>stream-detector</span>
         </Link>
-        <nav class="pages" aria-label="Pages">
-          {PAGES.map(({ href, name, icon }) => (
-            <Link key={href} href={href} aria-current={path.startsWith(href) ? "page" : undefined}>
-              <Icon name={icon} />
-              {name}
-            </Link>
-          ))}
-        </nav>
+        <Nav path={path} onHelp={() => setHelp(true)} />
+        {!tokenWanted && <LiveMark />}
         {!tokenWanted && <Inbox />}
       </header>
       {tokenWanted ? (
@@ -47,14 +54,40 @@ export function App() {
       ) : (
         <CurrentPage path={path} query={query} />
       )}
+      <Says />
+      {help && <KeyHelp onClose={() => setHelp(false)} />}
     </>
   );
 }
 
+/** g, then the first letter of a page. Caught before the pages see it: a alone acknowledges. */
+function useGoing(): void {
+  useEffect(() => {
+    let until = 0;
+    const pressed = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      const address = GO_TO[event.key];
+      if (performance.now() < until && address !== undefined) {
+        event.preventDefault();
+        event.stopPropagation();
+        go(address);
+      }
+      until = event.key === "g" ? performance.now() + CHORD_MS : 0;
+    };
+    addEventListener("keydown", pressed, { capture: true });
+    return () => removeEventListener("keydown", pressed, { capture: true });
+  }, []);
+}
+
 function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) {
-  if (path === "/anomalies" || path === "/anomalies/") return <AnomaliesPage query={query} />;
-  const id = /^\/anomalies\/([^/]+)$/.exec(path)?.[1];
-  if (id !== undefined) return <AnomalyPage key={id} id={decoded(id)} />;
+  const [, page = "", id = ""] = /^\/([^/]*)(?:\/([^/]+))?\/?$/.exec(path) ?? [];
+  const item = decoded(id);
+  if (page === "overview" && id === "") return <OverviewPage query={query} />;
+  if (page === "anomalies") return id === "" ? <AnomaliesPage query={query} /> : <AnomalyPage key={id} id={item} />;
+  if (page === "workflows") return id === "" ? <WatchedPage key={page} kind="workflow" query={query} /> : <OneWatchedPage key={path} kind="workflow" id={item} />;
+  if (page === "entities") return id === "" ? <WatchedPage key={page} kind="score" query={query} /> : <OneWatchedPage key={path} kind="score" id={item} />;
+  if (page === "runs") return id === "" ? <RunsPage /> : <RunPage key={id} id={item} />;
+  if (page === "silences" && id === "") return <SilencesPage query={query} />;
   return (
     <main id="main" class="page">
       <Notice alone title="No such page">

@@ -47,7 +47,7 @@ function keepScroll(): void {
 /** Starts listening to back and forward. Called once. */
 export function startRouting(): void {
   history.scrollRestoration = "manual";
-  if (location.pathname === "/") history.replaceState(null, "", `/anomalies${location.search}`);
+  if (location.pathname === "/") history.replaceState(null, "", `/overview${location.search}`);
   tell();
   addEventListener("popstate", () => {
     const state = history.state as { scroll?: number } | null;
@@ -68,9 +68,9 @@ export function useRoute(): Route {
 }
 
 /** Follows a plain click within the page; any other click (new tab, middle button) stays the browser's. */
-export function follow(event: MouseEvent): void {
-  const link = event.currentTarget as HTMLAnchorElement;
+export function follow(event: MouseEvent, address?: string): void {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  go(link.pathname + link.search);
+  const { pathname, search } = event.currentTarget as HTMLAnchorElement;
+  go(address ?? pathname + search);
 }

@@ -1,6 +1,6 @@
 /** Anomalies in words: names of types, numbers with their units, and the sentence that compares them. Pure. */
 
-import type { Affected, Anomaly, AnomalyType, Severity, State } from "./api";
+import type { Affected, Anomaly, AnomalyType, Baseline, Severity, State } from "./api";
 import { duration } from "./times";
 
 export const TYPE_NAMES: Record<AnomalyType, string> = {
@@ -14,6 +14,9 @@ export const TYPE_NAMES: Record<AnomalyType, string> = {
 };
 export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", info: "Info" };
 export const STATE_NAMES: Record<State, string> = { opened: "Opened", ongoing: "Ongoing", resolved: "Resolved" };
+export type Level = Baseline["state"];
+export const LEVELS = ["anomalous", "normal", "learning"] as const satisfies Level[];
+export const LEVEL_NAMES: Record<Level, string> = { anomalous: "Anomalous", normal: "Normal", learning: "Learning" };
 export const KIND_NAMES: Record<Affected["kind"], string> = {
   workflow: "Workflow",
   execution: "Execution",
@@ -96,6 +99,18 @@ export function zScore(z: number | null): string {
 export function threshold({ threshold: limit, z_score: z, unit }: Anomaly["metrics"]): string | null {
   if (limit == null) return null;
   return z === null ? quantity(limit, unit) : `z ${plain(limit, 4)}`;
+}
+
+/** "1 m 40 s ± 3.2 s", "2 %": a learned value with its spread where it says something; "–" before anything is learned. */
+export function spread(learned: { value: number | null; std_dev: number | null; window_size: number } | undefined, unit: string): string {
+  if (learned?.value == null || learned.window_size === 0) return "–";
+  const value = quantity(learned.value, unit);
+  return unit === "s" && learned.std_dev !== null && learned.std_dev > 0 ? `${value} ± ${duration(learned.std_dev)}` : value;
+}
+
+/** "success" -> "Success", "timed_out" -> "Timed out". */
+export function sentence(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 }
 
 export function percent(ratio: number): string {

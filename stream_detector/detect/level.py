@@ -107,6 +107,14 @@ class Level:
         """The level in the reading's own unit."""
         return max(exp(self.level) - Q, 0.0)
 
+    @property
+    def band(self) -> tuple[float, float]:
+        """Where the next reading is expected: two sigma around the level, in the reading's unit, from 0 up."""
+        return self._around(max(sqrt(self.variance), FLOOR))
+
+    def _around(self, sigma: float) -> tuple[float, float]:
+        return max(exp(self.level - 2.0 * sigma) - Q, 0.0), exp(self.level + 2.0 * sigma) - Q
+
     def take(self, reading: float, at_ms: int, *, always: bool = False, late: bool = False) -> Judged | None:
         """Judge a reading of 0 or more, then learn it. Most readings surprise at no scale and get no answer.
 
@@ -184,8 +192,8 @@ class Level:
         return judged
 
     def _judged(self, surprises: list[Surprise], z: float, sigma: float) -> Judged:
-        low, high = exp(self.level - 2.0 * sigma) - Q, exp(self.level + 2.0 * sigma) - Q
-        return Judged(surprises, z, sigma, self.usual, max(low, 0.0), high, self.n)
+        low, high = self._around(sigma)
+        return Judged(surprises, z, sigma, self.usual, low, high, self.n)
 
     def _weigh(self, values: tuple[float, ...], at_ms: int) -> list[Surprise]:
         """The surprises, largest first; the largest is kept in mind and taken off later ones."""

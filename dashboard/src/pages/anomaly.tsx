@@ -1,15 +1,22 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import { withId, type Anomaly } from "../api";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { ANOMALIES, withId, type Anomaly, type AnomalyPage as Found, type IncidentDetail } from "../api";
 import { useAnswer } from "../load";
+import { Figure, Section } from "../parts/frame";
 import { History } from "../parts/history";
-import { Link, OutsideLink, WithLinks } from "../parts/link";
-import { Icon, SeverityBadge, StateChip } from "../parts/marks";
+import { CommentBox, Decisions } from "../parts/decisions";
+import { anomalyAddress, Link, OutsideLink, WithLinks } from "../parts/link";
+import { DecisionChip } from "../parts/list";
+import { Steps } from "../parts/steps";
+import { Timeline } from "../parts/timeline";
+import { Icon, SeverityBadge, SeverityShape, StateChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { When } from "../parts/when";
 import { lastList } from "../route";
 import { duration, exact } from "../times";
 import { compare, KIND_NAMES, percent, threshold, typeName, zScore } from "../words";
+import { runAddress } from "./runs";
+import { watchedAddress } from "./watched";
 
 const POLL_MS = 30_000;
 const RETRY_MS = 2_000;
@@ -56,12 +63,14 @@ export function AnomalyPage({ id }: { id: string }) {
 }
 
 function Detail({ anomaly }: { anomaly: Anomaly }) {
+  const { value: incident } = useAnswer<IncidentDetail>(withId("/api/v1/incidents/{id}", anomaly.incident_id), NO_QUERY, 15_000);
   return (
     <article>
       <header class="detail-head">
         <div class="detail-marks">
           <SeverityBadge severity={anomaly.severity} />
           <StateChip state={anomaly.state} />
+          <DecisionChip incident={incident ?? undefined} />
           <span class="quiet">
             <When at={anomaly.detected_at} /> · {exact(anomaly.detected_at)}
           </span>
@@ -71,10 +80,12 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
         </h1>
         <p class="lead">{anomaly.description}</p>
       </header>
+      <Decisions anomaly={anomaly} incident={incident} />
       <Numbers anomaly={anomaly} />
       <Section title={anomaly.entity_kind === "score" ? "Score over time" : "Execution time"} wide>
-        <History anomaly={anomaly} />
+        <History entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} until={anomaly.detected_at} anomaly={anomaly} />
       </Section>
+      {anomaly.entity_kind === "workflow" && <Steps anomaly={anomaly} />}
       <div class="columns">
         <div class="column">
           <Section title="What to look at">
@@ -85,6 +96,16 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
                 </li>
               ))}
             </ol>
+          </Section>
+          <Section title="Why it was reported">
+            <ul class="gates">
+              {anomaly.gates.map((gate, index) => (
+                <li key={index}>
+                  <Icon name="check" />
+                  <span>{gate}</span>
+                </li>
+              ))}
+            </ul>
           </Section>
           <Section title="Affected">
             <dl class="facts">
@@ -98,22 +119,51 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
           </Section>
         </div>
         <div class="column">
-          <Section title="Why it was reported">
-            <ul class="gates">
-              {anomaly.gates.map((gate, index) => (
-                <li key={index}>
-                  <Icon name="check" />
-                  <span>{gate}</span>
-                </li>
-              ))}
-            </ul>
+          <Section title="What happened">
+            {incident === null ? <div class="bone" /> : <Timeline incident={incident} />}
+            <CommentBox incident={anomaly.incident_id} />
           </Section>
+          <Related anomaly={anomaly} />
           <Section title="Context">
             <Context anomaly={anomaly} />
           </Section>
         </div>
       </div>
     </article>
+  );
+}
+
+const SHOWN_RELATED = 6;
+
+/** Others of the same entity around it, or of the same score run. */
+function Related({ anomaly }: { anomaly: Anomaly }) {
+  const query = useMemo(() => {
+    const asked = new URLSearchParams({ limit: String(SHOWN_RELATED + 1) });
+    if (anomaly.run_id != null) asked.set("run", anomaly.run_id);
+    else asked.set("entity", anomaly.entity_id);
+    return asked;
+  }, [anomaly.run_id, anomaly.entity_id]);
+  const { value } = useAnswer<Found>(ANOMALIES, query, POLL_MS);
+  const others = value?.items.filter(({ id }) => id !== anomaly.id).slice(0, SHOWN_RELATED) ?? [];
+  if (others.length === 0) return null;
+  return (
+    <Section title={anomaly.run_id != null ? "Others of this run" : "Others of this workflow"}>
+      <ol class="related">
+        {others.map((other) => (
+          <li key={other.id}>
+            <Link class="message" href={anomalyAddress(other.id)}>
+              <SeverityShape severity={other.severity} />
+              <span class="message-title">
+                {typeName(other.anomaly_type)} <span class="quiet">{other.entity_name}</span>
+              </span>
+              <span class="message-when">
+                <When at={other.detected_at} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ol>
+    </Section>
   );
 }
 
@@ -140,24 +190,11 @@ function Numbers({ anomaly }: { anomaly: Anomaly }) {
   );
 }
 
-function Figure({ name, value, note, strong = false }: { name: string; value: string; note: string; strong?: boolean }) {
-  return (
-    <div class={strong ? "number strong" : "number"}>
-      <dt>{name}</dt>
-      <dd>
-        <span class="number-value">{value}</span>
-        <span class="number-note">{note}</span>
-      </dd>
-    </div>
-  );
-}
-
 function Context({ anomaly }: { anomaly: Anomaly }) {
-  const list = (query: Record<string, string>) => `/anomalies?${new URLSearchParams(query).toString()}`;
   return (
     <dl class="facts">
       <Fact name={anomaly.entity_kind === "score" ? "Entity" : "Workflow"}>
-        <Link href={list({ entity: anomaly.entity_id, range: "30d" })}>{anomaly.entity_id}</Link>
+        <Link href={watchedAddress(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_id}</Link>
       </Fact>
       {anomaly.execution_id != null && (
         <Fact name="Execution">
@@ -167,7 +204,7 @@ function Context({ anomaly }: { anomaly: Anomaly }) {
       )}
       {anomaly.run_id != null && (
         <Fact name="Score run">
-          <Link href={list({ run: anomaly.run_id })}>{anomaly.run_id}</Link>
+          <Link href={runAddress(anomaly.run_id)}>{anomaly.run_id}</Link>
         </Fact>
       )}
       {Object.entries(anomaly.labels ?? {}).map(([name, value]) => (
@@ -203,15 +240,6 @@ function Fact({ name, own = false, children }: { name: string; own?: boolean; ch
       <dt class={own ? "own" : ""}>{name}</dt>
       <dd>{children}</dd>
     </div>
-  );
-}
-
-function Section({ title, wide = false, children }: { title: string; wide?: boolean; children: ComponentChildren }) {
-  return (
-    <section class={wide ? "card section wide" : "card section"}>
-      <h2>{title}</h2>
-      {children}
-    </section>
   );
 }
 

@@ -1,18 +1,16 @@
-import { useEffect, useRef, useState } from "preact/hooks";
 import { SEVERITIES, STATES, TYPES } from "../api";
 import { addressOf, anyOf, isNarrowed, type Filters } from "../filters";
 import { go } from "../route";
 import { SEVERITY_NAMES, STATE_NAMES, TYPE_NAMES } from "../words";
 import { Link } from "./link";
 import { Icon, SeverityShape, Unseen } from "./marks";
-
-const TYPING_PAUSE_MS = 250;
+import { SearchBox } from "./search-box";
 
 /** The filters. Each choice is an address of its own, so back undoes it; typing replaces the address instead. */
 export function FilterBar({ filters }: { filters: Filters }) {
   return (
     <div class="filters" role="search" aria-label="Filters">
-      <TextSearch filters={filters} />
+      <SearchBox label="Workflow or entity" text={filters.q} onSearch={(q) => go(addressOf({ ...filters, q }), { replace: true })} />
       <nav class="segments" aria-label="Severity">
         <Link
           href={addressOf({ ...filters, severity: null })}
@@ -69,33 +67,6 @@ function Chip({ name, value, href }: { name: string; value: string; href: string
       <Icon name="close" />
       <Unseen>Remove this filter</Unseen>
     </Link>
-  );
-}
-
-function TextSearch({ filters }: { filters: Filters }) {
-  const [text, setText] = useState(filters.q);
-  const timer = useRef(0);
-  useEffect(() => setText(filters.q), [filters.q]);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const search = (q: string) => {
-    setText(q);
-    clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => {
-      go(addressOf({ ...filters, q: q.trim() }), { replace: true });
-    }, TYPING_PAUSE_MS);
-  };
-  return (
-    <label class="search">
-      <Icon name="search" />
-      <Unseen>Workflow or entity</Unseen>
-      <input
-        type="search"
-        placeholder="Workflow or entity"
-        value={text}
-        maxLength={256}
-        onInput={(event) => search(event.currentTarget.value)}
-      />
-    </label>
   );
 }
 

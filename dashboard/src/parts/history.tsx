@@ -1,7 +1,7 @@
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
 import { SERIES, type Anomaly, type Series } from "../api";
-import { columnsOf, floor, hasFailed, isOther, isThis } from "../history-columns";
+import { columnsOf, floor, hasFailed, isOther, isThis, type Marked } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
 import { axisTime, exact } from "../times";
@@ -9,7 +9,6 @@ import { quantity } from "../words";
 import { anomalyAddress } from "./link";
 import { Plot, type Colours } from "./plot";
 
-const POINTS = "200";
 const HEIGHT = 260;
 /** Steps of a duration axis in seconds: round to a person, 1 ms to 10 days. */
 const TIME_STEPS = [
@@ -17,24 +16,45 @@ const TIME_STEPS = [
   10_800, 21_600, 43_200, 86_400, 172_800, 432_000, 864_000,
 ];
 
-/** The readings up to the anomaly, with the band that was expected before each; the anomalous one is marked. */
-export function History({ anomaly }: { anomaly: Anomaly }) {
-  const query = useMemo(
-    () => new URLSearchParams({ entity: `${anomaly.entity_kind}:${anomaly.entity_id}`, until: anomaly.detected_at, limit: POINTS }),
-    [anomaly.entity_kind, anomaly.entity_id, anomaly.detected_at],
-  );
+interface Props {
+  /** The key of a workflow or scored entity. */
+  entity: string;
+  until?: string;
+  readings?: number;
+  /** The anomaly that the history is about, marked in it. */
+  anomaly?: Anomaly;
+}
+
+/** The readings with the band that was expected before each; those that were anomalies are marked. */
+export function History({ entity, until, readings = 200, anomaly }: Props) {
+  const query = useMemo(() => {
+    const asked = new URLSearchParams({ entity, limit: String(readings) });
+    if (until !== undefined) asked.set("until", until);
+    return asked;
+  }, [entity, until, readings]);
   const { value, error } = useAnswer<Series>(SERIES, query, 60_000);
   if (value === null) {
-    return error === null ? <div class="bone history-bone" /> : <p class="quiet">The history could not be loaded: {error.message}</p>;
+    return error === null ? (
+      <div class="bone history-bone" />
+    ) : error.kind === "missing" ? (
+      <p class="quiet">No reading is stored.</p>
+    ) : (
+      <p class="quiet">The history could not be loaded: {error.message}</p>
+    );
   }
   if (value.points.length < 2) return <p class="quiet">There is no earlier reading to compare with.</p>;
   return <Chart series={value} anomaly={anomaly} />;
 }
 
-function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
+/** Marks no reading. */
+const NONE: Marked = { id: "", execution_id: null, detected_at: "" };
+
+function Chart({ series, anomaly: shown }: { series: Series; anomaly: Anomaly | undefined }) {
   const { points, unit } = series;
+  const anomaly = shown ?? NONE;
+  const severity = shown?.severity ?? "critical";
   const columns = useMemo(() => columnsOf(points, anomaly, unit), [points, anomaly, unit]);
-  const options = useCallback((colours: Colours) => look(colours, unit, anomaly.severity), [unit, anomaly.severity]);
+  const options = useCallback((colours: Colours) => look(colours, unit, severity), [unit, severity]);
   const tip = (index: number) => {
     const point = points[index];
     if (point === undefined) return null;
@@ -59,7 +79,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
   return (
     <>
       <Plot
-        label={`${points.length} readings up to this anomaly, with the expected band`}
+        label={`${points.length} readings${shown === undefined ? "" : " up to this anomaly"}, with the expected band`}
         height={HEIGHT}
         options={options}
         data={columns}
@@ -73,9 +93,9 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly }) {
         <span class="key value">reading</span>
         <span class="key band">expected</span>
         <span class="key mean">usual</span>
-        <span class={`key this ${anomaly.severity}`}>this anomaly</span>
+        {shown !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
-          <span class="key other">other anomalies</span>
+          <span class="key other">{shown === undefined ? "anomalies" : "other anomalies"}</span>
         )}
         {points.some(hasFailed) && <span class="key failed">failed run</span>}
       </p>

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { INBOX, post, withId, type InboxPage, type Message } from "../api";
+import { INBOX, send, withId, type InboxPage, type Message } from "../api";
 import { useAnswer } from "../load";
 import { useRoute } from "../route";
 import { anomalyAddress, Link } from "./link";
@@ -41,7 +41,7 @@ export function Inbox() {
   }, [open]);
 
   const markRead = (messages: Message[]) => {
-    const marking = messages.filter(({ read }) => !read).map(({ id }) => post(withId("/api/v1/inbox/{id}/read", id)));
+    const marking = messages.filter(({ read }) => !read).map(({ id }) => send("POST", withId("/api/v1/inbox/{id}/read", id)));
     // A mark that fails is seen: the message stays unread.
     void Promise.allSettled(marking).then(reload);
   };

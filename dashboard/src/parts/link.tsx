@@ -12,7 +12,7 @@ interface Props {
 /** A link within the page: no reload, yet a true link for new tabs and copying. */
 export function Link({ href, children, ...rest }: Props) {
   return (
-    <a href={href} onClick={follow} {...rest}>
+    <a href={href} onClick={(event) => follow(event)} {...rest}>
       {children}
     </a>
   );

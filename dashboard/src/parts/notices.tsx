@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import { hasToken, keepToken, type ApiError } from "../api";
+import { hasToken, keepToken, openSession, type ApiError, type Failure } from "../api";
 import { Icon } from "./marks";
 import { When } from "./when";
 
@@ -16,15 +16,18 @@ export function Notice({ title, alone = false, children }: { title: string; alon
   );
 }
 
+const FAILURES: Partial<Record<Failure, [string, string]>> = {
+  offline: ["No connection to the server", "Is the api role running? This page tries again every few seconds."],
+  forbidden: ["Not allowed", "Your role may not see this. Whoever runs this installation can make a token of another role."],
+};
+
 /** A failure where nothing older can be shown. */
 export function Failed({ error, reload, alone = false }: { error: ApiError; reload: () => void; alone?: boolean }) {
-  const away = error.kind === "offline";
+  const [title, next] = FAILURES[error.kind] ?? ["This could not be loaded", "The server's log says more."];
   return (
-    <Notice title={away ? "No connection to the server" : "This could not be loaded"} alone={alone}>
+    <Notice title={title} alone={alone}>
       <p>{error.message}</p>
-      <p class="quiet">
-        {away ? "Is the api role running? This page tries again every few seconds." : "The server's log says more."}
-      </p>
+      <p class="quiet">{next}</p>
       <button type="button" class="button" onClick={reload}>
         Try again
       </button>
@@ -84,10 +87,10 @@ function firstEvents(nowMs: number): string {
   return `cat > hello.jsonl <<'END'\n${lines.join("\n")}\nEND\nstream-detector publish hello.jsonl`;
 }
 
-export function NothingYet() {
+export function NothingYet({ title = "No anomalies yet" }: { title?: string }) {
   const [command] = useState(() => firstEvents(Date.now()));
   return (
-    <Notice title="No anomalies yet">
+    <Notice title={title}>
       <p>
         Either all is well, or no event has arrived. Send the first: this publishes a workflow that fails three times in
         a row, which is an anomaly. It appears here by itself.
@@ -111,13 +114,14 @@ export function TokenWanted({ onEntered }: { onEntered: () => void }) {
         event.preventDefault();
         if (token.trim() === "") return;
         keepToken(token.trim());
+        void openSession();
         onEntered();
       }}
     >
       <h1>A token is needed</h1>
       <p>
-        {refused ? "The server refused this token. " : ""}Enter the API token of this installation (the setting
-        API_TOKEN). It is kept in this tab until the tab is closed.
+        {refused ? "The server refused this token. " : ""}Open the one-time link that <code>stream-detector up</code> or{" "}
+        <code>stream-detector token link</code> prints, or enter a token. It is changed into a session of this browser and not kept.
       </p>
       <label>
         Token

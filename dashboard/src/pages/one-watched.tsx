@@ -1,0 +1,141 @@
+/** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
+
+import { useMemo, useState } from "preact/hooks";
+import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList } from "../api";
+import { useAnswer } from "../load";
+import { RelearnDialog } from "../parts/decisions";
+import { Figure, Frame, RowBones, Section } from "../parts/frame";
+import { History } from "../parts/history";
+import { Link, OutsideLink } from "../parts/link";
+import { List } from "../parts/list";
+import { LevelChip, StatusChip } from "../parts/marks";
+import { Failed, Notice, Stale } from "../parts/notices";
+import { Table, type Column } from "../parts/table";
+import { When } from "../parts/when";
+import { useMayAct } from "../rights";
+import { duration } from "../times";
+import { quantity } from "../words";
+import { KINDS, type Kind } from "./watched";
+
+const LENGTHS = [200, 500, 2000];
+const POLL_MS = 30_000;
+
+export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
+  const { path, route, title } = KINDS[kind];
+  const { value, error, at, reload } = useAnswer<BaselinePage>(route, useMemo(() => new URLSearchParams({ q: id.slice(0, 256), limit: "500" }), [id]), POLL_MS);
+  const mayAct = useMayAct();
+  const [relearning, setRelearning] = useState(false);
+  const found = value?.items.find(({ entity_id }) => entity_id === id);
+  return (
+    <Frame
+      title={id}
+      aside={
+        <div class="head-marks">
+          {found !== undefined && <LevelChip level={found.state} />}
+          {found !== undefined && mayAct && (
+            <button type="button" class="button small" onClick={() => setRelearning(true)}>
+              Relearn
+            </button>
+          )}
+          <Link class="button small" href={path}>
+            All {title.toLowerCase()}
+          </Link>
+        </div>
+      }
+    >
+      {error !== null && (value === null ? <Failed error={error} reload={reload} /> : <Stale error={error} at={at} reload={reload} />)}
+      {value !== null && found === undefined && (
+        <Notice title="No baseline yet">
+          <p>Nothing was learned about this {kind === "workflow" ? "workflow" : "entity"} so far. It appears with its first event.</p>
+        </Notice>
+      )}
+      {kind === "workflow" && found !== undefined && <Baselines of={found} />}
+      <Readings kind={kind} id={id} />
+      <Anomalies id={id} />
+      {kind === "workflow" && <LastRuns id={id} />}
+      {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
+    </Frame>
+  );
+}
+
+function Baselines({ of: { baselines } }: { of: Baseline }) {
+  const { execution_time: time, failure_rate: failing, success_rate: good } = baselines;
+  const over = (count: number | undefined, word: string) => `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`;
+  const around = (value: number | null | undefined, unit: string) => (value == null ? "–" : quantity(value, unit));
+  return (
+    <dl class="numbers">
+      <Figure name="Execution time" value={around(time?.value, "s")} note={over(time?.window_size, "timed runs")} strong />
+      <Figure name="Its spread" value={time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`} note="one standard deviation" />
+      <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
+      <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
+    </dl>
+  );
+}
+
+function Readings({ kind, id }: { kind: Kind; id: string }) {
+  const [length, setLength] = useState(LENGTHS[0] ?? 200);
+  return (
+    <Section
+      title={kind === "workflow" ? "Execution time" : "Score"}
+      wide
+      aside={
+        <div class="segments small" role="group" aria-label="How many readings">
+          {LENGTHS.map((count) => (
+            <button key={count} type="button" aria-pressed={count === length} onClick={() => setLength(count)}>
+              {count.toLocaleString("en-GB")}
+            </button>
+          ))}
+        </div>
+      }
+    >
+      <History entity={`${kind}:${id}`} readings={length} />
+    </Section>
+  );
+}
+
+function Anomalies({ id }: { id: string }) {
+  const { value, error, reload } = useAnswer<AnomalyPage>(ANOMALIES, useMemo(() => new URLSearchParams({ entity: id, limit: "10" }), [id]), POLL_MS);
+  if (value === null) return error === null ? <RowBones rows={2} /> : <Failed error={error} reload={reload} />;
+  return (
+    <section class="card found">
+      <div class="section-head inset">
+        <h2>Anomalies</h2>
+        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All of them</Link>}
+      </div>
+      {value.items.length === 0 ? <p class="quiet inset">None so far.</p> : <List items={value.items} />}
+    </section>
+  );
+}
+
+function LastRuns({ id }: { id: string }) {
+  const { value, error, reload } = useAnswer<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "30" }), [id]), POLL_MS);
+  if (value === null) return error === null ? <RowBones rows={4} /> : <Failed error={error} reload={reload} />;
+  return (
+    <section class="card found">
+      <div class="section-head inset">
+        <h2>Last runs</h2>
+      </div>
+      {value.items.length === 0 ? (
+        <p class="quiet inset">None is stored.</p>
+      ) : (
+        <Table label="Last runs" items={value.items} columns={RUN_COLUMNS} id={(run) => `${run.execution_id} ${run.attempt ?? 1}`} />
+      )}
+    </section>
+  );
+}
+
+const RUN_COLUMNS: Column<Execution>[] = [
+  {
+    name: "Execution",
+    show: ({ execution_id: id, attempt }) => (
+      <>
+        <code>{id}</code>
+        {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
+      </>
+    ),
+  },
+  { name: "Ended", show: ({ status }) => <StatusChip status={status} /> },
+  { name: "Took", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
+  { name: "Link", show: ({ url }) => (url == null ? <span class="quiet">–</span> : <OutsideLink href={url} />) },
+  { name: "When", right: true, show: ({ finished_at: at }) => <When at={at} /> },
+];

@@ -1,0 +1,152 @@
+/** Score runs: what each scored, what changed, what failed. */
+
+import { RUNS, withId, type Run } from "../api";
+import { useAnswer } from "../load";
+import { moveFocus, useKeys } from "../keys";
+import { usePages } from "../pages-of";
+import { Figure, Frame, Listed, RowBones, Section } from "../parts/frame";
+import { anomalyAddress, Link } from "../parts/link";
+import { Icon, StatusChip, Unseen } from "../parts/marks";
+import { Failed, Notice, Stale } from "../parts/notices";
+import { Table, type Column } from "../parts/table";
+import { When } from "../parts/when";
+import { duration, exact } from "../times";
+import { change, quantity } from "../words";
+
+const FIRST = new URLSearchParams({ limit: "50" });
+const NO_QUERY = new URLSearchParams();
+
+export function runAddress(id: string): string {
+  return `/runs/${encodeURIComponent(id)}`;
+}
+
+export function RunsPage() {
+  const pages = usePages<Run>(RUNS, FIRST, 15_000);
+  useKeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
+  return (
+    <Frame title="Score runs" note="All anomalies of one run make one message, sent when the run completes.">
+      <Listed
+        pages={pages}
+        empty={
+          <Notice title="No score runs yet">
+            <p>A run appears here when its start arrives, or when the first score that names it does.</p>
+          </Notice>
+        }
+        show={(items) => <Table label="Score runs" items={items} columns={COLUMNS} id={({ run_id }) => run_id} />}
+      />
+    </Frame>
+  );
+}
+
+const number = (value: number | null) => value?.toLocaleString("en-GB") ?? "–";
+const COLUMNS: Column<Run>[] = [
+  {
+    name: "Run",
+    show: ({ run_id: id }) => (
+      <Link class="row-link" href={runAddress(id)}>
+        {id}
+      </Link>
+    ),
+  },
+  { name: "Status", show: ({ status }) => <StatusChip status={status} /> },
+  { name: "Scored", right: true, show: ({ scored, expected }) => (expected === null ? number(scored) : `${number(scored)} of ${number(expected)}`) },
+  { name: "Anomalies", right: true, show: ({ anomaly_count: count }) => (count !== null && count > 0 ? <strong>{number(count)}</strong> : number(count)) },
+  { name: "Failures", right: true, show: ({ failures }) => number(failures) },
+  { name: "Took", right: true, show: ({ duration_s: took }) => (took === null ? "–" : duration(took)) },
+  { name: "When", right: true, show: (run) => <Began run={run} /> },
+];
+
+function Began({ run: { started_at: started, ended_at: ended } }: { run: Run }) {
+  const at = ended ?? started;
+  return at === null ? <span class="quiet">–</span> : <When at={at} />;
+}
+
+export function RunPage({ id }: { id: string }) {
+  const { value, error, at, reload } = useAnswer<Run>(withId("/api/v1/runs/{id}", id), NO_QUERY, 10_000);
+  return (
+    <Frame
+      title={`Score run ${id}`}
+      aside={
+        <div class="head-marks">
+          {value !== null && <StatusChip status={value.status} />}
+          <Link class="button small" href="/runs">
+            All score runs
+          </Link>
+        </div>
+      }
+    >
+      {value !== null && error !== null && <Stale error={error} at={at} reload={reload} />}
+      {value !== null ? (
+        <RunDetail run={value} />
+      ) : error === null ? (
+        <RowBones rows={4} />
+      ) : error.kind === "missing" ? (
+        <Notice title="No such run">
+          <p>No run with this id is stored. It appears here by itself when it arrives.</p>
+        </Notice>
+      ) : (
+        <Failed error={error} reload={reload} />
+      )}
+    </Frame>
+  );
+}
+
+type Change = Run["anomalies"][number];
+
+function RunDetail({ run }: { run: Run }) {
+  const expected = run.expected === null ? "no number was announced" : `of ${number(run.expected)} expected`;
+  return (
+    <>
+      {run.error !== null && <div class="banner">The run failed: {run.error}</div>}
+      <dl class="numbers">
+        <Figure name="Scored" value={number(run.scored)} note={expected} strong />
+        <Figure name="Anomalies" value={number(run.anomaly_count)} note="significant changes" />
+        <Figure name="Failures" value={number(run.failures)} note="entities without a score" />
+        <Figure name="Took" value={run.duration_s === null ? "–" : duration(run.duration_s)} note={run.ended_at === null ? "not ended" : "start to end"} />
+      </dl>
+      <Section title="Times" wide>
+        <p>
+          {run.started_at === null ? "No start was announced." : `Started ${exact(run.started_at)}.`}{" "}
+          {run.ended_at === null ? "Not ended yet." : `Ended ${exact(run.ended_at)}.`}
+        </p>
+      </Section>
+      {run.anomalies.length === 0 ? (
+        <Notice title={run.scored === null ? "Still on its way" : "Nothing unusual in this run"}>
+          <p class="quiet">{run.scored === null ? "The summary comes when the run ends." : "No score changed by more than its threshold."}</p>
+        </Notice>
+      ) : (
+        <section class="card found">
+          <div class="section-head inset">
+            <h2>Significant changes</h2>
+          </div>
+          <Table label="Significant changes" items={run.anomalies} columns={CHANGES} id={({ id: anomaly }) => anomaly} />
+        </section>
+      )}
+    </>
+  );
+}
+
+const CHANGES: Column<Change>[] = [
+  {
+    name: "Entity",
+    show: ({ id, entity_id: entity, entity_name: shown }) => (
+      <Link class="row-link" href={anomalyAddress(id)}>
+        {shown || entity}
+      </Link>
+    ),
+  },
+  { name: "Previous", right: true, show: ({ previous, current }) => quantity(previous, "points", current) },
+  { name: "Current", right: true, show: ({ previous, current }) => <strong>{quantity(current, "points", previous)}</strong> },
+  {
+    name: "Change",
+    right: true,
+    show: ({ previous, current, delta, direction }) => (
+      <span class={`change ${direction}`}>
+        <Icon name={direction} />
+        <Unseen>{direction}</Unseen>
+        {change(delta, "points", String(previous).length > String(current).length ? previous : current)}
+      </span>
+    ),
+  },
+  { name: "Threshold", right: true, show: ({ threshold }) => (threshold === null ? "–" : quantity(threshold, "points")) },
+];

@@ -1,0 +1,205 @@
+/** What is kept quiet, until when, by whom; lifting it, and a new one by entity or by what an anomaly is. */
+
+import { useMemo, useState } from "preact/hooks";
+import { reason } from "../acts";
+import { send, SEVERITIES, SILENCES, TYPES, withId, type Silence } from "../api";
+import { reloadAll, useNow } from "../load";
+import { usePages } from "../pages-of";
+import { Dialog } from "../parts/dialog";
+import { Frame, Listed } from "../parts/frame";
+import { Link } from "../parts/link";
+import { Notice } from "../parts/notices";
+import { Table, type Column } from "../parts/table";
+import { When } from "../parts/when";
+import { useMayAct } from "../rights";
+import { say } from "../says";
+import { duration, exact } from "../times";
+import { SEVERITY_NAMES, TYPE_NAMES } from "../words";
+
+const VIEWS = [
+  ["active", "Active"],
+  ["ended", "Ended"],
+  ["all", "All"],
+] as const;
+
+export function SilencesPage({ query }: { query: URLSearchParams }) {
+  const view = VIEWS.find(([name]) => name === query.get("state"))?.[0] ?? "active";
+  const pages = usePages<Silence>(SILENCES, useMemo(() => new URLSearchParams({ state: view, limit: "50" }), [view]), 15_000);
+  const mayAct = useMayAct();
+  const [making, setMaking] = useState(false);
+  const now = useNow(30_000);
+  return (
+    <Frame
+      title="Silences"
+      note="What is silenced is still detected and listed. No message is sent about it."
+      aside={
+        mayAct && (
+          <button type="button" class="button primary" onClick={() => setMaking(true)}>
+            New silence
+          </button>
+        )
+      }
+    >
+      <nav class="segments fit" aria-label="Which">
+        {VIEWS.map(([name, title]) => (
+          <Link key={name} href={name === "active" ? "/silences" : `/silences?state=${name}`} aria-current={name === view ? "true" : undefined}>
+            {title}
+          </Link>
+        ))}
+      </nav>
+      <Listed
+        pages={pages}
+        empty={
+          <Notice title={view === "active" ? "Nothing is silenced" : "No silences"}>
+            <p>An anomaly's page and the list silence one incident, the button above everything that matches.</p>
+          </Notice>
+        }
+        show={(items) => <Table label="Silences" items={items} columns={columns(mayAct, now)} id={({ id }) => id} />}
+      />
+      {making && <NewSilence onClose={() => setMaking(false)} />}
+    </Frame>
+  );
+}
+
+function columns(mayAct: boolean, now: number): Column<Silence>[] {
+  return [
+    { name: "What", show: (silence) => <What silence={silence} /> },
+    {
+      name: "Until",
+      show: ({ until, active }) => (
+        <span title={exact(until)}>{active ? `${duration(Math.max(0, Math.round((Date.parse(until) - now) / 60_000) * 60))} more` : `ended ${exact(until)}`}</span>
+      ),
+    },
+    { name: "By", show: ({ by }) => by },
+    { name: "Why", show: ({ comment }) => comment ?? <span class="quiet">–</span> },
+    { name: "Since", right: true, show: ({ at }) => <When at={at} /> },
+    {
+      name: "Lift",
+      right: true,
+      show: ({ id, active }) =>
+        active && mayAct ? (
+          <button type="button" class="button small" onClick={() => lift(id)}>
+            Lift
+          </button>
+        ) : (
+          <span class="quiet">–</span>
+        ),
+    },
+  ];
+}
+
+function What({ silence: { entity, incident_id: incident, matchers } }: { silence: Silence }) {
+  const words = Object.entries(matchers);
+  return (
+    <span class="matchers">
+      {entity !== "" && <code>{entity}</code>}
+      {words.map(([name, value]) => (
+        <code key={name}>
+          {name} = {value}
+        </code>
+      ))}
+      {incident != null && <span class="quiet">one incident</span>}
+    </span>
+  );
+}
+
+function lift(id: string): void {
+  send("DELETE", withId("/api/v1/silences/{id}", id)).then(
+    () => {
+      say("Lifted.");
+      reloadAll();
+    },
+    (error: unknown) => say(reason(error), true),
+  );
+}
+
+const SPANS = [
+  ["1 hour", 3_600],
+  ["1 day", 86_400],
+  ["1 week", 604_800],
+  ["30 days", 2_592_000],
+] as const;
+
+function NewSilence({ onClose }: { onClose: () => void }) {
+  const [entity, setEntity] = useState("");
+  const [type, setType] = useState("");
+  const [severity, setSeverity] = useState("");
+  const [comment, setComment] = useState("");
+  const [span, setSpan] = useState<number>(86_400);
+  const [wrong, setWrong] = useState("");
+  const make = () => {
+    const matchers = Object.fromEntries(Object.entries({ type, severity, entity: entity.trim() }).filter(([, value]) => value !== ""));
+    if (Object.keys(matchers).length === 0) {
+      setWrong("Choose at least one: everything at once cannot be silenced.");
+      return;
+    }
+    send("POST", SILENCES, { matchers, for_s: span, ...(comment.trim() === "" ? {} : { comment: comment.trim() }) }).then(
+      () => {
+        say("Silenced.");
+        reloadAll();
+        onClose();
+      },
+      (error: unknown) => setWrong(reason(error)),
+    );
+  };
+  return (
+    <Dialog title="New silence" onClose={onClose}>
+      <form
+        class="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          make();
+        }}
+      >
+        <label>
+          Workflow or entity (its id)
+          <input value={entity} maxLength={256} placeholder="Any" onInput={(event) => setEntity(event.currentTarget.value)} />
+        </label>
+        <div class="form-pair">
+          <label>
+            Type
+            <select value={type} onChange={(event) => setType(event.currentTarget.value)}>
+              <option value="">Any</option>
+              {TYPES.map((one) => (
+                <option key={one} value={one}>
+                  {TYPE_NAMES[one]}
+                </option>
+              ))}
+            </select>
+          </label>
+          <label>
+            Severity
+            <select value={severity} onChange={(event) => setSeverity(event.currentTarget.value)}>
+              <option value="">Any</option>
+              {SEVERITIES.map((one) => (
+                <option key={one} value={one}>
+                  {SEVERITY_NAMES[one]}
+                </option>
+              ))}
+            </select>
+          </label>
+        </div>
+        <fieldset class="segments">
+          <legend class="unseen">For how long</legend>
+          {SPANS.map(([name, seconds]) => (
+            <button key={name} type="button" aria-pressed={span === seconds} onClick={() => setSpan(seconds)}>
+              {name}
+            </button>
+          ))}
+        </fieldset>
+        <label>
+          Why (others will read it)
+          <input value={comment} maxLength={500} placeholder="Optional" onInput={(event) => setComment(event.currentTarget.value)} />
+        </label>
+        {wrong !== "" && (
+          <p class="wrong" role="alert">
+            {wrong}
+          </p>
+        )}
+        <button type="submit" class="button primary">
+          Silence
+        </button>
+      </form>
+    </Dialog>
+  );
+}

@@ -1,0 +1,27 @@
+import type { ActionKind } from "../api";
+import { Icon } from "./marks";
+
+const ACTS = [
+  ["acknowledge", "Acknowledge", "check", "a"],
+  ["resolve", "Resolve", "flag", "r"],
+  ["silence", "Silence", "silence", "s"],
+] as const;
+
+/** Actions on everything that is chosen, at the foot of the window. */
+export function BulkBar({ count, act, clear }: { count: number; act: (kind: ActionKind) => void; clear: () => void }) {
+  return (
+    <div class="bulk" role="toolbar" aria-label="Selected anomalies">
+      <strong>{count} selected</strong>
+      {ACTS.map(([kind, name, icon, key]) => (
+        <button key={kind} type="button" class="button small" onClick={() => act(kind)}>
+          <Icon name={icon} />
+          {name}
+          <kbd aria-hidden="true">{key}</kbd>
+        </button>
+      ))}
+      <button type="button" class="icon-button" aria-label="Clear the selection" onClick={clear}>
+        <Icon name="close" />
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+/** A small line of the last readings, asked for when it comes into view, two at a time: a long list stays quick. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, SERIES, type Series } from "../api";
+import { points } from "../spark-path";
+import { quantity } from "../words";
+
+const READINGS = "40";
+const AT_ONCE = 2;
+const KEPT_MS = 60_000;
+const WIDTH = 120;
+const HEIGHT = 28;
+
+const kept = new Map<string, { at: number; series: Promise<Series> }>();
+const waiting: (() => void)[] = [];
+let running = 0;
+
+async function readings(entity: string): Promise<Series> {
+  const known = kept.get(entity);
+  if (known !== undefined && Date.now() - known.at < KEPT_MS) return known.series;
+  const series = queued(() => get<Series>(SERIES, new URLSearchParams({ entity, limit: READINGS }), new AbortController().signal));
+  kept.set(entity, { at: Date.now(), series });
+  series.catch(() => kept.delete(entity));
+  if (kept.size > 300) kept.delete(kept.keys().next().value ?? "");
+  return series;
+}
+
+async function queued<T>(work: () => Promise<T>): Promise<T> {
+  if (running >= AT_ONCE) await new Promise<void>((go) => waiting.push(go));
+  running += 1;
+  try {
+    return await work();
+  } finally {
+    running -= 1;
+    waiting.shift()?.();
+  }
+}
+
+/** `last` shows the newest reading in words beside the line. */
+export function Spark({ entity, last = false }: { entity: string; last?: boolean }) {
+  const box = useRef<HTMLSpanElement>(null);
+  const [series, setSeries] = useState<Series | null>(null);
+  useEffect(() => {
+    let here = true;
+    setSeries(null);
+    const seen = new IntersectionObserver(([entry]) => {
+      if (entry?.isIntersecting !== true) return;
+      seen.disconnect();
+      // Without its line a row still says everything in words.
+      readings(entity).then((found) => here && setSeries(found), () => undefined);
+    });
+    if (box.current !== null) seen.observe(box.current);
+    return () => {
+      here = false;
+      seen.disconnect();
+    };
+  }, [entity]);
+  const newest = series?.points.at(-1);
+  return (
+    <span class="spark" ref={box}>
+      {series !== null && series.points.length > 1 && <Line series={series} />}
+      {last && newest !== undefined && <span class="spark-last">{quantity(newest.value, series?.unit ?? "")}</span>}
+    </span>
+  );
+}
+
+function Line({ series }: { series: Series }) {
+  const spots = points(series.points.map(({ value }) => value), WIDTH, HEIGHT);
+  return (
+    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} aria-hidden="true">
+      <polyline points={spots.map(([x, y]) => `${x},${y}`).join(" ")} />
+      {series.points.map(({ anomaly }, index) => {
+        const [x, y] = spots[index] ?? [0, 0];
+        return anomaly === null ? null : <circle key={index} cx={x} cy={y} r="2.5" />;
+      })}
+    </svg>
+  );
+}

@@ -1,0 +1,47 @@
+/** What happened to an incident, in order: what was found, what people did, what was sent or held and why. Pure. */
+
+import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
+import { SEVERITY_NAMES } from "./words";
+
+export interface Happening {
+  key: string;
+  at: string;
+  kind: "found" | "decided" | "sent" | "held";
+  title: string;
+  /** In words of others: shown as text. */
+  detail: string;
+}
+
+const ACTS: Record<string, string> = {
+  acknowledge: "acknowledged it",
+  resolve: "resolved it",
+  expected: "marked it as expected",
+  not_an_anomaly: "marked it as not an anomaly",
+  comment: "commented",
+  silence: "silenced it",
+  relearn: "let it learn anew",
+  retire: "retired it",
+};
+const CHANNELS: Record<string, string> = { inbox: "Inbox", slack: "Slack", slack_bot: "Slack", email: "Email", webhook: "Webhook", apprise: "Apprise" };
+
+/** Oldest first. */
+export function timeline({ anomalies, actions, notifications }: Pick<IncidentDetail, "anomalies" | "actions" | "notifications">): Happening[] {
+  return [...anomalies.map(ofAnomaly), ...actions.map(ofAction), ...notifications.map(ofNotification)].sort(
+    (a, b) => Date.parse(a.at) - Date.parse(b.at),
+  );
+}
+
+function ofAnomaly({ id, state, severity, detected_at: at, description }: Anomaly): Happening {
+  const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved by itself" : `Went on, ${SEVERITY_NAMES[severity].toLowerCase()}`;
+  return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: description };
+}
+
+function ofAction({ action_id: id, kind, by, at, comment, until }: Action): Happening {
+  const end = kind === "silence" && until != null ? ` until ${until.slice(0, 16).replace("T", " ")} UTC` : "";
+  return { key: `action ${id}`, at, kind: "decided", title: `${by} ${ACTS[kind] ?? kind}${end}`, detail: comment ?? "" };
+}
+
+function ofNotification({ id, channel, outcome, reason, at }: Notification): Happening {
+  const sent = outcome === "delivered";
+  return { key: `notification ${id}`, at, kind: sent ? "sent" : "held", title: `${CHANNELS[channel] ?? channel}: ${outcome.replaceAll("_", " ")}`, detail: reason };
+}
