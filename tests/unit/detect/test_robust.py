@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from stream_detector.detect import Baseline, Config, performance_degradation, step, unusual_execution_time
+from stream_detector.detect import Baseline, Config, performance_degradation, robust, step, unusual_execution_time
 from stream_detector.detect.failures import upper_tail, z_of
 from stream_detector.detect.level import WARM, Judged, Level, Surprise
 from stream_detector.detect.robust import BUDGET
@@ -275,3 +275,27 @@ def test_a_level_survives_packing_in_the_middle_of_a_shift():
         parted = Baseline.unpack(parted.key, parted.pack())
         assert step(parted, event, ROBUST) == step(whole, event, ROBUST)
     assert parted.pack() == whole.pack()
+
+
+def test_the_band_lies_two_sigma_around_the_level():
+    baseline = ready()
+    low, high = baseline.level.band
+    assert low < baseline.level.usual < high
+    assert Level().band[0] >= 0.0
+
+
+def test_a_shift_within_one_day_is_counted_up_to_its_end():
+    baseline = ready()
+    level = baseline.level
+    level.shifted, level.shifted_ms = 30_000, level.newest_ms
+    level.take(1e6, level.newest_ms)
+    assert (level.shifted, level.former) == (30_000, None)
+    assert Baseline.unpack(baseline.key, baseline.pack()).level.shifted == 30_000
+
+
+def test_of_two_lasting_surprises_the_larger_is_told():
+    judged = Judged(
+        [Surprise(9.0, 9.0, 12), Surprise(8.0, 7.0, 3), Surprise(1.0, 4.0, 80)], 2.0, 0.05, 100.0, 90.0, 110.0, 200
+    )
+    (one,) = robust._judge_tails(ready(), later(200, 110.0), 110.0, judged)
+    assert "last 12 executions" in one.description
