@@ -277,3 +277,15 @@ class IntakeAnswer(Struct, kw_only=True):
     accepted: int
     refused: list[RefusedEvent]
     topics: dict[str, int]
+
+
+class Why(Struct, kw_only=True):
+    """The story of one event. `decisions` are detection's, in order; `sentences` are all of it in plain words."""
+
+    subject: str
+    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored"]
+    decisions: list[str]
+    anomalies: list[Anomaly]
+    notifications: list[Notification]
+    sentences: list[str]
+    approximate: str | None

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from stream_detector.events.action import ActionKind
 from stream_detector.events.anomaly import AnomalyType, Severity, State
 from stream_detector.events.fields import Id, Instant, Labels
+from stream_detector.events.refused import Reason
 from stream_detector.serve.problems import ProblemError
 
 Q = TypeVar("Q", bound=Struct)
@@ -147,6 +148,31 @@ class SilencesQuestion(Paged, kw_only=True):
     """Which silences."""
 
     state: Literal["active", "ended", "all"] = "active"
+
+
+class WhyQuestion(Struct, kw_only=True):
+    """About an anomaly, an execution (without `attempt` its last one), or the score of an entity in a run."""
+
+    anomaly: Id | None = None
+    execution: Id | None = None
+    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    score: Id | None = None
+    run: Id | None = None
+
+
+class PreviewQuestion(Struct, kw_only=True):
+    """What to try out; what is left out is as it is in force."""
+
+    profile: Literal["classic", "robust"] | None = None
+    score_threshold: Annotated[float, Meta(gt=0, le=1e12)] | None = None
+    days: Annotated[int, Meta(ge=1, le=90)] = 30
+
+
+class DeadLettersQuestion(Paged, kw_only=True):
+    """Which dead letters."""
+
+    reason: Reason | None = None
+    topic: Annotated[str, Meta(min_length=1, max_length=249)] | None = None
 
 
 class IntakeQuestion(Struct, kw_only=True):

@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
-from stream_detector.serve import act, answers, ask, handlers, incidents, intake, overview, session
+from stream_detector.serve import act, answers, ask, handlers, incidents, intake, overview, session, why
 from stream_detector.serve.access import ACT, ALL, READ, SEND, SIGNED
 from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
@@ -207,6 +207,15 @@ ROUTES: tuple[Route, ...] = (
         problems=(400, 404, 413, 415, 429, 503),
         database=False,
         roles=SIGNED,
+    ),
+    Route(
+        "GET",
+        "/api/v1/why",
+        why.why,
+        "Why something was, or was not, alerted",
+        answers.Why,
+        ask.WhyQuestion,
+        problems=(400, 404),
     ),
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),

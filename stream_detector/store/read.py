@@ -56,6 +56,26 @@ async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None =
     )
 
 
+async def score(pool: asyncpg.Pool, entity_id: str, event_id: str) -> StoredScore | None:
+    """One score by its id within its entity (`tables.event_id`); None where there is none."""
+    found = await pool.fetchrow(
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM scores"
+        " WHERE entity_id = $1 AND event_id = $2",
+        entity_id, event_id,
+    )  # fmt: skip
+    return StoredScore(_SCORE.decode(found["event"]), Place(*found[1:4]), found["backfill"]) if found else None
+
+
+async def messages_about(pool: asyncpg.Pool, anomaly_ids: list[str], run_id: str | None) -> list[bytes]:
+    """What became of the messages about these anomalies, or about their run, oldest first, as notification v1."""
+    found = await pool.fetch(
+        "SELECT event FROM (SELECT id, at, event FROM notifications WHERE anomaly_id = ANY($1::text[])"
+        " UNION SELECT id, at, event FROM notifications WHERE run_id = $2) AS about ORDER BY at, id LIMIT 500",
+        anomaly_ids, run_id,
+    )  # fmt: skip
+    return [each["event"] for each in found]
+
+
 LAST = Place(2**31 - 1, 2**31 - 1, 2**63 - 1)
 
 

@@ -1,0 +1,148 @@
+"""Why something was, or was not, alerted; over HTTP and from a terminal."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient
+from click.testing import CliRunner, Result
+
+from stream_detector.cli import main
+from stream_detector.detect import Baseline, Config, step
+from stream_detector.events import Anomaly
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import NOON, anomaly, completion, notification, row, score, uuid
+from tests.fixtures import API_TOKEN
+from tests.integration.serve.conftest import Serve
+
+Client = TestClient[Any, Any]
+
+
+@pytest.fixture
+async def client(serve: Serve) -> Client:
+    """Profile classic, whose numbers can be worked out by hand."""
+    return await serve(profile="classic")
+
+
+async def ask(client: Client, **query: Any) -> Any:
+    async with client.get("/api/v1/why", params=query) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+@pytest.fixture
+async def slow(pool: asyncpg.Pool) -> list[Anomaly]:
+    """Twelve usual executions, a slow one with its anomalies, a cancelled and a late one; messages about it."""
+    usual = [completion(str(n), finished_at=NOON + timedelta(minutes=n), duration_s=100.0 + n % 3) for n in range(12)]
+    slow = completion("slow", finished_at=NOON + timedelta(minutes=30), duration_s=300.0)
+    cancelled = completion("cancelled", finished_at=NOON + timedelta(minutes=31), status="cancellation")
+    late = completion("late", finished_at=NOON - timedelta(hours=5))
+    baseline, found = Baseline.new("workflow:nightly"), list[Anomaly]()
+    for event in [*usual, slow]:
+        found += step(baseline, event, Config(profile="classic")).anomalies
+    messages = [
+        notification("n1", channel="slack", outcome="held", reason="5 messages in an hour", anomaly_id=found[0].id),
+        notification("n2", anomaly_id=found[0].id, at=NOON + timedelta(minutes=31)),
+        notification("n3", anomaly_id=uuid("another")),
+    ]
+    await Writer(pool).write(
+        Rows(
+            executions=[row(event, n) for n, event in enumerate([*usual, slow, cancelled, late])],
+            anomalies=[row(each, n) for n, each in enumerate(found)],
+            notifications=[row(each, n) for n, each in enumerate(messages)],
+        )
+    )
+    return found
+
+
+async def test_an_execution_has_every_decision_in_order_and_what_became_of_the_messages(
+    client: Client, slow: list[Anomaly]
+) -> None:
+    told = await ask(client, execution="slow")
+    assert told["outcome"] == "applied" and told["approximate"] is None
+    assert {each["id"] for each in told["anomalies"]} == {each.id for each in slow}
+    assert "|z| > 2.00" in told["decisions"][0]
+    assert all(f"It passed the gate: {gate}." in told["sentences"] for each in slow for gate in each.gates)
+    assert [each["id"] for each in told["notifications"]] == ["n1", "n2"]
+    assert "Execution slow of nightly ended" in told["sentences"][0]
+    assert told["sentences"][-2].endswith("slack: held, 5 messages in an hour.")
+    of_anomaly = await ask(client, anomaly=slow[0].id)
+    assert [each["id"] for each in of_anomaly["anomalies"]] == [slow[0].id]
+    assert of_anomaly["decisions"] == told["decisions"]
+
+
+async def test_what_was_not_alerted_says_why(client: Client, slow: list[Anomaly]) -> None:
+    normal = await ask(client, execution="11")
+    assert normal["anomalies"] == [] and normal["sentences"][-1].startswith("Nothing was found")
+    assert normal["decisions"]
+    assert (await ask(client, execution="cancelled"))["outcome"] == "ignored"
+    assert (await ask(client, execution="late"))["outcome"] == "late"
+
+
+async def test_a_score_is_told_by_its_entity_and_run(client: Client, pool: asyncpg.Pool) -> None:
+    scores = [score("lido", value, run_id=run) for value, run in (("7.5", "r1"), ("5.8", "r2"))]
+    await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(scores)]))
+    first = await ask(client, score="lido", run="r1")
+    assert first["decisions"] == ["no previous score: a first score is never an anomaly"]
+    second = await ask(client, score="lido", run="r2")
+    assert second["anomalies"][0]["metrics"]["deviation"] == -1.7
+    await Writer(pool).write(Rows(anomalies=[row(step_of(scores))]))
+    assert (await ask(client, anomaly=second["anomalies"][0]["id"]))["decisions"] == second["decisions"]
+
+
+def step_of(scores: list[Any]) -> Anomaly:
+    baseline = Baseline.new("score:lido")
+    return next(found for each in scores for found in step(baseline, each, Config()).anomalies)
+
+
+async def test_an_anomaly_whose_execution_is_gone_says_what_it_carries(client: Client, pool: asyncpg.Pool) -> None:
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
+    told = await ask(client, anomaly=uuid("a"))
+    assert told["decisions"] == anomaly("a").gates and "not stored any more" in told["approximate"]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({}, 400),
+        ({"execution": "a", "anomaly": "b"}, 400),
+        ({"score": "lido"}, 400),
+        ({"execution": "unknown"}, 404),
+        ({"anomaly": "unknown"}, 404),
+        ({"anomaly": uuid("unknown")}, 404),
+        ({"score": "unknown", "run": "r"}, 404),
+        ({"execution": "a", "attempt": 0}, 400),
+    ],
+    ids=repr,
+)
+async def test_a_question_that_cannot_be_answered(client: Client, query: dict[str, Any], status: int) -> None:
+    assert (await client.get("/api/v1/why", params=query)).status == status
+
+
+async def run(client: Client, *words: str) -> Result:
+    """The program in a thread of its own, so that the server can answer it."""
+    env = {"STREAM_DETECTOR_API_PORT": str(client.port), "STREAM_DETECTOR_API_TOKEN": API_TOKEN}
+    return await asyncio.to_thread(CliRunner().invoke, main, list(words), env=env)
+
+
+async def test_the_terminal_says_the_same(client: Client, slow: list[Anomaly]) -> None:
+    found = await run(client, "check", "slow")
+    assert found.exit_code == 1 and slow[0].id in found.output
+    assert json.loads((await run(client, "check", "slow", "--json")).stdout)[0]["id"] == slow[0].id
+    usual = await run(client, "check", "11")
+    assert (usual.exit_code, usual.output) == (0, "11: nothing unusual\n")
+    assert (await run(client, "check", "unknown")).exit_code == 1
+    told = await run(client, "why", "slow")
+    assert told.exit_code == 0 and told.stdout.splitlines() == (await ask(client, execution="slow"))["sentences"]
+    assert slow[0].description in (await run(client, "why", slow[0].id)).stdout
+    unknown = await run(client, "why", uuid("unknown"))
+    assert unknown.exit_code == 1 and "no anomaly and no execution" in unknown.output
+    listed = await run(client, "anomalies", "--hours", "87600")
+    assert listed.stdout.count(slow[0].id) == 1 and "nightly" in listed.stdout
+    assert "nothing in the last 24 hours" in (await run(client, "anomalies")).output
+    refused = await run(client, "anomalies", "--api-port", "1")
+    assert refused.exit_code == 1 and "does not answer" in refused.output
