@@ -58,6 +58,9 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         RoleFailed(self.role, why).emit()
         os._exit(70)
 
+    def _create_directories(self) -> None:
+        """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
+
     def dispatch(self, number: int) -> None:
         """Send what the outbox holds; the shard's next checkpoint awaits it."""
         if sent := self.outbox.dispatch():
