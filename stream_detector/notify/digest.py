@@ -12,7 +12,7 @@ from stream_detector.notify.throttle import within
 
 STORM_FROM = 50
 """Held back so many: it is not noise any more."""
-STORM_LULL_S, STORM_LONGEST_S = 2.0, 8.0
+STORM_LULL_S, STORM_LONGEST_S = 2.0, 20.0
 """A storm is told when nothing was held back for the one, at the latest after the other."""
 
 

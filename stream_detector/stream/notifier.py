@@ -11,9 +11,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
@@ -25,6 +27,7 @@ from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.stream import topics, worker
+from stream_detector.stream.ends import Ends
 from stream_detector.stream.forwarding import Origin, origin_of
 from stream_detector.stream.part import Codec, Part
 from stream_detector.stream.transport import Chunk
@@ -34,6 +37,10 @@ from stream_detector.telemetry.happenings import MessageDone, RoutesRead, Routes
 EVERY_S = 0.5
 """How often retries that have become due are looked for."""
 EXPIRE_EVERY_S = 60.0
+LOGGED_AT_ONCE = 20
+"""Lines for one answer: that of a digest settles thousands."""
+WATCH_EVERY_S = 30.0
+"""How often the ends of input topics are looked at, at the least."""
 
 DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
     topics.ALERTS: lambda record: decode_anomaly(record.value),
@@ -139,7 +146,7 @@ class Notifier:
 
     def _publish(self, notifications: list[Notification]) -> None:
         n = self._app.partitions[topics.NOTIFICATIONS]
-        for notification in notifications:
+        for number, notification in enumerate(notifications):
             about = notification.incident_id or notification.run_id or notification.id
             self._app.outbox.put(
                 self._app.settings.topic(topics.NOTIFICATIONS),
@@ -147,7 +154,11 @@ class Notifier:
                 about.encode(),
                 encode(notification),
             )
-            MessageDone(notification.id, notification.channel, notification.outcome, notification.reason).emit()
+            done = MessageDone(notification.id, notification.channel, notification.outcome, notification.reason)
+            if notification.outcome in ("held", "suppressed") or number >= LOGGED_AT_ONCE:
+                done.count()  # nothing was sent, or the message is in the log already: the topic has each
+            else:
+                done.emit()
 
     # -- delivering ----------------------------------------------------------------------------------------------
 
@@ -188,6 +199,37 @@ class Notifier:
             if delivery.key not in part.dirty and not self._app.checkpoint.running:
                 self._deliverer.submit(delivery)
 
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    async def watch_inputs(self) -> None:
+        """Look at the ends of the input topics that people want to hear about; only the active notifier says so.
+
+        The end of a topic moves with every event, whether or not a detector is there to read it: so this tells of
+        silent producers, and the metrics of our own roles tell of silent detectors.
+        """
+        wanted = self._config.quiet_after_s
+        every_s = min(WATCH_EVERY_S, *(after_s / 4 for after_s in wanted.values()))
+        while not self._app.should_stop:
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the broker is away: everybody hears of that
+                async with Ends(self._app.settings) as asked:
+                    while not self._app.should_stop:
+                        self._note_ends(await asked.ends())
+                        await self._app.sleep(every_s)
+            await self._app.sleep(every_s)
+
+    def _note_ends(self, ends: Mapping[Any, int]) -> None:
+        part: Part[bytes] | None = self._table.data.owned(0)
+        if part is None or self._app.rebalancing:
+            return
+        for topic in self._config.quiet_after_s:
+            name = self._app.settings.topic(topic)
+            end = sum(offset for tp, offset in ends.items() if tp.topic == name)
+            said = policy.watch(self._memory_of(part), topic, end, time.time(), self._config)
+            if said:
+                self._publish(said)
+                self._decided.set()
+        self._app.dispatch(0)
+
     def _on_result(self, delivery: Delivery, result: Result) -> None:
         part: Part[bytes] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing:
@@ -226,6 +268,12 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
     @app.task
     async def deliver() -> None:
         await notifier.run()
+
+    if app.settings.quiet_after:
+
+        @app.task
+        async def watch() -> None:
+            await notifier.watch_inputs()
 
     async def prepare() -> None:
         """Nothing beside Kafka is needed."""
