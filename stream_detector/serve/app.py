@@ -6,12 +6,15 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.serve.access import Access
+from stream_detector.serve.act import carry_out
 from stream_detector.serve.ask import BODY_BYTES
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
 from stream_detector.serve.handlers import BROKER, DATABASE, DOCUMENT, SETTINGS
 from stream_detector.serve.intake import ALLOWANCE, Allowance
+from stream_detector.serve.links import add_links
+from stream_detector.serve.live import LIVE, Live, hold_live
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
@@ -27,11 +30,14 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     written = msgspec.json.encode(document())
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
-    app.cleanup_ctx.append(_hold_broker)
+    app[LIVE] = Live(app[BROKER])
+    app.cleanup_ctx.extend([_hold_broker, hold_live])
+    app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves
     app.on_response_prepare.append(add_headers)
     for route in ROUTES:  # in order: /anomalies/trends before /anomalies/{id}
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
+    add_links(app, settings, lambda action: carry_out(app, [action]))
     add_pages(app)
     return app
 
@@ -40,3 +46,7 @@ async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     app[BROKER].start()
     yield
     await app[BROKER].stop()
+
+
+async def _end_live(app: web.Application) -> None:
+    await app[LIVE].stop()

@@ -79,7 +79,8 @@ def question_of(asked: ask.FilterQuestion, now: datetime) -> Question:
 
 def config_of(settings: Settings) -> Config:
     """Detection as the detector of the same settings is told."""
-    return Config(profile=settings.profile, score_threshold=settings.score_threshold)  # type: ignore[arg-type]
+    rules = profile_rules(settings.profile_rules)
+    return Config(settings.profile, settings.score_threshold, profile_rules=rules)  # type: ignore[arg-type]
 
 
 async def check_anomalies(request: web.Request) -> web.Response:

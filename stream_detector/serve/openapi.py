@@ -100,9 +100,7 @@ def _responses(route: Route) -> dict[str, Any]:
         responses["204"] = {"description": "Done"}
     else:
         (schema,), _ = msgspec.json.schema_components([route.answer], ref_template=_REF)
-        content = {"application/json": {"schema": schema}} | {
-            kind: {"schema": {"type": "string"}} for kind in route.also
-        }
+        content = {route.kind: {"schema": schema}} | {kind: {"schema": {"type": "string"}} for kind in route.also}
         responses["200"] = {"description": "What was asked for", "content": content}
         if route.handler.__name__ == "check_anomalies":
             told = "Why the answer may differ from what the live detector said; absent where it cannot"

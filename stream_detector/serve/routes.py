@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
-from stream_detector.serve import act, answers, ask, handlers, incidents, intake, overview, session, why
+from stream_detector.serve import act, answers, ask, handlers, incidents, intake, live, overview, session, why
 from stream_detector.serve.access import ACT, ALL, READ, SEND, SIGNED
 from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
@@ -36,6 +36,8 @@ class Route:
     also: tuple[str, ...] = ()
     """Content types of the 200 answer besides JSON."""
     roles: frozenset[str] = READ
+    kind: str = "application/json"
+    """Content type of the 200 answer."""
     partly: bool = False
     """Whether it may answer 207: some of what was sent was refused."""
 
@@ -216,6 +218,16 @@ ROUTES: tuple[Route, ...] = (
         answers.Why,
         ask.WhyQuestion,
         problems=(400, 404),
+    ),
+    Route(
+        "GET",
+        "/api/v1/stream",
+        live.stream,
+        "Anomalies as they are found",
+        str,
+        problems=(503,),
+        database=False,
+        kind="text/event-stream",
     ),
     Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_action
+from stream_detector.notify.links import Link, sign
 from stream_detector.serve.handlers import BROKER, DATABASE
 from stream_detector.settings import Settings
 from stream_detector.store.rows import BaselineState, Rows
@@ -305,3 +306,32 @@ async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(clien
     await pool.execute("UPDATE recorder_progress SET events_at = now() - interval '2 minutes'")
     await Writer(pool).write(Rows(executions=[row(completion("1"))]))
     assert (await ask(client, "/api/v1/health"))["detector"] == "ok"
+
+
+async def test_a_signed_link_of_a_message_acts_without_a_session(
+    serve: Serve, pool: asyncpg.Pool, tansu: Tansu, make_settings: Callable[..., Settings]
+) -> None:
+    await make_topics(make_settings(broker=tansu.address))
+    key = "k" * 40
+    client = await serve(broker=tansu.address, secret_key=key, signed_in=False)
+    await wait_until(lambda: client.app[BROKER].state == "ok", "the API has its broker")
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
+    expires_s = datetime.now(UTC).timestamp() + 60
+    link = sign(
+        key.encode(),
+        Link(
+            purpose="acknowledge",
+            incident_id=uuid("a"),
+            entity="workflow:nightly",
+            channel="email",
+            about="Nightly",
+            expires_s=int(expires_s),
+        ),
+    )
+    async with client.get(f"/links/{link}") as answer:
+        assert answer.status == 200
+    assert await published(client, tansu.address) == []
+    async with client.post(f"/links/{link}") as answer:
+        assert answer.status == 200, await answer.text()
+    assert [value["kind"] for _, _, value in await published(client, tansu.address)] == ["acknowledge"]
+    assert await pool.fetchval("SELECT acknowledged_at IS NOT NULL FROM incidents")

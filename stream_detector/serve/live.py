@@ -1,0 +1,248 @@
+"""The live stream: what is found, as it is found, to every browser that listens (server-sent events).
+
+One consumer without a group reads `alerts` for all. Each event's id is the offset vector after it (`0:12,1:5`: the next
+offset of each partition), so a browser that comes back with `Last-Event-ID` goes on where it was:
+1. it is registered first, so that nothing new passes it by;
+2. what lies between its vector and the place of its registration is read for it alone;
+3. what was gathered meanwhile follows. No gap, nothing twice.
+A browser that does not keep up is let go when its buffer is full; it comes back by itself and goes on in the same way.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_detector.serve.broker import Broker, BrokerAwayError
+from stream_detector.serve.problems import ProblemError
+
+TOPIC = "alerts"
+MOST_CLIENTS = 200
+BUFFERED = 500
+HEARTBEAT_S = 15.0
+_AGAIN_S = 2.0
+_POLL_MS = 250
+_WITHIN_S = 10.0
+_VECTOR = re.compile(r"\d{1,5}:\d{1,18}(,\d{1,5}:\d{1,18}){0,999}", re.ASCII)
+
+Vector = dict[int, int]
+"""Partition -> the next offset."""
+
+
+class Found(NamedTuple):
+    """One anomaly and where it lay."""
+
+    partition: int
+    offset: int
+    value: bytes
+
+
+class Listener:
+    """One browser: what waits for it. None is the end: it did not keep up, or the stream broke."""
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Queue[Found | None] = asyncio.Queue(BUFFERED + 1)
+
+    def offer(self, found: Found | None) -> bool:
+        """False where the buffer is full: then the last thing it gets is the end."""
+        if found is not None and self.waiting.qsize() >= BUFFERED:
+            return False
+        with contextlib.suppress(asyncio.QueueFull):
+            self.waiting.put_nowait(found)
+        return True
+
+
+class Live:
+    """Reads `alerts` once for all listeners."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._listeners: set[Listener] = set()
+        self._next: Vector = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to read."""
+        if self._broker.state != "unset":
+            self._reading = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        """Every listener ends."""
+        self._end_all()
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    def listen(self) -> tuple[Listener, Vector]:
+        """A new listener, and the place from which on it gets everything.
+
+        Raises:
+            BrokerAwayError: nothing is being read.
+            ProblemError: 503, too many listen already.
+        """
+        if not self._next:
+            raise BrokerAwayError(self._broker.why_away or "the live stream is not connected yet")
+        if len(self._listeners) >= MOST_CLIENTS:
+            raise ProblemError(503, f"{MOST_CLIENTS} listen already.", headers={"Retry-After": "30"})
+        listener = Listener()
+        self._listeners.add(listener)
+        return listener, dict(self._next)
+
+    def leave(self, listener: Listener) -> None:
+        """It gets nothing more."""
+        self._listeners.discard(listener)
+
+    @property
+    def clients(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    async def between(self, after: Vector, upto: Vector) -> AsyncIterator[Found]:
+        """Everything from `after` on and before `upto`, partition by partition."""
+        wanted = {number: end for number, end in upto.items() if after[number] < end}
+        if not wanted:
+            return
+        consumer = self._broker.consumer(auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            for number, end in wanted.items():
+                place = TopicPartition(self._broker.name(TOPIC), number)
+                consumer.assign([place])
+                consumer.seek(place, after[number])
+                async with asyncio.timeout(_WITHIN_S):
+                    while await consumer.position(place) < end:
+                        for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
+                            if record.offset < end and record.value is not None:
+                                yield Found(number, record.offset, record.value)
+        finally:
+            await consumer.stop()
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (BrokerAwayError, KafkaError, OSError, TimeoutError):
+                self._end_all()
+                self._next = {}
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _follow(self) -> None:
+        count = self._broker.partitions(TOPIC)
+        consumer = self._broker.consumer(auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS)
+        await consumer.start()
+        try:
+            places = [TopicPartition(self._broker.name(TOPIC), number) for number in range(count)]
+            consumer.assign(places)
+            self._next = await _ends(consumer, places)
+            while True:
+                for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
+                    for record in records:
+                        if record.offset < self._next[place.partition]:
+                            continue
+                        self._next[place.partition] = record.offset + 1
+                        if record.value is not None:
+                            self._offer(Found(place.partition, record.offset, record.value))
+        finally:
+            await consumer.stop()
+
+    def _offer(self, found: Found) -> None:
+        for listener in list(self._listeners):
+            if not listener.offer(found):
+                self._listeners.discard(listener)
+                listener.offer(None)
+
+    def _end_all(self) -> None:
+        for listener in self._listeners:
+            listener.offer(None)
+        self._listeners.clear()
+
+
+async def _ends(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> Vector:
+    """The end of each partition, by the watermark of a fetch: an embedded broker counts batches when asked for it."""
+    await consumer.seek_to_end(*places)
+    async with asyncio.timeout(_WITHIN_S):
+        while any(consumer.highwater(place) is None for place in places):
+            await consumer.getmany(timeout_ms=_POLL_MS)
+    ends = {place: max(consumer.highwater(place), await consumer.position(place)) for place in places}
+    for place, end in ends.items():
+        consumer.seek(place, end)
+    return {place.partition: end for place, end in ends.items()}
+
+
+def vector_of(text: str) -> Vector | None:
+    """The vector that an id names; None where it is none of ours.
+
+    >>> vector_of("0:12,1:5"), vector_of("7")
+    ({0: 12, 1: 5}, None)
+    """
+    if not _VECTOR.fullmatch(text):
+        return None
+    return {int(number): int(offset) for number, offset in (each.split(":") for each in text.split(","))}
+
+
+def text_of(vector: Vector) -> str:
+    """The id that names the vector.
+
+    >>> text_of({1: 5, 0: 12})
+    '0:12,1:5'
+    """
+    return ",".join(f"{number}:{offset}" for number, offset in sorted(vector.items()))
+
+
+LIVE: web.AppKey[Live] = web.AppKey("live", Live)
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Anomalies as they are found, as server-sent events; resumes after `Last-Event-ID` without a gap."""
+    live = request.app[LIVE]
+    listener, here = live.listen()
+    try:
+        asked = vector_of(request.headers.get("Last-Event-ID", ""))
+        response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        response.content_type = "text/event-stream"
+        response.charset = "utf-8"
+        await response.prepare(request)
+        known = asked is not None and asked.keys() == here.keys() and all(asked[n] <= here[n] for n in here)
+        at = dict(asked) if asked is not None and known else dict(here)
+        if "Last-Event-ID" in request.headers and not known:
+            await response.write(_event("reset", b"{}", at))
+        await response.write(_event("ready", b'{"clients":%d}' % live.clients, at))
+        with contextlib.suppress(ConnectionError, KafkaError, TimeoutError):
+            await _send(live, listener, response, at, here)
+        return response
+    finally:
+        live.leave(listener)
+
+
+async def _send(live: Live, listener: Listener, response: web.StreamResponse, at: Vector, here: Vector) -> None:
+    async for found in live.between(at, here):
+        at[found.partition] = found.offset + 1
+        await response.write(_event("anomaly", found.value, at))
+    while True:
+        try:
+            async with asyncio.timeout(HEARTBEAT_S):
+                waiting = await listener.waiting.get()
+        except TimeoutError:
+            await response.write(b": still here\n\n")
+            continue
+        if waiting is None:
+            return
+        at[waiting.partition] = waiting.offset + 1
+        await response.write(_event("anomaly", waiting.value, at))
+
+
+def _event(name: str, data: bytes, at: Vector) -> bytes:
+    """One event. JSON of ours is one line, so one `data` line holds it."""
+    return f"id: {text_of(at)}\nevent: {name}\ndata: ".encode() + data.replace(b"\n", b" ") + b"\n\n"
+
+
+async def hold_live(app: web.Application) -> AsyncIterator[None]:
+    """Reads while the application runs."""
+    app[LIVE].start()
+    yield
+    await app[LIVE].stop()

@@ -1,0 +1,128 @@
+"""The live stream on a real broker: nothing missed, nothing twice, whoever comes and goes."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+from aiokafka import AIOKafkaProducer
+
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.events.encode import encode
+from stream_detector.serve import live
+from stream_detector.serve.handlers import BROKER
+from stream_detector.serve.live import LIVE
+from stream_detector.settings import Settings
+from stream_detector.stream.setup import make_topics
+from tests.events_made import anomaly, uuid
+from tests.integration.serve.conftest import Serve
+from tests.servers.installation import wait_until
+
+Client = TestClient[Any, Any]
+PATH = "/api/v1/stream"
+
+
+@pytest.fixture
+async def client(serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings]) -> AsyncIterator[Client]:
+    """The API, following alerts."""
+    await make_topics(make_settings(broker=tansu.address))
+    await publish(make_settings(broker=tansu.address), "before")
+    started = await serve(broker=tansu.address)
+    await wait_until(lambda: started.app[LIVE]._next, "the API follows alerts")
+    yield started
+
+
+async def publish(settings: Settings, *names: str) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all") as producer:
+        for number, name in enumerate(names):
+            await producer.send_and_wait(settings.topic("alerts"), encode(anomaly(name)), partition=number % 4)
+
+
+class Browser:
+    """Reads the stream as an EventSource does."""
+
+    def __init__(self, response: Any) -> None:
+        self.response, self.last_id = response, ""
+
+    async def event(self) -> tuple[str, Any]:
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(30):
+            while line := (await self.response.content.readline()).decode().rstrip("\n"):
+                name, _, text = line.partition(": ")
+                fields[name] = text
+        if "id" not in fields:
+            raise EOFError
+        self.last_id = fields["id"]
+        return fields["event"], json.loads(fields["data"])
+
+    async def anomalies(self, count: int) -> list[str]:
+        found: list[str] = []
+        while len(found) < count:
+            name, data = await self.event()
+            if name == "anomaly":
+                found.append(data["id"])
+        return found
+
+
+async def browser(client: Client, last_id: str | None = None) -> Browser:
+    response = await client.get(PATH, headers={} if last_id is None else {"Last-Event-ID": last_id})
+    assert response.status == 200 and response.content_type == "text/event-stream"
+    return Browser(response)
+
+
+def settings_of(client: Client, address: str) -> Settings:
+    return Settings(broker=address, topic_prefix=client.app[BROKER].name("x")[:-1])
+
+
+async def test_what_is_found_comes_and_who_comes_back_misses_nothing_and_gets_nothing_twice(
+    client: Client, tansu: Tansu
+) -> None:
+    settings = settings_of(client, tansu.address)
+    first = await browser(client)
+    assert (await first.event())[0] == "ready"
+    names = [f"a{number}" for number in range(8)]
+    await publish(settings, *names)
+    assert sorted(await first.anomalies(8)) == sorted(map(uuid, names))  # not `before`: it is older than the browser
+    first.response.close()
+    while_away = [f"b{number}" for number in range(6)]
+    await publish(settings, *while_away)
+    again = await browser(client, first.last_id)
+    assert (await again.event())[0] == "ready"
+    await publish(settings, "c")
+    assert sorted(await again.anomalies(7)) == sorted(map(uuid, [*while_away, "c"]))
+    again.response.close()
+
+
+async def test_fifty_at_once_each_get_everything(client: Client, tansu: Tansu) -> None:
+    browsers = [await browser(client) for _ in range(50)]
+    await asyncio.gather(*(each.event() for each in browsers))
+    names = [f"a{number}" for number in range(20)]
+    await publish(settings_of(client, tansu.address), *names)
+    for found in await asyncio.gather(*(each.anomalies(20) for each in browsers)):
+        assert sorted(found) == sorted(map(uuid, names))
+    for each in browsers:
+        each.response.close()
+    await wait_until(lambda: client.app[LIVE].clients == 0, "those who left are forgotten")
+
+
+@pytest.mark.parametrize("last_id", ["x", "0:1", "0:9999,1:0,2:0,3:0", "9" * 5000])
+async def test_an_id_of_another_stream_says_so_and_goes_on_from_now(client: Client, last_id: str) -> None:
+    told = await browser(client, last_id)
+    assert [(await told.event())[0] for _ in range(2)] == ["reset", "ready"]
+    told.response.close()
+
+
+async def test_who_does_not_keep_up_is_let_go_and_its_buffer_is_bounded() -> None:
+    listener = live.Listener()
+    found = live.Found(0, 1, b"{}")
+    assert [listener.offer(found) for _ in range(live.BUFFERED + 1)] == [True] * live.BUFFERED + [False]
+    listener.offer(None)
+    assert listener.waiting.qsize() == live.BUFFERED + 1
+
+
+async def test_without_a_broker_it_is_503(serve: Serve) -> None:
+    client = await serve()
+    async with client.get(PATH) as answer:
+        assert answer.status == 503 and int(answer.headers["Retry-After"]) > 0
