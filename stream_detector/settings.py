@@ -81,6 +81,14 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _profile_rules(raw: str) -> str:
+    """Checked here by its form alone; detect reads it."""
+    for rule in filter(str.strip, raw.split(",")):
+        if not re.fullmatch(r"\s*[^\s=>][^=>]*(=[^=>]+)?->\s*(classic|robust)\s*", rule):
+            raise ValueError("must be PATTERN -> PROFILE or LABEL=PATTERN -> PROFILE, several separated by commas")
+    return raw.strip()
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         parts = urlsplit(raw.strip())
@@ -170,6 +178,7 @@ class Settings:
     database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL; empty starts the embedded one in `up`", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Folder of the embedded stack and of generated secrets; empty is $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
     profile: str = setting("robust", _one_of("classic", "robust"), "Detection profile", group="Detection")
+    profile_rules: str = setting("", _profile_rules, "Workflows with another profile, by id or label: `deploy-* -> classic, team=core -> robust`; the first that matches holds", group="Detection")  # fmt: skip
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score that moves by so much or more is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from stream_detector.cli import StopsWith
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
-from stream_detector.detect import Config
+from stream_detector.detect import Config, profile_rules
 from stream_detector.detect.incident import SEVERITIES
 from stream_detector.detect.replay import Fold, run_event_part
 from stream_detector.events import Anomaly, AnomalyType, ScoreRun, Severity
@@ -61,7 +61,9 @@ def command(
     settings = _settings(options, changes)
     profiles = compare.split(",") if compare else [settings.profile]
     try:
-        configs = [Config(profile=name, score_threshold=settings.score_threshold) for name in profiles]  # type: ignore[arg-type]
+        # Side by side, each profile judges every workflow; else the rules for single workflows hold.
+        rules = () if compare else profile_rules(settings.profile_rules)
+        configs = [Config(name, settings.score_threshold, profile_rules=rules) for name in profiles]  # type: ignore[arg-type]
     except ValueError as error:
         raise StopsWith(f"--compare {compare}: {error}", 2) from None
     try:

@@ -6,7 +6,7 @@ anything but the baseline it is given.
 """
 
 from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, WorkflowBaseline
-from stream_detector.detect.config import Config, ScoreRule
+from stream_detector.detect.config import Config, ProfileRule, ScoreRule, profile_rules
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.packed import PackedError, offsets_of
 from stream_detector.detect.step import key_of, step
@@ -17,10 +17,12 @@ __all__ = [
     "NamedBaseline",
     "Outcome",
     "PackedError",
+    "ProfileRule",
     "ScoreBaseline",
     "ScoreRule",
     "WorkflowBaseline",
     "key_of",
     "offsets_of",
+    "profile_rules",
     "step",
 ]

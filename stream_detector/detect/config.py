@@ -3,9 +3,36 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple, get_args
+
+from stream_detector.events import Completion
 
 Profile = Literal["classic", "robust"]
+
+
+class ProfileRule(NamedTuple):
+    """Workflows whose id, or whose label `label`, matches `pattern` (shell-like: `*`, `?`, `[ab]`) have `profile`."""
+
+    label: str
+    pattern: str
+    profile: Profile
+
+
+def profile_rules(text: str) -> tuple[ProfileRule, ...]:
+    """Rules separated by commas, the first that matches holds. Raises `ValueError`.
+
+    >>> profile_rules("deploy-* -> classic, team=core -> robust")[1]
+    ProfileRule(label='team', pattern='core', profile='robust')
+    """
+    rules = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        pattern, arrow, profile = (word.strip() for word in part.rpartition("->"))
+        label, equals, value = pattern.partition("=")
+        if not arrow or profile not in get_args(Profile) or not pattern or (equals and not (label and value)):
+            raise ValueError("must be PATTERN -> PROFILE or LABEL=PATTERN -> PROFILE, several separated by commas")
+        rules.append(ProfileRule(label if equals else "", value if equals else pattern, profile))  # type: ignore[arg-type]
+    return tuple(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +56,31 @@ class Config:
         profile: which rules judge durations and failures.
         score_threshold: a score that moves by so much or more is an anomaly; in points.
         score_rules: entity type -> its own rule, before `score_threshold`.
+        profile_rules: which workflows have another profile.
     """
 
     profile: Profile = "robust"
     score_threshold: Decimal = Decimal("0.5")
     score_rules: Mapping[str, ScoreRule] = field(default_factory=dict)
+    profile_rules: tuple[ProfileRule, ...] = ()
+    _plain: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a profile that does not exist or a threshold that is not positive and finite."""
-        if self.profile not in ("classic", "robust"):
+        if self.profile not in get_args(Profile):
             raise ValueError("profile must be classic or robust")
         ScoreRule(self.score_threshold)
+        if self.profile_rules:
+            every = {name: Config(name, self.score_threshold, self.score_rules) for name in get_args(Profile)}
+            object.__setattr__(self, "_plain", every)
+
+    def of(self, event: Completion) -> "Config":
+        """The configuration in force for one execution: that of the first rule that matches, else this one."""
+        for rule in self.profile_rules:
+            seen = event.labels.get(rule.label) if rule.label else event.workflow_id
+            if seen is not None and fnmatchcase(seen, rule.pattern):
+                return self._plain[rule.profile]
+        return self
 
     def score_rule(self, entity_type: str | None) -> ScoreRule:
         """The rule in force for an entity of this type."""

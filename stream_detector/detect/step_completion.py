@@ -40,6 +40,8 @@ def step_completion(
         if explain is not None:
             explain.append(f"{status} counts in no rate, streak or duration")
         return IGNORED
+    if config.profile_rules:
+        config = config.of(event)
     # 2. When was it?
     finished_ms = epoch_ms(event.finished_at)
     behind_ms = baseline.newest_ms - finished_ms

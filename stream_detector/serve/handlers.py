@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from aiohttp import web
 
-from stream_detector.detect import Config
+from stream_detector.detect import Config, profile_rules
 from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
@@ -205,9 +205,11 @@ async def entities(request: web.Request) -> web.Response:
 
 
 async def _baselines(request: web.Request, kind: str) -> web.Response:
-    asked = ask.read_query(request, ask.Paged)
+    asked = ask.read_query(request, ask.BaselinesQuestion)
     after = Cursor.parse(asked.cursor).id if asked.cursor is not None else ""
-    found = await request.app[DATABASE].ask(read.baselines, kind, limit=asked.limit + 1, after=after)
+    found = await request.app[DATABASE].ask(
+        read.baselines, kind, limit=asked.limit + 1, after=after, q=asked.q, state=asked.state
+    )
     listed = found[: asked.limit]
     items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]
     last = listed[-1] if len(found) > asked.limit else None

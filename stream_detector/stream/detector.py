@@ -15,7 +15,7 @@ import msgspec
 import river.drift.page_hinkley  # noqa: F401  (detect loads it at the first score; here it is loaded before)
 from msgspec import Struct
 
-from stream_detector.detect import Baseline, Config, key_of, step
+from stream_detector.detect import Baseline, Config, key_of, profile_rules, step
 from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
@@ -261,7 +261,8 @@ class Detector:
 def build(app: worker.WorkerApp) -> worker.Prepare:
     """Add the tables and one agent per source."""
     settings = app.settings
-    config = Config(profile=settings.profile, score_threshold=settings.score_threshold)  # type: ignore[arg-type]
+    rules = profile_rules(settings.profile_rules)
+    config = Config(settings.profile, settings.score_threshold, profile_rules=rules)  # type: ignore[arg-type]
     detector = Detector(app, config)
     app.before_checkpoint = detector.before_checkpoint
 

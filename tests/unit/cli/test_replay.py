@@ -96,3 +96,9 @@ def test_an_empty_result_is_a_table_too(tmp_path):
     path = tmp_path / "one.jsonl"
     path.write_bytes(encode(run(0)) + b"\n")
     assert "robust: events: 1 applied" in replay(str(path)).stdout
+
+
+def test_single_workflows_may_have_another_profile(history):
+    lines = replay(str(history[0]), "--set", "profile_rules=night* -> classic", "--json").stdout.splitlines()
+    assert {json.loads(line)["profile"] for line in lines} == {"classic"}
+    assert "PATTERN -> PROFILE" in replay(str(history[0]), "--set", "profile_rules=night*", code=2).output
