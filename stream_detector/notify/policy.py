@@ -12,66 +12,46 @@ Order of effects for the caller, so that a crash between any two loses nothing a
 Outcomes carry ids made from message, channel, outcome and try, so an outcome that is appended twice is one.
 """
 
-from collections.abc import Container
 
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.act import act, silences
-from stream_detector.notify.config import INBOX, RANK, UPDATING, NotifyConfig, Route
+from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.deduplicate import deduplicate, learn, routed_severity
 from stream_detector.notify.digest import digests
+from stream_detector.notify.expire import expire
 from stream_detector.notify.flap import ENDING, ended, flap_key, opened, quiet
-from stream_detector.notify.group import collect, forget, group, hide, whole
-from stream_detector.notify.message import Delivered, Delivery, Message, Result, RetryAfter
+from stream_detector.notify.group import collect, forget, group, hide
+from stream_detector.notify.outgoing import due, settle
 from stream_detector.notify.pool import flush, wait, waits
 from stream_detector.notify.record import of_line, of_message
 from stream_detector.notify.remind import REPEAT, remind, reminded
 from stream_detector.notify.render import render
 from stream_detector.notify.render.line import line_of
-from stream_detector.notify.render.several import render_notice, render_several
-from stream_detector.notify.retry import GIVE_UP_AFTER_S, wait_s
 from stream_detector.notify.route import route, route_of
-from stream_detector.notify.send import due_key, entry_of, forget_lines, lines_of, send, thread_reference
+from stream_detector.notify.send import due_key, entry_of, send
 from stream_detector.notify.silence import facts_of, facts_of_run, hidden_in, silence
 from stream_detector.notify.state import (
-    DUE,
-    FLAP,
-    GROUP,
     INCIDENT,
-    KEEP_S,
-    PART,
-    REFERENCE,
     SEEN,
-    SENT,
-    SILENCES,
     TIMER,
-    Due,
     Flap,
-    Group,
     Incident,
     Line,
-    Part,
     Pooled,
-    Reference,
     Seen,
-    Sent,
-    Silences,
     State,
     keys,
-    oldest,
     read,
     write,
 )
 from stream_detector.notify.subject import Run, Subject, message_id, severity_of
 from stream_detector.notify.verdict import Verdict
-from stream_detector.notify.watch import heed, watch
+from stream_detector.notify.watch import watch
 
 __all__ = ["accept", "due", "expire", "settle", "tick", "watch"]
-
-EXPIRE_LOOKS = 100
-"""`expire` goes through each kind from the oldest on, and stops after so many in a row that are kept."""
 
 
 def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, config: NotifyConfig) -> list[Notification]:
@@ -250,154 +230,6 @@ def _tell_end(state: State, flap: Flap, now_s: float, config: NotifyConfig) -> l
         if verdict.outcome:
             said.append(of_line(line, channel, verdict.outcome, verdict.reason, now_s, tries=1))
     return said
-
-
-def due(state: State, now_s: float, config: NotifyConfig, under_way: Container[str] = frozenset()) -> list[Delivery]:
-    """What is to be delivered now, rendered; `critical` first, then the oldest.
-
-    Of one incident or group only the oldest on a channel, so that nobody reads of an end before the beginning. Changes
-    nothing: until it is settled a delivery is due each time, but for those whose key is in `under_way`.
-    """
-    entries = [entry for key in keys(state, DUE) if (entry := read(state, key, Due))]
-    entries.sort(key=lambda entry: (entry.first_at_s, _stage_of(entry)))
-    ready = [
-        entry
-        for entry in _in_turn(state, entries)
-        if entry.next_at_s <= now_s and due_key(entry.message_id, entry.channel) not in under_way
-    ]
-    ready.sort(key=lambda entry: (-RANK[entry.severity], entry.first_at_s))
-    deliveries = []
-    for entry in ready:
-        message = _message(state, entry, config)
-        if message:
-            deliveries.append(Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s))
-    return deliveries
-
-
-def _in_turn(state: State, entries: list[Due]) -> list[Due]:
-    """Those that wait for no earlier one about the same on their channel."""
-    crowded = {entry.channel for entry in entries if entry.several}
-    earlier: dict[str, set[str]] = {}
-    found = []
-    for entry in entries:
-        about = {entry.thread or entry.message_id}
-        if entry.channel in crowded:  # lines are looked at only where their order may matter
-            about |= {line.incident_id or "" for line in lines_of(state, entry.message_id, entry.channel)} - {""}
-        before = earlier.setdefault(entry.channel, set())
-        if not about & before:
-            found.append(entry)
-        before |= about
-    return found
-
-
-def _stage_of(entry: Due) -> int:
-    """0 for a beginning, 2 for an end: of what was decided at the same moment the beginning is told first."""
-    return {"ongoing": 1, "resolved": 2}.get(entry.anomaly.state, 0) if entry.anomaly else 0
-
-
-def settle(state: State, delivery: Delivery, result: Result, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Take a channel's answer: done, given up, or due again later. An answer that comes twice changes nothing."""
-    entry = read(state, delivery.key, Due)
-    if entry is None or entry.tries != delivery.tries:
-        return []
-    tries = entry.tries + 1
-    said = heed(state, entry.channel, result, now_s, config)
-    outcome: Outcome
-    if isinstance(result, Delivered):
-        outcome, reason = "delivered", f"{entry.reason}; {result.detail}"
-    elif isinstance(result, RetryAfter):
-        next_at_s = now_s + wait_s(entry.message_id, entry.channel, tries, result.after_s)
-        if next_at_s <= entry.first_at_s + GIVE_UP_AFTER_S:
-            write(state, delivery.key, replace(entry, tries=tries, next_at_s=next_at_s))
-            reason = f"{result.reason}; try {tries + 1} in {next_at_s - now_s:.0f} s"
-            return [of_message(delivery.message, "retrying", reason, now_s, tries), *said]
-        outcome, reason = "failed", f"given up after {tries} tries in {now_s - entry.first_at_s:.0f} s: {result.reason}"
-    else:
-        outcome, reason = "failed", result.reason
-    said += _of_lines(state, entry, outcome, reason, now_s, tries)
-    if isinstance(result, Delivered) and result.reference and entry.thread:
-        kept = Reference(at_s=now_s, name=result.reference, anomaly=entry.anomaly)
-        write(state, f"{REFERENCE}{entry.channel}:{entry.thread}", kept)
-    _remove(state, entry, delivered=outcome == "delivered", config=config)
-    return [of_message(delivery.message, outcome, reason, now_s, tries), *said]
-
-
-def _of_lines(state: State, entry: Due, outcome: Outcome, reason: str, now_s: float, tries: int) -> list[Notification]:
-    """What became of each thing that a message told."""
-    if entry.several is None:
-        return []
-    told = (
-        f"told in {'a digest' if entry.several.kind == 'digest' else 'one message'} of {entry.several.count}: {reason}"
-    )
-    return [
-        of_line(line, entry.channel, outcome, told, now_s, tries)
-        for line in lines_of(state, entry.message_id, entry.channel)
-    ]
-
-
-def expire(state: State, now_s: float) -> None:
-    """Drop what is no longer needed, by the table in `state`. Once a minute will do."""
-    oldest_s = now_s - KEEP_S
-    for prefix, kind in ((SEEN, Seen), (INCIDENT, Incident), (PART, Part), (GROUP, Group), (REFERENCE, Reference)):
-        _expire(state, prefix, kind, oldest_s)
-    for key in keys(state, FLAP):
-        flap = read(state, key, Flap)
-        if flap is not None and flap.ending is None and flap.ended_s + max(flap.window_s, 86_400) < now_s:
-            del state[key]
-    for key in keys(state, SENT):
-        sent = read(state, key, Sent)
-        if sent is not None and not sent.held and (not sent.times or sent.times[-1] < oldest_s):
-            del state[key]
-    kept = silences(state)
-    left = [one for one in kept if one.until_s > now_s]
-    if not left:
-        state.pop(SILENCES, None)
-    elif len(left) < len(kept):
-        write(state, SILENCES, Silences(silences=left))
-
-
-def _expire(state: State, prefix: str, kind: type[Seen | Incident | Part | Group | Reference], oldest_s: float) -> None:
-    old, young = [], 0
-    for key in oldest(state, prefix):
-        value = read(state, key, kind)
-        if value is not None and value.at_s < oldest_s:
-            old.append(key)
-            young = 0
-        elif (young := young + 1) >= EXPIRE_LOOKS:
-            break
-    for key in old:
-        del state[key]
-
-
-def _message(state: State, entry: Due, config: NotifyConfig) -> Message | None:
-    reference = thread_reference(state, entry.channel, entry.thread) if entry.channel in UPDATING else None
-    if entry.several:
-        lines = lines_of(state, entry.message_id, entry.channel)
-        made = render_several(entry.channel, entry.several, lines, entry.severity, config, entry.message_id)
-    elif entry.notice:
-        made = render_notice(entry.channel, entry.notice, entry.severity, config, entry.message_id)
-    else:
-        subject: Subject | None = entry.anomaly or whole(state, entry.run_id, entry.parts)
-        if subject is None:
-            return None
-        made = render(entry.channel, subject, config, entry.message_id, note=entry.note, at_s=entry.first_at_s)
-    return replace(made, reference=reference.name) if reference else made
-
-
-def _remove(state: State, entry: Due, *, delivered: bool, config: NotifyConfig) -> None:
-    name, channel = entry.message_id, entry.channel
-    del state[due_key(name, channel)]
-    if entry.parts and not any(due_key(name, other) in state for other in config.channels):
-        forget(state, entry.run_id, entry.parts)
-    ids = [entry.anomaly.incident_id] if entry.anomaly and entry.anomaly.state != "resolved" else []
-    if entry.several:
-        ids = [line.incident_id for line in lines_of(state, name, channel) if line.incident_id]
-        forget_lines(state, name, channel)
-    for incident_id in () if delivered or entry.note else ids:
-        incident = read(state, INCIDENT + incident_id, Incident)
-        if incident:
-            told = [other for other in incident.told if other != channel]
-            write(state, INCIDENT + incident_id, replace(incident, told=told))
 
 
 def _immediate(subject: Subject, seen: Seen, config: NotifyConfig) -> list[Notification]:

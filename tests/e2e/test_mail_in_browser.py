@@ -9,25 +9,55 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Request
 
+from stream_detector.notify.config import Route
 from stream_detector.notify.configure import channels
-from stream_detector.notify.message import Delivered
+from stream_detector.notify.message import Delivered, Message
+from stream_detector.notify.policy import watch
 from stream_detector.notify.render import render
+from stream_detector.notify.share import ALL
 from stream_detector.notify.subject import Subject
 from stream_detector.settings import Settings
 from tests.servers.browser import a_page
 from tests.servers.smtp import MailServer
-from tests.unit.notify.subjects import CONFIG
+from tests.unit.notify.living import Notifier
+from tests.unit.notify.subjects import CONFIG, NASTY, slow
 from tests.unit.notify.test_formats import ONE, SUBJECTS, TWO
 
 pytestmark = pytest.mark.browser
 OUTPUT = Path(__file__).parents[2] / "test-output" / "mails"
 
-MAILS: dict[str, Subject] = {
+SUBJECTS_SHOWN: dict[str, Subject] = {
     "run": replace(TWO, anomalies=(*TWO.anomalies, *SUBJECTS["nasty-run"].anomalies)),  # type: ignore[union-attr]
     "run-of-one": ONE,
     "slow": SUBJECTS["slow"],
     "resolved": SUBJECTS["resolved"],
     "nasty": SUBJECTS["nasty"],
+}
+
+
+def of_time() -> dict[str, Message]:
+    """What only time makes: a digest, a group, a notice, a reminder, and links that act."""
+    limited = Notifier(replace(CONFIG, rate_limit_count=1)).take(slow("first")).deliver()
+    limited.take(slow("a"), slow("b", severity="warning", entity_name=NASTY), slow("c", incident="b", state="resolved"))
+    one = {"group_by": ALL, "group_wait_s": 1.0, "group_interval_s": 1.0}
+    grouped = Notifier(replace(CONFIG, routes=(Route(name="r", **one),)))  # type: ignore[arg-type]
+    labels = {"image": f"base:9 {NASTY}", "team": "ci"}
+    grouped.take(slow("a", labels=labels), slow("b", labels=labels, entity_name=NASTY, severity="warning"))
+    quiet = Notifier(replace(CONFIG, quiet_after_s={"scores": 60.0}))
+    for _ in range(2):
+        watch(quiet.state, "scores", 1, quiet.now_s, quiet.config)
+        quiet.after(60)
+    linked = Notifier(replace(CONFIG, link_key=b"k" * 32)).take(slow("a")).deliver()
+    made = {"digest": limited.after(3600), "group": grouped.after(1), "notice": quiet.after(0), "links": linked}
+    return {
+        name: next(one.message for one in reversed(notifier.sent) if one.message.channel == "email")
+        for name, notifier in made.items()
+    }
+
+
+MAILS: dict[str, Message] = {
+    **{name: render("email", subject, CONFIG, "m1") for name, subject in SUBJECTS_SHOWN.items()},
+    **of_time(),
 }
 RED, LIGHT_RED = (198, 40, 40), (255, 138, 128)
 CONTRAST = """element => {
@@ -45,7 +75,7 @@ CONTRAST = """element => {
 async def test_s30_mail_rendered_in_a_browser(name: str, tmp_path: Path) -> None:
     server = await MailServer(folder=tmp_path).start()
     settings = Settings(smtp_url=server.url, email_from="alerts@example.org", email_to="you@example.org")
-    sent = await channels(settings)["email"].deliver(render("email", MAILS[name], CONFIG, "m1"))
+    sent = await channels(settings)["email"].deliver(MAILS[name])
     await server.stop()
     assert isinstance(sent, Delivered), sent
     part = server.mails[0].get_body(("html",))
