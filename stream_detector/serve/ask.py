@@ -32,6 +32,13 @@ class Paged(Struct, kw_only=True):
     cursor: CursorText | None = None
 
 
+class BaselinesQuestion(Paged, kw_only=True):
+    """A page of workflows or scored entities."""
+
+    q: Part | None = None
+    state: Literal["learning", "normal", "anomalous"] | None = None
+
+
 class RangeQuestion(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
     """A span of time: `from` and `to`, or `range`, or `hours`."""
 

@@ -160,12 +160,18 @@ async def wholeness(pool: asyncpg.Pool, workflow_id: str, upto: Place, at: datet
     return Wholeness(*found)
 
 
-async def baselines(pool: asyncpg.Pool, kind: str, *, limit: int, after: str = "") -> list[dict[str, Any]]:
-    """Baselines of one kind of entity by id, from the one after `after`: key, state, the named values."""
+async def baselines(
+    pool: asyncpg.Pool, kind: str, *, limit: int, after: str = "", q: str | None = None, state: str | None = None
+) -> list[dict[str, Any]]:
+    """Baselines of one kind of entity by id, from the one after `after`: key, state, the named values.
+
+    `q` is a part of the id in any case; `state` learning, normal or anomalous.
+    """
     found = await pool.fetch(
         "SELECT key, entity_id, state, named::text AS named, recorded_at FROM baselines"
-        " WHERE entity_kind = $1 AND entity_id > $2 ORDER BY entity_id LIMIT $3",
-        kind, after, limit,
+        " WHERE entity_kind = $1 AND entity_id > $2 AND ($4::text IS NULL OR state = $4)"
+        " AND ($5::text IS NULL OR strpos(lower(entity_id), lower($5)) > 0) ORDER BY entity_id LIMIT $3",
+        kind, after, limit, state, q,
     )  # fmt: skip
     return [dict(each) | {"named": msgspec.json.decode(each["named"])} for each in found]
 

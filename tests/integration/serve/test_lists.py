@@ -118,3 +118,20 @@ async def test_health_tells_the_newest_event_and_the_recorders_last_row(client: 
 async def test_w43_the_document_is_served_as_it_is_published(client: Client) -> None:
     published = yaml.safe_load((Path(__file__).parents[3] / "schemas" / "openapi.yaml").read_text("utf-8"))
     assert await ask(client, "/api/v1/openapi.json") == published
+
+
+async def test_workflows_are_found_by_a_part_of_their_id_and_by_state(client: Client, pool: asyncpg.Pool) -> None:
+    states = [
+        BaselineState(key="workflow:Nightly%Build", packed=b"", state="anomalous"),
+        BaselineState(key="workflow:nightly", packed=b"", state="normal"),
+        BaselineState(key="workflow:weekly", packed=b"", state="anomalous"),
+    ]
+    await Writer(pool).write(Rows(baselines=[row(each, n) for n, each in enumerate(states)]))
+    for query, ids in (
+        ({"q": "NIGHT"}, ["Nightly%Build", "nightly"]),
+        ({"q": "%"}, ["Nightly%Build"]),
+        ({"state": "anomalous"}, ["Nightly%Build", "weekly"]),
+        ({"state": "normal", "q": "weekly"}, []),
+    ):
+        items = (await ask(client, "/api/v1/workflows", **query))["items"]
+        assert [each["entity_id"] for each in items] == ids
