@@ -152,12 +152,14 @@ class Recorder:
             try:
                 bad = await Writer(await self._connected()).write(rows)
             except StoreAwayError as error:
+                app.waiting_for = "PostgreSQL"
                 away_since = away_since or time.monotonic()
                 wait_s = pause_s * random.uniform(0.75, 1.25)
                 ServiceAway("PostgreSQL", address_of(app.settings.database_url), str(error), wait_s).emit()
                 await asyncio.sleep(wait_s)
                 pause_s = min(pause_s * 2, 5.0)
             else:
+                app.waiting_for = ""
                 if away_since:
                     away_s = time.monotonic() - away_since
                     ServiceBack("PostgreSQL", address_of(app.settings.database_url), away_s).emit()

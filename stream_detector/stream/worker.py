@@ -22,6 +22,7 @@ from stream_detector.stream.broker import client_options, ssl_context, wait_for_
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.keyed_state import StateTable
 from stream_detector.stream.outbox import Outbox
+from stream_detector.stream.progress import STALLED_AFTER_S, Progress
 from stream_detector.stream.recovery import Tables
 from stream_detector.stream.setup import TopicMismatchError, read_topics
 from stream_detector.stream.shard import Shard
@@ -37,8 +38,7 @@ COLLECT_AT = 50_000, 10, 10
 """When the cyclic collector looks for garbage: stock (700, 10, 10) walks each fetched chunk several times and costs
 1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
 
-STALLED_AFTER_S = 60.0
-"""Longer without a finished checkpoint while partitions are ours, and the process is not alive."""
+WATCH_EVERY_S = 5.0
 
 
 class WorkerApp(faust.App):  # type: ignore[misc]
@@ -50,6 +50,9 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     outbox: Outbox
     checkpoint: Checkpoint
     before_checkpoint: Callable[[Shard], None]
+    progress: Progress
+    waiting_for: str = ""
+    """A service outside that is away; while it is, standing still is right."""
     partitions: dict[str, int]
     """Topic without its prefix -> how many partitions it has."""
 
@@ -113,7 +116,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
     )
     app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
     app.outbox = Outbox(lambda: app.producer._producer, lambda error: app.fail(f"delivery: {error!r}"), _observe)
-    app.checkpoint = Checkpoint(app)
+    app.checkpoint, app.progress = Checkpoint(app), Progress()
     app.before_checkpoint = lambda shard: None
     return app
 
@@ -194,6 +197,7 @@ async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> Non
     app.partitions = await _partitions(app.settings)
     prepare = build(app)
     _announce_readiness(app)
+    _watch(app)
     await prepare()
 
 
@@ -222,6 +226,19 @@ def _announce_readiness(app: WorkerApp) -> None:
         RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
 
 
+def _watch(app: WorkerApp) -> None:
+    @app.timer(WATCH_EVERY_S)
+    async def look() -> None:
+        # With nothing in flight what is left before the end are markers of transactions, which no chunk brings.
+        due = app.consumer.in_flight_bytes and not (app.waiting_for or app.rebalancing)
+        moving = app.consumer.shards if due else ()
+        positions = (
+            (tp, at.next, app.consumer.stable_end(tp)) for shard in moving for tp, at in shard.positions.items()
+        )
+        if why := app.progress.stalled(positions, time.monotonic()):
+            app.fail(why)
+
+
 def _ready(app: WorkerApp) -> tuple[bool, str]:
     if not app.started:
         return False, "waiting for the broker or the database"
@@ -231,6 +248,8 @@ def _ready(app: WorkerApp) -> tuple[bool, str]:
         return False, "joining the group"
     if app.rebalancing or not assignment or app.tables.recovery.in_recovery:
         return False, "waiting for partitions, or recovering state"
+    if app.waiting_for:
+        return False, f"waiting for {app.waiting_for}"
     return True, ""
 
 

@@ -28,6 +28,7 @@ def _harm(ground: Stage, away_s: float) -> Harm:
         await scene.ready(recorder)
         assert ground.postgres is not None
         ground.postgres.stop()
+        await scene.until(lambda: recorder.answers("/readyz") == 503, "the recorder to say that it waits")
         await asyncio.sleep(away_s)
         await scene.until(lambda: detector.alive and recorder.alive, "both to stand")
         ground.postgres = Postgres.start(ground.folder / "postgres")
