@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_detector.detect import step
+from stream_detector.detect import Baseline, Config, step
 from stream_detector.events import Completion, Step
 from tests.unit.detect.events_of import CLASSIC, HUNDRED_TEN, feed, found, kinds, outcomes, run, runs, workflow
 
@@ -206,3 +206,38 @@ def test_gates_are_told_whether_they_passed_or_not():
     assert gates[0].startswith("z 0.23 of 1 m 41 s against 1 m 36 s ± 21 s of 23 executions")
     assert gates[1].startswith("1 of the last 10 failed, ")
     assert gates[1].endswith("the gate is 2.00")
+
+
+@pytest.mark.parametrize(("duration_s", "direction"), [(121.0, "up"), (79.0, "down")])
+def test_w10_says_which_way(duration_s, direction):
+    baseline = workflow()
+    feed(baseline, runs(HUNDRED_TEN))
+    found_one = step(baseline, run(50, duration_s), CLASSIC).anomalies[0]
+    assert found_one.metrics.direction == direction
+    assert found_one.metrics.deviation == duration_s - 100.0
+
+
+def test_w15_deviation_is_current_minus_baseline_for_every_type():
+    history = [*runs(HUNDRED_TEN * 3), *outcomes("FSFSFFFFFFFS", 50), run(70, 300.0)]
+    for config in (CLASSIC, Config(profile="robust")):
+        told = found(feed(workflow(), history, config))
+        assert told
+        for one in told:
+            assert one.metrics.deviation == pytest.approx(one.metrics.current_value - one.metrics.baseline_value)
+
+
+def test_a_step_within_a_fifth_does_not_stand_out():
+    baseline = workflow()
+    steps = [run(n, d, steps=[Step("build", None, 100.0)]) for n, d in enumerate(HUNDRED_TEN)]
+    feed(baseline, steps)
+    for took, words in ((120.0, "No single step stands out"), (121.0, "Look at step build, which grew most")):
+        copy = Baseline.unpack(baseline.key, baseline.pack())
+        told = step(copy, run(50, 300.0, steps=[Step("build", None, took)]), CLASSIC).anomalies
+        assert told[0].investigation_steps[0].startswith(words)
+
+
+def test_an_id_of_40_characters_is_remembered_and_one_beyond_ascii_is_not():
+    for execution_id, remembered in (("x" * 40, True), ("ä", False)):
+        baseline = workflow()
+        feed(baseline, [run(0, execution_id=execution_id)])
+        assert bool(baseline.evidence.good_id) is remembered

@@ -80,6 +80,10 @@ def test_a_lone_faster_execution_is_info_unless_it_took_less_than_a_tenth():
     assert faster.incident_id == faster.id
     far = step(ready(), later(200, 5.0), ROBUST).anomalies[0]
     assert far.detector == "unusual_execution_time"
+    (nearly,) = [one for one in step(ready(), later(200, 12.0), ROBUST).anomalies if one.detector == far.detector]
+    assert nearly.severity == "info"
+    assert nearly.gates[-1].endswith("off is above 2 % of the usual")
+    assert nearly.gates[-1].startswith("1 m ")
     assert far.severity in ("warning", "critical")
     assert far.metrics.direction == "down"
 
@@ -280,7 +284,9 @@ def test_a_level_survives_packing_in_the_middle_of_a_shift():
 def test_the_band_lies_two_sigma_around_the_level():
     baseline = ready()
     low, high = baseline.level.band
-    assert low < baseline.level.usual < high
+    usual_s = baseline.level.usual
+    assert low < usual_s < high
+    assert (high + 0.02) / (usual_s + 0.02) == pytest.approx((usual_s + 0.02) / (low + 0.02))
     assert Level().band[0] >= 0.0
 
 
