@@ -99,7 +99,7 @@ def validate(file: Path, settings: Settings, source: str | None, as_json: bool) 
     if as_json:
         click.echo(json.dumps({"valid": True, "routes": [one.name for one in found], "ways": ways}))
         return
-    click.echo(f"{file}: {len(found)} routes can be used")
+    click.echo(f"{file}: {len(found)} route{'' if len(found) == 1 else 's'} can be used")
     for one in found:
         to = ", ".join(one.channels) if one.channels is not None else "every channel"
         what = ", ".join(f"{fact} {'|'.join(patterns)}" for fact, patterns in one.match.items()) or "everything"

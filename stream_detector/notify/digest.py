@@ -54,6 +54,6 @@ def _digest(state: State, bucket: str, sent: Sent, why: str, now_s: float) -> No
         first_at_s=now_s,
         next_at_s=now_s,
         reason=why,
-        several=several("digest", lines, since_s=lines[0].at_s, window_s=sent.window_s),
+        several=several("digest", lines, since_s=lines[0].at_s, limit=sent.limit, window_s=sent.window_s),
     )
     send_several(state, entry, lines)

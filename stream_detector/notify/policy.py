@@ -12,7 +12,6 @@ Order of effects for the caller, so that a crash between any two loses nothing a
 Outcomes carry ids made from message, channel, outcome and try, so an outcome that is appended twice is one.
 """
 
-
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary

@@ -121,7 +121,9 @@ class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since_s: float = 0.0
     in_all: int = 0
     ended: int = 0
+    limit: int = 0
     window_s: float = 0.0
+    """The rate limit that held them back."""
 
 
 class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):

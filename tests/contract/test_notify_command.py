@@ -109,3 +109,30 @@ async def test_preview_of_something_else_says_so(tmp_path: Path) -> None:
     code, _, err = await run("preview", str(file))
     assert code == 1
     assert "holds no anomaly v1 and no run summary v1" in err
+
+
+async def test_validate_lists_the_routes_and_shows_the_way_of_an_anomaly(tmp_path: Path) -> None:
+    routes, alerts = tmp_path / "routes.toml", tmp_path / "alerts.jsonl"
+    routes.write_text(
+        '[[route]]\nname = "night"\nmatch = { workflow = "night*" }\nchannels = ["email"]\ncontinue = true'
+    )
+    alerts.write_bytes(msgspec.json.encode(slow()) + b"\n" + msgspec.json.encode(run_of(LIDO)) + b"\n")
+    code, out, _ = await run("validate", str(routes), "--for", str(alerts))
+    assert code == 0
+    assert out.splitlines() == [
+        f"{routes}: 1 route can be used",
+        "  night: workflow night* from warning on -> email, and on",
+        f"  {slow().id}: night, (the settings)",
+        "  run 2026-01-22: (the settings)",
+    ]
+    code, out, _ = await run("validate", str(routes), "--json")
+    assert (code, json.loads(out)) == (0, {"valid": True, "routes": ["night"], "ways": []})
+
+
+async def test_validate_says_what_is_wrong_and_where(tmp_path: Path) -> None:
+    routes = tmp_path / "routes.toml"
+    routes.write_text('[[route]]\nname = "a"\nchannels = ["fax"]')
+    code, out, _ = await run("validate", str(routes))
+    assert code == 1 and "route 1 (a): channels: 'fax' is none" in out
+    code, out, _ = await run("validate", str(routes), "--json")
+    assert code == 1 and json.loads(out)["valid"] is False

@@ -87,7 +87,7 @@ def _digest(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Part
         title=f"{mark} {what} held back: {_counted(head.counts)}",
         intro="The rate limit was reached, so these came together. The most severe come first:",
         lines=tuple(lines),
-        footer=f"Held back since {minute(instant(head.since_s))} | The limit is that of {duration(head.window_s)}",
+        footer=f"Held back since {minute(instant(head.since_s))} | Limit: {head.limit} in {duration(head.window_s)}",
         link=f"{config.base_url}/anomalies",
     )
 
