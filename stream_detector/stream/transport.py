@@ -20,6 +20,8 @@ from typing import Any
 import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as aiokafka_fetcher
+from faust.events import Event
+from faust.transport.conductor import Conductor
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -309,7 +311,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             tp,
             generation_id=self.app.consumer_generation_id,
         )
-        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if not self.app.topics.hand_over(message):
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
     # -- checkpoint ----------------------------------------------------------------------------------------------
 
@@ -343,9 +346,30 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Stock warns by counting acks per record; `/livez` watches progress instead."""
 
 
+class BatchConductor(Conductor):  # type: ignore[misc]
+    """Puts a chunk's envelope into its agents' queues without a task."""
+
+    def hand_over(self, message: ConsumerMessage) -> bool:
+        """False where Faust's own way must be gone, which waits: the flow is suspended, or a queue is long.
+
+        That way takes four tasks and a lock a chunk: at 1,000 events/s, nearly a chunk each, an event cost 179 us of
+        processor time with it and 123 without, at 10,000 events/s 32 and 25.
+        """
+        channels = self._tp_index[message.tp]
+        long = any(channel.queue.qsize() >= channel.queue.pressure_high_size for channel in channels)
+        if long or not self.app.flow_control.is_active():
+            return False
+        message.incref(len(channels))
+        for channel in channels:
+            event = Event(self.app, message.key, message.value, message.headers, message)
+            channel.queue.force_put_nowait(event)
+        return True
+
+
 class BatchTransport(driver.Transport):  # type: ignore[misc]
     """Registered as `batch://`."""
 
+    Conductor = BatchConductor
     Consumer = BatchConsumer
 
 

@@ -1,0 +1,16 @@
+"""A guard against slow growth: an event may cost so many instructions of the interpreter, on any machine and load."""
+
+import argparse
+
+import pytest
+
+from benchmarks import hot_path
+
+
+@pytest.mark.parametrize(("profile", "instructions", "c_calls"), [("classic", 870, 32), ("robust", 1020, 24)])
+async def test_an_event_costs_no_more_than_it_did(profile, instructions, c_calls):
+    """The limits are a tenth above what was counted on CPython 3.11; lower them with every gain."""
+    arguments = argparse.Namespace(events=8000, keys=80, chunk=500, profile=profile)
+    found = await hot_path.instructions(arguments)
+    assert found["instructions"] <= instructions
+    assert found["c_calls"] <= c_calls
