@@ -3,7 +3,9 @@
 import pytest
 
 from tests.drills import postgres_away, rebalance, stop_and_go
-from tests.drills.stage import Options
+from tests.drills.roles import Role
+from tests.drills.stage import Options, Outcome, stage
+from tests.drills.under_load import Scene, under_load
 
 
 @pytest.mark.apache
@@ -21,3 +23,18 @@ async def test_a_worker_that_wakes_up_between_check_and_write_spoils_nothing():
 async def test_postgres_away_and_back_loses_no_row():
     outcome = await postgres_away.drill(Options(events=10_000), away_s=5.0)
     assert outcome.passed, outcome.findings
+
+
+@pytest.mark.parametrize("what", ["emptied-queues", "following"])
+async def test_chunks_that_faust_threw_away_are_fetched_again(what):
+    options, outcome = Options(events=10_000, without=what), Outcome("emptied-queues")
+
+    async def harm(scene: Scene) -> list[Role]:
+        return [await scene.ready(scene.detector())]
+
+    with stage(options.kafka) as ground:
+        outcome.add(await under_load(ground, options, outcome, 1, harm))
+    if what == "following":
+        assert outcome.lost, "without the rule that a chunk must follow they are gone"
+    else:
+        assert outcome.passed, outcome.findings

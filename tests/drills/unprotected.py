@@ -12,6 +12,8 @@ from stream_detector.settings import load
 from stream_detector.stream import faults
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.part import Part
+from stream_detector.stream.topics import COMPLETIONS
+from stream_detector.stream.transport import BatchConsumer, Chunk
 
 
 def commit_order() -> None:
@@ -35,9 +37,32 @@ def applied_positions() -> None:
     Part.applied = lambda self, key, source: 0  # type: ignore[method-assign]
 
 
+def emptied_queues() -> None:
+    """A harm, not a protection: the first chunks are thrown away behind the fetch position, as Faust does after a
+    rebalance when it empties the agents' queues (tables/recovery.py:659). That a chunk must follow cures it."""
+    deliver, thrown_away = BatchConsumer._deliver, iter(range(8))
+
+    async def throw_away_or_deliver(self: BatchConsumer, chunk: Chunk) -> None:
+        number = next(thrown_away, 1)
+        if number % 4 == 0 and chunk.tp.topic.endswith(COMPLETIONS):
+            self.in_flight_bytes += chunk.n_bytes
+        else:
+            await deliver(self, chunk)
+
+    BatchConsumer._deliver = throw_away_or_deliver  # type: ignore[method-assign]
+
+
+def following() -> None:
+    """The same harm, and no rule that a chunk must follow."""
+    emptied_queues()
+    BatchConsumer.follows = lambda self, chunk: self.shards.position(chunk.tp) is not None  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "commit-order": commit_order,
     "applied-positions": applied_positions,
+    "emptied-queues": emptied_queues,
+    "following": following,
 }
 
 
