@@ -29,6 +29,7 @@ COMMANDS = {
     "anomalies": ("asking", "anomalies"),
     "why": ("asking", "why"),
     "notify": ("notify", "command"),
+    "dead-letters": ("dead_letters", "command"),
     "token": ("token", "command"),
     "config": ("config", "command"),
 }

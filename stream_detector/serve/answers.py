@@ -8,6 +8,7 @@ from msgspec import Struct
 from stream_detector.events import Action, Anomaly, Completion, Notification
 from stream_detector.events.anomaly import AnomalyType, EntityKind, Severity, State
 from stream_detector.events.fields import Instant
+from stream_detector.events.refused import Reason
 
 
 class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
@@ -289,3 +290,97 @@ class Why(Struct, kw_only=True):
     notifications: list[Notification]
     sentences: list[str]
     approximate: str | None
+
+
+class DeadLetterNote(Struct, kw_only=True):
+    """Where a dead letter lies, where it came from, and why it was refused."""
+
+    partition: int
+    offset: int
+    topic: str
+    original_partition: int
+    original_offset: int
+    original_at: datetime | None
+    stage: str
+    reason: Reason
+    message: str
+    value_bytes: int | None
+    record_at: datetime
+
+
+class DeadLetterPage(Struct, kw_only=True):
+    """Newest first."""
+
+    items: list[DeadLetterNote]
+    next: str | None
+
+
+class WholeDeadLetter(Struct, kw_only=True):
+    """A dead letter with what came, as text: what is no text is escaped, what is long is cut."""
+
+    partition: int
+    offset: int
+    topic: str
+    original_partition: int
+    original_offset: int
+    original_at: datetime | None
+    stage: str
+    reason: Reason
+    message: str
+    value_bytes: int | None
+    key: str | None
+    value: str | None
+    headers: dict[str, str | None]
+
+
+class Place(Struct, kw_only=True):
+    """Where a record is now."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class SettingInForce(Struct, kw_only=True):
+    """One setting. A secret shows only whether it is set."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    doc: str
+    group: str
+    origin: Literal["default", "file", "environment", "flag"]
+    secret: bool
+
+
+class SettingsInForce(Struct):
+    """Every setting of the api role, in the order of the settings page."""
+
+    items: list[SettingInForce]
+
+
+class Alerts(Struct, kw_only=True):
+    """What would be sent by default: openings of `warning` and above."""
+
+    alerts: int
+    by_type: dict[AnomalyType, int]
+    by_severity: dict[Severity, int]
+
+
+class Preview(Struct, kw_only=True):
+    """Alerts of the last days with the settings in force, and with those tried out, by the same `step`."""
+
+    days: int
+    now: Alerts
+    then: Alerts
+    events: int
+    """How many stored events were folded."""
+    whole: bool
+    """False where there was more history than is folded at once: the oldest keys by name come first."""
+
+
+class SchemaList(Struct):
+    """The names under which the schemas are served."""
+
+    items: list[str]

@@ -5,18 +5,21 @@ Connects in the background, so that the server answers at once. `send` returns w
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stream_detector.events.times import from_epoch_ms
 from stream_detector.settings import Settings
 from stream_detector.stream.broker import client_options, wait_for_broker
+from stream_detector.stream.dead_letters import DeadLetterError, LyingLetter, dead_letter, retry, shown
 from stream_detector.stream.setup import SetupError, read_topics
-from stream_detector.stream.topics import owner
+from stream_detector.stream.topics import DEAD_LETTERS, owner
 from stream_detector.telemetry.happenings import ServiceAway
 
+__all__ = ["Broker", "BrokerAwayError", "DeadLetterError", "Record", "Sent"]
 _SEND_WITHIN_S = 8.0
 _REQUEST_TIMEOUT_MS = 5_000
 _AGAIN_S = 5.0
@@ -100,6 +103,43 @@ class Broker:
         if not self._settings.broker:
             raise BrokerAwayError(self.why_away)
         return AIOKafkaConsumer(**client_options(self._settings), group_id=None, enable_auto_commit=False, **options)
+
+    async def show_dead_letter(self, partition: int, offset: int) -> dict[str, Any]:
+        """One dead letter with what came, as text. Raises `BrokerAwayError` or `DeadLetterError`."""
+        letter = await self._letter(partition, offset)
+        why = letter.why
+        return {
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "topic": why.topic,
+            "original_partition": why.partition,
+            "original_offset": why.offset,
+            "original_at": from_epoch_ms(why.timestamp_ms) if why.timestamp_ms >= 0 else None,
+            "stage": why.stage,
+            "reason": why.reason,
+            "message": why.message,
+            "value_bytes": len(letter.value) if letter.value is not None else None,
+            "key": shown(letter.key),
+            "value": shown(letter.value),
+            "headers": {name: shown(value) for name, value in why.headers},
+        }
+
+    async def retry_dead_letter(self, partition: int, offset: int) -> dict[str, Any]:
+        """Publish one again as it came; where it is now. Raises `BrokerAwayError` or `DeadLetterError`."""
+        letter = await self._letter(partition, offset)
+        try:
+            topic, now_partition, now_offset = await retry(self._settings, letter)
+        except (KafkaError, OSError) as error:
+            raise BrokerAwayError(f"{type(error).__name__}: {error}") from error
+        return {"topic": topic, "partition": now_partition, "offset": now_offset}
+
+    async def _letter(self, partition: int, offset: int) -> LyingLetter:
+        if partition >= self.partitions(DEAD_LETTERS):
+            raise DeadLetterError(f"there is no dead letter {partition}-{offset}")
+        try:
+            return await dead_letter(self._settings, partition, offset)
+        except (KafkaError, OSError) as error:
+            raise BrokerAwayError(f"{type(error).__name__}: {error}") from error
 
     def name(self, topic: str) -> str:
         """The topic's name on the broker."""

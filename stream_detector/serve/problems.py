@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from stream_detector.serve.broker import BrokerAwayError
+from stream_detector.serve.broker import BrokerAwayError, DeadLetterError
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.paging import CursorError
 from stream_detector.telemetry.happenings import RequestFailed
@@ -87,6 +87,8 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
     except StoreAwayError as error:
         detail = f"The database does not answer ({error}). Detection and messages go on without it."
         return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}).response()
+    except DeadLetterError as error:
+        return ProblemError(404, f"{error}.").response()
     except BrokerAwayError as error:
         detail = f"Kafka does not answer ({error}). Nothing was lost: send the same again."
         return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}).response()

@@ -159,6 +159,6 @@ async def _partitions(settings: Settings) -> dict[str, int]:
     finally:
         await admin.close()
     for state in states:
-        if state.topic.written_by == "producers" and state.state == "missing":
+        if state.topic.written_by.startswith("producers") and state.state == "missing":
             raise SetupError(f"topic {state.name} is missing on {settings.broker}: run `stream-detector setup` first")
     return {state.topic.name: state.partitions for state in states}

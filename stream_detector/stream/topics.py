@@ -35,9 +35,9 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic(COMPLETIONS, "workflow_id (any key is accepted)", "producers"),
-    Topic(SCORES, "entity_id (any key is accepted)", "producers"),
-    Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers"),
+    Topic(COMPLETIONS, "workflow_id (any key is accepted)", "producers, api"),
+    Topic(SCORES, "entity_id (any key is accepted)", "producers, api"),
+    Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers, api"),
     Topic(REKEYED, "state key", "detector"),
     Topic(RUN_PARTS, "run_id", "detector"),
     Topic(BASELINES, "state key", "detector", "compact", None),

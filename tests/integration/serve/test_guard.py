@@ -12,6 +12,12 @@ from tests.integration.serve.conftest import Serve
 
 Client = TestClient[Any, Any]
 CHECK = "/api/v1/ai/check-anomalies"
+NEEDED = {
+    "/api/v1/series": {"entity": "workflow:a"},
+    "/api/v1/executions": {"workflow": "a"},
+    "/api/v1/why": {"execution": "a"},
+}
+"""What a question cannot be asked without."""
 
 
 def path_of(path: str) -> str:
@@ -142,11 +148,7 @@ async def test_while_the_database_is_away_it_is_503_with_the_reason_and_reads_go
         if route.database and route.method == "GET":
             answer = await away.get(
                 path_of(route.path),
-                params={"entity": "workflow:a"}
-                if "series" in route.path
-                else {"workflow": "a"}
-                if "executions" in route.path
-                else {},
+                params=NEEDED.get(route.path, {}),
             )
             problem = await answer.json()
             assert (answer.status, answer.content_type) == (503, "application/problem+json"), route.path

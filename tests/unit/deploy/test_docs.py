@@ -17,7 +17,7 @@ READS = {
     "detector": {*detector.DECODE, topics.REKEYED, topics.RUN_PARTS, topics.BASELINES, topics.RUNS_STATE},
     "recorder": set(recorder.READ),
     "notifier": {*notifier.DECODE, topics.NOTIFIER_IN, topics.NOTIFIER_STATE},
-    "api": {topics.ALERTS},
+    "api": {topics.ALERTS, topics.DEAD_LETTERS},
     "producers": set(),
 }
 
