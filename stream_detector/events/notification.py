@@ -7,7 +7,8 @@ from msgspec import Struct
 from stream_detector.events.fields import Id, Instant, Name, Text
 
 Outcome = Literal["delivered", "held", "suppressed", "retrying", "failed"]
-"""held: told later, with others (rate limit, flapping); suppressed: threshold, switch or silence; retrying: will be tried again; failed: given up."""
+"""held: told later, with others (rate limit, flapping); suppressed: threshold, switch or silence; retrying: will be
+tried again; failed: given up."""
 
 
 class Notification(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
