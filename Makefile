@@ -4,7 +4,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 UV := .uv/bin/uv
-SETTLED := requirements.lock pyproject.toml hatch_build.py $(wildcard dashboard/package-lock.json)
+# A change of the page's sources installs anew, and the build hook of that builds the page.
+PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json index.html vite.config.ts public/* \
+	src/*.ts src/*.tsx src/*.css src/*/*.tsx)))
+SETTLED := requirements.lock pyproject.toml hatch_build.py $(PAGE)
 # uv does not read pip's configuration; where pip was told of another index, uv is told the same.
 export UV_DEFAULT_INDEX ?= $(or $(PIP_INDEX_URL),$(shell .uv/bin/pip config get global.index-url 2>/dev/null))
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)

@@ -35,6 +35,12 @@ export type Notification = IncidentDetail["notifications"][number];
 export type ActionKind = Action["kind"];
 export type Silence = Answer<typeof SILENCES>["items"][number];
 export type Overview = Answer<typeof OVERVIEW>;
+export type Why = Answer<typeof WHY>;
+export type Setting = Answer<typeof SETTINGS>["items"][number];
+export type Preview = Answer<typeof PREVIEW>;
+export type DeadLetter = Answer<typeof DEAD_LETTERS>["items"][number];
+export type DeadLetterDetail = Answer<typeof ONE_DEAD_LETTER>;
+export type Health = Answer<typeof HEALTH>;
 export type Session = Answer<typeof SESSION>;
 
 export const ANOMALIES = "/api/v1/ai/anomalies" satisfies keyof paths;
@@ -49,8 +55,14 @@ export const INCIDENTS = "/api/v1/incidents" satisfies keyof paths;
 export const ACTIONS = "/api/v1/actions" satisfies keyof paths;
 export const SILENCES = "/api/v1/silences" satisfies keyof paths;
 export const OVERVIEW = "/api/v1/overview" satisfies keyof paths;
+export const WHY = "/api/v1/why" satisfies keyof paths;
+export const SETTINGS = "/api/v1/settings" satisfies keyof paths;
+export const PREVIEW = "/api/v1/settings/preview" satisfies keyof paths;
+export const DEAD_LETTERS = "/api/v1/dead-letters" satisfies keyof paths;
+export const ONE_DEAD_LETTER = "/api/v1/dead-letters/{id}" satisfies keyof paths;
+export const HEALTH = "/api/v1/health" satisfies keyof paths;
 export const SESSION = "/api/v1/session" satisfies keyof paths;
-export const STREAM = "/api/v1/stream";
+export const STREAM = "/api/v1/stream" satisfies keyof paths;
 export const INBOX = "/api/v1/inbox" satisfies keyof paths;
 
 /** The address of an item's route, its id put in. */

@@ -3,9 +3,11 @@ import { isTyping, useKeys } from "./keys";
 import { onTokenWanted, reloadAll } from "./load";
 import { AnomaliesPage } from "./pages/anomalies";
 import { AnomalyPage } from "./pages/anomaly";
+import { DeadLettersPage } from "./pages/dead-letters";
 import { OneWatchedPage } from "./pages/one-watched";
 import { OverviewPage } from "./pages/overview";
 import { RunPage, RunsPage } from "./pages/runs";
+import { SettingsPage } from "./pages/settings";
 import { SilencesPage } from "./pages/silences";
 import { WatchedPage } from "./pages/watched";
 import { KeyHelp } from "./parts/dialog";
@@ -87,6 +89,8 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   if (page === "workflows") return id === "" ? <WatchedPage key={page} kind="workflow" query={query} /> : <OneWatchedPage key={path} kind="workflow" id={item} />;
   if (page === "entities") return id === "" ? <WatchedPage key={page} kind="score" query={query} /> : <OneWatchedPage key={path} kind="score" id={item} />;
   if (page === "runs") return id === "" ? <RunsPage /> : <RunPage key={id} id={item} />;
+  if (page === "settings" && id === "") return <SettingsPage query={query} />;
+  if (page === "dead-letters" && id === "") return <DeadLettersPage />;
   if (page === "silences" && id === "") return <SilencesPage query={query} />;
   return (
     <main id="main" class="page">

@@ -1,16 +1,18 @@
 /** Anomalies as they are found: one stream for the whole page, opened while it is in view. */
 
 import { useEffect, useState } from "preact/hooks";
-import { STREAM, type Anomaly } from "./api";
+import { get, HEALTH, STREAM, type Anomaly, type Health } from "./api";
 import { reloadAll } from "./load";
 
 export type LiveState = "connecting" | "live" | "away";
 
 const KEPT = 200;
+const AGAIN_MS = 10_000;
 /** The recorder stores in batches: the lists are asked again once it has had the time. */
 const STORED_AFTER_MS = [400, 2_500];
 
 let source: EventSource | null = null;
+let asking = false;
 let state: LiveState = "connecting";
 let recent: Anomaly[] = [];
 let timers: number[] = [];
@@ -31,8 +33,29 @@ function reloadSoon(): void {
   timers = STORED_AFTER_MS.map((ms) => window.setTimeout(reloadAll, ms));
 }
 
-function open(): void {
-  if (source !== null) return;
+/** Whether there is a stream to listen to: without Kafka the lists are asked every few seconds, and no error is made. */
+async function isThere(): Promise<boolean> {
+  try {
+    return (await get<Health>(HEALTH, new URLSearchParams(), new AbortController().signal)).broker === "ok";
+  } catch {
+    return false;
+  }
+}
+
+async function open(): Promise<void> {
+  if (source !== null || asking) return;
+  asking = true;
+  const there = await isThere();
+  asking = false;
+  if (!there) {
+    become("away");
+    window.setTimeout(startLive, AGAIN_MS);
+    return;
+  }
+  listen();
+}
+
+function listen(): void {
   source = new EventSource(STREAM);
   source.addEventListener("ready", () => become("live"));
   source.addEventListener("anomaly", (event: MessageEvent<string>) => {
@@ -48,7 +71,7 @@ function open(): void {
     // Closed for good: refused, or another role. Asked anew later; meanwhile the lists are asked every few seconds.
     if (source?.readyState === EventSource.CLOSED) {
       close();
-      window.setTimeout(startLive, 10_000);
+      window.setTimeout(startLive, AGAIN_MS);
     }
   });
 }
@@ -60,12 +83,12 @@ function close(): void {
 
 /** Opens the stream while the page is in view. A page out of view holds no connection; it catches up when looked at. */
 export function startLive(): void {
-  if (document.visibilityState === "visible") open();
+  if (document.visibilityState === "visible") void open();
 }
 
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") {
-    open();
+    void open();
     return;
   }
   close();

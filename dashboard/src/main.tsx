@@ -1,11 +1,12 @@
 import { render } from "preact";
 import { openSession } from "./api";
 import { App } from "./app";
+import { startLive } from "./live";
 import { startRouting } from "./route";
 import "./style.css";
 import "./pages.css";
 
 startRouting();
-void openSession();
+void openSession().then(startLive);
 const host = document.getElementById("app");
 if (host !== null) render(<App />, host);

@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
-import { addressOf, anyOf, isNarrowed, questionOf, readFilters, type Filters } from "../src/filters";
+import { describe, expect, it, test } from "vitest";
+import { addressOf, anyOf, belongs, isNarrowed, questionOf, readFilters, type Filters } from "../src/filters";
+import type { Anomaly } from "../src/api";
 
 const read = (text: string): Filters => readFilters(new URLSearchParams(text));
 
@@ -33,4 +34,22 @@ it("asks the server for what is chosen alone", () => {
 it("knows a narrowed list from a whole one", () => {
   expect(isNarrowed(read("range=24h"))).toBe(false);
   expect(isNarrowed(read("q=x"))).toBe(true);
+});
+
+test("a span of its own takes the place of the range, and one that is reversed is none", () => {
+  const span = "from=2026-01-22T12:00:00Z&to=2026-01-22T13:00:00Z";
+  const filters = readFilters(new URLSearchParams(`${span}&range=24h`));
+  expect(questionOf(filters).toString()).toBe(new URLSearchParams(span).toString());
+  expect(addressOf(filters)).toBe(`/anomalies?${new URLSearchParams(span).toString()}`);
+  expect(questionOf(filters, "30d").get("range")).toBe("30d");
+  expect(readFilters(new URLSearchParams("from=2026-01-23&to=2026-01-22")).from).toBe("");
+});
+
+test("a live anomaly belongs in the list that the server would show it in", () => {
+  const one = { anomaly_type: "SpikeInFailures", severity: "critical", state: "opened", entity_kind: "workflow", entity_id: "nightly", entity_name: "Nightly build", run_id: null, detected_at: "2026-01-22T12:00:00Z" } as Anomaly;
+  const now = Date.parse("2026-01-22T12:00:05Z");
+  const fits = (query: string) => belongs(one, readFilters(new URLSearchParams(query)), now);
+  for (const query of ["", "range=24h", "q=BUILD", "entity=nightly", "entity=workflow:nightly", "severity=critical&state=opened"]) expect(fits(query)).toBe(true);
+  for (const query of ["q=weekly", "entity=score:nightly", "severity=info", "type=PatternDeviation", "run=r1"]) expect(fits(query)).toBe(false);
+  expect(belongs(one, readFilters(new URLSearchParams("range=24h")), now + 86_400_000)).toBe(false);
 });

@@ -6,37 +6,40 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from aiohttp import ClientSession, web
-from playwright.async_api import Page, Route, expect
+from aiohttp import ClientSession
+from playwright.async_api import Route, expect
 
-import hatch_build
-from stream_detector.detect import Baseline, Config, step
-from stream_detector.events import Anomaly, Completion, Metrics
 from stream_detector.serve import pages
-from stream_detector.serve.app import make_app
-from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
-from stream_detector.store.rows import Rows
-from stream_detector.store.write import Writer
-from tests.events_made import anomaly, completion, notification, row, score_change, uuid
+from tests.events_made import anomaly, notification, uuid
 from tests.servers.browser import a_page
+from tests.servers.dashboard import (
+    HOSTILE,
+    OUTPUT,
+    ROOT,
+    Write,
+    ago,
+    built,
+    no_sideways_scroll,
+    root,
+    serving,
+    slow_after,
+    three,
+    violations,
+    write,
+)
 from tests.servers.database import pool
 
-__all__ = ["pool"]
+__all__ = ["built", "pool", "root", "write"]
 
 pytestmark = pytest.mark.browser
-ROOT = Path(__file__).parents[2]
-OUTPUT = ROOT / "test-output" / "dashboard"
-HOSTILE = "<img src=x onerror=document.title='owned'>"
 TYPE_NAMES = [
     "Spike in failures",
     "Consecutive failures",
@@ -46,103 +49,6 @@ TYPE_NAMES = [
     "Resource exhaustion",
     "Significant score change",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built() -> None:
-    """The page is that of the sources, whatever was built before."""
-    if hatch_build.is_stale(ROOT):
-        hatch_build.build(ROOT)
-
-
-def ago(**span: float) -> datetime:
-    return (datetime.now(UTC) - timedelta(**span)).replace(microsecond=0)
-
-
-@asynccontextmanager
-async def serving(settings: Settings, *, connected: bool = True) -> AsyncIterator[str]:
-    """The address of the real application. Not `connected`: as it is while PostgreSQL is away."""
-    database = Database(settings)
-    runner = web.AppRunner(make_app(settings, database), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        if connected:
-            await database.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-        await database.stop()
-
-
-@pytest.fixture
-async def root(postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings]) -> AsyncIterator[str]:
-    async with serving(make_settings(database_url=postgres_url)) as address:
-        yield address
-
-
-Write = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-def write(pool: asyncpg.Pool) -> Write:
-    """Stores events as the recorder does."""
-
-    async def stored(**lists: Sequence[Any]) -> None:
-        rows = {name: [row(event, offset) for offset, event in enumerate(events)] for name, events in lists.items()}
-        assert await Writer(pool).write(Rows(**rows)) == []
-
-    return stored
-
-
-def three() -> list[Anomaly]:
-    """One of the last hour, one of this week, one of this month."""
-    return [
-        anomaly("now", detected_at=ago(minutes=30), severity="critical"),
-        anomaly(
-            "week",
-            detected_at=ago(days=3),
-            anomaly_type="SpikeInFailures",
-            entity_id="weekly",
-            entity_name="Weekly report",
-            metrics=Metrics(
-                current_value=0.4,
-                baseline_value=0.05,
-                deviation=0.35,
-                z_score=5.0,
-                confidence=0.99,
-                unit="ratio",
-                direction="up",
-            ),
-        ),
-        score_change("month", detected_at=ago(days=20), severity="info"),
-    ]
-
-
-def slow_after(good: int) -> tuple[list[Completion], list[Anomaly]]:
-    """A workflow of about 100 s that takes 4 m 12 s at last, and what detection says of it."""
-    last = ago(minutes=5)
-    runs = [
-        completion(
-            f"build-{number}",
-            "nightly",
-            workflow_name="Nightly build",
-            finished_at=last - timedelta(hours=good - number),
-            duration_s=252.0 if number == good else 95.0 + (number * 37) % 11,
-            status="failure" if number == good // 2 else "success",
-            labels={"branch": "main"},
-            url="https://ci.example.org/nightly",
-        )
-        for number in range(good + 1)
-    ]
-    baseline, found = Baseline.new("workflow:nightly"), []
-    for run in runs:
-        found += step(baseline, run, Config(profile="classic")).anomalies
-    return runs, found
-
-
-async def no_sideways_scroll(page: Page) -> bool:
-    return bool(await page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
 async def test_w44_anomalies_is_in_the_navigation_with_its_icon(root: str, write: Write) -> None:
@@ -186,14 +92,15 @@ async def test_w46_every_filter_is_in_the_address_and_back_undoes_it(root: str, 
         await page.goto(f"{root}/anomalies")
         await expect(rows).to_have_count(2)
         types = page.get_by_label("Type")
-        assert (await types.locator("option").all_inner_texts())[1:] == TYPE_NAMES
+        named = (await types.locator("option").all_inner_texts())[1:]
+        assert [re.sub(r" \(\d+\)$", "", name) for name in named] == TYPE_NAMES
         ranges = page.get_by_role("navigation", name="Range")
         await ranges.get_by_role("link", name="Last 24 hours").click()
         await expect(rows).to_have_count(1)
         await ranges.get_by_role("link", name="Last 30 days").click()
         await expect(rows).to_have_count(3)
         assert query() == {"range": ["30d"]}
-        await types.select_option(label="Spike in failures")
+        await types.select_option("SpikeInFailures")
         await expect(rows).to_have_count(1)
         assert query() == {"range": ["30d"], "type": ["SpikeInFailures"]}
         await page.get_by_label("Severity").get_by_role("link", name="Critical").click()
@@ -382,34 +289,26 @@ async def test_w50_usable_at_every_width_in_both_themes(root: str, write: Write,
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
 async def test_axe_finds_nothing_serious(root: str, write: Write, width: int, theme: str) -> None:
-    hatch_build.install(ROOT / "dashboard", "axe-core")
-    axe = (ROOT / "dashboard/node_modules/axe-core/axe.min.js").read_text("utf-8")
     executions, found = slow_after(40)
     message = notification(
         "m1", at=ago(minutes=9), title="Nightly is slow", anomaly_id=found[0].id, severity="critical"
     )
 
     async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
-
-        async def violations() -> list[str]:
-            await page.evaluate(axe)
-            ran = await page.evaluate("axe.run()")
-            return [f"{each['id']}: {each['nodes'][0]['html']}" for each in ran["violations"]]
-
         await page.goto(f"{root}/anomalies")
         await expect(page.get_by_role("heading", name="No anomalies yet")).to_be_visible()
-        assert await violations() == []
+        assert await violations(page) == []
         await write(executions=executions, anomalies=[*three(), *found], notifications=[message])
         await page.goto(f"{root}/anomalies?range=30d&severity=critical")
         await page.get_by_role("button", name="Inbox, 1 unread").click()
         await expect(page.locator("tbody tr").first).to_be_visible()
-        assert await violations() == []
+        assert await violations(page) == []
         await page.goto(f"{root}/anomalies/{found[0].id}")
         await expect(page.locator(".uplot")).to_be_visible()
-        assert await violations() == []
+        assert await violations(page) == []
         await page.goto(f"{root}/anomalies/{uuid('nobody')}")
         await expect(page.get_by_role("heading", name="Not here yet")).to_be_visible()
-        assert await violations() == []
+        assert await violations(page) == []
 
 
 async def test_hostile_names_are_shown_as_they_are(root: str, write: Write) -> None:

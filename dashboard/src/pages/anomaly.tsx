@@ -11,6 +11,7 @@ import { Steps } from "../parts/steps";
 import { Timeline } from "../parts/timeline";
 import { Icon, SeverityBadge, SeverityShape, StateChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
+import { Why } from "../parts/why";
 import { When } from "../parts/when";
 import { lastList } from "../route";
 import { duration, exact } from "../times";
@@ -107,6 +108,7 @@ function Detail({ anomaly }: { anomaly: Anomaly }) {
               ))}
             </ul>
           </Section>
+          <Why anomaly={anomaly.id} />
           <Section title="Affected">
             <dl class="facts">
               {anomaly.affected_entities.map(({ kind, id, name }, index) => (

@@ -3,10 +3,16 @@ import { useEffect, useRef } from "preact/hooks";
 import { KEY_HELP } from "../keys";
 import { Icon } from "./marks";
 
-/** A dialog over the page. The browser holds the focus in it, closes it on Escape and gives the focus back. */
+/** A dialog over the page. The browser holds the focus in it, closes it on Escape; who had the focus gets it back. */
 export function Dialog({ title, wide = false, onClose, children }: { title: string; wide?: boolean; onClose: () => void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    const before = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
   return (
     <dialog
       ref={dialog}

@@ -12,6 +12,8 @@ const PAGES = [
 const SELDOM = [
   { href: "/runs", name: "Score runs", icon: "runs" },
   { href: "/silences", name: "Silences", icon: "silence" },
+  { href: "/settings", name: "Settings", icon: "settings" },
+  { href: "/dead-letters", name: "Dead letters", icon: "dead" },
 ] as const;
 
 /** In the top line; on a narrow screen at the bottom, where the thumb is. */

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { hasToken, keepToken, openSession, type ApiError, type Failure } from "../api";
+import { startLive } from "../live";
 import { Icon } from "./marks";
 import { When } from "./when";
 
@@ -114,7 +115,7 @@ export function TokenWanted({ onEntered }: { onEntered: () => void }) {
         event.preventDefault();
         if (token.trim() === "") return;
         keepToken(token.trim());
-        void openSession();
+        void openSession().then(startLive);
         onEntered();
       }}
     >

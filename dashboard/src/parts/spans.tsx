@@ -19,8 +19,8 @@ export function Spans({ filters, trends }: { filters: Filters; trends: Record<Ra
           <Link
             key={range}
             class="span card"
-            href={addressOf({ ...filters, range })}
-            aria-current={filters.range === range ? "true" : undefined}
+            href={addressOf({ ...filters, range, from: "", to: "" })}
+            aria-current={filters.from === "" && filters.range === range ? "true" : undefined}
           >
             <span class="span-name">{SPAN_NAMES[range]}</span>
             {answer === null ? <span class="bone count" /> : <span class="count">{total(answer).toLocaleString("en-GB")}</span>}

@@ -46,11 +46,11 @@ export function Swimlane({ overview }: Props) {
                 </span>
               </Link>
               <div class="lane-box" onMouseLeave={() => setSpot(null)}>
-                <svg viewBox={`0 0 ${count * CELL} ${ROW}`} preserveAspectRatio="none" aria-hidden="true">
+                <svg viewBox={`0 0 ${count * CELL} ${ROW}`} preserveAspectRatio="none">
                   {Array.from({ length: count }, (_, index) => (
                     <rect key={index} class="lane-rest" x={index * CELL + 0.7} y={ROW - 2} width={CELL - 1.4} height="2" />
                   ))}
-                  {lane.cells.map(({ bucket, severity }) => {
+                  {lane.cells.map(({ bucket, severity, count: found }) => {
                     const [at, end] = span(bucket);
                     const height = HEIGHTS[severity];
                     return (
@@ -58,6 +58,7 @@ export function Swimlane({ overview }: Props) {
                         key={bucket}
                         href={addressOf({ ...anyOf("all"), entity: lane.entity, from: iso(at), to: iso(end) })}
                         tabIndex={-1}
+                        aria-label={`${stamp(at)} UTC: ${found}, worst ${SEVERITY_NAMES[severity].toLowerCase()}`}
                         onClick={(event) => followIn(event)}
                         onMouseEnter={() => setSpot({ row, cell: bucket })}
                       >

@@ -1,0 +1,125 @@
+/** What was refused: why, where it came from, what it holds; and sending it on its way again. */
+
+import { useMemo, useState } from "preact/hooks";
+import { reason } from "../acts";
+import { DEAD_LETTERS, ONE_DEAD_LETTER, send, withId, type DeadLetter, type DeadLetterDetail } from "../api";
+import { reloadAll, useAnswer } from "../load";
+import { usePages } from "../pages-of";
+import { Dialog } from "../parts/dialog";
+import { Frame, Listed } from "../parts/frame";
+import { Notice } from "../parts/notices";
+import { Table, type Column } from "../parts/table";
+import { When } from "../parts/when";
+import { say } from "../says";
+import { exact } from "../times";
+
+const FIRST = new URLSearchParams({ limit: "50" });
+const NO_QUERY = new URLSearchParams();
+
+function place({ partition, offset }: Pick<DeadLetter, "partition" | "offset">): string {
+  return `${partition}-${offset}`;
+}
+
+export function DeadLettersPage() {
+  const pages = usePages<DeadLetter>(DEAD_LETTERS, FIRST, 15_000);
+  const [shown, setShown] = useState<DeadLetter | null>(null);
+  const columns: Column<DeadLetter>[] = [
+    {
+      name: "Why",
+      show: (letter) => (
+        <>
+          <button type="button" class="link-button row-link" onClick={() => setShown(letter)}>
+            {letter.reason.replaceAll("_", " ")}
+          </button>
+          <span class="quiet setting-doc">{letter.message}</span>
+        </>
+      ),
+    },
+    { name: "Topic", show: ({ topic }) => <code>{topic}</code> },
+    { name: "Place", show: ({ original_partition: partition, original_offset: offset }) => <code>{`${partition}:${offset}`}</code> },
+    { name: "Stage", show: ({ stage }) => stage },
+    { name: "Size", right: true, show: ({ value_bytes: size }) => (size == null ? "–" : `${size.toLocaleString("en-GB")} bytes`) },
+    { name: "When", right: true, show: ({ record_at: at }) => <When at={at} /> },
+  ];
+  return (
+    <Frame title="Dead letters" note="Events that could not be used. The stream went on without them; none is lost.">
+      <Listed
+        pages={pages}
+        empty={
+          <Notice title="No dead letters">
+            <p>Every event that arrived could be used.</p>
+          </Notice>
+        }
+        show={(items) => <Table label="Dead letters" items={items} columns={columns} id={place} />}
+      />
+      {shown !== null && <Letter letter={shown} onClose={() => setShown(null)} />}
+    </Frame>
+  );
+}
+
+function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }) {
+  const path = withId(ONE_DEAD_LETTER, place(letter));
+  const { value, error } = useAnswer<DeadLetterDetail>(path, NO_QUERY, 3_600_000);
+  const [busy, setBusy] = useState(false);
+  const headers = useMemo(() => Object.entries(value?.headers ?? {}), [value]);
+  const retry = () => {
+    setBusy(true);
+    send("POST", `${path}/retry`)
+      .then(
+        () => {
+          say("Sent again. If it is refused once more, it comes back here.");
+          reloadAll();
+          onClose();
+        },
+        (failed: unknown) => say(reason(failed), true),
+      )
+      .finally(() => setBusy(false));
+  };
+  return (
+    <Dialog title={letter.reason.replaceAll("_", " ")} wide onClose={onClose}>
+      <p class="anywhere">{letter.message}</p>
+      <dl class="facts">
+        <Fact name="Topic">
+          <code>
+            {letter.topic} {letter.original_partition}:{letter.original_offset}
+          </code>
+        </Fact>
+        <Fact name="Refused">{exact(letter.record_at)}</Fact>
+        {value?.key != null && value.key !== "" && (
+          <Fact name="Key">
+            <code>{value.key}</code>
+          </Fact>
+        )}
+        {headers.map(([name, text]) => (
+          <Fact key={name} name={name}>
+            <code>{text}</code>
+          </Fact>
+        ))}
+      </dl>
+      {value === null ? (
+        error === null ? <div class="bone" /> : <p class="quiet">{error.message}</p>
+      ) : (
+        <pre class="payload" tabIndex={0}>
+          <code>{value.value ?? "(empty)"}</code>
+        </pre>
+      )}
+      <div class="dialog-buttons">
+        <button type="button" class="button" onClick={onClose}>
+          Close
+        </button>
+        <button type="button" class="button primary" disabled={busy || value === null} onClick={retry}>
+          Send again
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
+  return (
+    <div class="fact">
+      <dt class="own">{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,134 @@
+/** The settings in force, where each comes from, and what another threshold or profile would have found. */
+
+import { useMemo, useState } from "preact/hooks";
+import { PREVIEW, SETTINGS, type Preview, type Setting } from "../api";
+import { useAnswer } from "../load";
+import { Frame, RowBones, Section } from "../parts/frame";
+import { Failed, Notice, Stale } from "../parts/notices";
+import { SearchBox } from "../parts/search-box";
+import { Table, type Column } from "../parts/table";
+import { go } from "../route";
+import { sentence, typeName } from "../words";
+
+const NO_QUERY = new URLSearchParams();
+
+export function SettingsPage({ query }: { query: URLSearchParams }) {
+  const { value, error, at, reload } = useAnswer<{ items: Setting[] }>(SETTINGS, NO_QUERY, 60_000);
+  const q = query.get("q")?.trim() ?? "";
+  const found = value?.items.filter(({ name, doc }) => `${name} ${doc}`.toLowerCase().includes(q.toLowerCase())) ?? [];
+  const groups = [...new Set(found.map(({ group }) => group))];
+  return (
+    <Frame title="Settings" note="In force now. They are set by environment, file or command line; this page changes none.">
+      {value !== null && <Try items={value.items} />}
+      <div class="filters" role="search" aria-label="Filters">
+        <SearchBox label="Setting" text={q} onSearch={(text) => go(text === "" ? "/settings" : `/settings?${new URLSearchParams({ q: text }).toString()}`, { replace: true })} />
+      </div>
+      {value === null ? (
+        error === null ? <RowBones /> : <Failed error={error} reload={reload} />
+      ) : (
+        <>
+          {error !== null && <Stale error={error} at={at} reload={reload} />}
+          {found.length === 0 && <Notice title="No setting matches">{null}</Notice>}
+          {groups.map((group) => (
+            <section key={group} class="card found">
+              <div class="section-head inset">
+                <h2>{sentence(group)}</h2>
+              </div>
+              <Table label={sentence(group)} items={found.filter((one) => one.group === group)} columns={COLUMNS} id={({ name }) => name} />
+            </section>
+          ))}
+        </>
+      )}
+    </Frame>
+  );
+}
+
+function text(value: string): string {
+  return value === "" ? "–" : value;
+}
+
+const COLUMNS: Column<Setting>[] = [
+  {
+    name: "Setting",
+    show: ({ name, doc }) => (
+      <>
+        <code class="setting">{name}</code>
+        <span class="quiet setting-doc">{doc}</span>
+      </>
+    ),
+  },
+  {
+    name: "Value",
+    show: ({ value, unit, secret }) => (
+      <strong>
+        {secret && value !== "" ? "hidden" : text(value)} {unit}
+      </strong>
+    ),
+  },
+  { name: "Default", show: ({ default: usual }) => <span class="quiet">{text(usual)}</span> },
+  { name: "From", show: ({ origin }) => origin },
+];
+
+/** Folds the stored history again with another threshold or profile: how many alerts that would have been. */
+function Try({ items }: { items: Setting[] }) {
+  const now = (name: string) => items.find((one) => one.name.toLowerCase().endsWith(name))?.value ?? "";
+  const [threshold, setThreshold] = useState(now("score_threshold"));
+  const [profile, setProfile] = useState(now("profile") || "classic");
+  const [asked, setAsked] = useState<URLSearchParams | null>(null);
+  const { value, error } = useAnswer<Preview>(asked === null ? null : PREVIEW, useMemo(() => asked ?? new URLSearchParams(), [asked]), 3_600_000);
+  const types = value === null ? [] : [...new Set([...Object.keys(value.now.by_type), ...Object.keys(value.then.by_type)])];
+  return (
+    <Section title="What would change?" wide>
+      <form
+        class="try"
+        onSubmit={(event) => {
+          event.preventDefault();
+          setAsked(new URLSearchParams({ score_threshold: threshold, profile, days: "30" }));
+        }}
+      >
+        <label>
+          Score threshold
+          <input inputMode="decimal" value={threshold} onInput={(event) => setThreshold(event.currentTarget.value)} />
+        </label>
+        <label>
+          Profile
+          <select value={profile} onChange={(event) => setProfile(event.currentTarget.value)}>
+            <option value="classic">classic</option>
+            <option value="robust">robust</option>
+          </select>
+        </label>
+        <button type="submit" class="button primary">
+          Show
+        </button>
+      </form>
+      {asked === null ? (
+        <p class="quiet">Your last 30 days are judged again, with these values in place of those in force. Nothing is changed.</p>
+      ) : value === null ? (
+        error === null ? <div class="progress" /> : <p class="wrong">{error.message}</p>
+      ) : (
+        <div class="tried" aria-live="polite">
+          <p class="lead">
+            <strong>{value.then.alerts.toLocaleString("en-GB")} alerts</strong> in your last 30 days, instead of {value.now.alerts.toLocaleString("en-GB")}.{" "}
+            <span class="quiet">
+              From {value.events.toLocaleString("en-GB")} stored events{value.whole ? "" : ", a part of them"}.
+            </span>
+          </p>
+          <Table
+            label="Alerts by type"
+            items={types}
+            id={(type) => type}
+            columns={[
+              { name: "Type", show: (type) => typeName(type) },
+              { name: "In force", right: true, show: (type) => (count(value.now, type)).toLocaleString("en-GB") },
+              { name: "Then", right: true, show: (type) => <strong>{count(value.then, type).toLocaleString("en-GB")}</strong> },
+            ]}
+          />
+        </div>
+      )}
+    </Section>
+  );
+}
+
+function count({ by_type: counts }: Preview["now"], type: string): number {
+  return (counts as Record<string, number | undefined>)[type] ?? 0;
+}

@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import type { Execution } from "../src/api";
+import { points } from "../src/spark-path";
+import { stepChanges } from "../src/steps-grown";
+
+const run = (...steps: [string, number | null, string?][]) =>
+  ({ steps: steps.map(([name, duration_s, status]) => ({ name, duration_s, status })) }) as Execution;
+
+test("the step that grew most comes first, against the median of the others", () => {
+  const now = run(["compile", 41], ["test", 201, "failure"], ["new", 5], ["untimed", null]);
+  const before = [run(["compile", 40], ["test", 50]), run(["compile", 44], ["test", 60])];
+  expect(stepChanges(now, before)).toEqual([
+    { name: "test", now_s: 201, usual_s: 55, more_s: 146, failed: true },
+    { name: "new", now_s: 5, usual_s: null, more_s: 0, failed: false },
+    { name: "compile", now_s: 41, usual_s: 42, more_s: -1, failed: false },
+  ]);
+  expect(stepChanges(run(), before)).toEqual([]);
+});
+
+test("a small line keeps within its box; one that is level lies in the middle", () => {
+  expect(points([1, 3, 2], 100, 20)).toEqual([
+    [3, 17],
+    [50, 3],
+    [97, 10],
+  ]);
+  expect(points([7, 7], 100, 20).map(([, y]) => y)).toEqual([10, 10]);
+});
