@@ -134,8 +134,9 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
             runs[system].append(figures)
             _tell(f"round {number + 1}: {system:<15} {figures.events_per_s:>10,.0f} events/s, alerts as expected")
     answer: dict[str, object] = {system: round(spread(found)["events_per_s"]) for system, found in runs.items()}
+    ours = "ours_reference", "ours_full", "ours_robust"
     for peer in ("kafka_streams", "quix", "faust"):
-        for system, name in (("ours_reference", f"ratio_{peer}"), ("ours_full", f"ratio_full_{peer}")):
+        for system, name in zip(ours, (f"ratio_{peer}", f"ratio_full_{peer}", f"ratio_robust_{peer}"), strict=True):
             if system in runs and peer in runs:
                 answer[name] = ratio(runs, system, peer)
                 answer[f"{name}_cpu"] = cpu_ratio(runs, system, peer)
@@ -152,9 +153,9 @@ def _tell(line: str) -> None:
 def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__.splitlines()[0])
     parser.add_argument("--systems", default=",".join(COMPARED), help="separated by commas, of: " + ", ".join(SYSTEMS))
-    parser.add_argument("--events", type=int, help="events in a run (1,000,000; quick 300,000)")
+    parser.add_argument("--events", type=int, help="events in a run (1,000,000; quick 200,000)")
     parser.add_argument(
-        "--slow-events", type=int, help="events in a run of naive Faust, a third of Quix's (60,000; quick 20,000)"
+        "--slow-events", type=int, help="events in a run of naive Faust, a third of Quix's (60,000; quick 15,000)"
     )
     parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
     parser.add_argument("--rounds", type=int, help="how often each system runs (5; quick 1)")
@@ -167,8 +168,8 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     arguments.systems = arguments.systems.split(",")
     if unknown := set(arguments.systems) - set(SYSTEMS):
         parser.error(f"no such system: {', '.join(sorted(unknown))}")
-    arguments.events = arguments.events or (300_000 if arguments.quick else 1_000_000)
-    arguments.slow_events = arguments.slow_events or (20_000 if arguments.quick else 60_000)
+    arguments.events = arguments.events or (200_000 if arguments.quick else 1_000_000)
+    arguments.slow_events = arguments.slow_events or (15_000 if arguments.quick else 60_000)
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 5)
     return arguments
 
