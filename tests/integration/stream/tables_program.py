@@ -1,13 +1,18 @@
-"""A detector that prints, as JSON, what `app.tables` shows once a key has its events, and stops. Run by a test."""
+"""A detector that prints, as JSON, what `app.tables` shows once all events are counted, and stops. Run by a test."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
+from typing import Any
 
 from stream_detector.settings import load
 from stream_detector.stream import detector, worker
+
+
+def _counted(baseline: Any) -> int:
+    return int(baseline.named()["success_rate"].window_size)
 
 
 def build(app: worker.WorkerApp) -> worker.Prepare:
@@ -17,9 +22,10 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
     @app.task
     async def look() -> None:
         table = app.tables["baselines"]
-        while app.rebalancing or key not in table or table[key].named()["success_rate"].window_size < count:  # noqa: ASYNC110
+        while app.rebalancing or sum(_counted(baseline) for _, baseline in table.items()) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a table tells nobody when it changes
-        seen = {name: baseline.named()["success_rate"].window_size for name, baseline in table.items()}
+        seen = {name: _counted(baseline) for name, baseline in table.items()}
+        assert key in table and _counted(table[key]) == seen[key]
         kind = f"{type(table).__mro__[1].__module__}.{type(table).__mro__[1].__name__}"
         refused = ""
         try:
