@@ -44,6 +44,15 @@ class Detector:
         found = _CPU.search(page)
         return outcomes, float(found[1]) if found else 0.0
 
+    async def ready(self, *, every_s: float = 0.02) -> None:
+        """Return once its `/readyz` says so."""
+        while True:
+            if self._process.returncode is not None:
+                raise ChildProcessError(f"the detector ended with {self._process.returncode}")
+            if await asyncio.to_thread(_scrape, self._port, "readyz"):
+                return
+            await asyncio.sleep(every_s)
+
     async def applied(self, events: int, *, every_s: float = 0.2) -> float:
         """Return once so many are applied, with the processor time used until then in s."""
         while True:
@@ -131,12 +140,12 @@ async def _watch(detector: Detector, broker: str, prefix: str, events: int) -> F
     return Figures(round(events - first[1]), now - first[0], cpu_s - first[2])
 
 
-def _scrape(port: int) -> bytes:
+def _scrape(port: int, page: str = "metrics") -> bytes:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-            page: bytes = response.read()
-            return page
-    except OSError:  # not listening yet
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as response:
+            answer: bytes = response.read()
+            return answer
+    except OSError:  # not listening yet, or not ready (HTTPError is one)
         return b""
 
 
