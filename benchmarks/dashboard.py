@@ -43,7 +43,7 @@ from stream_detector.stream.setup import make_topics
 from tests.events_made import anomaly
 
 _TOKEN = "a-token-of-the-benchmark"
-_READY = "document.querySelectorAll('tbody tr').length >= 50 && performance.now()"
+_READY = "() => document.querySelectorAll('tbody tr').length >= 50 && performance.now()"
 _POINTS = 10_000
 
 
@@ -109,7 +109,7 @@ async def draw(browser: Browser, root: str) -> float:
 
     await page.route("**/api/v1/series?*", answer)
     await page.goto(f"{root}/workflows/workflow-0")
-    await page.wait_for_function("performance.getEntriesByName('plot drawn').length > 0")
+    await page.wait_for_function("() => performance.getEntriesByName('plot drawn').length > 0")
     label = await page.locator(".plot").first.get_attribute("aria-label")
     if not label or not label.startswith(f"{_POINTS} readings"):
         raise WrongResultError(f"the chart shows {label}")

@@ -12,11 +12,12 @@ from playwright.async_api import Page, expect
 
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.devstack.tansu import Tansu
-from stream_detector.events import Step
+from stream_detector.events import RefusedError, Step
+from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
 from stream_detector.store.access import create_token
-from stream_detector.store.rows import BaselineState
+from stream_detector.store.rows import BaselineState, DeadLetterNote
 from stream_detector.stream.setup import make_topics
 from tests.events_made import anomaly, completion, notification, score, summary
 from tests.servers.browser import a_page
@@ -230,7 +231,7 @@ async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Wr
         await expect(page.get_by_role("table", name="Last runs").get_by_role("row")).to_have_count(31)
         await expect(page.get_by_role("table", name="Anomalies")).to_contain_text("Unusual execution time")
         await page.goto(f"{root}/entities")
-        await expect(page.get_by_role("row").filter(has_text="lido")).to_contain_text("5.8")
+        await expect(page.get_by_role("row").filter(has_text="lido")).to_contain_text("5.8", timeout=15_000)
         await page.get_by_role("link", name="lido").click()
         await expect(page.locator(".uplot")).to_be_visible()
         await page.goto(f"{root}/runs")
@@ -258,16 +259,17 @@ async def test_a_viewer_reads_and_is_told_why_there_are_no_buttons(
 
 
 PAGES = ("overview", "workflows", "workflows/nightly", "entities", "entities/lido", "runs", "runs/r1", "silences")
+SELDOM = ("settings", "dead-letters")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 375])
-async def test_every_page_at_both_widths_in_both_themes(root: str, write: Write, width: int, theme: Any) -> None:
+async def test_every_page_at_both_widths_in_both_themes(acting: str, write: Write, width: int, theme: Any) -> None:
     shown = await everything(write)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
-        for name in (*PAGES, f"anomalies/{shown}"):
-            await page.goto(f"{root}/{name}")
+        for name in (*PAGES, *SELDOM, f"anomalies/{shown}"):
+            await page.goto(f"{acting}/{name}")
             await expect(page.get_by_role("heading", level=1)).to_be_visible()
             await expect(page.locator(".bone")).to_have_count(0)
             assert await no_sideways_scroll(page), name
@@ -277,6 +279,47 @@ async def test_every_page_at_both_widths_in_both_themes(root: str, write: Write,
         await page.keyboard.press("?")
         await expect(page.get_by_role("dialog")).to_be_visible()
         assert await violations(page) == []
+
+
+async def test_settings_in_force_and_what_others_would_find(root: str, write: Write) -> None:
+    await everything(write)
+    async with a_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/settings")
+        await expect(page.get_by_role("main")).to_contain_text("STREAM_DETECTOR_API_TOKEN")
+        await expect(page.get_by_role("main")).not_to_contain_text("a-token-of-the-tests")
+        await page.get_by_role("searchbox").fill("score_threshold")
+        await expect(page.get_by_role("main")).not_to_contain_text("STREAM_DETECTOR_API_TOKEN")
+        await page.get_by_label("Score threshold").fill("0.05")
+        await page.get_by_role("button", name="Show", exact=True).click()
+        await expect(page.locator(".tried")).to_contain_text("in your last 30 days, instead of", timeout=15_000)
+        await expect(page.get_by_role("table", name="Alerts by type")).to_contain_text("Significant score change")
+
+
+async def test_a_dead_letter_is_shown_as_it_is_and_sent_again(
+    acting: str, write: Write, tansu: Tansu, topic_prefix: str
+) -> None:
+    error = RefusedError("decode", "not_json", HOSTILE)
+    headers = dead_letter_headers(
+        [], topic=f"{topic_prefix}scores", partition=0, offset=7, timestamp_ms=1_770_000_000_000, error=error
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=tansu.address)
+    await producer.start()
+    await producer.send_and_wait(f"{topic_prefix}dead-letters", HOSTILE.encode(), partition=0, headers=headers)
+    await producer.stop()
+    note = DeadLetterNote(
+        topic=f"{topic_prefix}scores", partition=0, offset=7, timestamp_ms=None, stage="decode", reason="not_json",
+        message=HOSTILE,
+    )  # fmt: skip
+    await write(dead_letters=[note])
+    async with a_page(viewport=WIDE) as page:
+        await page.goto(f"{acting}/dead-letters")
+        await page.get_by_role("button", name="not json").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog.locator("pre")).to_have_text(HOSTILE)
+        await expect(dialog).to_contain_text("0:7")
+        assert await page.locator("img").count() == 1, "the logo alone"
+        await dialog.get_by_role("button", name="Send again").click()
+        await expect(page.get_by_text("Sent again.")).to_be_visible()
 
 
 async def test_hostile_names_on_every_page(root: str, write: Write) -> None:

@@ -30,7 +30,7 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
           {error !== null && <Stale error={error} at={at} reload={reload} />}
           {found.length === 0 && <Notice title="No setting matches">{null}</Notice>}
           {groups.map((group) => (
-            <section key={group} class="card found">
+            <section key={group} class="card found settings">
               <div class="section-head inset">
                 <h2>{sentence(group)}</h2>
               </div>
@@ -59,9 +59,9 @@ const COLUMNS: Column<Setting>[] = [
   },
   {
     name: "Value",
-    show: ({ value, unit, secret }) => (
+    show: ({ value, unit }) => (
       <strong>
-        {secret && value !== "" ? "hidden" : text(value)} {unit}
+        {text(value)} {unit}
       </strong>
     ),
   },

@@ -10,6 +10,8 @@ import { anomalyAddress } from "./link";
 import { Plot, type Colours } from "./plot";
 
 const HEIGHT = 260;
+/** Above that the dots are a blot, and cost most of the time that drawing takes. */
+const MOST_DOTS = 300;
 /** Steps of a duration axis in seconds: round to a person, 1 ms to 10 days. */
 const TIME_STEPS = [
   0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
@@ -131,7 +133,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
       {
         stroke: colours("accent"),
         width: 1.5,
-        points: { show: true, size: 4, width: 0, fill: colours("accent"), space: 10 },
+        points: { show: (_plot, _series, first, last) => last - first <= MOST_DOTS, size: 4, width: 0, fill: colours("accent"), space: 10 },
       },
       dots(colours("critical-fill"), 6, 0, colours("card")),
       dots(colours("card"), 8, 2, colours("strong")),
