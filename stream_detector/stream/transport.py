@@ -352,8 +352,8 @@ class BatchConductor(Conductor):  # type: ignore[misc]
     def hand_over(self, message: ConsumerMessage) -> bool:
         """False where Faust's own way must be gone, which waits: the flow is suspended, or a queue is long.
 
-        That way takes four tasks and a lock a chunk: at 1,000 events/s, nearly a chunk each, an event cost 179 us of
-        processor time with it and 123 without, at 10,000 events/s 32 and 25.
+        That way takes four tasks and a lock, 34.7 us of processor time a chunk on uvloop; this 3.1. At low rates
+        nearly every event is a chunk.
         """
         channels = self._tp_index[message.tp]
         long = any(channel.queue.qsize() >= channel.queue.pressure_high_size for channel in channels)
