@@ -180,6 +180,7 @@ async def in_browser(root: str, broker: str, rounds: int) -> dict[str, Any]:
         page = await fresh(browser)
         await page.goto(f"{root}/overview")
         await page.get_by_text("Live", exact=True).wait_for()
+        await page.locator(".latest li").first.wait_for()
         producer = AIOKafkaProducer(bootstrap_servers=broker)
         await producer.start()
         shown = [await live(page, producer, number) for number in range(rounds)]
