@@ -7,12 +7,14 @@ import { reloadAll } from "./load";
 export type LiveState = "connecting" | "live" | "away";
 
 const KEPT = 200;
-const AGAIN_MS = 10_000;
+const FIRST_AGAIN_MS = 1_000;
+const MOST_AGAIN_MS = 10_000;
 /** The recorder stores in batches: the lists are asked again once it has had the time. */
 const STORED_AFTER_MS = [400, 2_500];
 
 let source: EventSource | null = null;
 let asking = false;
+let againMs = FIRST_AGAIN_MS;
 let state: LiveState = "connecting";
 let recent: Anomaly[] = [];
 let timers: number[] = [];
@@ -42,6 +44,11 @@ async function isThere(): Promise<boolean> {
   }
 }
 
+function later(): void {
+  window.setTimeout(startLive, againMs);
+  againMs = Math.min(MOST_AGAIN_MS, 2 * againMs);
+}
+
 async function open(): Promise<void> {
   if (source !== null || asking) return;
   asking = true;
@@ -49,7 +56,7 @@ async function open(): Promise<void> {
   asking = false;
   if (!there) {
     become("away");
-    window.setTimeout(startLive, AGAIN_MS);
+    later();
     return;
   }
   listen();
@@ -57,7 +64,10 @@ async function open(): Promise<void> {
 
 function listen(): void {
   source = new EventSource(STREAM);
-  source.addEventListener("ready", () => become("live"));
+  source.addEventListener("ready", () => {
+    againMs = FIRST_AGAIN_MS;
+    become("live");
+  });
   source.addEventListener("anomaly", (event: MessageEvent<string>) => {
     const anomaly = { ...(JSON.parse(event.data) as Anomaly), recorded_at: new Date().toISOString() };
     recent = [anomaly, ...recent.filter(({ id }) => id !== anomaly.id)].slice(0, KEPT);
@@ -71,7 +81,7 @@ function listen(): void {
     // Closed for good: refused, or another role. Asked anew later; meanwhile the lists are asked every few seconds.
     if (source?.readyState === EventSource.CLOSED) {
       close();
-      window.setTimeout(startLive, AGAIN_MS);
+      later();
     }
   });
 }

@@ -202,7 +202,7 @@ async def test_what_is_found_appears_by_itself_before_it_is_stored(
     await write(anomalies=three())
     async with a_page(viewport=WIDE) as page:
         await page.goto(f"{acting}/anomalies")
-        await expect(page.get_by_title("New anomalies appear by themselves")).to_have_text("Live")
+        await expect(page.get_by_title("New anomalies appear by themselves")).to_have_text("Live", timeout=20_000)
         await expect(page.locator("tbody tr")).to_have_count(2)
         producer = AIOKafkaProducer(bootstrap_servers=tansu.address)
         await producer.start()
