@@ -6,9 +6,7 @@ from msgspec import Struct
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, StateKey, Text
 
-ActionKind = Literal[
-    "acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "comment", "relearn", "retire"
-]
+ActionKind = Literal["acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "comment", "relearn", "retire"]
 
 
 class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
