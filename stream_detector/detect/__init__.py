@@ -8,7 +8,7 @@ anything but the baseline it is given.
 from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config, ProfileRule, ScoreRule, profile_rules
 from stream_detector.detect.outcome import Outcome
-from stream_detector.detect.packed import PackedError, offsets_of
+from stream_detector.detect.packed import PackedError
 from stream_detector.detect.step import key_of, step
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "ScoreRule",
     "WorkflowBaseline",
     "key_of",
-    "offsets_of",
     "profile_rules",
     "step",
 ]

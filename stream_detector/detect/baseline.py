@@ -33,24 +33,21 @@ class NamedBaseline(Struct, frozen=True, gc=False):
 
 
 class Baseline:
-    """What both kinds have: recent event ids, applied offsets, open incidents, feedback.
+    """What both kinds have: recent event ids, open incidents, feedback.
 
-    `offsets` are the last applied offsets of the source topic, of `rekeyed` and of `operator-actions`, -1 for none;
-    `detect` carries them and never looks at them. `streak` counts the failures in a row (of a score: 0). `retired` says
-    that the key may be forgotten.
+    `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten.
     """
 
-    __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "offsets", "retired", "streak")
+    __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "retired", "streak")
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.offsets = [-1, -1, -1]
         self.ids: list[int] = []
         self.retired = False
         self.clear()
 
     def clear(self) -> None:
-        """Empty what was learned; recent ids and offsets stay, so that nothing is counted twice."""
+        """Empty what was learned; recent ids stay, so that nothing is counted twice."""
         self.newest_ms = 0
         self.streak = 0
         self.feedbacks = 0

@@ -3,7 +3,6 @@
 | version 1 | bytes |
 |---|---|
 | version, kind (1 workflow, 2 score), flags (1 retired), recent ids | 4 |
-| last applied offsets: source topic, `rekeyed`, `operator-actions` | 24 |
 | newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
 | recent ids | 8 each, 8 at most |
 | open incidents | 30 each |
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
 VERSION = 1
 WORKFLOW: Final = 1
 SCORE: Final = 2
-_HEAD = struct.Struct("<BBBBqqqqIHH")
-_OFFSETS = struct.Struct("<4xqqq")
+_HEAD = struct.Struct("<BBBBqIHH")
 _DRIFT = struct.Struct("<IddddddB")
 
 
@@ -54,7 +52,6 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
             baseline.KIND,
             baseline.retired,
             len(ids),
-            *baseline.offsets,
             baseline.newest_ms,
             baseline.streak,
             baseline.feedbacks,
@@ -86,10 +83,10 @@ def fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
 
 
 def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
-    _, kind, retired, ids, *offsets, newest_ms, streak, feedbacks, incidents = _HEAD.unpack_from(packed)
+    _, kind, retired, ids, newest_ms, streak, feedbacks, incidents = _HEAD.unpack_from(packed)
     if kind != baseline.KIND:
         raise ValueError("the key is of another kind")
-    baseline.retired, baseline.offsets = bool(retired), offsets
+    baseline.retired = bool(retired)
     baseline.newest_ms, baseline.streak, baseline.feedbacks = newest_ms, streak, feedbacks
     at = _HEAD.size + 8 * ids
     recent = array("Q")
@@ -115,9 +112,3 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
             baseline.previous = Decimal(packed[at - digits : at].decode())
     if at != len(packed):
         raise ValueError(f"{at} bytes were expected, {len(packed)} are there")
-
-
-def offsets_of(packed: bytes) -> tuple[int, int, int]:
-    """The last applied offsets without reading the rest: source topic, `rekeyed`, `operator-actions`; -1 for none."""
-    source, rekeyed, actions = _OFFSETS.unpack_from(packed)
-    return source, rekeyed, actions

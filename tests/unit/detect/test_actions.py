@@ -76,10 +76,9 @@ def test_feedback_widens_a_score_threshold():
 def test_relearn_empties_the_baseline_and_a_duplicate_action_changes_nothing():
     baseline = workflow()
     feed(baseline, [*runs(HUNDRED_TEN), *outcomes("FFF", 20)])
-    baseline.offsets = [5, 6, 7]
     step(baseline, action("expected", 1), CLASSIC)
     assert step(baseline, action("relearn", 2), CLASSIC).kind == "applied"
-    assert (baseline.status, baseline.streak, baseline.feedbacks, baseline.offsets) == ("learning", 0, 0, [5, 6, 7])
+    assert (baseline.status, baseline.streak, baseline.feedbacks) == ("learning", 0, 0)
     assert baseline.named()["failure_rate"].window_size == 0
     feed(baseline, [run(30)])
     assert step(baseline, action("relearn", 2), CLASSIC).kind == "duplicate"
