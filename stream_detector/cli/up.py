@@ -75,7 +75,7 @@ def _run(settings: Settings, *, apache: bool, demo: bool, once: bool, as_json: b
             code = await demonstrate(running, started_s=started_s, as_json=as_json)
             if once:
                 return code
-        if is_loopback(running.api_host):
+        if is_loopback(running.api_host) and not running.api_is_open:
             from stream_detector.cli.token import sign_in_link
 
             _tell(
