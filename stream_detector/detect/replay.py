@@ -1,7 +1,6 @@
 """History through the same `step` without any server: what a live worker would have found, in the same order."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
@@ -9,17 +8,9 @@ from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Completion, RunPart, RunSummary, Score, ScoreRun
-from stream_detector.events.ids import workflow_key
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
-
-
-class Folded(NamedTuple):
-    """One event and what became of it."""
-
-    event: Event
-    outcome: Outcome
 
 
 class Fold:
@@ -68,30 +59,3 @@ def run_event_part(event: ScoreRun) -> RunPart:
         expected=event.expected,
         error=event.error,
     )
-
-
-def fold(events: Iterable[Event], config: Config) -> Iterator[Folded]:
-    """Each event with its outcome, in order, from empty baselines.
-
-    The API's check feeds the stored executions of one workflow through this, replay a whole file.
-    """
-    folding = Fold(config)
-    for event in events:
-        yield Folded(event, folding.apply(event))
-
-
-def explain_last(events: Iterable[tuple[Completion, bool]], config: Config) -> tuple[Outcome, list[str]]:
-    """The outcome of the last execution of one workflow's history, and every gate it was put through.
-
-    Args:
-        events: executions in the order of the stream, each with whether it was a backfill.
-    """
-    outcome = Outcome("ignored")
-    gates: list[str] = []
-    baseline: WorkflowBaseline | ScoreBaseline | None = None
-    for event, backfill in events:
-        if baseline is None:
-            baseline = WorkflowBaseline.new(workflow_key(event.workflow_id))
-        gates = []
-        outcome = step(baseline, event, config, backfill=backfill, explain=gates)
-    return outcome, gates
