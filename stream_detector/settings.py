@@ -183,7 +183,7 @@ class Settings:
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip
     api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")  # fmt: skip
-    api_loopback: str = setting("auto", _one_of("auto", "open", "token"), "Whether requests from this machine to an API on loopback act as operator without a token: open, token (one is demanded), or auto: open where no API_TOKEN is set", group="API")  # fmt: skip
+    api_local_session: str = setting("auto", _one_of("auto", "on", "off"), "Whether a page that the user of the API's process opens in a browser on this machine gets an operator's session by itself, on loopback alone: on, off, or auto: on under `up`. Linux only; elsewhere use the one-time link", group="API")  # fmt: skip
     api_token: str = setting("", _text, "A bearer token with the role operator, beside those that `token create` makes", secret=True, group="API")  # fmt: skip
     api_allowed_hosts: str = setting("", _text, "Further Host names that the API answers to, separated by commas", group="API")  # fmt: skip
     api_behind_proxy: bool = setting(False, _flag, "A proxy of yours is before the API: believe its X-Forwarded-Host and X-Forwarded-Proto", group="API")  # fmt: skip
@@ -239,12 +239,6 @@ class Settings:
             return Path(self.data_dir).expanduser().absolute()
         home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
         return Path(home).expanduser() / "stream-detector"
-
-    @property
-    def api_is_open(self) -> bool:
-        """Whether requests from this machine need no token. Never on an address that others reach."""
-        wanted = self.api_loopback == "open" or (self.api_loopback == "auto" and not self.api_token)
-        return wanted and is_loopback(self.api_host)
 
     def shown(self, name: str) -> str:
         """The value for people: a secret shows only whether it is set."""

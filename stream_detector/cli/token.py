@@ -1,7 +1,6 @@
 """`token`: who may use the API. Works on the database, so that a first token can be made before anybody has one."""
 
 import asyncio
-import getpass
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ import msgspec
 from stream_detector.cli import StopsWith
 from stream_detector.cli.local import api_address, reached
 from stream_detector.cli.options import settings_flags
+from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store import access
 from stream_detector.store.access import Role, StoredToken
@@ -113,7 +113,7 @@ def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
 
 async def make_link(pool: asyncpg.Pool, settings: Settings, *, name: str = "", role: Role = "operator") -> str:
     """The whole address of a one-time link: BASE_URL where it is set, else where the API listens."""
-    code = await access.make_link(pool, name=name or _person(), role=role)
+    code = await access.make_link(pool, name=name or person(), role=role)
     named = settings.origin.get("base_url", "default") != "default"
     return f"{settings.base_url.rstrip('/') if named else api_address(settings)}/open/{code}"
 
@@ -149,10 +149,3 @@ def _state(token: StoredToken) -> str:
     if token.expires_at and token.expires_at <= datetime.now(UTC):
         return "over"
     return f"until {token.expires_at:%Y-%m-%d}" if token.expires_at else "without an end"
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as containers have
-        return "operator"

@@ -75,12 +75,11 @@ def _run(settings: Settings, *, apache: bool, demo: bool, once: bool, as_json: b
             code = await demonstrate(running, started_s=started_s, as_json=as_json)
             if once:
                 return code
-        if is_loopback(running.api_host) and not running.api_is_open:
+        if is_loopback(running.api_host):
             from stream_detector.cli.token import sign_in_link
 
-            _tell(
-                f"open: {await sign_in_link(running)} (this once, within 15 minutes; then `token link` prints another)"
-            )
+            _tell(f"sign in: {await sign_in_link(running)} (once, within 15 minutes; `token link` prints another)")
+        _tell("a token for programs: stream-detector token create --role viewer")
         _tell("Ctrl-C ends everything")
         await asyncio.Event().wait()
         raise AssertionError("unreachable")

@@ -73,9 +73,9 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
         if not settings.secret_key:
             stack.settings = replace(stack.settings, secret_key=folder.secret_key())
         if not settings.api_token and is_loopback(settings.api_host):
-            # A token of our own for local commands; that the user set none still decides whether loopback is open.
-            loopback = "open" if settings.api_is_open else "token"
-            stack.settings = replace(stack.settings, api_token=folder.api_token(), api_loopback=loopback)
+            stack.settings = replace(stack.settings, api_token=folder.api_token())
+        if settings.api_local_session == "auto":
+            stack.settings = replace(stack.settings, api_local_session="on")
         running = {
             name: getattr(stack.settings, name) for name in ("broker", "database_url", "api_token", "topic_prefix")
         }

@@ -14,7 +14,7 @@ import asyncpg
 from aiohttp import web
 
 from stream_detector.serve.database import Database
-from stream_detector.settings import Settings, is_loopback
+from stream_detector.settings import Settings
 from stream_detector.store import access
 from stream_detector.store.access import Identity
 from stream_detector.store.connect import StoreAwayError
@@ -32,16 +32,12 @@ _MOST_REMEMBERED = 10_000
 SETTING_NAME = "API_TOKEN"
 """The name under which the token of the settings acts."""
 
-SOMEBODY_HERE = Identity(name="this machine", role="operator", by="loopback")
-"""Who a request without a token is from, where API_LOOPBACK is open."""
-
 
 class Access:
     """Tells who a request is from."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._own = settings.api_token.encode()
-        self._open, self._proxied = settings.api_is_open, settings.api_behind_proxy
         self._database = database
         self._known: dict[bytes, tuple[float, Identity]] = {}
 
@@ -51,12 +47,7 @@ class Access:
         if scheme:
             return await self._of_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        known = await self._asked(access.hash_of(secret), access.who_has_session) if secret else None
-        return known or (SOMEBODY_HERE if self._from_this_machine(request) else None)
-
-    def _from_this_machine(self, request: web.BaseRequest) -> bool:
-        """Whether it may act without a token. Behind a proxy everybody seems to be here, so nobody is."""
-        return self._open and not self._proxied and is_loopback(request.remote or "")
+        return await self._asked(access.hash_of(secret), access.who_has_session) if secret else None
 
     async def _of_token(self, token: str) -> Identity | None:
         given = token.encode("utf-8", "replace")

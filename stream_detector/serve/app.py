@@ -15,6 +15,7 @@ from stream_detector.serve.handlers import BROKER, DATABASE, DOCUMENT, SETTINGS
 from stream_detector.serve.intake import ALLOWANCE, Allowance
 from stream_detector.serve.links import add_links
 from stream_detector.serve.live import LIVE, Live, hold_live
+from stream_detector.serve.local_session import LocalSessions
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
@@ -25,8 +26,10 @@ from stream_detector.settings import Settings
 
 def make_app(settings: Settings, database: Database) -> web.Application:
     """The API and the pages. Its hold on Kafka is started and ended with the application."""
-    guard = Guard(settings, Access(settings, database), RIGHTS)
-    app = web.Application(middlewares=[answer_problems, guard.middleware()], client_max_size=BODY_BYTES)
+    access = Access(settings, database)
+    guard, here = Guard(settings, access, RIGHTS), LocalSessions(settings, access, database)
+    middlewares = [answer_problems, guard.middleware(), here.middleware()]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     written = msgspec.json.encode(document())
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)

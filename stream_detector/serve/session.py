@@ -26,7 +26,7 @@ async def open_link(request: web.Request) -> web.Response:
     if opened is None:
         return web.Response(status=410, text=_USED, content_type="text/html", headers={"Cache-Control": "no-store"})
     response = web.Response(status=303, headers={"Location": "/anomalies", "Cache-Control": "no-store"})
-    _set_cookie(request, response, opened[0])
+    set_cookie(request, response, opened[0])
     return response
 
 
@@ -42,7 +42,7 @@ async def make_session(request: web.Request) -> web.Response:
         raise ProblemError(400, "A session cannot open another. Send a token.")
     secret, opened = await request.app[DATABASE].ask(access.make_session, identity.name, identity.role)
     response = answer(opened)
-    _set_cookie(request, response, secret)
+    set_cookie(request, response, secret)
     return response
 
 
@@ -56,7 +56,8 @@ async def end_session(request: web.Request) -> web.Response:
     return response
 
 
-def _set_cookie(request: web.Request, response: web.Response, secret: str) -> None:
+def set_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+    """The session's secret for this browser, out of reach of every script."""
     settings = request.app[SETTINGS]
     proxied = settings.api_behind_proxy and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
     response.set_cookie(

@@ -26,7 +26,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     name: str
     role: Role
-    by: Literal["token", "session", "loopback"]
+    by: Literal["token", "session"]
     expires_at: datetime | None = None
 
 

@@ -67,10 +67,11 @@ async def score(pool: asyncpg.Pool, entity_id: str, event_id: str) -> StoredScor
 
 
 async def messages_about(pool: asyncpg.Pool, anomaly_ids: list[str], run_id: str | None) -> list[bytes]:
-    """What became of the messages about these anomalies, or about their run, oldest first, as notification v1."""
+    """What became of the messages about these anomalies or their run as a whole, oldest first, as notification v1."""
     found = await pool.fetch(
         "SELECT event FROM (SELECT id, at, event FROM notifications WHERE anomaly_id = ANY($1::text[])"
-        " UNION SELECT id, at, event FROM notifications WHERE run_id = $2) AS about ORDER BY at, id LIMIT 500",
+        " UNION SELECT id, at, event FROM notifications WHERE run_id = $2 AND anomaly_id IS NULL) AS about"
+        " ORDER BY at, id LIMIT 500",
         anomaly_ids, run_id,
     )  # fmt: skip
     return [each["event"] for each in found]

@@ -1,8 +1,10 @@
-"""The API as a person at a terminal drives it, with real curl: a token, events in, what was found, a decision, why."""
+"""The API as a person at a terminal drives it, with real curl: as the README shows it, and further."""
 
 import asyncio
 import json
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +13,53 @@ from typing import Any
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import PREFIX, Settings
+from tests.e2e.test_up import PROGRAM, Up, environ
 from tests.servers.installation import Installation, wait_until
+
+README = Path(__file__).parents[2] / "README.md"
+BIN = Path(sys.executable).parent
+
+
+def as_the_readme_shows_it(port: int) -> str:
+    """Its block of curl as a script; what has just been sent may need a moment until it is stored, so each repeats."""
+    (block,) = re.findall(r"```sh\n(API=.*?)```", README.read_text("utf-8"), re.DOTALL)
+    lines = block.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(".venv/bin/", f"{BIN}/").splitlines()
+    again = [f"until {line}; do sleep 0.2; done; echo" if line.startswith("curl ") else line for line in lines]
+    assert sum(line.startswith("until curl") for line in again) >= 4
+    return "set -u\n" + "\n".join(again)
+
+
+def test_what_the_readme_shows_works_as_written_under_up(open_folder: Path) -> None:
+    """W54: no part of it by hand."""
+    home = {"XDG_DATA_HOME": str(open_folder)}
+    running = Up(None, more=home)
+    try:
+        running.wait_for("ready: ")
+        link = running.wait_for("sign in: ").split()[2]
+        assert "token create" in running.wait_for("a token for programs")
+        root = f"http://127.0.0.1:{running.api_port}"
+        for path in ("/api/v1/ai/anomalies", "/api/v1/health", "/api/v1/session", "/api/v1/openapi.json"):
+            refused = subprocess.run(["curl", "-sS", root + path], capture_output=True, text=True)
+            assert json.loads(refused.stdout)["status"] == 401
+        page = subprocess.run(
+            ["curl", "-sSi", "-H", "Accept: text/html", f"{root}/anomalies"], capture_output=True, text=True
+        )
+        assert "stream_detector_session" in page.stdout and link.startswith(f"{root}/open/")
+        done = subprocess.run(
+            ["bash", "-c", as_the_readme_shows_it(running.api_port)],
+            env=environ() | home, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        sent, checked, listed, why = [json.loads(line) for line in done.stdout.splitlines() if line]
+        assert (sent["accepted"], checked) == (1, [])
+        assert listed == {"items": [], "next": None} and why["subject"].startswith("Execution run-1 of nightly-import")
+        for words in (["check", "run-1"], ["anomalies", "--hours", "720"], ["why", "run-1"]):
+            said = subprocess.run([*PROGRAM, *words], env=environ() | home, capture_output=True, text=True)
+            assert said.returncode == 0, said.stderr
+        kept = open_folder / "stream-detector"
+        assert {(kept / name).stat().st_mode & 0o777 for name in ("api-token", "running.json")} == {0o600}
+    finally:
+        assert running.end() == 0
 
 
 async def out_of(*words: str, **environ: str) -> str:

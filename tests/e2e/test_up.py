@@ -33,12 +33,16 @@ def environ():
 class Up:
     """A running `up`. Its stderr is read until it says what is waited for."""
 
-    def __init__(self, folder, *words):
+    def __init__(self, folder, *words, more=None):
         self.api_port = free_port()
         ports = ["--api-port", str(self.api_port), "--metrics-port", str(free_metrics_ports())]
-        command = [*PROGRAM, "up", "--data-dir", str(folder), *ports, *words]
+        place = ["--data-dir", str(folder)] if folder else []
         self.process = subprocess.Popen(
-            command, env=environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*PROGRAM, "up", *place, *ports, *words],
+            env=environ() | (more or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.said = ""
 

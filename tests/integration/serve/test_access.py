@@ -5,14 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import pytest
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient
 
 from stream_detector.serve.access import SIGNED
 from stream_detector.serve.handlers import DATABASE
 from stream_detector.serve.routes import ROUTES
-from stream_detector.settings import Settings
 from stream_detector.store import access
 from tests.integration.serve.conftest import Serve
 
@@ -180,33 +178,3 @@ async def test_who_was_known_stays_known_while_the_database_is_away(serve: Serve
         assert (await client.get(WHO, headers=bearer("sd_unknown"))).status == 503
     finally:
         client.app[DATABASE].pool = held
-
-
-async def test_on_loopback_without_api_token_somebody_at_this_machine_acts_as_operator(serve: Serve) -> None:
-    client = await serve(api_token="")
-    async with client.get("/api/v1/session") as answer:
-        assert (answer.status, (await answer.json())["role"]) == (200, "operator")
-    for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
-        async with client.post("/api/v1/actions", json={}, headers=headers) as answer:
-            assert answer.status == 403, "another site's page is still refused"
-    async with client.get("/api/v1/session", headers={"Host": "rebound.example"}) as answer:
-        assert answer.status == 403
-
-
-@pytest.mark.parametrize(
-    "closed",
-    [
-        {"api_token": "", "api_loopback": "token"},
-        {"api_token": "set", "api_loopback": "auto"},
-        {"api_token": "", "api_behind_proxy": True},
-    ],
-    ids=lambda settings: "-".join(settings),
-)
-async def test_loopback_is_closed_by_a_token_by_the_setting_and_behind_a_proxy(serve: Serve, closed: dict) -> None:
-    client = await serve(signed_in=False, **closed)
-    async with client.get("/api/v1/session") as answer:
-        assert answer.status == 401
-
-
-def test_an_address_that_others_reach_is_never_open() -> None:
-    assert not Settings(api_host="0.0.0.0", api_loopback="open").api_is_open

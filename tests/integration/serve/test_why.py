@@ -90,8 +90,16 @@ async def test_a_score_is_told_by_its_entity_and_run(client: Client, pool: async
     assert first["decisions"] == ["no previous score: a first score is never an anomaly"]
     second = await ask(client, score="lido", run="r2")
     assert second["anomalies"][0]["metrics"]["deviation"] == -1.7
-    await Writer(pool).write(Rows(anomalies=[row(step_of(scores))]))
-    assert (await ask(client, anomaly=second["anomalies"][0]["id"]))["decisions"] == second["decisions"]
+    found = step_of(scores)
+    messages = [
+        notification("of the run", channel="slack", run_id="r2"),
+        notification("its own", anomaly_id=found.id, run_id="r2", at=NOON + timedelta(minutes=31)),
+        notification("another's", anomaly_id=uuid("another"), run_id="r2"),
+    ]
+    await Writer(pool).write(Rows(anomalies=[row(found)], notifications=[row(each) for each in messages]))
+    told = await ask(client, anomaly=found.id)
+    assert told["decisions"] == second["decisions"]
+    assert [each["id"] for each in told["notifications"]] == ["of the run", "its own"]
 
 
 def step_of(scores: list[Any]) -> Anomaly:
