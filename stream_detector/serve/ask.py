@@ -2,7 +2,8 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from aiohttp import web
@@ -216,7 +217,7 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
     if isinstance(value, str) and _UNESCAPED_ZONE.fullmatch(value):
         value = f"{value[:-6]}+{value[-5:]}"
     try:
-        converted = msgspec.convert(value, type_, strict=False)
+        converted = msgspec.convert(value, _given(type_), strict=False)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
         if allowed:
             raise ProblemError(
@@ -228,6 +229,16 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
             raise ProblemError(400, f"{name}: must lie in the years 1970 to 2099", parameter=name)
         converted = converted.astimezone(UTC)
     return converted
+
+
+def _given(type_: Any) -> Any:
+    """The type of a parameter that is there: `null` is a word like any other then, not its absence.
+
+    >>> _given(int | None), _given(list[int])
+    (<class 'int'>, list[int])
+    """
+    kept = [part for part in get_args(type_) if part is not NoneType]
+    return kept[0] if get_origin(type_) in (Union, UnionType) and len(kept) == 1 else type_
 
 
 def words_of(type_: Any) -> list[str]:

@@ -1,8 +1,10 @@
 """What `step` says of stored history: the check of one execution, and the series of one entity with its band."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 
 import asyncpg
 from msgspec import Struct
@@ -18,6 +20,16 @@ from stream_detector.store import read
 
 GATE = 2.0
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def load_detection() -> None:
+    """Have what `step` imports at its first score: river brings scipy along, seconds of work."""
+    import_module("river.drift.page_hinkley")
+
+
+async def detection_loaded() -> None:
+    """Wait for it without keeping others waiting. Loaded already, it takes a moment."""
+    await asyncio.to_thread(load_detection)
 
 
 class Checked(Struct, frozen=True):
@@ -57,6 +69,7 @@ async def check_score(
     asked = await read.score(pool, entity_id, event_id)
     if asked is None:
         return None
+    await detection_loaded()
     baseline = Baseline.new(score_key(entity_id))
     outcome = Outcome("applied")
     async for stored in read.scores_in_order(pool, entity_id, _EVER):
@@ -180,6 +193,7 @@ def _level_band(baseline: WorkflowBaseline) -> tuple[float, float, float] | None
 
 
 async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":
+    await detection_loaded()
     baseline = Baseline.new(score_key(entity_id))
     assert isinstance(baseline, ScoreBaseline)
     points: deque[Point] = deque(maxlen=limit)

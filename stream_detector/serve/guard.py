@@ -24,7 +24,7 @@ _PAGE_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none';"
     " form-action 'self'"
 )
-_HEADERS = {
+SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -135,7 +135,7 @@ def _hostname(host: str) -> str:
 
 async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """On every answer, also those of errors."""
-    for name, value in _HEADERS.items():
+    for name, value in SAFE_HEADERS.items():
         response.headers[name] = value
     response.headers.setdefault("Content-Security-Policy", _API_POLICY if is_api(request) else _PAGE_POLICY)
     if is_api(request):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from stream_detector import __version__
+from stream_detector.serve.follow import LINKS
 from stream_detector.serve.problems import TITLES, Problem
 from stream_detector.serve.routes import ROUTES, Route
 
@@ -105,6 +106,8 @@ def _responses(route: Route) -> dict[str, Any]:
         if route.handler.__name__ == "check_anomalies":
             told = "Why the answer may differ from what the live detector said; absent where it cannot"
             responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}
+        if links := LINKS.get(route.handler.__name__):
+            responses["200"]["links"] = links
     if route.partly:
         responses["207"] = {**responses["200"], "description": "Some were refused; the answer lists them by index"}
     for status in sorted({*route.problems, 401, 403, 500, *([503] if route.database else [])}):

@@ -26,6 +26,7 @@ TITLES = {
     503: "A part of the service is away",
 }
 RETRY_AFTER_S = 5
+OWN_ERROR = "The service met an error of its own. Its log has the reason."
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -103,4 +104,4 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
         return ProblemError(error.status, said.get(error.status, error.reason), headers=headers).response()
     except Exception as error:
         RequestFailed(request.method, request.path, f"{type(error).__name__}: {error}").emit()
-        return ProblemError(500, "The service met an error of its own. Its log has the reason.").response()
+        return ProblemError(500, OWN_ERROR).response()

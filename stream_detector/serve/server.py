@@ -1,25 +1,24 @@
 """The api role: the server's life from the settings to its end."""
 
 import asyncio
-import logging
 import signal
 import sys
+import threading
 from typing import Any
 
 import uvloop
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from stream_detector.serve.app import make_app
+from stream_detector.serve.check import load_detection
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
+from stream_detector.serve.runner import LINE_BYTES, Runner
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleStopped
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 
 _END_WITHIN_S = 3.0
-_LINE_BYTES = 64 * 1024
-"""Room for a cursor of the longest, percent-encoded; what is longer ends before it is a request."""
 
 
 def run(settings: Settings) -> int:
@@ -31,15 +30,16 @@ def run(settings: Settings) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    # Of itself it would be loaded in the loop, by the first who asks about a score. A daemon never delays the end.
+    threading.Thread(target=load_detection, name="load detection", daemon=True).start()
     return uvloop.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> int:
     database = Database(settings)
     app = make_app(settings, database)
-    logging.getLogger("aiohttp.server").addFilter(_is_ours)
-    runner = web.AppRunner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S, max_line_size=_LINE_BYTES
+    runner = Runner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S, max_line_size=LINE_BYTES
     )
     health = HealthServer(
         settings.metrics_host,
@@ -65,11 +65,6 @@ async def _serve(settings: Settings) -> int:
         await health.stop()
         await database.stop()
         RoleStopped("api").emit()
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether to log it: what is no HTTP at all is the caller's, and a trace a try would let anybody fill the disk."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 class _PortError(Exception):

@@ -18,6 +18,7 @@ from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.schema import schemas
 from stream_detector.serve import ask
 from stream_detector.serve.answers import Alerts, Preview, SettingInForce, SettingsInForce
+from stream_detector.serve.check import detection_loaded
 from stream_detector.serve.handlers import DATABASE, SETTINGS, answer, config_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.settings import PREFIX, SPECS, Settings
@@ -63,6 +64,7 @@ async def preview(request: web.Request) -> web.Response:
 
 
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
+    await detection_loaded()
     counted = [_Counted(), _Counted()]
     baselines: list[Baseline] = []
     events, key = 0, ""

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
+from stream_detector.serve.follow import LINKS
 from stream_detector.serve.openapi import document
 from stream_detector.serve.routes import ROUTES, Route
 
@@ -38,6 +39,18 @@ def test_w43_every_route_has_request_response_and_errors(route: Route) -> None:
     assert ("200" in operation["responses"]) == (route.answer is not None)
     for status in {*route.problems, 401, 403, 500, *([503] if route.database else [])}:
         assert "application/problem+json" in operation["responses"][str(status)]["content"]
+
+
+def test_w43_every_link_leads_to_a_route_and_a_parameter_of_it() -> None:
+    operations = {each["operationId"]: each for methods in written()["paths"].values() for each in methods.values()}
+    assert set(LINKS) <= set(operations)
+    for name, links in LINKS.items():
+        assert operations[name]["responses"]["200"]["links"] == links
+        for link in links.values():
+            target = operations[link["operationId"]]
+            known = {each["name"] for each in target.get("parameters", [])}
+            assert set(link.get("parameters", {})) <= known
+            assert ("requestBody" in link) <= ("requestBody" in target)
 
 
 def test_w40_the_document_lists_what_each_filter_allows() -> None:
