@@ -24,6 +24,17 @@ class AnomalyPage(Struct, kw_only=True):
     next: str | None
 
 
+class StreamEvent(Struct, kw_only=True):
+    """One server-sent event of the live stream."""
+
+    id: str
+    """Of the place after it; sent back as `Last-Event-ID` the stream goes on from there."""
+    event: Literal["ready", "reset", "anomaly"]
+    """ready: what follows is new; reset: the id sent was of another stream; anomaly: one was found."""
+    data: str
+    """JSON: an anomaly v1, or of ready how many listen."""
+
+
 class Day(Struct):
     """How many opened on one UTC date."""
 

@@ -217,7 +217,10 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
     if isinstance(value, str) and _UNESCAPED_ZONE.fullmatch(value):
         value = f"{value[:-6]}+{value[-5:]}"
     try:
-        converted = msgspec.convert(value, _given(type_), strict=False)
+        given = _given(type_)
+        # Not strict, since an int comes as text; but then a number would pass as an instant, in seconds of 1970.
+        is_instant = given is datetime or datetime in get_args(given)
+        converted = msgspec.convert(value, given, strict=is_instant)
     except (msgspec.ValidationError, ValueError, OverflowError) as error:
         if allowed:
             raise ProblemError(

@@ -237,7 +237,7 @@ ROUTES: tuple[Route, ...] = (
         "/api/v1/stream",
         live.stream,
         "Anomalies as they are found",
-        str,
+        answers.StreamEvent,
         problems=(503,),
         database=False,
         kind="text/event-stream",
