@@ -16,6 +16,7 @@ from stream_detector.serve.intake import ALLOWANCE, Allowance
 from stream_detector.serve.links import add_links
 from stream_detector.serve.live import LIVE, Live, hold_live
 from stream_detector.serve.local_session import LocalSessions
+from stream_detector.serve.manual import add_manual
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
@@ -30,8 +31,8 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     guard, here = Guard(settings, access, RIGHTS), LocalSessions(settings, access, database)
     middlewares = [answer_problems, guard.middleware(), here.middleware()]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
-    written = msgspec.json.encode(document())
-    app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, written
+    written = document()
+    app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app[LIVE] = Live(app[BROKER])
     app.cleanup_ctx.extend([_hold_broker, hold_live])
@@ -41,6 +42,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
         app.router.add_route(route.method, route.path, route.handler)
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
     add_links(app, settings, lambda action: carry_out(app, [action]))
+    add_manual(app, written)
     add_pages(app)
     return app
 
