@@ -1,0 +1,160 @@
+"""GET /anomalies with a million stored, at a steady rate; beside it a bare SELECT of the same rows, as often.
+
+python -m benchmarks.api [--anomalies N] [--rate R] [--seconds S] [--rounds N] [--json]
+
+The API is the product's role as a process of its own over the embedded PostgreSQL, asked with a token of the database.
+`benchmarks.api_load` asks, in a process of its own: a request's time begins when it was meant to be sent. The two take
+turns in one run, and each question's rows are compared before anything is measured. The last line on stdout is one
+JSON object: milliseconds over all rounds, and the API's processor time a request.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from benchmarks.measure import WrongResultError
+from stream_detector.devstack.ports import free_port
+from stream_detector.devstack.postgres import Postgres
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.events.encode import encode
+from stream_detector.settings import Settings, environ_of
+from stream_detector.store import access
+from stream_detector.store.connect import open_pool
+from stream_detector.store.migrate import migrate
+from stream_detector.stream.setup import make_topics
+from tests.events_made import anomaly
+
+OF_EACH = 200
+"""Anomalies of one workflow."""
+YEAR = timedelta(days=365)
+_READY_S, _LOAD_S = 60.0, 600.0
+_FILL = """
+    INSERT INTO anomalies (id, incident_id, state, detected_at, anomaly_type, severity, description, entity_kind,
+        entity_id, entity_name, execution_id, current_value, baseline_value, deviation, direction, detector, profile,
+        event)
+    SELECT id, id, state, at, kind, severity, 'd', 'workflow', entity, entity, 'e' || n, 121, 100, 21, 'up', 'd',
+        'classic', convert_to(format($1, id, state, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        kind, severity, entity), 'UTF8')
+    FROM (SELECT n, md5(n::text)::uuid AS id, 'workflow-' || n % $3::integer AS entity,
+            now() - n * ($4::interval / $2) AS at,
+            (ARRAY['opened', 'opened', 'ongoing', 'resolved'])[1 + n % 4] AS state,
+            (ARRAY['SpikeInFailures', 'UnusualExecutionTime', 'PerformanceDegradation'])[1 + n % 3] AS kind,
+            (ARRAY['info', 'warning', 'warning', 'critical', 'info'])[1 + n % 5] AS severity
+        FROM generate_series(1, $2::integer) n) AS made
+"""
+
+
+def template() -> str:
+    """An anomaly's JSON for `format()` of PostgreSQL: places for id, state, time, type, severity and entity."""
+    one = json.loads(encode(anomaly()))
+    one |= {"id": "%1$s", "incident_id": "%1$s", "state": "%2$s", "detected_at": "%3$s", "anomaly_type": "%4$s"}
+    one |= {"severity": "%5$s", "entity_id": "%6$s", "entity_name": "%6$s"}
+    return json.dumps(one, separators=(",", ":"))
+
+
+async def fill(pool: asyncpg.Pool, count: int) -> None:
+    """So many, over a year; the indexes are built afterwards, which is quicker and leaves the same table."""
+    indexes = await pool.fetch(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'anomalies' AND indexname <> 'anomalies_pkey'"
+    )
+    for each in indexes:
+        await pool.execute(f"DROP INDEX {each['indexname']}")
+    await pool.execute(_FILL, template(), count, max(count // OF_EACH, 1), YEAR, timeout=_LOAD_S)
+    for each in indexes:
+        await pool.execute(each["indexdef"], timeout=_LOAD_S)
+    await pool.execute("VACUUM ANALYZE anomalies", timeout=_LOAD_S)
+    await pool.execute("CHECKPOINT", timeout=_LOAD_S)
+
+
+@contextmanager
+def running_api(settings: Settings) -> Iterator[tuple[str, int]]:
+    """(address, process id) of the api role; it answers."""
+    command = [sys.executable, "-m", "stream_detector", "api"]
+    process = subprocess.Popen(command, env=environ_of(settings), stdout=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + _READY_S
+        while not answers(f"http://127.0.0.1:{settings.metrics_port}/readyz"):
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                raise WrongResultError("the api does not become ready")
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{settings.api_port}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether it says 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+async def measure(arguments: argparse.Namespace, url: str, broker: str) -> dict[str, Any]:
+    """All figures."""
+    pool = await open_pool(url, name="benchmark", size=2)
+    await migrate(pool)
+    print(f"storing {arguments.anomalies} anomalies", file=sys.stderr)
+    await fill(pool, arguments.anomalies)
+    token, _ = await access.create_token(pool, name="benchmark", role="viewer", expires_at=None)
+    await pool.close()
+    ports = {"api_port": free_port(), "metrics_port": free_port()}
+    settings = Settings(database_url=url, broker=broker, **ports, log_level="warning")
+    await make_topics(settings)
+    with running_api(settings) as (root, pid):
+        orders = {
+            "root": root, "token": token, "database_url": url, "rate": arguments.rate, "seconds": arguments.seconds,
+            "rounds": arguments.rounds, "pid": pid,
+        }  # fmt: skip
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.api_load", env={**os.environ, "ORDERS": json.dumps(orders)},
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        if process.returncode:
+            raise WrongResultError("the load found a wrong answer or did not end well")
+        return {"anomalies": arguments.anomalies, "rate": arguments.rate, **json.loads(out.splitlines()[-1])}
+
+
+def main() -> int:
+    """Exit code 0, or 1 where a result was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anomalies", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each round and side")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="accepted; JSON is always the last line")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="stream-detector-api-"))
+    folder.chmod(0o711)  # as root the server runs as nobody, who must pass through
+    try:
+        (folder / "tansu").mkdir()
+        with Postgres.start(folder / "postgres") as server, Tansu.start(folder / "tansu") as broker:
+            figures = asyncio.run(measure(arguments, server.url(), broker.address))
+    except WrongResultError as error:
+        print(f"wrong result: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
