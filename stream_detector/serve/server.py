@@ -19,6 +19,7 @@ from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleS
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 
 _END_WITHIN_S = 3.0
+_LINGER_S = 1.0
 
 
 def run(settings: Settings) -> int:
@@ -39,7 +40,13 @@ async def _serve(settings: Settings) -> int:
     database = Database(settings)
     app = make_app(settings, database)
     runner = Runner(
-        app, access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S, max_line_size=LINE_BYTES
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=_END_WITHIN_S,
+        max_line_size=LINE_BYTES,
+        auto_decompress=False,  # no route takes a compressed body
+        lingering_time=_LINGER_S,  # so long what is left of a refused body is read
     )
     health = HealthServer(
         settings.metrics_host,

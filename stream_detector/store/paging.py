@@ -1,7 +1,7 @@
 """Pages of a list: a cursor names the last item seen, so pages stay right while rows are added."""
 
 import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Cursor(NamedTuple):
         try:
             if len(text) > 2_000:
                 raise ValueError("too long")
-            packed = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+            packed = b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
             at_us, id_ = msgspec.json.decode(packed, type=tuple[int, str])
             if not -_YEAR_9999_US // 4 < at_us <= _YEAR_9999_US or "\x00" in id_:
                 raise ValueError("out of range")
