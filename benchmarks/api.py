@@ -5,7 +5,7 @@ python -m benchmarks.api [--anomalies N] [--rate R] [--seconds S] [--rounds N] [
 The API is the product's role as a process of its own over the embedded PostgreSQL, asked with a token of the database.
 `benchmarks.api_load` asks, in a process of its own: a request's time begins when it was meant to be sent. The two take
 turns in one run, and each question's rows are compared before anything is measured. The last line on stdout is one
-JSON object: milliseconds over all rounds, and the API's processor time a request.
+JSON object: milliseconds over all rounds, and a request's processor time and wait for a core in the API's loop.
 """
 
 import argparse
