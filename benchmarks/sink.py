@@ -29,10 +29,6 @@ from stream_detector.store.rows import Row, Rows
 from stream_detector.store.tables import EXECUTIONS
 from stream_detector.store.write import Writer
 
-_COLUMNS = (
-    "execution_id", "attempt", "workflow_id", "status", "finished_at", "duration_s", "stream_epoch",
-    "source_partition", "source_offset", "backfill", "record_at", "event",
-)  # fmt: skip
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -71,10 +67,11 @@ async def by_writer(pool: asyncpg.Pool, rows: list[Row[Completion]], size: int) 
 async def by_copy(pool: asyncpg.Pool, rows: list[Row[Completion]], size: int) -> float:
     """Rows a second, in transactions of the same size."""
     ready = [list(zip(*EXECUTIONS.columns(batch), strict=True)) for batch in batches(rows, size)]
-    started = time.perf_counter()
+    assert EXECUTIONS.staging is not None
+    columns, started = EXECUTIONS.staging.columns, time.perf_counter()
     async with pool.acquire() as connection:
         for records in ready:
-            await connection.copy_records_to_table("executions", records=records, columns=_COLUMNS)
+            await connection.copy_records_to_table("executions", records=records, columns=columns)
     return len(rows) / (time.perf_counter() - started)
 
 

@@ -1,6 +1,7 @@
 """One `Table` each for what is stored as it comes: its key, its columns, its one statement.
 
-Every statement takes arrays and reads them with `unnest`: one round trip and one plan whatever the batch's size.
+A statement takes arrays and reads them with `unnest`: one round trip and one plan whatever the batch's size. What there
+is most of, executions, is copied into a table of the session first.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +30,19 @@ def instant(epoch_ms: int) -> datetime:
 
 
 @dataclass(frozen=True)
+class Staging:
+    """A table of the session into which the columns are copied, for the statement to read: large batches are quicker.
+
+    Arrays cost the client twice the time of COPY, and the server `unnest`; together a third of a batch.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    statement: str
+    """Makes it, once a session; it is empty after every transaction."""
+
+
+@dataclass(frozen=True)
 class Table:
     """How the rows of one list get into the database.
 
@@ -40,6 +54,8 @@ class Table:
     keep: Literal["first", "last"]
     columns: Callable[[Sequence[Row[Any]]], Columns]
     statement: str
+    """Takes the columns as arrays, or reads them from `staging`."""
+    staging: Staging | None = None
 
     def distinct(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
         """The rows without those whose key came twice; order as given."""
@@ -150,17 +166,26 @@ def _dead_letters(rows: Sequence[Row[Any]]) -> Columns:
     )  # fmt: skip
 
 
+_OF_EXECUTIONS = (
+    "execution_id, attempt, workflow_id, status, finished_at, duration_s, stream_epoch, source_partition,"
+    " source_offset, backfill, record_at, event"
+)
 EXECUTIONS = Table(
     key=lambda row: (row.event.execution_id, row.event.attempt),
     keep="first",
     columns=_executions,
-    statement="""
-        INSERT INTO executions (execution_id, attempt, workflow_id, status, finished_at, duration_s,
-            stream_epoch, source_partition, source_offset, backfill, record_at, event)
-        SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::float8[],
-            $7::integer[], $8::integer[], $9::bigint[], $10::boolean[], $11::timestamptz[], $12::bytea[])
+    statement=f"""
+        INSERT INTO executions ({_OF_EXECUTIONS}) SELECT {_OF_EXECUTIONS} FROM incoming_executions
         ON CONFLICT (execution_id, attempt) DO NOTHING
-    """,
+    """,  # noqa: S608 - a constant list of columns
+    staging=Staging(
+        "incoming_executions",
+        tuple(_OF_EXECUTIONS.split(", ")),
+        f"""
+        CREATE TEMPORARY TABLE IF NOT EXISTS incoming_executions ON COMMIT DELETE ROWS
+        AS SELECT {_OF_EXECUTIONS} FROM executions WITH NO DATA
+        """,  # noqa: S608 - a constant list of columns
+    ),
 )
 SCORES = Table(
     key=lambda row: (row.event.entity_id, event_id(row.event)),

@@ -119,7 +119,7 @@ class Writer:
                     grown = [incident["id"] for incident in incidents]
                     stored[name] = incidents[0]["added"] if incidents else 0
                 else:
-                    stored[name] = int((await connection.execute(table.statement, *columns)).rpartition(" ")[2])
+                    stored[name] = await _insert(connection, table, columns)
             if grown or rows.actions:
                 await findings.decide(connection, grown, rows.actions)
             self._has_events |= bool(stored.get("executions") or stored.get("scores"))
@@ -136,3 +136,17 @@ class Writer:
         times = [row.event.finished_at for row in rows.executions] + [row.event.scored_at for row in rows.scores]
         await connection.execute(_PROGRESS, max(times, default=None), self._has_events, self._has_baselines)
         self._has_events = self._has_baselines = False
+
+
+async def _insert(connection: asyncpg.Connection, table: tables.Table, columns: tables.Columns) -> int:
+    """How many rows are new."""
+    staging = table.staging
+    if staging is None:
+        done = await connection.execute(table.statement, *columns)
+    else:
+        await connection.execute(staging.statement)
+        await connection.copy_records_to_table(
+            staging.table, records=zip(*columns, strict=True), columns=staging.columns
+        )
+        done = await connection.execute(table.statement)
+    return int(done.rpartition(" ")[2])
