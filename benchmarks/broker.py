@@ -1,16 +1,21 @@
-"""A new broker for each run, and which cores it and the measured worker get."""
+"""A broker for the measured runs, and which cores it and the measured worker get."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.tansu import Tansu
 
 
+@cache
 def split_cores() -> tuple[set[int] | None, set[int] | None]:
-    """The worker's core and all others; nothing where there is one core or cores cannot be chosen."""
+    """The worker's core and all others; nothing where there is one core or cores cannot be chosen.
+
+    To be asked before `new_broker`, within which this process keeps to the others.
+    """
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return ({cores[0]}, set(cores[1:])) if len(cores) > 1 else (None, None)
 

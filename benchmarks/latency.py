@@ -94,7 +94,7 @@ async def measure(arguments: argparse.Namespace, rate: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name, _broker(arguments, name) as broker:
         await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
         events = load.events(HISTORY + count, keys=KEYS)
-        await load.publish_events(broker, COMPLETIONS, islice(events, HISTORY))
+        await load.publish(broker, COMPLETIONS, islice(events, HISTORY))
         async with AsyncExitStack() as stack:
             options = {"profile": arguments.profile, "cores": worker_cores, "timeout_s": 120 + 2 * arguments.seconds}
             started = product.started(broker, "", log=Path(name) / "detector.log", **options)

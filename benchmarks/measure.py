@@ -2,17 +2,17 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import subprocess
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.load import PARTITIONS
 from benchmarks.orders import ORDERS, Orders
 
 _ROOT = Path(__file__).parents[1]
@@ -24,16 +24,38 @@ class WrongResultError(Exception):
 
 @dataclass(frozen=True)
 class Figures:
-    """What one run took."""
+    """What one run took, and its second half ("warm") by itself."""
 
     events: int
     seconds: float
     cpu_s: float
+    warm_events: int
+    warm_seconds: float
+    warm_cpu_s: float
     alerts: int = 0
 
     @property
     def events_per_s(self) -> float:
         return self.events / self.seconds
+
+    @property
+    def warm_events_per_s(self) -> float:
+        return self.warm_events / self.warm_seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time of an event in us."""
+        return self.cpu_s / self.events * 1e6
+
+    @property
+    def warm_cpu_us(self) -> float:
+        """The same of the second half."""
+        return self.warm_cpu_s / self.warm_events * 1e6
+
+
+def quiet_clients() -> None:
+    """A new topic has no leader for a moment; that aiokafka asks again is no news."""
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
 
 
 def pinned(cores: set[int] | None) -> list[str]:
@@ -72,14 +94,23 @@ async def run_peer(command: list[str], orders: Orders, *, cores: set[int] | None
     return figures
 
 
-async def read_ids(broker: str, topic: str, at_least: int, timeout_s: float = 30) -> set[str]:
-    """The ids on an alerts topic. Ends when `at_least` were read and nothing more comes, or at the time-out."""
-    ids: set[str] = set()
-    until = time.monotonic() + timeout_s
-    async with AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest") as consumer:
-        while time.monotonic() < until:
-            records: dict[Any, list[Any]] = await consumer.getmany(timeout_ms=1000)
-            ids |= {json.loads(record.value)["id"] for chunk in records.values() for record in chunk}
-            if not records and len(ids) >= at_least:
-                break
+async def read_ids(broker: str, topic: str) -> list[str]:
+    """The ids on an alerts topic, from its beginning to its end; one that was emitted twice is there twice."""
+    ids: list[str] = []
+    async with AIOKafkaConsumer(bootstrap_servers=broker, fetch_max_wait_ms=100) as consumer:
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        while not await _all_read(consumer, partitions):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                ids += [json.loads(record.value)["id"] for record in records]
     return ids
+
+
+async def _all_read(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> bool:
+    """True where a fetch has reported each partition's end and it is read. ListOffsets of the embedded broker lies."""
+    for partition in partitions:
+        end = consumer.highwater(partition)
+        if end is None or await consumer.position(partition) < end:
+            return False
+    return True

@@ -33,7 +33,7 @@ async def measure(arguments: argparse.Namespace, keys: int) -> tuple[float, floa
         await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
         options = {"profile": "robust", "cores": split_cores()[0], "timeout_s": 300, "log": Path(name) / "log"}
         if keys:
-            await load.publish(broker, COMPLETIONS, 4 * keys, keys=keys)
+            await load.publish(broker, COMPLETIONS, load.events(4 * keys, keys=keys))
             async with product.started(broker, "", **options) as detector:  # type: ignore[arg-type]
                 await detector.applied(4 * keys)
         began = time.perf_counter()

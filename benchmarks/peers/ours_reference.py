@@ -3,15 +3,13 @@
 Everything but the job is the product's own: `stream_detector.stream.worker` runs it as it runs the detector.
 """
 
-import os
 import struct
 import sys
 from typing import Any
 
 from benchmarks.orders import Orders
+from benchmarks.peers import own_worker
 from benchmarks.reference import decode, judge, learn
-from stream_detector.devstack.ports import free_port
-from stream_detector.settings import Settings
 from stream_detector.stream import worker
 from stream_detector.stream.keyed_state import Codec, Part
 from stream_detector.stream.topics import BASELINES, COMPLETIONS
@@ -22,10 +20,11 @@ _LAYOUT = struct.Struct("<Idd")
 STATE: Codec[State] = Codec(lambda state: _LAYOUT.pack(*state), lambda _, packed: _LAYOUT.unpack(packed))
 NEW: State = (0, 0.0, 0.0)
 
+orders = Orders.from_environment()
+
 
 def build(app: worker.WorkerApp) -> worker.Prepare:
     """Add the table and the agent that takes a chunk at a time."""
-    orders = Orders.from_environment()
     table = app.state(BASELINES, STATE, orders.partitions)
 
     @app.agent(app.source(COMPLETIONS), name="reference")
@@ -41,7 +40,7 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
             app.dispatch(chunk.tp.partition)
             consumer.advance(chunk)
             if orders.handled(len(chunk.records)):
-                app.loop.create_task(end())
+                app.loop.create_task(own_worker.end(app, orders))
         consumer.release(chunk)
 
     def apply(part: Part[State], chunk: Chunk) -> None:
@@ -55,13 +54,6 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
                 app.outbox.put(orders.alerts, number, key.encode(), alert)
             put(key, learn(*state, value))
 
-    async def end() -> None:
-        """Everything acknowledged and committed, then the figures."""
-        while not all(shard.committed for shard in app.consumer.shards):
-            await app.consumer.commit()
-        orders.report()
-        os._exit(0)  # a peer ends with its figures; how the product ends is not measured here
-
     async def prepare() -> None:
         """Nothing beside Kafka is needed."""
 
@@ -69,6 +61,4 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
 
 
 if __name__ == "__main__":
-    broker = Orders.from_environment().broker
-    settings = Settings(broker=broker, session_timeout_s=6.0, metrics_port=free_port(), log_level="warning")
-    sys.exit(worker.run("detector", settings, build))
+    sys.exit(own_worker.run(build, orders))

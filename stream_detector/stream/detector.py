@@ -258,12 +258,12 @@ class Detector:
             )
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
-    """Add the tables and one agent per source."""
+def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.Prepare:
+    """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
     settings = app.settings
     rules = profile_rules(settings.profile_rules)
     config = Config(settings.profile, settings.score_threshold, profile_rules=rules)  # type: ignore[arg-type]
-    detector = Detector(app, config)
+    detector = kind(app, config)
     app.before_checkpoint = detector.before_checkpoint
 
     def read(name: str) -> None:

@@ -1,0 +1,24 @@
+"""What our own two peers share: the product's worker with a stop-watch, ended after its last commit."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.orders import Orders
+from stream_detector.devstack.ports import free_port
+from stream_detector.settings import Settings
+from stream_detector.stream import worker
+
+
+def run(build: Callable[[worker.WorkerApp], worker.Prepare], orders: Orders, **more: Any) -> int:
+    """Run the worker with the product's default settings and `more`; returns its exit code."""
+    place = {"broker": orders.broker, "topic_prefix": orders.prefix, "metrics_port": free_port()}
+    return worker.run("detector", Settings(**place, log_level="warning", **more), build)
+
+
+async def end(app: worker.WorkerApp, orders: Orders) -> None:
+    """Everything acknowledged and committed, then the figures."""
+    while not all(shard.committed for shard in app.consumer.shards):
+        await app.consumer.commit()
+    orders.report()
+    os._exit(0)  # a peer ends with its figures; how the product ends is not measured here
