@@ -1,39 +1,45 @@
-"""From an event to its alert: how long, at which rate of events.
+"""From an event to its alert: how long, at which rate of events, ours and Kafka Streams in turns.
 
-python -m benchmarks.latency [--rates 1000,10000,50000] [--seconds S] [--kafka apache|embedded]
+python -m benchmarks.latency [--rates 1000,10000,50000] [--seconds S] [--rounds N] [--kafka apache|embedded]
 
 The clock of an event starts when it was meant to be sent, not when it was: a system or a broker that stalls the sender
 is charged for it (coordinated omission). It stops when a consumer of the alerts' topic has the alert in its hands. The
-worker has one core; broker, sender and consumer share the others. Each workflow has its history before the measurement
-begins. The last line on stdout is one JSON object: milliseconds, and the worker's processor time an event.
+worker has one core; broker, sender and consumer share the others. Before the measurement each system has handled
+`WARM_UP` events of each workflow as fast as it can, so that a Java machine has compiled what it will. The last line on
+stdout is one JSON object: milliseconds, the worker's processor time an event, and by how much ours is below.
 """
 
 import argparse
 import asyncio
+import gc
 import json
-import os
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, AsyncExitStack
-from itertools import islice
+from asyncio.subprocess import Process
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from benchmarks import load, product
+from benchmarks import load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError
-from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ALERTS, COMPLETIONS
+from benchmarks.measure import WrongResultError, cpu_s, quiet_clients, running
+from benchmarks.orders import Orders
+from benchmarks.peers import build
+from benchmarks.systems import SYSTEMS, Values, prepare
 
-KEYS = 500
-HISTORY = 40 * KEYS
-"""Events before the measured ones: every workflow has its 30."""
-LEAST_ALERTS = 20
+COMPARED = ("ours_full", "ours_reference", "kafka_streams")
+WARM_UP = 10
+"""Events of each workflow before the measured ones."""
+OUTLIER_EVERY = 50
+"""More alerts than usual, for percentiles need them: 400 in 20 s at 1,000 events/s."""
+LEAST_ALERTS = {0.5: 20, 0.99: 200, 0.999: 2000}
+"""Percentile -> fewer alerts than these do not show it."""
+TIMEOUT_S = 120.0
 _TICK_S = 0.001
+_ENDLESS = 1 << 40
 
 
 def percentile(sorted_ms: list[float], share: float) -> float:
@@ -45,98 +51,177 @@ def percentile(sorted_ms: list[float], share: float) -> float:
     return sorted_ms[max(0, -int(-len(sorted_ms) * share // 1) - 1)]
 
 
-async def send(broker: str, events: Iterator[tuple[str, bytes]], count: int, rate: float) -> dict[str, float]:
-    """Send at a steady rate, whatever became due with each tick; returns execution id -> intended time."""
-    intended: dict[str, float] = {}
-    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", max_batch_size=1 << 20)
-    await producer.start()
+async def send(broker: str, topic: str, values: Values, rate: float) -> float:
+    """Send at a steady rate, whatever became due with each tick. Returns when the first was meant to be sent.
+
+    Event n was meant to be sent n / `rate` seconds later.
+    """
+    records = [(load.partition_of(workflow), workflow.encode(), value) for workflow, value in values]
     sent: set[asyncio.Future[object]] = set()
-    began, number = time.time() + 0.1, 0
-    try:
-        while number < count:
-            due = min(count, int((time.time() - began) * rate) + 1)
+    async with AIOKafkaProducer(bootstrap_servers=broker, acks="all", max_batch_size=1 << 20) as producer:
+        began, number = time.time() + 0.1, 0
+        while number < len(records):
+            due = min(len(records), max(number, int((time.time() - began) * rate) + 1))
             batches = {}
-            while number < due:
-                workflow, value = next(events)
-                partition = load.partition_of(workflow)
+            for partition, key, value in records[number:due]:
                 batch = batches.get(partition) or batches.setdefault(partition, producer.create_batch())
-                batch.append(key=workflow.encode(), value=value, timestamp=None)
-                intended[value[17 : value.index(b'"', 17)].decode()] = began + number / rate
-                number += 1
+                batch.append(key=key, value=value, timestamp=None)
+            number = due
             for partition, batch in batches.items():
-                acknowledged = await producer.send_batch(batch, COMPLETIONS, partition=partition)
+                acknowledged = await producer.send_batch(batch, topic, partition=partition)
                 sent.add(acknowledged)
                 acknowledged.add_done_callback(sent.discard)
             await asyncio.sleep(max(_TICK_S, began + number / rate - time.time()))
         await asyncio.gather(*sent)
-    finally:
-        await producer.stop()
-    return intended
+    return began
 
 
-async def receive(consumer: AIOKafkaConsumer, seen: dict[str, float]) -> None:
-    """Note when each execution's first alert arrived, until cancelled."""
-    async for record in consumer:
-        alert = json.loads(record.value)
-        seen.setdefault(alert.get("execution_id", alert["id"]), time.time())
+class Alerts:
+    """What has arrived on an alerts topic, and when."""
+
+    def __init__(self, process: Process, name: str) -> None:
+        self._process, self._name = process, name
+        self._arrived: list[tuple[float, bytes]] = []
+
+    async def receive(self, consumer: AIOKafkaConsumer) -> None:
+        """Take them in, until cancelled."""
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                now = time.time()
+                self._arrived += [(now, record.value) for record in records]
+
+    async def all_of(self, expected: list[str]) -> list[tuple[float, str]]:
+        """Wait until so many have come; when each came, and of which execution.
+
+        Raises `WrongResultError` if the worker ends, if they do not come, or if they are others than expected.
+        """
+        until = time.monotonic() + TIMEOUT_S
+        while len(self._arrived) < len(expected):
+            if self._process.returncode is not None:
+                raise WrongResultError(f"{self._name} ended with {self._process.returncode}")
+            if time.monotonic() > until:
+                raise WrongResultError(f"{self._name}: {len(self._arrived)} of {len(expected)} alerts have come")
+            await asyncio.sleep(0.1)
+        alerts = [(at, json.loads(value)) for at, value in self._arrived]
+        if sorted(alert["id"] for _, alert in alerts) != expected:
+            raise WrongResultError(f"{self._name}: the alerts are not those that a plain loop finds")
+        return [(at, alert.get("execution_id", alert["id"])) for at, alert in alerts]
 
 
-def _broker(arguments: argparse.Namespace, folder: str) -> AbstractContextManager[str]:
-    jars = Path(arguments.jars) if arguments.jars else None
-    return new_broker(arguments.kafka, Path(folder), jars=jars, cores=split_cores()[1])
-
-
-async def measure(arguments: argparse.Namespace, rate: int) -> dict[str, float]:
-    """One system at one rate."""
-    worker_cores, _ = split_cores()
-    count = int(rate * arguments.seconds)
-    seen: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as name, _broker(arguments, name) as broker:
-        await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
-        events = load.events(HISTORY + count, keys=KEYS)
-        await load.publish(broker, COMPLETIONS, islice(events, HISTORY))
-        async with AsyncExitStack() as stack:
-            options = {"profile": arguments.profile, "cores": worker_cores, "timeout_s": 120 + 2 * arguments.seconds}
-            started = product.started(broker, "", log=Path(name) / "detector.log", **options)
-            detector = await stack.enter_async_context(started)
-            await detector.applied(HISTORY)
-            consumer = AIOKafkaConsumer(bootstrap_servers=broker, fetch_max_wait_ms=100)
-            await consumer.start()
-            stack.push_async_callback(consumer.stop)
-            consumer.assign([TopicPartition(ALERTS, number) for number in range(load.PARTITIONS)])
-            await consumer.seek_to_end()
-            receiving = asyncio.create_task(receive(consumer, seen))
-            _, before_s = await detector.counters()
-            intended = await send(broker, events, count, rate)
-            cpu_s = await detector.applied(HISTORY + count) - before_s
-            await asyncio.sleep(0.5)  # what is on its way
+@asynccontextmanager
+async def _receiving(orders: Orders, process: Process, name: str):
+    alerts = Alerts(process, name)
+    async with AIOKafkaConsumer(bootstrap_servers=orders.broker, fetch_max_wait_ms=100) as consumer:
+        consumer.assign([TopicPartition(orders.alerts, number) for number in range(load.PARTITIONS)])
+        await consumer.seek_to_beginning()
+        receiving = asyncio.create_task(alerts.receive(consumer))
+        try:
+            yield alerts
+        finally:
             receiving.cancel()
-    took_ms = sorted((at - intended[event]) * 1000 for event, at in seen.items() if event in intended)
-    if len(took_ms) < LEAST_ALERTS:
-        raise WrongResultError(f"only {len(took_ms)} alerts came for {count} events")
-    figures = {f"p{share * 100:g}_ms": round(percentile(took_ms, share), 1) for share in (0.5, 0.99, 0.999)}
-    return figures | {"alerts": len(took_ms), "cpu_us_per_event": round(cpu_s / count * 1e6, 1)}
+
+
+async def measure(broker: str, name: str, number: int, rate: int, arguments: argparse.Namespace) -> dict[str, float]:
+    """One system at one rate."""
+    system, keys, prefix = SYSTEMS[name], arguments.keys, f"r{number}-{rate}-{name}-"
+    before, count = WARM_UP * keys, int(rate * arguments.seconds)
+    shape = load.Shape(outlier_every=OUTLIER_EVERY)
+    values = list(load.events(before + count, keys=keys, shape=shape))
+    first, expected = system.expected_alerts(values[:before]), system.expected_alerts(values)
+    orders = await prepare(name, broker, prefix, keys=keys, events=_ENDLESS)
+    await load.publish(broker, orders.source, values[:before])
+    async with (
+        running(system.command(), orders, cores=split_cores()[0]) as process,
+        _receiving(orders, process, name) as alerts,
+    ):
+        await alerts.all_of(first)
+        await asyncio.sleep(2.0)  # a checkpoint of what the warm-up changed is not what is measured
+        gc.collect()
+        gc.freeze()
+        cpu_before_s = cpu_s(process)
+        began = await send(broker, orders.source, values[before:], rate)
+        arrived = await alerts.all_of(expected)
+        used_s = cpu_s(process) - cpu_before_s
+        gc.unfreeze()
+    await load.delete_topics(broker, prefix)
+    intended = {f"1-{n}": began + (n - before) / rate for n in range(before, before + count)}
+    took: dict[str, float] = {}
+    for at, execution in arrived:
+        if execution in intended:
+            took.setdefault(execution, (at - intended[execution]) * 1000)
+    ordered = sorted(took.values())
+    shares = [share for share, least in LEAST_ALERTS.items() if len(ordered) >= least]
+    if not shares:
+        raise WrongResultError(f"{name}: only {len(ordered)} alerts came of {count} events")
+    figures = {f"p{share * 100:g}_ms": round(percentile(ordered, share), 1) for share in shares}
+    return figures | {"cpu_us_per_event": round(used_s / count * 1e6, 1), "alerts": len(ordered)}
+
+
+async def contest(arguments: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
+    """Rate -> system -> the medians of all rounds."""
+    jars = Path(arguments.jars) if arguments.jars else None
+    _, other_cores = split_cores()
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        new_broker(arguments.kafka, Path(folder), jars=jars, cores=other_cores) as broker,
+    ):
+        for rate in arguments.rates:
+            runs: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.systems}
+            for number in range(arguments.rounds):
+                for name in arguments.systems:
+                    figures = await measure(broker, name, number + 1, rate, arguments)
+                    runs[name].append(figures)
+                    print(f"{rate:>7} events/s: {name:<15} {figures}", file=sys.stderr, flush=True)
+            found[str(rate)] = {
+                name: {figure: round(statistics.median(run[figure] for run in every), 1) for figure in every[0]}
+                for name, every in runs.items()
+            }
+    return found
+
+
+def ratios(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Rate -> `ratio_<ours>_p99`: Kafka Streams' percentile in shares of ours, above 1 where ours is sooner."""
+    return {
+        rate: {
+            f"ratio_{name}_{figure.removesuffix('_ms')}": round(systems["kafka_streams"][figure] / figures[figure], 2)
+            for name, figures in systems.items()
+            for figure in figures
+            if name != "kafka_streams" and figure.endswith("_ms")
+        }
+        for rate, systems in found.items()
+        if "kafka_streams" in systems
+    }
+
+
+def _arguments(given: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.latency", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--rates", default="1000,10000,50000", help="events a second, separated by commas")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each rate is held")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each system runs at each rate")
+    parser.add_argument("--systems", default=",".join(COMPARED), help="separated by commas")
+    parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
+    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
+    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
+    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
+    arguments = parser.parse_args(given)
+    arguments.rates, arguments.systems = [*map(int, arguments.rates.split(","))], arguments.systems.split(",")
+    return arguments
 
 
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
-    parser = argparse.ArgumentParser(prog="benchmarks.latency", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rates", default="1000,10000,50000", help="events a second, separated by commas")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long each rate is held")
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
-    parser.add_argument("--profile", choices=("classic", "robust"), default="classic", help="ours: detection profile")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
-    arguments = parser.parse_args(given)
-    found: dict[str, object] = {}
+    quiet_clients()
+    arguments = _arguments(given)
     try:
-        for rate in map(int, arguments.rates.split(",")):
-            found[str(rate)] = figures = asyncio.run(measure(arguments, rate))
-            print(f"{rate:>7} events/s: {figures}", file=sys.stderr, flush=True)
-    except WrongResultError as error:
-        print(f"wrong result, so no figure: {error}", file=sys.stderr)
+        for name in arguments.systems:
+            SYSTEMS[name].command()  # built before anything is measured
+        found = asyncio.run(contest(arguments))
+    except (build.BuildError, WrongResultError) as error:
+        print(f"no figure: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"ours": found, "kafka": arguments.kafka, "pinned": len(os.sched_getaffinity(0)) > 1}))
+    conditions = {"kafka": arguments.kafka, "keys": arguments.keys, "pinned": split_cores()[0] is not None}
+    print(json.dumps({"ms": found, "ratios": ratios(found), "conditions": conditions}))
     return 0
 
 

@@ -79,13 +79,15 @@ class Workflows:
         return f'"resource-{index}":{{"used":{used:.1f},"limit":1000}}'
 
 
-def events(count: int, *, keys: int = 10_000, seed: int = 1, shape: Shape = PLAIN) -> Iterator[tuple[str, bytes]]:
+def events(
+    count: int, *, keys: int = 10_000, seed: int = 1, shape: Shape = PLAIN, newest: datetime | None = None
+) -> Iterator[tuple[str, bytes]]:
     """`count` pairs of workflow id and value, each value a valid workflow completion of `shape.n_bytes`.
 
-    The dates end now, as live events' do, and go back ten minutes.
+    The dates end now, as live events' do, or at `newest`, and go back ten minutes.
     """
     workflows = Workflows(keys, seed, shape)
-    newest = datetime.now(UTC).replace(microsecond=0)
+    newest = (newest or datetime.now(UTC)).replace(microsecond=0)
     ends = [(newest - timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ") for second in range(600)]
     for number in range(count):
         yield workflows.execution(number, ends[599 - number * 600 // count])

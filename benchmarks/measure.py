@@ -7,6 +7,9 @@ import os
 import re
 import subprocess
 import tempfile
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,9 +68,9 @@ def pinned(cores: set[int] | None) -> list[str]:
     return ["taskset", "-c", ",".join(map(str, sorted(cores)))]
 
 
-async def run_peer(command: list[str], orders: Orders, *, cores: set[int] | None, timeout_s: float) -> Figures:
-    """Run one peer until it has reported. Raises `WrongResultError` where it ends without or handled another number."""
-    name = orders.group
+@asynccontextmanager
+async def running(command: list[str], orders: Orders, *, cores: set[int] | None) -> AsyncIterator[Process]:
+    """A peer at its orders, on these cores; ended afterwards if it has not ended by itself."""
     with tempfile.TemporaryDirectory() as folder:
         orders.folder = folder
         process = await asyncio.create_subprocess_exec(
@@ -78,13 +81,21 @@ async def run_peer(command: list[str], orders: Orders, *, cores: set[int] | None
             env={**os.environ, "PYTHONPATH": str(_ROOT), ORDERS: json.dumps(asdict(orders))},
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), timeout_s)
-        except TimeoutError:
-            raise WrongResultError(f"{name} did not finish {orders.events} events in {timeout_s:.0f} s") from None
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def run_peer(command: list[str], orders: Orders, *, cores: set[int] | None, timeout_s: float) -> Figures:
+    """Run one peer until it has reported. Raises `WrongResultError` where it ends without or handled another number."""
+    name = orders.group
+    async with running(command, orders, cores=cores) as process:
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), timeout_s)
+        except TimeoutError:
+            raise WrongResultError(f"{name} did not finish {orders.events} events in {timeout_s:.0f} s") from None
     lines = re.findall(r"\{.*\}", out.decode())  # Faust puts a terminal code before the first line
     if not lines:
         raise WrongResultError(f"{name} ended with {process.returncode} and no figures: {err.decode()[-2000:]}")
@@ -92,6 +103,24 @@ async def run_peer(command: list[str], orders: Orders, *, cores: set[int] | None
     if figures.events != orders.events:
         raise WrongResultError(f"{name} handled {figures.events} events of {orders.events}")
     return figures
+
+
+def cpu_s(process: Process) -> float:
+    """Processor time of a running process so far, all its threads; 0 where the system has no /proc."""
+    stat = Path(f"/proc/{process.pid}/stat")
+    if not stat.exists():
+        return 0.0
+    user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+async def check_alerts(orders: Orders, expected: list[str]) -> int:
+    """How many alerts a peer has emitted. Raises `WrongResultError` unless they are the expected ones, once each."""
+    found = sorted(await read_ids(orders.broker, orders.alerts))
+    if found != expected:
+        missing, extra = len({*expected} - {*found}), len(found) - len({*expected} & {*found})
+        raise WrongResultError(f"{orders.group}: of {len(expected)} alerts {missing} are missing, {extra} too many")
+    return len(found)
 
 
 async def read_ids(broker: str, topic: str) -> list[str]:

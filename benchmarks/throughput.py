@@ -13,53 +13,16 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import history, load, reference
+from benchmarks import history, load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import Figures, WrongResultError, quiet_clients, read_ids, run_peer
-from benchmarks.orders import Orders
+from benchmarks.measure import Figures, WrongResultError, check_alerts, quiet_clients, run_peer
 from benchmarks.peers import build
-from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ALERTS, COMPLETIONS
+from benchmarks.systems import SYSTEMS, prepare
 
-
-@dataclass(frozen=True)
-class System:
-    """One compared system: how its worker is started, and what it is given."""
-
-    command: Callable[[], list[str]]
-    profile: str = ""
-    """Of the whole detection; empty means the reference job."""
-    shape: load.Shape = load.PLAIN
-    slow: int = 0
-    """It gets so many times the events of the slowest; 0 means all."""
-
-
-def _python(module: str, *arguments: str) -> Callable[[], list[str]]:
-    return lambda: [sys.executable, "-m", f"benchmarks.peers.{module}", *arguments]
-
-
-def _whole(profile: str, shape: load.Shape = load.PLAIN) -> System:
-    return System(_python("ours_full", profile), profile, shape)
-
-
-JVM = ("-Xms512m", "-Xmx1g", "-XX:+UseSerialGC")
-"""One core: a collector with threads of its own would take turns with the work."""
-SYSTEMS = {
-    "ours_reference": System(_python("ours_reference", "worker")),
-    "ours_full": _whole("robust"),
-    "ours_classic": _whole("classic"),
-    "ours_full_steps": _whole("robust", load.DETAILED),
-    "ours_classic_steps": _whole("classic", load.DETAILED),
-    "kafka_streams": System(lambda: ["java", *JVM, "-cp", build.kafka_streams_classpath(), "benchmarks.Reference"]),
-    "quix": System(lambda: [build.quix_python(), "-m", "benchmarks.peers.quix"], slow=3),
-    "faust": System(_python("naive_faust", "worker"), slow=1),
-    "aiokafka": System(_python("aiokafka_floor")),
-}
 QUICK = ("ours_reference", "ours_full", "kafka_streams", "quix", "faust")
 COMPARED = (*QUICK, "ours_classic", "ours_full_steps", "aiokafka")
 """What runs unless `--systems` says otherwise."""
@@ -81,55 +44,26 @@ class Contest:
             for name, system in SYSTEMS.items()
         }
         self.worker_cores, _ = split_cores()
+        self._newest = datetime.now(UTC)
         self._expected: dict[tuple[str, load.Shape, int], list[str]] = {}
 
     def keys(self, name: str) -> int:
         """How many workflows the system's events are of."""
         return min(self._keys, self.events[name] // EVENTS_A_KEY)
 
-    def values(self, name: str) -> list[tuple[str, bytes]]:
-        """The system's events."""
-        return list(load.events(self.events[name], keys=self.keys(name), shape=SYSTEMS[name].shape))
-
     async def run(self, name: str, number: int) -> Figures:
         """One system, alone. Raises `WrongResultError` where it did not find exactly what it must."""
-        prefix = f"r{number}-{name}-"
-        group = prefix + name
-        values = self.values(name)
-        await self._make_topics(name, prefix, group)
-        if SYSTEMS[name].profile:
-            await history.write(self.broker, prefix, self.keys(name), self._kinds(name))
-        await load.publish(self.broker, prefix + COMPLETIONS, values)
-        source, alerts = prefix + COMPLETIONS, prefix + ALERTS
-        orders = Orders(self.broker, prefix, source, alerts, group, len(values), load.PARTITIONS, "")
-        figures = await run_peer(SYSTEMS[name].command(), orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
-        expected, found = self._expected_alerts(name, values), sorted(await read_ids(self.broker, alerts))
-        await load.delete_topics(self.broker, prefix)
-        if found != expected:
-            missing, extra = len({*expected} - {*found}), len(found) - len({*expected} & {*found})
-            raise WrongResultError(f"{name}: of {len(expected)} alerts {missing} are missing, {extra} are too many")
-        return replace(figures, alerts=len(found))
-
-    async def _make_topics(self, name: str, prefix: str, group: str) -> None:
-        if name.startswith("ours"):
-            await make_topics(Settings(broker=self.broker, topic_prefix=prefix, partitions=load.PARTITIONS))
-        else:
-            changelogs = (f"{group}-baselines-changelog",) if name == "faust" else ()
-            await load.make_topics(self.broker, prefix + COMPLETIONS, prefix + ALERTS, compacted=changelogs)
-
-    def _kinds(self, name: str) -> tuple[bytes, ...]:
-        return history.learned(SYSTEMS[name].profile, SYSTEMS[name].shape)
-
-    def _expected_alerts(self, name: str, values: list[tuple[str, bytes]]) -> list[str]:
-        profile, shape = SYSTEMS[name].profile, SYSTEMS[name].shape
-        job = profile, shape, len(values)
+        system, keys, prefix = SYSTEMS[name], self.keys(name), f"r{number}-{name}-"
+        values = list(load.events(self.events[name], keys=keys, shape=system.shape, newest=self._newest))
+        orders = await prepare(name, self.broker, prefix, keys=keys, events=len(values))
+        await load.publish(self.broker, orders.source, values)
+        figures = await run_peer(system.command(), orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
+        job = system.profile, system.shape, len(values)
         if job not in self._expected:
-            if profile:
-                ids = history.expected_alerts(iter(values), profile=profile, kinds=self._kinds(name))
-            else:
-                ids = reference.expected_alerts(value for _, value in values)
-            self._expected[job] = sorted(ids)
-        return self._expected[job]
+            self._expected[job] = system.expected_alerts(values)
+        alerts = await check_alerts(orders, self._expected[job])
+        await load.delete_topics(self.broker, prefix)
+        return replace(figures, alerts=alerts)
 
 
 def spread(runs: list[Figures]) -> dict[str, float | int]:
