@@ -108,6 +108,8 @@ async def make_topics(broker: str, *names: str, compacted: tuple[str, ...] = ())
             [NewTopic(name, PARTITIONS, 1) for name in names]
             + [NewTopic(name, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"}) for name in compacted]
         )
+        while not {*names, *compacted} <= {*await admin.list_topics()}:
+            await asyncio.sleep(0.05)
     finally:
         await admin.close()
 

@@ -114,6 +114,12 @@ def cpu_s(process: Process) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(process: Process) -> int:
+    """Memory that a running process holds; 0 where the system has no /proc."""
+    page = Path(f"/proc/{process.pid}/statm")
+    return int(page.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if page.exists() else 0
+
+
 async def check_alerts(orders: Orders, expected: list[str]) -> int:
     """How many alerts a peer has emitted. Raises `WrongResultError` unless they are the expected ones, once each."""
     found = sorted(await read_ids(orders.broker, orders.alerts))
