@@ -35,6 +35,8 @@ class Figures:
     warm_events: int
     warm_seconds: float
     warm_cpu_s: float
+    peak_bytes: int = 0
+    """The most memory that the process held; 0 where a peer does not say."""
     alerts: int = 0
 
     @property

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 ORDERS = "BENCHMARK_ORDERS"
 """The environment variable that holds them, as JSON."""
@@ -60,4 +62,16 @@ class Orders:
         """Print the figures; the last thing that a peer does, after its last commit."""
         events, seconds, cpu_s = self.half
         warm = {"warm_events": events, "warm_seconds": seconds, "warm_cpu_s": cpu_s}
-        print(json.dumps({"events": self.seen, "seconds": self.took_s, "cpu_s": self.cpu_s} | warm), flush=True)
+        peak = {"peak_bytes": _peak_bytes()}
+        whole = {"events": self.seen, "seconds": self.took_s, "cpu_s": self.cpu_s}
+        print(json.dumps(whole | warm | peak), flush=True)
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process held; 0 where the system does not say.
+
+    Not `getrusage`: there Linux counts what the parent held before the program started.
+    """
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0

@@ -16,6 +16,7 @@ from stream_detector.devstack.ports import free_port
 _APPLIED = re.compile(
     rb'^stream_detector_events_total\{outcome="(\w+)",source="workflow-completions"\} (\S+)', re.MULTILINE
 )
+_LAG = re.compile(rb'^stream_detector_lag_records\{partition="\d+",topic="workflow-completions"\}', re.MULTILINE)
 _CPU = re.compile(rb"^process_cpu_seconds_total (\S+)", re.MULTILINE)
 
 
@@ -33,6 +34,10 @@ class Detector:
         outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
         found = _CPU.search(page)
         return outcomes, float(found[1]) if found else 0.0
+
+    async def partitions(self) -> int:
+        """How many partitions of the source are its own."""
+        return len(_LAG.findall(await asyncio.to_thread(_scrape, self._port)))
 
     async def ready(self, *, every_s: float = 0.02) -> None:
         """Return once its `/readyz` says so."""

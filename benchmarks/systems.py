@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks import history, load, reference
+from benchmarks.broker import split_cores
+from benchmarks.measure import Figures, check_alerts, run_peer
 from benchmarks.orders import Orders
 from benchmarks.peers import build
 from stream_detector.settings import Settings
@@ -63,6 +65,21 @@ SYSTEMS = {
     "faust": System(_python("naive_faust", "worker"), slow=1),
     "aiokafka": System(_python("aiokafka_floor")),
 }
+
+
+async def run(
+    name: str, broker: str, prefix: str, values: Values, expected: list[str], *, keys: int, timeout_s: float = 600.0
+) -> Figures:
+    """One system alone on the worker's core, in new topics, which are gone afterwards.
+
+    Raises `WrongResultError` where it did not find exactly the `expected` alerts.
+    """
+    orders = await prepare(name, broker, prefix, keys=keys, events=len(values))
+    await load.publish(broker, orders.source, values)
+    figures = await run_peer(SYSTEMS[name].command(), orders, cores=split_cores()[0], timeout_s=timeout_s)
+    alerts = await check_alerts(orders, expected)
+    await load.delete_topics(broker, prefix)
+    return replace(figures, alerts=alerts)
 
 
 async def prepare(name: str, broker: str, prefix: str, *, keys: int, events: int) -> Orders:

@@ -13,15 +13,14 @@ import json
 import statistics
 import sys
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import history, load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import Figures, WrongResultError, check_alerts, quiet_clients, run_peer
+from benchmarks.measure import Figures, WrongResultError, quiet_clients
 from benchmarks.peers import build
-from benchmarks.systems import SYSTEMS, prepare
+from benchmarks.systems import SYSTEMS, run
 
 QUICK = ("ours_reference", "ours_full", "kafka_streams", "quix", "faust")
 COMPARED = (*QUICK, "ours_classic", "ours_full_steps", "aiokafka")
@@ -30,7 +29,6 @@ OURS = {"ours_reference": "ratio", "ours_full": "ratio_full", "ours_classic": "r
 """Which of ours is compared with each peer, and under what name."""
 EVENTS_A_KEY = 20
 """At least so many events has a workflow, also where a slow system gets few: with none judged there is no alert."""
-TIMEOUT_S = 600.0
 
 
 class Contest:
@@ -43,7 +41,6 @@ class Contest:
             name: min(system.slow * arguments.slow_events or arguments.events, arguments.events)
             for name, system in SYSTEMS.items()
         }
-        self.worker_cores, _ = split_cores()
         self._newest = datetime.now(UTC)
         self._expected: dict[tuple[str, load.Shape, int], list[str]] = {}
 
@@ -55,15 +52,10 @@ class Contest:
         """One system, alone. Raises `WrongResultError` where it did not find exactly what it must."""
         system, keys, prefix = SYSTEMS[name], self.keys(name), f"r{number}-{name}-"
         values = list(load.events(self.events[name], keys=keys, shape=system.shape, newest=self._newest))
-        orders = await prepare(name, self.broker, prefix, keys=keys, events=len(values))
-        await load.publish(self.broker, orders.source, values)
-        figures = await run_peer(system.command(), orders, cores=self.worker_cores, timeout_s=TIMEOUT_S)
         job = system.profile, system.shape, len(values)
         if job not in self._expected:
             self._expected[job] = system.expected_alerts(values)
-        alerts = await check_alerts(orders, self._expected[job])
-        await load.delete_topics(self.broker, prefix)
-        return replace(figures, alerts=alerts)
+        return await run(name, self.broker, prefix, values, self._expected[job], keys=keys)
 
 
 def spread(runs: list[Figures]) -> dict[str, float | int]:
@@ -133,7 +125,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
     answer |= compared(runs)
     answer["spread"] = {name: spread(found) for name, found in runs.items()}
     conditions = {"kafka": arguments.kafka, "keys": arguments.keys, "history": history.EXECUTIONS}
-    answer["conditions"] = conditions | {"pinned": contest.worker_cores is not None}
+    answer["conditions"] = conditions | {"pinned": split_cores()[0] is not None}
     return answer
 
 
