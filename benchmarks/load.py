@@ -108,8 +108,10 @@ async def make_topics(broker: str, *names: str, compacted: tuple[str, ...] = ())
             [NewTopic(name, PARTITIONS, 1) for name in names]
             + [NewTopic(name, PARTITIONS, 1, topic_configs={"cleanup.policy": "compact"}) for name in compacted]
         )
-        while not {*names, *compacted} <= {*await admin.list_topics()}:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110  (the broker tells nobody when it lists them)
+        missing = {*names, *compacted}
+        while missing:
+            await asyncio.sleep(0.05)
+            missing -= {*await admin.list_topics()}
     finally:
         await admin.close()
 
