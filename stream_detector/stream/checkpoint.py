@@ -1,7 +1,7 @@
 """The checkpoint: after a crash between any two of its steps, a replay from the last commit loses and doubles nothing.
 
-1. Snapshot, per shard in one go without an await: next offsets, unacknowledged sends, changed state already encoded.
-   (Encoding later would write state whose alerts nobody awaits.)
+1. Snapshot, per shard in one go without an await: next offsets, unacknowledged sends, which keys have changed. They are
+   encoded piece by piece, each before it changes again (later state's alerts would be awaited by nobody).
 2. Await the sends: alerts, summaries, forwarded events, dead letters.
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
 4. Write the changed state to the changelog in whole batches; await the acknowledgements. Then the watermarks of
@@ -16,21 +16,27 @@ Processing goes on meanwhile; what it changes belongs to the next checkpoint.
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from faust.types import TP
 
 from stream_detector.stream import faults
-from stream_detector.stream.part import Part, Records
+from stream_detector.stream.part import Part
 from stream_detector.stream.recovery import read_between
 from stream_detector.stream.shard import Shard
+from stream_detector.stream.snapshot import PartSnapshot, Records
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import CheckpointRefused, ForeignWrite
 
 WATCH_EVERY_S = 600.0
 """Every so often a partition is written to though nothing changed: only an acknowledgement shows that a former owner
 wrote. Well below `min.compaction.lag.ms`, after which the good value could be gone."""
+
+SLICE_S, SHARE = 0.0005, 0.3
+"""Encoding goes on for half a millisecond, or for this share of what everything else took since: an idle loop answers
+soon, and a busy one, which takes 40 ms a chunk, has its checkpoint within a second all the same."""
 
 
 @dataclass
@@ -40,8 +46,7 @@ class _Written:
     topic: str
     number: int
     part: Part[Any]
-    records: Records
-    watermarks: Records
+    snapshot: PartSnapshot[Any]
 
 
 @dataclass
@@ -55,7 +60,7 @@ class _Snapshot:
         """Nothing of it counts as written: the next checkpoint takes it again."""
         self.shard.sends[:0] = self.sends
         for written in self.written:
-            written.part.give_back(written.records + written.watermarks)
+            written.snapshot.undo()
 
 
 class Checkpoint:
@@ -98,6 +103,8 @@ class Checkpoint:
             self._finish()
             return False
         faults.reach("alerts-sent")
+        written = [written for snapshot in snapshots for written in snapshot.written]
+        await _encode([place.snapshot for place in written])
         await asyncio.gather(*(asyncio.shield(send) for snapshot in snapshots for send in snapshot.sends))  # 2
         faults.reach("alerts-acked")
         if not consumer.owns():  # 3
@@ -106,9 +113,8 @@ class Checkpoint:
             CheckpointRefused("the group coordinator has not answered within the session").emit()
             return False
         faults.reach("owned")
-        written = [written for snapshot in snapshots for written in snapshot.written]
-        await self._write([(place, place.records) for place in written])  # 4, 5
-        await self._write([(place, place.watermarks) for place in written])
+        await self._write([(place, place.snapshot.records) for place in written])  # 4, 5
+        await self._write([(place, place.snapshot.watermarks) for place in written])
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
         # A generation lost by now is -1, which a group that has become empty would accept.
@@ -133,12 +139,10 @@ class Checkpoint:
                 continue
             watch = time.monotonic() > part.watched_at + WATCH_EVERY_S
             if watch or not part.clean():
-                records, rest = part.take(positions)
-                written.append(
-                    _Written(
-                        table.changelog_name, shard.number, part, records, [*rest, part.claim()] if watch else rest
-                    )
-                )
+                taken = part.freeze(positions)
+                if watch:
+                    taken.watermarks.append(part.claim())
+                written.append(_Written(table.changelog_name, shard.number, part, taken))
                 part.watched_at = time.monotonic()
         if not written and not shard.sends and shard.committed:
             return None
@@ -151,6 +155,7 @@ class Checkpoint:
         pending = []
         for place, records in todo:
             for batch in _batches(producer, records):
+                await asyncio.sleep(0)
                 sent = await producer.send_batch(batch, place.topic, partition=place.number)
                 pending.append((place, batch.record_count(), sent))
                 if len(pending) == 2:
@@ -171,11 +176,24 @@ class Checkpoint:
         metrics.CHECKPOINT_AGE.set(0)
 
 
-def _batches(producer: Any, records: Records) -> list[Any]:
-    batches, batch = [], producer.create_batch()
+async def _encode(snapshots: list[PartSnapshot[Any]]) -> None:
+    """Encode, giving way to everything else again and again."""
+    gave_way_s = time.perf_counter()
+    for snapshot in snapshots:
+        while not snapshot.done:
+            away_s = time.perf_counter() - gave_way_s
+            snapshot.go_on(max(SLICE_S, SHARE * away_s))
+            gave_way_s = time.perf_counter()
+            await asyncio.sleep(0)
+
+
+def _batches(producer: Any, records: Records) -> Iterator[Any]:
+    if not records:
+        return
+    batch = producer.create_batch()
     for key, value in records:
         if batch.append(key=key, value=value, timestamp=None) is None:
-            batches.append(batch)
+            yield batch
             batch = producer.create_batch()
             batch.append(key=key, value=value, timestamp=None)
-    return [*batches, batch] if records else []
+    yield batch

@@ -39,6 +39,19 @@ class StateFormatError(Exception):
     """A changelog value of a version that this program does not know: a newer one wrote it. Start that one."""
 
 
+def later(one: Positions, other: Positions) -> dict[str, int]:
+    """Of each source the larger position.
+
+    >>> later({"scores": 7}, {"scores": 3, "rekeyed": 1})
+    {'scores': 7, 'rekeyed': 1}
+    """
+    merged = dict(one)
+    for source, position in other.items():
+        if position > merged.get(source, 0):
+            merged[source] = position
+    return merged
+
+
 def head(epoch: int, positions: Positions) -> bytes:
     """The bytes before the payload, the same for all keys of one checkpoint.
 

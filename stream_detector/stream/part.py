@@ -15,16 +15,13 @@ from typing import Any, Generic, TypeVar
 
 from stream_detector.stream import keyed_value
 from stream_detector.stream.keyed_value import Positions
+from stream_detector.stream.snapshot import PartSnapshot, Records
 
 V = TypeVar("V")
-Records = list[tuple[bytes, bytes]]
 
 CLAIM_KEY, WATERMARKS_KEY = b"\0claim", b"\0watermarks"
 """Keys of the records that are no state of a key: an owner's claim, and up to where forwarded events are applied. Two
 keys, since a claim that came too late must not bring back old watermarks."""
-
-LIVE_LIMIT = 50_000
-"""Unpacked values kept per partition; clean ones beyond it go back to bytes."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,9 @@ class Part(Generic[V]):
         self.live: dict[str, V] = {}
         self.dirty: set[str] = set()
         self.deleted: set[str] = set()
+        self.waiting: set[str] = set()
+        """Keys of the snapshot under way that are not yet encoded: to be settled before they change."""
+        self._snapshot: PartSnapshot[V] | None = None
         self.tombs: dict[bytes, bytes] = {}
         """Deleted keys whose events may be replayed: what they had applied."""
         self.epoch = 0
@@ -65,7 +65,9 @@ class Part(Generic[V]):
     # -- reading and changing ------------------------------------------------------------------------------------
 
     def get(self, key: str) -> V | None:
-        """The live value, unpacked if need be; None for a key that is not here."""
+        """The live value, unpacked if need be, to be changed in place; None for a key that is not here."""
+        if key in self.waiting:
+            self.settle(key)
         value = self.live.get(key)
         if value is None:
             packed = self.packed.get(key.encode())
@@ -75,18 +77,24 @@ class Part(Generic[V]):
 
     def put(self, key: str, value: V) -> None:
         """Set a value; the next checkpoint writes it."""
+        if key in self.waiting:
+            self.settle(key)
         self.live[key] = value
         self.dirty.add(key)
         self.deleted.discard(key)
 
     def delete(self, key: str) -> None:
         """Remove a key; the next checkpoint writes an empty payload."""
+        if key in self.waiting:
+            self.settle(key)
         self.live.pop(key, None)
         self.dirty.add(key)
         self.deleted.add(key)
 
     def applied(self, key: str, source: str) -> int:
         """First offset of the source that is not in this key's state. Only needed below `replay_until`."""
+        if key in self.waiting:
+            self.settle(key)
         raw = key.encode()
         packed = self.packed.get(raw) or self.tombs.get(raw)
         return keyed_value.positions_of(packed).get(source, 0) if packed else 0
@@ -94,48 +102,39 @@ class Part(Generic[V]):
     def keys(self) -> Iterator[str]:
         """Every key."""
         known = {key.decode() for key in self.packed} | self.live.keys()
-        return iter(known - self.deleted)
+        gone = {key for key in self.waiting if self._snapshot is not None and self._snapshot.is_deleted(key)}
+        return iter(known - self.deleted - gone)
 
     def clean(self) -> bool:
         """True if the changelog holds everything."""
-        return not self.dirty and not self.watermarks_changed
+        return not self.dirty and not self.waiting and not self.watermarks_changed
 
     # -- checkpoint ----------------------------------------------------------------------------------------------
 
-    def take(self, positions: Positions) -> tuple[Records, Records]:
-        """Encode what has changed since the last time; afterwards nothing is dirty. One snapshot: no await inside.
-
-        Returns:
-            The keys' records, and the watermarks'. The second is written only when the first are acknowledged: a
-            watermark ahead of the state would throw away an event that a crash had left unapplied.
-        """
-        shared = keyed_value.head(self.epoch, positions)
-        replaying = any(self.replay_until.get(source, 0) > at for source, at in positions.items())
-        if not replaying:
-            self.tombs.clear()
-        records: Records = []
-        for key in self.dirty:
-            raw, value = key.encode(), self.get(key)
-            before = (self.packed.get(raw) or self.tombs.get(raw)) if replaying else None
-            # While replaying, a key may hold more than the positions say: never write less than it has applied.
-            front = keyed_value.head(self.epoch, _later(positions, before)) if before else shared
-            written = front if value is None else front + self.codec.pack(value)
-            records.append((raw, written))
-            if value is None:
-                self.packed.pop(raw, None)
-                self.tombs[raw] = written
-            else:
-                self.packed[raw] = written
-        watermarks = [(WATERMARKS_KEY, shared + _pack(self.watermarks))] if self.watermarks_changed else []
-        if records:
+    def freeze(self, positions: Positions) -> PartSnapshot[V]:
+        """A snapshot of what has changed since the last one; afterwards nothing is dirty. It is encoded later."""
+        assert not self.waiting, "one snapshot at a time"
+        self._snapshot = snapshot = PartSnapshot(self, positions)
+        self.waiting, self.dirty, self.deleted = snapshot.waiting, set(), set()
+        if self.watermarks_changed:
+            front = keyed_value.head(self.epoch, positions)
+            snapshot.watermarks = [(WATERMARKS_KEY, front + _pack(self.watermarks))]
+            self.watermarks_changed = False
+        if self.waiting:
             # If the offsets are not committed, the same part may meet these events again.
-            self.replay_until = _latest(self.replay_until, positions)
-        self.dirty.clear()
-        self.deleted.clear()
-        self.watermarks_changed = False
-        if len(self.live) > LIVE_LIMIT:
-            self.live.clear()
-        return records, watermarks
+            self.replay_until = keyed_value.later(self.replay_until, positions)
+        return snapshot
+
+    def take(self, positions: Positions) -> tuple[Records, Records]:
+        """A snapshot encoded at once: the keys' records, and the watermarks'."""
+        snapshot = self.freeze(positions)
+        snapshot.finish()
+        return snapshot.records, snapshot.watermarks
+
+    def settle(self, key: str) -> None:
+        """Encode a key of `waiting` as it is: to be called before its value is changed."""
+        if self._snapshot is not None:
+            self._snapshot.encode(key)
 
     def give_back(self, records: Records) -> None:
         """These keys are dirty again: what `take` gave was not written, or somebody wrote after us."""
@@ -164,7 +163,7 @@ class Part(Generic[V]):
                 continue  # never written by us
             if (own_head := keyed_value.head_of(value)) != head:  # the same for all keys of a checkpoint
                 head, written_by = own_head, keyed_value.epoch_of(value)
-                self.replay_until = _latest(self.replay_until, keyed_value.positions_of(value))
+                self.replay_until = keyed_value.later(self.replay_until, keyed_value.positions_of(value))
             if written_by < epoch and self._is_late(key, written_by):
                 continue
             epoch = max(epoch, written_by)
@@ -216,18 +215,6 @@ class Part(Generic[V]):
             self.read_offset += count
         self.end = base + count
         return ours
-
-
-def _latest(one: Positions, other: Positions) -> dict[str, int]:
-    merged = dict(one)
-    for source, position in other.items():
-        if position > merged.get(source, 0):
-            merged[source] = position
-    return merged
-
-
-def _later(positions: Positions, value: bytes) -> dict[str, int]:
-    return _latest(positions, keyed_value.positions_of(value))
 
 
 def _pack(watermarks: dict[str, int]) -> bytes:

@@ -6,7 +6,7 @@ from faust.tables.recovery import Recovery
 
 from stream_detector.settings import Settings
 from stream_detector.stream.broker import client_options
-from stream_detector.stream.part import Records
+from stream_detector.stream.snapshot import Records
 
 
 class PositionRecovery(Recovery):  # type: ignore[misc]

@@ -26,7 +26,10 @@ def commit_order() -> None:
         if offsets:
             await self._app.consumer._commit(offsets)
             faults.reach("committed")
-        await self._write([(place, place.records) for snapshot in snapshots for place in snapshot.written])
+        written = [place for snapshot in snapshots for place in snapshot.written]
+        for place in written:
+            place.snapshot.finish()
+        await self._write([(place, place.snapshot.records) for place in written])
         return bool(offsets)
 
     Checkpoint._carry_out = carry_out  # type: ignore[method-assign]

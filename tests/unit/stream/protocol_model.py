@@ -251,16 +251,23 @@ class Worker:
         """As `Checkpoint` does; False when the partition turns out not to be ours any more."""
         world, part = self.world, self.part
         positions, alerts = dict(self.positions), self.alerts
-        records, watermarks = part.take(positions)
+        self.alerts = []
+        snapshot = part.freeze(positions)
+        while part.waiting and self.world.choose(4):  # encoded while events go on
+            snapshot.encode(sorted(part.waiting)[self.world.choose(len(part.waiting))])
+            if self.world.choose(2):
+                self._apply(SOURCES[self.world.choose(2)])
+            yield "encoding"
+        snapshot.finish()
+        records, watermarks = snapshot.records, snapshot.watermarks
         if self.world.choose(3):
             watermarks.append(part.claim())  # what the checkpoint does every ten minutes
         records.sort()  # a set's order differs from process to process; a case must not
-        self.alerts = []
         yield "alerts-sent"
         world.alerts |= set(alerts)
         yield "alerts-acked"
         if self.generation != world.generation:
-            part.give_back(records + watermarks)
+            snapshot.undo()
             return False
         yield "owned"
         for some in (records, watermarks):

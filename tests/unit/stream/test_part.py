@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
+import pytest
+
 from stream_detector.stream import keyed_value
-from stream_detector.stream.part import CLAIM_KEY, LIVE_LIMIT, WATERMARKS_KEY, Codec, Part
+from stream_detector.stream.part import CLAIM_KEY, WATERMARKS_KEY, Codec, Part
+from stream_detector.stream.snapshot import LIVE_LIMIT
 from stream_detector.stream.topics import COMPLETIONS, SCORES
 
 TEXT: Codec[list[str]] = Codec(lambda value: ",".join(value).encode(), lambda _, packed: packed.decode().split(","))
@@ -78,8 +81,57 @@ def test_many_live_values_go_back_to_bytes_after_they_are_written():
     for number in range(LIVE_LIMIT + 1):
         part.put(f"k{number}", ["x"])
     part.take(at(1))
-    assert not part.live
-    assert part.get("k7") == ["x"]
+    assert len(part.live) == LIVE_LIMIT and "k0" not in part.live
+    assert part.get("k0") == ["x"]
+
+
+def test_what_is_not_written_stays_live():
+    part = Log().owner()
+    for number in range(LIVE_LIMIT + 1):
+        part.put(f"k{number}", ["x"])
+    snapshot = part.freeze(at(1))
+    part.put("k0", ["y"])
+    snapshot.finish()
+    assert part.live["k0"] == ["y"]
+
+
+def test_a_snapshot_holds_what_was_then_however_late_it_is_encoded():
+    part = Log().owner()
+    for key in ("changed", "put", "deleted", "gone", "still"):
+        part.put(key, ["1"])
+    part.delete("gone")
+    snapshot = part.freeze(at(1))
+    assert not part.clean() and set(part.keys()) == {"changed", "put", "deleted", "still"}
+    part.get("changed").append("2")
+    part.dirty.add("changed")
+    part.put("put", ["2"])
+    part.delete("deleted")
+    part.put("gone", ["2"])
+    snapshot.finish()
+    before = {key: keyed_value.payload_of(value) for key, value in snapshot.records}
+    assert before == {b"changed": b"1", b"put": b"1", b"deleted": b"1", b"gone": b"", b"still": b"1"}
+    after = {key: keyed_value.payload_of(value) for key, value in part.take(at(2))[0]}
+    assert after == {b"changed": b"1,2", b"put": b"2", b"deleted": b"", b"gone": b"2"}
+
+
+@pytest.mark.parametrize("encoded", [0, 1, 3])
+def test_a_snapshot_that_is_undone_is_taken_again(encoded):
+    part = Log().owner()
+    for key in ("a", "b", "c"):
+        part.put(key, ["1"])
+    part.take(at(1))
+    part.delete("a")
+    part.put("b", ["2"])
+    part.put("c", ["2"])
+    part.watermarks_changed = True
+    snapshot = part.freeze(at(2))
+    for key in sorted(part.waiting)[:encoded]:
+        snapshot.encode(key)
+    snapshot.undo()
+    assert not part.waiting and set(part.keys()) == {"b", "c"}
+    records, watermarks = part.take(at(3))
+    found = {key: keyed_value.payload_of(value) for key, value in records}
+    assert found == {b"a": b"", b"b": b"2", b"c": b"2"} and len(watermarks) == 1
 
 
 def test_nothing_is_taken_twice():

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from stream_detector.stream.part import Part, Records
+from stream_detector.stream.part import Part
+from stream_detector.stream.snapshot import PartSnapshot, Records
 from tests.unit.stream.protocol_model import SOURCES, World
 
 CASES, STEPS = 1_500, 160
@@ -44,12 +45,17 @@ def _no_look_at_others(self: Part, records: Records) -> bool:
     return True
 
 
+def _encoded_after_it_changed(self: Part, key: str) -> None:
+    pass
+
+
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
         ("_is_late", _later_record_wins),
         ("applied", _no_memory_of_replays),
         ("others_wrote", _no_look_at_others),
+        ("settle", _encoded_after_it_changed),
     ],
 )
 def test_each_rule_is_needed(monkeypatch, name, broken):
@@ -58,11 +64,11 @@ def test_each_rule_is_needed(monkeypatch, name, broken):
 
 
 def test_a_watermark_ahead_of_the_state_would_lose_events(monkeypatch):
-    take = Part.take
+    finish = PartSnapshot.finish
 
-    def watermarks_first(self, positions):
-        records, watermarks = take(self, positions)
-        return watermarks + records, []
+    def watermarks_first(self):
+        finish(self)
+        self.records, self.watermarks = self.watermarks + self.records, []
 
-    monkeypatch.setattr(Part, "take", watermarks_first)
+    monkeypatch.setattr(PartSnapshot, "finish", watermarks_first)
     assert _wrong(map(_case, range(10 * CASES))) is not None
