@@ -24,12 +24,12 @@ class Detector:
     """A running detector, seen through its own counters."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self._process, self._port = process, port
+        self.process, self._port = process, port
 
     async def counters(self) -> tuple[dict[str, float], float]:
         """Events by outcome, and the processor time in s; both empty and 0 before it listens."""
-        if self._process.returncode is not None:
-            raise ChildProcessError(f"the detector ended with {self._process.returncode}")
+        if self.process.returncode is not None:
+            raise ChildProcessError(f"the detector ended with {self.process.returncode}")
         page = await asyncio.to_thread(_scrape, self._port)
         outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
         found = _CPU.search(page)
@@ -42,8 +42,8 @@ class Detector:
     async def ready(self, *, every_s: float = 0.02) -> None:
         """Return once its `/readyz` says so."""
         while True:
-            if self._process.returncode is not None:
-                raise ChildProcessError(f"the detector ended with {self._process.returncode}")
+            if self.process.returncode is not None:
+                raise ChildProcessError(f"the detector ended with {self.process.returncode}")
             if await asyncio.to_thread(_scrape, self._port, "readyz"):
                 return
             await asyncio.sleep(every_s)

@@ -1,69 +1,159 @@
-"""How long a detector takes from the start of its process until it reads: on an empty table, and with keys to recover.
+"""How long it takes until something is found: from a clone, from the start of a process, and through a rebalance.
 
-python -m benchmarks.startup [--keys 0,10000] [--rounds N] [--kafka apache|embedded]
+python -m benchmarks.startup [--parts clone,ready,rebalance] [--keys 0,10000] [--rounds N] [--kafka apache|embedded]
 
-With keys, a first detector has learned some events of each and stopped; the second one recovers them all. The last line
-on stdout is one JSON object: the medians in seconds, and the processor time until ready.
+`clone`: `git clone` of this checkout's last commit, then `make demo`, until it has told what it found (and so a little
+after the first anomaly); package caches are as they are here. `ready`: from the start of the detector's process until
+`/readyz`, with so many workflows to recover. `rebalance`: two detectors at a steady rate of events, of which the second
+joins and leaves; the longest that an alert needed meanwhile, against the longest without. The last line on stdout is
+one JSON object, medians over the rounds.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from benchmarks import load, product
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError
-from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import COMPLETIONS
+from benchmarks.latency import OUTLIER_EVERY, receiving, send
+from benchmarks.measure import WrongResultError, quiet_clients
+from benchmarks.systems import SYSTEMS, prepare
+
+ROOT = Path(__file__).parents[1]
+SYSTEM = "ours_full"
+RATE, WHILE_S = 2000, 10.0
+"""Events a second of the rebalance, and how long one worker is alone, both are there, and one is alone again."""
+TIMEOUT_S = 150.0
+
+Figures = dict[str, float]
 
 
-async def measure(arguments: argparse.Namespace, keys: int) -> tuple[float, float]:
-    """Seconds from start to ready, and the processor time until then."""
-    jars = Path(arguments.jars) if arguments.jars else None
-    with (
-        tempfile.TemporaryDirectory() as name,
-        new_broker(arguments.kafka, Path(name), jars=jars, cores=split_cores()[1]) as broker,
-    ):
-        await make_topics(Settings(broker=broker, partitions=load.PARTITIONS))
-        options = {"profile": "robust", "cores": split_cores()[0], "timeout_s": 300, "log": Path(name) / "log"}
-        if keys:
-            await load.publish(broker, COMPLETIONS, load.events(4 * keys, keys=keys))
-            async with product.started(broker, "", **options) as detector:  # type: ignore[arg-type]
-                await detector.applied(4 * keys)
+def clone() -> Figures:
+    """A clone, its installation and its demo."""
+    with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        async with product.started(broker, "", **options) as detector:  # type: ignore[arg-type]
-            await detector.ready()
-            took_s = time.perf_counter() - began
-            _, cpu_s = await detector.counters()
-    return took_s, cpu_s
+        _run(["git", "clone", "--quiet", str(ROOT), f"{folder}/clone"], folder)
+        _run(["make", "install"], f"{folder}/clone")
+        installed_s = time.perf_counter() - began
+        out = _run(["make", "--silent", "demo", "ARGS=--once --json"], f"{folder}/clone")
+        took_s = time.perf_counter() - began
+    found = json.loads(out.splitlines()[-1])
+    if not 0 < sum(found["anomalies"].values()) == found["anomalies_in_postgres"]:
+        raise WrongResultError(f"the demo found {found['anomalies']} and stored {found['anomalies_in_postgres']}")
+    return {"installed_s": installed_s, "demo_s": found["seconds"], "clone_to_anomalies_s": took_s}
+
+
+def _run(command: list[str], folder: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
+    if done.returncode:
+        raise WrongResultError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+async def ready(broker: str, prefix: str, keys: int) -> Figures:
+    """The start of one detector."""
+    await prepare(SYSTEM, broker, prefix, keys=keys, events=0)
+    async with AsyncExitStack() as stack:
+        began = time.perf_counter()
+        detector = await _start(stack, broker, prefix, split_cores()[0])
+        await detector.ready()
+        took_s = time.perf_counter() - began
+        _, cpu_s = await detector.counters()
+    await load.delete_topics(broker, prefix)
+    return {"ready_s": took_s, "cpu_s": cpu_s}
+
+
+async def rebalance(broker: str, prefix: str, keys: int) -> Figures:
+    """One detector; another one joins it, and leaves."""
+    values = list(load.events(int(RATE * TIMEOUT_S), keys=keys, shape=load.Shape(outlier_every=OUTLIER_EVERY)))
+    orders = await prepare(SYSTEM, broker, prefix, keys=keys, events=0)
+    async with AsyncExitStack() as stack:
+        first = await _start(stack, broker, prefix, split_cores()[0])
+        await first.ready()
+        alerts = await stack.enter_async_context(receiving(orders, first.process, SYSTEM))
+        stop = asyncio.Event()
+        sending = asyncio.create_task(send(broker, orders.source, values, RATE, stop=stop))
+        await asyncio.sleep(WHILE_S)
+        async with AsyncExitStack() as joined:
+            second = await _start(joined, broker, prefix, split_cores()[1])
+            await second.ready()
+            await asyncio.sleep(WHILE_S)
+            left_s = time.time()
+        await asyncio.sleep(WHILE_S)
+        stop.set()
+        began_s, count = await sending
+        arrived = await alerts.all_of(SYSTEMS[SYSTEM].expected_alerts(values[:count]), repeated=True)
+    await load.delete_topics(broker, prefix)
+    longest = {"alone_ms": 0.0, "joining_ms": 0.0, "leaving_ms": 0.0}
+    for at_s, execution in arrived:
+        intended_s = began_s + int(execution.removeprefix("1-")) / RATE
+        part = "alone_ms" if intended_s < began_s + WHILE_S else "joining_ms" if intended_s < left_s else "leaving_ms"
+        longest[part] = max(longest[part], (at_s - intended_s) * 1000)
+    return longest
+
+
+async def _start(stack: AsyncExitStack, broker: str, prefix: str, cores: set[int] | None) -> product.Detector:
+    log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
+    options = {"profile": SYSTEMS[SYSTEM].profile, "cores": cores, "timeout_s": TIMEOUT_S, "log": log}
+    return await stack.enter_async_context(product.started(broker, prefix, **options))  # type: ignore[arg-type]
+
+
+async def with_broker(arguments: argparse.Namespace) -> dict[str, Figures]:
+    """The parts that need nothing but a broker."""
+    jars = Path(arguments.jars) if arguments.jars else None
+    _, other_cores = split_cores()
+    found: dict[str, list[Figures]] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        new_broker(arguments.kafka, Path(folder), jars=jars, cores=other_cores) as broker,
+    ):
+        for number in range(arguments.rounds):
+            for keys in arguments.keys if "ready" in arguments.parts else ():
+                _note(found, f"ready_{keys}", await ready(broker, f"r{number}-ready-{keys}-", keys))
+            if "rebalance" in arguments.parts:
+                _note(found, "rebalance", await rebalance(broker, f"r{number}-rebalance-", 10_000))
+    return {part: _medians(runs) for part, runs in found.items()}
+
+
+def _note(found: dict[str, list[Figures]], part: str, figures: Figures) -> None:
+    found.setdefault(part, []).append(figures)
+    print(f"{part:>12}: {_medians([figures])}", file=sys.stderr, flush=True)
+
+
+def _medians(runs: list[Figures]) -> Figures:
+    return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 
 def main(given: list[str] | None = None) -> int:
-    """Measure and print. 0 measured, 1 a detector did not start."""
+    """Measure and print. 0 measured, 1 something did not start or found something else."""
+    quiet_clients()
     parser = argparse.ArgumentParser(prog="benchmarks.startup", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--keys", default="0,10000", help="workflows in the table, separated by commas")
+    parser.add_argument("--parts", default="clone,ready,rebalance", help="separated by commas")
+    parser.add_argument("--keys", default="0,10000", help="workflows in the table of `ready`, separated by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
     parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
     parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
     arguments = parser.parse_args(given)
-    answer = {}
+    arguments.parts, arguments.keys = arguments.parts.split(","), [*map(int, arguments.keys.split(","))]
+    answer: dict[str, object] = {}
     try:
-        for keys in map(int, arguments.keys.split(",")):
-            runs = [asyncio.run(measure(arguments, keys)) for _ in range(arguments.rounds)]
-            medians = [round(statistics.median(column), 2) for column in zip(*runs, strict=True)]
-            answer[str(keys)] = dict(zip(("ready_s", "cpu_s"), medians, strict=True))
-            print(f"{keys:>8} keys: {answer[str(keys)]}", file=sys.stderr, flush=True)
+        if "clone" in arguments.parts:
+            answer["clone"] = _medians([clone() for _ in range(arguments.rounds)])
+            print(f"       clone: {answer['clone']}", file=sys.stderr, flush=True)
+        if arguments.parts != ["clone"]:
+            answer |= asyncio.run(with_broker(arguments))
     except WrongResultError as error:
         print(f"no figure: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(answer | {"kafka": arguments.kafka}))
+    print(json.dumps(answer | {"conditions": {"kafka": arguments.kafka, "pinned": split_cores()[0] is not None}}))
     return 0
 
 
