@@ -29,6 +29,7 @@ from faust.types.tuples import ConsumerMessage
 from mode import Service
 from mode.utils.futures import maybe_async
 
+from stream_detector.stream import fetch_codec
 from stream_detector.stream.shard import Position, Shards
 from stream_detector.telemetry.happenings import ChunkRewound
 
@@ -116,6 +117,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         # Process-wide: a worker has no other consumer. A ConsumerRecord costs 3 to 4 us, the parser's record nothing.
         aiokafka_fetcher.PartitionRecords._consumer_record = lambda self, tp, record: record
+        fetch_codec.install()
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # aborted transactions of producers are no events
         consumer._fetch_max_wait_ms = 200  # stock: 1,500, for which a partition just resumed may wait
