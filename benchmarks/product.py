@@ -68,7 +68,7 @@ async def started(
     """
     port = free_port()
     settings = {"BROKER": broker, "TOPIC_PREFIX": prefix, "PROFILE": profile, "METRICS_PORT": str(port)}
-    settings |= {"SESSION_TIMEOUT_S": "6", "LOG_LEVEL": "warning"}
+    settings |= {"LOG_LEVEL": "warning"}
     environ = os.environ | {f"STREAM_DETECTOR_{name}": value for name, value in settings.items()}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(

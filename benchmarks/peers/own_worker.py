@@ -9,11 +9,14 @@ from stream_detector.devstack.ports import free_port
 from stream_detector.settings import Settings
 from stream_detector.stream import worker
 
+SESSION_S = 45.0
+"""As in Kafka Streams: on a busy machine a worker may wait for its core longer than our 10 s, and be thrown out."""
+
 
 def run(build: Callable[[worker.WorkerApp], worker.Prepare], orders: Orders, **more: Any) -> int:
     """Run the worker with the product's default settings and `more`; returns its exit code."""
     place = {"broker": orders.broker, "topic_prefix": orders.prefix, "metrics_port": free_port()}
-    return worker.run("detector", Settings(**place, log_level="warning", **more), build)
+    return worker.run("detector", Settings(**place, session_timeout_s=SESSION_S, log_level="warning", **more), build)
 
 
 async def end(app: worker.WorkerApp, orders: Orders) -> None:

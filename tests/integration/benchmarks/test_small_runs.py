@@ -1,0 +1,40 @@
+"""Each other benchmark on a small load: it finds what it must, and its last line is JSON with what was asked for."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(name: str, *arguments: str) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--kafka", "embedded", "--rounds", "1", "--json", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_latency_says_how_long_an_alert_takes():
+    systems = ["--systems", "ours_reference", "--keys", "200"]
+    found = run("latency", "--rates", "500", "--seconds", "4", *systems)["ms"]["500"]["ours_reference"]
+    assert found["p50_ms"] > 0 and found["alerts"] >= 20
+
+
+@pytest.mark.parametrize("system", ["ours_full", "ours_reference"])
+def test_recovery_says_how_long_many_keys_take(system):
+    found = run("recovery", "--keys", "3000", "--systems", system)["keys"]
+    assert set(found) == {"1000", "3000"} and found["3000"][system]["resident_mb"] > 0
+
+
+def test_scale_says_what_an_event_costs_with_more_keys():
+    found = run("scale", "--parts", "keys", "--keys", "200,400", "--events", "8000")
+    assert found["keys"]["400"]["cpu_us"] > 0 and found["cost_of_most_keys"] > 0
