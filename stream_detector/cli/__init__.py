@@ -21,6 +21,7 @@ COMMANDS = {
     "notifier": ("roles", "notifier"),
     "api": ("roles", "api"),
     "setup": ("setup", "command"),
+    "acls": ("acls", "command"),
     "doctor": ("doctor", "command"),
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
@@ -82,7 +83,7 @@ def _expected() -> tuple[type[BaseException], ...]:
     from stream_detector.devstack.owned import ChildError
     from stream_detector.store.connect import StoreAwayError
     from stream_detector.store.migrate import MigrationError
-    from stream_detector.stream.setup import SetupError
+    from stream_detector.stream.admission import SetupError
 
     return (ChildError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
 

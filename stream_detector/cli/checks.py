@@ -11,9 +11,9 @@ from aiokafka.errors import KafkaError
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
-from stream_detector.stream.broker import client_options
+from stream_detector.stream.admission import RightsError, read_topics, rights_lacking
+from stream_detector.stream.broker import client_options, wait_for_broker
 from stream_detector.stream.ends import READ_BY, Ends
-from stream_detector.stream.setup import read_topics
 
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0
@@ -49,9 +49,11 @@ async def _broker(settings: Settings) -> AsyncIterator[Line]:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         async with asyncio.timeout(PATIENCE_S):
+            await wait_for_broker(settings, give_up_after_s=0)  # its error names the setting to look at
             await admin.start()
             cluster = await admin.describe_cluster()
-            states = await read_topics(admin, settings)
+            states = await read_topics(admin, settings, "operators")
+            refused = await rights_lacking(admin, settings, "operators", states)
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         why = str(error) or type(error).__name__
         yield Line(
@@ -68,7 +70,9 @@ async def _broker(settings: Settings) -> AsyncIterator[Line]:
         yield Line("topics", f"{len(states)} as they should be")
     for state in wrong:
         yield Line(f"topic {state.name}", state.state, state.advice)
-    if all(state.state != "missing" for state in states):
+    if refused:
+        yield Line("rights", "not all", str(RightsError("operators", refused, settings)))
+    elif all(state.state != "missing" for state in states):
         async for line in _lags(settings):
             yield line
 

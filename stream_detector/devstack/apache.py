@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +45,9 @@ class Apache:
     ports: list[int]
     controller_ports: list[int]
     cluster_id: str
+    listener: str = ""
+    properties: Mapping[str, object] = field(default_factory=dict)
+    scram: Mapping[str, str] = field(default_factory=dict)
     children: list[Owned | None] = field(default_factory=list)
 
     @classmethod
@@ -55,6 +58,9 @@ class Apache:
         brokers: int = 1,
         jars: Path | None = None,
         port: int = 0,
+        listener: str = "",
+        properties: Mapping[str, object] | None = None,
+        scram: Mapping[str, str] | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> "Apache":
         """Start them on loopback; each answers afterwards.
@@ -64,6 +70,9 @@ class Apache:
             brokers: 1 or 3.
             jars: folder of Kafka's jars; None means the cache folder, filled by Maven when it is empty.
             port: of the first broker, 0 picks free ones.
+            listener: one more listener, of a single broker, NAME://host:port.
+            properties: further lines of server.properties, which win over ours.
+            scram: users with their passwords, known from the first start on (SCRAM-SHA-512).
             tell: is told what takes long.
 
         Raises:
@@ -73,7 +82,9 @@ class Apache:
         jars = jars or fetch_jars(tell=tell)
         folder.mkdir(parents=True, exist_ok=True)
         ports = [port or free_port(), *(free_port() for _ in range(brokers - 1))]
-        apache = cls(folder, jars, ports, [free_port() for _ in range(brokers)], _cluster_id(folder), [None] * brokers)
+        controllers = [free_port() for _ in range(brokers)]
+        more = listener, properties or {}, scram or {}
+        apache = cls(folder, jars, ports, controllers, _cluster_id(folder), *more, [None] * brokers)
         try:
             for index in range(brokers):
                 apache._launch(index)
@@ -131,6 +142,8 @@ class Apache:
         if not (home / "data" / "meta.properties").exists():
             cluster = f"--cluster-id={self.cluster_id}"  # one word: an id may begin with a hyphen
             format_data = ["kafka.tools.StorageTool", "format", cluster, "-c", str(properties)]
+            for user, password in self.scram.items():
+                format_data += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
             done = subprocess.run(
                 [*self._java(home, "256m"), *format_data], capture_output=True, text=True, timeout=120
             )
@@ -157,13 +170,13 @@ class Apache:
     def _properties(self, index: int, home: Path) -> str:
         brokers = len(self.ports)
         copies = min(3, brokers)
-        listeners = f"PLAINTEXT://127.0.0.1:{self.ports[index]},CONTROLLER://127.0.0.1:{self.controller_ports[index]}"
+        listeners = ",".join(filter(None, (f"PLAINTEXT://127.0.0.1:{self.ports[index]}", self.listener)))
         voters = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, port in enumerate(self.controller_ports))
-        lines = {
+        lines: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": index + 1,
-            "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.ports[index]}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self.controller_ports[index]}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": voters,
             "log.dirs": home / "data",
@@ -177,7 +190,7 @@ class Apache:
             "share.coordinator.state.topic.min.isr": min(2, brokers),
             "auto.create.topics.enable": "false",
         }
-        return "".join(f"{name}={value}\n" for name, value in lines.items())
+        return "".join(f"{name}={value}\n" for name, value in (lines | dict(self.properties)).items())
 
 
 def java() -> str:

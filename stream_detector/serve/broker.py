@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.settings import Settings
+from stream_detector.stream.admission import SetupError, admit
 from stream_detector.stream.broker import client_options, wait_for_broker
 from stream_detector.stream.dead_letters import DeadLetterError, LyingLetter, dead_letter, retry, shown
-from stream_detector.stream.setup import SetupError, read_topics
 from stream_detector.stream.topics import DEAD_LETTERS, owner
 from stream_detector.telemetry.happenings import ServiceAway
 
@@ -170,7 +169,7 @@ class Broker:
                 max_request_size=4 * 1024 * 1024,
             )
             try:
-                self._partitions = await self._read_partitions()
+                self._partitions = await admit(self._settings, "api")
                 await producer.start()
                 self._producer, self.why_away = producer, ""
             except (KafkaError, OSError, SetupError) as error:
@@ -178,15 +177,3 @@ class Broker:
                 self.why_away = str(error) or type(error).__name__
                 ServiceAway("Kafka", self._settings.broker, self.why_away, _AGAIN_S).emit()
                 await asyncio.sleep(_AGAIN_S)
-
-    async def _read_partitions(self) -> dict[str, int]:
-        """Of every topic that is there. Asked for all: a broker may make one that is asked for by name."""
-        admin = AIOKafkaAdminClient(**client_options(self._settings))
-        try:
-            await admin.start()
-            states = await read_topics(admin, self._settings)
-        finally:
-            await admin.close()
-        if missing := [state.name for state in states if not state.partitions]:
-            raise SetupError(f"topics are missing, run `stream-detector setup`: {', '.join(missing)}")
-        return {state.topic.name: state.partitions for state in states}

@@ -6,7 +6,7 @@ for the latest offset.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -18,21 +18,21 @@ from aiokafka.errors import (
 )
 
 from stream_detector.settings import Settings
-from stream_detector.stream import topics
+from stream_detector.stream.admission import RightsError
 from stream_detector.stream.broker import client_options
-from stream_detector.stream.setup import read_topics
+from stream_detector.stream.described import describe_topics
+from stream_detector.stream.rights import GROUPED, Right, lacking
+from stream_detector.stream.topics import BY_NAME, TOPICS
 
 READ_BY = {
-    "detector": (
-        topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ACTIONS, topics.REKEYED, topics.RUN_PARTS,
-    ),
-    "recorder": (
-        topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ALERTS, topics.RUN_SUMMARIES, topics.ACTIONS,
-        topics.NOTIFICATIONS, topics.BASELINES, topics.DEAD_LETTERS,
-    ),
-    "notifier": (topics.ALERTS, topics.RUN_SUMMARIES, topics.ACTIONS, topics.NOTIFIER_IN),
-}  # fmt: skip
-"""Role -> the topics that its group reads and commits."""
+    role: tuple(
+        topic.name
+        for topic in TOPICS
+        if role in topic.read_by.split(", ") and not (topic.cleanup == "compact" and topic.written_by == role)
+    )
+    for role in GROUPED
+}
+"""Role -> the topics that its group reads and commits: all that it reads but its own changelogs."""
 
 _FETCH_WAIT_MS = 50
 _TIMEOUT_S = 30.0
@@ -42,10 +42,15 @@ Lags = dict[str, dict[str, int]]
 
 
 class Ends:
-    """Asks one broker again and again. An async context manager."""
+    """Asks one broker again and again. An async context manager.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    Args:
+        settings: where the broker is.
+        names: topics without their prefix; all of ours where none are named.
+    """
+
+    def __init__(self, settings: Settings, names: Collection[str] = tuple(BY_NAME)) -> None:
+        self._settings, self._names = settings, names
         options = client_options(settings)
         self._admin = AIOKafkaAdminClient(**options)
         self._consumer = AIOKafkaConsumer(
@@ -60,17 +65,20 @@ class Ends:
         self._known: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> "Ends":
-        """Connect and learn the topics' partitions. Raises `KafkaError`."""
+        """Connect and learn the topics' partitions. Raises `KafkaError`, or `RightsError` where we may not read one."""
         try:
             await self._admin.start()
-            states = await read_topics(self._admin, self._settings)
+            found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
+            granted = {("topic", name): described.operations for name, described in found.items()}
+            if missing := lacking([Right("topic", name, "Read") for name in found], granted):
+                raise RightsError("operators", missing, self._settings)
             await self._consumer.start()
             await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
         except BaseException:
             await self._admin.close()
             raise
         self._partitions = [
-            TopicPartition(state.name, number) for state in states for number in range(state.partitions)
+            TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)
         ]
         return self
 
@@ -138,9 +146,14 @@ def total(lags: Lags, role: str | None = None) -> int:
 
 
 async def read_whole(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
-    """Every record that the topic holds when this is called, partition by partition. Raises `KafkaError`."""
-    async with Ends(settings) as asked:
-        ends = {tp: end for tp, end in (await asked.ends()).items() if tp.topic == settings.topic(name) and end}
+    """Every record that the topic holds when this is called, partition by partition.
+
+    Raises:
+        RightsError: we may not read it.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    async with Ends(settings, [name]) as asked:
+        ends = {tp: end for tp, end in (await asked.ends()).items() if end}
     if not ends:
         return
     consumer = AIOKafkaConsumer(

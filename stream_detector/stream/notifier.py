@@ -211,7 +211,7 @@ class Notifier:
         every_s = min(WATCH_EVERY_S, *(after_s / 4 for after_s in wanted.values()))
         while not self._app.should_stop:
             with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the broker is away: everybody hears of that
-                async with Ends(self._app.settings) as asked:
+                async with Ends(self._app.settings, wanted) as asked:
                     while not self._app.should_stop:
                         self._note_ends(await asked.ends())
                         await self._app.sleep(every_s)

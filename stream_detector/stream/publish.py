@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_detector.settings import Settings
+from stream_detector.stream.admission import admit
 from stream_detector.stream.broker import client_options
-from stream_detector.stream.setup import SetupError, read_topics
 from stream_detector.stream.topics import owner
 
 BATCH_BYTES = 256 * 1024
@@ -68,10 +67,11 @@ async def publish(
         progress: called after each acknowledged batch.
 
     Raises:
-        SetupError: a topic is missing.
+        SetupError: a topic is missing, or we may not write to it.
         aiokafka.errors.KafkaError: the broker does not answer or refuses; what was acknowledged stays published.
     """
-    partitions = await _partitions(settings)
+    # Asked first: a producer that names a missing topic would make it, with one partition.
+    partitions = await admit(settings, "producers")
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id="stream-detector-publish",
@@ -148,17 +148,3 @@ class _Publishing:
 @lru_cache(maxsize=100_000)  # the hash is pure Python: 3 us for a usual id
 def _owner(key: bytes, partitions: int) -> int:
     return owner(key.decode(), partitions)
-
-
-async def _partitions(settings: Settings) -> dict[str, int]:
-    """Of every topic. Asked first: a producer that names a missing topic would make it, with one partition."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
-        states = await read_topics(admin, settings)
-    finally:
-        await admin.close()
-    for state in states:
-        if state.topic.written_by.startswith("producers") and state.state == "missing":
-            raise SetupError(f"topic {state.name} is missing on {settings.broker}: run `stream-detector setup` first")
-    return {state.topic.name: state.partitions for state in states}

@@ -1,4 +1,4 @@
-"""Every topic, once: name, key, partitions, cleanup, retention, writers. `setup` makes them from this list."""
+"""Every topic, once: name, key, partitions, cleanup, retention, writers, readers. `setup` makes them from this list."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,9 +23,15 @@ class Topic:
     name: str
     key: str
     written_by: str
+    read_by: str
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = 7 * _DAY_MS
     partitions: int | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """False for a topic that producers write: it may have been there before us, and its settings are theirs."""
+        return "producers" not in self.written_by
 
     def config(self) -> dict[str, str]:
         """The broker's settings of this topic."""
@@ -35,21 +41,28 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic(COMPLETIONS, "workflow_id (any key is accepted)", "producers, api"),
-    Topic(SCORES, "entity_id (any key is accepted)", "producers, api"),
-    Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers, api"),
-    Topic(REKEYED, "state key", "detector"),
-    Topic(RUN_PARTS, "run_id", "detector"),
-    Topic(BASELINES, "state key", "detector", "compact", None),
-    Topic(RUNS_STATE, "run_id", "detector", "compact", None),
-    Topic(NOTIFIER_STATE, "kind and id", "notifier", "compact", None, 1),
-    Topic(ALERTS, "state key, on the owner's partition", "detector", retention_ms=30 * _DAY_MS),
-    Topic(RUN_SUMMARIES, "run_id", "detector", retention_ms=30 * _DAY_MS),
-    Topic(ACTIONS, "state key, on the owner's partition", "api", retention_ms=90 * _DAY_MS),
-    Topic(NOTIFIER_IN, "as in the topic copied from", "notifier", partitions=1),
-    Topic(NOTIFICATIONS, "incident or run id", "notifier", retention_ms=30 * _DAY_MS),
-    Topic(DEAD_LETTERS, "as in the topic refused from", "detector, recorder", retention_ms=30 * _DAY_MS),
-)
+    Topic(COMPLETIONS, "workflow_id (any key is accepted)", "producers, api", "detector, recorder"),
+    Topic(SCORES, "entity_id (any key is accepted)", "producers, api", "detector, recorder"),
+    Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers, api", "detector, recorder"),
+    Topic(REKEYED, "state key", "detector", "detector"),
+    Topic(RUN_PARTS, "run_id", "detector", "detector"),
+    Topic(BASELINES, "state key", "detector", "detector, recorder", "compact", None),
+    Topic(RUNS_STATE, "run_id", "detector", "detector", "compact", None),
+    Topic(NOTIFIER_STATE, "kind and id", "notifier", "notifier", "compact", None, 1),
+    Topic(
+        ALERTS, "state key, on the owner's partition", "detector", "recorder, notifier, api, subscribers",
+        retention_ms=30 * _DAY_MS,
+    ),
+    Topic(RUN_SUMMARIES, "run_id", "detector", "recorder, notifier, subscribers", retention_ms=30 * _DAY_MS),
+    Topic(
+        ACTIONS, "state key, on the owner's partition", "api", "detector, recorder, notifier", retention_ms=90 * _DAY_MS
+    ),
+    Topic(NOTIFIER_IN, "as in the topic copied from", "notifier", "notifier", partitions=1),
+    Topic(NOTIFICATIONS, "incident or run id", "notifier", "recorder", retention_ms=30 * _DAY_MS),
+    Topic(
+        DEAD_LETTERS, "as in the topic refused from", "detector, recorder", "recorder, api", retention_ms=30 * _DAY_MS
+    ),
+)  # fmt: skip
 BY_NAME = {topic.name: topic for topic in TOPICS}
 
 

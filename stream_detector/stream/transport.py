@@ -14,12 +14,13 @@ stay Faust's. Overridden, with the reason:
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.errors import CommitFailedError, TopicAuthorizationFailedError
 from faust.events import Event
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import TRANSPORTS
@@ -30,6 +31,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from stream_detector.stream import fetch_codec
+from stream_detector.stream.refusals import in_words
 from stream_detector.stream.shard import Position, Shards
 from stream_detector.telemetry.happenings import ChunkRewound
 
@@ -122,6 +124,16 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"  # aborted transactions of producers are no events
         consumer._fetch_max_wait_ms = 200  # stock: 1,500, for which a partition just resumed may wait
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """False where the group has a new generation. Stock crashes later on anything else, without a word of why."""
+        try:
+            await self._ensure_consumer().commit({TopicPartition(*tp): offset for tp, offset in offsets.items()})
+        except CommitFailedError:
+            return False
+        except TopicAuthorizationFailedError as error:
+            self.app.fail(f"commit: {in_words(error, self.app.role, 'Read')}")
+        return True
 
     def owns(self) -> bool:
         """True if the partitions are surely ours: generation unchanged and a heartbeat answered within the session.
@@ -337,7 +349,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         try:
             return bool(await self.app.checkpoint())
         except Exception as error:
-            self.app.fail(f"checkpoint: {error!r}")
+            self.app.fail(f"checkpoint: {in_words(error, self.app.role, 'Write')}")
             raise
 
     def owns(self) -> bool:

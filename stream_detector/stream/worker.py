@@ -12,19 +12,19 @@ from typing import Any
 
 import faust
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient
 from faust.exceptions import ConsumerNotStarted
 
 import stream_detector
 from stream_detector.settings import Settings
 from stream_detector.stream import faults, transport  # noqa: F401  (registers batch://)
-from stream_detector.stream.broker import client_options, ssl_context, wait_for_broker
+from stream_detector.stream.admission import SetupError, admit
+from stream_detector.stream.broker import ssl_context, wait_for_broker
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.keyed_state import StateTable
 from stream_detector.stream.outbox import Outbox
 from stream_detector.stream.progress import STALLED_AFTER_S, Progress
 from stream_detector.stream.recovery import Tables
-from stream_detector.stream.setup import TopicMismatchError, read_topics
+from stream_detector.stream.refusals import in_words
 from stream_detector.stream.shard import Shard
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import RoleFailed, RoleReady, RoleStarting, RoleStopped
@@ -39,6 +39,8 @@ COLLECT_AT = 50_000, 10, 10
 1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
 
 WATCH_EVERY_S = 5.0
+FAILED = 70
+"""Exit code of a process that ends itself: EX_SOFTWARE."""
 
 
 class WorkerApp(faust.App):  # type: ignore[misc]
@@ -59,7 +61,7 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     def fail(self, why: str) -> None:
         """End the process at once: going on would break the promise. What is not committed is replayed."""
         RoleFailed(self.role, why).emit()
-        os._exit(70)
+        os._exit(FAILED)
 
     def _create_directories(self) -> None:
         """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
@@ -115,7 +117,11 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         broker_request_timeout=max(90.0, session_s + 10),
     )
     app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
-    app.outbox = Outbox(lambda: app.producer._producer, lambda error: app.fail(f"delivery: {error!r}"), _observe)
+    app.outbox = Outbox(
+        lambda: app.producer._producer,
+        lambda error: app.fail(f"delivery: {in_words(error, role, 'Write')}"),
+        _observe,
+    )
     app.checkpoint, app.progress = Checkpoint(app), Progress()
     app.before_checkpoint = lambda shard: None
     return app
@@ -167,7 +173,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
         return 2
     try:
         loop.run_until_complete(_prepare(app, build))
-    except TopicMismatchError as error:
+    except SetupError as error:
         RoleFailed(role, str(error)).emit()
         return 1
     worker = faust.Worker(
@@ -188,33 +194,20 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
         code = 0
     except SystemExit as exit_:
         code = int(exit_.code or 0)
+    if app.crash_reason is not None:
+        RoleFailed(role, in_words(app.crash_reason, role, "Read")).emit()
+        return FAILED
     RoleStopped(role).emit()
     return code
 
 
 async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> None:
     await wait_for_broker(app.settings)
-    app.partitions = await _partitions(app.settings)
+    app.partitions = await admit(app.settings, app.role)
     prepare = build(app)
     _announce_readiness(app)
     _watch(app)
     await prepare()
-
-
-async def _partitions(settings: Settings) -> dict[str, int]:
-    """Topic without its prefix -> partitions. A producer's topic may have another number: its events are forwarded."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        states = await read_topics(admin, settings)
-    finally:
-        await admin.close()
-    wrong = [
-        s for s in states if s.state == "missing" or (s.state == "mismatch" and "producers" not in s.topic.written_by)
-    ]
-    if wrong:
-        raise TopicMismatchError("; ".join(f"{state.name}: {state.advice}" for state in wrong))
-    return {state.topic.name: state.partitions for state in states}
 
 
 def _announce_readiness(app: WorkerApp) -> None:

@@ -7,19 +7,12 @@ import pytest
 import yaml
 
 from stream_detector.cli.settings_page import env_example, settings_page
-from stream_detector.settings import PREFIX, SPECS, load
-from stream_detector.stream import detector, notifier, recorder, topics
+from stream_detector.settings import PREFIX, SPECS, Settings, load
+from stream_detector.stream import topics
+from stream_detector.stream.rights import ROLES, rights_of
 
 ROOT = Path(__file__).parents[3]
 SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
-ROLES = ("producers", "detector", "recorder", "notifier", "api")
-READS = {
-    "detector": {*detector.DECODE, topics.REKEYED, topics.RUN_PARTS, topics.BASELINES, topics.RUNS_STATE},
-    "recorder": set(recorder.READ),
-    "notifier": {*notifier.DECODE, topics.NOTIFIER_IN, topics.NOTIFIER_STATE},
-    "api": {topics.ALERTS, topics.DEAD_LETTERS},
-    "producers": set(),
-}
 
 
 def _rows(section):
@@ -59,14 +52,13 @@ def test_the_example_names_what_compose_demands():
 
 
 @pytest.mark.parametrize("topic", topics.TOPICS, ids=lambda topic: topic.name)
-def test_the_table_of_rights_is_what_the_roles_do(topic):
+def test_the_table_of_rights_is_what_the_roles_get(topic):
     head, rows = _rows("Which role needs which topic")
-    assert tuple(head[1:]) == ROLES
+    assert set(head[1:]) == set(ROLES) - {"setup", "operators"}
     assert set(rows) == {each.name for each in topics.TOPICS}
-    for role, cell in zip(ROLES, rows[topic.name], strict=True):
-        writes = role in topic.written_by.split(", ")
-        expected = ("R" if topic.name in READS[role] else "") + ("W" if writes else "")
-        assert cell == expected, role
+    for role, cell in zip(head[1:], rows[topic.name], strict=True):
+        granted = {right.operation for right in rights_of(role, Settings()) if right.name == topic.name}
+        assert cell == "".join(letter for letter, word in (("R", "Read"), ("W", "Write")) if word in granted), role
 
 
 def test_every_secret_is_in_the_table_of_secrets_and_agrees_with_compose():

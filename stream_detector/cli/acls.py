@@ -1,0 +1,45 @@
+"""`acls`: what to grant on a broker with ACLs."""
+
+import json
+
+import click
+
+from stream_detector.cli.options import settings_flags
+from stream_detector.settings import Settings
+from stream_detector.stream.rights import ROLES, kafka_acls, rights_of
+
+
+@click.command()
+@settings_flags
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this one; may be given again")
+@click.option(
+    "--principal",
+    "principals",
+    metavar="ROLE=PRINCIPAL",
+    multiple=True,
+    help="Whom to grant a role's rights; without it User:ROLE",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON array: role, principal, kind, name, operation")
+def command(settings: Settings, roles: tuple[str, ...], principals: tuple[str, ...], as_json: bool) -> None:
+    """Print the least that each role needs on a broker with ACLs, as calls of Kafka's kafka-acls.sh. Asks no broker.
+
+    \b
+    Example: stream-detector acls --broker kafka:9093 --role detector --principal detector=User:watch
+    """
+    whom = {role: f"User:{role}" for role in ROLES} | dict(map(_pair, principals))
+    granted = {role: rights_of(role, settings) for role in roles or ROLES}
+    if as_json:
+        rows = [(role, right) for role, rights in granted.items() for right in rights]
+        click.echo(json.dumps([{"role": role, "principal": whom[role]} | right._asdict() for role, right in rows]))
+        return
+    for role, rights in granted.items():
+        click.echo(f"# {role}")
+        for call in kafka_acls(rights, whom[role], settings.broker or "HOST:PORT"):
+            click.echo(call)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    role, _, principal = text.partition("=")
+    if role not in ROLES or ":" not in principal:
+        raise click.BadParameter(f"{text!r}: must be ROLE=PRINCIPAL, for example detector=User:watch")
+    return role, principal
