@@ -19,6 +19,7 @@ DEBIAN = {
     "promtool": "prometheus",
     "java": "openjdk-17-jre-headless",
     "mvn": "maven",
+    "pg_createcluster": "postgresql",
 }
 """Program -> the Debian package that has it."""
 
@@ -44,7 +45,9 @@ def main() -> int:
 
 
 def _suites(left_out: dict[str, str]) -> list[tuple[str, list[str]]]:
-    marks = " and ".join(f"not {mark}" for mark in left_out if mark in ("apache", "browser", "prometheus"))
+    marks = " and ".join(
+        f"not {mark}" for mark in left_out if mark in ("apache", "browser", "postgresql", "prometheus")
+    )
     pytest = [str(BIN / "python"), "-m", "pytest", "--doctest-modules", "stream_detector"]
     pytest += [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
     suites = [
@@ -78,6 +81,7 @@ def _missing() -> dict[str, str]:
     """Suite or mark -> why it is left out."""
     from stream_detector.devstack.apache import fetch_jars, java
     from stream_detector.devstack.owned import ChildError
+    from tests.servers.secured_postgres import debian_postgres
 
     missing = {}
     try:
@@ -89,6 +93,8 @@ def _missing() -> dict[str, str]:
         missing["browser"] = "no chromium on PATH (Debian: apt-get install chromium)"
     if not (shutil.which("promtool") and shutil.which("prometheus")):
         missing["prometheus"] = "no prometheus and promtool on PATH (Debian: apt-get install prometheus)"
+    if not debian_postgres():
+        missing["postgresql"] = "no PostgreSQL of Debian's (apt-get install postgresql)"
     return missing
 
 

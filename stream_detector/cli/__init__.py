@@ -22,6 +22,7 @@ COMMANDS = {
     "api": ("roles", "api"),
     "setup": ("setup", "command"),
     "acls": ("acls", "command"),
+    "grants": ("grants", "command"),
     "doctor": ("doctor", "command"),
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
@@ -82,10 +83,11 @@ def _expected() -> tuple[type[BaseException], ...]:
 
     from stream_detector.devstack.owned import ChildError
     from stream_detector.store.connect import StoreAwayError
+    from stream_detector.store.grants import GrantError
     from stream_detector.store.migrate import MigrationError
     from stream_detector.stream.admission import SetupError
 
-    return (ChildError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
+    return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -9,7 +9,8 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.options import settings_flags
 from stream_detector.settings import Settings
 from stream_detector.store.connect import wait_for_pool
-from stream_detector.store.migrate import migrate, pending
+from stream_detector.store.grants import admit
+from stream_detector.store.migrate import pending
 from stream_detector.stream.broker import wait_for_broker
 from stream_detector.stream.setup import make_topics
 from stream_detector.telemetry.logs import start_logging
@@ -50,7 +51,7 @@ async def make(settings: Settings, *, dry_run: bool = False) -> dict[str, list[s
         async with asyncio.timeout(PATIENCE_S):
             pool = await wait_for_pool(settings.database_url, name="setup", size=1)
         try:
-            done["migrations"] = await (pending(pool) if dry_run else migrate(pool))
+            done["migrations"] = await (pending(pool) if dry_run else admit(pool, "migrator"))
         finally:
             await pool.close()
     return done

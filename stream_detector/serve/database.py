@@ -9,7 +9,7 @@ import asyncpg
 from stream_detector.serve.problems import RETRY_AFTER_S
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, away, wait_for_pool
-from stream_detector.store.migrate import migrate
+from stream_detector.store.grants import admit
 from stream_detector.telemetry.happenings import ServiceAway
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class Database:
         while self.pool is None:
             pool = await wait_for_pool(self._settings.database_url, name="api", size=8, query_s=_QUERY_S)
             try:
-                await migrate(pool)
+                await admit(pool, "api")
                 self.pool = pool
             except StoreAwayError as error:
                 pool.terminate()

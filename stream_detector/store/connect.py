@@ -2,17 +2,22 @@
 
 import asyncio
 import random
+import ssl
 import time
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from stream_detector.settings import PREFIX, SettingsError
 from stream_detector.telemetry.happenings import ServiceAway, ServiceBack
 
 _TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say nothing about the rows: connection, user or password, no such database (both may be
 put right), rollback, resources, object in use (a lock), operator's doing, system, internal. 25006 (read only, during
 a failover) is the one of its class."""
+
+_SETTING = PREFIX + "DATABASE_URL"
 
 
 class StoreAwayError(Exception):
@@ -43,19 +48,25 @@ def away(error: BaseException) -> StoreAwayError | None:
         is_away = isinstance(
             error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
         )
-        is_away = is_away and not isinstance(error, ValueError)  # asyncpg's own DataError: an argument, not the link
+        # ValueErrors are asyncpg's own DataError, an argument and not the link, and a certificate that is refused.
+        is_away = is_away and (not isinstance(error, ValueError) or isinstance(error, ssl.SSLError))
     return StoreAwayError(f"{type(error).__name__}: {error}".rstrip(": ")) if is_away else None
 
 
 async def open_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
-    """A pool of up to `size` connections in UTC. Raises `StoreAwayError` where the database does not answer in 10 s.
+    """A pool of up to `size` connections in UTC.
 
     Args:
         url: `postgresql://...`, also `postgresql:///db?host=/socket/folder`.
         name: shown in `pg_stat_activity`.
         size: most connections at once.
         query_s: a statement that takes longer counts as the database being away.
+
+    Raises:
+        StoreAwayError: the database does not answer in 10 s, or refuses the user.
+        SettingsError: the URL cannot be used, for example since it names a file that is not there.
     """
+    _check_files(url)
     try:
         pool = await asyncpg.create_pool(
             url,
@@ -66,12 +77,21 @@ async def open_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0
             server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
         )
         await pool.execute("SELECT 1")
+    except asyncpg.exceptions.ClientConfigurationError as error:
+        raise SettingsError(_SETTING, "(hidden)", str(error)) from error
     except Exception as error:
         known = away(error)
         if known is None:
             raise
         raise known from error
     return pool
+
+
+def _check_files(url: str) -> None:
+    """Else a CA that is not there would pass for a database that is away."""
+    for option, (path, *_) in parse_qs(urlsplit(url).query).items():
+        if option in ("sslrootcert", "sslcert", "sslkey", "sslcrl") and not Path(path).is_file():
+            raise SettingsError(_SETTING, f"...{option}={path}", "there is no such file")
 
 
 async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:

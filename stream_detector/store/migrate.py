@@ -14,6 +14,11 @@ _PATIENCE_S = 24 * 3600.0
 _LOCK = 0x5D1E_C7_0001
 """Key of the advisory lock: of two services that start at once one migrates, the other waits and finds it done."""
 
+_NOTES = (
+    "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
+    " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+)
+
 
 class MigrationError(Exception):
     """The database's tables do not fit this program. The message says what to do; nothing was changed."""
@@ -79,10 +84,9 @@ async def pending(pool: asyncpg.Pool) -> list[str]:
 
 
 async def _apply(connection: asyncpg.Connection) -> list[str]:
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
-        " digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
+    # Asked first: `IF NOT EXISTS` demands the right to make tables also where there is nothing to make.
+    if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
+        await connection.execute(_NOTES)
     applied = {
         row["version"]: row for row in await connection.fetch("SELECT version, name, digest FROM schema_migrations")
     }

@@ -29,7 +29,7 @@ from stream_detector.events.decode import (
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, wait_for_pool
 from stream_detector.store.epochs import epoch_of
-from stream_detector.store.migrate import migrate
+from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
 from stream_detector.store.write import Writer
@@ -123,6 +123,8 @@ class Recorder:
                 self._bury(row, chunk)
             app.dispatch(chunk.tp.partition)
             consumer.advance(chunk)
+        except asyncpg.InsufficientPrivilegeError as error:
+            app.fail(f"{name}: PostgreSQL: {error}. `stream-detector grants --role recorder` prints what to grant")
         except Exception as error:
             app.fail(f"{name}: {error!r}")
         finally:
@@ -171,7 +173,7 @@ class Recorder:
             if self._pool is None:
                 settings = self._app.settings
                 pool = await wait_for_pool(settings.database_url, name="recorder")
-                await migrate(pool)
+                await admit(pool, "recorder")
                 identity = f"{await cluster_id(settings)}/{settings.topic_prefix}"
                 self._epoch, self._pool = await epoch_of(pool, identity), pool
         return self._pool

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
-from tests.servers.database import pool
+from tests.servers.database import as_role, pool
 
 __all__ = ["pool"]
 
@@ -24,7 +24,8 @@ async def serve(pool: asyncpg.Pool, postgres_url: str, make_settings: Callable[.
     databases: list[Database] = []
 
     async def start(*, signed_in: bool = True, **changes: Any) -> "TestClient[Any, Any]":
-        settings = make_settings(**{"database_url": postgres_url} | changes)
+        mine = await as_role(pool, postgres_url, "api")  # the least rights: what is missing shows here
+        settings = make_settings(**{"database_url": mine} | changes)
         database = Database(settings)
         connecting = database.start()
         carried = {"Authorization": f"Bearer {settings.api_token}"} if settings.api_token and signed_in else {}

@@ -1,3 +1,3 @@
-from tests.servers.database import pool
+from tests.servers.database import pool, pools
 
-__all__ = ["pool"]
+__all__ = ["pool", "pools"]

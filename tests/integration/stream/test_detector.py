@@ -108,8 +108,12 @@ async def test_a_topic_with_other_partitions_than_ours_is_read_all_the_same(brok
     try:
         from stream_detector.stream.topics import TOPICS
 
-        rest = [t for t in TOPICS if t.name != COMPLETIONS]
-        await admin.create_topics([NewTopic(settings.topic(t.name), t.partitions or 4, 1) for t in rest])
+        rest = [
+            NewTopic(settings.topic(t.name), t.partitions or 4, 1, topic_configs=t.config())
+            for t in TOPICS
+            if t.name != COMPLETIONS
+        ]
+        await admin.create_topics(rest)
     finally:
         await admin.close()
     play.settings = settings
