@@ -174,6 +174,7 @@ class Settings:
     partitions: int = setting(4, _integer(1, 1000), "Partitions of the topics that `setup` makes; `baselines` decides who owns a key", group="Kafka")  # fmt: skip
     replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 from three brokers on, else 1", group="Kafka")  # fmt: skip
     session_timeout_s: float = setting(10.0, _number(6, 300), "A worker that is silent for so long loses its partitions", unit="s", group="Kafka")  # fmt: skip
+    stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker ends itself, to be started again, when a partition with something to read has not got on for so long", unit="s", group="Kafka")  # fmt: skip
     checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Time between two checkpoints", unit="s", group="Kafka")  # fmt: skip
     database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL; empty starts the embedded one in `up`", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Folder of the embedded stack and of generated secrets; empty is $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip

@@ -1,7 +1,6 @@
 """The api role: the server's life from the settings to its end."""
 
 import asyncio
-import signal
 import sys
 import threading
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from stream_detector.ending import Ending
 from stream_detector.serve.app import make_app
 from stream_detector.serve.check import load_detection
 from stream_detector.serve.database import Database
@@ -55,8 +55,9 @@ async def _serve(settings: Settings) -> int:
         ready=lambda: (database.pool is not None, f"the database is away: {database.why_away}"),
     )
     ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    ending = Ending("api")
+    ending.stop = ended.set
+    ending.take(asyncio.get_running_loop())
     try:
         await runner.setup()
         await _listen(health.start(), "STREAM_DETECTOR_METRICS_PORT")

@@ -5,20 +5,23 @@ from collections.abc import Iterable
 
 from faust.types import TP
 
-STALLED_AFTER_S = 60.0
-
 
 class Progress:
-    """Remembers since when each partition stands where it is."""
+    """Remembers since when each partition stands where it is.
 
-    def __init__(self) -> None:
+    Args:
+        after_s: how long one with something to read may stand.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
         self._stands: dict[TP, tuple[int, float]] = {}
 
     def stalled(self, partitions: Iterable[tuple[TP, int, int]], now_s: float) -> str:
         """Why the process is not alive; empty if it is. To be asked every few seconds.
 
         Args:
-            partitions: each partition that is ours, the next offset to apply, and its end.
+            partitions: each partition that is ours, where it stands, and its end.
             now_s: a monotonic clock.
         """
         stands: dict[TP, tuple[int, float]] = {}
@@ -27,7 +30,7 @@ class Progress:
             known = self._stands.get(tp)
             since_s = known[1] if known is not None and known[0] == at and end > at else now_s
             stands[tp] = at, since_s
-            if now_s - since_s > STALLED_AFTER_S:
+            if now_s - since_s > self._after_s:
                 why = f"{tp.topic}-{tp.partition} stands at {at} of {end} for {now_s - since_s:.0f} s"
         self._stands = stands
         return why

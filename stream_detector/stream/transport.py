@@ -20,7 +20,7 @@ from typing import Any
 import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as aiokafka_fetcher
-from aiokafka.errors import CommitFailedError, TopicAuthorizationFailedError
+from aiokafka.errors import CommitFailedError, KafkaError, TopicAuthorizationFailedError
 from faust.events import Event
 from faust.transport.conductor import Conductor
 from faust.transport.drivers import TRANSPORTS
@@ -157,6 +157,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.in_flight_bytes = 0
         self.era = 0
         """Counts assignments: a chunk of an earlier one is in no queue any more."""
+        self._undone: Counter[TP] = Counter()
+        """Chunks per partition that agents have not finished."""
         self._drained = asyncio.Event()
         self._short_since: dict[TP, float] = {}
 
@@ -256,7 +258,33 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """The chunk is out of memory, applied or not."""
         if chunk.era == self.era:
             self.in_flight_bytes -= chunk.n_bytes
+            self._undone[chunk.tp] -= 1
             self._drained.set()
+
+    async def standing(self) -> list[tuple[TP, int, int]]:
+        """Each partition of ours, where it stands, and its end: of changelogs while recovering, else of sources.
+
+        A partition of which nothing is in flight stands where it is fetched: markers of transactions make no chunk.
+        Ends are asked for: those of the fetches say nothing where nothing is fetched any more.
+        """
+        recovery = self.app.tables.recovery
+        if recovery.in_recovery:
+            return [
+                (tp, self.fetch_position(tp), max(last + 1, self.stable_end(tp)))
+                for tp, last in recovery.active_highwaters.items()
+                if tp in recovery.active_tps and last >= 0
+            ]
+        if self.app.rebalancing:
+            return []  # waiting for the others, or for the coordinator
+        at = {tp: position.next for shard in self.shards for tp, position in shard.positions.items()}
+        try:
+            asked = await asyncio.wait_for(self._thread._consumer.end_offsets(list(at)), 10.0) if at else {}
+        except (KafkaError, TimeoutError):
+            return []  # the broker is away: everybody stands
+        return [
+            (tp, offset if self._undone[tp] else max(offset, self.fetch_position(tp)), asked[TopicPartition(*tp)])
+            for tp, offset in at.items()
+        ]
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -309,6 +337,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _deliver(self, chunk: Chunk) -> None:
         self.in_flight_bytes += chunk.n_bytes
+        self._undone[chunk.tp] += 1
         tp, last = chunk.tp, chunk.records[-1]
         message = ConsumerMessage(
             tp.topic,
@@ -336,6 +365,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.shards.disown()
         self.era += 1
         self.in_flight_bytes = 0
+        self._undone.clear()
 
     async def commit_and_end_transactions(self) -> None:
         """The last commit before revocation and shutdown: never lean on one already under way."""

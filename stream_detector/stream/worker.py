@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ import uvloop
 from faust.exceptions import ConsumerNotStarted
 
 import stream_detector
+from stream_detector.ending import FAILED, Ending
 from stream_detector.settings import Settings
 from stream_detector.stream import faults, transport  # noqa: F401  (registers batch://)
 from stream_detector.stream.admission import SetupError, admit
@@ -22,10 +24,11 @@ from stream_detector.stream.broker import ssl_context, wait_for_broker
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.keyed_state import StateTable
 from stream_detector.stream.outbox import Outbox
-from stream_detector.stream.progress import STALLED_AFTER_S, Progress
+from stream_detector.stream.progress import Progress
 from stream_detector.stream.recovery import Tables
 from stream_detector.stream.refusals import in_words
 from stream_detector.stream.shard import Shard
+from stream_detector.stream.watchdog import LOOK_EVERY_S, Watchdog
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import RoleFailed, RoleReady, RoleStarting, RoleStopped
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
@@ -39,8 +42,6 @@ COLLECT_AT = 50_000, 10, 10
 1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
 
 WATCH_EVERY_S = 5.0
-FAILED = 70
-"""Exit code of a process that ends itself: EX_SOFTWARE."""
 
 
 class WorkerApp(faust.App):  # type: ignore[misc]
@@ -85,6 +86,18 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         return table
 
 
+class RoleWorker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker with our way to end. Stock waits for ever, ignores a second signal, and debugs on SIGUSR2."""
+
+    def __init__(self, *args: Any, ending: Ending, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ending = ending
+
+    def install_signal_handlers(self) -> None:
+        """Signals are ours already; from now on there is something to end in order."""
+        self._ending.stop = lambda: self._schedule_shutdown(signal.SIGTERM)
+
+
 def make_app(role: str, settings: Settings) -> WorkerApp:
     """The app with every stock default changed that endangers delivery (docs/architecture.md says why)."""
     session_s = settings.session_timeout_s
@@ -122,7 +135,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         lambda error: app.fail(f"delivery: {in_words(error, role, 'Write')}"),
         _observe,
     )
-    app.checkpoint, app.progress = Checkpoint(app), Progress()
+    app.checkpoint, app.progress = Checkpoint(app), Progress(settings.stalled_after_s)
     app.before_checkpoint = lambda shard: None
     return app
 
@@ -158,7 +171,10 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     RoleStarting(role, stream_detector.__version__, settings.broker).emit()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    ending = Ending(role)
+    ending.take(loop)
     app = make_app(role, settings)
+    _watch_loop(app, loop)
     health = HealthServer(
         settings.metrics_host,
         settings.metrics_port or ROLE_PORTS[role],
@@ -176,8 +192,9 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     except SetupError as error:
         RoleFailed(role, str(error)).emit()
         return 1
-    worker = faust.Worker(
+    worker = RoleWorker(
         app,
+        ending=ending,
         loop=loop,
         loglevel="WARNING",
         redirect_stdouts=False,
@@ -222,16 +239,22 @@ def _announce_readiness(app: WorkerApp) -> None:
 
 
 def _watch(app: WorkerApp) -> None:
-    @app.timer(WATCH_EVERY_S)
+    @app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))
     async def look() -> None:
-        # With nothing in flight what is left before the end are markers of transactions, which no chunk brings.
-        due = app.consumer.in_flight_bytes and not (app.waiting_for or app.rebalancing)
-        moving = app.consumer.shards if due else ()
-        positions = (
-            (tp, at.next, app.consumer.stable_end(tp)) for shard in moving for tp, at in shard.positions.items()
-        )
+        positions = [] if app.waiting_for else await app.consumer.standing()
         if why := app.progress.stalled(positions, time.monotonic()):
             app.fail(why)
+
+
+def _watch_loop(app: WorkerApp, loop: asyncio.AbstractEventLoop) -> None:
+    watchdog = Watchdog(app.role, app.settings.stalled_after_s)
+
+    def beat() -> None:
+        watchdog.beat()
+        loop.call_later(LOOK_EVERY_S, beat)
+
+    beat()
+    watchdog.start()
 
 
 def _ready(app: WorkerApp) -> tuple[bool, str]:
@@ -250,7 +273,8 @@ def _ready(app: WorkerApp) -> tuple[bool, str]:
 
 def _live(app: WorkerApp) -> tuple[bool, str]:
     age_s = time.monotonic() - app.checkpoint.finished_at
-    if app.started and age_s > STALLED_AFTER_S and not app.rebalancing:
+    due_s = 2 * app.settings.checkpoint_interval_s  # Faust takes the first one after twice the interval
+    if app.started and age_s > due_s + app.settings.stalled_after_s and not app.rebalancing:
         return False, f"no checkpoint for {age_s:.0f} s"
     return True, ""
 

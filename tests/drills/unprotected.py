@@ -3,15 +3,21 @@
 `python -m tests.drills.unprotected PROTECTION ROLE`
 """
 
+import asyncio
 import importlib
+import os
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from stream_detector.settings import load
 from stream_detector.stream import faults
 from stream_detector.stream.checkpoint import Checkpoint
+from stream_detector.stream.detector import Detector
 from stream_detector.stream.part import Part
+from stream_detector.stream.recovery import PositionRecovery
 from stream_detector.stream.topics import COMPLETIONS
 from stream_detector.stream.transport import BatchConsumer, Chunk
 
@@ -61,11 +67,35 @@ def following() -> None:
     BatchConsumer.follows = lambda self, chunk: self.shards.position(chunk.tp) is not None  # type: ignore[method-assign]
 
 
+def blocked_loop() -> None:
+    """A harm: the first chunk blocks the loop for ever, as a call that never returns does."""
+    Detector.handle = lambda self, name, chunk: time.sleep(3600)  # type: ignore[method-assign]
+
+
+def deaf() -> None:
+    """A harm: nothing is fetched any more, and nothing says so."""
+
+    async def nothing(self: BatchConsumer, active_partitions: Any, longest_s: float) -> dict[Any, Any]:
+        await asyncio.sleep(longest_s)
+        return {}
+
+    BatchConsumer._getmany = nothing  # type: ignore[method-assign]
+
+
+def held_recovery() -> None:
+    """A harm: recovery goes on until the file that HELD names is gone."""
+    needed = PositionRecovery.need_recovery
+    PositionRecovery.need_recovery = lambda self: Path(os.environ["HELD"]).exists() or needed(self)  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "commit-order": commit_order,
     "applied-positions": applied_positions,
     "emptied-queues": emptied_queues,
     "following": following,
+    "blocked-loop": blocked_loop,
+    "deaf": deaf,
+    "held-recovery": held_recovery,
 }
 
 

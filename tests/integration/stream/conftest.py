@@ -8,6 +8,9 @@ from aiokafka import AIOKafkaProducer
 from stream_detector.stream.broker import client_options
 from stream_detector.stream.setup import make_topics
 from tests.drills.stage import Play
+from tests.servers.database import pool
+
+__all__ = ["pool"]
 
 
 @pytest.fixture

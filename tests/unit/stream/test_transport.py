@@ -5,6 +5,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from stream_detector.stream import transport
@@ -24,7 +25,7 @@ class Consumer(BatchConsumer):
 
     def __init__(self) -> None:
         self.shards, self._stamps, self.era, self.in_flight_bytes = Shards(), Counter(), 0, 0
-        self._drained, self._short_since = asyncio.Event(), {}
+        self._drained, self._short_since, self._undone = asyncio.Event(), {}, Counter()
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
         self.part = SimpleNamespace(replay_until={})
@@ -157,3 +158,35 @@ def test_memory_is_counted_by_bytes(consumer):
     consumer.in_flight_bytes = chunk.n_bytes
     consumer.release(chunk)
     assert consumer.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("undone", "fetched", "stands"),
+    [
+        (0, 13, 13),  # 10 to 12 were markers of transactions: no chunk brings them, and nothing is left to read
+        (1, 13, 10),  # fetched, and an agent has it
+        (0, -1, 10),  # nothing was fetched yet
+    ],
+)
+async def test_a_partition_stands_where_its_agents_have_got_to_and_markers_are_no_work(
+    consumer, undone, fetched, stands
+):
+    async def ends(partitions):
+        return dict.fromkeys(partitions, 13)
+
+    consumer._thread._consumer = SimpleNamespace(end_offsets=ends)
+    consumer.app.tables = SimpleNamespace(recovery=SimpleNamespace(in_recovery=False))
+    consumer.app.rebalancing = False
+    consumer.fetch_position = lambda tp: fetched
+    consumer._undone[TP0] = undone
+    assert await consumer.standing() == [(TP0, stands, 13)]
+
+
+async def test_while_the_broker_is_away_nobody_stands(consumer):
+    async def ends(partitions):
+        raise KafkaConnectionError
+
+    consumer._thread._consumer = SimpleNamespace(end_offsets=ends)
+    consumer.app.tables = SimpleNamespace(recovery=SimpleNamespace(in_recovery=False))
+    consumer.app.rebalancing = False
+    assert await consumer.standing() == []
