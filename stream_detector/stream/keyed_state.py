@@ -10,6 +10,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 from faust.stores import memory
 from faust.types import TP
 
@@ -66,6 +67,8 @@ class Store(memory.Store):  # type: ignore[misc]
 
     async def _claim_one(self, tp: TP, era: int) -> None:
         part, producer, consumer = self.part(tp.partition), self.app.producer._producer, self.app.consumer
+        if part.end == 0:
+            await self._demand_beginning(tp)
         key, value = part.claim()
         batch = producer.create_batch()
         batch.append(key=key, value=value, timestamp=None)
@@ -73,6 +76,20 @@ class Store(memory.Store):  # type: ignore[misc]
         offset = (await acknowledged).offset
         if not part.claimed_at(offset) and consumer.era == era:
             self.app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {part.end} while this one recovered")
+
+    async def _demand_beginning(self, tp: TP) -> None:
+        """A changelog without a single record, not even a claim: right at the first start, and never again."""
+        for source in self.app.consumer.assignment():
+            if source.partition != tp.partition or self.app.consumer._is_changelog_tp(source):
+                continue
+            read = await self.app.consumer._thread._consumer.committed(TopicPartition(*source)) or 0
+            if read > 0:
+                where = f"{source.topic}-{source.partition}"
+                self.app.fail(
+                    f"{tp.topic}-{tp.partition} is empty, though {where} is read up to {read}: the topic was made "
+                    "anew, and what was learned is gone. Restore it, or delete the consumer group "
+                    f"{self.app.conf.id}: then everything that the topics still hold is read and learned anew"
+                )
 
     def _clear(self) -> None:
         self.parts.clear()

@@ -115,15 +115,7 @@ class SecuredKafka:
     def call(self, calls: Iterable[str]) -> None:
         """Run calls of Kafka's own command line programs as the administrator."""
         for call in calls:
-            self._call(call)
-
-    def _call(self, call: str) -> None:
-        program, *words = shlex.split(call)
-        command = [java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{self.apache.jars}/*"]
-        done = subprocess.run(
-            [*command, PROGRAMS[program], *words], cwd=self.ca_file.parent, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+            kafka_program(self.apache.jars, call, cwd=self.ca_file.parent)
 
     def stop(self) -> None:
         """End it."""
@@ -145,3 +137,11 @@ def _acl(role: str, right: Right) -> tuple[Any, ...]:
 def password_of(user: str) -> str:
     """Every user's is another one."""
     return f"the-{user}s-secret"
+
+
+def kafka_program(jars: Path, call: str, *, cwd: Path | None = None) -> None:
+    """Run one of Kafka's own programs, as a line for its shell script says."""
+    program, *words = shlex.split(call)
+    command = [java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
+    done = subprocess.run([*command, PROGRAMS[program], *words], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,9 +6,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from stream_detector.stream.admission import TopicMismatchError, admit, read_topics
 from stream_detector.stream.broker import client_options
-from stream_detector.stream.setup import TopicMismatchError, make_topics, read_topics
-from stream_detector.stream.topics import BASELINES, NOTIFIER_IN, TOPICS
+from stream_detector.stream.setup import make_topics
+from stream_detector.stream.topics import ALERTS, BASELINES, NOTIFIER_IN, TOPICS
+from tests.servers.secured import kafka_program
 
 
 async def test_makes_every_topic_once(broker, make_settings):
@@ -60,3 +62,72 @@ async def test_three_brokers_get_three_copies(apache_cluster, make_settings):
     await admin.close()
     assert {len(part["replicas"]) for topic in ours for part in topic["partitions"]} == {3}
     assert {entry[0]: entry[1] for entry in answer.resources[0][4]}["min.insync.replicas"] == "2"
+
+
+async def make(settings, name, config, copies=1):
+    """One topic as somebody else has made it."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    await admin.create_topics([NewTopic(settings.topic(name), settings.partitions, copies, topic_configs=config)])
+    while settings.topic(name) not in await admin.list_topics():  # noqa: ASYNC110 - the broker tells nobody
+        await asyncio.sleep(0.01)
+    await admin.close()
+
+
+async def test_a_changelog_that_is_not_compacted_is_refused_by_setup_and_by_the_role(broker, make_settings):
+    settings = make_settings(broker=broker.address)
+    await make_topics(settings)
+    other = make_settings(broker=broker.address, topic_prefix=settings.topic_prefix + "other.")
+    await make(other, BASELINES, {"cleanup.policy": "delete"})
+    with pytest.raises(TopicMismatchError, match=r"baselines has cleanup\.policy=delete") as error:
+        await make_topics(other)
+    assert "--add-config cleanup.policy=compact" in str(error.value)
+    for topic in TOPICS:
+        if topic.name != BASELINES and topic.partitions is None:
+            await make(other, topic.name, topic.config())
+    with pytest.raises(TopicMismatchError, match=r"baselines has cleanup\.policy=delete"):
+        await admit(other, "recorder")
+    assert BASELINES in await admit(settings, "recorder")
+
+
+@pytest.mark.apache
+async def test_what_it_says_to_do_about_a_setting_helps(apache, make_settings):
+    settings = make_settings(broker=apache.address)
+    await make(settings, BASELINES, {"cleanup.policy": "compact", "min.compaction.lag.ms": "1000"})
+    with pytest.raises(TopicMismatchError, match=r"min\.compaction\.lag\.ms=1000") as error:
+        await make_topics(settings)
+    call = "kafka-configs.sh" + str(error.value).partition("kafka-configs.sh")[2]
+    await asyncio.to_thread(kafka_program, apache.jars, call.replace("HOST:PORT", apache.address))
+
+    async def made():
+        try:
+            return len(await make_topics(settings)) == len(TOPICS) - 1
+        except TopicMismatchError:
+            return False  # the brokers learn of it a moment later
+
+    while not await made():  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.apache
+@pytest.mark.parametrize(
+    ("config", "copies", "said"),
+    [
+        ({"min.insync.replicas": "2"}, 1, "has 1 copies and should have 3: .*STREAM_DETECTOR_REPLICATION=1"),
+        ({"min.insync.replicas": "1"}, 3, "has min.insync.replicas=1"),
+        ({"min.insync.replicas": "4"}, 3, "has min.insync.replicas=4"),
+    ],
+    ids=["copies", "acknowledged-by-one", "never-acknowledged"],
+)
+async def test_a_topic_that_could_lose_what_it_holds_is_refused(apache_cluster, make_settings, config, copies, said):
+    settings = make_settings(broker=apache_cluster.address)
+    await make(settings, ALERTS, config, copies)
+    with pytest.raises(TopicMismatchError, match=said):
+        await make_topics(settings)
+
+
+@pytest.mark.apache
+async def test_fewer_copies_are_accepted_where_somebody_has_said_so(apache_cluster, make_settings):
+    settings = make_settings(broker=apache_cluster.address, replication=1)
+    assert len(await make_topics(settings)) == len(TOPICS)
+    assert await make_topics(settings) == []
