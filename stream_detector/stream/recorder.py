@@ -41,6 +41,7 @@ from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import EventRefused, ServiceAway, ServiceBack
 
 RETAIN_EVERY_S = 3600.0
+START_AGAIN_S = 2.0
 
 ToRow = Callable[[Any, "Recorder"], Any]
 
@@ -173,14 +174,25 @@ class Recorder:
             if self._pool is None:
                 settings = self._app.settings
                 pool = await wait_for_pool(settings.database_url, name="recorder")
-                await admit(pool, "recorder")
-                identity = f"{await cluster_id(settings)}/{settings.topic_prefix}"
-                self._epoch, self._pool = await epoch_of(pool, identity), pool
+                try:
+                    await admit(pool, "recorder")
+                    identity = f"{await cluster_id(settings)}/{settings.topic_prefix}"
+                    self._epoch, self._pool = await epoch_of(pool, identity), pool
+                except BaseException:
+                    pool.terminate()
+                    raise
         return self._pool
 
     async def start(self) -> None:
-        """Connect before the first chunk, so that every row has its epoch."""
-        await self._connected()
+        """Connect before the first chunk, so that every row has its epoch; wait while the database cannot."""
+        while True:
+            try:
+                await self._connected()
+                return
+            except StoreAwayError as error:  # it answered, and then went away, or can only be read during a failover
+                address = address_of(self._app.settings.database_url)
+                ServiceAway("PostgreSQL", address, str(error), START_AGAIN_S).emit()
+                await asyncio.sleep(START_AGAIN_S)
 
     async def retain(self) -> None:
         """Delete what is older than the retention, once an hour; one recorder at a time does it."""

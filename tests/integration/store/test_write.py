@@ -130,6 +130,19 @@ async def test_a_database_that_went_away_is_said(postgres_server: Postgres) -> N
     gone.terminate()
 
 
+@pytest.mark.parametrize("harm", ["lock_timeout=20", "statement_timeout=20", "default_transaction_read_only=on"])
+async def test_what_passes_is_no_fault_of_the_rows(pool: asyncpg.Pool, postgres_url: str, harm: str) -> None:
+    """A lock that is held, a statement that takes too long, a standby: nothing is stored, no row is called bad."""
+    harmed = await open_pool(f"{postgres_url}&{harm}", name="test")
+    async with pool.acquire() as blocker, blocker.transaction():
+        await blocker.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreAwayError):
+            await Writer(harmed).write(one_of_each())
+    await harmed.close()
+    assert await count(pool, "scores") == 0
+    assert await Writer(pool).write(one_of_each()) == []
+
+
 async def test_writing_goes_on_after_every_connection_was_cut(pool: asyncpg.Pool) -> None:
     writer = Writer(pool)
     await pool.fetch(
