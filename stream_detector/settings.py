@@ -173,6 +173,7 @@ class Settings:
     topic_prefix: str = setting("", _prefix, "Put before every topic and consumer group name", group="Kafka")
     partitions: int = setting(4, _integer(1, 1000), "Partitions of the topics that `setup` makes; `baselines` decides who owns a key", group="Kafka")  # fmt: skip
     replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 from three brokers on, else 1", group="Kafka")  # fmt: skip
+    group_instance_id: str = setting("", _prefix, "Name of this worker in its group, the same after a restart and no other worker's: static membership; empty is dynamic (docs/operations.md says what each costs)", group="Kafka")  # fmt: skip
     session_timeout_s: float = setting(10.0, _number(6, 300), "A worker that is silent for so long loses its partitions", unit="s", group="Kafka")  # fmt: skip
     stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker ends itself, to be started again, when a partition with something to read has not got on for so long", unit="s", group="Kafka")  # fmt: skip
     checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Time between two checkpoints", unit="s", group="Kafka")  # fmt: skip

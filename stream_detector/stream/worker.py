@@ -114,6 +114,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         topic_disable_leader=True,
         table_standby_replicas=0,  # a standby that keeps dirty keys makes two writers
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.group_instance_id or None,
         consumer_max_fetch_size=4 << 20,
         recovery_consistency_check=False,  # the embedded broker's ListOffsets is too low
         stream_recovery_delay=0.0,

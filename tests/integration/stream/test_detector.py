@@ -13,9 +13,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_detector.devstack.ports import free_port
-from stream_detector.events.dead_letter import read_dead_letter
+from stream_detector.events import RefusedError
+from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
 from stream_detector.settings import environ_of
 from stream_detector.stream.broker import client_options
+from stream_detector.stream.dead_letters import dead_letter, retry
 from stream_detector.stream.ends import read_whole
 from stream_detector.stream.topics import (
     ALERTS,
@@ -180,6 +182,24 @@ async def test_a_refused_event_lies_on_dead_letters_with_its_own_bytes_and_heade
     assert (letter.topic, letter.partition, letter.offset) == (COMPLETIONS, 1, sent.offset)
     assert (letter.timestamp_ms, letter.stage) == (sent.timestamp, "decode")
     assert read_dead_letter(tombstone.headers).offset == nothing.offset
+    assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 1
+
+
+async def test_a_dead_letter_sent_again_twice_counts_once(play, producer):
+    """It keeps its key and its id, so a second retry is a duplicate like any other."""
+    settings = play.settings
+    error = RefusedError("decode", "future", "it was too early")
+    headers = dead_letter_headers(
+        [], topic=settings.topic(COMPLETIONS), partition=1, offset=0, timestamp_ms=1, error=error
+    )
+    letter = await producer.send_and_wait(
+        settings.topic(DEAD_LETTERS), completion(1), key=b"nightly", headers=headers, partition=0
+    )
+    lying = await dead_letter(settings, 0, letter.offset)
+    for _ in range(2):
+        assert (await retry(settings, lying))[:2] == (COMPLETIONS, 1)
+    detector = play.start("detector")
+    await play.drained("detector", alive=lambda: detector.alive)
     assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 1
 
 

@@ -196,3 +196,35 @@ async def test_one_that_waits_for_its_broker_ends_when_asked(make_settings, tmp_
     detector.child.send(signal.SIGTERM)
     assert await ended(detector, play) == 0
     assert "detector has stopped" in detector.child.last_lines(1)
+
+
+@pytest.mark.apache
+@pytest.mark.parametrize("broker", ["apache"], indirect=True)
+async def test_a_static_member_that_is_back_in_time_moves_nobodys_partitions(play):
+    """Its cost, too: while it is away its partitions are nobody's."""
+    settings = play.settings
+    stays = play.start("detector", group_instance_id="a", session_timeout_s="60")
+    await is_ready(stays, play)
+    comes_back = play.start("detector", group_instance_id="b", session_timeout_s="60")
+
+    def became_ready():
+        return stays.child.log_path.read_text().count("is ready")  # both write this one log
+
+    async def shared():
+        return stays.ready and comes_back.ready and became_ready() == 3
+
+    await until(shared, "two members", play.last_words)
+    assert comes_back.stop() == 0
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([settings.group("detector")])
+    finally:
+        await admin.close()
+    assert len(answer.groups[0][5]) == 2, "it has not left"
+    await three_failures(settings)
+    again = play.start("detector", group_instance_id="b", session_timeout_s="60")
+    await is_ready(again, play)
+    await play.drained("detector", alive=lambda: stays.alive and again.alive)
+    assert len(await alerts(settings)) == 1
+    assert became_ready() == 4, "the one that is back, and nobody else"
