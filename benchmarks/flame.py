@@ -108,9 +108,9 @@ async def sample(arguments: argparse.Namespace) -> list[str]:
         return stacks.read_text("utf-8").splitlines()
 
 
+@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and draw. 0 done, 1 no py-spy or a wrong result."""
-    quiet_clients()
     parser = argparse.ArgumentParser(prog="benchmarks.flame", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--system", choices=[name for name in SYSTEMS if name.startswith("ours")], default="ours_full")
     parser.add_argument("--events", type=int, default=1_000_000)

@@ -8,8 +8,8 @@ import re
 import subprocess
 import tempfile
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,9 +58,16 @@ class Figures:
         return self.warm_cpu_s / self.warm_events * 1e6
 
 
-def quiet_clients() -> None:
-    """A new topic has no leader for a moment; that aiokafka asks again is no news."""
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
+@contextmanager
+def quiet_clients() -> Iterator[None]:
+    """A new topic has no leader for a moment; that aiokafka asks again is no news, as long as a benchmark runs."""
+    clients = logging.getLogger("aiokafka")
+    before = clients.level
+    clients.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        clients.setLevel(before)
 
 
 def pinned(cores: set[int] | None) -> list[str]:

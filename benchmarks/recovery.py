@@ -203,9 +203,9 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
-    quiet_clients()
     arguments = _arguments(given)
     try:
         for name in arguments.systems:

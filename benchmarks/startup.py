@@ -131,9 +131,9 @@ def _medians(runs: list[Figures]) -> Figures:
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 
+@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 something did not start or found something else."""
-    quiet_clients()
     parser = argparse.ArgumentParser(prog="benchmarks.startup", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--parts", default="clone,ready,rebalance", help="separated by commas")
     parser.add_argument("--keys", default="0,10000", help="workflows in the table of `ready`, separated by commas")

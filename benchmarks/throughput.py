@@ -158,9 +158,9 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
+@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Run and print. 0 measured, 1 a system's result was wrong or a peer cannot be built here."""
-    quiet_clients()
     try:
         answer = asyncio.run(measure(_arguments(given)))
     except build.BuildError as error:

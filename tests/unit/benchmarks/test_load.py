@@ -1,5 +1,6 @@
 """The load is what the benchmarks say it is, and the reference job means what it says."""
 
+import logging
 import statistics
 import time
 
@@ -95,7 +96,9 @@ def test_the_second_half_is_measured_by_itself(monkeypatch):
 
 
 def test_an_unknown_system_is_wrong_usage(capsys):
+    level = logging.getLogger("aiokafka").level
     with pytest.raises(SystemExit) as ended:
         main(["--systems", "ours,other"])
     assert ended.value.code == 2
     assert "other" in capsys.readouterr().err
+    assert logging.getLogger("aiokafka").level == level, "quiet for whatever runs afterwards in this process"
