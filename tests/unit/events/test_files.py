@@ -178,7 +178,7 @@ def test_a_series_is_a_workflow_named_like_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n \n", b"a,b\n1,2\n", b"\x1f\x8bgarbage", gzip.compress(completion())[:30]]
+    "content", [b"", b"\n \n", b"a,b\n1,2\n", b"\x1f\x8bgarbage", gzip.compress(completion(), mtime=0)[:30]]
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(HistoryError, match=r"history\.csv"):
