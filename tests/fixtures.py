@@ -86,10 +86,12 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
-    """The embedded database."""
+    """The embedded database. It waits for no disk: else each DROP DATABASE takes a second, 0.07 s without."""
     folder = _open_path()
     try:
         with Postgres.start(folder) as server:
+            psql(server, "ALTER SYSTEM SET fsync = off")
+            psql(server, "SELECT pg_reload_conf()")
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
