@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import injected, quality
 from stream_detector.detect import Baseline, Config, step
+from stream_detector.events.times import epoch_ms
 
 WIDTH, HEIGHT, MARGIN = 900, 260, 40
 _SENT = {"warning": "#d97706", "critical": "#dc2626", "info": "#94a3b8"}
@@ -32,8 +33,7 @@ def follow(lane: injected.Lane) -> list[Drawn]:
     drawn = []
     for event in quality.completions(lane, timed=True):
         level = baseline.level  # type: ignore[union-attr]
-        off = 2.0 * max(math.sqrt(level.variance), 0.005)
-        low, high = math.exp(level.level - off) - 0.02, math.exp(level.level + off) - 0.02
+        low, _, high = level.expected(epoch_ms(event.finished_at))
         found = [one for one in step(baseline, event, config).anomalies if one.state == "opened"]
         worst = max((one.severity for one in found), key=["info", "warning", "critical"].index, default="")
         if event.duration_s:

@@ -1,74 +1,92 @@
-"""The level of one series on the log scale, and how surprising each reading and each recent mean is.
+"""The level of one series on the log scale, and how surprising each reading, and each recent mean, is.
 
-For a reading d: x = log(d + q), z = (x - level) / sigma, judged before it is learned. Level and variance are
-exponentially weighted, 1/n while young, then 0.08 and 0.02 or less where readings come fast (their memory lasts 8
-hours and 3.5 days at least), winsorised at 4 and 8 sigma. Four scales are looked at: the reading itself, the mean of
-the last 3 and of the last 12 z clipped at 4, and their exponential mean over 80, each times the root of its number.
-For each scale and direction the tail beyond 3.5 is learned as an exponential, how often it is passed and by how much,
-with a Gaussian prior worth 1,000 readings; `surprise` is -log10 of that tail's probability, so that one budget of
-false alarms fits every key. What was surprising lately makes the next surprise less of one. Readings beyond 1 sigma
-on one side 25 times in a row, for a day or longer, have made a new level.
+For a reading d: x = log(d + q) less the rhythm of the day, z = (x - level) / sigma, judged before it is learned. Level
+and variance are exponentially weighted, 1/n while young, then ALPHA and ALPHA_SPREAD or less where readings come fast
+(their memory lasts 18 hours and 3.5 days at least), winsorised at 4 and 8 sigma.
 
-The constants were chosen on real CI histories with injected anomalies and on NAB, all at once; docs/detection.md
-tells what was tried.
+Two things surprise, each by how far off it is and by how seldom that was seen among the older `readings`:
+
+    lone     LONE + SEEN (-log10 p) + FAR |z|, p the share that lies seven tenths as far off, or further
+    lasting  LASTING + SEEN_LASTING (-log10 p) + FAR_LASTING m, p the share beyond the median of the last four, and m
+             the mean of the last 12 z, clipped at 3, times the root of 12, or their exponential mean over 80 times
+             sqrt(159), whichever is more
+
+Less where the series is young, and less where something surprised lately. On real CI histories a lone reading of size
+s comes about once in 10^s readings, which is what scales the constants. They were chosen on real CI histories with
+injected anomalies and on NAB, all at once; docs/detection.md tells what was tried.
 """
 
 import struct
 from array import array
-from math import erfc, exp, log, log10, pi, sqrt
+from math import exp, log, log10, sqrt
 from typing import NamedTuple
+
+from stream_detector.detect.readings import GRID, OLDER, RECENT, beyond, older, on_grid, remember
+from stream_detector.detect.rhythm import LEARNED_MS, LEFT, STAY, Rhythm
 
 Q = 0.02
 """Added before the logarithm, in the reading's unit (s): below it durations are mostly the clock's own noise."""
-ALPHA, ALPHA_SPREAD = 0.08, 0.02
-_MEMORY_MS, _MEMORY_SPREAD_MS = 30_000_000.0, 300_000_000.0
-FLOOR = 0.005
-"""The least sigma, in log units: half a percent."""
+ALPHA, ALPHA_SPREAD = 0.065, 0.05
+_MEMORY_MS, _MEMORY_SPREAD_MS = 64_000_000.0, 300_000_000.0
+FLOOR = 0.001
+"""The least sigma, in log units: a tenth of a percent."""
 WARM = 30
 """Readings that are learned before one is judged."""
-RUNS = 1, 3, 12, 80
-"""Readings that each scale averages over; the last one exponentially."""
-TAIL_FROM = 3.5
-EFFECT = 0.02
+EFFECT = 0.005
 """The least difference that is told, as a share of the usual."""
 ACCEPTED_AFTER, ACCEPTED_BEYOND, ACCEPTED_MS = 25, 1.0, 86_400_000
-_WEIGHTS = 1.0, 1.2, 1.7, 0.8
+LONE_FROM, LASTING_FROM, SLOW_FROM = 1.55, 3.0, 7.2
+"""The least z of a reading, and of the two means, that can pass a budget: below them nothing is looked at."""
+LONE, LASTING = 0.55, 1.13
+SEEN, FAR, MOST_FAR = 0.565, 0.21, 9.7
+NEARLY = 0.7
+SEEN_LASTING, FAR_LASTING, MOST_FAR_LASTING = 0.575, 0.205, 7.0
+_SLOW_SHARE = 0.975
+"""The mean over 80 counts so much."""
+RUNS = 80
+"""Readings that the slow mean is over."""
 _YOUNG = 10
 _MOST_SHIFTED = 30_000
 _CLIP_LEVEL, _CLIP_SPREAD = 4.0, 8.0
-_CLIP, _GRID, _MOST = 4.0, 30.0, 120
-"""Clipped z are kept in steps of 1/30, one byte each."""
-_FORGET, _PRIOR, _MOST_EXCESS = 0.998, 1000.0, 2.0
-_HEARD_SHARE, _HEARD_MS = 0.6, 86_400_000.0
-"""A surprise loses 0.6 of the largest before it, which fades with the days."""
-_RATE = 0.5 * erfc(TAIL_FROM / sqrt(2.0))
-_EXCESS = exp(-TAIL_FROM * TAIL_FROM / 2.0) / sqrt(2.0 * pi) / _RATE - TAIL_FROM
-_ROOTS = sqrt(RUNS[1]), sqrt(RUNS[2]), sqrt(2 * RUNS[3] - 1)
-_SHORT, _LONG = 1.0 / (_GRID * _ROOTS[0]), 1.0 / (_GRID * _ROOTS[1])
-_SLOW_FROM = TAIL_FROM / _ROOTS[2]
-_FIRST_SHORT = RUNS[2] - RUNS[1] + 1
-_PLACES = 2 * len(RUNS)
-_LOG10_E = 0.4342944819032518
-_PACKED = struct.Struct(f"<IddqdIdqdhdq{RUNS[2]}b{2 * _PLACES}d")
+_CLIP, _GRID, _MOST = 3.0, 42.0, 126
+"""Clipped z are kept in steps of 1/42, one byte each."""
+_MEAN, _SLOW = 1.0 / (_GRID * sqrt(RECENT)), sqrt(2 * RUNS - 1)
+_SLOWLY = SLOW_FROM / _SLOW
+_NEWNESS = 24.0
+"""A series of n readings is less surprising by 24 / n."""
+_ECHO_SHARE, _ECHO_MS = 0.33, 130_000_000.0
+"""A surprise loses a third of the largest before it, which fades in a day and a half."""
+_SPACING_MS, _SPREAD_OUT = 10_800_000.0, 1.6
+"""An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
+_PACKED = struct.Struct(f"<IddqIIdIhdIdB{RECENT}b")
+_PACKED_1 = struct.Struct("<IddqdIdqdhdq12b16d")
+_GRID_1 = 30.0
+"""Layout 1 of `packed` had its clipped z in steps of 1/30, no readings and no rhythm."""
 
 
 def root_of(runs: int) -> float:
-    """What the mean z of so many readings is multiplied by: a lone reading by 1."""
-    return 1.0 if runs == 1 else _ROOTS[RUNS.index(runs) - 1]
+    """What the mean z of so many readings is multiplied by."""
+    return _SLOW if runs == RUNS else sqrt(runs)
 
 
 class Surprise(NamedTuple):
-    """How surprising a reading is at one scale; `value` is its z or scaled mean over `runs` readings."""
+    """How surprising a reading, or the mean of `runs` of them, is.
+
+    `value` is its z, or the mean's times the root of `runs`; `beyond` of `of` remembered readings lie as far, nearly.
+    """
 
     size: float
     value: float
     runs: int
+    beyond: int
+    of: int
 
 
 class Judged(NamedTuple):
-    """What a level said of one reading before learning it: its surprises, and the level then, in its unit."""
+    """What a level said of one reading before learning it: what surprised, and the level then, in its unit."""
 
-    surprises: list[Surprise]
+    lone: Surprise | None
+    lasting: Surprise | None
     z: float
     sigma: float
     usual: float
@@ -78,53 +96,64 @@ class Judged(NamedTuple):
 
 
 class Level:
-    """Plain numbers; `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`.
+    """Plain numbers. Instants are whole seconds where a second more or less is nothing.
+
+    `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`. `heard` is the largest
+    surprise above LONE so far, and when. `kept_s` is when an older reading was last kept.
 
     `z` is that of the last reading. `former` is the level that a new one has just replaced, else None; who tells of it
-    sets it back. `in_short` and `in_long` are the sums of the last 2 and 11 of `recent`. `pack` keeps none of these.
+    sets it back. `sum` is that of the last 11 of `scores`. `pack` keeps none of these.
     """
 
     __slots__ = (
-        *("n", "level", "variance", "newest_ms", "recent", "slow"),
-        *("at", "seen", "passed", "excess", "heard", "heard_ms"),
-        *("shifted", "shifted_from", "shifted_ms", "former", "z", "in_short", "in_long"),
+        *("n", "level", "variance", "first_s", "newest_ms", "scores", "sum", "slow", "readings", "kept_s", "rhythm"),
+        *("heard", "heard_s", "shifted", "shifted_from", "shifted_s", "former", "z"),
     )
 
     def __init__(self) -> None:
-        self.n = self.at = self.shifted = self.newest_ms = self.shifted_ms = 0
-        self.level = self.variance = self.slow = self.shifted_from = 0.0
-        self.recent = array("b", bytes(RUNS[2]))
-        self.seen = _PRIOR
-        self.passed = [_RATE * _PRIOR] * _PLACES
-        self.excess = [_RATE * _PRIOR * _EXCESS] * _PLACES
-        self.heard, self.heard_ms = 0.0, 0
+        self.n: int = 0
+        self.first_s: int = 0
+        self.newest_ms: int = 0
+        self.kept_s: int = 0
+        self.heard_s: int = 0
+        self.level: float = 0.0
+        self.variance: float = 0.0
+        self.scores = array("b", bytes(RECENT))
+        self.sum: int = 0
+        self.slow: float = 0.0
+        self.readings = array("h")
+        self.rhythm: Rhythm = Rhythm()
+        self.heard: float = 0.0
+        self.shifted: int = 0
+        self.shifted_from: float = 0.0
+        self.shifted_s: int = 0
         self.former: float | None = None
-        self.in_short = self.in_long = 0
-        self.z = 0.0
+        self.z: float = 0.0
 
     @property
     def usual(self) -> float:
-        """The level in the reading's own unit."""
-        return max(exp(self.level) - Q, 0.0)
+        """The level in the reading's own unit, at the time of the newest."""
+        return self.expected(self.newest_ms)[1]
 
-    @property
-    def band(self) -> tuple[float, float]:
-        """Where the next reading is expected: two sigma around the level, in the reading's unit, from 0 up."""
-        return self._around(max(sqrt(self.variance), FLOOR))
-
-    def _around(self, sigma: float) -> tuple[float, float]:
-        return max(exp(self.level - 2.0 * sigma) - Q, 0.0), exp(self.level + 2.0 * sigma) - Q
+    def expected(self, at_ms: int) -> tuple[float, float, float]:
+        """What a reading at that time is expected to be: two sigma below, the level, two sigma above, in its unit."""
+        rhythm = self.rhythm
+        middle = self.level + (rhythm.offset(at_ms) if rhythm.used else 0.0)
+        reach = 2.0 * max(sqrt(self.variance), FLOOR)
+        return max(exp(middle - reach) - Q, 0.0), max(exp(middle) - Q, 0.0), max(exp(middle + reach) - Q, 0.0)
 
     def take(self, reading: float, at_ms: int, *, always: bool = False, late: bool = False) -> Judged | None:
-        """Judge a reading of 0 or more, then learn it. Most readings surprise at no scale and get no answer.
+        """Judge a reading of 0 or more, then learn it. Most readings are nothing to look at and get no answer.
 
         Args:
             always: answer in any case, for whoever wants the reason.
             late: only learn.
         """
         # 1. How far off?
-        n, recent = self.n, self.recent
-        x = log(reading + Q)
+        n, rhythm = self.n, self.rhythm
+        raw = x = log(reading + Q)
+        if rhythm.used:
+            x -= rhythm.offset(at_ms)
         sigma = sqrt(self.variance)
         if sigma < FLOOR:
             sigma = FLOOR
@@ -132,26 +161,25 @@ class Level:
         off = x - before
         z = self.z = off / sigma
         clipped = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else int(z * _GRID)
-        in_short = self.in_short + clipped
-        in_long = self.in_long + clipped
-        short, long = in_short * _SHORT, in_long * _LONG
-        slow = self.slow + (clipped / _GRID - self.slow) / RUNS[3]
-        # 2. Judge.
+        total = self.sum + clipped
+        mean = total * _MEAN
+        slow = self.slow = self.slow + (clipped / _GRID - self.slow) / RUNS
+        newest_ms = self.newest_ms
+        gap_ms = at_ms - newest_ms if n else 0
+        if not n:
+            self.first_s = at_ms // 1000
+        # 2. Remember and judge.
+        age_ms = at_ms - self.first_s * 1000
+        keep = at_ms - self.kept_s * 1000 >= min(_SPACING_MS, _SPREAD_OUT * age_ms / OLDER)
+        if keep and n >= RECENT:
+            self.kept_s = at_ms // 1000
+        remember(self.readings, on_grid(x), keep)
         judged = None
-        if n < WARM:
-            self.at = n + 1
-        elif (
-            not -TAIL_FROM <= z <= TAIL_FROM
-            or not -TAIL_FROM <= short <= TAIL_FROM
-            or not -TAIL_FROM <= long <= TAIL_FROM
-            or not -_SLOW_FROM <= slow <= _SLOW_FROM
-        ):
-            values = z, short, long, slow * _ROOTS[2]
-            if not late:
-                judged = self._judged(self._weigh(values, at_ms), z, sigma)
-            self._learn_tails(values)
-        if always and judged is None:
-            judged = self._judged([], z, sigma)
+        looked_at = always or abs(z) >= LONE_FROM or abs(mean) >= LASTING_FROM or abs(slow) >= _SLOWLY
+        if looked_at and n >= WARM and not late:
+            judged = self._judge(x, z, mean, slow * _SLOW, sigma, at_ms)
+        elif always:
+            judged = self._judged(None, None, z, sigma, at_ms)
         # 3. Learn.
         spread = off
         if n >= _YOUNG:
@@ -165,14 +193,15 @@ class Level:
                 spread = most
             elif spread < -most:
                 spread = -most
-        gap_ms = at_ms - self.newest_ms
-        if gap_ms > 0:
+        if gap_ms > 0 or not n:
             self.newest_ms = at_ms
+        else:
+            gap_ms = 0
         young = 1.0 / (n + 1)
         weight = gap_ms / _MEMORY_MS
         if weight > ALPHA:
             weight = ALPHA
-        self.level += (weight if weight > young else young) * off
+        self.level = before + (weight if weight > young else young) * off
         weight = gap_ms / _MEMORY_SPREAD_MS
         if weight > ALPHA_SPREAD:
             weight = ALPHA_SPREAD
@@ -180,91 +209,122 @@ class Level:
             weight = young
         self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
         self.n = n + 1
-        recent.append(clipped)
-        del recent[0]
-        # What the next means begin with: the sums without the readings that leave them.
-        self.in_short, self.in_long = in_short - recent[_FIRST_SHORT - 1], in_long - recent[0]
-        self.slow = slow
+        scores = self.scores
+        scores.append(clipped)
+        del scores[0]
+        self.sum = total - scores[0]
+        rhythm.learn(raw, at_ms, gap_ms, sigma, n)
+        self._follow_rhythm(age_ms)
         if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
             self.shifted = 0
         else:
             self._shift(before, z > 0, at_ms)
         return judged
 
-    def _judged(self, surprises: list[Surprise], z: float, sigma: float) -> Judged:
-        low, high = self._around(sigma)
-        return Judged(surprises, z, sigma, self.usual, low, high, self.n)
-
-    def _weigh(self, values: tuple[float, ...], at_ms: int) -> list[Surprise]:
-        """The surprises, largest first; the largest is kept in mind and taken off later ones."""
-        found = [Surprise(self._tail(scale, value), value, RUNS[scale]) for scale, value in enumerate(values)]
-        echo = self.heard * exp(-max(at_ms - self.heard_ms, 0) / _HEARD_MS)
-        loudest = max(one.size for one in found)
+    def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: int) -> Judged:
+        """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
+        less = _NEWNESS / self.n
+        lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
+        echo = self.heard * exp(-max(at_ms - self.heard_s * 1000, 0) / _ECHO_MS)
+        loudest = max(lone.size if lone else 0.0, lasting.size if lasting else 0.0) - LONE
         if loudest > echo:
-            self.heard, self.heard_ms = loudest, at_ms
-        quieter = _HEARD_SHARE * echo
-        found = [Surprise(one.size - quieter, one.value, one.runs) for one in found if one.size > quieter]
-        return sorted(found, reverse=True)
+            self.heard, self.heard_s = loudest, at_ms // 1000
+        echo *= _ECHO_SHARE
+        return self._judged(_quieter(lone, echo), _quieter(lasting, echo), z, sigma, at_ms)
 
-    def _tail(self, scale: int, value: float) -> float:
-        """-log10 of the tail probability of `value` at a scale, weighted; 0 where no tail begins yet."""
-        beyond = abs(value) - TAIL_FROM
-        if beyond <= 0.0:
-            return 0.0
-        kept, seen = self._decayed(self.n - self.at)
-        place = scale if value > 0 else scale + len(RUNS)
-        passed, excess = self.passed[place] * kept, self.excess[place] * kept
-        mean = max(excess / max(passed, 1e-9), 1e-3)
-        return (beyond / mean * _LOG10_E - log10(max(passed / seen, 1e-9))) * _WEIGHTS[scale]
+    def _lone(self, x: float, z: float, less: float) -> Surprise | None:
+        if abs(z) < LONE_FROM:
+            return None
+        seen = older(self.readings)
+        near, of = beyond(seen, on_grid(self.level + NEARLY * (x - self.level)), z > 0), len(seen)
+        return Surprise(LONE + SEEN * _seldom(near, of) + FAR * min(abs(z), MOST_FAR) - less, z, 1, near, of)
 
-    def _decayed(self, readings: int) -> tuple[float, float]:
-        """What `readings` since the last passing have left of the counts, and how many readings that makes."""
-        kept = _FORGET**readings
-        return kept, self.seen * kept + (1.0 - kept) / (1.0 - _FORGET)
+    def _lasting(self, mean: float, slow: float, less: float) -> Surprise | None:
+        value, runs = mean, RECENT
+        if abs(mean) < LASTING_FROM:
+            if abs(slow) < SLOW_FROM:
+                return None
+            value, runs = slow, RUNS
+        above = value > 0
+        last = sorted(self.readings[-4:])
+        middle = (last[1] + last[2]) // 2
+        if (middle > GRID * self.level) is not above:
+            return None
+        seen = older(self.readings)
+        near, of = beyond(seen, middle, above), len(seen)
+        side = 1.0 if above else -1.0
+        far = max(min(side * mean, MOST_FAR_LASTING), _SLOW_SHARE * min(side * slow, MOST_FAR_LASTING))
+        return Surprise(LASTING + SEEN_LASTING * _seldom(near, of) + FAR_LASTING * far - less, value, runs, near, of)
 
-    def _learn_tails(self, values: tuple[float, ...]) -> None:
-        kept, self.seen = self._decayed(self.n + 1 - self.at)
-        self.at = self.n + 1
-        for place, value in enumerate((*values, *(-value for value in values))):
-            self.passed[place] *= kept
-            self.excess[place] *= kept
-            if value > TAIL_FROM:
-                self.passed[place] += 1.0
-                self.excess[place] += min(value - TAIL_FROM, _MOST_EXCESS)
+    def _judged(self, lone: Surprise | None, lasting: Surprise | None, z: float, sigma: float, at_ms: int) -> Judged:
+        low, usual, high = self.expected(at_ms)
+        return Judged(lone, lasting, z, sigma, usual, low, high, self.n)
+
+    def _follow_rhythm(self, age_ms: int) -> None:
+        """Begin to take the rhythm off once it is old enough and worth it, or stop; the level is then its mean."""
+        rhythm = self.rhythm
+        limit = STAY if rhythm.used else LEFT
+        used = age_ms > LEARNED_MS and rhythm.left < limit * rhythm.spread
+        if used is not rhythm.used:
+            rhythm.used = used
+            self.level = rhythm.mean
 
     def _shift(self, before: float, above: bool, at_ms: int) -> None:
         side = 1 if above else -1
         if self.shifted * side <= 0:
-            self.shifted, self.shifted_from, self.shifted_ms = side, before, at_ms
+            self.shifted, self.shifted_from, self.shifted_s = side, before, at_ms // 1000
             return
         shifted = self.shifted + side
         if not -_MOST_SHIFTED <= shifted <= _MOST_SHIFTED:
             return
         self.shifted = shifted
-        if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_ms < ACCEPTED_MS:
+        if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_s * 1000 < ACCEPTED_MS:
             return
         self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads."""
-        return _PACKED.pack(
-            *(self.n, self.level, self.variance, self.newest_ms, self.slow, self.at, self.seen),
-            *(self.heard_ms, self.heard),
-            *(self.shifted, self.shifted_from, self.shifted_ms),
-            *self.recent,
-            *self.passed,
-            *self.excess,
+        """The bytes that `unpack` reads: 80, 2 a reading and the rhythm."""
+        numbers = _PACKED.pack(
+            *(self.n, self.level, self.variance, self.newest_ms, self.first_s, self.kept_s, self.heard, self.heard_s),
+            *(self.shifted, self.shifted_from, self.shifted_s, self.slow, len(self.readings)),
+            *self.scores,
         )
+        return numbers + self.readings.tobytes() + self.rhythm.pack()
 
     @classmethod
     def unpack(cls, packed: bytes, at: int) -> tuple["Level", int]:
         """Read from `at`; returns the level and where it ends."""
         level = cls()
         values = _PACKED.unpack_from(packed, at)
-        level.n, level.level, level.variance, level.newest_ms, level.slow, level.at, level.seen = values[:7]
-        level.heard_ms, level.heard, level.shifted, level.shifted_from, level.shifted_ms = values[7:12]
-        tails = 12 + RUNS[2]
-        level.recent = array("b", values[12:tails])
-        level.in_short, level.in_long = sum(level.recent[_FIRST_SHORT:]), sum(level.recent[1:])
-        level.passed, level.excess = list(values[tails : tails + _PLACES]), list(values[tails + _PLACES :])
-        return level, at + _PACKED.size
+        level.n, level.level, level.variance, level.newest_ms, level.first_s, level.kept_s = values[:6]
+        level.heard, level.heard_s, level.shifted, level.shifted_from, level.shifted_s = values[6:11]
+        level.slow, readings = values[11:13]
+        level.scores = array("b", values[13:])
+        level.sum = sum(level.scores[1:])
+        at += _PACKED.size
+        end = at + 2 * readings
+        level.readings = array("h", packed[at:end])
+        level.rhythm, end = Rhythm.unpack(packed, end)
+        return level, end
+
+    @classmethod
+    def unpack_1(cls, packed: bytes, at: int) -> tuple["Level", int]:
+        """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
+        level = cls()
+        values = _PACKED_1.unpack_from(packed, at)
+        level.n, level.level, level.variance, level.newest_ms, level.slow = values[:5]
+        level.shifted, level.shifted_from, level.shifted_s = values[9], values[10], values[11] // 1000
+        level.scores = array("b", [max(-_MOST, min(round(z / _GRID_1 * _GRID), _MOST)) for z in values[12:24]])
+        level.sum = sum(level.scores[1:])
+        level.first_s = level.newest_ms // 1000
+        level.rhythm.mean = level.level
+        return level, at + _PACKED_1.size
+
+
+def _seldom(near: int, of: int) -> float:
+    """-log10 of the share of `near` among `of`; what was never seen counts as half a time."""
+    return -log10((near + 0.5) / (of + 1))
+
+
+def _quieter(surprise: Surprise | None, less: float) -> Surprise | None:
+    return None if surprise is None else surprise._replace(size=surprise.size - less)

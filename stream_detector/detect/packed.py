@@ -1,8 +1,8 @@
 """Baseline <-> bytes: the one place that knows the layout. The first byte is the layout's version.
 
-| version 1 | bytes |
+| version 2 | bytes |
 |---|---|
-| version, kind (1 workflow, 2 score), flags (1 retired), recent ids | 4 |
+| version, kind (1 workflow, 2 score), flags (1 retired, 2 has executions), recent ids | 4 |
 | newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
 | recent ids | 8 each, 8 at most |
 | open incidents | 30 each |
@@ -10,10 +10,12 @@
 | workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32), 4 a sequence (4) |
 | workflow: resources | 1, 24 each (16 at most) |
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
-| workflow: level, failures, calm executions; profile `robust` | 222, 22 and 1 |
+| workflow: level, failures, calm executions; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
 
-A change of layout takes a new version and keeps the decoder of every older one.
+A change of layout takes a new version and keeps the decoder of every older one. Version 1 differs in the level alone:
+222 bytes, with the tails it had learned of each scale, and without readings and rhythm; and has the part of last
+executions always.
 """
 
 import struct
@@ -32,9 +34,11 @@ from stream_detector.detect.resources import Resources
 if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 
-VERSION = 1
+VERSION = 2
+_READ = frozenset({1, 2})
 WORKFLOW: Final = 1
 SCORE: Final = 2
+_RETIRED, _EXECUTIONS = 1, 2
 _HEAD = struct.Struct("<BBBBqIHH")
 _DRIFT = struct.Struct("<IddddddB")
 
@@ -46,11 +50,12 @@ class PackedError(ValueError):
 def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
     """The bytes of a baseline; `fill` gives an equal one."""
     ids, incidents = baseline.ids, baseline.incidents
+    executions = baseline.KIND == WORKFLOW and bool(baseline.history.times)
     parts = [
         _HEAD.pack(
             VERSION,
             baseline.KIND,
-            baseline.retired,
+            _RETIRED * baseline.retired | _EXECUTIONS * executions,
             len(ids),
             baseline.newest_ms,
             baseline.streak,
@@ -62,7 +67,9 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
     if incidents:
         parts.append(pack_incidents(incidents))
     if baseline.KIND == WORKFLOW:
-        parts += (baseline.days.pack(), baseline.evidence.pack(), baseline.resources.pack(), baseline.history.pack())
+        parts += (baseline.days.pack(), baseline.evidence.pack(), baseline.resources.pack())
+        if executions:
+            parts.append(baseline.history.pack())
         if baseline.failures.n:
             parts += (baseline.level.pack(), baseline.failures.pack(), baseline.calm.to_bytes(1, "little"))
     else:
@@ -74,19 +81,19 @@ def pack(baseline: "WorkflowBaseline | ScoreBaseline") -> bytes:
 
 def fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
     """Make an empty baseline equal to the one that was packed. Raises `PackedError`."""
-    if not packed or packed[0] != VERSION:
-        raise PackedError(f"no baseline of layout {VERSION} (first byte {packed[:1].hex() or 'absent'})")
+    if not packed or packed[0] not in _READ:
+        raise PackedError(f"no baseline of layout 1 or {VERSION} (first byte {packed[:1].hex() or 'absent'})")
     try:
-        _fill_version_1(baseline, packed)
+        _fill(baseline, packed)
     except (struct.error, ValueError, ArithmeticError, IndexError) as error:
         raise PackedError(f"truncated or damaged baseline: {error}") from error
 
 
-def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
-    _, kind, retired, ids, newest_ms, streak, feedbacks, incidents = _HEAD.unpack_from(packed)
+def _fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
+    version, kind, flags, ids, newest_ms, streak, feedbacks, incidents = _HEAD.unpack_from(packed)
     if kind != baseline.KIND:
         raise ValueError("the key is of another kind")
-    baseline.retired = bool(retired)
+    baseline.retired = bool(flags & _RETIRED)
     baseline.newest_ms, baseline.streak, baseline.feedbacks = newest_ms, streak, feedbacks
     at = _HEAD.size + 8 * ids
     recent = array("Q")
@@ -98,9 +105,10 @@ def _fill_version_1(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes)
         baseline.days, at = Days.unpack(packed, at)
         baseline.evidence, at = Evidence.unpack(packed, at)
         baseline.resources, at = Resources.unpack(packed, at)
-        baseline.history, at = History.unpack(packed, at)
+        if flags & _EXECUTIONS or version == 1:
+            baseline.history, at = History.unpack(packed, at)
         if at < len(packed):
-            baseline.level, at = Level.unpack(packed, at)
+            baseline.level, at = (Level.unpack_1 if version == 1 else Level.unpack)(packed, at)
             baseline.failures, at = Failures.unpack(packed, at)
             baseline.calm, at = packed[at], at + 1
     else:

@@ -11,15 +11,14 @@ from math import expm1
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of, two_sided
 from stream_detector.detect.level import EFFECT, WARM, Judged, Surprise, root_of
-from stream_detector.detect.unusual_execution_time import history_gates
+from stream_detector.detect.unusual_execution_time import CRITICAL_MORE, history_gates, seldom
 from stream_detector.events import Severity
 
 NAME = "performance_degradation"
 FASTER = "faster"
-_CRITICAL_MORE = 1.5
-"""So much more surprise than the budget is `critical`: thirty times rarer."""
-_HALF = -0.5
-"""A lasting faster level is sent only where it takes half the time or less, at twice the budget; else recorded."""
+_SURE = 1.4
+"""A lasting faster level is sent only where it is so much more surprising than the budget, 25 times rarer; else
+recorded."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -47,19 +46,19 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
 
 
 def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
-    """The finding for a shift of level in profile `robust`: the mean of several executions lies 2 % or more off.
+    """The finding for a shift of level in profile `robust`: the mean of several executions lies half a percent off.
 
-    Slower: `warning`, `critical` from 1.5 more surprise than the budget on. A lasting faster level is told as
-    UnusualExecutionTime: `info`, or `warning` from half the usual time and twice the budget on.
+    Slower: `warning`, `critical` from 0.75 more surprise than the budget on. A lasting faster level is told as
+    UnusualExecutionTime: `info`, or `warning` from a surprise of 1.4 more than the budget on.
     """
-    size, value, runs = surprise
+    size, value, runs = surprise.size, surprise.value, surprise.runs
     slower, usual = value > 0, judged.usual
-    severity: Severity = "warning" if size < budget + _CRITICAL_MORE else "critical"
+    severity: Severity = "warning" if size < budget + CRITICAL_MORE else "critical"
     off = expm1(value / root_of(runs) * judged.sigma)
     if abs(off) <= EFFECT:
         return None
     if not slower:
-        severity = "warning" if off <= _HALF and size >= 2.0 * budget else "info"
+        severity = "warning" if size >= budget + _SURE else "info"
     return Finding(
         detector=NAME,
         anomaly_type="PerformanceDegradation" if slower else "UnusualExecutionTime",
@@ -77,6 +76,7 @@ def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, bud
         gates=[
             f"{judged.n} recorded durations are {WARM} or more",
             f"the mean z of the last {runs} executions, times its root, is {value:.2f}",
+            seldom(surprise),
             f"surprise {size:.2f} is above {budget:.2f}",
         ],
         lasting=severity != "info",

@@ -38,7 +38,7 @@ def of(name: str, resource_name: str, resource: Resource, usual: Usual | None, *
         severity = "critical" if share >= CRITICAL else "warning"
         told = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates, sure = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"], 1.0
-    elif usual is None or usual.n < _LEAST or share <= usual.last or usual.rises < _RISES - 1:
+    elif usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share):
         return None
     elif z is not None and z > _Z * gate:
         told = f"used {used} of {resource_name}, rising, usually {wording.share(usual.mean)}"

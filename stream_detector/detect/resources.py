@@ -21,6 +21,10 @@ class Usual:
         self.n, self.mean, self.deviation = n, mean, sqrt(max(variance, 0.0))
         self.slope, self.last, self.rises = slope, last, rises
 
+    def is_rise(self, reading: float) -> bool:
+        """Whether it is above the last, which is kept in four bytes: a steady 0.1 would else rise each time."""
+        return reading - self.last > 1e-7 * abs(self.last)
+
 
 class Resources:
     """A column for each number, a place for each resource: exponentially weighted at 0.1, 1/n while young."""
@@ -63,9 +67,10 @@ class Resources:
         off = reading - self.means[at]
         self.means[at] += weight * off
         self.variances[at] = (1.0 - weight) * (self.variances[at] + weight * min(off * off, 1e30))
-        self.slopes[at] += WEIGHT * (reading - self.lasts[at] - self.slopes[at])
-        self.rises[at] = min(self.rises[at] + 1, 0xFFFF) if reading > self.lasts[at] else 0
+        last = self.lasts[at]
+        self.slopes[at] += WEIGHT * (reading - last - self.slopes[at])
         self.lasts[at] = reading
+        self.rises[at] = min(self.rises[at] + 1, 0xFFFF) if self.lasts[at] > last else 0
         self.counts[at] = min(n + 1, 0xFFFF)
 
     def pack(self) -> bytes:

@@ -1,8 +1,8 @@
 """Profile `robust`: few false alarms on real histories.
 
-Where it departs from `classic`: durations on the log scale against an exponentially weighted level, a tail learned for
-each key instead of fixed sigmas, lasting shifts told apart from lone readings, incidents with an end, failures by a
-beta-binomial tail, nothing but streaks before 30 executions.
+Where it departs from `classic`: durations on the log scale against an exponentially weighted level less the rhythm of
+the day, how seldom a reading was seen beside how far off it is, lasting shifts told apart from lone readings,
+incidents with an end, failures by a beta-binomial tail, nothing but streaks before 30 executions.
 """
 
 from stream_detector.detect import (
@@ -16,11 +16,13 @@ from stream_detector.detect import (
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.failures import WARM as OUTCOMES_WARM
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.level import RUNS, WARM, Judged, Level
+from stream_detector.detect.history import History
+from stream_detector.detect.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.readings import RECENT
 from stream_detector.events import Completion
 
-BUDGET = 2.75
-"""An alarm needs a surprise above this. A quarter more for each feedback."""
+BUDGET = 2.15
+"""An alarm needs a surprise above this: about one reading in 140. A quarter more for each feedback."""
 _CALM_Z, _CALM_RUNS = 1.0, 3
 _CLEARED_Z = 1.0
 _SPIKE_Z = 2.0
@@ -88,6 +90,7 @@ def _begin(level: Level, baseline: WorkflowBaseline) -> None:
         finished_ms = history.base_ms + after
         if duration_s:
             level.take(duration_s, finished_ms, late=True)
+    baseline.history = History()
 
 
 def budget_of(baseline: WorkflowBaseline) -> float:
@@ -99,15 +102,11 @@ def _judge_tails(baseline: WorkflowBaseline, event: Completion, duration_s: floa
     """A lone reading is an unusual time, a mean of several a shift; each passes the budget or is nothing."""
     budget, name = budget_of(baseline), _name(event)
     findings: list[Finding | None] = []
-    lasting = False
-    for surprise in judged.surprises:
-        if surprise.size <= budget:
-            break
-        if surprise.runs == 1:
-            findings.append(unusual_execution_time.robust(name, duration_s, judged, surprise.size, budget))
-        elif not lasting:
-            lasting = True
-            findings.append(performance_degradation.robust(name, duration_s, judged, surprise, budget))
+    lone, lasting = judged.lone, judged.lasting
+    if lone is not None and lone.size > budget:
+        findings.append(unusual_execution_time.robust(name, duration_s, judged, lone, budget))
+    if lasting is not None and lasting.size > budget:
+        findings.append(performance_degradation.robust(name, duration_s, judged, lasting, budget))
     return [found for found in findings if found is not None]
 
 
@@ -165,13 +164,15 @@ def _gates(judged: Judged, budget: float) -> list[str]:
     if judged.n < WARM:
         return [f"learning: {judged.n} recorded durations, {WARM} are learned before one is judged"]
     usual = f"usually {wording.duration(judged.usual)}, sigma {wording.share(judged.sigma)}, z {judged.z:.2f}"
-    if not judged.surprises:
-        return [f"{usual}: nothing surprising, of itself or in the mean of the last {RUNS[1]}, {RUNS[2]} or {RUNS[3]}"]
-    return [usual] + [
-        f"{value:.2f} over {'this reading' if runs == 1 else f'the last {runs}'}: "
-        f"surprise {size:.2f}, the budget is {budget:.2f}"
-        for size, value, runs in judged.surprises
-    ]
+    surprises = [one for one in (judged.lone, judged.lasting) if one is not None]
+    if not surprises:
+        return [f"{usual}: nothing to look at, neither of itself nor in the mean of the last {RECENT}"]
+    return [usual] + [f"{_told(one)}: surprise {one.size:.2f}, the budget is {budget:.2f}" for one in surprises]
+
+
+def _told(one: Surprise) -> str:
+    what = "this execution" if one.runs == 1 else f"the last {one.runs}"
+    return f"{one.value:.2f} over {what}, {one.beyond} of {one.of} before lay as far off"
 
 
 def _name(event: Completion) -> str:

@@ -13,8 +13,8 @@ class Series:
         self.level = Level()
 
     def score(self, value: float, at_ms: int) -> float:
-        """Judge one value, either way off, then learn it. Returns its surprise: 3 is about one value in a thousand."""
+        """Judge one value, either way off, then learn it. Returns its surprise: 2 is about one value in a hundred."""
         judged = self.level.take(max(value, 0.0), at_ms)
-        if judged is None or not judged.surprises or abs(value - judged.usual) <= EFFECT * judged.usual:
+        if judged is None or abs(value - judged.usual) <= EFFECT * judged.usual:
             return 0.0
-        return judged.surprises[0].size
+        return max(0.0, *(one.size for one in (judged.lone, judged.lasting) if one is not None))

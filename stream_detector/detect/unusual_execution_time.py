@@ -12,13 +12,13 @@ executions; `warning`, and `critical` from |z| = 3 on.
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, severity_of, two_sided
-from stream_detector.detect.level import EFFECT, WARM, Judged
+from stream_detector.detect.level import EFFECT, WARM, Judged, Surprise
 from stream_detector.events import Severity
 
 NAME = "unusual_execution_time"
 _TOO_FAST = 0.1
-_CRITICAL_MORE = 1.5
-"""So much more surprise than the budget is `critical`: thirty times rarer."""
+CRITICAL_MORE = 0.75
+"""So much more surprise than the budget is `critical`: five times rarer."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -49,20 +49,20 @@ def history_gates(mean: float, spread: float, n: int) -> list[str]:
     ]
 
 
-def robust(name: str, duration_s: float, judged: Judged, surprise: float, budget: float) -> Finding | None:
-    """The finding for a lone reading in profile `robust`, or nothing.
+def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
+    """The finding for a lone reading in profile `robust` whose surprise passes the budget; none below half a percent.
 
-    Slower: `warning` where its surprise passes the budget and it took 2 % more, `critical` from 1.5 more on. Faster:
-    `info`, whatever its surprise, unless it took less than a tenth of the usual: then it cannot have done its work.
+    Slower: `warning`, `critical` from 0.75 more surprise on. Faster: `info`, whatever its surprise, unless it took less
+    than a tenth of the usual: then it cannot have done its work.
     """
-    usual = judged.usual
+    usual, size = judged.usual, surprise.size
     slower = judged.z > 0
     too_fast = not slower and duration_s < _TOO_FAST * usual
-    if surprise <= budget or abs(duration_s - usual) <= EFFECT * usual:
+    if abs(duration_s - usual) <= EFFECT * usual:
         return None
     severity: Severity = "info"
     if slower or too_fast:
-        severity = "critical" if surprise >= budget + _CRITICAL_MORE else "warning"
+        severity = "critical" if size >= budget + CRITICAL_MORE else "warning"
     return Finding(
         detector=NAME,
         anomaly_type="UnusualExecutionTime",
@@ -73,18 +73,24 @@ def robust(name: str, duration_s: float, judged: Judged, surprise: float, budget
         baseline=usual,
         deviation=duration_s - usual,
         z=judged.z,
-        confidence=confidence(10.0**-surprise, judged.n),
+        confidence=confidence(10.0**-size, judged.n),
         unit="s",
         direction="up" if slower else "down",
         gates=[
             f"{judged.n} recorded durations are {WARM} or more",
-            f"z {judged.z:.2f} of its logarithm against {wording.duration(usual)}: 1 reading in {_one_in(surprise)}",
-            f"surprise {surprise:.2f} is above {budget:.2f}",
+            f"z {judged.z:.2f} of its logarithm against {wording.duration(usual)}",
+            seldom(surprise),
+            f"surprise {size:.2f} is above {budget:.2f}",
             f"{wording.duration(abs(duration_s - usual))} off is above {wording.share(EFFECT)} of the usual",
         ],
         lasting=severity != "info",
         threshold=budget,
     )
+
+
+def seldom(surprise: Surprise) -> str:
+    """How many of the remembered executions were as far off, or nearly: the gate in words."""
+    return f"{surprise.beyond} of {surprise.of} remembered executions lay as far off, or nearly"
 
 
 def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
@@ -105,7 +111,3 @@ def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Findi
         gates=["three executions in a row lie within 1 sigma of the level"],
         lasting=True,
     )
-
-
-def _one_in(surprise: float) -> str:
-    return f"{10.0 ** min(surprise, 12.0):,.0f}"

@@ -16,6 +16,7 @@ from stream_detector.detect.level import WARM
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.times import epoch_ms
 from stream_detector.store import read
 
 GATE = 2.0
@@ -150,7 +151,8 @@ async def _durations(
     kept: deque[tuple[Completion, tuple[float, float, float] | None, str | None]] = deque(maxlen=limit)
     async for stored in read.completions_in_order(pool, workflow_id):
         event = stored.event
-        band = _band(baseline, event.finished_at) if config.profile == "classic" else _level_band(baseline)
+        band_of = _band if config.profile == "classic" else _level_band
+        band = band_of(baseline, event.finished_at)
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         if event.duration_s and event.finished_at <= until:
             found = next((each.id for each in anomalies if each.state != "resolved"), None)
@@ -183,13 +185,10 @@ def _band(baseline: WorkflowBaseline, at: datetime) -> tuple[float, float, float
     return max(0.0, mean - reach), mean, mean + reach
 
 
-def _level_band(baseline: WorkflowBaseline) -> tuple[float, float, float] | None:
+def _level_band(baseline: WorkflowBaseline, at: datetime) -> tuple[float, float, float] | None:
     """The same of profile `robust`; None while its level is learning."""
     level = baseline.level
-    if level.n < WARM:
-        return None
-    low, high = level.band
-    return low, level.usual, high
+    return None if level.n < WARM else level.expected(epoch_ms(at))
 
 
 async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":

@@ -1,40 +1,53 @@
 """The packed value: versioned, small, and the same when read back."""
 
 import struct
+from base64 import b85decode
 from datetime import timedelta
+from math import exp
 from random import Random
 
 import pytest
 
-from stream_detector.detect import Baseline, PackedError
+from stream_detector.detect import Baseline, Config, PackedError
 from stream_detector.events import Resource, Step
-from tests.unit.detect.events_of import START, entity, feed, run, score, workflow
+from tests.unit.detect.events_of import CLASSIC, START, entity, feed, run, score, workflow
 
 LARGEST_BYTES = 1024
+VERSION_1 = b85decode(
+    "0RaFA06MM4n*jg-0000000062;{XZ*Sd8OP<Nyl-;@#@W<p2x<bnWfF<^T-><?vE2=Ku}@bHG(u-v9>!6f2|)-~b2$f*YfJ;Q$E&I7+JJ00jU5"
+    "0000C8pN9c003Tu3+L;cTW`NjAh&(8QN{rS000000Hb5Yn*jg-8(E!gAdOW9o0%OaYvu0t^-ll*0{{R3000000{{R30000006<_s0000000000"
+    "|9=1g0|W#F1Ox;G1Ox;G1Ox;G0000000000000000002mNY6qGxW_`NddNb^+0a6#wZ%gG^2S0R7|23lgw8_shRH&9a>zn*-M~Uf8ool<pTt79"
+    "$iPBN8puMd{=Pw4uy8^!a+X2{WamPT6l6jhMT$ZjZyZ1x+z&x44n{(Fspvp=V;n<lCEY<a&`ClZh$cg)Td+a^I<3Z=0RR9100093004M4G5`Po"
+    "00000000000000000000KL7v#tK;`XY>*N_!psHSmnV5Y06MM4n*jg-VqPB=R^+8WKL7v#1){m9MnH~006MM4n*jg-xHkK<m%bE00|5V)YF@Hf"
+    "5<mb98pN9c000IIEWgYpF5mxncxSRKzOJva0YGuF$h_XU0YJLl)&q6l%Rjo^)&q6l%Rjo^)&q6l%Rjo^)&q6l%Rjo^)&q6l%Rjo^)&q6l%Rm3l"
+    "W%Mm12S9JF@=t&_2|#oQ#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUo^h000000000000000aAod1Z<s<r00"
+)
+"""What layout 1 wrote for a workflow of 63 executions of about 100 s, profile `robust`, the last three of 130 s."""
 
 
-def full(days: int = 40, *, untimed: bool = False, **more):
+def full(days: int = 40, *, untimed: bool = False, config: Config = CLASSIC, a_day: int = 12, **more):
     """A workflow with every day and place of its value in use."""
     random, baseline = Random(4), workflow()
     commit, execution = "0123456789abcdef" * 2, "8c6f0b6e-8a0c-4f6d-9d4c-3a1f5f0e{:04d}"
     events = []
-    for number in range(days * 12):
+    for number in range(days * a_day):
         failed = random.random() < 0.3
         duration_s = None if untimed and number % 7 == 0 else random.lognormvariate(4, 0.3)
         fields = {
             "execution_id": execution.format(number),
             "labels": {"commit": commit, "a": "1", "b": "2", "c": "3", "d": "4"},
         }
-        at = START + timedelta(hours=2 * number)
+        at = START + timedelta(days=number / a_day)
         events.append(run(number, duration_s, "failure" if failed else "success", at=at, **fields | more))
         newest = events[-1].finished_at
-    feed(baseline, [*events, *(run(-n, None, "failure", at=newest) for n in (1, 2, 3))])
+    feed(baseline, [*events, *(run(-n, None, "failure", at=newest) for n in (1, 2, 3))], config)
     return baseline
 
 
 @pytest.mark.parametrize("untimed", [False, True])
-def test_at_most_1024_bytes_without_steps(untimed):
-    packed = full(untimed=untimed).pack()
+@pytest.mark.parametrize(("config", "a_day"), [(CLASSIC, 12), (Config(), 12), (Config(), 250), (Config(), 700)])
+def test_at_most_1024_bytes_without_steps(untimed, config, a_day):
+    packed = full(untimed=untimed, config=config, a_day=a_day).pack()
     assert 700 < len(packed) <= LARGEST_BYTES
 
 
@@ -93,9 +106,24 @@ def test_a_key_is_a_workflow_or_a_score():
 def test_the_head_is_where_it_is_documented():
     baseline = workflow()
     feed(baseline, [run(0)])
-    assert struct.unpack_from("<BBBBqI", baseline.pack()) == (1, 1, 0, 1, baseline.newest_ms, 0)
+    assert struct.unpack_from("<BBBBqI", baseline.pack()) == (2, 1, 2, 1, baseline.newest_ms, 0)
 
 
 def test_the_common_part_alone_knows_nothing():
     with pytest.raises(NotImplementedError):
         _ = Baseline("workflow:nightly").status
+
+
+def test_layout_1_is_read_and_goes_on():
+    baseline = Baseline.unpack("workflow:nightly", VERSION_1)
+    level = baseline.level
+    assert (level.n, baseline.failures.n, len(baseline.incidents)) == (63, 63, 2)
+    assert level.usual == pytest.approx(exp(4.641038) - 0.02, rel=1e-3)
+    assert baseline.named()["execution_time"].window_size == 63
+    assert len(level.readings) == 0
+    event = run(900, 104.0, at=START + timedelta(hours=6 * 63))
+    feed(baseline, [event], Config())
+    assert (level.n, len(level.readings)) == (64, 1)
+    packed = baseline.pack()
+    assert packed[0] == 2
+    assert Baseline.unpack("workflow:nightly", packed).pack() == packed

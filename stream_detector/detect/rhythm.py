@@ -1,0 +1,87 @@
+"""How one series moves with the hour of the day and the weekend, in log units, once there are three weeks of it.
+
+Holt and Winters' additive season (Winters 1960, Forecasting Sales by Exponentially Weighted Moving Averages), without a
+trend: around a slow mean each two hours of the day (UTC) have an offset of their own, and Saturday and Sunday one
+together. A reading moves the mean by 1/20 and its offset by as much, and less where readings come fast, so that they
+remember 7 and 20 days. The offsets are taken off only when they are three weeks old and leave less than four fifths of
+the variance: a workflow without a rhythm is judged as if this were not here.
+"""
+
+import struct
+from array import array
+
+HOURS, PLACES = 2, 12
+LEARNED_MS = 21 * 86_400_000
+"""Offsets younger than three weeks are learned, not used."""
+LEFT, STAY = 0.8, 0.9
+"""Offsets are used where they leave less of the variance than this share, and until they leave more than that."""
+_HOURS_MS, _DAY_MS = HOURS * 3_600_000, 86_400_000
+_TO_MONDAY = 3
+"""1970 began on a Thursday: three days later on in the week than Monday."""
+_WEIGHT, _SPREAD_WEIGHT = 0.05, 0.02
+_MEAN_MEMORY_MS, _OFFSET_MEMORY_MS, _WEEKEND_MEMORY_MS = 7.0 * _DAY_MS, 40.0 * 3_600_000, 10.0 * _DAY_MS
+_CLIP = 4.0
+_GRID, _MOST = 10_000, 0x7FFF
+_PACKED = struct.Struct("<dddB")
+
+
+class Rhythm:
+    """`offsets` has a place for each two hours and, last, one for the weekend, in 1/10,000; `used`: they are taken off.
+
+    `mean` is the slow mean; `spread` and `left` are the mean squares around it without and with the offsets.
+    """
+
+    __slots__ = ("left", "mean", "offsets", "spread", "used")
+
+    def __init__(self) -> None:
+        self.mean = self.spread = self.left = 0.0
+        self.offsets = array("h", bytes(2 * (PLACES + 1)))
+        self.used = False
+
+    def offset(self, at_ms: int) -> float:
+        """What is usual at this time beside the mean, used or not."""
+        offset: int = self.offsets[at_ms // _HOURS_MS % PLACES]
+        if (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5:
+            offset += self.offsets[PLACES]
+        return offset / _GRID
+
+    def learn(self, x: float, at_ms: int, gap_ms: int, sigma: float, n: int) -> None:
+        """Learn a reading, winsorised.
+
+        Args:
+            x: the reading in log units.
+            gap_ms: since the newest reading before it; 0 for one that is older.
+            sigma: the series' deviation.
+            n: how many came before.
+        """
+        young, off = 1.0 / (n + 1), x - self.mean
+        left = off - self.offset(at_ms)
+        if n >= 10:
+            most = _CLIP * sigma
+            left = min(max(left, -most), most)
+            off = min(max(off, -2.0 * most), 2.0 * most)
+        weight = max(min(gap_ms / _MEAN_MEMORY_MS, _SPREAD_WEIGHT), young)
+        self.spread += weight * (off * off - self.spread)
+        self.left += weight * (left * left - self.left)
+        self.mean += max(min(gap_ms / _MEAN_MEMORY_MS, _WEIGHT), young) * left
+        self._move(at_ms // _HOURS_MS % PLACES, min(gap_ms / _OFFSET_MEMORY_MS, _WEIGHT) * left)
+        if (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5:
+            self._move(PLACES, min(gap_ms / _WEEKEND_MEMORY_MS, _WEIGHT) * left)
+
+    def _move(self, place: int, by: float) -> None:
+        self.offsets[place] = min(max(self.offsets[place] + round(by * _GRID), -_MOST), _MOST)
+
+    def pack(self) -> bytes:
+        """51 bytes."""
+        return _PACKED.pack(self.mean, self.spread, self.left, self.used) + self.offsets.tobytes()
+
+    @classmethod
+    def unpack(cls, packed: bytes, at: int) -> tuple["Rhythm", int]:
+        """Read from `at`; returns the rhythm and where it ends."""
+        rhythm = cls()
+        rhythm.mean, rhythm.spread, rhythm.left, used = _PACKED.unpack_from(packed, at)
+        rhythm.used = bool(used)
+        at += _PACKED.size
+        end = at + 2 * (PLACES + 1)
+        rhythm.offsets = array("h", packed[at:end])
+        return rhythm, end
