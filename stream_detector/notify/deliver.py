@@ -11,7 +11,8 @@ from stream_detector.notify.message import Delivery, Refused, Result, RetryAfter
 from stream_detector.telemetry.happenings import AnswerNotTaken
 
 QUEUE_SIZE = 1_000
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
+"""Longer than any channel's own: it is there for a channel that does not keep it."""
 
 OnResult = Callable[[Delivery, Result], None]
 

@@ -131,7 +131,7 @@ def _learn(
     state: State, anomaly: Anomaly, known: _Known, told: dict[str, str], now_s: float, config: NotifyConfig
 ) -> None:
     incident, flap = known.incident, known.flap
-    window_s = max([config.fallback.flap_window_s, *(one.flap_window_s for one in config.routes)])
+    window_s = _flap_window_s(incident, flap, told, config)
     if anomaly.state == "resolved" and incident and incident.told:
         ended(state, known.flap_key, flap, incident, anomaly, window_s, now_s)
     elif anomaly.state != "resolved" and incident is None:
@@ -141,6 +141,14 @@ def _learn(
         write(state, INCIDENT + anomaly.incident_id, after)
     else:
         state.pop(INCIDENT + anomaly.incident_id, None)
+
+
+def _flap_window_s(incident: Incident | None, flap: Flap | None, told: dict[str, str], config: NotifyConfig) -> float:
+    """The longest of the routes by which people hear of it; the inbox, which gets each flap, does not count."""
+    by = {**(flap.routes if flap else {}), **(incident.routes if incident else {}), **told}
+    names = {name for channel, name in by.items() if channel != INBOX}
+    windows = [one.flap_window_s for one in (*config.routes, config.fallback) if one.name in names]
+    return max(windows, default=config.fallback.flap_window_s)
 
 
 def _leave(

@@ -4,15 +4,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
-
-TIMEOUT_S = 25.0
 
 
 class AppriseServices:
     """Notifies every service of the URLs. Apprise says only whether all took it, so a failure is tried again at all."""
 
-    def __init__(self, urls: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, urls: Sequence[str], *, timeout_s: float = ANSWER_WITHIN_S) -> None:
         """Raises `ImportError` without the package, `ValueError` for a URL that Apprise does not know."""
         import apprise
 

@@ -4,6 +4,10 @@ from typing import Protocol
 
 from stream_detector.notify.message import Message, Result
 
+ANSWER_WITHIN_S = 40.0
+"""How long a provider may take. One that is slow by 30 s still takes the message: who gives up before it answers sends
+that message twice."""
+
 
 class Channel(Protocol):
     """One way to reach people."""

@@ -14,10 +14,9 @@ from ipaddress import ip_address
 
 import aiosmtplib
 
+from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.render.escape import one_line
-
-TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class EmailSmtp:
     """Sends through one server. The password is sent on an encrypted connection or on this machine, never else."""
 
     def __init__(
-        self, server: MailServer, sender: Address, recipients: Sequence[Address], *, timeout_s: float = TIMEOUT_S
+        self, server: MailServer, sender: Address, recipients: Sequence[Address], *, timeout_s: float = ANSWER_WITHIN_S
     ) -> None:
         self._server, self._sender, self._recipients = server, sender, tuple(recipients)
         self._timeout_s = timeout_s

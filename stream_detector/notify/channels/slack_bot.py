@@ -7,11 +7,10 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.channels.http import is_local, retry_after_s, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.render.escape import for_slack, one_line
-
-TIMEOUT_S = 10.0
 
 LATER = frozenset(
     {"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
@@ -37,7 +36,7 @@ class SlackBot:
     """Posts to one channel. Tries once: the policy's state holds the retries, so the client's own are off."""
 
     def __init__(
-        self, token: str, channel: str, *, api_url: str = "https://slack.com/api/", timeout_s: float = TIMEOUT_S
+        self, token: str, channel: str, *, api_url: str = "https://slack.com/api/", timeout_s: float = ANSWER_WITHIN_S
     ) -> None:
         self._token, self._channel, self._api_url, self._timeout_s = token, channel, api_url, timeout_s
         # The client logs what it sends at debug level; a logger of its own, shared with nobody, swallows that.

@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.channels.http import is_local, retry_after_s, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.render.escape import one_line
-
-TIMEOUT_S = 10.0
 
 WHAT_TO_DO = {
     "invalid_token": "the webhook was revoked; make a new one and set SLACK_WEBHOOK_URL",
@@ -27,7 +26,7 @@ WHAT_TO_DO = {
 class SlackWebhook:
     """Posts to one webhook. Tries once: the policy's state holds the retries, so the client's own are off."""
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, timeout_s: float = ANSWER_WITHIN_S) -> None:
         self._url, self._timeout_s = url, timeout_s
         # The client logs the URL at debug level; a logger of its own, shared with nobody, swallows that.
         self._log = logging.Logger("slack webhook", level=logging.CRITICAL)

@@ -5,19 +5,19 @@ import time
 
 import aiohttp
 
+from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.channels.http import is_local, retry_after_s, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
 
-TIMEOUT_S = 10.0
 ANSWER_BYTES = 1_000
 
 
 class Webhook:
     """Posts every message to one address. Follows no redirect: what is signed for one receiver goes to no other."""
 
-    def __init__(self, url: str, secret: bytes, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, secret: bytes, *, timeout_s: float = ANSWER_WITHIN_S) -> None:
         self._url, self._secret, self._timeout_s = url, secret, timeout_s
         self._session: aiohttp.ClientSession | None = None
 

@@ -123,6 +123,13 @@ def route(**given: object) -> NotifyConfig:
     return replace(CONFIG, channels={"slack": True}, routes=(one,))
 
 
+def test_a_route_whose_flap_window_is_zero_tells_every_opening_and_every_end() -> None:
+    notifier = Notifier(replace(route(flap_window_s=0.0), channels={"inbox": True, "slack": True}))
+    for number in range(4):
+        notifier.take(opened(number)).deliver().take(resolved(number)).deliver()
+    assert len(notifier.sent) == 8
+
+
 def streak(name: str, **given: object) -> object:
     return slow(name, anomaly_type="ConsecutiveFailures", **given)
 
