@@ -34,6 +34,7 @@ def _harm(ground: Stage, number: int, kill: bool) -> Harm:
         brokers: Apache = ground.broker
         index = number % len(brokers.ports)
         detector = await scene.ready(scene.detector())
+        scene.supervised = True
         (brokers.kill_broker if kill else brokers.stop_broker)(index)
         await asyncio.sleep(AWAY_S)
         brokers.start_broker(index)
@@ -42,9 +43,8 @@ def _harm(ground: Stage, number: int, kill: bool) -> Harm:
 
         async def caught_up() -> bool:
             nonlocal detector
-            if not detector.alive:  # whatever the broker made it do, its supervisor starts it again
-                scene.outcome.restarts += 1
-                detector = scene.detector()
+            detector = scene.tend(detector)
+            scene.recorder, scene.notifier = scene.tend(scene.recorder), scene.tend(scene.notifier)
             return await committed("detector") >= published
 
         published = len(scene.load.ids)

@@ -77,7 +77,7 @@ async def run(name: str, spice: Spice, options: Options) -> Outcome:
         await scene.died(scene.detector(fault_point="changelog-acked:2"))
         return [await scene.ready(scene.detector(), time.monotonic())]
 
-    with stage(options.kafka, database=True) as ground:
+    with stage(options.kafka) as ground:
         for number in range(options.runs):
             outcome.add(await under_load(ground, options, outcome, options.seed + number, harm, spice))
     return outcome

@@ -17,7 +17,7 @@ EVENTS = 100_000
 async def drill(options: Options) -> Outcome:
     """Each run kills at one point of the checkpoint, the next at the next, and then once at a random moment."""
     outcome = Outcome("kill-detector")
-    with stage(options.kafka, database=True) as ground:
+    with stage(options.kafka) as ground:
         for number in range(options.runs):
             point = WEAK.get(options.without) or POINTS[(options.first_point + number) % len(POINTS)]
             seed = options.seed + number

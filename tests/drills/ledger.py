@@ -1,7 +1,7 @@
 """What must be there, made without the worker: by a pure fold over the input topic, and from the producer's book."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from stream_detector.detect import Baseline, Config
 from stream_detector.detect.replay import Fold
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import read_dead_letter
-from stream_detector.events.decode import decode_completion, decode_score, is_backfill
+from stream_detector.events.decode import decode_anomaly, decode_completion, decode_score, is_backfill
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
 from stream_detector.stream import keyed_value
@@ -21,6 +21,7 @@ from stream_detector.stream.ends import read_whole
 from stream_detector.stream.part import Part
 from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
 
+SEVERITIES = ("info", "warning", "critical")
 DECODE = {COMPLETIONS: decode_completion, SCORES: decode_score}
 
 
@@ -34,6 +35,9 @@ class Verdict:
     different: int = 0
     repeated: int = 0
     """Alerts emitted again with the same id and the same content, as designed."""
+    messages: int = 0
+    notified_twice: int = 0
+    """Messages that a provider has once more than it should."""
     findings: list[str] = field(default_factory=list)
 
     def note(self, what: str, *, lost: int = 0, doubled: int = 0, different: int = 0) -> None:
@@ -103,15 +107,17 @@ def counted(packed: bytes | None, key: str) -> int:
     return Baseline.unpack(key, packed).named()["success_rate"].window_size if packed else 0
 
 
-async def compare(settings: Settings, counts: Counter[str], ids: set[str]) -> Verdict:
+async def compare(
+    settings: Settings, counts: Counter[str], ids: set[str], fold: Fold, wanted: dict[str, bytes]
+) -> Verdict:
     """Input topic, baselines and alerts against the producer's book and the fold.
 
     Args:
         counts: events per workflow that were published, all distinct, none late and none older than 30 days.
         ids: their execution ids.
+        fold, wanted: what `folded` gave.
     """
     verdict = Verdict(events=counts.total())
-    fold, wanted = await folded(settings)
     arrived = await accepted(settings)
     verdict.note("events on the topic", lost=len(ids - arrived), doubled=len(arrived - ids))
     state = await recovered(settings)
@@ -139,6 +145,37 @@ async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: 
     verdict.repeated += total - len(emitted)
     if not wanted:
         verdict.note("the load held no anomaly at all", lost=1)
+
+
+def must_be_told(wanted: Iterable[bytes]) -> dict[str, list[str]]:
+    """Incident -> the anomalies that people must hear of once each: its opening, each rise in severity, its end."""
+    told: dict[str, list[str]] = defaultdict(list)
+    worst: dict[str, int] = {}
+    for anomaly in map(decode_anomaly, wanted):
+        rank = SEVERITIES.index(anomaly.severity)
+        if anomaly.state != "ongoing" or rank > worst[anomaly.incident_id]:
+            told[anomaly.incident_id].append(anomaly.id)
+        worst[anomaly.incident_id] = max(rank, worst.get(anomaly.incident_id, 0))
+    return told
+
+
+def compare_messages(channel: str, told: list[str], wanted: dict[str, list[str]], verdict: Verdict) -> None:
+    """A provider has each message once, those of an incident in their order.
+
+    Args:
+        channel: its name.
+        told: the anomalies whose messages it took, in that order.
+        wanted: what `must_be_told` gave.
+    """
+    arrived = Counter(told)
+    due = {one for anomalies in wanted.values() for one in anomalies}
+    extra = sum(one not in due for one in arrived)
+    verdict.note(f"messages at {channel}", lost=len(due - arrived.keys()), doubled=extra)
+    first = {one: place for place, one in reversed(list(enumerate(told)))}
+    places = ([first[one] for one in anomalies if one in first] for anomalies in wanted.values())
+    verdict.note(f"order of messages at {channel}", different=sum(found != sorted(found) for found in places))
+    verdict.messages += len(arrived)
+    verdict.notified_twice += arrived.total() - len(arrived)
 
 
 async def compare_rows(settings: Settings, wanted: set[str], ids: set[str], verdict: Verdict) -> None:

@@ -15,7 +15,7 @@ AWAY_S = 60.0
 async def drill(options: Options, away_s: float = AWAY_S) -> Outcome:
     """Each run takes the database away once, while the recorder is at work."""
     outcome = Outcome("postgres-away")
-    with stage(options.kafka, database=True) as ground:
+    with stage(options.kafka) as ground:
         for number in range(options.runs):
             outcome.add(await under_load(ground, options, outcome, options.seed + number, _harm(ground, away_s)))
     return outcome
@@ -23,10 +23,9 @@ async def drill(options: Options, away_s: float = AWAY_S) -> Outcome:
 
 def _harm(ground: Stage, away_s: float) -> Harm:
     async def harm(scene: Scene) -> list[Role]:
-        recorder = scene.play.roles[0]
+        recorder = scene.recorder
         detector = await scene.ready(scene.detector())
         await scene.ready(recorder)
-        assert ground.postgres is not None
         ground.postgres.stop()
         await scene.until(lambda: recorder.answers("/readyz") == 503, "the recorder to say that it waits")
         await asyncio.sleep(away_s)

@@ -1,4 +1,4 @@
-"""Where a drill plays: a broker, a database where it needs one, topics of its own, and patience."""
+"""Where a drill plays: a broker, a database, topics and fake providers of its own, and patience."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from stream_detector.stream.ends import Ends, total
 from stream_detector.stream.setup import make_topics
 from stream_detector.stream.topics import COMPLETIONS
 from tests.drills.ledger import Verdict
+from tests.drills.providers import Provider, settings_of, webhook
 from tests.drills.roles import Role
 
 PATIENCE_S = 120.0
@@ -62,7 +63,10 @@ class Outcome:
     doubled: int = 0
     different: int = 0
     repeated: int = 0
+    messages: int = 0
     notified_twice: int = 0
+    notifiers_died: int = 0
+    """Notifiers that ended otherwise than in order: only then may a message have come twice."""
     restarts: int = 0
     """Roles that ended by themselves and were started again, as a supervisor does."""
     recovery_s: list[float] = field(default_factory=list)
@@ -71,11 +75,13 @@ class Outcome:
     def add(self, verdict: Verdict) -> None:
         """Count one run."""
         self.runs += 1
-        for name in ("events", "lost", "doubled", "different", "repeated"):
+        for name in ("events", "lost", "doubled", "different", "repeated", "messages", "notified_twice"):
             setattr(self, name, getattr(self, name) + getattr(verdict, name))
         self.findings += verdict.findings
         if not verdict.events:
             self.findings.append("no events: nothing was tested")
+        if verdict.notified_twice and not self.notifiers_died:
+            self.findings.append(f"{verdict.notified_twice} messages came twice, and no notifier had died")
 
     @property
     def passed(self) -> bool:
@@ -86,7 +92,8 @@ class Outcome:
         """The last line."""
         took = self.recovery_s
         spread = {"median": round(statistics.median(took), 2), "max": round(max(took), 2)} if took else None
-        numbers = {name: getattr(self, name) for name in ("runs", "events", "lost", "doubled", "different", "repeated")}
+        names = ("runs", "events", "lost", "doubled", "different", "repeated", "messages")
+        numbers = {name: getattr(self, name) for name in names}
         return {
             "drill": self.drill,
             **numbers,
@@ -98,29 +105,34 @@ class Outcome:
 
 @dataclass
 class Stage:
-    """One broker (and database) for all runs of a drill."""
+    """One broker and one database for all runs of a drill."""
 
     broker: Any
     folder: Path
-    postgres: Postgres | None = None
+    postgres: Postgres
 
     @contextlib.asynccontextmanager
-    async def play(self, **changes: Any) -> AsyncIterator["Play"]:
-        """Topics (and a database) of one run; every process that it started has ended afterwards."""
+    async def play(self, providers: Sequence[Provider] = (), **changes: Any) -> AsyncIterator["Play"]:
+        """Topics, a database and providers of one run; every process that it started has ended afterwards."""
         name = f"d{uuid.uuid4().hex[:8]}"
-        url = ""
-        if self.postgres:
-            create_database(self.postgres, name)
-            url = self.postgres.url(name)
-        values = {"session_timeout_s": 6.0, "checkpoint_interval_s": 0.5, "database_url": url, **changes}
+        folder = self.folder / name
+        folder.mkdir()
+        create_database(self.postgres, name)
+        providers = providers or [webhook()]
+        for provider in providers:
+            await provider.server.start()
+        values = {"session_timeout_s": 6.0, "checkpoint_interval_s": 0.5, "database_url": self.postgres.url(name)}
+        values |= settings_of(providers, folder) | changes
         settings = Settings(broker=self.broker.address, topic_prefix=f"{name}.", **values)
         await make_topics(settings)
-        play = Play(settings, self.folder / name)
+        play = Play(settings, folder, providers=providers)
         try:
             yield play
         finally:
             for role in play.roles:
                 role.kill()
+            for provider in providers:
+                await provider.server.stop()
 
 
 @dataclass
@@ -130,6 +142,7 @@ class Play:
     settings: Settings
     folder: Path
     roles: list[Role] = field(default_factory=list)
+    providers: Sequence[Provider] = ()
 
     async def committed(self, role: str) -> int:
         """How many completions the role's group has committed. 0 while nobody answers."""
@@ -182,15 +195,15 @@ def create_database(server: Postgres, name: str) -> None:
 
 
 @contextlib.contextmanager
-def stage(kafka: str, *, database: bool = False) -> Iterator[Stage]:
-    """Start what a drill needs; all of it has ended, and its folder is gone, afterwards."""
+def stage(kafka: str) -> Iterator[Stage]:
+    """Start broker and database; all of it has ended, and its folder is gone, afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="stream-detector-drill-"))
     folder.chmod(0o755)
     try:
         with contextlib.ExitStack() as stack:
             broker = stack.enter_context(KAFKA[kafka](folder / "kafka"))
-            ground = Stage(broker, folder, Postgres.start(folder / "postgres") if database else None)
-            stack.callback(lambda: ground.postgres and ground.postgres.stop())  # maybe another by then
+            ground = Stage(broker, folder, Postgres.start(folder / "postgres"))
+            stack.callback(lambda: ground.postgres.stop())  # maybe another by then
             yield ground
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,15 +1,27 @@
 """What every drill of the detector shares: a load, a harm, patience, and the comparison."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.drills.ledger import Verdict, compare, compare_dead_letters, compare_rows, folded
+from tests.drills.ledger import (
+    Verdict,
+    compare,
+    compare_dead_letters,
+    compare_messages,
+    compare_rows,
+    folded,
+    must_be_told,
+)
 from tests.drills.load import Load, Spice, plain
+from tests.drills.providers import Provider
 from tests.drills.roles import Role
 from tests.drills.stage import DrillError, Options, Outcome, Play, Stage, until
+
+ROLES = ("detector", "recorder", "notifier")
 
 
 @dataclass
@@ -21,10 +33,39 @@ class Scene:
     options: Options
     outcome: Outcome
     publishing: "asyncio.Task[None]"
+    recorder: Role
+    notifier: Role
+    supervised: bool = False
+    """Whether a role that ends by itself is started again, as a supervisor does."""
 
     def detector(self, **how: Any) -> Role:
         """Start a detector, with the protection taken out that the options name."""
         return self.play.start("detector", without=self.options.without, **how)
+
+    def stand(self, roles: list[Role]) -> bool:
+        """Whether all are alive; where they are supervised, each that was not is replaced in the list."""
+        if self.supervised:
+            roles[:] = map(self.tend, roles)
+        return all(role.alive for role in roles)
+
+    def tend(self, role: Role) -> Role:
+        """The same, or its successor where it has ended by itself."""
+        if role.alive:
+            return role
+        self.outcome.restarts += 1
+        if role.name == "notifier":
+            self.outcome.notifiers_died += 1
+        return self.detector() if role.name == "detector" else self.play.start(role.name)
+
+    async def told(self, due: set[str], standing: list[Role]) -> None:
+        """Return once every provider has each message, or patience ends: what is missing then is lost."""
+
+        async def all_told() -> bool:
+            self.stand(standing)
+            return all(due <= set(provider.told()) for provider in self.play.providers)
+
+        with contextlib.suppress(DrillError):
+            await until(all_told, "every message", self.play.last_words)
 
     async def died(self, role: Role) -> None:
         """Return once it was killed. Raises `DrillError` if it ends otherwise."""
@@ -61,31 +102,41 @@ class Scene:
 
 
 Harm = Callable[[Scene], Awaitable[list[Role]]]
-"""Does the harm under load; returns the roles that stand at the end and must stop in order."""
+"""Does the harm under load; returns the detectors that stand at the end and must stop in order."""
 
 
 async def under_load(
-    ground: Stage, options: Options, outcome: Outcome, seed: int, harm: Harm, spice: Spice = plain
+    ground: Stage,
+    options: Options,
+    outcome: Outcome,
+    seed: int,
+    harm: Harm,
+    spice: Spice = plain,
+    providers: Sequence[Provider] = (),
 ) -> Verdict:
     """One run: publish, harm, let everybody catch up, compare everything."""
-    roles = ["detector", "recorder"] if ground.postgres else ["detector"]
-    async with ground.play() as play:
+    async with ground.play(providers) as play:
         load = Load(play.settings, seed, options.events, rate=options.events / 12, spice=spice)
-        standing = [play.start("recorder")] if ground.postgres else []
-        scene = Scene(play, load, options, outcome, asyncio.create_task(load.publish()))
+        recorder, notifier = play.start("recorder"), play.start("notifier")
+        publishing = asyncio.create_task(load.publish())
+        scene = Scene(play, load, options, outcome, publishing, recorder, notifier)
         try:
-            standing += await harm(scene)
+            detectors = await harm(scene)
             load.enough.set()
-            await scene.publishing
+            await publishing
         finally:
-            scene.publishing.cancel()
-        await play.drained(*roles, alive=lambda: all(role.alive for role in standing))
-        codes = [role.stop() for role in standing]
+            publishing.cancel()
+        standing = [scene.recorder, scene.notifier, *detectors]
+        await play.drained(*ROLES, alive=lambda: scene.stand(standing))
+        fold, wanted = await folded(play.settings)
+        due = must_be_told(wanted.values())
+        await scene.told({one for anomalies in due.values() for one in anomalies}, standing)
+        codes = [await asyncio.to_thread(role.stop) for role in standing]
         if any(codes):
             raise DrillError(f"the roles ended with {codes}\n{play.last_words()}")
-        verdict = await compare(play.settings, load.counts, load.ids)
+        verdict = await compare(play.settings, load.counts, load.ids, fold, wanted)
         await compare_dead_letters(play.settings, load.refused, verdict)
-        if ground.postgres:
-            _, anomalies = await folded(play.settings)
-            await compare_rows(play.settings, set(anomalies), load.ids, verdict)
+        await compare_rows(play.settings, set(wanted), load.ids, verdict)
+        for provider in play.providers:
+            compare_messages(provider.channel, provider.told(), due, verdict)
         return verdict

@@ -13,7 +13,7 @@ class HookServer:
     def __init__(self) -> None:
         self.port = 0
         self.requests: list[tuple[bytes, dict[str, str]]] = []
-        self._next: deque[tuple[int, str, dict[str, str]] | None] = deque()
+        self._next: deque[tuple[int, str, dict[str, str]] | float | None] = deque()
         self.hanging = asyncio.Event()
         """Set once somebody waits for an answer that does not come."""
         self._released = asyncio.Event()
@@ -27,12 +27,18 @@ class HookServer:
         """Leave one request without an answer until the server stops."""
         self._next.append(None)
 
+    def slow_next(self, after_s: float) -> None:
+        """Take one request, and say so only after a while."""
+        self._next.append(after_s)
+
     async def start(self) -> "HookServer":
+        """Listen; after a `stop` on the same port again."""
+        self._released.clear()
         app = web.Application(client_max_size=4 * 2**20)
         app.router.add_post("/{path:.*}", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]
         return self
 
@@ -47,7 +53,9 @@ class HookServer:
             self.hanging.set()
             await self._released.wait()
             return web.Response(status=500)
-        status, body, headers = planned
+        slow_by_s = planned if isinstance(planned, float) else 0.0
+        status, body, headers = (200, "taken", {}) if slow_by_s else planned
         if 200 <= status < 300:
             self.requests.append((await request.read(), dict(request.headers)))
+            await asyncio.sleep(slow_by_s)
         return web.Response(status=status, text=body, headers=headers)

@@ -24,6 +24,8 @@ class SlackServer:
         """Timestamp -> what was said in its thread."""
         self.requests = 0
         self._next: deque[tuple[int, str, dict[str, str]] | None] = deque()
+        self._slow_by_s: deque[float] = deque()
+        self._port = 0
         self.hanging = asyncio.Event()
         """Set once somebody waits for an answer that does not come."""
         self._released = asyncio.Event()
@@ -42,14 +44,21 @@ class SlackServer:
         """Leave one request without an answer until the server stops."""
         self._next.append(None)
 
+    def slow_next(self, after_s: float) -> None:
+        """Take one payload, and say so only after a while."""
+        self._slow_by_s.append(after_s)
+
     async def start(self) -> "SlackServer":
+        """Listen; after a `stop` on the same port again."""
+        self._released.clear()
         app = web.Application(client_max_size=4 * 2**20)
         app.router.add_post("/services/{token:.+}", self._post)
         app.router.add_post("/api/{method}", self._call)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/services/{TOKEN}"
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}/services/{TOKEN}"
         return self
 
     async def stop(self) -> None:
@@ -113,6 +122,7 @@ class SlackServer:
         if problem:
             return web.Response(status=400, text=problem)
         self.accepted.append(payload)
+        await asyncio.sleep(self._slow_by_s.popleft() if self._slow_by_s else 0.0)
         return web.Response(text="ok")
 
 

@@ -26,7 +26,7 @@ class MailServer:
         self.encrypted: list[bool] = []
         self.sessions = 0
         self.ca_file = str(folder / "ca.pem")
-        self._next: deque[str | None] = deque()
+        self._next: deque[str | float | None] = deque()
         self._next_recipient: deque[str] = deque()
         self.hanging = asyncio.Event()
         """Set once somebody waits for an answer that does not come."""
@@ -58,9 +58,15 @@ class MailServer:
         """Leave one mail without an answer until the server stops."""
         self._next.append(None)
 
+    def slow_next(self, after_s: float) -> None:
+        """Take one mail, and say so only after a while."""
+        self._next.append(after_s)
+
     async def start(self) -> "MailServer":
+        """Listen; after a `stop` on the same port again."""
+        self._released.clear()
         self._server = await asyncio.get_running_loop().create_server(
-            self._protocol, "127.0.0.1", 0, ssl=self._context if self._tls else None
+            self._protocol, "127.0.0.1", self.port, ssl=self._context if self._tls else None
         )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -93,19 +99,24 @@ class MailServer:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        slow_by_s = 0.0
         if self._next:
             answer = self._next.popleft()
-            if answer is None:
+            if isinstance(answer, float):
+                slow_by_s = answer
+            elif answer is None:
                 self.hanging.set()
                 await self._released.wait()
                 return "451 stopped"
-            return answer
+            else:
+                return answer
         assert isinstance(envelope.content, bytes)
         mail = message_from_bytes(envelope.content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
         self.envelopes.append((envelope.mail_from or "", envelope.rcpt_tos))
         self.encrypted.append(self._tls or session.ssl is not None)
+        await asyncio.sleep(slow_by_s)
         return "250 taken"
 
 
