@@ -11,7 +11,7 @@ from tests.drills.unprotected import PROTECTIONS
 
 DRILLS = (
     "kill-detector", "rebalance", "broker-restart", "broker-killed", "postgres-away", "hostile-input",
-    "duplicates-and-late", "empty-disk", "clock-skew", "stop-and-go",
+    "channels-failing", "duplicates-and-late", "empty-disk", "clock-skew", "stop-and-go",
 )  # fmt: skip
 
 

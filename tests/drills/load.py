@@ -19,7 +19,7 @@ KEYS = 200
 SPREAD_D = 18
 """Finish times of the planned events are spread over so many days, so that all count in the window of 30."""
 SLOW_RATE = 500.0
-"""Events a second once the planned number is out."""
+"""Events a second once the planned number is out, where a drill names no other rate."""
 MISPLACED = 0.1
 """Share of workflows whose producer hashes otherwise: their events lie on another partition than their owner's."""
 
@@ -74,9 +74,17 @@ class Load:
     """Publishes until it is told to stop. `counts` is the ledger: events per workflow that the broker acknowledged."""
 
     def __init__(
-        self, settings: Settings, seed: int, planned: int, *, rate: float, spice: Spice = plain, keys: int = KEYS
+        self,
+        settings: Settings,
+        seed: int,
+        planned: int,
+        *,
+        rate: float,
+        slow_rate: float = SLOW_RATE,
+        spice: Spice = plain,
+        keys: int = KEYS,
     ) -> None:
-        self._settings, self._planned, self._rate = settings, planned, rate
+        self._settings, self._planned, self._rate, self._slow_rate = settings, planned, rate, slow_rate
         self._spice, self._rng = spice, random.Random(seed + 1)
         self._events = completions(seed, planned, keys)
         misplaced = random.Random(seed).sample(range(keys), round(keys * MISPLACED))
@@ -101,7 +109,7 @@ class Load:
                     for one in self._spice(self._rng, event):
                         sent.append(await self._send(producer, one))
                 due_s = (min(len(sent), self._planned) - self._planned / 2) / self._rate
-                due_s += max(0, len(sent) - self._planned) / SLOW_RATE
+                due_s += max(0, len(sent) - self._planned) / self._slow_rate
                 await asyncio.sleep(max(0.0, began + due_s - loop.time()))
             await producer.flush()
             await asyncio.gather(*sent)  # each was acknowledged, or the drill ends here

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,24 @@ class Provider:
     channel: str
     server: Any
     settings: Callable[[], dict[str, str]]
-    texts: Callable[[], list[str]]
+    taken: Callable[[], Sequence[Any]]
+    """Everything that it took, in that order."""
+    text_of: Callable[[Any], str]
     busy: Callable[[], None]
     """Answers one message "later": 429 with Retry-After, in SMTP 451."""
     broken: Callable[[], None]
     """Answers one message with 500, in SMTP 421."""
 
+    _told: list[str] = field(default_factory=list)
+    _read: int = 0
+
     def told(self) -> list[str]:
         """Each message's anomaly, by the link in it; notices about ourselves have none."""
-        found = (_LINK.search(text) for text in self.texts())
-        return [link[1] for link in found if link]
+        for one in islice(self.taken(), self._read, None):
+            self._read += 1
+            if link := _LINK.search(self.text_of(one)):
+                self._told.append(link[1])
+        return self._told
 
 
 def webhook() -> Provider:
@@ -42,7 +51,8 @@ def webhook() -> Provider:
         channel="webhook",
         server=server,
         settings=lambda: {"webhook_url": f"http://127.0.0.1:{server.port}/drill", "webhook_secret": _SECRET},
-        texts=lambda: [body.decode() for body, _ in server.requests],
+        taken=lambda: server.requests,
+        text_of=lambda request: request[0].decode(),
         busy=lambda: server.answer_next(429, "", {"Retry-After": str(RETRY_AFTER_S)}),
         broken=lambda: server.answer_next(500),
     )
@@ -55,7 +65,8 @@ def slack() -> Provider:
         channel="slack",
         server=server,
         settings=lambda: {"slack_webhook_url": server.url},
-        texts=lambda: [payload["text"] for payload in server.accepted],
+        taken=lambda: server.accepted,
+        text_of=lambda payload: payload["text"],
         busy=lambda: server.answer_next(429, "rate_limited", {"Retry-After": str(RETRY_AFTER_S)}),
         broken=lambda: server.answer_next(500, "fatal_error"),
     )
@@ -72,7 +83,8 @@ def mail(folder: Path) -> Provider:
             "email_from": "drill@example.org",
             "email_to": "people@example.org",
         },
-        texts=lambda: [str(one.get_body(("plain",)).get_content()) for one in server.mails],  # type: ignore[union-attr]
+        taken=lambda: server.mails,
+        text_of=lambda one: one.get_body(("plain",)).get_content(),
         busy=lambda: server.answer_next("451 4.3.0 later"),
         broken=lambda: server.answer_next("421 4.3.0 broken"),
     )

@@ -16,7 +16,7 @@ from tests.drills.ledger import (
     folded,
     must_be_told,
 )
-from tests.drills.load import Load, Spice, plain
+from tests.drills.load import SLOW_RATE, Load, Spice, plain
 from tests.drills.providers import Provider
 from tests.drills.roles import Role
 from tests.drills.stage import DrillError, Options, Outcome, Play, Stage, until
@@ -113,10 +113,12 @@ async def under_load(
     harm: Harm,
     spice: Spice = plain,
     providers: Sequence[Provider] = (),
+    slow_rate: float = SLOW_RATE,
 ) -> Verdict:
     """One run: publish, harm, let everybody catch up, compare everything."""
     async with ground.play(providers) as play:
-        load = Load(play.settings, seed, options.events, rate=options.events / 12, spice=spice)
+        rate = options.events / 12
+        load = Load(play.settings, seed, options.events, rate=rate, slow_rate=slow_rate, spice=spice)
         recorder, notifier = play.start("recorder"), play.start("notifier")
         publishing = asyncio.create_task(load.publish())
         scene = Scene(play, load, options, outcome, publishing, recorder, notifier)

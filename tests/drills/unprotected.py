@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_detector.settings import load
-from stream_detector.stream import faults
+from stream_detector.stream import detector, faults
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.detector import Detector
 from stream_detector.stream.part import Part
@@ -88,6 +88,18 @@ def held_recovery() -> None:
     PositionRecovery.need_recovery = lambda self: Path(os.environ["HELD"]).exists() or needed(self)  # type: ignore[method-assign]
 
 
+def working_step() -> None:
+    """A harm, not a protection: the step has a defect, which events with the label `harm: step` meet."""
+    step = detector.step
+
+    def defective(baseline: Any, event: Any, *args: Any, **more: Any) -> Any:
+        if getattr(event, "labels", {}).get("harm") == "step":
+            raise ZeroDivisionError("a defect")
+        return step(baseline, event, *args, **more)
+
+    detector.step = defective  # type: ignore[assignment]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "commit-order": commit_order,
     "applied-positions": applied_positions,
@@ -96,6 +108,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "blocked-loop": blocked_loop,
     "deaf": deaf,
     "held-recovery": held_recovery,
+    "working-step": working_step,
 }
 
 

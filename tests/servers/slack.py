@@ -48,6 +48,15 @@ class SlackServer:
         """Take one payload, and say so only after a while."""
         self._slow_by_s.append(after_s)
 
+    @property
+    def planned(self) -> int:
+        """How many answers that were planned have not been given."""
+        return len(self._next) + len(self._slow_by_s)
+
+    def forget_plans(self) -> None:
+        """Answer as usual from now on; who waits already goes on waiting."""
+        self._next.clear()
+
     async def start(self) -> "SlackServer":
         """Listen; after a `stop` on the same port again."""
         self._released.clear()

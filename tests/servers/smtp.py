@@ -62,6 +62,15 @@ class MailServer:
         """Take one mail, and say so only after a while."""
         self._next.append(after_s)
 
+    @property
+    def planned(self) -> int:
+        """How many answers that were planned have not been given."""
+        return len(self._next)
+
+    def forget_plans(self) -> None:
+        """Answer as usual from now on; who waits already goes on waiting."""
+        self._next.clear()
+
     async def start(self) -> "MailServer":
         """Listen; after a `stop` on the same port again."""
         self._released.clear()
