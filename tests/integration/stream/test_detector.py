@@ -3,8 +3,6 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +10,8 @@ import msgspec
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_detector.devstack.ports import free_port
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
-from stream_detector.settings import environ_of
 from stream_detector.stream.broker import client_options
 from stream_detector.stream.dead_letters import dead_letter, retry
 from stream_detector.stream.ends import read_whole
@@ -33,30 +29,15 @@ from stream_detector.stream.topics import (
 )
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import until
+from tests.integration.stream.events import completion
+from tests.integration.stream.programs import run_program
 
 ROOT = Path(__file__).parents[3]
 
 
-def completion(number, workflow_id="nightly", **more):
-    at = datetime.now(UTC) - timedelta(days=2) + timedelta(minutes=number)
-    event = {
-        "execution_id": f"x{number}",
-        "workflow_id": workflow_id,
-        "status": "success",
-        "started_at": (at - timedelta(seconds=60)).isoformat(),
-        "finished_at": at.isoformat(),
-        "duration_s": 60 + number % 7,
-    }
-    return json.dumps(event | more).encode()
-
-
 def tables(play, key, count):
     """What the program sees in `app.tables`."""
-    environ = environ_of(play.settings) | {"STREAM_DETECTOR_METRICS_PORT": str(free_port())}
-    command = [sys.executable, "-m", "tests.integration.stream.tables_program", key, str(count)]
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return run_program("tables_program", play.settings, key, str(count))
 
 
 async def test_state_is_a_faust_table_also_after_recovery(play, producer):
