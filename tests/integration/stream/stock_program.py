@@ -223,7 +223,7 @@ def tasks() -> faust.App:
 
 
 def pressure() -> faust.App:
-    """Counts the seconds that its reader sleeps because its buffer was full. The leader's topic, which never is, is off."""
+    """Counts the seconds that its reader sleeps for a full buffer; the leader's topic, whose never is, is off."""
     app, seen, slept = make_app(stream_buffer_maxsize=16, topic_disable_leader=True), 0, 0
 
     @app.agent(raw(app, "in"))
