@@ -10,8 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 Headers = list[tuple[str, bytes]]
+
+LARGE_BYTES = 512 * 1024
+"""A record above it goes out alone and compressed: what a producer's compression had made small enough for the broker
+is too large without (1 MB by Kafka's defaults, 8 MiB on our topics), and must be forwarded or kept all the same."""
+
+
+def _large_batch() -> BatchBuilder:
+    return BatchBuilder(LARGE_BYTES, DefaultRecordBatch.CODEC_ZSTD)
 
 
 @dataclass
@@ -59,12 +69,17 @@ class Outbox:
     ) -> None:
         """Add one record; it goes out with the next `dispatch`."""
         place = (topic, partition)
-        batch = self._open.get(place) or self._start(place)
+        size = len(key or b"") + len(value or b"") + 64
+        if size > LARGE_BYTES:
+            if before := self._open.pop(place, None):
+                self._full.append(before)
+            batch = self._open[place] = _Batch(topic, partition, _large_batch())
+        else:
+            batch = self._open.get(place) or self._start(place)
         if batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
             self._full.append(self._open.pop(place))
             batch = self._start(place)
             batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
-        size = len(key or b"") + len(value or b"") + 64
         batch.n_bytes += size
         self.pending_bytes += size
         if caused_at_ms is not None:

@@ -14,6 +14,9 @@ NOTIFIER_IN, NOTIFICATIONS, DEAD_LETTERS = "notifier-in", "notifications", "dead
 _DAY_MS = 86_400_000
 _COMPACTION_LAG_MS = 3_600_000
 """Longer than any pause of a worker: else compaction could drop the good value before the owner repaired a late one."""
+_LARGEST_BYTES = 8 << 20
+"""Of a batch on topics that only we write. A refused or forwarded record is larger than it was on its own topic, by its
+origin: a record that filled the broker's limit there (1 MB by default) must find room."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,10 @@ class Topic:
 
     def config(self) -> dict[str, str]:
         """The broker's settings of this topic."""
+        ours = {} if "producers" in self.written_by else {"max.message.bytes": str(_LARGEST_BYTES)}
         if self.cleanup == "compact":
-            return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS)}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+            return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_COMPACTION_LAG_MS), **ours}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **ours}
 
 
 TOPICS: tuple[Topic, ...] = (

@@ -159,6 +159,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Counts assignments: a chunk of an earlier one is in no queue any more."""
         self._undone: Counter[TP] = Counter()
         """Chunks per partition that agents have not finished."""
+        self._handed: dict[TP, int] = {}
+        """The offset behind the last chunk of this assignment that went to the agents."""
         self._drained = asyncio.Event()
         self._short_since: dict[TP, float] = {}
 
@@ -192,6 +194,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in sources:
             committed = self._committed_offset.get(tp)
             start = earliest[tp] if committed is None else committed
+            self._handed.pop(tp, None)
             self.shards.of(tp.partition).positions[tp] = Position(start, committed)
 
     def rewind(self, tp: TP, offset: int) -> None:
@@ -247,6 +250,14 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             f"{tp.topic}-{tp.partition} answers offset {answered}, below {applied} which was applied: the topic was "
             "made anew. Choose another TOPIC_PREFIX, or delete every topic and group of this one and run setup"
         )
+
+    def pass_gap(self, tp: TP) -> None:
+        """Where everything that was fetched is applied, what the fetches have passed since holds no records: markers
+        of transactions, aborted ones, what compaction removed. It is applied, so that no lag stays behind."""
+        position = self.shards.position(tp)
+        if position is not None and position.next == self._handed.get(tp, position.next):
+            position.next = max(position.next, self.fetch_position(tp))
+            self._handed[tp] = position.next
 
     def advance(self, chunk: Chunk) -> None:
         """The chunk is applied: the next one follows it."""
@@ -317,7 +328,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         await asyncio.sleep(0)
         if not fetched:
             for tp in wanted:
-                self.shortened(tp)
+                if not self.shortened(tp):
+                    self.pass_gap(tp)
         for tp, records in fetched.items():
             if tp.topic in changelogs:
                 if tp in recovery.active_tps and self.flow_active:
@@ -338,6 +350,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _deliver(self, chunk: Chunk) -> None:
         self.in_flight_bytes += chunk.n_bytes
         self._undone[chunk.tp] += 1
+        self._handed[chunk.tp] = chunk.next
         tp, last = chunk.tp, chunk.records[-1]
         message = ConsumerMessage(
             tp.topic,

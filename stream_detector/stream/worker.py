@@ -128,6 +128,9 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         broker_session_timeout=session_s,
         broker_rebalance_timeout=session_s,
         broker_heartbeat_interval=session_s / 6,
+        # Stock: a consumer that reads nothing for 1,000 s leaves its group, as one does whose database is away for an
+        # hour. One that hangs is told by `progress`.
+        broker_max_poll_interval=7 * 86_400.0,
         broker_request_timeout=max(90.0, session_s + 10),
     )
     app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stream_detector.stream.outbox import Outbox
+from stream_detector.stream.outbox import LARGE_BYTES, Outbox
 
 
 class Batch:
@@ -39,7 +39,8 @@ class Producer:
         if self._refuse:
             raise self._refuse
         future = asyncio.get_running_loop().create_future()
-        self.sent.append((topic, partition, batch.records, future))
+        records = batch.records if isinstance(batch, Batch) else [batch._builder]
+        self.sent.append((topic, partition, records, future))
         return future
 
 
@@ -132,4 +133,17 @@ async def test_the_cause_of_an_alert_is_told_once_it_is_acknowledged(failures):
         future.set_result(None)
     await done
     assert told == [("alerts", [11, 12])]
+    outbox.stop()
+
+
+async def test_a_large_record_goes_alone_and_compressed_in_its_place(failures):
+    producer = Producer(room=9)
+    outbox = make(producer, failures)
+    for value in (b"1", bytes(LARGE_BYTES), b"2", b"3"):
+        outbox.put("t", 0, b"k", value)
+    outbox.dispatch()
+    await _until(lambda: len(producer.sent) == 3)
+    before, (large,), after = [records for _, _, records, _ in producer.sent]
+    assert (before, after) == ([b"1"], [b"2", b"3"])
+    assert len(large.build()) < LARGE_BYTES / 100
     outbox.stop()

@@ -41,3 +41,9 @@ def test_state_is_compacted_only_after_any_pause_of_a_worker():
     compacted = [topic.config() for topic in TOPICS if topic.cleanup == "compact"]
     assert len(compacted) == 3
     assert all(int(config["min.compaction.lag.ms"]) >= 3_600_000 for config in compacted)
+
+
+def test_what_we_keep_or_forward_finds_room_though_it_filled_its_own_topic():
+    limits = {topic.name: int(topic.config().get("max.message.bytes", 1_048_588)) for topic in TOPICS}
+    theirs = {topic.name for topic in TOPICS if "producers" in topic.written_by}
+    assert min(limits[name] for name in limits.keys() - theirs) > 2 * max(limits[name] for name in theirs)

@@ -25,7 +25,8 @@ class Consumer(BatchConsumer):
 
     def __init__(self) -> None:
         self.shards, self._stamps, self.era, self.in_flight_bytes = Shards(), Counter(), 0, 0
-        self._drained, self._short_since, self._undone = asyncio.Event(), {}, Counter()
+        self._drained, self._short_since = asyncio.Event(), {}
+        self._undone, self._handed = Counter(), {}
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
         self.part = SimpleNamespace(replay_until={})
@@ -190,3 +191,22 @@ async def test_while_the_broker_is_away_nobody_stands(consumer):
     consumer.app.tables = SimpleNamespace(recovery=SimpleNamespace(in_recovery=False))
     consumer.app.rebalancing = False
     assert await consumer.standing() == []
+
+
+def test_what_holds_no_records_behind_the_last_one_is_passed_once_that_is_applied(consumer):
+    """Aborted transactions at the end of a topic."""
+    chunk = consumer.fetched(10)
+    consumer._handed[TP0] = chunk.next
+    consumer.fetch_position = lambda tp: 40
+    consumer.pass_gap(TP0)
+    assert consumer.at == 10, "the chunk is not applied yet"
+    consumer.advance(chunk)
+    consumer.pass_gap(TP0)
+    assert consumer.at == 40
+
+
+def test_a_chunk_that_was_thrown_away_is_no_gap(consumer):
+    consumer._handed[TP0] = 15
+    consumer.fetch_position = lambda tp: 15
+    consumer.pass_gap(TP0)
+    assert consumer.at == 10
