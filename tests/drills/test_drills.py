@@ -30,7 +30,16 @@ async def test_chunks_that_faust_threw_away_are_fetched_again(what):
     options, outcome = Options(events=10_000, without=what), Outcome("emptied-queues")
 
     async def harm(scene: Scene) -> list[Role]:
-        return [await scene.ready(scene.detector())]
+        first = await scene.ready(scene.play.start("detector"))  # it leaves a changelog that must be recovered
+
+        async def written() -> bool:
+            return await scene.play.committed("detector") > 0
+
+        await scene.until_soon(written, "its first checkpoint")
+        first.kill()
+        second = await scene.ready(scene.detector())
+        assert "THREW AWAY" in second.child.log_path.read_text(), "the window was not hit"
+        return [second]
 
     with stage(options.kafka) as ground:
         outcome.add(await under_load(ground, options, outcome, 1, harm))

@@ -8,9 +8,12 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+
+from faust.streams import Stream
+from mode.utils.queues import ThrowableQueue
 
 from stream_detector.settings import load
 from stream_detector.stream import detector, faults
@@ -18,8 +21,7 @@ from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.detector import Detector
 from stream_detector.stream.part import Part
 from stream_detector.stream.recovery import PositionRecovery
-from stream_detector.stream.topics import COMPLETIONS
-from stream_detector.stream.transport import BatchConsumer, Chunk
+from stream_detector.stream.transport import BatchConsumer
 
 
 def commit_order() -> None:
@@ -47,18 +49,42 @@ def applied_positions() -> None:
 
 
 def emptied_queues() -> None:
-    """A harm, not a protection: the first chunks are thrown away behind the fetch position, as Faust does after a
-    rebalance when it empties the agents' queues (tables/recovery.py:659). That a chunk must follow cures it."""
-    deliver, thrown_away = BatchConsumer._deliver, iter(range(8))
+    """A harm, not a protection: Faust's emptying of the agents' queues when it resumes the flow after recovery
+    (tables/recovery.py:659) is made to hit. Its seek lasts longer, the agents work slowly, and the first layer against
+    it, that only changelogs are read until the rebalance is over, is out. That a chunk must follow cures it."""
+    perform_seek, events, clear = BatchConsumer.perform_seek, Stream.events, ThrowableQueue.clear
 
-    async def throw_away_or_deliver(self: BatchConsumer, chunk: Chunk) -> None:
-        number = next(thrown_away, 1)
-        if number % 4 == 0 and chunk.tp.topic.endswith(COMPLETIONS):
-            self.in_flight_bytes += chunk.n_bytes
-        else:
-            await deliver(self, chunk)
+    async def seek_slowly(self: BatchConsumer) -> None:
+        await perform_seek(self)
+        self.app = _Blind(self.app)
+        await asyncio.sleep(1.0)
+        self.app = self.app._app
 
-    BatchConsumer._deliver = throw_away_or_deliver  # type: ignore[method-assign]
+    async def work_slowly(self: Stream[Any]) -> AsyncIterator[Any]:
+        async for event in events(self):
+            yield event
+            await asyncio.sleep(0.05)
+
+    def tell(self: ThrowableQueue) -> None:
+        if not self.empty():
+            print(f"THREW AWAY {self.qsize()} chunks", flush=True)
+        clear(self)
+
+    BatchConsumer.perform_seek = seek_slowly  # type: ignore[method-assign]
+    Stream.events = work_slowly
+    ThrowableQueue.clear = tell  # type: ignore[method-assign]
+
+
+class _Blind:
+    """An app that does not see its rebalances."""
+
+    rebalancing = False
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
 
 
 def following() -> None:
