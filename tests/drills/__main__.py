@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 
+from tests.drills.harms import HARMS
 from tests.drills.stage import KAFKA, DrillError, Options
 from tests.drills.unprotected import PROTECTIONS
 
@@ -23,11 +24,21 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", choices=sorted(PROTECTIONS), default="", help="take a protection out: must fail")
+    parser.add_argument("--harm", choices=sorted(HARMS), default="", help="a harm from within too: must pass")
+    parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
     asked = parser.parse_args()
     module = importlib.import_module(f"tests.drills.{asked.name.replace('-', '_')}")
     events = module.EVENTS if asked.events is None else asked.events
-    options = Options(asked.kafka, events, asked.runs, asked.seed, without=asked.without)
+    options = Options(
+        asked.kafka,
+        events,
+        asked.runs,
+        asked.seed,
+        without=asked.without,
+        harm=asked.harm,
+        partitions=asked.partitions,
+    )
     try:
         outcome = asyncio.run(module.drill(options))
     except DrillError as error:

@@ -25,21 +25,21 @@ class Role:
         settings: Settings,
         folder: Path,
         *,
-        without: str = "",
+        change: str = "",
         environ: Mapping[str, str] | None = None,
         **changes: str,
     ) -> "Role":
         """Start one; its log is appended to `folder`/NAME.log.
 
         Args:
-            without: a protection to take out (see `unprotected`); empty runs the product as it is.
+            change: a protection to take out (see `unprotected`) or a harm (see `harms`); empty: neither.
             environ: further variables of its environment.
             changes: settings of this process alone, by their names.
         """
         port = free_port()
         variables = environ_of(settings) | {"STREAM_DETECTOR_METRICS_PORT": str(port)} | dict(environ or {})
         variables |= {f"STREAM_DETECTOR_{setting.upper()}": value for setting, value in changes.items()}
-        program = ["-m", "tests.drills.unprotected", without] if without else ["-m", "stream_detector"]
+        program = ["-m", "tests.drills.changed", change] if change else ["-m", "stream_detector"]
         command = [sys.executable, *program, name]
         root = Path(__file__).parents[2]
         return cls(name, start_owned(name, command, log_path=folder / f"{name}.log", environ=variables, cwd=root), port)

@@ -50,6 +50,9 @@ class Options:
     """Where among its points the drill begins."""
     without: str = ""
     """A protection to take out of the roles: the drill must then fail."""
+    harm: str = ""
+    """A further harm from within the detectors: the drill must pass all the same."""
+    partitions: int = 4
 
 
 @dataclass

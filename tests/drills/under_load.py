@@ -39,8 +39,8 @@ class Scene:
     """Whether a role that ends by itself is started again, as a supervisor does."""
 
     def detector(self, **how: Any) -> Role:
-        """Start a detector, with the protection taken out that the options name."""
-        return self.play.start("detector", without=self.options.without, **how)
+        """Start a detector, with the change that the options name."""
+        return self.play.start("detector", change=self.options.harm or self.options.without, **how)
 
     def stand(self, roles: list[Role]) -> bool:
         """Whether all are alive; where they are supervised, each that was not is replaced in the list."""
@@ -55,7 +55,7 @@ class Scene:
         self.outcome.restarts += 1
         if role.name == "notifier":
             self.outcome.notifiers_died += 1
-        return self.detector() if role.name == "detector" else self.play.start(role.name)
+        return self.detector() if role.name == "detector" else self.play.start(role.name, change=self.options.without)
 
     async def told(self, due: set[str], standing: list[Role]) -> None:
         """Return once every provider has each message, or patience ends: what is missing then is lost."""
@@ -116,10 +116,10 @@ async def under_load(
     slow_rate: float = SLOW_RATE,
 ) -> Verdict:
     """One run: publish, harm, let everybody catch up, compare everything."""
-    async with ground.play(providers) as play:
+    async with ground.play(providers, partitions=options.partitions) as play:
         rate = options.events / 12
         load = Load(play.settings, seed, options.events, rate=rate, slow_rate=slow_rate, spice=spice)
-        recorder, notifier = play.start("recorder"), play.start("notifier")
+        recorder, notifier = (play.start(name, change=options.without) for name in ("recorder", "notifier"))
         publishing = asyncio.create_task(load.publish())
         scene = Scene(play, load, options, outcome, publishing, recorder, notifier)
         try:

@@ -1,27 +1,17 @@
-"""A role with one protection taken out: shows that a drill fails when it must. No part of the product.
+"""Protections that can be taken out of a role: a drill that tests one must fail without it. No part of the product."""
 
-`python -m tests.drills.unprotected PROTECTION ROLE`
-"""
-
-import asyncio
-import importlib
-import os
-import sys
-import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from faust.streams import Stream
-from mode.utils.queues import ThrowableQueue
-
-from stream_detector.settings import load
-from stream_detector.stream import detector, faults
+from stream_detector.events import decode
+from stream_detector.notify import outgoing
+from stream_detector.stream import detector, faults, worker
 from stream_detector.stream.checkpoint import Checkpoint
-from stream_detector.stream.detector import Detector
+from stream_detector.stream.outbox import Outbox
 from stream_detector.stream.part import Part
-from stream_detector.stream.recovery import PositionRecovery
+from stream_detector.stream.recorder import Recorder
 from stream_detector.stream.transport import BatchConsumer
+from tests.drills import harms
 
 
 def commit_order() -> None:
@@ -44,106 +34,100 @@ def commit_order() -> None:
 
 
 def applied_positions() -> None:
-    """A key does not know what it has applied: every replayed event is applied again."""
+    """A key does not know what it has applied, neither by position nor by id: each replayed event is applied again."""
     Part.applied = lambda self, key, source: 0  # type: ignore[method-assign]
-
-
-def emptied_queues() -> None:
-    """A harm, not a protection: Faust's emptying of the agents' queues when it resumes the flow after recovery
-    (tables/recovery.py:659) is made to hit. Its seek lasts longer, the agents work slowly, and the first layer against
-    it, that only changelogs are read until the rebalance is over, is out. That a chunk must follow cures it."""
-    perform_seek, events, clear = BatchConsumer.perform_seek, Stream.events, ThrowableQueue.clear
-
-    async def seek_slowly(self: BatchConsumer) -> None:
-        await perform_seek(self)
-        self.app = _Blind(self.app)
-        await asyncio.sleep(1.0)
-        self.app = self.app._app
-
-    async def work_slowly(self: Stream[Any]) -> AsyncIterator[Any]:
-        async for event in events(self):
-            yield event
-            await asyncio.sleep(0.05)
-
-    def tell(self: ThrowableQueue) -> None:
-        if not self.empty():
-            print(f"THREW AWAY {self.qsize()} chunks", flush=True)
-        clear(self)
-
-    BatchConsumer.perform_seek = seek_slowly  # type: ignore[method-assign]
-    Stream.events = work_slowly
-    ThrowableQueue.clear = tell  # type: ignore[method-assign]
-
-
-class _Blind:
-    """An app that does not see its rebalances."""
-
-    rebalancing = False
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._app, name)
+    recent_ids()
 
 
 def following() -> None:
-    """The same harm, and no rule that a chunk must follow."""
-    emptied_queues()
+    """Faust's emptying of the queues is made to hit (see `harms`), and no chunk must follow the one before."""
+    harms.emptied_queues()
     BatchConsumer.follows = lambda self, chunk: self.shards.position(chunk.tp) is not None  # type: ignore[method-assign]
 
 
-def blocked_loop() -> None:
-    """A harm: the first chunk blocks the loop for ever, as a call that never returns does."""
-    Detector.handle = lambda self, name, chunk: time.sleep(3600)  # type: ignore[method-assign]
+def epochs() -> None:
+    """The later record wins, whoever wrote it, and nobody looks at what others wrote."""
+    Part._is_late = lambda self, key, written_by: False  # type: ignore[method-assign]
+    Part.others_wrote = lambda self, records: True  # type: ignore[method-assign]
 
 
-def deaf() -> None:
-    """A harm: nothing is fetched any more, and nothing says so."""
+def awaited_delivery() -> None:
+    """A delivery that failed, after 2 s instead of a minute, is passed over, as stock Faust does."""
+    make_app = worker.make_app
 
-    async def nothing(self: BatchConsumer, active_partitions: Any, longest_s: float) -> dict[Any, Any]:
-        await asyncio.sleep(longest_s)
-        return {}
+    def hasty(*args: Any) -> worker.WorkerApp:
+        app = make_app(*args)
+        app.conf.producer_request_timeout = 2.0
+        return app
 
-    BatchConsumer._getmany = nothing  # type: ignore[method-assign]
+    worker.make_app = hasty
+    worker.WorkerApp.fail = lambda self, why: print(f"PASSED OVER {why}", flush=True)  # type: ignore[method-assign]
+    finish = Outbox._finish
+
+    def pass_over(self: Outbox, task: Any, done: Any) -> None:
+        finish(self, task, done)
+        if not done.done():
+            done.set_result(None)
+
+    Outbox._finish = pass_over  # type: ignore[method-assign]
 
 
-def held_recovery() -> None:
-    """A harm: recovery goes on until the file that HELD names is gone."""
-    needed = PositionRecovery.need_recovery
-    PositionRecovery.need_recovery = lambda self: Path(os.environ["HELD"]).exists() or needed(self)  # type: ignore[method-assign]
+def stored_rows() -> None:
+    """The recorder goes on when the database does not take its rows."""
+    store = Recorder._store
+
+    async def once(self: Recorder, rows: Any) -> Any:
+        if self._app.waiting_for:
+            return []
+        return await store(self, rows)
+
+    Recorder._store = once  # type: ignore[method-assign]
 
 
-def working_step() -> None:
-    """A harm, not a protection: the step has a defect, which events with the label `harm: step` meet."""
+def retries() -> None:
+    """A message that could not be delivered is given up."""
+    outgoing.GIVE_UP_AFTER_S = -1.0
+
+
+def dead_letters() -> None:
+    """What is refused is dropped."""
+    detector.Detector._refuse = lambda *args: None  # type: ignore[method-assign]
+
+
+def recent_ids() -> None:
+    """A key does not know which events it has had."""
     step = detector.step
 
-    def defective(baseline: Any, event: Any, *args: Any, **more: Any) -> Any:
-        if getattr(event, "labels", {}).get("harm") == "step":
-            raise ZeroDivisionError("a defect")
-        return step(baseline, event, *args, **more)
+    def forgetful(baseline: Any, *args: Any, **more: Any) -> Any:
+        baseline.ids.clear()
+        return step(baseline, *args, **more)
 
-    detector.step = defective  # type: ignore[assignment]
+    detector.step = forgetful
+
+
+def future_refused() -> None:
+    """An event of the future is an event."""
+    decode.not_future = lambda *args: None
+
+
+def changelog() -> None:
+    """State is committed and not written."""
+
+    async def write(self: Checkpoint, todo: Any) -> None: ...
+
+    Checkpoint._write = write  # type: ignore[method-assign]
 
 
 PROTECTIONS: dict[str, Callable[[], None]] = {
-    "commit-order": commit_order,
     "applied-positions": applied_positions,
-    "emptied-queues": emptied_queues,
+    "awaited-delivery": awaited_delivery,
+    "changelog": changelog,
+    "commit-order": commit_order,
+    "dead-letters": dead_letters,
+    "epochs": epochs,
     "following": following,
-    "blocked-loop": blocked_loop,
-    "deaf": deaf,
-    "held-recovery": held_recovery,
-    "working-step": working_step,
+    "future-refused": future_refused,
+    "recent-ids": recent_ids,
+    "retries": retries,
+    "stored-rows": stored_rows,
 }
-
-
-def main() -> int:
-    protection, role = sys.argv[1:]
-    PROTECTIONS[protection]()
-    run: Callable[[Any], int] = importlib.import_module(f"stream_detector.stream.{role}").run
-    return run(load())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -27,6 +27,20 @@ async def configure(broker: Apache, topic: str, config: dict[str, str]) -> None:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
 
 
+async def configuration(broker: Apache, topic: str) -> dict[str, str]:
+    """A topic's settings in force."""
+    async with admin_of(broker) as admin:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        return {entry[0]: entry[1] for entry in answer.resources[0][4]}
+
+
+async def clean_often(broker: Apache) -> None:
+    """The broker's cleaner looks every 15 s by default."""
+    async with admin_of(broker) as admin:
+        soon = ConfigResource(ConfigResourceType.BROKER, "1", configs={"log.cleaner.backoff.ms": "200"})
+        await admin.alter_configs([soon])
+
+
 def admin_of(broker: Apache) -> Any:
     """A client; use it with `async with`."""
     return _Admin(broker)
@@ -60,15 +74,13 @@ async def offsets(broker: Apache, topic: str, partition: int) -> list[tuple[int,
 
 async def compact(broker: Apache, topic: str, partition: int) -> list[int]:
     """Of each key only the last record is left afterwards, but for those that roll segments. Returns the offsets."""
-    async with admin_of(broker) as admin:  # the cleaner looks every 15 s by default
-        everywhere = ConfigResource(ConfigResourceType.BROKER, "1", configs={"log.cleaner.backoff.ms": "200"})
-        await admin.alter_configs([everywhere])
+    await clean_often(broker)
     await configure(broker, topic, SOON)
     left: list[tuple[int, bytes | None]] = []
     async with AIOKafkaProducer(bootstrap_servers=broker.address) as producer:
 
         async def compacted() -> bool:
-            await producer.send_and_wait(topic, b"-", key=ROLLS, partition=partition)
+            await producer.send_and_wait(topic, None, key=ROLLS, partition=partition)
             await asyncio.sleep(0.2)
             left[:] = [one for one in await offsets(broker, topic, partition) if one[1] != ROLLS]
             return len({key for _, key in left}) == len(left)

@@ -84,7 +84,7 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
 
 @pytest.mark.parametrize(("harm", "said"), [("blocked-loop", "its loop has stood for"), ("deaf", "stands at 0 of ")])
 async def test_a_detector_that_hangs_ends_itself_and_its_successor_detects(play, harm, said):
-    detector = play.start("detector", without=harm, **STALLED)
+    detector = play.start("detector", change=harm, **STALLED)
     await is_ready(detector, play)
     await three_failures(play.settings)
     assert await ended(detector, play) == FAILED
@@ -101,7 +101,7 @@ async def test_it_is_not_ready_while_it_recovers_and_alive_all_the_same(play, tm
     assert detector.stop() == 0
     held = tmp_path / "held"
     held.touch()
-    detector = play.start("detector", without="held-recovery", environ={"HELD": str(held)})
+    detector = play.start("detector", change="held-recovery", environ={"HELD": str(held)})
 
     async def recovering():
         answer = await asyncio.to_thread(get, f"http://127.0.0.1:{detector.port}/readyz")

@@ -212,7 +212,7 @@ async def test_an_event_that_a_defect_meets_is_gone_in_stock_faust_and_kept_here
     assert await stock.values(stock.prefix + "out") == [b"1", b"2"], "and nothing says that one is missing"
 
     settings = play.settings
-    detector = play.start("detector", without="working-step")
+    detector = play.start("detector", change="defective-step")
     for number in range(3):
         event = completion(number, **({"labels": {"harm": "step"}} if number == 1 else {}))
         await producer.send_and_wait(settings.topic(COMPLETIONS), event, key=b"nightly")

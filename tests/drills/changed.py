@@ -1,0 +1,24 @@
+"""A role with a protection taken out or a harm within.
+
+`python -m tests.drills.changed PROTECTION_OR_HARM ROLE`
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from stream_detector.settings import load
+from tests.drills.harms import HARMS
+from tests.drills.unprotected import PROTECTIONS
+
+
+def main() -> int:
+    name, role = sys.argv[1:]
+    (PROTECTIONS | HARMS)[name]()
+    run: Callable[[Any], int] = importlib.import_module(f"stream_detector.stream.{role}").run
+    return run(load())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Harms from within a role, which no signal can do: each must cost no event. No part of the product."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from faust.streams import Stream
+from mode.utils.queues import ThrowableQueue
+
+from stream_detector.stream import detector, worker
+from stream_detector.stream.detector import Detector
+from stream_detector.stream.part import Part
+from stream_detector.stream.recovery import PositionRecovery
+from stream_detector.stream.transport import BatchConsumer
+
+SLOW_S = 14.0
+"""Longer than a rebalance may take (a session of 6 s), shorter than patience."""
+
+
+def blocked_loop() -> None:
+    """The first chunk blocks the loop for ever, as a call that never returns does."""
+    Detector.handle = lambda self, name, chunk: time.sleep(3600)  # type: ignore[method-assign]
+
+
+def deaf() -> None:
+    """Nothing is fetched any more, and nothing says so."""
+
+    async def nothing(self: BatchConsumer, active_partitions: Any, longest_s: float) -> dict[Any, Any]:
+        await asyncio.sleep(longest_s)
+        return {}
+
+    BatchConsumer._getmany = nothing  # type: ignore[method-assign]
+
+
+def held_recovery() -> None:
+    """Recovery goes on until the file that HELD names is gone."""
+    needed = PositionRecovery.need_recovery
+    PositionRecovery.need_recovery = lambda self: Path(os.environ["HELD"]).exists() or needed(self)  # type: ignore[method-assign]
+
+
+def emptied_queues() -> None:
+    """Faust's emptying of the agents' queues when it resumes the flow after recovery (tables/recovery.py:659) is made
+    to hit. Its seek lasts longer, the agents work slowly, and the first layer against it, that only changelogs are read
+    until the rebalance is over, is out. The second cures it: a chunk must follow the one before."""
+    perform_seek, events, clear = BatchConsumer.perform_seek, Stream.events, ThrowableQueue.clear
+
+    async def seek_slowly(self: BatchConsumer) -> None:
+        await perform_seek(self)
+        self.app = _Blind(self.app)
+        await asyncio.sleep(1.0)
+        self.app = self.app._app
+
+    async def work_slowly(self: Stream[Any]) -> AsyncIterator[Any]:
+        async for event in events(self):
+            yield event
+            await asyncio.sleep(0.05)
+
+    def tell(self: ThrowableQueue) -> None:
+        if not self.empty():
+            print(f"THREW AWAY {self.qsize()} chunks", flush=True)
+        clear(self)
+
+    BatchConsumer.perform_seek = seek_slowly  # type: ignore[method-assign]
+    Stream.events = work_slowly
+    ThrowableQueue.clear = tell  # type: ignore[method-assign]
+
+
+class _Blind:
+    """An app that does not see its rebalances."""
+
+    rebalancing = False
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._app, name)
+
+
+def defective_step() -> None:
+    """The step has a defect, which events with the label `harm: step` meet."""
+    step = detector.step
+
+    def defective(baseline: Any, event: Any, *args: Any, **more: Any) -> Any:
+        if getattr(event, "labels", {}).get("harm") == "step":
+            raise ZeroDivisionError("a defect")
+        return step(baseline, event, *args, **more)
+
+    detector.step = defective
+
+
+def slow_revocation() -> None:
+    """Giving partitions back takes longer than a rebalance may: the group goes on without this worker."""
+    revoked = BatchConsumer.on_partitions_revoked
+
+    async def slowly(self: BatchConsumer, tps: Any) -> None:
+        if tps:
+            print(f"{os.getpid()} HOLDS {len(tps)} partitions", flush=True)
+            await asyncio.sleep(SLOW_S)
+        await revoked(self, tps)
+
+    BatchConsumer.on_partitions_revoked = slowly  # type: ignore[method-assign]
+
+
+def slow_recovery() -> None:
+    """Reading state from the changelog takes seconds: 200 records at a time, each time 50 ms."""
+    make_app, recover = worker.make_app, Part.recover
+
+    def with_small_chunks(*args: Any) -> worker.WorkerApp:
+        app = make_app(*args)
+        app.conf.broker_max_poll_records = 200
+        return app
+
+    def slowly(self: Part[Any], records: list[Any]) -> None:
+        print(f"{os.getpid()} RECOVERS from {records[0].offset}", flush=True)
+        time.sleep(0.05)
+        recover(self, records)
+
+    worker.make_app = with_small_chunks
+    Part.recover = slowly  # type: ignore[method-assign]
+
+
+def standbys() -> None:
+    """Faust's default of one standby a table: partitions turn from active to standby and back."""
+    make_app = worker.make_app
+
+    def with_standbys(*args: Any) -> worker.WorkerApp:
+        app = make_app(*args)
+        app.conf.table_standby_replicas = 1
+        return app
+
+    worker.make_app = with_standbys
+
+
+HARMS: dict[str, Callable[[], None]] = {
+    "blocked-loop": blocked_loop,
+    "deaf": deaf,
+    "defective-step": defective_step,
+    "emptied-queues": emptied_queues,
+    "held-recovery": held_recovery,
+    "slow-recovery": slow_recovery,
+    "slow-revocation": slow_revocation,
+    "standbys": standbys,
+}
