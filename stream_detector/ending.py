@@ -34,11 +34,19 @@ class Ending:
         self._asked = False
 
     def take(self, loop: asyncio.AbstractEventLoop) -> None:
-        """From now on signals come here."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.ask, number)
+        """From now on signals come here.
 
-    def ask(self, number: signal.Signals) -> None:
+        `add_signal_handler` of uvloop 0.23 forgets a signal that arrives while the loop does not run, as between two
+        parts of the start: the process then ran on until it was killed.
+        """
+
+        def hand_over(number: int, frame: object) -> None:
+            loop.call_soon_threadsafe(self.ask, number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, hand_over)
+
+    def ask(self, number: int) -> None:
         """Somebody wants the process to end."""
         if self._asked:
             RoleFailed(self._role, "it was asked to end a second time").emit()

@@ -4,6 +4,7 @@ Each test shows the flaw first: should a later Faust not have it any more, the t
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -379,8 +380,10 @@ def read_page(url: str) -> bytes:
 
 def listening(pid: int) -> set[tuple[str, int]]:
     """Addresses of the TCP sockets (IPv4) that a process listens on."""
-    inodes = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
-    found = set()
+    inodes, found = set(), set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            inodes.add(link.readlink().name)
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
         if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:

@@ -1,0 +1,39 @@
+"""A signal that comes at any time of the start is not forgotten."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+import uvloop
+
+from stream_detector.ending import Ending
+
+
+@pytest.fixture
+def loop():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    made = uvloop.new_event_loop()
+    yield made
+    made.close()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_loop_does_not_run_ends_the_role_once_it_does(loop, number):
+    """Between two parts of the start."""
+    ending, stopped = Ending("detector"), asyncio.Event()
+    ending.take(loop)
+    loop.run_until_complete(asyncio.sleep(0))
+    os.kill(os.getpid(), number)
+    ending.stop = stopped.set
+    loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
+
+
+def test_a_signal_while_it_waits_ends_the_role(loop):
+    ending, stopped = Ending("detector"), asyncio.Event()
+    ending.take(loop)
+    ending.stop = stopped.set
+    loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+    loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
