@@ -25,12 +25,13 @@ from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
 from stream_detector.stream.ends import Ends, read_whole
-from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, owner
+from stream_detector.stream.topics import ALERTS, BASELINES, BY_NAME, COMPLETIONS, DEAD_LETTERS, owner
 from stream_detector.stream.worker import make_app
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import until
 from tests.integration.stream.events import completion
 from tests.integration.stream.programs import run_program
+from tests.integration.stream.watching import dead, ready
 
 pytestmark = pytest.mark.apache
 ROOT = Path(__file__).parents[3]
@@ -143,13 +144,6 @@ def broker(apache: Apache) -> Apache:
     return apache
 
 
-async def dead(role: Any) -> None:
-    async def ended() -> bool:
-        return not role.alive
-
-    await until(ended, "the detector to end")
-
-
 async def test_a_delivery_that_failed_is_committed_all_the_same_by_stock_faust_and_never_here(stock, play, producer):
     await stock.topics(out=REFUSES_ALL)
     worker = stock.start("forwards")
@@ -158,13 +152,14 @@ async def test_a_delivery_that_failed_is_committed_all_the_same_by_stock_faust_a
     assert worker.alive() and await stock.values(stock.prefix + "out") == []
 
     settings, names = play.settings, {"key": b"nightly"}
-    await limit(stock.broker, settings.topic(ALERTS), REFUSES_ALL)
+    first = play.start("detector")
+    await ready(play, first)
+    await limit(stock.broker, settings.topic(ALERTS), BY_NAME[ALERTS].config() | REFUSES_ALL)
     for number in range(3):
         await producer.send_and_wait(settings.topic(COMPLETIONS), completion(number, status="failure"), **names)
-    first = play.start("detector")
-    await dead(first)
+    await dead(play, first)
     assert first.child.process.returncode == 70 and "delivery: MessageSizeTooLargeError" in first.child.last_lines(3)
-    await limit(stock.broker, settings.topic(ALERTS), {"max.message.bytes": "1000000"})
+    await limit(stock.broker, settings.topic(ALERTS), BY_NAME[ALERTS].config())
     second = play.start("detector")
     await play.drained("detector", alive=lambda: second.alive)
     assert len([record async for record in read_whole(settings, ALERTS)]) == 1, "nothing was committed, so it is found"
@@ -181,18 +176,14 @@ async def test_state_that_was_not_written_is_committed_all_the_same_by_stock_fau
 
     settings = play.settings
     first = play.start("detector")
-
-    async def ready() -> bool:
-        return await asyncio.to_thread(lambda: first.ready)
-
-    await until(ready, "the detector")  # its claims are written
-    await limit(stock.broker, settings.topic(BASELINES), REFUSES_ALL)
+    await ready(play, first)  # its claims are written
+    await limit(stock.broker, settings.topic(BASELINES), BY_NAME[BASELINES].config() | REFUSES_ALL)
     for number in range(3):
         await producer.send_and_wait(settings.topic(COMPLETIONS), completion(number), key=b"nightly")
-    await dead(first)
+    await dead(play, first)
     assert "checkpoint: MessageSizeTooLargeError" in first.child.last_lines(3)
     assert await play.committed("detector") == 0
-    await limit(stock.broker, settings.topic(BASELINES), {"max.message.bytes": "1000000"})
+    await limit(stock.broker, settings.topic(BASELINES), BY_NAME[BASELINES].config())
     second = play.start("detector")
     await play.drained("detector", alive=lambda: second.alive)
     assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 3
@@ -364,11 +355,7 @@ async def test_stock_faust_serves_its_tables_to_the_network_and_ours_serves_none
     assert await asyncio.to_thread(read_page, f"http://127.0.0.1:{port}/table/count/secret-key/") == b"7"
 
     detector = play.start("detector")
-
-    async def ready() -> bool:
-        return await asyncio.to_thread(lambda: detector.ready)
-
-    await until(ready, "the detector", play.last_words)
+    await ready(play, detector)
     assert listening(detector.child.pid) == {("127.0.0.1", detector.port)}
     assert detector.answers("/table/baselines/") == 404
 
