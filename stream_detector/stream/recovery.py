@@ -3,6 +3,7 @@
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
+from faust.types import TP
 
 from stream_detector.settings import Settings
 from stream_detector.stream.broker import client_options
@@ -17,13 +18,16 @@ class PositionRecovery(Recovery):  # type: ignore[misc]
     """
 
     def need_recovery(self) -> bool:
-        """True while some changelog partition of ours is not read to its end."""
-        consumer = self.app.consumer
-        return any(
-            last >= 0 and consumer.fetch_position(tp) <= max(last, consumer.stable_end(tp) - 1)
-            for tp, last in self.active_highwaters.items()
-            if tp in self.active_tps
-        )
+        """True while some changelog partition of ours is not read to its end, or its end has not been asked for.
+
+        A rebalance changes what is ours before it interrupts the recovery under way. Without the second rule that one
+        ended where its own partitions were read, and took the new ones for recovered.
+        """
+        return any(tp not in self.active_highwaters or self._behind(tp) for tp in self.active_tps)
+
+    def _behind(self, tp: TP) -> bool:
+        last, consumer = self.active_highwaters[tp], self.app.consumer
+        return bool(last >= 0 and consumer.fetch_position(tp) <= max(last, consumer.stable_end(tp) - 1))
 
 
 class Tables(TableManager):  # type: ignore[misc]
