@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from stream_detector.events import Action
 from stream_detector.events.ids import derived_id
+from stream_detector.notify import groups
 from stream_detector.notify.config import UPDATING, NotifyConfig
 from stream_detector.notify.state import (
     DUE,
@@ -37,7 +38,7 @@ def act(state: State, action: Action, now_s: float, config: NotifyConfig) -> Non
     elif action.kind == "silence":
         _silence(state, action, now_s)
     elif action.kind == "retire" and action.entity:
-        _retire(state, action.entity)
+        _retire(state, action.entity, now_s)
 
 
 def silences(state: State) -> list[Silence]:
@@ -52,6 +53,8 @@ def _acknowledge(state: State, action: Action, now_s: float, config: NotifyConfi
     if incident is None:
         return
     by = action.by or "somebody"
+    if not incident.acknowledged_by:
+        groups.taken(state, incident.groups)
     for channel in incident.told if not incident.acknowledged_by else ():
         if channel in UPDATING and config.channels.get(channel):
             _show(
@@ -97,10 +100,11 @@ def _silence(state: State, action: Action, now_s: float) -> None:
     write(state, SILENCES, Silences(silences=[*kept, new] if until_s > now_s else kept))
 
 
-def _retire(state: State, entity: str) -> None:
+def _retire(state: State, entity: str, now_s: float) -> None:
     for key in keys(state, INCIDENT):
         incident = read(state, key, Incident)
         if incident and incident.entity == entity:
+            groups.ended(state, incident.groups, now_s, taken=bool(incident.acknowledged_by))
             del state[key]
     kept = silences(state)
     left = [s for s in kept if s.entity != entity]

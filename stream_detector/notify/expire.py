@@ -1,5 +1,6 @@
 """Forgetting what is no longer needed, so that the state stays bounded."""
 
+from stream_detector.notify import groups
 from stream_detector.notify.act import silences
 from stream_detector.notify.state import (
     FLAP,
@@ -33,8 +34,12 @@ EXPIRE_LOOKS = 100
 def expire(state: State, now_s: float) -> None:
     """Drop what is no longer needed, by the table in `state`. Once a minute will do."""
     oldest_s = now_s - KEEP_S
-    for prefix, kind in ((SEEN, Seen), (INCIDENT, Incident), (PART, Part), (GROUP, Group), (REFERENCE, Reference)):
+    for prefix, kind in ((SEEN, Seen), (INCIDENT, Incident), (PART, Part), (REFERENCE, Reference)):
         _expire(state, prefix, kind, oldest_s)
+    for key in keys(state, GROUP):
+        group = read(state, key, Group)
+        if group is not None and (groups.is_over(group, now_s) or group.at_s < oldest_s):
+            groups.drop(state, key)
     for key in keys(state, FLAP):
         flap = read(state, key, Flap)
         if flap is not None and flap.ending is None and flap.ended_s + max(flap.window_s, 86_400) < now_s:
@@ -51,7 +56,7 @@ def expire(state: State, now_s: float) -> None:
         write(state, SILENCES, Silences(silences=left))
 
 
-def _expire(state: State, prefix: str, kind: type[Seen | Incident | Part | Group | Reference], oldest_s: float) -> None:
+def _expire(state: State, prefix: str, kind: type[Seen | Incident | Part | Reference], oldest_s: float) -> None:
     old, young = [], 0
     for key in oldest(state, prefix):
         value = read(state, key, kind)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
 from stream_detector.events.ids import derived_id
+from stream_detector.notify import groups
 from stream_detector.notify.act import act, silences
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.deduplicate import deduplicate, learn, routed_severity
@@ -26,7 +27,7 @@ from stream_detector.notify.group import collect, forget, group, hide
 from stream_detector.notify.outgoing import due, settle
 from stream_detector.notify.pool import flush, wait, waits
 from stream_detector.notify.record import of_line, of_message
-from stream_detector.notify.remind import REPEAT, remind, reminded
+from stream_detector.notify.remind import REPEAT, REPEAT_GROUP, remind, reminded, reminded_of_group
 from stream_detector.notify.render import render
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.route import route, route_of
@@ -39,7 +40,6 @@ from stream_detector.notify.state import (
     Flap,
     Incident,
     Line,
-    Pooled,
     Seen,
     State,
     keys,
@@ -132,10 +132,13 @@ def _learn(
 ) -> None:
     incident, flap = known.incident, known.flap
     window_s = _flap_window_s(incident, flap, told, config)
-    if anomaly.state == "resolved" and incident and incident.told:
-        ended(state, known.flap_key, flap, incident, anomaly, window_s, now_s)
+    if anomaly.state == "resolved" and incident:
+        groups.ended(state, incident.groups, now_s, taken=bool(incident.acknowledged_by))
+        if incident.told:
+            ended(state, known.flap_key, flap, incident, anomaly, window_s, now_s)
     elif anomaly.state != "resolved" and incident is None:
         flap = opened(state, known.flap_key, flap, anomaly, window_s, now_s)
+        groups.reopened(state, flap.groups if flap else {})
     after = learn(incident, anomaly, told, now_s, flap)
     if after:
         write(state, INCIDENT + anomaly.incident_id, after)
@@ -206,10 +209,11 @@ def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]
     said: list[Notification] = []
     for key in sorted(key for key in keys(state, TIMER) if float(key.split(":", 2)[1]) <= now_s):
         _, _, kind, what = key.split(":", 3)
-        waiting = read(state, key, Pooled) if kind == REPEAT else None
         del state[key]
-        if waiting:
-            said += reminded(state, what, waiting, now_s, config)
+        if kind == REPEAT:
+            said += reminded(state, what, now_s, config)
+        elif kind == REPEAT_GROUP:
+            said += reminded_of_group(state, what, now_s, config)
         elif kind == ENDING and (flap := quiet(state, what, now_s)):
             said += _tell_end(state, flap, now_s, config)
     said += flush(state, now_s, config)

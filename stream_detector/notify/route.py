@@ -34,6 +34,12 @@ def route_of(channel: str, facts: Mapping[str, str], config: NotifyConfig, told_
     return None
 
 
+def route_of_bucket(bucket: str, config: NotifyConfig) -> Route:
+    """The route that a bucket was counted by, or that of the settings where it is gone."""
+    name = bucket.partition("/")[2]
+    return next((one for one in config.routes if one.name == name), config.fallback)
+
+
 def route(channel: str, severity: Severity, taken: Route | None, config: NotifyConfig) -> Verdict:
     """W29 and W30: below the threshold, or on a channel that is switched off, it is stored and shown, not sent."""
     if not config.channels.get(channel, False):

@@ -71,3 +71,15 @@ def cluster(anomalies: Sequence[Anomaly], group_by: Sequence[str]) -> list[tuple
         counts += Counter()  # drops what nobody left has
     clusters += [(None, [], [number]) for number in sorted(left)]
     return clusters
+
+
+def words(facet: Facet) -> str:
+    """A facet for people.
+
+    >>> words(("step", "compile")), words(("commit", "4f2a"))
+    ('step compile', 'commit=4f2a')
+    """
+    name, value = facet
+    if name == "workflow":
+        return value.replace(":", " ", 1)
+    return f"{name} {value}" if name in ("step", "execution") else f"{name}={value}"

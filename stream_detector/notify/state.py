@@ -11,9 +11,11 @@
 | `held:<bucket>:<number>` | a line about a message that was held back | until a digest tells it |
 | `line:<message id>:<channel>:<number>` | a line of a message about several things | until that is settled |
 | `pool:<bucket>` , `pooled:<bucket>:<number>` | anomalies that wait for others to be told with | until they are told |
-| `group:<bucket>:<hash>` | what was told together: when, how often, how many go on | 31 days after its last message |
+| `group:<bucket>:<id>` | what was told together: when, how often, how many go on | until all of it has ended |
+| `facet:<bucket>:<hash>` | the group that what has this facet joins | as long as its group |
 | `ref:<channel>:<thread>` | the provider's name for a message that can be changed | 31 days |
 | `timer:<unix seconds>:<kind>:<what>` | an end or a reminder that is due then | until then |
+| `again:<channel>:<incident_id>` | what an incident's next reminder tells | until the incident has ended |
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
 | `quiet:<topic>` | the end of an input topic, and when it last moved | for good: one a topic |
 | `silences` | every silence in force | each until it ends |
@@ -33,7 +35,9 @@ from stream_detector.notify.memory import Memory
 
 KEEP_S = 31 * 86_400.0
 SEEN, INCIDENT, PART, DUE, SENT, SILENCES = "seen:", "incident:", "part:", "due:", "sent:", "silences"
-HELD, LINE, POOL, POOLED, GROUP = "held:", "line:", "pool:", "pooled:", "group:"
+HELD, LINE, POOL, POOLED = "held:", "line:", "pool:", "pooled:"
+GROUP, FACET = "group:", "facet:"
+AGAIN = "again:"
 FLAP, TIMER, REFERENCE, HEALTH, QUIET = "flap:", "timer:", "ref:", "health:", "quiet:"
 
 State = MutableMapping[str, bytes]
@@ -112,7 +116,7 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a message about several things leads with; `count` lines lie beside it."""
 
-    kind: Literal["digest", "group"]
+    kind: Literal["digest", "group", "reminder"]
     count: int
     counts: dict[str, int]
     """How many are critical, warning, info, resolved."""
@@ -120,7 +124,9 @@ class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What all of a group share, in words."""
     since_s: float = 0.0
     in_all: int = 0
-    ended: int = 0
+    going_on: int = 0
+    over: bool = False
+    """Whether all of the group has ended."""
     limit: int = 0
     window_s: float = 0.0
     """The rate limit that held them back."""
@@ -153,18 +159,33 @@ class Pooled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     anomaly: Anomaly
     group: str = ""
+    joins: bool = False
+    """Whether its incident is new to the group."""
 
 
 class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was told together. `shared` is empty for an incident that was told alone."""
+    """What was told together, and how many of it go on; an incident that was told alone is a group of one."""
 
     version: Literal[1] = 1
     at_s: float
     since_s: float
-    number: int
-    shared: list[str] = []
+    number: int = 0
+    """How many messages it had."""
+    shared: list[tuple[str, str]] = []
+    """Facets that all of its members have."""
     in_all: int = 0
-    ended: int = 0
+    going_on: int = 0
+    """Members that were told and have not ended."""
+    untaken: int = 0
+    """Those of them that nobody has acknowledged."""
+    endless: int = 0
+    """Members of which no end will come."""
+    worst: Severity = "info"
+    remind_at_s: float = 0.0
+    next_at_s: float = 0.0
+    """No message of it sooner."""
+    joins_until_s: float = 0.0
+    """What opens later is not part of it."""
 
 
 class Flap(Struct, frozen=True, kw_only=True, omit_defaults=True):

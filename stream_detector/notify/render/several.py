@@ -4,7 +4,7 @@ Each leads with what matters: how many and how bad, or what they share. Lines fo
 not fit a channel is counted, never dropped unsaid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ def render_several(
 ) -> Message:
     """The message about these lines as that channel shows it."""
     known = sorted(merged(list(lines)), key=lambda line: (ORDER[kind_of(line)], line.at_s))
-    parts = _digest(head, known, config) if head.kind == "digest" else _group(head, known, config)
+    parts = _PARTS[head.kind](head, known, config)
     single = known[0] if len(known) == 1 else None
     return Message(
         id=message_id,
@@ -95,16 +95,14 @@ def _digest(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Part
 def _group(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Parts:
     shared = "; ".join(head.shared[:SHARED_LIMIT])
     more = f" and {len(head.shared) - SHARED_LIMIT} more" if len(head.shared) > SHARED_LIMIT else ""
-    on = head.in_all - head.ended
-    over = head.in_all > 1 and on <= 0
-    mark = "✅" if over else "🔴" if "critical" in head.counts else "🟠" if "warning" in head.counts else "🔵"
-    first = head.in_all <= len(lines)
-    many = f"{head.in_all:,} anomalies" if head.in_all != 1 else "1 anomaly"
-    title = f"{mark} {'Resolved: all' if over else ''} {many} share {one_line(shared, 120)}{more}"
+    mark = "✅" if head.over else "🔴" if "critical" in head.counts else "🟠" if "warning" in head.counts else "🔵"
+    many = f"{head.in_all:,} anomalies share" if head.in_all > 1 else "1 anomaly opened again:"
+    title = f"{mark} {'Resolved: all' if head.over else ''} {many} {one_line(shared, 120)}{more}"
+    on = f", of which {head.going_on:,} go on" if head.going_on else ""
     intro = (
         f"They opened together ({_counted(head.counts)}):"
-        if first and not over
-        else f"News of it: {_counted(head.counts)}. In all {head.in_all:,}, of which {max(0, on):,} go on:"
+        if head.in_all <= len(lines) and not head.over
+        else f"News of it: {_counted(head.counts)}. In all {head.in_all:,}{on}:"
     )
     return _Parts(
         title=" ".join(title.split()),
@@ -113,6 +111,26 @@ def _group(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Parts
         footer=f"All share: {one_line('; '.join(head.shared), 600)} | Since {minute(instant(head.since_s))}",
         link=f"{config.base_url}/anomalies",
     )
+
+
+def _reminder(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Parts:
+    newest = max(lines, key=lambda line: line.at_s)
+    after = duration(max(1.0, newest.at_s - head.since_s))
+    mark = "🔴" if newest.severity == "critical" else "🟠" if newest.severity == "warning" else "🔵"
+    return _Parts(
+        title=f"{mark} Still going on after {after}: {newest.title}",
+        intro="Nobody has acknowledged them. This is said again until somebody does, or they have ended.",
+        lines=(),
+        footer=f"All share: {one_line('; '.join(head.shared), 600)} | Since {minute(instant(head.since_s))}",
+        link=f"{config.base_url}/anomalies",
+    )
+
+
+_PARTS: dict[str, Callable[[Several, Sequence[Line], NotifyConfig], _Parts]] = {
+    "digest": _digest,
+    "group": _group,
+    "reminder": _reminder,
+}
 
 
 def _more(count: int) -> str:

@@ -29,6 +29,7 @@ def of(workflow: str, name: str = "", **given: Any) -> Any:
         "affected_entities": [],
         "labels": {},
         "incident": name,
+        "profile": "robust",
     }
     return slow(name, **(values | given))
 

@@ -1,0 +1,178 @@
+"""How many messages people get of real CI histories: each anomaly by itself, and told together.
+
+    python -m benchmarks.grouping [--data FOLDER] [--profiles robust,classic] [--group-by step,build,*]
+
+Every test of every environment is a workflow (labels: environment, build); what detection finds goes through the
+notifier's policy on the clock of the data, to one channel without a rate limit. Counted are messages: of openings,
+where one tells at least one opening, and in all, with rises and ends. The last line of stdout is JSON; `fewer` is how
+many times fewer messages there are together than alone. A message that is lost or told twice gives no figure.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import injected
+from benchmarks.measure import WrongResultError
+from stream_detector.detect import Config
+from stream_detector.detect.replay import Fold
+from stream_detector.events import Anomaly, Notification
+from stream_detector.events.files import read_history
+from stream_detector.notify.config import SLACK, NotifyConfig, Route
+from stream_detector.notify.memory import Memory
+from stream_detector.notify.message import Delivered
+from stream_detector.notify.policy import accept, due, expire, settle, tick
+from stream_detector.notify.share import ALL
+from stream_detector.notify.state import POOL, TIMER, Pool, State, keys, read
+
+UNLIMITED = 10**9
+EXPIRE_EVERY_S = 3_600.0
+
+
+@dataclass
+class Told:
+    """What one route made of one history, or of several."""
+
+    messages: int = 0
+    openings: int = 0
+    """Messages that tell at least one opening."""
+    opened: int = 0
+    """Openings that were told."""
+    lone: int = 0
+    """Openings that were told by themselves: nothing opened with them."""
+
+    def __add__(self, other: "Told") -> "Told":
+        return Told(*(getattr(self, name) + getattr(other, name) for name in asdict(self)))
+
+
+def found_in(path: Path, profile: str) -> list[Anomaly]:
+    """Every anomaly of a CI table, in the order in which a live detector would have said it."""
+    fold = Fold(Config(profile))  # type: ignore[arg-type]
+    history = read_history(path, record_ms=int(time.time() * 1000), builds=False)
+    events = (line.event for line in history if line.event is not None)
+    anomalies = [one for event in events for one in fold.apply(event).anomalies]  # type: ignore[arg-type]
+    return sorted(anomalies, key=lambda one: one.detected_at)
+
+
+class Life:
+    """The policy on the clock of the data."""
+
+    def __init__(self, route: Route, states: Mapping[str, str]) -> None:
+        self._config = NotifyConfig(channels={SLACK: True}, routes=(route,))
+        self._state = Memory.over({})
+        self._states = states
+        self._expire_at_s = 0.0
+        self.told = Told()
+        self.said: list[Notification] = []
+
+    def live(self, anomalies: Iterable[Anomaly]) -> None:
+        """Let them come, and everything that waits be told at its time."""
+        for anomaly in anomalies:
+            at_s = anomaly.detected_at.timestamp()
+            self._until(at_s)
+            self.said += accept(self._state, anomaly, at_s, self._config)
+            self._deliver(at_s)
+        self._until(float("inf"))
+
+    def _until(self, end_s: float) -> None:
+        while (at_s := next_at(self._state)) is not None and at_s <= end_s:
+            self.said += tick(self._state, at_s, self._config)
+            self._deliver(at_s)
+
+    def _deliver(self, now_s: float) -> None:
+        for delivery in due(self._state, now_s, self._config):
+            said = settle(self._state, delivery, Delivered("ok"), now_s, self._config)
+            opened = sum(self._states.get(one.anomaly_id or "") == "opened" for one in said)
+            self.told += Told(messages=1, openings=opened > 0, opened=opened, lone=opened == 1)
+            self.said += said
+        if now_s > self._expire_at_s:
+            self._expire_at_s = now_s + EXPIRE_EVERY_S
+            expire(self._state, now_s)
+
+
+def next_at(state: State) -> float | None:
+    """When something that waits is to be told next, None where nothing waits."""
+    pools = [pool.ready_at_s for key in keys(state, POOL) if (pool := read(state, key, Pool))]
+    timers = [float(key.split(":", 2)[1]) for key in keys(state, TIMER)]
+    return min(pools + timers, default=None)
+
+
+def tell(anomalies: Sequence[Anomaly], route: Route) -> Told:
+    """Count what this route tells. Raises `WrongResultError` where an anomaly was lost or told twice."""
+    life = Life(route, {one.id: one.state for one in anomalies})
+    life.live(anomalies)
+    outcomes: dict[str, list[str]] = {one.id: [] for one in anomalies}
+    for one in life.said:
+        if one.anomaly_id:
+            outcomes[one.anomaly_id].append(one.outcome)
+    lost = [name for name, found in outcomes.items() if not set(found) & {"delivered", "suppressed"}]
+    twice = [name for name, found in outcomes.items() if found.count("delivered") > 1]
+    if lost or twice:
+        raise WrongResultError(f"{len(lost)} anomalies were told nobody without a reason, {len(twice)} twice")
+    return life.told
+
+
+def figures(alone: Told, together: Told) -> dict[str, Any]:
+    """Both counts and how many times fewer messages there are together."""
+    return {
+        "alone": asdict(alone),
+        "together": asdict(together),
+        "fewer": round(alone.messages / together.messages, 2),
+        "fewer_openings": round(alone.openings / together.openings, 2),
+        "fewer_openings_but_lone": round(
+            (together.opened - together.lone) / max(1, together.openings - together.lone), 2
+        ),
+    }
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every CI table below the folder, with every profile."""
+    alone = Route(name="alone", rate_limit_count=UNLIMITED)
+    together = replace(
+        alone,
+        name="together",
+        group_by=tuple(arguments.group_by.split(",")),
+        group_wait_s=arguments.wait,
+        group_interval_s=arguments.interval,
+    )
+    result: dict[str, Any] = {}
+    for profile in arguments.profiles.split(","):
+        sums = Told(), Told()
+        for path in injected.ci_files(arguments.data):
+            anomalies = found_in(path, profile)
+            both = tell(anomalies, alone), tell(anomalies, together)
+            sums = sums[0] + both[0], sums[1] + both[1]
+            name = f"{path.name.partition('.')[0]}, {profile}"
+            result[name] = figures(*both)
+            print(f"{name}: {result[name]}", file=sys.stderr, flush=True)
+        result[f"all, {profile}"] = figures(*sums)
+    return result
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure and print. 0 measured, 1 a result was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.grouping", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../../shared/data/ci"), help="folder of CI tables")
+    parser.add_argument("--profiles", default="robust,classic")
+    parser.add_argument("--group-by", default=",".join(ALL), help="as in a route")
+    parser.add_argument("--wait", type=float, default=30.0, help="group_wait_s")
+    parser.add_argument("--interval", type=float, default=300.0, help="group_interval_s")
+    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
+    arguments = parser.parse_args(given)
+    if not arguments.data.is_dir():
+        parser.error(f"{arguments.data} is no folder")
+    try:
+        print(json.dumps(measure(arguments)))
+    except WrongResultError as error:
+        print(f"wrong result, so no figure: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
