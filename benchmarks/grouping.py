@@ -5,7 +5,8 @@
 Every test of every environment is a workflow (labels: environment, build); what detection finds goes through the
 notifier's policy on the clock of the data, to one channel without a rate limit. Counted are messages: of openings,
 where one tells at least one opening, and in all, with rises and ends. The last line of stdout is JSON; `fewer` is how
-many times fewer messages there are together than alone. A message that is lost or told twice gives no figure.
+many times fewer messages there are together than alone, `fewer_openings_by_build` what the openings would come to if
+each build were one message. A message that is lost or told twice gives no figure.
 """
 
 import argparse
@@ -117,16 +118,14 @@ def tell(anomalies: Sequence[Anomaly], route: Route) -> Told:
     return life.told
 
 
-def figures(alone: Told, together: Told) -> dict[str, Any]:
-    """Both counts and how many times fewer messages there are together."""
+def figures(alone: Told, together: Told, builds: int) -> dict[str, Any]:
+    """Both counts, how many times fewer messages there are together, and how many if each build were one message."""
     return {
         "alone": asdict(alone),
         "together": asdict(together),
         "fewer": round(alone.messages / together.messages, 2),
         "fewer_openings": round(alone.openings / together.openings, 2),
-        "fewer_openings_but_lone": round(
-            (together.opened - together.lone) / max(1, together.openings - together.lone), 2
-        ),
+        "fewer_openings_by_build": round(alone.opened / builds, 2),
     }
 
 
@@ -142,15 +141,17 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     result: dict[str, Any] = {}
     for profile in arguments.profiles.split(","):
-        sums = Told(), Told()
+        sums, all_builds = (Told(), Told()), 0
         for path in injected.ci_files(arguments.data):
             anomalies = found_in(path, profile)
             both = tell(anomalies, alone), tell(anomalies, together)
             sums = sums[0] + both[0], sums[1] + both[1]
             name = f"{path.name.partition('.')[0]}, {profile}"
-            result[name] = figures(*both)
+            builds = len({one.labels["build"] for one in anomalies if one.state == "opened" and one.severity != "info"})
+            all_builds += builds
+            result[name] = figures(*both, builds)
             print(f"{name}: {result[name]}", file=sys.stderr, flush=True)
-        result[f"all, {profile}"] = figures(*sums)
+        result[f"all, {profile}"] = figures(*sums, all_builds)
     return result
 
 

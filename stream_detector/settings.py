@@ -125,6 +125,14 @@ def _quiet_after(raw: str) -> str:
     return raw
 
 
+def _names(raw: str) -> str:
+    """Names separated by commas, or none."""
+    names = [name.strip() for name in raw.split(",")]
+    if not all(names) or (len(names) > 1 and "none" in names):
+        raise ValueError("must be names separated by commas, for example build,commit,step,*; or none")
+    return ",".join(names)
+
+
 def _secret_key(raw: str) -> str:
     if raw and len(raw.encode()) < 32:
         raise ValueError("must have 32 bytes or more")
@@ -206,6 +214,9 @@ class Settings:
     notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Least severity that is sent; everything is stored and shown", group="Messages")  # fmt: skip
     rate_limit_count: int = setting(5, _integer(1, 100_000), "Messages that one channel may get within the window", group="Messages")  # fmt: skip
     rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Window of the rate limit", unit="s", group="Messages")  # fmt: skip
+    group_by: str = setting("execution,build,commit,step,*", _names, "What anomalies that open together may share to be one message: execution, step, workflow, a label's name, * for every label; or none", group="Messages")  # fmt: skip
+    group_wait_s: float = setting(2.0, _number(0, 31 * 86400), "How long the first anomaly waits for others to be told with", unit="s", group="Messages")  # fmt: skip
+    group_interval_s: float = setting(60.0, _number(0, 31 * 86400), "Least time between two messages of one group, or of one incident", unit="s", group="Messages")  # fmt: skip
     routes_file: str = setting("", _text, "TOML file of routes: who gets what, when and how often; empty sends everything to every channel", group="Messages")  # fmt: skip
     slack_bot_enabled: bool = setting(True, _flag, "Send by the Slack bot where its token and channel are set", group="Messages")  # fmt: skip
     slack_bot_token: str = setting("", _text, "Slack bot token (xoxb-…) with chat:write; one message per incident, changed as it goes on", secret=True, group="Messages")  # fmt: skip

@@ -88,13 +88,14 @@ def validate(file: Path, settings: Settings, source: str | None, as_json: bool) 
     \b
     Example: stream-detector notify validate routes.toml --for anomalies.jsonl
     """
+    config = notify_config(dataclasses.replace(settings, routes_file=""))
     try:
-        found = routes(dataclasses.replace(settings, routes_file=str(file)))
+        found = routes(dataclasses.replace(settings, routes_file=str(file)), config.fallback)
     except SettingsError as error:
         words = str(error).partition(": ")[2]
         click.echo(json.dumps({"valid": False, "error": words}) if as_json else f"{file}: {words}")
         raise SystemExit(1) from None
-    config = dataclasses.replace(notify_config(dataclasses.replace(settings, routes_file="")), routes=found)
+    config = dataclasses.replace(config, routes=found)
     ways = [_way(subject, config) for subject in _subjects(source, settings)] if source else []
     if as_json:
         click.echo(json.dumps({"valid": True, "routes": [one.name for one in found], "ways": ways}))

@@ -53,6 +53,9 @@ class NotifyConfig:
     severity: Severity = "warning"
     rate_limit_count: int = 5
     rate_limit_window_s: float = 3600.0
+    group_by: tuple[str, ...] = ()
+    group_wait_s: float = 0.0
+    group_interval_s: float = 0.0
     routes: tuple[Route, ...] = ()
     quiet_after_s: Mapping[str, float] = field(default_factory=dict)
     """Input topic -> how long it may be without an event before people are told."""
@@ -67,6 +70,9 @@ class NotifyConfig:
         """The route of the settings alone."""
         return Route(
             threshold=self.severity,
+            group_by=self.group_by,
+            group_wait_s=self.group_wait_s,
+            group_interval_s=self.group_interval_s,
             rate_limit_count=self.rate_limit_count,
             rate_limit_window_s=self.rate_limit_window_s,
         )

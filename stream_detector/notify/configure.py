@@ -1,6 +1,7 @@
 """Settings made into a policy and channels: the one file of this package that knows `Settings`."""
 
 import ssl
+from dataclasses import replace
 from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
@@ -35,32 +36,33 @@ def notify_config(settings: Settings) -> NotifyConfig:
         switches[WEBHOOK] = settings.webhook_enabled
     if settings.apprise_urls:
         switches[APPRISE] = settings.apprise_enabled
-    return NotifyConfig(
+    config = NotifyConfig(
         channels=switches,
         severity=settings.notify_severity,  # type: ignore[arg-type]  # its parser allows no other
         rate_limit_count=settings.rate_limit_count,
         rate_limit_window_s=settings.rate_limit_window_s,
-        routes=routes(settings),
+        group_by=tuple(settings.group_by.split(",")) if settings.group_by != "none" else (),
+        group_wait_s=settings.group_wait_s,
+        group_interval_s=settings.group_interval_s,
         quiet_after_s=_quiet_after_s(settings.quiet_after),
         product_name=settings.product_name,
         entity_word=settings.entity_word,
         base_url=settings.base_url.rstrip("/"),
         link_key=settings.secret_key.encode(),
     )
+    return replace(config, routes=routes(settings, config.fallback))
 
 
-def routes(settings: Settings) -> tuple[Route, ...]:
-    """The routes of the file, none where no file is set. Raises `SettingsError`."""
+def routes(settings: Settings, defaults: Route) -> tuple[Route, ...]:
+    """The routes of the file, none where no file is set. Raises `SettingsError`.
+
+    Args:
+        defaults: the route of the settings, which stands in for what the file leaves out.
+    """
     if not settings.routes_file:
         return ()
     try:
-        text = Path(settings.routes_file).read_text("utf-8")
-        return read_routes(
-            text,
-            severity=settings.notify_severity,  # type: ignore[arg-type]
-            count=settings.rate_limit_count,
-            window_s=settings.rate_limit_window_s,
-        )
+        return read_routes(Path(settings.routes_file).read_text("utf-8"), defaults)
     except (OSError, UnicodeDecodeError) as error:
         words = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise SettingsError(PREFIX + "ROUTES_FILE", repr(settings.routes_file), f"cannot be read: {words}") from None

@@ -37,11 +37,12 @@ def join(state: State, bucket: str, own: Sequence[Facet], now_s: float) -> str:
     return ""
 
 
-def start(bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float) -> tuple[str, Group]:
-    """Name and value of a new group, not yet written. `shared` is empty for an incident that is told alone."""
+def start(state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float) -> str:
+    """The name of a new group. `shared` is empty for an incident that is told alone."""
     name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
     both = list(shared) or facets(first, route.group_by)
-    return name, Group(at_s=now_s, since_s=now_s, shared=both[:MOST_FACETS])
+    write(state, name, Group(at_s=now_s, since_s=now_s, shared=both[:MOST_FACETS]))
+    return name
 
 
 def told(state: State, name: str, group: Group, route: Route, now_s: float) -> None:
@@ -55,13 +56,14 @@ def told(state: State, name: str, group: Group, route: Route, now_s: float) -> N
         next_at_s=now_s + route.group_interval_s,
         joins_until_s=now_s + max(LIFE_S, route.group_interval_s),
     )
-    write(state, name, after)
+    write(state, name, replace(after, kept_until_s=after.joins_until_s))
 
 
 def spoken(state: State, name: str, route: Route, now_s: float) -> None:
     """Note that something was said of it which is no news: it counts for the interval alone."""
     if group := read(state, name, Group):
-        write(state, name, replace(group, next_at_s=now_s + route.group_interval_s))
+        next_s = now_s + route.group_interval_s
+        write(state, name, replace(group, next_at_s=next_s, kept_until_s=max(group.kept_until_s, next_s)))
 
 
 def ended(state: State, told_in: Mapping[str, str], now_s: float, *, taken: bool) -> None:
@@ -76,10 +78,11 @@ def ended(state: State, told_in: Mapping[str, str], now_s: float, *, taken: bool
         if group is None:
             continue
         left, untaken = max(0, group.going_on - 1), max(0, group.untaken - (not taken))
-        write(state, name, replace(group, going_on=left, untaken=untaken))
+        at_s = max(now_s, group.next_at_s)
+        kept_until_s = max(group.kept_until_s, at_s + LIFE_S)  # its end is still to be told
+        write(state, name, replace(group, going_on=left, untaken=untaken, kept_until_s=kept_until_s))
         pool = read(state, POOL + bucket, Pool)
         if not left and pool:
-            at_s = max(now_s, group.next_at_s)
             write(state, POOL + bucket, replace(pool, ready_at_s=min(at_s, pool.ready_at_s)))
 
 
@@ -109,7 +112,7 @@ def channel_of(name: str) -> str:
 
 def is_over(group: Group, now_s: float) -> bool:
     """Whether nothing will be told of it any more, and nothing joins it."""
-    return group.going_on == 0 and group.joins_until_s + ENDS_WAIT_S < now_s
+    return group.going_on == 0 and group.kept_until_s < now_s
 
 
 def drop(state: State, name: str) -> None:

@@ -4,7 +4,7 @@ A group (`groups`) is what shares a facet, or a lone incident. It lies in the st
 or ends goes into its next message.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -69,7 +69,7 @@ class _Flush:
         self._next_s: list[float] = []
 
     def run(self) -> list[Notification]:
-        state, now_s = self._state, self._now_s
+        state = self._state
         of_group: dict[str, list[Waiting]] = {}
         rest: list[Waiting] = []
         for key in sorted(keys(state, f"{POOLED}{self._bucket}:")):
@@ -78,34 +78,32 @@ class _Flush:
                 of_group.setdefault(one.group, []).append((key, one))
             elif one:
                 rest.append((key, one))
+        for name, members in self._wave(rest):
+            of_group.setdefault(name, []).extend(members)
         for name, members in of_group.items():
             group = read(state, name, Group)
-            if group and self._is_time(_told_at(group, members)):
-                self._tell(name, group, self._heard(members))
+            if group and self._is_time(_told_at(group, members)) and (heard := self._heard(members)):
+                self._said += tell(state, name, group, heard, self._route, self._now_s, self._config)
+        self._note_next()
+        return self._said
+
+    def _wave(self, rest: list[Waiting]) -> Iterator[tuple[str, list[Waiting]]]:
+        """Those without a group whose wait is over: each cluster joins a group that it shares something with, or is
+        one from now on."""
+        state, bucket, now_s = self._state, self._bucket, self._now_s
         now = {one.anomaly.incident_id for _, one in rest if one.ready_at_s <= now_s}
         self._next_s += [one.ready_at_s for _, one in rest if one.anomaly.incident_id not in now]
         ready = self._heard([(key, one) for key, one in rest if one.anomaly.incident_id in now])
         for common, numbers in self._clusters([one.anomaly for _, one in ready]):
-            self._told_or_joined(common, [ready[number] for number in numbers])
-        self._note_next()
-        return self._said
-
-    def _told_or_joined(self, common: list[Facet], members: list[Waiting]) -> None:
-        """Tell them, unless they share something with a group that had its message within the interval."""
-        state, bucket, first = self._state, self._bucket, members[0][1].anomaly
-        name = groups.join(state, bucket, common or facets(first, self._route.group_by), self._now_s)
-        group = read(state, name, Group) if name else None
-        if group is None:
-            self._tell(*groups.start(bucket, self._route, first, common, self._now_s), members)
-        elif self._is_time(group.next_at_s):
-            self._tell(name, group, members)
-        else:
+            first = ready[numbers[0]][1].anomaly
+            name = groups.join(state, bucket, common or facets(first, self._route.group_by), now_s)
+            name = name or groups.start(state, bucket, self._route, first, common, now_s)
+            group = read(state, name, Group)
+            at_s = max(now_s, group.next_at_s if group else 0.0)
+            members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
             for key, one in members:
-                write(state, key, replace(one, group=name, ready_at_s=group.next_at_s))
-
-    def _tell(self, name: str, group: Group, members: list[Waiting]) -> None:
-        if members:
-            self._said += tell(self._state, name, group, members, self._route, self._now_s, self._config)
+                write(state, key, one)
+            yield name, members
 
     def _is_time(self, at_s: float) -> bool:
         if at_s > self._now_s:

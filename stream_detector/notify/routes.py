@@ -44,10 +44,13 @@ class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     """Those to send to; left out: every channel. The inbox gets everything whatever is written here."""
     threshold: Severity | None = None
     """Least severity that is sent; left out: NOTIFY_SEVERITY."""
-    group_by: list[str] = []
-    """What anomalies may share to be one message: execution, step, workflow, a label's name, or * for every label."""
-    group_wait_s: Seconds = 0.0
-    group_interval_s: Seconds = 0.0
+    group_by: list[str] | None = None
+    """What anomalies may share to be one message: execution, step, workflow, a label's name, or * for every label.
+    Left out: GROUP_BY."""
+    group_wait_s: Seconds | None = None
+    """Left out: GROUP_WAIT_S."""
+    group_interval_s: Seconds | None = None
+    """Left out: GROUP_INTERVAL_S."""
     repeat_interval_s: Seconds = 0.0
     flap_window_s: Seconds = 600.0
     rate_limit: RateLimit | None = None
@@ -61,8 +64,8 @@ class File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     route: list[RouteOfFile] = field(default_factory=list)
 
 
-def read_routes(text: str, *, severity: Severity, count: int, window_s: float) -> tuple[Route, ...]:
-    """The routes in their order, with the settings' values where the file leaves one out.
+def read_routes(text: str, defaults: Route) -> tuple[Route, ...]:
+    """The routes in their order, with the values of `defaults` where the file leaves one out.
 
     Raises:
         RoutesError: no TOML, an unknown field, a value out of range, a name twice, a channel or type that is none.
@@ -74,7 +77,7 @@ def read_routes(text: str, *, severity: Severity, count: int, window_s: float) -
     names = [one.name for one in found.route]
     for number, one in enumerate(found.route):
         _check(one, number, names)
-    return tuple(_route(one, severity, count, window_s) for one in found.route)
+    return tuple(_route(one, defaults) for one in found.route)
 
 
 def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
@@ -91,27 +94,28 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
             if pattern not in allowed_values and not re.search(r"[*?\[]", pattern):
                 words = ", ".join(allowed_values)
                 raise RoutesError(f"{where}: match: {fact} {pattern!r} is none; there are {words}")
-    for name in one.group_by:
+    for name in one.group_by or ():
         if not name.strip():
             raise RoutesError(f"{where}: group_by: an empty name; give {', '.join(ALL)} or a label's name")
-    if one.group_by and one.group_interval_s < one.group_wait_s:
+    wait_s, interval_s = one.group_wait_s, one.group_interval_s
+    if wait_s is not None and interval_s is not None and interval_s < wait_s:
         raise RoutesError(f"{where}: group_interval_s must not be less than group_wait_s")
 
 
-def _route(one: RouteOfFile, severity: Severity, count: int, window_s: float) -> Route:
+def _route(one: RouteOfFile, defaults: Route) -> Route:
     limit = one.rate_limit
     return Route(
         name=one.name,
         match={fact: _patterns(value) for fact, value in one.match.items()},
         channels=tuple(one.channels) if one.channels is not None else None,
-        threshold=one.threshold or severity,
-        group_by=tuple(one.group_by),
-        group_wait_s=one.group_wait_s,
-        group_interval_s=one.group_interval_s,
+        threshold=one.threshold or defaults.threshold,
+        group_by=tuple(one.group_by) if one.group_by is not None else defaults.group_by,
+        group_wait_s=one.group_wait_s if one.group_wait_s is not None else defaults.group_wait_s,
+        group_interval_s=one.group_interval_s if one.group_interval_s is not None else defaults.group_interval_s,
         repeat_interval_s=one.repeat_interval_s,
         flap_window_s=one.flap_window_s,
-        rate_limit_count=limit.count if limit else count,
-        rate_limit_window_s=limit.window_s if limit else window_s,
+        rate_limit_count=limit.count if limit else defaults.rate_limit_count,
+        rate_limit_window_s=limit.window_s if limit else defaults.rate_limit_window_s,
         own_limit=limit is not None,
         goes_on=one.goes_on,
     )

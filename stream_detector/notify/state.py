@@ -186,6 +186,8 @@ class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """No message of it sooner."""
     joins_until_s: float = 0.0
     """What opens later is not part of it."""
+    kept_until_s: float = 0.0
+    """Once all of it has ended it may be forgotten then."""
 
 
 class Flap(Struct, frozen=True, kw_only=True, omit_defaults=True):

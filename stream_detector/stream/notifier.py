@@ -72,7 +72,7 @@ class Notifier:
             return
         self._routes_read_at, self._reload_asked = changed_at, False
         try:
-            self._config = replace(self._config, routes=routes(self._app.settings))
+            self._config = replace(self._config, routes=routes(self._app.settings, self._config.fallback))
             RoutesRead(self._app.settings.routes_file, len(self._config.routes)).emit()
         except SettingsError as error:
             RoutesRefused(str(error)).emit()

@@ -8,7 +8,9 @@ import pytest
 from stream_detector.notify.channels.email_smtp import EmailSmtp
 from stream_detector.notify.channels.slack_webhook import SlackWebhook
 from stream_detector.notify.configure import channels, notify_config
-from stream_detector.settings import Settings, SettingsError
+from stream_detector.notify.pool import waits
+from stream_detector.notify.share import ALL
+from stream_detector.settings import Settings, SettingsError, load
 
 MAIL = {"smtp_url": "smtp://u:p%2Fw@mail.example.org", "email_from": "a@example.org", "email_to": "b@example.org"}
 
@@ -43,6 +45,15 @@ def test_w28_w29_s21_settings_reach_the_policy() -> None:
     config = notify_config(settings)
     assert (config.severity, config.rate_limit_count, config.rate_limit_window_s) == ("critical", 7, 60.0)
     assert (config.product_name, config.entity_word, config.base_url) == ("P", "E", "http://b")
+
+
+def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> None:
+    fallback = notify_config(Settings()).fallback
+    assert (fallback.group_by, fallback.group_wait_s, fallback.group_interval_s) == (ALL, 2.0, 60.0)
+    alone = notify_config(Settings(group_by="none", group_wait_s=0.0, group_interval_s=0.0)).fallback
+    assert not waits(alone)
+    with pytest.raises(SettingsError, match="GROUP_BY='build,,step'"):
+        load({"STREAM_DETECTOR_GROUP_BY": "build,,step"})
 
 
 @pytest.mark.parametrize("missing", list(MAIL))

@@ -40,8 +40,17 @@ channels = []
 
 
 def config_of(text: str, base: NotifyConfig = CONFIG) -> NotifyConfig:
-    routes = read_routes(text, severity=base.severity, count=base.rate_limit_count, window_s=base.rate_limit_window_s)
-    return replace(base, routes=routes)
+    return replace(base, routes=read_routes(text, base.fallback))
+
+
+def test_what_a_route_leaves_out_is_that_of_the_settings() -> None:
+    base = replace(CONFIG, group_by=("build",), group_wait_s=7.0, group_interval_s=70.0, rate_limit_count=9)
+    first, second = config_of(
+        '[[route]]\nname = "a"\n[[route]]\nname = "b"\ngroup_by = []\ngroup_wait_s = 0\ngroup_interval_s = 0', base
+    ).routes
+    assert (first.group_by, first.group_wait_s, first.group_interval_s) == (("build",), 7.0, 70.0)
+    assert (second.group_by, second.group_wait_s, second.group_interval_s) == ((), 0.0, 0.0)
+    assert first.rate_limit_count == second.rate_limit_count == 9
 
 
 def went(notifier: Notifier) -> list[str]:
@@ -129,7 +138,7 @@ def test_a_silence_by_workflow() -> None:
         ('[[route]]\nname = "a"\ngroup_wait_s = nan', "route 1"),
         ('[[route]]\nname = "a"\nrate_limit = { count = 0 }', "route 1.rate_limit.count"),
         ('[[route]]\nname = "a"\ngroup_by = [""]', "group_by: an empty name"),
-        ('[[route]]\nname = "a"\ngroup_by = ["*"]\ngroup_wait_s = 30', "must not be less than group_wait_s"),
+        ('[[route]]\nname = "a"\ngroup_wait_s = 30\ngroup_interval_s = 20', "must not be less than group_wait_s"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_where_and_why(text: str, words: str) -> None:

@@ -7,7 +7,10 @@ import pytest
 
 from stream_detector.events import Affected
 from stream_detector.notify.config import Route
+from stream_detector.notify.groups import ENDS_WAIT_S, LIFE_S
 from stream_detector.notify.message import Refused
+from stream_detector.notify.policy import expire
+from stream_detector.notify.render.words import duration
 from stream_detector.notify.share import ALL, cluster, facets
 from tests.events_made import action, uuid
 from tests.servers.slack import problem_with
@@ -112,6 +115,128 @@ def test_the_end_of_all_is_told_with_the_interval_and_says_so() -> None:
     text = notifier.got("slack")[1]
     assert text.splitlines()[0] == "✅ Resolved: all 2 anomalies share c=1"
     assert text.count("✅ Resolved: Performance degradation") == 2 and "after 1 min 30 s" in text
+
+
+def test_ends_wait_for_each_other_so_that_a_group_ends_once() -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "abd")).after(WAIT_S)
+    notifier.take(end_of("a")).after(INTERVAL_S).take(end_of("b")).after(INTERVAL_S)
+    assert len(notifier.got("slack")) == 1, "one of it goes on"
+    notifier.take(end_of("d")).after(0)
+    assert len(notifier.got("slack")) == 2
+    text = notifier.got("slack")[1]
+    assert text.startswith("✅ Resolved: all 3 anomalies share c=1") and text.count("• ✅ Resolved") == 3
+    assert notifier.counts("inbox") == {"delivered": 6}, "the inbox gets each at once"
+
+
+def test_an_end_goes_with_the_news_of_its_group() -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
+    notifier.take(end_of("a"), of("d", labels={"c": "1"})).after(INTERVAL_S)
+    assert notifier.got("slack")[1].splitlines()[:5] == [
+        "🔴 3 anomalies share c=1",
+        "",
+        "News of it: 1 critical, 1 resolved. In all 3, of which 2 go on:",
+        "",
+        "• 🔴 Critical: Performance degradation in d: nightly took 130 s, usually it takes 100 s.",
+    ]
+
+
+def test_an_end_does_not_wait_for_ever() -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
+    notifier.take(end_of("a")).after(ENDS_WAIT_S - 1)
+    assert len(notifier.got("slack")) == 1
+    notifier.after(1)
+    assert "News of it: 1 resolved. In all 2, of which 1 go on:" in notifier.got("slack")[1]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        [action("1", "silence", entity="workflow:b"), end_of("b")],
+        [action("1", "retire", entity="workflow:b")],
+    ],
+)
+def test_a_member_that_nobody_hears_of_any_more_keeps_no_end_back(gone: list[Any]) -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
+    notifier.take(end_of("a")).after(INTERVAL_S)
+    assert len(notifier.got("slack")) == 1
+    notifier.take(*gone).after(0)
+    assert "✅ Resolved: all 2 anomalies share c=1" in notifier.got("slack")[1]
+
+
+def test_a_group_says_of_all_only_what_all_share() -> None:
+    both = {"build": "9", "team": "ci"}
+    notifier = Notifier(TOGETHER).take(of("a", labels=both), of("b", labels=both)).after(WAIT_S)
+    assert notifier.got("slack")[0].startswith("🔴 2 anomalies share build=9; team=ci")
+    notifier.take(of("d", labels={"build": "9", "team": "web"})).after(INTERVAL_S)
+    assert notifier.got("slack")[1].startswith("🔴 3 anomalies share build=9\n")
+    notifier.take(of("e", labels={"build": "10", "team": "ci"})).after(INTERVAL_S)
+    assert notifier.got("slack")[2].startswith("🔴 Critical: Performance degradation in e"), "it shares nothing with d"
+
+
+def test_what_opens_soon_after_one_alone_and_shares_with_it_makes_a_group() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"})).after(WAIT_S)
+    notifier.take(of("b", labels={"c": "1"})).after(INTERVAL_S - 1)
+    assert len(notifier.got("slack")) == 1
+    notifier.after(1)
+    assert notifier.got("slack")[1].startswith("🔴 2 anomalies share ")
+    assert "c=1" in notifier.got("slack")[1].splitlines()[0]
+    assert "News of it: 1 critical. In all 2, of which 2 go on:" in notifier.got("slack")[1]
+
+
+def test_what_opens_long_after_a_group_is_another() -> None:
+    notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"})).after(WAIT_S)
+    notifier.after(LIFE_S).take(of("b", labels={"c": "1"})).after(WAIT_S)
+    assert notifier.got("slack")[1].startswith("🔴 Critical: Performance degradation in b")
+
+
+def test_what_has_no_end_is_never_said_to_be_over_nor_to_go_on() -> None:
+    given = {"profile": "classic", "labels": {"c": "1"}}
+    notifier = Notifier(TOGETHER).take(of("a", **given), of("b", **given)).after(WAIT_S)
+    notifier.take(of("d", **given)).after(INTERVAL_S)
+    assert "News of it: 1 critical. In all 3:" in notifier.got("slack")[1]
+
+
+def again_every(seconds: float) -> Any:
+    return replace(TOGETHER, channels={"slack": True}, routes=(replace(ROUTE, repeat_interval_s=seconds),))
+
+
+def test_a_group_that_goes_on_is_told_again_until_somebody_takes_all_of_it_or_it_ends() -> None:
+    notifier = Notifier(again_every(3600.0)).take(*(of(name, labels={"c": "1"}) for name in "abd")).after(WAIT_S)
+    notifier.after(3600)
+    assert notifier.got("slack")[1].splitlines()[:3] == [
+        "🔴 Still going on after 1 h: 3 of 3 anomalies that share c=1 go on",
+        "",
+        "Nobody has acknowledged them. This is said again until somebody does, or they have ended.",
+    ]
+    notifier.take(action("1", "acknowledge", incident_id=uuid("a")), end_of("b")).after(3600)
+    assert notifier.got("slack")[2].startswith("🔴 Still going on after 2 h: 1 of 3 anomalies that share c=1 go on")
+    notifier.take(action("2", "acknowledge", incident_id=uuid("d"))).after(3600).after(3600)
+    assert not [text for text in notifier.got("slack")[3:] if "Still going on" in text]
+
+
+def test_one_chain_of_reminders_whatever_is_told_meanwhile() -> None:
+    notifier = Notifier(again_every(3600.0)).take(of("a", severity="warning")).after(WAIT_S).after(1800)
+    notifier.take(of("a", "worse", incident="a", state="ongoing")).after(0)
+    for _ in range(12):
+        notifier.after(1800)
+    notes = [one.message.note for one in notifier.sent if one.message.note]
+    assert len(notes) == 6 and notes == [f"Still going on after {duration(1800 + 3600 * n)}" for n in range(1, 7)]
+
+
+def test_an_end_long_after_its_group_was_told_is_told_by_it_whatever_was_forgotten_meanwhile() -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
+    notifier.now_s += 100 * LIFE_S
+    for name in "ab":
+        notifier.take(end_of(name))
+        expire(notifier.state, notifier.now_s)
+    assert "✅ Resolved: all 2 anomalies share c=1" in notifier.after(0).got("slack")[1]
+
+
+def test_a_group_that_is_over_leaves_nothing_behind() -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab"), of("lone")).after(WAIT_S)
+    notifier.take(end_of("a"), end_of("b"), end_of("lone")).after(INTERVAL_S)
+    expire(notifier.state, notifier.now_s + LIFE_S + ENDS_WAIT_S + INTERVAL_S)
+    assert not [key for key in notifier.state if key.startswith(("group:", "facet:", "incident:", "again:"))]
 
 
 def test_a_lone_incident_keeps_the_interval_too_and_its_end_is_whole() -> None:
