@@ -30,21 +30,21 @@ class Detector:
         """Events by outcome, and the processor time in s; both empty and 0 before it listens."""
         if self.process.returncode is not None:
             raise ChildProcessError(f"the detector ended with {self.process.returncode}")
-        page = await asyncio.to_thread(_scrape, self._port)
+        page = await asyncio.to_thread(scrape, self._port)
         outcomes = {name.decode(): float(count) for name, count in _APPLIED.findall(page)}
         found = _CPU.search(page)
         return outcomes, float(found[1]) if found else 0.0
 
     async def partitions(self) -> int:
         """How many partitions of the source are its own."""
-        return len(_LAG.findall(await asyncio.to_thread(_scrape, self._port)))
+        return len(_LAG.findall(await asyncio.to_thread(scrape, self._port)))
 
     async def ready(self, *, every_s: float = 0.02) -> None:
         """Return once its `/readyz` says so."""
         while True:
             if self.process.returncode is not None:
                 raise ChildProcessError(f"the detector ended with {self.process.returncode}")
-            if await asyncio.to_thread(_scrape, self._port, "readyz"):
+            if await asyncio.to_thread(scrape, self._port, "readyz"):
                 return
             await asyncio.sleep(every_s)
 
@@ -104,7 +104,8 @@ def _end_of(log: Path) -> str:
     return log.read_text("utf-8", "replace")[-2000:]
 
 
-def _scrape(port: int, page: str = "metrics") -> bytes:
+def scrape(port: int, page: str = "metrics") -> bytes:
+    """What one of its pages answers, empty before it listens or is ready."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=5) as response:
             answer: bytes = response.read()
