@@ -65,7 +65,7 @@ class Life:
 
     def __init__(self, route: Route, states: Mapping[str, str]) -> None:
         self._config = NotifyConfig(channels={SLACK: True}, routes=(route,))
-        self._state = Memory.over({})
+        self._state = Memory({})
         self._states = states
         self._expire_at_s = 0.0
         self.told = Told()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from stream_detector.events import Severity
 
@@ -65,7 +66,7 @@ class NotifyConfig:
     link_key: bytes = field(default=b"", repr=False)
     """Signs the links in messages; empty: no such links."""
 
-    @property
+    @cached_property
     def fallback(self) -> Route:
         """The route of the settings alone."""
         return Route(

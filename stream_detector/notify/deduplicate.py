@@ -6,7 +6,7 @@ from stream_detector.events import Anomaly, Severity
 from stream_detector.notify.config import INBOX, RANK, Route
 from stream_detector.notify.flap import again_within
 from stream_detector.notify.state import Flap, Incident
-from stream_detector.notify.subject import Subject, severity_of, state_key
+from stream_detector.notify.subject import Subject, has_end, severity_of, state_key
 from stream_detector.notify.verdict import Verdict, passes, stops
 
 
@@ -68,6 +68,7 @@ def learn(
             opened_s=flap.opened_s if flap else now_s,
             routes={**(flap.routes if flap else {}), **told},
             groups=flap.groups if flap else {},
+            endless=not has_end(anomaly),
         )
     worst = max(incident.severity, anomaly.severity, key=RANK.__getitem__)
     both = sorted({*incident.told, *told})

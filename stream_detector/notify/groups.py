@@ -12,7 +12,7 @@ from stream_detector.events import Anomaly
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
 from stream_detector.notify.share import Facet, facets
-from stream_detector.notify.state import FACET, GROUP, POOL, Group, Pool, State, read, write
+from stream_detector.notify.state import FACET, GROUP, POOL, REFERENCE, Group, Pool, State, read, write
 
 LIFE_S = 3_600.0
 """What opens so long after a group's last message is not part of it any more."""
@@ -120,6 +120,7 @@ def drop(state: State, name: str) -> None:
     group = read(state, name, Group)
     if group:
         _unlink(state, bucket_of(name), name, group.shared)
+        state.pop(f"{REFERENCE}{channel_of(name)}:{name}", None)
         del state[name]
 
 

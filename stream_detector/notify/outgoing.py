@@ -82,10 +82,18 @@ def settle(state: State, delivery: Delivery, result: Result, now_s: float, confi
         outcome, reason = "failed", result.reason
     said += _of_lines(state, entry, outcome, reason, now_s, tries)
     if isinstance(result, Delivered) and result.reference and entry.thread:
-        kept = Reference(at_s=now_s, name=result.reference, anomaly=entry.anomaly)
-        write(state, f"{REFERENCE}{entry.channel}:{entry.thread}", kept)
+        _refer(state, entry, result.reference, now_s)
     _remove(state, entry, delivered=outcome == "delivered", config=config)
     return [of_message(delivery.message, outcome, reason, now_s, tries), *said]
+
+
+def _refer(state: State, entry: Due, reference: str, now_s: float) -> None:
+    """Keep what the provider calls the message, for as long as there may be news of what it is about."""
+    key = f"{REFERENCE}{entry.channel}:{entry.thread}"
+    if entry.anomaly and entry.anomaly.state == "resolved":
+        state.pop(key, None)
+    else:
+        write(state, key, Reference(at_s=now_s, name=reference, anomaly=entry.anomaly))
 
 
 def _of_lines(state: State, entry: Due, outcome: Outcome, reason: str, now_s: float, tries: int) -> list[Notification]:

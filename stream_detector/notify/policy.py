@@ -15,7 +15,6 @@ Outcomes carry ids made from message, channel, outcome and try, so an outcome th
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
-from stream_detector.events.ids import derived_id
 from stream_detector.notify import groups
 from stream_detector.notify.act import act, silences
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
@@ -31,22 +30,21 @@ from stream_detector.notify.remind import REPEAT, REPEAT_GROUP, remind, reminded
 from stream_detector.notify.render import render
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.route import route, route_of
+from stream_detector.notify.seen import is_seen, note
 from stream_detector.notify.send import due_key, entry_of, send
 from stream_detector.notify.silence import facts_of, facts_of_run, hidden_in, silence
 from stream_detector.notify.state import (
     INCIDENT,
-    SEEN,
     TIMER,
     Flap,
     Incident,
     Line,
-    Seen,
     State,
     keys,
     read,
     write,
 )
-from stream_detector.notify.subject import Run, Subject, message_id, severity_of
+from stream_detector.notify.subject import Subject, message_id
 from stream_detector.notify.verdict import Verdict
 from stream_detector.notify.watch import watch
 
@@ -56,7 +54,7 @@ __all__ = ["accept", "due", "expire", "settle", "tick", "watch"]
 def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, config: NotifyConfig) -> list[Notification]:
     """Decide about one item. What is to be delivered is in the state afterwards, under `due:`.
 
-    A repeat changes nothing and gives the outcomes of the first time again, in case they were lost with a crash.
+    A repeat changes nothing and says nothing: its outcomes were acknowledged before the state that knows it.
 
     Returns:
         The outcomes that are final already: suppressed, held, and delivered to the inbox.
@@ -64,22 +62,17 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
     if isinstance(item, Action):
         act(state, item, now_s, config)
         return []
-    name = derived_id("message", "run", item.run_id) if isinstance(item, RunSummary) else message_id(item)
-    seen = read(state, SEEN + name, Seen)
-    subject: Subject | None = item if isinstance(item, Anomaly) else None
-    if isinstance(item, RunSummary) and not seen:
-        subject = collect(state, item, now_s)
-    elif isinstance(item, RunSummary):
-        subject = Run(run_id=item.run_id, ended_at=item.ended_at, anomalies=tuple(item.anomalies))
+    name = message_id(item)
+    if is_seen(state, name):
+        return []
+    subject: Subject | None = item if isinstance(item, Anomaly) else collect(state, item, now_s)
     if subject is None:
         return []
-    if not seen:
-        seen = _decide(state, subject, now_s, config)
-        write(state, SEEN + name, seen)
-    return _immediate(subject, seen, config)
+    note(state, name, now_s)
+    return _decide(state, subject, now_s, config)
 
 
-def _decide(state: State, subject: Subject, now_s: float, config: NotifyConfig) -> Seen:
+def _decide(state: State, subject: Subject, now_s: float, config: NotifyConfig) -> list[Notification]:
     """Run the stages for every channel; leave deliveries, counts and what people now know in the state."""
     known = _Known.of(state, subject)
     facts = facts_of(subject) if isinstance(subject, Anomaly) else facts_of_run(subject)
@@ -100,7 +93,10 @@ def _decide(state: State, subject: Subject, now_s: float, config: NotifyConfig) 
         hide(state, subject, hidden_in(subject, silences(state), now_s), now_s)
     else:
         forget(state, subject.run_id, subject.parts)
-    return Seen(at_s=now_s, severity=severity_of(subject), said=said)
+    if not said:
+        return []
+    message = render(INBOX, subject, config, message_id(subject))
+    return [of_message(replace(message, channel=name), outcome, why, now_s, 0) for name, outcome, why in said]
 
 
 class _Known:
@@ -241,14 +237,3 @@ def _tell_end(state: State, flap: Flap, now_s: float, config: NotifyConfig) -> l
         if verdict.outcome:
             said.append(of_line(line, channel, verdict.outcome, verdict.reason, now_s, tries=1))
     return said
-
-
-def _immediate(subject: Subject, seen: Seen, config: NotifyConfig) -> list[Notification]:
-    """The outcomes that were final at once. Of a repeated run only a part may be at hand, so nothing hangs on more."""
-    if not seen.said:
-        return []
-    message = replace(render(INBOX, subject, config, message_id(subject)), severity=seen.severity)
-    return [
-        of_message(replace(message, channel=channel), outcome, reason, seen.at_s, 0)
-        for channel, outcome, reason in seen.said
-    ]

@@ -27,18 +27,9 @@ from stream_detector.notify.state import (
     read,
     write,
 )
+from stream_detector.notify.subject import has_end
 
 REPEAT, REPEAT_GROUP = "repeat", "repeat-group"
-
-WITHOUT_END = ("UnusualExecutionTime", "PerformanceDegradation", "SignificantScoreChange")
-"""In profile `classic` each reading of these is an incident of its own that nothing ends."""
-
-
-def has_end(anomaly: Anomaly) -> bool:
-    """Whether detection will say when it is over."""
-    if anomaly.anomaly_type == "SignificantScoreChange":
-        return False
-    return anomaly.profile == "robust" or anomaly.anomaly_type not in WITHOUT_END
 
 
 def remind(state: State, channel: str, route: Route, anomaly: Anomaly, now_s: float) -> None:

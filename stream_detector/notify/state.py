@@ -2,8 +2,8 @@
 
 | key | value | kept |
 |---|---|---|
-| `seen:<anomaly or message id>` | what was decided for it, so that a repeat gives the same answer | 31 days |
-| `incident:<incident_id>` | worst severity, channels told or to be told, who took it | 31 days after its last record |
+| `seen:<number>` | what was decided, as hashes (`seen`): a repeat changes nothing | 31 days, the newest 100,000 |
+| `incident:<incident_id>` | worst severity, who was told, who took it | until its end; 31 days, 7 if it has none |
 | `flap:<hash>` | when an incident of this key, detector and subject ended last, and an end not yet told | a day |
 | `part:<part>:<run_id>` | one part of a run's summary | until the run's message is settled, at most 31 days |
 | `due:<message id>:<channel>` | a delivery, its tries and when it is due | until it is settled |
@@ -13,7 +13,7 @@
 | `pool:<bucket>` , `pooled:<bucket>:<number>` | anomalies that wait for others to be told with | until they are told |
 | `group:<bucket>:<id>` | what was told together: when, how often, how many go on | until all of it has ended |
 | `facet:<bucket>:<hash>` | the group that what has this facet joins | as long as its group |
-| `ref:<channel>:<thread>` | the provider's name for a message that can be changed | 31 days |
+| `ref:<channel>:<thread>` | the provider's name for a message that can be changed | until the end is told |
 | `timer:<unix seconds>:<kind>:<what>` | an end or a reminder that is due then | until then |
 | `again:<channel>:<incident_id>` | what an incident's next reminder tells | until the incident has ended |
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
@@ -24,13 +24,13 @@ A bucket is a channel, or a channel and a route as `channel/route`. 31 days is a
 `run-summaries` are kept, so reading these topics again from their start gives no second message.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from stream_detector.events import Anomaly, Outcome, Severity
+from stream_detector.events import Anomaly, Severity
 from stream_detector.notify.memory import Memory
 
 KEEP_S = 31 * 86_400.0
@@ -41,15 +41,6 @@ AGAIN = "again:"
 FLAP, TIMER, REFERENCE, HEALTH, QUIET = "flap:", "timer:", "ref:", "health:", "quiet:"
 
 State = MutableMapping[str, bytes]
-
-
-class Seen(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was decided about one item, a line a channel: channel, outcome, reason."""
-
-    version: Literal[1] = 1
-    at_s: float
-    severity: Severity
-    said: list[tuple[str, Outcome, str]]
 
 
 class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,6 +57,8 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bucket -> the group that it was told with."""
     routes: dict[str, str] = {}
     """Channel -> the route by which it was told; its end goes the same way."""
+    endless: bool = False
+    """Nothing will say that it is over."""
 
 
 class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -269,7 +262,6 @@ _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type, msgspec.msgpack.Decoder] = {
     kind: msgspec.msgpack.Decoder(kind)
     for kind in (
-        Seen,
         Incident,
         Part,
         Due,
@@ -301,13 +293,13 @@ def write(state: State, key: str, value: Struct) -> None:
 def keys(state: State, prefix: str) -> list[str]:
     """Every key that begins so; a list, so that the state may be changed while going through it."""
     if isinstance(state, Memory):
-        return list(state.beginning(prefix))
+        return state.beginning(prefix)
     return [key for key in state if key.startswith(prefix)]
 
 
-def oldest(state: State, prefix: str) -> Iterator[str]:
-    """The keys of a kind, the one that was written longest ago first; nothing may be changed meanwhile."""
-    return state.oldest(prefix) if isinstance(state, Memory) else iter(keys(state, prefix))
+def turn(state: State, prefix: str, count: int) -> list[str]:
+    """The next keys of a kind, at most `count`; asked again and again, each has its turn."""
+    return state.turn(prefix, count) if isinstance(state, Memory) else keys(state, prefix)
 
 
 def bucket_of(channel: str, route: str) -> str:

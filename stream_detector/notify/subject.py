@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from stream_detector.events import Anomaly, Severity, SummaryAnomaly
+from stream_detector.events import Anomaly, RunSummary, Severity, SummaryAnomaly
 from stream_detector.events.ids import derived_id, score_key, workflow_key
 
 CRITICAL_THRESHOLDS = 3
@@ -36,6 +36,16 @@ class Run:
 
 Subject = Anomaly | Run
 
+WITHOUT_END = ("UnusualExecutionTime", "PerformanceDegradation", "SignificantScoreChange")
+"""In profile `classic` each reading of these is an incident of its own that nothing ends."""
+
+
+def has_end(anomaly: Anomaly) -> bool:
+    """Whether detection will say when it is over."""
+    if anomaly.anomaly_type == "SignificantScoreChange":
+        return False
+    return anomaly.profile == "robust" or anomaly.anomaly_type not in WITHOUT_END
+
 
 def severity_of_change(anomaly: SummaryAnomaly) -> Severity:
     """The severity that detection gave it, which a summary does not repeat."""
@@ -49,7 +59,7 @@ def severity_of(subject: Subject) -> Severity:
     return "critical" if any(severity_of_change(a) == "critical" for a in subject.anomalies) else "warning"
 
 
-def message_id(subject: Subject) -> str:
+def message_id(subject: Subject | RunSummary) -> str:
     """The same for the same anomaly or run, whatever is replayed."""
     if isinstance(subject, Anomaly):
         return derived_id("message", "anomaly", subject.id)

@@ -4,8 +4,9 @@
    encoded piece by piece, each before it changes again (later state's alerts would be awaited by nobody).
 2. Await the sends: alerts, summaries, forwarded events, dead letters.
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
-4. Write the changed state to the changelog in whole batches; await the acknowledgements. Then the watermarks of
-   forwarded events, which must never be ahead of the state.
+4. Write the changed state to the changelog in whole batches; await the acknowledgements. Before it the journal, where
+   keys depend on each other and one batch is not enough; after it the watermarks of forwarded events, which must never
+   be ahead of the state.
 5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote. A former owner: then
    those keys are written again with the next checkpoint (until then our larger epoch makes it harmless). A later one:
    then what we write counts for less, and the process ends before it commits.
@@ -113,7 +114,9 @@ class Checkpoint:
             CheckpointRefused("the group coordinator has not answered within the session").emit()
             return False
         faults.reach("owned")
-        await self._write([(place, place.snapshot.records) for place in written])  # 4, 5
+        await self._write([(place, place.part.journal(place.snapshot.records)) for place in written])  # 4, 5
+        faults.reach("journal-acked")
+        await self._write([(place, place.snapshot.records) for place in written])
         await self._write([(place, place.snapshot.watermarks) for place in written])
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}

@@ -8,7 +8,10 @@ import os
 import signal
 from typing import Literal
 
-Point = Literal["alerts-sent", "alerts-acked", "owned", "changelog-half", "changelog-acked", "committed"]
+Point = Literal[
+    "alerts-sent", "alerts-acked", "owned", "journal-acked", "changelog-half", "changelog-acked", "committed",
+    "decided", "submitted", "answered", "settled",
+]  # fmt: skip
 
 _armed: tuple[str, int, signal.Signals] | None = None
 _hits = 0

@@ -33,7 +33,7 @@ class Store(memory.Store):  # type: ignore[misc]
     def part(self, number: int) -> Part[Any]:
         """The part, made when first asked for: recovery fills it."""
         if number not in self.parts:
-            self.parts[number] = Part(self.table.codec)
+            self.parts[number] = self.table.kind(self.table.codec)
         return self.parts[number]
 
     def persisted_offset(self, tp: TP) -> int:
@@ -127,9 +127,10 @@ class _View(MutableMapping[str, Any]):
 
 
 class StateTable(faust.Table):  # type: ignore[misc]
-    """A Faust table over `Store`. `codec` is set by the role that declares it."""
+    """A Faust table over `Store`. `codec` and the kind of its parts are set by the role that declares it."""
 
     codec: Codec[Any]
+    kind: type[Part[Any]] = Part
 
     @property
     def changelog_name(self) -> str:

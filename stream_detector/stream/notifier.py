@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
@@ -23,7 +24,7 @@ from stream_detector.events.encode import encode
 from stream_detector.notify import policy
 from stream_detector.notify.configure import channels, notify_config, routes
 from stream_detector.notify.deliver import Deliverer
-from stream_detector.notify.memory import Memory
+from stream_detector.notify.memory import Memory, Slot
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.stream import topics, worker
@@ -31,6 +32,7 @@ from stream_detector.stream.ends import Ends
 from stream_detector.stream.forwarding import Origin, origin_of
 from stream_detector.stream.part import Codec, Part
 from stream_detector.stream.transport import Chunk
+from stream_detector.stream.whole_part import WholePart
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.happenings import MessageDone, RoutesRead, RoutesRefused
 
@@ -48,7 +50,8 @@ DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
     topics.ACTIONS: lambda record: decode_action(record.value, record.headers, record.timestamp),
 }
 
-BYTES: Codec[bytes] = Codec(lambda value: value, lambda _, packed: packed)
+_SLOT = msgspec.msgpack.Decoder(Slot)
+SLOTS: Codec[Slot] = Codec(msgspec.msgpack.encode, lambda _, packed: _SLOT.decode(packed))
 
 
 class Notifier:
@@ -60,9 +63,9 @@ class Notifier:
         self._routes_read_at = _changed_at(app.settings.routes_file)
         self._reload_asked = False
         self._deliverer = Deliverer(channels(app.settings), self._on_result)
-        self._table = app.state(topics.NOTIFIER_STATE, BYTES, 1)
+        self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, WholePart)
         self._decided = asyncio.Event()
-        self._memory: tuple[Part[bytes], Memory] | None = None
+        self._memory: tuple[Part[Slot], int, Memory] | None = None
         self._expire_at_s = 0.0
 
     def reload(self) -> None:
@@ -80,11 +83,12 @@ class Notifier:
     def _ask_reload(self) -> None:
         self._reload_asked = True
 
-    def _memory_of(self, part: Part[bytes]) -> Memory:
-        """The policy's state: this part, with an index that is made once a part."""
-        if self._memory is None or self._memory[0] is not part:
-            self._memory = part, Memory(part.get, part.put, part.delete, part.keys())
-        return self._memory[1]
+    def _memory_of(self, part: Part[Slot]) -> Memory:
+        """The policy's state: this part, with an index that is made once for each time that we own it."""
+        if self._memory is None or self._memory[:2] != (part, part.epoch):
+            slots = {name: slot for name in [*part.keys()] if (slot := part.get(name)) is not None}
+            self._memory = part, part.epoch, Memory(slots, part.put, lambda name: name not in part.dirty)
+        return self._memory[2]
 
     # -- copying -------------------------------------------------------------------------------------------------
 
@@ -114,7 +118,7 @@ class Notifier:
         try:
             if not consumer.follows(chunk):
                 return
-            part: Part[bytes] = self._table.data.owned(0)
+            part: Part[Slot] = self._table.data.owned(0)
             replaying = chunk.records[0].offset < part.replay_until.get(topics.NOTIFIER_IN, 0)
             for record in chunk.records:
                 self._accept(part, record, replaying)
@@ -126,7 +130,7 @@ class Notifier:
         finally:
             consumer.release(chunk)
 
-    def _accept(self, part: Part[bytes], record: Any, replaying: bool) -> None:
+    def _accept(self, part: Part[Slot], record: Any, replaying: bool) -> None:
         origin = origin_of(record.headers)
         if origin is None:
             return  # not put there by a notifier
@@ -181,22 +185,22 @@ class Notifier:
             await self._deliverer.stop()
 
     def _deliver_due(self) -> None:
-        part: Part[bytes] | None = self._table.data.owned(0)
+        part: Part[Slot] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing or self._app.consumer.shards.shards.get(0) is None:
             return
         now_s, state = time.time(), self._memory_of(part)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
-        before = len(part.dirty)
+        before = state.changes
         self._publish(policy.tick(state, now_s, self._config))
-        if len(part.dirty) > before:
-            self._app.dispatch(0)
+        self._app.dispatch(0)
+        if state.changes > before:
             self._decided.set()  # what it left is delivered after a checkpoint: take that now
             return
         for delivery in policy.due(state, now_s, self._config, self._deliverer.under_way):
             # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided.
-            if delivery.key not in part.dirty and not self._app.checkpoint.running:
+            if state.is_safe(delivery.key) and not self._app.checkpoint.running:
                 self._deliverer.submit(delivery)
 
     # -- watching ------------------------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ class Notifier:
             await self._app.sleep(every_s)
 
     def _note_ends(self, ends: Mapping[Any, int]) -> None:
-        part: Part[bytes] | None = self._table.data.owned(0)
+        part: Part[Slot] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing:
             return
         for topic in self._config.quiet_after_s:
@@ -231,7 +235,7 @@ class Notifier:
         self._app.dispatch(0)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
-        part: Part[bytes] | None = self._table.data.owned(0)
+        part: Part[Slot] | None = self._table.data.owned(0)
         if part is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
         self._publish(policy.settle(self._memory_of(part), delivery, result, time.time(), self._config))

@@ -136,6 +136,10 @@ class Part(Generic[V]):
         if self._snapshot is not None:
             self._snapshot.encode(key)
 
+    def journal(self, records: Records) -> Records:
+        """What is to be acknowledged before these records are written: nothing, since each key stands for itself."""
+        return []
+
     def give_back(self, records: Records) -> None:
         """These keys are dirty again: what `take` gave was not written, or somebody wrote after us."""
         self.dirty.update(key.decode() for key, _ in records if key not in (WATERMARKS_KEY, CLAIM_KEY))
@@ -168,7 +172,7 @@ class Part(Generic[V]):
                 continue
             epoch = max(epoch, written_by)
             if key == WATERMARKS_KEY:
-                self.watermarks = _unpack(keyed_value.payload_of(value))
+                self.watermarks = unpack_watermarks(keyed_value.payload_of(value))
             elif key != CLAIM_KEY:
                 packed[key] = value
                 if self.live:
@@ -221,6 +225,7 @@ def _pack(watermarks: dict[str, int]) -> bytes:
     return "\n".join(f"{place} {offset}" for place, offset in watermarks.items()).encode() or b"-"
 
 
-def _unpack(payload: bytes) -> dict[str, int]:
+def unpack_watermarks(payload: bytes) -> dict[str, int]:
+    """What the watermarks' record holds."""
     lines = (line.rsplit(" ", 1) for line in payload.decode().split("\n") if " " in line)
     return {place: int(offset) for place, offset in lines}

@@ -24,6 +24,7 @@ from stream_detector.stream.broker import ssl_context, wait_for_broker
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.keyed_state import StateTable
 from stream_detector.stream.outbox import Outbox
+from stream_detector.stream.part import Part
 from stream_detector.stream.progress import Progress
 from stream_detector.stream.recovery import Tables
 from stream_detector.stream.refusals import in_words
@@ -77,12 +78,12 @@ class WorkerApp(faust.App):  # type: ignore[misc]
         topic = self.settings.topic(name)
         return self.topic(topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
 
-    def state(self, name: str, codec: Any, partitions: int) -> StateTable:
+    def state(self, name: str, codec: Any, partitions: int, kind: type[Part[Any]] = Part) -> StateTable:
         """A table whose changelog is the topic `name`."""
         table: StateTable = self.Table(
             name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=self.source(name)
         )
-        table.codec = codec
+        table.codec, table.kind = codec, kind
         return table
 
 

@@ -23,17 +23,25 @@ class Alert:
     link: str
 
 
+def headline(anomaly: Anomaly) -> tuple[str, str]:
+    """Mark and title: how bad, what, and where."""
+    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
+    resolved = anomaly.state == "resolved"
+    severity = "resolved" if resolved else anomaly.severity
+    mark = RESOLVED if resolved else MARKS[anomaly.severity]
+    return mark, f"{severity.capitalize()}: {TYPE_WORDS[anomaly.anomaly_type]} in {name}"
+
+
 def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
     """Type, severity, description, current, baseline, deviation, z-score, investigation steps, link."""
-    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
-    what = TYPE_WORDS[anomaly.anomaly_type]
+    mark, title = headline(anomaly)
     resolved = anomaly.state == "resolved"
     metrics = anomaly.metrics
     lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
     severity = "resolved" if resolved else anomaly.severity
     return Alert(
-        mark=RESOLVED if resolved else MARKS[anomaly.severity],
-        title=f"{severity.capitalize()}: {what} in {name}" if not resolved else f"Resolved: {what} in {name}",
+        mark=mark,
+        title=title,
         description=paragraph(anomaly.description),
         facts=(
             ("Type", anomaly.anomaly_type),

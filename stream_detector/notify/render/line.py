@@ -2,10 +2,10 @@
 
 from stream_detector.events import Anomaly
 from stream_detector.notify.config import NotifyConfig
-from stream_detector.notify.render.alert import alert
+from stream_detector.notify.render.alert import headline
 from stream_detector.notify.render.changes import changes_of, name_of, one_line_form, values
 from stream_detector.notify.render.escape import one_line
-from stream_detector.notify.render.words import duration
+from stream_detector.notify.render.words import anomaly_link, duration
 from stream_detector.notify.state import Line
 from stream_detector.notify.subject import Subject, message_id, severity_of
 
@@ -16,14 +16,14 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
     """Mark, severity, what and where, and the description; not yet escaped for a channel."""
     changes = changes_of(subject, config)
     if isinstance(subject, Anomaly):
-        facts = alert(subject, config)
-        title, link, state = f"{facts.mark} {facts.title}", facts.link, str(subject.state)
+        link, state = anomaly_link(config.base_url, subject), str(subject.state)
+        title = " ".join(headline(subject))
         if subject.state == "resolved":
             title += f" after {duration(subject.duration_s)}" if subject.duration_s is not None else ""
         elif changes:
             title = one_line_form(changes.changes[0])
-        elif facts.description:
-            title += f": {one_line(facts.description, DESCRIPTION_LIMIT)}"
+        elif description := one_line(subject.description, DESCRIPTION_LIMIT):
+            title += f": {description}"
     else:
         assert changes is not None  # a run always has its changes
         first, state, link = changes.changes[0], "run", changes.link

@@ -19,7 +19,7 @@ class Notifier:
     """Policy, state and clock of one test. `sent` is what channels got, `said` every outcome."""
 
     def __init__(self, config: NotifyConfig = CONFIG) -> None:
-        self.config, self.state, self.now_s = config, Memory.over({}), NOW_S
+        self.config, self.state, self.now_s = config, Memory({}), NOW_S
         self.sent: list[Delivery] = []
         self.said: list[Notification] = []
 

@@ -39,7 +39,7 @@ class Live:
     """State, clock, everything that was said, and every message that was let through with its time."""
 
     def __init__(self, config: NotifyConfig) -> None:
-        self.config, self.state, self.now_s = config, Memory.over({}), NOW_S
+        self.config, self.state, self.now_s = config, Memory({}), NOW_S
         self.said: list[Notification] = []
         self.through: list[tuple[float, Due]] = []
         self._known: set[str] = set()
@@ -185,7 +185,7 @@ def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly
     for then_s, item in told:
         while at_s + 10 <= then_s:
             at_s += 10
-            broken.state = Memory.over(dict(sorted(broken.state.items())))  # read again, in another order
+            broken.state = Memory.of(dict(sorted(broken.state.items())))  # read again, in another order
             broken.step(10)
         broken.take(item)
         broken.take(item)  # a replay of what was read last

@@ -1,0 +1,104 @@
+"""What the policy keeps is in slots whose names are the same always, and no more than it needs."""
+
+import hypothesis.strategies as st
+import msgspec
+from hypothesis import given
+
+from stream_detector.notify import memory as module
+from stream_detector.notify import seen
+from stream_detector.notify.memory import SLOT_BYTES, SLOTS, Memory, Slot
+from stream_detector.notify.policy import expire
+from stream_detector.notify.state import KEEP_S
+from tests.unit.notify.living import NOW_S, Notifier, only
+from tests.unit.notify.subjects import slow
+
+keys = st.sampled_from([f"{kind}:{folder}:{name}" for kind in "ab" for folder in "xy" for name in "123"])
+changes = st.lists(st.tuples(keys, st.none() | st.binary(max_size=3)), max_size=60)
+
+
+@given(changes)
+def test_it_is_a_mapping_that_finds_by_beginning_and_comes_back_from_its_slots(made: list) -> None:
+    kept: dict[str, Slot] = {}
+    memory, plain = Memory({}, lambda name, slot: kept.__setitem__(name, dict(slot))), dict[str, bytes]()
+    for key, value in made:
+        if value is None:
+            assert (memory.pop(key, None) is None) == (plain.pop(key, None) is None)
+        else:
+            memory[key] = plain[key] = value
+    for one in (memory, Memory(kept)):
+        assert dict(one) == plain and len(one) == len(plain)
+        for prefix in ("a:", "a:x:", "b:y:", "a:x:1", "c:"):
+            assert set(one.beginning(prefix)) == {key for key in plain if key.startswith(prefix)}
+    assert memory.changes <= len(made)
+
+
+def test_keys_come_and_go_and_the_slots_stay() -> None:
+    names: set[str] = set()
+    memory = Memory({}, lambda name, slot: names.add(name))
+    for number in range(20_000):
+        memory[f"due:{number}:slack"] = b"x"
+        del memory[f"due:{number}:slack"]
+    assert len(names) <= SLOTS and len(memory) == 0
+
+
+def test_no_slot_grows_beyond_what_a_broker_takes(monkeypatch) -> None:
+    monkeypatch.setattr(module, "SLOTS", 1)
+    kept: dict[str, Slot] = {}
+    memory = Memory({}, kept.__setitem__)
+    for number in range(300):
+        memory[f"k:{number}"] = b"x" * 1_000
+    assert len(kept) == 3 and max(len(msgspec.msgpack.encode(slot)) for slot in kept.values()) < 2 * SLOT_BYTES
+    assert all(memory[f"k:{number}"] == b"x" * 1_000 for number in range(300))
+
+
+def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is() -> None:
+    dirty: set[str] = set()
+    memory = Memory({}, lambda name, slot: dirty.add(name), lambda name: name not in dirty)
+    memory["due:1"] = b"a"
+    assert not memory.is_safe("due:1") and memory.is_safe("due:unknown")
+    dirty.clear()  # a checkpoint
+    assert memory.is_safe("due:1")
+    name = memory._slot_of["due:1"]
+    neighbour = next(
+        f"due:{number}" for number in range(10**6) if memory._place(f"due:{number}") == name and number != 1
+    )
+    memory[neighbour] = b"b"
+    assert memory.is_safe("due:1") and not memory.is_safe(neighbour)
+
+
+def test_each_key_has_its_turn() -> None:
+    memory = Memory.of({f"k:{number}": b"" for number in range(10)})
+    assert {key for _ in range(4) for key in memory.turn("k:", 3)} == {f"k:{number}" for number in range(10)}
+
+
+def test_seen_is_remembered_for_31_days_in_a_space_that_does_not_grow(monkeypatch) -> None:
+    monkeypatch.setattr(seen, "RINGS", 64)
+    state, most = Memory({}), 64 * seen.RING
+    assert not seen.is_seen(state, "a")
+    seen.note(state, "a", NOW_S)
+    assert seen.is_seen(state, "a") and not seen.is_seen(state, "b")
+    for number in range(2 * most):
+        seen.note(state, f"n{number}", NOW_S + KEEP_S - 1)
+    assert sum(map(len, state.values())) == most * 12
+    recent = range(2 * most - most * 100_000 // (4_096 * 64), 2 * most)
+    assert all(seen.is_seen(state, f"n{number}") for number in recent), (
+        "of the whole the newest 100,000, whatever comes"
+    )
+    seen.note(state, "later", NOW_S + 2 * KEEP_S)
+    assert sorted(map(len, state.values()))[:2] == [12, seen.RING * 12], "what is older goes when its ring is written"
+
+
+def test_a_long_life_needs_no_more_than_a_short_one() -> None:
+    """150 days of 10 incidents a day that open and end: slots and bytes are those of the second month."""
+    names: set[str] = set()
+    notifier = Notifier(only("slack", rate_limit_count=50))
+    notifier.state = Memory({}, lambda name, slot: names.add(name))
+    sizes = []
+    for number in range(1_500):
+        given = {"incident": f"{number}", "entity_id": f"w{number % 10}", "profile": "robust"}
+        notifier.after(8_640 - 120).take(slow(f"open {number}", **given))
+        notifier.after(60).take(slow(f"end {number}", state="resolved", severity="info", **given)).after(60)
+        expire(notifier.state, notifier.now_s)
+        sizes.append(sum(len(value) for key, value in notifier.state.items() if not key.startswith("seen:")))
+    assert max(sizes[600:]) <= 1.1 * max(sizes[300:600])
+    assert len(names) <= SLOTS
