@@ -86,7 +86,8 @@ class Life:
             self._deliver(at_s)
 
     def _deliver(self, now_s: float) -> None:
-        for delivery in due(self._state, now_s, self._config):
+        while ready := due(self._state, now_s, self._config):
+            (delivery,) = ready
             said = settle(self._state, delivery, Delivered("ok"), now_s, self._config)
             opened = sum(self._states.get(one.anomaly_id or "") == "opened" for one in said)
             self.told += Told(messages=1, openings=opened > 0, opened=opened, lone=opened == 1)

@@ -18,26 +18,21 @@ from stream_detector.notify.subject import Subject
 from stream_detector.notify.watch import heed
 
 
-def due(state: State, now_s: float, config: NotifyConfig, under_way: Container[str] = frozenset()) -> list[Delivery]:
-    """What is to be delivered now, rendered; `critical` first, then the oldest.
+def due(state: State, now_s: float, config: NotifyConfig, busy: Container[str] = frozenset()) -> list[Delivery]:
+    """What is to be delivered now, rendered: of each channel that is not busy the first, `critical` before the oldest.
 
     Of one incident or group only the oldest on a channel, so that nobody reads of an end before the beginning. Changes
-    nothing: until it is settled a delivery is due each time, but for those whose key is in `under_way`.
+    nothing: until it is settled a delivery is due each time.
     """
-    entries = [entry for key in keys(state, DUE) if (entry := read(state, key, Due))]
+    entries = [entry for key in keys(state, DUE) if (entry := read(state, key, Due)) and entry.channel not in busy]
     entries.sort(key=lambda entry: (entry.first_at_s, _stage_of(entry)))
-    ready = [
-        entry
-        for entry in _in_turn(state, entries)
-        if entry.next_at_s <= now_s and due_key(entry.message_id, entry.channel) not in under_way
-    ]
+    ready = [entry for entry in _in_turn(state, entries) if entry.next_at_s <= now_s]
     ready.sort(key=lambda entry: (-RANK[entry.severity], entry.first_at_s))
-    deliveries = []
+    deliveries: dict[str, Delivery] = {}
     for entry in ready:
-        message = _message(state, entry, config)
-        if message:
-            deliveries.append(Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s))
-    return deliveries
+        if entry.channel not in deliveries and (message := _message(state, entry, config)):
+            deliveries[entry.channel] = Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s)
+    return list(deliveries.values())
 
 
 def _in_turn(state: State, entries: list[Due]) -> list[Due]:

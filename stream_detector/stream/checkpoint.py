@@ -72,6 +72,8 @@ class Checkpoint:
         self.finished_at = time.monotonic()
         self.running = False
         """Something was taken and is not yet written."""
+        self.begun = self.done = 0
+        """How many were begun, and which was the last whose changes are all safe."""
         self.claims: set[asyncio.Future[None]] = set()
         """Claims of partitions under way: a revocation waits for them, so that the next owner reads them."""
 
@@ -83,6 +85,7 @@ class Checkpoint:
         if self.claims:
             await asyncio.wait(self.claims)
         self.running = True
+        self.begun += 1
         snapshots: list[_Snapshot] = []
         try:
             for shard in self._app.consumer.shards:
@@ -175,7 +178,7 @@ class Checkpoint:
             self._app.fail(f"{place.topic}-{place.number}: a later owner has claimed it")
 
     def _finish(self) -> None:
-        self.finished_at = time.monotonic()
+        self.finished_at, self.done = time.monotonic(), self.begun
         metrics.CHECKPOINT_AGE.set(0)
 
 

@@ -12,6 +12,7 @@ Point = Literal[
     "alerts-sent", "alerts-acked", "owned", "journal-acked", "changelog-half", "changelog-acked", "committed",
     "decided", "submitted", "answered", "settled",
 ]  # fmt: skip
+"""The first line is a checkpoint's steps, the second what a notifier does between them."""
 
 _armed: tuple[str, int, signal.Signals] | None = None
 _hits = 0

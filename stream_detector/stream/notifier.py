@@ -3,7 +3,7 @@
 Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`;
 its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged),
 write state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's
-answer and the record of it.
+answer and the record of it: one a channel at most, since the next waits for that record.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.memory import Memory, Slot
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.settings import Settings, SettingsError
-from stream_detector.stream import topics, worker
+from stream_detector.stream import faults, topics, worker
 from stream_detector.stream.ends import Ends
 from stream_detector.stream.forwarding import Origin, origin_of
 from stream_detector.stream.part import Codec, Part
@@ -66,6 +66,8 @@ class Notifier:
         self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, WholePart)
         self._decided = asyncio.Event()
         self._memory: tuple[Part[Slot], int, Memory] | None = None
+        self._answered: dict[str, int] = {}
+        """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
 
     def reload(self) -> None:
@@ -124,6 +126,7 @@ class Notifier:
                 self._accept(part, record, replaying)
             app.dispatch(0)
             consumer.advance(chunk)
+            faults.reach("decided")
             self._decided.set()
         except Exception as error:
             app.fail(f"notifier-in: {error!r}")
@@ -198,10 +201,16 @@ class Notifier:
         if state.changes > before:
             self._decided.set()  # what it left is delivered after a checkpoint: take that now
             return
-        for delivery in policy.due(state, now_s, self._config, self._deliverer.under_way):
-            # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided.
-            if state.is_safe(delivery.key) and not self._app.checkpoint.running:
+        if self._app.checkpoint.running:
+            return
+        # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided. And one
+        # at a time on a channel, the next when the last one's answer is safe: so a crash repeats one at most.
+        busy = {key.rpartition(":")[2] for key in self._deliverer.under_way}
+        busy |= {channel for channel, number in self._answered.items() if number > self._app.checkpoint.done}
+        for delivery in policy.due(state, now_s, self._config, busy):
+            if state.is_safe(delivery.key):
                 self._deliverer.submit(delivery)
+                faults.reach("submitted")
 
     # -- watching ------------------------------------------------------------------------------------------------
 
@@ -236,10 +245,14 @@ class Notifier:
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
         part: Part[Slot] | None = self._table.data.owned(0)
+        faults.reach("answered")
         if part is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
         self._publish(policy.settle(self._memory_of(part), delivery, result, time.time(), self._config))
         self._app.dispatch(0)
+        self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
+        self._decided.set()
+        faults.reach("settled")
 
 
 def _changed_at(path: str) -> tuple[int, int]:

@@ -29,10 +29,11 @@ class Notifier:
         return self
 
     def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
-        for delivery in due(self.state, self.now_s, self.config):
-            if isinstance(result, Delivered):
-                self.sent.append(delivery)
-            self.said += settle(self.state, delivery, result, self.now_s, self.config)
+        while ready := due(self.state, self.now_s, self.config):
+            for delivery in ready:
+                if isinstance(result, Delivered):
+                    self.sent.append(delivery)
+                self.said += settle(self.state, delivery, result, self.now_s, self.config)
         return self
 
     def after(self, seconds: float, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":

@@ -52,8 +52,9 @@ class Live:
         self.now_s += seconds
         self.said += tick(self.state, self.now_s, self.config)
         self._note()
-        for delivery in due(self.state, self.now_s, self.config):
-            self.said += settle(self.state, delivery, answer, self.now_s, self.config)
+        while ready := due(self.state, self.now_s, self.config):
+            for delivery in ready:
+                self.said += settle(self.state, delivery, answer, self.now_s, self.config)
 
     def rest(self) -> None:
         """Let time pass until every window, wait and retry is over; only reminders may be left."""

@@ -18,11 +18,12 @@ class Failing(Notifier):
     answer: RetryAfter | Refused | object = RetryAfter(0.0, "Slack answered 500")
 
     def deliver(self, result: object = OK) -> "Failing":
-        for delivery in due(self.state, self.now_s, self.config):
-            answer = self.answer if delivery.message.channel == "slack" else OK
-            if answer is OK:
-                self.sent.append(delivery)
-            self.said += settle(self.state, delivery, answer, self.now_s, self.config)  # type: ignore[arg-type]
+        while ready := due(self.state, self.now_s, self.config):
+            for delivery in ready:
+                answer = self.answer if delivery.message.channel == "slack" else OK
+                if answer is OK:
+                    self.sent.append(delivery)
+                self.said += settle(self.state, delivery, answer, self.now_s, self.config)  # type: ignore[arg-type]
         return self
 
 
