@@ -29,7 +29,7 @@ from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered
 from stream_detector.notify.policy import accept, due, expire, settle, tick
 from stream_detector.notify.share import ALL
-from stream_detector.notify.state import POOL, TIMER, Pool, State, keys, read
+from tests.unit.notify.living import next_at
 
 UNLIMITED = 10**9
 EXPIRE_EVERY_S = 3_600.0
@@ -95,13 +95,6 @@ class Life:
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             expire(self._state, now_s)
-
-
-def next_at(state: State) -> float | None:
-    """When something that waits is to be told next, None where nothing waits."""
-    pools = [pool.ready_at_s for key in keys(state, POOL) if (pool := read(state, key, Pool))]
-    timers = [float(key.split(":", 2)[1]) for key in keys(state, TIMER)]
-    return min(pools + timers, default=None)
 
 
 def tell(anomalies: Sequence[Anomaly], route: Route) -> Told:

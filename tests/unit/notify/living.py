@@ -8,11 +8,26 @@ from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
 from stream_detector.notify.policy import accept, due, settle, tick
+from stream_detector.notify.state import DUE, POOL, SENT, TIMER, Due, Pool, Sent, State, keys, read
 from tests.events_made import NOON
 from tests.unit.notify.subjects import CONFIG
 
 NOW_S = NOON.timestamp()
 OK = Delivered("answered ok")
+
+
+def next_at(state: State) -> float | None:
+    """When time brings something next: a group, an end or a reminder, a digest, a retry; None where nothing waits."""
+    times = [pool.ready_at_s for key in keys(state, POOL) if (pool := read(state, key, Pool))]
+    times += [float(key.split(":", 2)[1]) for key in keys(state, TIMER)]
+    times += [entry.next_at_s for key in keys(state, DUE) if (entry := read(state, key, Due))]
+    for key in keys(state, SENT):
+        sent = read(state, key, Sent)
+        if sent and sent.held:
+            full = len(sent.times) >= sent.limit
+            over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
+            times.append(over_s)  # a moment later, since the window's end is no whole number of seconds
+    return min(times, default=None)
 
 
 class Notifier:

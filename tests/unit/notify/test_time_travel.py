@@ -18,7 +18,7 @@ from stream_detector.notify.policy import accept, due, expire, settle, tick
 from stream_detector.notify.share import ALL
 from stream_detector.notify.state import Due
 from tests.events_made import uuid
-from tests.unit.notify.living import NOW_S
+from tests.unit.notify.living import NOW_S, next_at
 from tests.unit.notify.subjects import CONFIG, slow
 
 OK = Delivered("ok")
@@ -55,6 +55,12 @@ class Live:
         while ready := due(self.state, self.now_s, self.config):
             for delivery in ready:
                 self.said += settle(self.state, delivery, answer, self.now_s, self.config)
+
+    def until(self, end_s: float) -> None:
+        """Let time pass, stopping only where it brings something."""
+        while (at_s := next_at(self.state)) is not None and at_s <= end_s:
+            self.step(max(0.0, at_s - self.now_s))
+        self.now_s = end_s
 
     def rest(self) -> None:
         """Let time pass until every window, wait and retry is over; only reminders may be left."""
@@ -196,11 +202,11 @@ def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly
 
 
 def test_a_week_of_incidents() -> None:
-    """200 times five workflows of 40 fail together for up to an hour, and one of them flaps; minute by minute."""
+    """200 times five workflows of 40 fail together for up to an hour, and one of them flaps: in under a second."""
     config = config_of(
         "together", group_interval_s=1800.0, rate_limit_count=20, rate_limit_window_s=3600.0, flap_window_s=600.0
     )
-    events: list[tuple[int, Anomaly]] = []
+    events: list[tuple[float, Anomaly]] = []
     flapped: set[str] = set()
     for number in range(1_000):
         burst, ends = number // 5 * 50, number // 5 * 50 + 3 + number % 45
@@ -211,16 +217,13 @@ def test_a_week_of_incidents() -> None:
             flapped.add(uuid(f"i{number}"))
             events.append((ends + 2, story(100_000 + number, "opened", **given)))
             events.append((ends + 4, story(100_000 + number, "resolved", **given)))
-    events.sort(key=lambda pair: pair[0])
-    live, upcoming = Live(config), iter([*events, (10**9, events[0][1])])
-    at, item = next(upcoming)
-    for minute in range(7 * 24 * 60 + 120):
-        while at <= minute:
-            live.take(item)
-            at, item = next(upcoming)
-        live.step(60)
-        if minute % 60 == 0:
+    live = Live(config)
+    for number, (minute, item) in enumerate(sorted(events, key=lambda pair: pair[0])):
+        live.until(NOW_S + 60 * minute)
+        live.take(item)
+        if number % 100 == 0:
             expire(live.state, live.now_s)
+    live.until(NOW_S + 7 * 86_400 + 7_200)
     outcomes = live.outcomes()
     assert all(outcomes[item.id] & {"delivered", "suppressed"} for _, item in events)
     ends_of = {item.incident_id: item.id for _, item in events if item.state == "resolved"}
