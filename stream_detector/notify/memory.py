@@ -5,20 +5,22 @@ is deleted leaves its last record for ever, so a notifier would read every messa
 have the same names always: what is read at a start is no more than what is kept.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from zlib import crc32
 
 SLOTS = 4_096
 SLOT_BYTES = 1 << 17
 """A slot that holds more takes no new key: a broker takes records of 1 MB. Its overflow is `SLOTS` further on."""
 
+BY_KIND = frozenset(("incident:", "flap:", "part:", "due:", "sent:", "pool:", "group:", "ref:", "timer:"))
+BY_FOLDER = frozenset(("held:", "line:", "pooled:"))
+"""Keys are listed by their kind (up to the first colon) or by their folder (up to the last); others by neither."""
+
 Slot = dict[str, bytes]
 
 
 class Memory(MutableMapping[str, bytes]):
-    """Finds keys by kind (up to the first colon) and by folder (up to the last) without going through all of them.
-
-    `beginning` answers in the order of the last write, the oldest first.
+    """A mapping that also lists the keys of a kind or of a folder, in the order of their last writes.
 
     >>> memory = Memory({})
     >>> memory["line:m1:slack:1"], memory["seen:x"], memory["line:m1:slack:2"] = b"a", b"b", b"c"
@@ -39,16 +41,13 @@ class Memory(MutableMapping[str, bytes]):
     ) -> None:
         self._slots = dict(slots)
         self._keep, self._kept = keep, kept
-        self._slot_of: dict[str, str] = {}
-        self._bytes: dict[str, int] = dict.fromkeys(slots, 0)
-        self._under: dict[str, dict[str, None]] = {}
+        self._bytes = {name: sum(map(len, slot.values())) for name, slot in slots.items()}
+        self._lists: dict[str, dict[str, None]] = {}
         self._unsaved: dict[str, set[str]] = {}
         self.changes = 0
         """How often something was put or removed."""
-        for name, slot in slots.items():
-            for key, value in slot.items():
-                self._slot_of[key] = name
-                self._bytes[name] += len(value)
+        for slot in slots.values():
+            for key in slot:
                 self._note(key)
 
     @classmethod
@@ -59,63 +58,69 @@ class Memory(MutableMapping[str, bytes]):
         return made
 
     def __getitem__(self, key: str) -> bytes:
-        return self._slots[self._slot_of[key]][key]
+        slot = self._slots.get(self._slot_of(key))
+        if slot is None:
+            raise KeyError(key)
+        return slot[key]
 
     def __setitem__(self, key: str, value: bytes) -> None:
-        name = self._slot_of.get(key) or self._place(key)
+        name = self._slot_of(key)
         slot = self._slots.setdefault(name, {})
         self._bytes[name] = self._bytes.get(name, 0) + len(value) - len(slot.get(key, b""))
         slot[key] = value
-        self._slot_of[key] = name
         self._note(key)
         self._changed(name, slot, key)
 
     def __delitem__(self, key: str) -> None:
-        name = self._slot_of.pop(key)
-        slot = self._slots[name]
-        self._bytes[name] -= len(slot.pop(key))
-        for prefix in _prefixes(key):
-            under = self._under[prefix]
-            under.pop(key, None)
-            if not under:
-                del self._under[prefix]
+        name = self._slot_of(key)
+        slot = self._slots.get(name, {})
+        self._bytes[name] = self._bytes.get(name, 0) - len(slot.pop(key))
+        if title := _list_of(key):
+            listed = self._lists[title]
+            listed.pop(key, None)
+            if not listed:
+                del self._lists[title]
         self._changed(name, slot, key)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._slot_of)
+        return (key for slot in self._slots.values() for key in slot)
 
     def __len__(self) -> int:
-        return len(self._slot_of)
+        return sum(map(len, self._slots.values()))
 
     def __contains__(self, key: object) -> bool:
-        return key in self._slot_of
+        return key in self._slots.get(self._slot_of(str(key)), {})
 
     def beginning(self, prefix: str) -> list[str]:
-        """Every key that begins so; at once where the prefix is a kind or a folder."""
-        under = self._under.get(prefix)
-        if under is not None:
-            return list(under)
-        return [key for key in self._under.get(_kind(prefix), ()) if key.startswith(prefix)]
+        """Every key of a kind or folder that is listed."""
+        return list(self._lists.get(prefix, ()))
 
-    def turn(self, prefix: str, count: int) -> list[str]:
+    def turn(self, kind: str, count: int) -> list[str]:
         """The next keys of a kind, at most `count`: asked again and again, every key has its turn."""
-        under = self._under.get(prefix, {})
-        found = [key for key, _ in zip(under, range(count), strict=False)]
+        listed = self._lists.get(kind, {})
+        found = [key for key, _ in zip(listed, range(count), strict=False)]
         for key in found:
-            del under[key]
-            under[key] = None
+            del listed[key]
+            listed[key] = None
         return found
 
     def is_safe(self, key: str) -> bool:
         """Whether the key's last change has been kept."""
-        name = self._slot_of.get(key, "")
+        name = self._slot_of(key)
         return key not in self._unsaved.get(name, ()) or self._kept(name)
 
-    def _place(self, key: str) -> str:
+    def _slot_of(self, key: str) -> str:
+        """Where the key is, or is to be: the first of its slots that has it, else the first that has room."""
         number = crc32(key.encode()) % SLOTS
-        while self._bytes.get(str(number), 0) > SLOT_BYTES:
+        name = first = str(number)
+        while (slot := self._slots.get(name)) is not None and key not in slot:
+            if self._bytes[name] <= SLOT_BYTES and self._bytes[first] > SLOT_BYTES:
+                first = name
             number += SLOTS
-        return str(number)
+            name = str(number)
+        if slot is not None:
+            return name
+        return first if self._bytes.get(first, 0) <= SLOT_BYTES else name
 
     def _changed(self, name: str, slot: Slot, key: str) -> None:
         if self._kept(name):
@@ -125,15 +130,12 @@ class Memory(MutableMapping[str, bytes]):
         self.changes += 1
 
     def _note(self, key: str) -> None:
-        for prefix in _prefixes(key):
-            under = self._under.setdefault(prefix, {})
-            under.pop(key, None)
-            under[key] = None
+        if title := _list_of(key):
+            listed = self._lists.setdefault(title, {})
+            listed.pop(key, None)
+            listed[key] = None
 
 
-def _kind(key: str) -> str:
-    return key[: key.find(":") + 1]
-
-
-def _prefixes(key: str) -> Iterable[str]:
-    return {_kind(key), key[: key.rfind(":") + 1]}
+def _list_of(key: str) -> str:
+    kind = key[: key.find(":") + 1]
+    return kind if kind in BY_KIND else key[: key.rfind(":") + 1] if kind in BY_FOLDER else ""

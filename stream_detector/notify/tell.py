@@ -34,14 +34,18 @@ def tell(
             said.append(of_line(line, channel, "suppressed", reason, now_s))
         lines = lines[-1:]
         entry = entry_of(channel, newest.anomaly, newest.reason, now_s)
-        remind(state, channel, route, newest.anomaly, now_s)
     else:
         entry = _entry(name, group, lines, newest.reason, now_s)
         group = remind_of_group(state, name, group, route, now_s)
-    groups.told(state, name, group, route, now_s)
     verdict = send(state, route, entry, lines, now_s)
     if not verdict.goes:
         said += [of_line(line, channel, "held", verdict.reason, now_s) for line in lines]
+    elif alone:
+        remind(state, channel, route, newest.anomaly, now_s)
+    if alone and not verdict.goes and not group.number:
+        groups.drop(state, name)  # nobody was told of it: among 10,000 that are held, as many groups would be of no use
+    else:
+        groups.told(state, name, group, route, now_s)
     for key, _ in members:
         del state[key]
     return said

@@ -12,7 +12,8 @@ from stream_detector.notify.state import KEEP_S
 from tests.unit.notify.living import NOW_S, Notifier, only
 from tests.unit.notify.subjects import slow
 
-keys = st.sampled_from([f"{kind}:{folder}:{name}" for kind in "ab" for folder in "xy" for name in "123"])
+KINDS = ("due", "held", "again")
+keys = st.sampled_from([f"{kind}:{folder}:{name}" for kind in KINDS for folder in "xy" for name in "123"])
 changes = st.lists(st.tuples(keys, st.none() | st.binary(max_size=3)), max_size=60)
 
 
@@ -27,7 +28,7 @@ def test_it_is_a_mapping_that_finds_by_beginning_and_comes_back_from_its_slots(m
             memory[key] = plain[key] = value
     for one in (memory, Memory(kept)):
         assert dict(one) == plain and len(one) == len(plain)
-        for prefix in ("a:", "a:x:", "b:y:", "a:x:1", "c:"):
+        for prefix in ("due:", "held:x:", "held:y:", "held:z:"):
             assert set(one.beginning(prefix)) == {key for key in plain if key.startswith(prefix)}
     assert memory.changes <= len(made)
 
@@ -46,9 +47,9 @@ def test_no_slot_grows_beyond_what_a_broker_takes(monkeypatch) -> None:
     kept: dict[str, Slot] = {}
     memory = Memory({}, kept.__setitem__)
     for number in range(300):
-        memory[f"k:{number}"] = b"x" * 1_000
+        memory[f"due:{number}"] = b"x" * 1_000
     assert len(kept) == 3 and max(len(msgspec.msgpack.encode(slot)) for slot in kept.values()) < 2 * SLOT_BYTES
-    assert all(memory[f"k:{number}"] == b"x" * 1_000 for number in range(300))
+    assert all(memory[f"due:{number}"] == b"x" * 1_000 for number in range(300))
 
 
 def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is() -> None:
@@ -58,17 +59,17 @@ def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is()
     assert not memory.is_safe("due:1") and memory.is_safe("due:unknown")
     dirty.clear()  # a checkpoint
     assert memory.is_safe("due:1")
-    name = memory._slot_of["due:1"]
+    name = memory._slot_of("due:1")
     neighbour = next(
-        f"due:{number}" for number in range(10**6) if memory._place(f"due:{number}") == name and number != 1
+        f"due:{number}" for number in range(10**6) if memory._slot_of(f"due:{number}") == name and number != 1
     )
     memory[neighbour] = b"b"
     assert memory.is_safe("due:1") and not memory.is_safe(neighbour)
 
 
 def test_each_key_has_its_turn() -> None:
-    memory = Memory.of({f"k:{number}": b"" for number in range(10)})
-    assert {key for _ in range(4) for key in memory.turn("k:", 3)} == {f"k:{number}" for number in range(10)}
+    memory = Memory.of({f"due:{number}": b"" for number in range(10)})
+    assert {key for _ in range(4) for key in memory.turn("due:", 3)} == {f"due:{number}" for number in range(10)}
 
 
 def test_seen_is_remembered_for_31_days_in_a_space_that_does_not_grow(monkeypatch) -> None:

@@ -66,7 +66,7 @@ class Live:
         """Let time pass until every window, wait and retry is over; only reminders may be left."""
         for _ in range(400):
             self.step(60)
-            if not any(self.state.beginning(kind) for kind in ("due:", "held:", "pooled:")):
+            if not any(key.startswith(("due:", "held:", "pooled:")) for key in self.state):
                 return
 
     def _note(self) -> None:
