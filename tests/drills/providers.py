@@ -99,6 +99,9 @@ def settings_of(providers: Sequence[Provider], folder: Path) -> dict[str, Any]:
         "notify_severity": "info",
         "rate_limit_count": 100_000,
         "rate_limit_window_s": 1.0,
+        "group_by": "none",
+        "group_wait_s": 0.0,
+        "group_interval_s": 0.0,
     }
     for provider in providers:
         values |= provider.settings()
