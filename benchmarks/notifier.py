@@ -312,11 +312,12 @@ async def measure_memory(on: Scene, arguments: argparse.Namespace) -> dict[str, 
                 await until(rested, f"the notifier to take what {state}", notifier)
             sizes.append(notifier.memory_bytes())
             print(f"cycle {cycle + 1}: {sizes[-1] / 2**20:.0f} MB", file=sys.stderr, flush=True)
-    grown = sizes[-1] - sizes[1]
+        peak_kb = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{notifier.pid}/status").read_text())
     return {
         "start_mb": round(sizes[0] / 2**20, 1),
         "after_mb": [round(size / 2**20, 1) for size in sizes[1:]],
-        "bytes_per_further_incident": round(grown / (arguments.anomalies * max(1, arguments.cycles - 1))),
+        "peak_mb": round(int(peak_kb[1]) / 2**10, 1) if peak_kb else None,
+        "last_to_second": round(sizes[-1] / sizes[min(2, arguments.cycles)], 2),
     }
 
 

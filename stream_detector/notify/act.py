@@ -6,21 +6,8 @@ from stream_detector.events import Action
 from stream_detector.events.ids import derived_id
 from stream_detector.notify import groups
 from stream_detector.notify.config import UPDATING, NotifyConfig
-from stream_detector.notify.state import (
-    DUE,
-    INCIDENT,
-    REFERENCE,
-    SILENCES,
-    Due,
-    Incident,
-    Reference,
-    Silence,
-    Silences,
-    State,
-    keys,
-    read,
-    write,
-)
+from stream_detector.notify.kept import Due, Incident, Reference, Silence, Silences
+from stream_detector.notify.state import DUE, INCIDENT, REFERENCE, SILENCES, State, keys, read, write
 
 SILENCE_S = 24 * 3600.0
 """A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""

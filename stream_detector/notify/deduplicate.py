@@ -1,12 +1,10 @@
 """What is told once: an incident is opened, may get worse, and ends; whatever else comes of it is news to nobody."""
 
-from msgspec.structs import replace
-
-from stream_detector.events import Anomaly, Severity
+from stream_detector.events import Anomaly
 from stream_detector.notify.config import INBOX, RANK, Route
 from stream_detector.notify.flap import again_within
-from stream_detector.notify.state import Flap, Incident
-from stream_detector.notify.subject import Subject, has_end, severity_of, state_key
+from stream_detector.notify.kept import Flap, Incident
+from stream_detector.notify.subject import Subject
 from stream_detector.notify.verdict import Verdict, passes, stops
 
 
@@ -41,35 +39,3 @@ def _first(channel: str, anomaly: Anomaly, flap: Flap | None, route: Route, now_
     if flap.times == 0:
         return passes(f"opened again {now_s - flap.ended_s:.0f} s after its end: the same incident from now on")
     return stops("suppressed", f"flapping: opened again for the {flap.times + 1}. time, still the same incident")
-
-
-def routed_severity(subject: Subject, incident: Incident | None) -> Severity:
-    """The severity that the threshold is held against: an end is as important as what it ends."""
-    if isinstance(subject, Anomaly) and subject.state == "resolved" and incident is not None:
-        return incident.severity
-    return severity_of(subject)
-
-
-def learn(
-    incident: Incident | None, anomaly: Anomaly, told: dict[str, str], now_s: float, flap: Flap | None
-) -> Incident | None:
-    """What people know afterwards; None once it has ended. `told`: channel -> route by which it is told now.
-
-    An incident that `flap` shows to be an earlier one opened again keeps that one's beginning and who was told of it.
-    """
-    if anomaly.state == "resolved":
-        return None
-    if incident is None:
-        return Incident(
-            at_s=now_s,
-            entity=state_key(anomaly),
-            severity=anomaly.severity,
-            told=sorted({*told, *(flap.told if flap else ())}),
-            opened_s=flap.opened_s if flap else now_s,
-            routes={**(flap.routes if flap else {}), **told},
-            groups=flap.groups if flap else {},
-            endless=not has_end(anomaly),
-        )
-    worst = max(incident.severity, anomaly.severity, key=RANK.__getitem__)
-    both = sorted({*incident.told, *told})
-    return replace(incident, at_s=now_s, severity=worst, told=both, routes={**incident.routes, **told})

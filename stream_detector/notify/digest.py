@@ -6,8 +6,9 @@ needs to hear of it now, and one message more is no flood.
 
 from msgspec.structs import replace
 
+from stream_detector.notify.kept import Due, Line, Sent
 from stream_detector.notify.send import merged, send_several, several, several_id, worst_of
-from stream_detector.notify.state import HELD, SENT, Due, Line, Sent, State, keys, read, write
+from stream_detector.notify.state import HELD, SENT, State, keys, read, write
 from stream_detector.notify.throttle import within
 
 STORM_FROM = 50

@@ -2,6 +2,7 @@
 
 from stream_detector.notify import groups
 from stream_detector.notify.act import silences
+from stream_detector.notify.kept import Flap, Group, Incident, Part, Reference, Sent, Silences
 from stream_detector.notify.links import LASTS_S
 from stream_detector.notify.state import (
     FLAP,
@@ -12,13 +13,6 @@ from stream_detector.notify.state import (
     REFERENCE,
     SENT,
     SILENCES,
-    Flap,
-    Group,
-    Incident,
-    Part,
-    Reference,
-    Sent,
-    Silences,
     State,
     keys,
     read,

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from stream_detector.events import Anomaly
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX, RANK
-from stream_detector.notify.state import FLAP, TIMER, Flap, Incident, State, read, write
+from stream_detector.notify.kept import Flap, Incident
+from stream_detector.notify.state import FLAP, TIMER, State, read, write
 from stream_detector.notify.subject import state_key
 
 ENDING = "ending"
@@ -35,6 +36,7 @@ def opened(state: State, key: str, flap: Flap | None, anomaly: Anomaly, window_s
         del state[key]
         return None
     worst = max(flap.severity, anomaly.severity, key=RANK.__getitem__)
+    state.pop(timer(flap.ended_s + flap.window_s, ENDING, key.removeprefix(FLAP)), None)
     write(state, key, replace(flap, times=flap.times + 1, ending=None, severity=worst, window_s=window_s))
     return flap
 

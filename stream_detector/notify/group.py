@@ -6,7 +6,8 @@ import msgspec
 
 from stream_detector.events import Anomaly, RunSummary
 from stream_detector.notify.config import INBOX
-from stream_detector.notify.state import PART, Part, State, read, write
+from stream_detector.notify.kept import Part
+from stream_detector.notify.state import PART, State, read, write
 from stream_detector.notify.subject import Run, Subject
 from stream_detector.notify.verdict import Verdict, passes, stops
 

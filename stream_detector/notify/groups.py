@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from stream_detector.events import Anomaly
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
+from stream_detector.notify.kept import Group, Pool
 from stream_detector.notify.share import Facet, facets
-from stream_detector.notify.state import FACET, GROUP, POOL, REFERENCE, Group, Pool, State, read, write
+from stream_detector.notify.state import FACET, GROUP, POOL, REFERENCE, State, read, write
 
 LIFE_S = 3_600.0
 """What opens so long after a group's last message is not part of it any more."""

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 from stream_detector.events import Notification, Outcome
 from stream_detector.notify.config import RANK, UPDATING, NotifyConfig
 from stream_detector.notify.group import forget, whole
+from stream_detector.notify.kept import Due, Incident, Reference
 from stream_detector.notify.message import Delivered, Delivery, Message, Result, RetryAfter
 from stream_detector.notify.record import of_line, of_message
 from stream_detector.notify.render import render
 from stream_detector.notify.render.several import render_notice, render_several
 from stream_detector.notify.retry import GIVE_UP_AFTER_S, wait_s
 from stream_detector.notify.send import due_key, forget_lines, lines_of, thread_reference
-from stream_detector.notify.state import DUE, INCIDENT, REFERENCE, Due, Incident, Reference, State, keys, read, write
+from stream_detector.notify.state import DUE, INCIDENT, REFERENCE, State, keys, read, write
 from stream_detector.notify.subject import Subject
 from stream_detector.notify.watch import heed
 

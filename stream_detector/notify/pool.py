@@ -12,12 +12,13 @@ from stream_detector.events import Anomaly, Notification
 from stream_detector.notify import groups
 from stream_detector.notify.act import silences
 from stream_detector.notify.config import NotifyConfig, Route
+from stream_detector.notify.kept import Group, Pool, Pooled
 from stream_detector.notify.record import of_line
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.route import route_of_bucket
 from stream_detector.notify.share import Facet, cluster, facets
 from stream_detector.notify.silence import silence
-from stream_detector.notify.state import POOL, POOLED, Group, Pool, Pooled, State, bucket_of, keys, read, write
+from stream_detector.notify.state import POOL, POOLED, State, bucket_of, keys, read, write
 from stream_detector.notify.tell import RESOLVED, Waiting, tell
 
 

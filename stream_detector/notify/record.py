@@ -3,8 +3,8 @@
 from stream_detector.events import Notification, Outcome, Severity
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
+from stream_detector.notify.kept import Line
 from stream_detector.notify.message import Message
-from stream_detector.notify.state import Line
 from stream_detector.notify.subject import instant
 
 

@@ -7,6 +7,7 @@ from stream_detector.notify import groups
 from stream_detector.notify.act import silences
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.flap import timer
+from stream_detector.notify.kept import Due, Group, Incident, Line, Pooled
 from stream_detector.notify.record import of_line
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.render.words import duration
@@ -14,19 +15,7 @@ from stream_detector.notify.route import route_of, route_of_bucket
 from stream_detector.notify.send import entry_of, send, several, several_id
 from stream_detector.notify.share import words
 from stream_detector.notify.silence import facts_of, silence
-from stream_detector.notify.state import (
-    AGAIN,
-    INCIDENT,
-    Due,
-    Group,
-    Incident,
-    Line,
-    Pooled,
-    State,
-    bucket_of,
-    read,
-    write,
-)
+from stream_detector.notify.state import AGAIN, INCIDENT, State, bucket_of, read, write
 from stream_detector.notify.subject import has_end
 
 REPEAT, REPEAT_GROUP = "repeat", "repeat-group"

@@ -5,23 +5,8 @@ from msgspec.structs import replace
 from stream_detector.events import Anomaly, Severity
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
-from stream_detector.notify.state import (
-    DUE,
-    HELD,
-    LINE,
-    REFERENCE,
-    SENT,
-    Due,
-    Line,
-    Reference,
-    Sent,
-    Several,
-    State,
-    bucket_of,
-    keys,
-    read,
-    write,
-)
+from stream_detector.notify.kept import Due, Line, Reference, Sent, Several
+from stream_detector.notify.state import DUE, HELD, LINE, REFERENCE, SENT, State, bucket_of, keys, read, write
 from stream_detector.notify.subject import Run, Subject, message_id, severity_of
 from stream_detector.notify.throttle import throttle, within
 from stream_detector.notify.verdict import Verdict

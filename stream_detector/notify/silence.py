@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.events.ids import score_key
-from stream_detector.notify.state import Silence
+from stream_detector.notify.kept import Silence
 from stream_detector.notify.subject import Run, Subject, instant, severity_of, severity_of_change, state_key
 from stream_detector.notify.verdict import Verdict, passes, stops
 

@@ -5,12 +5,13 @@ from msgspec.structs import replace
 from stream_detector.events import Notification
 from stream_detector.notify import groups
 from stream_detector.notify.config import RANK, NotifyConfig, Route
+from stream_detector.notify.kept import Due, Group, Incident, Line, Pooled
 from stream_detector.notify.record import of_line
 from stream_detector.notify.remind import remind, remind_of_group
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.send import entry_of, merged, send, several, several_id, worst_of
 from stream_detector.notify.share import words
-from stream_detector.notify.state import INCIDENT, Due, Group, Incident, Line, Pooled, State, read, write
+from stream_detector.notify.state import INCIDENT, State, read, write
 from stream_detector.notify.subject import has_end
 
 RESOLVED = "resolved"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from stream_detector.notify.config import INBOX, Route
-from stream_detector.notify.state import Sent
+from stream_detector.notify.kept import Sent
 from stream_detector.notify.verdict import Verdict, passes, stops
 
 

@@ -4,12 +4,13 @@ from msgspec.structs import replace
 
 from stream_detector.events import Notification
 from stream_detector.notify.config import INBOX, NotifyConfig
+from stream_detector.notify.kept import Due, Health, Notice, Quiet
 from stream_detector.notify.message import Delivered, Result
 from stream_detector.notify.record import of_message
 from stream_detector.notify.render.several import render_notice
 from stream_detector.notify.render.words import duration, minute
 from stream_detector.notify.send import due_key, several_id
-from stream_detector.notify.state import HEALTH, QUIET, Due, Health, Notice, Quiet, State, read, write
+from stream_detector.notify.state import HEALTH, QUIET, State, read, write
 from stream_detector.notify.subject import instant
 
 DEAD_AFTER = 5

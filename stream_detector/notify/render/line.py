@@ -2,11 +2,11 @@
 
 from stream_detector.events import Anomaly
 from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.kept import Line
 from stream_detector.notify.render.alert import headline
 from stream_detector.notify.render.changes import changes_of, name_of, one_line_form, values
 from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.render.words import anomaly_link, duration
-from stream_detector.notify.state import Line
 from stream_detector.notify.subject import Subject, message_id, severity_of
 
 DESCRIPTION_LIMIT = 160

@@ -10,13 +10,13 @@ from typing import Any
 
 from stream_detector.events import Severity
 from stream_detector.notify.config import EMAIL, SLACK, SLACK_BOT, NotifyConfig
+from stream_detector.notify.kept import Line, Notice, Several
 from stream_detector.notify.message import Message
 from stream_detector.notify.render.email import mail_page
 from stream_detector.notify.render.escape import for_slack, one_line
 from stream_detector.notify.render.slack import FIELD_LIMIT, TEXT_LIMIT, context, fit, header, link_block, section
 from stream_detector.notify.render.words import duration, minute
 from stream_detector.notify.send import ORDER, kind_of, merged
-from stream_detector.notify.state import Line, Notice, Several
 from stream_detector.notify.subject import instant
 
 MAIL_LINES = 500

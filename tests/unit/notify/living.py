@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.kept import Due, Pool, Sent
 from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
 from stream_detector.notify.policy import accept, due, settle, tick
-from stream_detector.notify.state import DUE, POOL, SENT, TIMER, Due, Pool, Sent, State, keys, read
+from stream_detector.notify.state import DUE, POOL, SENT, TIMER, State, keys, read
 from tests.events_made import NOON
 from tests.unit.notify.subjects import CONFIG
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import NotifyConfig, Route
+from stream_detector.notify.kept import Due
 from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered, RetryAfter
 from stream_detector.notify.policy import accept, due, expire, settle, tick
 from stream_detector.notify.share import ALL
-from stream_detector.notify.state import Due
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, next_at
 from tests.unit.notify.subjects import CONFIG, slow
