@@ -312,13 +312,19 @@ async def measure_memory(on: Scene, arguments: argparse.Namespace) -> dict[str, 
                 await until(rested, f"the notifier to take what {state}", notifier)
             sizes.append(notifier.memory_bytes())
             print(f"cycle {cycle + 1}: {sizes[-1] / 2**20:.0f} MB", file=sys.stderr, flush=True)
-        peak_kb = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{notifier.pid}/status").read_text())
+        peak_mb = _peak_mb(notifier.pid)
     return {
         "start_mb": round(sizes[0] / 2**20, 1),
         "after_mb": [round(size / 2**20, 1) for size in sizes[1:]],
-        "peak_mb": round(int(peak_kb[1]) / 2**10, 1) if peak_kb else None,
+        "peak_mb": peak_mb,
         "last_to_second": round(sizes[-1] / sizes[min(2, arguments.cycles)], 2),
     }
+
+
+def _peak_mb(pid: int) -> float:
+    """The most resident memory that the process ever had."""
+    found = re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return round(int(found[1]) / 2**10, 1) if found else 0.0
 
 
 def _incidents(count: int, cycle: int, state: str) -> Iterator[tuple[str, bytes]]:
