@@ -68,6 +68,8 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     anomaly_id: str | None = None
     incident_id: str | None = None
     run_id: str | None = None
+    entity: str = ""
+    """The incident's state key."""
 
 
 class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,8 +79,8 @@ class Several(Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int
     counts: dict[str, int]
     """How many are critical, warning, info, resolved."""
-    shared: list[str] = []
-    """What all of a group share, in words."""
+    shared: list[tuple[str, str]] = []
+    """What all of a group share; empty where the message is about one incident's ups and downs."""
     since_s: float = 0.0
     in_all: int = 0
     going_on: int = 0

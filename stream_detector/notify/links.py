@@ -32,14 +32,17 @@ class LinkError(ValueError):
 
 
 class Link(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"purpose": "p", "incident_id": "i"}):
-    """What a link does."""
+    """What a link does: to one incident, to several of a group (`more`), or to all that `matchers` match."""
 
     purpose: Purpose
-    incident_id: str
-    entity: str
+    incident_id: str = ""
+    entity: str = ""
+    more: list[tuple[str, str]] = []
+    """Incident and entity of each further one."""
+    matchers: dict[str, str] = {}
     channel: str
     about: str
-    """The incident in words, for the page."""
+    """What it is about in words, for the page."""
     expires_s: int
 
 
@@ -71,19 +74,23 @@ def verify(key: bytes, token: str, now_s: float) -> Link:
     return link
 
 
-def action_of(link: Link, token: str, now_s: float) -> Action:
-    """The decision that the link makes. The same token is the same decision, however often its button is pressed."""
+def actions_of(link: Link, token: str, now_s: float) -> list[Action]:
+    """The decisions that the link makes. The same token gives the same, however often its button is pressed."""
     at = datetime.fromtimestamp(now_s, UTC)
     silences = link.purpose == "silence"
-    return Action(
-        action_id=derived_id("link", token),
-        kind=link.purpose,
-        by=f"link in {link.channel}",
-        at=at,
-        entity=link.entity,
-        incident_id=None if silences else link.incident_id,
-        until=at + timedelta(seconds=SILENCE_S) if silences else None,
-    )
+    return [
+        Action(
+            action_id=derived_id("link", token, *([incident_id] if number else [])),
+            kind=link.purpose,
+            by=f"link in {link.channel}",
+            at=at,
+            entity=entity,
+            incident_id=None if silences else incident_id,
+            matchers=link.matchers,
+            until=at + timedelta(seconds=SILENCE_S) if silences else None,
+        )
+        for number, (incident_id, entity) in enumerate([(link.incident_id, link.entity), *link.more])
+    ]
 
 
 def _mac(key: bytes, body: bytes) -> bytes:

@@ -109,7 +109,9 @@ def _message(state: State, entry: Due, config: NotifyConfig) -> Message | None:
     reference = thread_reference(state, entry.channel, entry.thread) if entry.channel in UPDATING else None
     if entry.several:
         lines = lines_of(state, entry.message_id, entry.channel)
-        made = render_several(entry.channel, entry.several, lines, entry.severity, config, entry.message_id)
+        made = render_several(
+            entry.channel, entry.several, lines, entry.severity, config, entry.message_id, at_s=entry.first_at_s
+        )
     elif entry.notice:
         made = render_notice(entry.channel, entry.notice, entry.severity, config, entry.message_id)
     else:

@@ -9,6 +9,7 @@ from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.flap import timer
 from stream_detector.notify.kept import Due, Group, Incident, Line, Pooled
 from stream_detector.notify.record import of_line
+from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.render.words import duration
 from stream_detector.notify.route import route_of, route_of_bucket
@@ -72,17 +73,17 @@ def reminded_of_group(state: State, name: str, now_s: float, config: NotifyConfi
     message_id = several_id("repeat", name, f"{group.remind_at_s:.3f}")
     write(state, name, remind_of_group(state, name, group, route, now_s))
     groups.spoken(state, name, route, now_s)
-    shared = [words(facet) for facet in group.shared]
+    shared = one_line("; ".join(map(words, group.shared)), 200)
     line = Line(
         at_s=now_s,
         message_id=message_id,
         severity=group.worst,
         state="ongoing",
-        title=f"{group.untaken:,} of {group.in_all:,} anomalies that share {'; '.join(shared)[:200]} go on",
+        title=f"{group.untaken:,} of {group.in_all:,} anomalies that share {shared} go on",
         link=f"{config.base_url}/anomalies",
     )
     several_ = several(
-        "reminder", [line], shared=shared, since_s=group.since_s, in_all=group.in_all, going_on=group.untaken
+        "reminder", [line], shared=group.shared, since_s=group.since_s, in_all=group.in_all, going_on=group.untaken
     )
     entry = Due(
         message_id=message_id,

@@ -13,7 +13,8 @@ from stream_detector.notify.subject import state_key
 ALL = ("execution", "build", "commit", "step", "*")
 """What `group_by` may name: these, or any label by its name. `*` is every label."""
 
-_OWN_WORDS = {"execution", "step", "workflow", "*"}
+OWN_WORDS = {"execution", "step", "workflow", "*"}
+"""What `group_by` may name that is no label."""
 
 Facet = tuple[str, str]
 """A name and a value, for example ("step", "compile"). Two anomalies with the same one share it."""
@@ -31,7 +32,7 @@ def facets(anomaly: Anomaly, group_by: Sequence[str]) -> list[Facet]:
             found.append((name, state_key(anomaly)))
         elif name == "*":
             found += sorted(anomaly.labels.items())
-        elif name not in _OWN_WORDS and name in anomaly.labels:
+        elif name not in OWN_WORDS and name in anomaly.labels:
             found.append((name, anomaly.labels[name]))
     return list(dict.fromkeys(found))
 

@@ -79,7 +79,8 @@ def _with_new(state: State, name: str, group: Group, members: list[Pooled]) -> G
 
 
 def _entry(name: str, group: Group, lines: list[Line], reason: str, now_s: float) -> Due:
-    shared = [words(facet) for facet in group.shared] if group.in_all > 1 else ["one incident"]
+    shared = group.shared if group.in_all > 1 else []
+    words_ = "; ".join(map(words, shared)) or "one incident"
     head = several(
         "group",
         lines,
@@ -95,7 +96,7 @@ def _entry(name: str, group: Group, lines: list[Line], reason: str, now_s: float
         severity=worst_of(merged(lines)),
         first_at_s=now_s,
         next_at_s=now_s,
-        reason=f"{reason}; with {len(lines) - 1} others that share {'; '.join(shared)[:200]}",
+        reason=f"{reason}; with {len(lines) - 1} others that share {words_[:200]}",
         several=head,
         thread=name,
     )

@@ -11,7 +11,7 @@ from html import escape
 from aiohttp import web
 
 from stream_detector.events import Action
-from stream_detector.notify.links import WORDS, Link, LinkError, action_of, verify
+from stream_detector.notify.links import WORDS, Link, LinkError, actions_of, verify
 from stream_detector.settings import Settings
 
 Publish = Callable[[Action], Awaitable[object]]
@@ -54,7 +54,8 @@ def add_links(
         except LinkError as error:
             return _page(410, "This link does nothing", f"<p>{escape(str(error))}</p>")
         try:
-            await publish(action_of(link, token, now_s))
+            for action in actions_of(link, token, now_s):
+                await publish(action)
         except Exception as error:  # whatever keeps Kafka from taking it: the person is told, and may press again
             words = f"Kafka does not take it now ({escape(type(error).__name__)}). Nothing was changed; try again."
             return _page(503, "Not done", f"<p>{words}</p>\n{_form(link)}")

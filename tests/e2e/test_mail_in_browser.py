@@ -9,19 +9,16 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Request
 
-from stream_detector.notify.config import Route
 from stream_detector.notify.configure import channels
 from stream_detector.notify.message import Delivered, Message
-from stream_detector.notify.policy import watch
 from stream_detector.notify.render import render
-from stream_detector.notify.share import ALL
 from stream_detector.notify.subject import Subject
 from stream_detector.settings import Settings
 from tests.servers.browser import a_page
 from tests.servers.smtp import MailServer
 from tests.unit.notify.living import Notifier
-from tests.unit.notify.subjects import CONFIG, NASTY, slow
-from tests.unit.notify.test_formats import ONE, SUBJECTS, TWO
+from tests.unit.notify.subjects import CONFIG, slow
+from tests.unit.notify.test_formats import OF_TIME, ONE, SUBJECTS, TWO
 
 pytestmark = pytest.mark.browser
 OUTPUT = Path(__file__).parents[2] / "test-output" / "mails"
@@ -36,19 +33,9 @@ SUBJECTS_SHOWN: dict[str, Subject] = {
 
 
 def of_time() -> dict[str, Message]:
-    """What only time makes: a digest, a group, a notice, a reminder, and links that act."""
-    limited = Notifier(replace(CONFIG, rate_limit_count=1)).take(slow("first")).deliver()
-    limited.take(slow("a"), slow("b", severity="warning", entity_name=NASTY), slow("c", incident="b", state="resolved"))
-    one = {"group_by": ALL, "group_wait_s": 1.0, "group_interval_s": 1.0}
-    grouped = Notifier(replace(CONFIG, routes=(Route(name="r", **one),)))  # type: ignore[arg-type]
-    labels = {"image": f"base:9 {NASTY}", "team": "ci"}
-    grouped.take(slow("a", labels=labels), slow("b", labels=labels, entity_name=NASTY, severity="warning"))
-    quiet = Notifier(replace(CONFIG, quiet_after_s={"scores": 60.0}))
-    for _ in range(2):
-        watch(quiet.state, "scores", 1, quiet.now_s, quiet.config)
-        quiet.after(60)
-    linked = Notifier(replace(CONFIG, link_key=b"k" * 32)).take(slow("a")).deliver()
-    made = {"digest": limited.after(3600), "group": grouped.after(1), "notice": quiet.after(0), "links": linked}
+    """What only time makes, and a message with links that act."""
+    signed = replace(CONFIG, link_key=b"k" * 32)
+    made = OF_TIME | {"links": Notifier(signed).take(slow("a")).deliver()}
     return {
         name: next(one.message for one in reversed(notifier.sent) if one.message.channel == "email")
         for name, notifier in made.items()

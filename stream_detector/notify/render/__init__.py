@@ -12,8 +12,8 @@ from stream_detector.notify.message import Message
 from stream_detector.notify.render.email import render_email
 from stream_detector.notify.render.escape import for_html, for_slack, one_line
 from stream_detector.notify.render.inbox import render_inbox
-from stream_detector.notify.render.links import links_of
-from stream_detector.notify.render.slack import TEXT_LIMIT, links_block, render_slack, section
+from stream_detector.notify.render.links import linked, links_of
+from stream_detector.notify.render.slack import TEXT_LIMIT, render_slack, section
 from stream_detector.notify.subject import Subject
 
 __all__ = ["render"]
@@ -34,22 +34,9 @@ def render(
     made = _RENDERERS.get(channel, render_inbox)(subject, config, message_id)
     state = subject.state if isinstance(subject, Anomaly) else "run"
     made = replace(made, channel=channel, state=state, note=one_line(note, 200))
-    links = links_of(subject, channel, config, at_s) if isinstance(subject, Anomaly) else []
-    made = _linked(made, links) if links else made
+    if isinstance(subject, Anomaly):
+        made = linked(made, links_of(subject, channel, config, at_s))
     return _noted(made) if note else made
-
-
-def _linked(message: Message, links: list[tuple[str, str]]) -> Message:
-    """With what one click may do, after everything else. Slack has it in its blocks: its text is read aloud."""
-    if message.blocks:
-        return replace(message, blocks=[*message.blocks, links_block(links)])
-    rows = "".join(f"\n{words}: {url}" for words, url in links)
-    anchors = " &nbsp; ".join(
-        f'<a class="soft" href="{for_html(url)}" style="{_LINK}">{words}</a>' for words, url in links
-    )
-    page, end, rest = message.html.rpartition("</td></tr>\n</table>\n</body>")
-    shown = f'{page}<p style="margin:16px 0 0">{anchors}</p>\n{end}{rest}' if message.html else ""
-    return replace(message, text=f"{message.text}\n{rows}", html=shown)
 
 
 def _noted(message: Message) -> Message:
@@ -65,5 +52,4 @@ def _noted(message: Message) -> Message:
     )
 
 
-_LINK = "font-size:14px;color:#5b6573"
 _NOTE = "margin:0 0 8px;font-size:14px;color:#5b6573"

@@ -10,8 +10,9 @@ _SPACES = re.compile(r"[\s\u2028\u2029]+")
 def one_line(value: str, limit: int = 512) -> str:
     """The value on one line, without what cannot be seen.
 
-    Line breaks and tabs become a space. Control characters, the marks that turn the writing direction (they could
-    make one name look like another, or hide a minus sign) and lone surrogates (no channel can encode them) go.
+    Line breaks and tabs become a space. Control characters, marks that turn the writing direction or take no room
+    (they could make one name look like another, or hide a minus sign) and lone surrogates (no channel can encode
+    them) go.
 
     >>> one_line("Li\\u202edo\\r\\nBcc: all@example.org\\x00")
     'Lido Bcc: all@example.org'
@@ -45,8 +46,10 @@ def for_html(value: str) -> str:
     return html.escape(value, quote=True)
 
 
+_JOINERS = "\u200c\u200d"
+"""Emoji and several scripts need them joined, or kept apart."""
+
+
 def _hidden(character: str) -> bool:
-    # Cc control, Cs surrogate, Zl/Zp separators; of Cf only what turns direction, since emoji need U+200D joined.
-    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return True
-    return character in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+    # Cc control, Cs surrogate, Zl/Zp separators, Cf format: marks that turn direction, break or tag text unseen.
+    return unicodedata.category(character) in ("Cc", "Cs", "Cf", "Zl", "Zp") and character not in _JOINERS

@@ -7,7 +7,7 @@ from stream_detector.notify.render.alert import headline
 from stream_detector.notify.render.changes import changes_of, name_of, one_line_form, values
 from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.render.words import anomaly_link, duration
-from stream_detector.notify.subject import Subject, message_id, severity_of
+from stream_detector.notify.subject import Subject, message_id, severity_of, state_key
 
 DESCRIPTION_LIMIT = 160
 
@@ -41,4 +41,5 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
         anomaly_id=subject.id if isinstance(subject, Anomaly) else None,
         incident_id=subject.incident_id if isinstance(subject, Anomaly) else None,
         run_id=subject.run_id,
+        entity=state_key(subject) if isinstance(subject, Anomaly) else "",
     )

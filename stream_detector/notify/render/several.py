@@ -14,9 +14,11 @@ from stream_detector.notify.kept import Line, Notice, Several
 from stream_detector.notify.message import Message
 from stream_detector.notify.render.email import mail_page
 from stream_detector.notify.render.escape import for_slack, one_line
+from stream_detector.notify.render.links import linked, links_of_group
 from stream_detector.notify.render.slack import FIELD_LIMIT, TEXT_LIMIT, context, fit, header, link_block, section
 from stream_detector.notify.render.words import duration, minute
 from stream_detector.notify.send import ORDER, kind_of, merged
+from stream_detector.notify.share import words
 from stream_detector.notify.subject import instant
 
 MAIL_LINES = 500
@@ -36,13 +38,20 @@ class _Parts:
 
 
 def render_several(
-    channel: str, head: Several, lines: Sequence[Line], severity: Severity, config: NotifyConfig, message_id: str
+    channel: str,
+    head: Several,
+    lines: Sequence[Line],
+    severity: Severity,
+    config: NotifyConfig,
+    message_id: str,
+    *,
+    at_s: float = 0.0,
 ) -> Message:
-    """The message about these lines as that channel shows it."""
+    """The message about these lines as that channel shows it. `at_s`: when it was decided to send it."""
     known = sorted(merged(list(lines)), key=lambda line: (ORDER[kind_of(line)], line.at_s))
     parts = _PARTS[head.kind](head, known, config)
     single = known[0] if len(known) == 1 else None
-    return Message(
+    made = Message(
         id=message_id,
         channel=channel,
         severity=severity,
@@ -56,6 +65,8 @@ def render_several(
         incident_id=single.incident_id if single else None,
         state=head.kind,
     )
+    act = head.kind != "digest" and not head.over
+    return linked(made, links_of_group(head, known, channel, config, at_s)) if act else made
 
 
 def render_notice(channel: str, notice: Notice, severity: Severity, config: NotifyConfig, message_id: str) -> Message:
@@ -93,24 +104,30 @@ def _digest(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Part
 
 
 def _group(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Parts:
-    shared = "; ".join(head.shared[:SHARED_LIMIT])
+    shared = "; ".join(map(words, head.shared[:SHARED_LIMIT])) or "one incident"
     more = f" and {len(head.shared) - SHARED_LIMIT} more" if len(head.shared) > SHARED_LIMIT else ""
     mark = "✅" if head.over else "🔴" if "critical" in head.counts else "🟠" if "warning" in head.counts else "🔵"
     many = f"{head.in_all:,} anomalies share" if head.in_all > 1 else "1 anomaly opened again:"
     title = f"{mark} {'Resolved: all' if head.over else ''} {many} {one_line(shared, 120)}{more}"
     on = f", of which {head.going_on:,} go on" if head.going_on else ""
-    intro = (
-        f"They opened together ({_counted(head.counts)}):"
-        if head.in_all <= len(lines) and not head.over
-        else f"News of it: {_counted(head.counts)}. In all {head.in_all:,}{on}:"
-    )
+    if head.over:
+        intro = "The last of it has ended:"
+    elif head.in_all <= len(lines):
+        intro = f"They opened together ({_counted(head.counts)}):"
+    else:
+        intro = f"News of it: {_counted(head.counts)}. In all {head.in_all:,}{on}:"
     return _Parts(
         title=" ".join(title.split()),
         intro=intro,
         lines=tuple(lines),
-        footer=f"All share: {one_line('; '.join(head.shared), 600)} | Since {minute(instant(head.since_s))}",
+        footer=_footer(head),
         link=f"{config.base_url}/anomalies",
     )
+
+
+def _footer(head: Several) -> str:
+    shared = "; ".join(map(words, head.shared)) or "one incident"
+    return f"All share: {one_line(shared, 600)} | Since {minute(instant(head.since_s))}"
 
 
 def _reminder(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Parts:
@@ -121,7 +138,7 @@ def _reminder(head: Several, lines: Sequence[Line], config: NotifyConfig) -> _Pa
         title=f"{mark} Still going on after {after}: {newest.title}",
         intro="Nobody has acknowledged them. This is said again until somebody does, or they have ended.",
         lines=(),
-        footer=f"All share: {one_line('; '.join(head.shared), 600)} | Since {minute(instant(head.since_s))}",
+        footer=_footer(head),
         link=f"{config.base_url}/anomalies",
     )
 
@@ -143,9 +160,8 @@ def _rows(lines: Sequence[Line], limit: int) -> list[str]:
 
 
 def _text(parts: _Parts, limit: int) -> str:
-    return "\n".join(
-        [parts.title, "", parts.intro, "", *_rows(parts.lines, limit), "", parts.footer, f"Dashboard: {parts.link}"]
-    )
+    rows = ["", *_rows(parts.lines, limit)] if parts.lines else []
+    return "\n".join([parts.title, "", parts.intro, *rows, "", parts.footer, f"Dashboard: {parts.link}"])
 
 
 def _fitted(parts: _Parts, room: int) -> str:
@@ -162,17 +178,18 @@ def _fitted(parts: _Parts, room: int) -> str:
 
 
 def _slack_text(parts: _Parts) -> str:
-    top = [fit(parts.title, 250), "", fit(parts.intro, 300), ""]
+    top = [fit(parts.title, 250), "", fit(parts.intro, 300)]
     bottom = ["", fit(parts.footer, 800), for_slack(f"Dashboard: {parts.link}")]
-    room = TEXT_LIMIT - sum(len(row) + 1 for row in top + bottom)
-    return "\n".join([*top, _fitted(parts, room), *bottom])
+    room = TEXT_LIMIT - sum(len(row) + 1 for row in top + bottom) - 1
+    rows = ["", _fitted(parts, room)] if parts.lines else []
+    return "\n".join([*top, *rows, *bottom])
 
 
 def _blocks(parts: _Parts) -> list[dict[str, Any]]:
     return [
         header(parts.title),
         section(fit(parts.intro, TEXT_LIMIT)),
-        section(_fitted(parts, TEXT_LIMIT)),
+        *([section(_fitted(parts, TEXT_LIMIT))] if parts.lines else []),
         context(fit(parts.footer, FIELD_LIMIT)),
         link_block(parts.link, "View dashboard"),
     ]

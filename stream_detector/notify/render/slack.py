@@ -143,11 +143,6 @@ def context(escaped: str) -> dict[str, Any]:
 
 
 def link_block(url: str, words: str) -> dict[str, Any]:
-    """The one place with markup, all of it ours: ids in links are percent-encoded."""
-    return {"type": "section", "text": {"type": "mrkdwn", "text": f"<{for_slack(url)}|{words}>", "verbatim": True}}
-
-
-def links_block(links: list[tuple[str, str]]) -> dict[str, Any]:
-    """What one click may do; addresses and words are ours."""
-    text = "   ".join(f"<{for_slack(url)}|{words}>" for words, url in links)
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
+    """The one place with markup, all of it ours: addresses are percent-encoded, and no word can end the link."""
+    shown = for_slack(words.replace("|", "/"))
+    return {"type": "section", "text": {"type": "mrkdwn", "text": f"<{for_slack(url)}|{shown}>", "verbatim": True}}

@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from stream_detector.events import Metrics
+from stream_detector.notify.config import Route
+from stream_detector.notify.policy import watch
 from stream_detector.notify.render import render
+from stream_detector.notify.render.escape import one_line
+from stream_detector.notify.share import ALL
 from stream_detector.notify.subject import Run, Subject
 from tests.events_made import score_change
+from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import BALANCER, CONFIG, ENDED, LIDO, NASTY, change, slow
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -40,8 +45,38 @@ SUBJECTS: dict[str, Subject] = {
 }
 
 
+def of_time() -> dict[str, Notifier]:
+    """Notifiers whose last message is what only time makes: a digest, a group and its end, a reminder, a notice."""
+    limited = Notifier(replace(CONFIG, rate_limit_count=1)).take(slow("first")).deliver()
+    limited.take(slow("a"), slow("b", severity="warning", entity_name=NASTY), slow("c", incident="b", state="resolved"))
+    given = {"labels": {"image": f"base:9 {NASTY}", "team": "ci"}, "profile": "robust"}
+    route = Route(name="r", group_by=ALL, group_wait_s=1.0, group_interval_s=60.0, repeat_interval_s=3600.0)
+    found = {"digest": limited.after(3600)}
+    for name in ("group", "group-over", "reminder"):
+        grouped = Notifier(replace(CONFIG, routes=(route,)))
+        grouped.take(slow("a", **given), slow("b", entity_name=NASTY, severity="warning", **given)).after(1)
+        if name == "group-over":
+            ends = {"state": "resolved", "severity": "info", "duration_s": 725.0}
+            grouped.take(*(slow(f"end {one}", incident=one, **ends) for one in "ab")).after(60)
+        elif name == "reminder":
+            grouped.after(3600)
+        found[name] = grouped
+    quiet = Notifier(replace(CONFIG, quiet_after_s={"scores": 60.0}))
+    for _ in range(2):
+        watch(quiet.state, "scores", 1, quiet.now_s, quiet.config)
+        quiet.after(60)
+    return found | {"notice": quiet.deliver()}
+
+
+OF_TIME = of_time()
+
+
 def shown(channel: str, name: str) -> str:
-    message = render(channel, SUBJECTS[name], CONFIG, "00000000-0000-0000-0000-000000000001")
+    if name in OF_TIME:
+        sent = (one.message for one in reversed(OF_TIME[name].sent) if one.message.channel == channel)
+        message = next(sent)
+    else:
+        message = render(channel, SUBJECTS[name], CONFIG, "00000000-0000-0000-0000-000000000001")
     parts = [f"title: {message.title}", f"link: {message.link}", "", message.text]
     if message.blocks:
         parts += ["", "--- blocks", json.dumps(message.blocks, indent=1, ensure_ascii=False)]
@@ -50,8 +85,11 @@ def shown(channel: str, name: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-@pytest.mark.parametrize("channel", ["inbox", "slack", "email"])
-@pytest.mark.parametrize("name", SUBJECTS)
+CASES = [(name, channel) for name in SUBJECTS for channel in ("inbox", "slack", "email")]
+CASES += [(name, channel) for name in OF_TIME for channel in ("slack", "email")]
+
+
+@pytest.mark.parametrize(("name", "channel"), CASES)
 def test_w27_s29_message_is_the_golden_one(name: str, channel: str) -> None:
     file, text = GOLDEN / f"{name}.{channel}.txt", shown(channel, name)
     if os.environ.get("GOLDEN") == "write":
@@ -60,7 +98,7 @@ def test_w27_s29_message_is_the_golden_one(name: str, channel: str) -> None:
 
 
 def test_every_golden_file_is_used() -> None:
-    wanted = {f"{name}.{channel}.txt" for name in SUBJECTS for channel in ("inbox", "slack", "email")}
+    wanted = {f"{name}.{channel}.txt" for name, channel in CASES}
     assert {file.name for file in GOLDEN.iterdir()} == wanted
 
 
@@ -129,6 +167,20 @@ def test_no_message_holds_what_cannot_be_seen(name: str, channel: str) -> None:
         sent = message.text + json.dumps(message.blocks, ensure_ascii=False)
         assert "<!" not in sent and "<@" not in sent
     assert "?run=a%26b%3D%2F%3F%23%3Cx%3E" in message.link or name == "nasty"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown_as"),
+    [
+        ("Lido\u202e\u2066\u200f\u061c", "Lido"),
+        ("L\u200bi\u00addo\ufeff\u2060", "Lido"),
+        ("Li\U000e0044do\U000e0001", "Lido"),
+        ("a\r\nb\tc\u2028d\u0085e\x00\x1b\x9b\ud800f", "a b c d ef"),
+        ("👩\u200d🚒 می\u200cخواهم ≠ é", "👩\u200d🚒 می\u200cخواهم ≠ é"),
+    ],
+)
+def test_what_cannot_be_seen_goes_and_what_can_be_stays(given: str, shown_as: str) -> None:
+    assert one_line(given) == shown_as
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from stream_detector.notify.links import LASTS_S, Link, LinkError, action_of, sign, verify
+from stream_detector.notify.config import Route
+from stream_detector.notify.links import LASTS_S, Link, LinkError, actions_of, sign, verify
 from stream_detector.notify.policy import accept, due
 from stream_detector.notify.render import render
 from stream_detector.notify.render.links import links_of
+from stream_detector.notify.share import ALL
 from tests.events_made import NOON, uuid
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import NOW_S, Notifier
@@ -53,10 +55,10 @@ def test_what_is_no_token_is_refused_in_words(token: str) -> None:
 
 def test_the_same_link_is_the_same_decision() -> None:
     token = sign(KEY, LINK)
-    first, again = action_of(LINK, token, NOW_S), action_of(LINK, token, NOW_S + 5)
+    (first,), (again,) = actions_of(LINK, token, NOW_S), actions_of(LINK, token, NOW_S + 5)
     assert first.action_id == again.action_id
     assert (first.kind, first.incident_id, first.by) == ("acknowledge", uuid("a"), "link in email")
-    hush = action_of(replace_purpose(LINK), sign(KEY, replace_purpose(LINK)), NOW_S)
+    (hush,) = actions_of(replace_purpose(LINK), sign(KEY, replace_purpose(LINK)), NOW_S)
     assert (hush.kind, hush.entity, hush.until) == ("silence", "workflow:nightly", NOON + timedelta(hours=24))
     assert hush.incident_id is None and hush.action_id != first.action_id
 
@@ -71,10 +73,10 @@ def test_what_a_link_does_is_what_the_policy_then_does() -> None:
     notifier = Notifier(SIGNED).take(slow("open", severity="warning", incident="a")).deliver()
     text = next(one.message.text for one in notifier.sent if one.message.channel == "email")
     acknowledge, silence = re.findall(r"^(?:Acknowledge|Silence for 24 h): \S+/links/(\S+)$", text, re.MULTILINE)
-    notifier.take(action_of(verify(KEY, acknowledge, NOW_S), acknowledge, NOW_S))
+    notifier.take(*actions_of(verify(KEY, acknowledge, NOW_S), acknowledge, NOW_S))
     notifier.take(slow("worse", incident="a", state="ongoing")).deliver()
     assert notifier.reasons("slack")[-1] == "acknowledged by link in email"
-    notifier.take(action_of(verify(KEY, silence, NOW_S), silence, NOW_S), slow("b")).deliver()
+    notifier.take(*actions_of(verify(KEY, silence, NOW_S), silence, NOW_S), slow("b")).deliver()
     assert notifier.reasons("slack")[-1].startswith("silenced by link in email until 2026-01-23 12:00")
 
 
@@ -83,7 +85,8 @@ def test_links_are_in_their_places_and_keep_every_limit() -> None:
     messages = {one.message.channel: one.message for one in due(state, NOW_S, SIGNED)}
     slack, mail = messages["slack"], messages["email"]
     assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
-    assert slack.blocks[-1]["text"]["text"].count("https://gvs.example.org/links/") == 2
+    links = [block["text"]["text"] for block in slack.blocks[-2:]]
+    assert [text.count("https://gvs.example.org/links/") for text in links] == [1, 1]
     assert "/links/" not in slack.text
     assert mail.html.count("/links/") == 2 and mail.html.index("Open the details") < mail.html.index("/links/")
     assert [one.message.text for one in due(state, NOW_S + 5, SIGNED)] == [one.text for one in messages.values()]
@@ -96,3 +99,40 @@ def test_no_links_without_a_key_for_an_end_for_a_run_or_in_the_inbox() -> None:
     assert Notifier(SIGNED).take(run_of(LIDO)).deliver().got("email")[0].count("/links/") == 0
     assert "/links/" not in render("email", slow("a"), SIGNED, "m").text
     assert LASTS_S == 7 * 86_400
+
+
+def group_of(count: int, **labels: str) -> Notifier:
+    route = Route(name="r", group_by=ALL, group_wait_s=1.0, group_interval_s=60.0, rate_limit_count=50)
+    notifier = Notifier(replace(SIGNED, routes=(route,)))
+    for number in range(count):
+        given = {"entity_id": f"w{number}", "execution_id": str(number), "affected_entities": [], "profile": "robust"}
+        notifier.take(slow(f"a{number}", labels=labels, **given))
+    return notifier.after(1)
+
+
+def test_a_group_is_taken_whole_and_what_it_shares_is_silenced() -> None:
+    notifier = group_of(3, commit="4f2a")
+    text = next(one.message.text for one in notifier.sent if one.message.channel == "email")
+    acknowledge = re.search(r"^Acknowledge all 3: \S+/links/(\S+)$", text, re.MULTILINE)[1]
+    silence = re.search(r"^Silence commit=4f2a for 24 h: \S+/links/(\S+)$", text, re.MULTILINE)[1]
+    taken = actions_of(verify(KEY, acknowledge, NOW_S), acknowledge, NOW_S)
+    assert {(one.incident_id, one.entity) for one in taken} == {(uuid(f"a{n}"), f"workflow:w{n}") for n in range(3)}
+    assert len({one.action_id for one in taken}) == 3
+    notifier.take(*taken, slow("worse", incident="a1", entity_id="w1", state="ongoing", severity="critical"))
+    assert notifier.reasons("slack")[-1] == "acknowledged by link in email"
+    (hush,) = actions_of(verify(KEY, silence, NOW_S), silence, NOW_S)
+    assert (hush.kind, hush.matchers, hush.entity, hush.incident_id) == ("silence", {"commit": "4f2a"}, "", None)
+    notifier.take(hush, slow("later", labels={"commit": "4f2a"}), slow("other", labels={"commit": "b"})).after(60)
+    assert any(one.startswith("silenced by link in email") for one in notifier.reasons("slack"))
+
+
+def test_a_group_that_is_too_large_for_an_address_is_taken_on_the_dashboard() -> None:
+    notifier = group_of(60, image=NASTY)
+    for message in (one.message for one in notifier.sent):
+        assert "Acknowledge all" not in message.text + str(message.blocks)
+        if message.channel == "slack":
+            assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
+            assert "<!" not in str(message.blocks) and "<@" not in str(message.blocks)
+    slack = next(one.message for one in group_of(15, image=NASTY).sent if one.message.channel == "slack")
+    assert "Acknowledge all 15" in str(slack.blocks)
+    assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
