@@ -57,7 +57,7 @@ def add_links(
             for action in actions_of(link, token, now_s):
                 await publish(action)
         except Exception as error:  # whatever keeps Kafka from taking it: the person is told, and may press again
-            words = f"Kafka does not take it now ({escape(type(error).__name__)}). Nothing was changed; try again."
+            words = f"Kafka does not take it now ({escape(type(error).__name__)}). Try again: twice is done once."
             return _page(503, "Not done", f"<p>{words}</p>\n{_form(link)}")
         return _page(200, _DONE[link.purpose], f"<p>{escape(link.about)}</p>\n<p>{escape(_WHAT[link.purpose])}</p>")
 

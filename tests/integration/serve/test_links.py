@@ -76,6 +76,23 @@ async def test_its_button_acts_and_pressing_it_twice_is_one_decision(served: Ser
     }
 
 
+async def test_a_groups_link_takes_each_of_it(served: Served) -> None:
+    status, text, _ = await served.ask("POST", replace(LINK, more=[(uuid("b"), "workflow:other")]))
+    assert status == 200 and "<h1>Acknowledged</h1>" in text
+    assert [(one.kind, one.incident_id, one.entity) for one in served.published] == [
+        ("acknowledge", uuid("a"), "workflow:nightly"),
+        ("acknowledge", uuid("b"), "workflow:other"),
+    ]
+    assert len({one.action_id for one in served.published}) == 2
+
+
+async def test_a_groups_link_silences_what_it_shares(served: Served) -> None:
+    hush = replace(LINK, purpose="silence", incident_id="", entity="", matchers={"commit": "4f2a"})
+    status, _, _ = await served.ask("POST", hush)
+    (one,) = served.published
+    assert status == 200 and (one.kind, one.entity, one.matchers) == ("silence", "", {"commit": "4f2a"})
+
+
 async def test_a_link_silences_for_a_day(served: Served) -> None:
     status, text, _ = await served.ask("POST", replace(LINK, purpose="silence"))
     assert status == 200 and "Silenced for 24 h" in text
@@ -101,7 +118,7 @@ async def test_what_is_over_or_forged_does_nothing(
 async def test_where_kafka_is_away_the_person_is_told_and_may_try_again(served: Served) -> None:
     served.fails = True
     status, text, _ = await served.ask("POST")
-    assert status == 503 and "Nothing was changed" in text and "<form" in text and "9092" not in text
+    assert status == 503 and "Try again" in text and "<form" in text and "9092" not in text
     served.fails = False
     assert (await served.ask("POST"))[0] == 200
 
