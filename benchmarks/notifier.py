@@ -18,6 +18,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sys
 import tempfile
@@ -230,6 +231,8 @@ class Burst:
     """Of the detector, until then."""
     told_s: float
     """Until people had what they were to have."""
+    notifier_cpu_s: float
+    """Of the notifier, until then."""
 
 
 async def one_burst(
@@ -248,12 +251,13 @@ async def one_burst(
         began = time.time()
         await load.publish_events(on.broker, prefix + COMPLETIONS, failures(names, 3, **labels))
         cpu_s = await detector.applied(3 * len(names)) - before_s
-        told_s = 0.0
+        told_s = notifier_cpu_s = 0.0
         if enough:
+            idle_s = _cpu_s(roles[0].pid)
             await until(enough, "the messages", *roles)
-            told_s = time.time() - began
+            told_s, notifier_cpu_s = time.time() - began, _cpu_s(roles[0].pid) - idle_s
         await until(lambda: len(seen) >= len(names), "every alert", *roles)
-    return Burst(max(seen.values()) - began, cpu_s, told_s)
+    return Burst(max(seen.values()) - began, cpu_s, told_s, notifier_cpu_s)
 
 
 async def measure_burst(on: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -281,9 +285,11 @@ async def measure_burst(on: Scene, arguments: argparse.Namespace) -> dict[str, A
     )
     return {
         "digests_s": round(limited.told_s, 2),
+        "digests_cpu_s": round(limited.notifier_cpu_s, 2),
         "slack_most_in_10_s": most_in_10_s,
         "together_first_s": round(slack.times[0] - (slack.times[-1] - together.told_s), 2),
         "together_messages": len(slack.accepted),
+        "together_cpu_s": round(together.notifier_cpu_s, 2),
         "detection_ratio": round(limited.detected_s / without.detected_s, 2),
         "detection_cpu_ratio": round(limited.cpu_s / without.cpu_s, 2),
         "detected_s": round(limited.detected_s, 2),
@@ -319,6 +325,12 @@ async def measure_memory(on: Scene, arguments: argparse.Namespace) -> dict[str, 
         "peak_mb": peak_mb,
         "last_to_second": round(sizes[-1] / sizes[min(2, arguments.cycles)], 2),
     }
+
+
+def _cpu_s(pid: int) -> float:
+    """The processor time that the process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_mb(pid: int) -> float:
