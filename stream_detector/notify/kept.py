@@ -55,8 +55,8 @@ class Due(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the message is about, if it may be told again: an incident or a group."""
 
 
-class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing within a message about several."""
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=True):
+    """One thing within a message about several. Packed without names: a storm keeps two for each anomaly."""
 
     version: Literal[1] = 1
     at_s: float

@@ -29,21 +29,24 @@ class Memory(MutableMapping[str, bytes]):
 
     Args:
         slots: by their names, as they were kept.
-        keep: called with each slot's name and content when it changes.
-        kept: whether a slot's last change is safe by now.
+        settle: called with a slot's name before it changes.
+        keep: called with its name and content when it has changed.
+        checkpoints: the number of the first that will hold what changes now, and of the last that is safe.
     """
 
     def __init__(
         self,
         slots: Mapping[str, Slot],
+        settle: Callable[[str], None] = lambda name: None,
         keep: Callable[[str, Slot], None] = lambda name, slot: None,
-        kept: Callable[[str], bool] = lambda name: True,
+        checkpoints: Callable[[], tuple[int, int]] = lambda: (1, 1),
     ) -> None:
         self._slots = dict(slots)
-        self._keep, self._kept = keep, kept
+        self._settle, self._keep, self._checkpoints = settle, keep, checkpoints
         self._bytes = {name: sum(map(len, slot.values())) for name, slot in slots.items()}
         self._lists: dict[str, dict[str, None]] = {}
-        self._unsaved: dict[str, set[str]] = {}
+        self._unsaved: dict[int, set[str]] = {}
+        """Number of a checkpoint -> keys that changed before it and after the one before."""
         self.changes = 0
         """How often something was put or removed."""
         for slot in slots.values():
@@ -65,6 +68,7 @@ class Memory(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         name = self._slot_of(key)
+        self._settle(name)
         slot = self._slots.setdefault(name, {})
         self._bytes[name] = self._bytes.get(name, 0) + len(value) - len(slot.get(key, b""))
         slot[key] = value
@@ -74,6 +78,7 @@ class Memory(MutableMapping[str, bytes]):
     def __delitem__(self, key: str) -> None:
         name = self._slot_of(key)
         slot = self._slots.get(name, {})
+        self._settle(name)
         self._bytes[name] = self._bytes.get(name, 0) - len(slot.pop(key))
         if title := _list_of(key):
             listed = self._lists[title]
@@ -105,9 +110,9 @@ class Memory(MutableMapping[str, bytes]):
         return found
 
     def is_safe(self, key: str) -> bool:
-        """Whether the key's last change has been kept."""
-        name = self._slot_of(key)
-        return key not in self._unsaved.get(name, ()) or self._kept(name)
+        """Whether a checkpoint that is safe holds the key's last change."""
+        _, safe = self._checkpoints()
+        return not any(number > safe and key in changed for number, changed in self._unsaved.items())
 
     def _slot_of(self, key: str) -> str:
         """Where the key is, or is to be: the first of its slots that has it, else the first that has room."""
@@ -123,9 +128,10 @@ class Memory(MutableMapping[str, bytes]):
         return first if self._bytes.get(first, 0) <= SLOT_BYTES else name
 
     def _changed(self, name: str, slot: Slot, key: str) -> None:
-        if self._kept(name):
-            self._unsaved[name] = set()
-        self._unsaved[name].add(key)
+        number, safe = self._checkpoints()
+        if number not in self._unsaved:
+            self._unsaved = {at: changed for at, changed in self._unsaved.items() if at > safe} | {number: set()}
+        self._unsaved[number].add(key)
         self._keep(name, slot)
         self.changes += 1
 

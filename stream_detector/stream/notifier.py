@@ -89,7 +89,8 @@ class Notifier:
         """The policy's state: this part, with an index that is made once for each time that we own it."""
         if self._memory is None or self._memory[:2] != (part, part.epoch):
             slots = {name: slot for name in [*part.keys()] if (slot := part.get(name)) is not None}
-            self._memory = part, part.epoch, Memory(slots, part.put, lambda name: name not in part.dirty)
+            at = self._app.checkpoint
+            self._memory = part, part.epoch, Memory(slots, part.settle, part.put, lambda: (at.begun + 1, at.done))
         return self._memory[2]
 
     # -- copying -------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ class Part(Generic[V]):
 
     def settle(self, key: str) -> None:
         """Encode a key of `waiting` as it is: to be called before its value is changed."""
-        if self._snapshot is not None:
+        if self._snapshot is not None and key in self.waiting:
             self._snapshot.encode(key)
 
     def journal(self, records: Records) -> Records:

@@ -20,7 +20,7 @@ changes = st.lists(st.tuples(keys, st.none() | st.binary(max_size=3)), max_size=
 @given(changes)
 def test_it_is_a_mapping_that_finds_by_beginning_and_comes_back_from_its_slots(made: list) -> None:
     kept: dict[str, Slot] = {}
-    memory, plain = Memory({}, lambda name, slot: kept.__setitem__(name, dict(slot))), dict[str, bytes]()
+    memory, plain = Memory({}, keep=lambda name, slot: kept.__setitem__(name, dict(slot))), dict[str, bytes]()
     for key, value in made:
         if value is None:
             assert (memory.pop(key, None) is None) == (plain.pop(key, None) is None)
@@ -35,7 +35,7 @@ def test_it_is_a_mapping_that_finds_by_beginning_and_comes_back_from_its_slots(m
 
 def test_keys_come_and_go_and_the_slots_stay() -> None:
     names: set[str] = set()
-    memory = Memory({}, lambda name, slot: names.add(name))
+    memory = Memory({}, keep=lambda name, slot: names.add(name))
     for number in range(20_000):
         memory[f"due:{number}:slack"] = b"x"
         del memory[f"due:{number}:slack"]
@@ -45,7 +45,7 @@ def test_keys_come_and_go_and_the_slots_stay() -> None:
 def test_no_slot_grows_beyond_what_a_broker_takes(monkeypatch) -> None:
     monkeypatch.setattr(module, "SLOTS", 1)
     kept: dict[str, Slot] = {}
-    memory = Memory({}, kept.__setitem__)
+    memory = Memory({}, keep=kept.__setitem__)
     for number in range(300):
         memory[f"due:{number}"] = b"x" * 1_000
     assert len(kept) == 3 and max(len(msgspec.msgpack.encode(slot)) for slot in kept.values()) < 2 * SLOT_BYTES
@@ -53,18 +53,31 @@ def test_no_slot_grows_beyond_what_a_broker_takes(monkeypatch) -> None:
 
 
 def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is() -> None:
-    dirty: set[str] = set()
-    memory = Memory({}, lambda name, slot: dirty.add(name), lambda name: name not in dirty)
+    at = {"begun": 0, "safe": 0}
+    memory = Memory({}, checkpoints=lambda: (at["begun"] + 1, at["safe"]))
     memory["due:1"] = b"a"
     assert not memory.is_safe("due:1") and memory.is_safe("due:unknown")
-    dirty.clear()  # a checkpoint
-    assert memory.is_safe("due:1")
-    name = memory._slot_of("due:1")
-    neighbour = next(
-        f"due:{number}" for number in range(10**6) if memory._slot_of(f"due:{number}") == name and number != 1
-    )
-    memory[neighbour] = b"b"
-    assert memory.is_safe("due:1") and not memory.is_safe(neighbour)
+    at["begun"] = 1
+    memory["due:1:later"] = b"b"
+    assert not memory.is_safe("due:1"), "under way is not safe"
+    at["safe"] = 1
+    assert memory.is_safe("due:1") and not memory.is_safe("due:1:later")
+    memory["due:1"] = b"c"
+    at["begun"] = 2  # and refused: nothing of it counts as written
+    memory["due:other"] = b"d"
+    assert not any(map(memory.is_safe, ("due:1", "due:1:later", "due:other")))
+    at["begun"] = at["safe"] = 3
+    assert all(map(memory.is_safe, ("due:1", "due:1:later", "due:other")))
+
+
+def test_a_slot_is_settled_before_it_changes() -> None:
+    told: list[tuple[str, Slot]] = []
+    slots: dict[str, Slot] = {}
+    memory = Memory({}, lambda name: told.append((name, dict(slots.get(name, {})))), slots.__setitem__)
+    memory["due:1"] = b"a"
+    memory["due:1"] = b"b"
+    del memory["due:1"]
+    assert [before for _, before in told] == [{}, {"due:1": b"a"}, {"due:1": b"b"}]
 
 
 def test_each_key_has_its_turn() -> None:
@@ -93,7 +106,7 @@ def test_a_long_life_needs_no_more_than_a_short_one() -> None:
     """150 days of 10 incidents a day that open and end: slots and bytes are those of the second month."""
     names: set[str] = set()
     notifier = Notifier(only("slack", rate_limit_count=50))
-    notifier.state = Memory({}, lambda name, slot: names.add(name))
+    notifier.state = Memory({}, keep=lambda name, slot: names.add(name))
     sizes = []
     for number in range(1_500):
         given = {"incident": f"{number}", "entity_id": f"w{number % 10}", "profile": "robust"}

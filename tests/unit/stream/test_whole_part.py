@@ -4,6 +4,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from stream_detector.notify.memory import Memory
+from stream_detector.stream.notifier import SLOTS
 from stream_detector.stream.part import Codec
 from stream_detector.stream.topics import NOTIFIER_IN
 from stream_detector.stream.whole_part import BATCH_BYTES, PAGE, WholePart
@@ -141,6 +143,23 @@ def test_a_journal_is_not_taken_over_what_was_written_after_it() -> None:
     part.put("a", "2")
     log.checkpoint(part, 2)
     assert log.owner().get("a") == "2"
+
+
+def test_what_the_policy_changes_while_a_checkpoint_is_encoded_is_of_the_next_one() -> None:
+    part = WholePart(SLOTS)
+    part.recovered(-1)
+    memory = Memory({}, part.settle, part.put)
+    for number in range(3):
+        memory[f"due:{number}"] = b"before"
+    snapshot = part.freeze({NOTIFIER_IN: 1})
+    memory["due:0"], memory["due:3"] = b"after", b"after"
+    del memory["due:1"]
+    snapshot.finish()
+    again = WholePart(SLOTS)
+    again.recover([Written(n, key, value) for n, (key, value) in enumerate(snapshot.records)])
+    slots = {name: slot for name in [*again.keys()] if (slot := again.get(name)) is not None}
+    assert dict(Memory(slots)) == {f"due:{number}": b"before" for number in range(3)}
+    assert len(part.dirty) == 3
 
 
 def test_pages_are_not_given_back_and_watermarks_come_last() -> None:
