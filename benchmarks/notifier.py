@@ -34,7 +34,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks import load, product
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.latency import percentile, receive
+from benchmarks.latency import percentile
 from benchmarks.measure import WrongResultError
 from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
@@ -174,12 +174,18 @@ async def alerts(broker: str, prefix: str) -> AsyncIterator[dict[str, float]]:
     await consumer.start()
     consumer.assign([TopicPartition(prefix + ALERTS, number) for number in range(load.PARTITIONS)])
     await consumer.seek_to_end()
-    receiving = asyncio.create_task(receive(consumer, seen))
+    receiving = asyncio.create_task(_note(consumer, seen))
     try:
         yield seen
     finally:
         receiving.cancel()
         await consumer.stop()
+
+
+async def _note(consumer: AIOKafkaConsumer, seen: dict[str, float]) -> None:
+    async for record in consumer:
+        alert = json.loads(record.value)
+        seen.setdefault(alert.get("execution_id", alert["id"]), time.time())
 
 
 async def measure_latency(on: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -190,7 +196,7 @@ async def measure_latency(on: Scene, arguments: argparse.Namespace) -> dict[str,
     await make_topics(settings)
     names = [f"wf-{number:05}" for number in range(round(arguments.rate * arguments.seconds))]
     for number in (1, 2):
-        await load.publish_events(on.broker, prefix + COMPLETIONS, failures(names, number))
+        await load.publish(on.broker, prefix + COMPLETIONS, failures(names, number))
     async with detecting(on, prefix, 2 * len(names)), on.notifier(settings) as notifier:
         intended: list[float] = []
         began = time.time() + 0.2
@@ -242,14 +248,14 @@ async def one_burst(
     prefix = settings.topic_prefix
     await make_topics(settings)
     for number in (1, 2):
-        await load.publish_events(on.broker, prefix + COMPLETIONS, failures(names, number, **labels))
+        await load.publish(on.broker, prefix + COMPLETIONS, failures(names, number, **labels))
     async with contextlib.AsyncExitStack() as stack:
         detector = await stack.enter_async_context(detecting(on, prefix, 2 * len(names)))
         roles = [await stack.enter_async_context(on.notifier(settings))] if enough else []
         seen = await stack.enter_async_context(alerts(on.broker, prefix))
         _, before_s = await detector.counters()
         began = time.time()
-        await load.publish_events(on.broker, prefix + COMPLETIONS, failures(names, 3, **labels))
+        await load.publish(on.broker, prefix + COMPLETIONS, failures(names, 3, **labels))
         cpu_s = await detector.applied(3 * len(names)) - before_s
         told_s = notifier_cpu_s = 0.0
         if enough:
@@ -314,7 +320,7 @@ async def measure_memory(on: Scene, arguments: argparse.Namespace) -> dict[str, 
         sizes.append(notifier.memory_bytes())
         for cycle in range(arguments.cycles):
             for state in ("opened", "resolved"):
-                await load.publish_events(on.broker, "memory." + ALERTS, _incidents(arguments.anomalies, cycle, state))
+                await load.publish(on.broker, "memory." + ALERTS, _incidents(arguments.anomalies, cycle, state))
                 await until(rested, f"the notifier to take what {state}", notifier)
             sizes.append(notifier.memory_bytes())
             print(f"cycle {cycle + 1}: {sizes[-1] / 2**20:.0f} MB", file=sys.stderr, flush=True)

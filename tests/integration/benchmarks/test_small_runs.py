@@ -38,3 +38,12 @@ def test_recovery_says_how_long_many_keys_take(system):
 def test_scale_says_what_an_event_costs_with_more_keys():
     found = run("scale", "--parts", "keys", "--keys", "200,400", "--events", "8000")
     assert found["keys"]["400"]["cpu_us"] > 0 and found["cost_of_most_keys"] > 0
+
+
+def test_notifier_says_how_long_a_message_takes():
+    """It has no rounds: every part is one measurement."""
+    command = [sys.executable, "-m", "benchmarks.notifier", "--parts", "latency", "--rate", "10", "--seconds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])["latency"]
+    assert found["messages"] == 10 and 0 < found["p50_ms"] <= found["p99_ms"]

@@ -113,6 +113,7 @@ def test_a_long_life_needs_no_more_than_a_short_one() -> None:
         notifier.after(8_640 - 120).take(slow(f"open {number}", **given))
         notifier.after(60).take(slow(f"end {number}", state="resolved", severity="info", **given)).after(60)
         expire(notifier.state, notifier.now_s)
-        sizes.append(sum(len(value) for key, value in notifier.state.items() if not key.startswith("seen:")))
-    assert max(sizes[600:]) <= 1.1 * max(sizes[300:600])
+        if number % 10 == 0:  # adding up takes longer than an incident
+            sizes.append(sum(len(value) for key, value in notifier.state.items() if not key.startswith("seen:")))
+    assert max(sizes[60:]) <= 1.1 * max(sizes[30:60])
     assert len(names) <= SLOTS
