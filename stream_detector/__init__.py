@@ -1,3 +1,20 @@
 """Finds failing, slowing and drifting workflows and scores in events on Kafka, and says so with the evidence."""
 
+import os
+import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
+
 __version__ = "0.1.0"
+
+_DETECT = os.path.join(os.path.dirname(__file__), "detect")
+
+
+def _sources_alone(path: str) -> FileFinder:
+    """Finds no compiled module of `detect` (compile_detection.py), for debugging and for tests of the sources."""
+    if path != _DETECT:
+        raise ImportError
+    return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
+
+
+if os.environ.get("STREAM_DETECTOR_PURE", "").lower() not in ("", "0", "false"):
+    sys.path_hooks.insert(0, _sources_alone)

@@ -17,4 +17,4 @@ class Series:
         judged = self.level.take(max(value, 0.0), at_ms)
         if judged is None or abs(value - judged.usual) <= EFFECT * judged.usual:
             return 0.0
-        return max(0.0, *(one.size for one in (judged.lone, judged.lasting) if one is not None))
+        return max([0.0] + [one.size for one in (judged.lone, judged.lasting) if one is not None])

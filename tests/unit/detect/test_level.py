@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from stream_detector.detect.level import LASTING_FROM, LONE_FROM, Level
+from stream_detector.detect.series import Series
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,14 @@ def test_a_constant_has_no_z_and_no_division_by_zero():
         judged = level.take(5.0, n * 60_000, always=True)
         assert judged is not None and judged.lone is None and judged.lasting is None
     assert level.variance < 1e-12
+
+
+def test_a_series_that_looks_and_finds_nothing_scores_0():
+    """A slow mean is looked at and the last four lie on the other side: neither surprise is there."""
+    series, random = Series(), Random(3)
+    for n in range(400):
+        series.score(100.0 * random.lognormvariate(0, 0.03), n * 3_600_000)
+    for n in range(400, 420):
+        series.score(110.0, n * 3_600_000)
+    assert series.score(series.level.usual * 0.999, 420 * 3_600_000) >= 0.0
+    assert [series.score(series.level.usual * 0.995, n * 3_600_000) for n in range(421, 424)][-1] == 0.0

@@ -1,0 +1,83 @@
+"""Compiles the detection's hot modules to C by mypyc, beside their sources, which Python then prefers to them.
+
+    python compile_detection.py
+
+hatch_build.py calls it when a wheel is built or the checkout is installed editable. An event costs a third of the
+processor time then (docs/performance.md). Without a C compiler or Python's headers nothing is lost but that:
+the sources are run. Set STREAM_DETECTOR_PURE=1 to run them in any case.
+"""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+PACKAGE = Path("stream_detector/detect")
+GROUP = "stream_detector.detect.compiled"
+MODULES = (
+    *("baseline", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level", "packed"),
+    *("readings", "resources", "rhythm", "robust", "step", "step_completion", "watch", "wording"),
+)
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
+BUILT_BY = Path(__file__)
+
+
+def sources() -> list[Path]:
+    """What is compiled, and what decides how."""
+    return [ROOT / PACKAGE / f"{name}.py" for name in MODULES]
+
+
+def libraries() -> list[Path]:
+    """One small library a module, and the one that all of them are in."""
+    return [path.with_name(path.stem + SUFFIX) for path in sources()] + [
+        ROOT / PACKAGE / f"{GROUP.rpartition('.')[2]}__mypyc{SUFFIX}"
+    ]
+
+
+def is_stale() -> bool:
+    """Whether a library is missing or older than a source."""
+    built = libraries()
+    if not all(path.is_file() for path in built):
+        return True
+    newest = max(path.stat().st_mtime for path in [*sources(), BUILT_BY])
+    return newest > min(path.stat().st_mtime for path in built)
+
+
+def compile_all() -> list[Path]:
+    """The libraries, made anew where a source is newer; none where they cannot be made: those of before go."""
+    if not is_stale():
+        return libraries()
+    for path in libraries():
+        path.unlink(missing_ok=True)
+    done = subprocess.run([sys.executable, __file__], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode == 0:
+        return libraries()
+    for path in libraries():
+        path.unlink(missing_ok=True)
+    last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no word why"]
+    print(f"detection is not compiled, it takes three times the processor time an event: {last[0]}", file=sys.stderr)
+    return []
+
+
+def main() -> None:
+    """Compile in place. The exit code tells whether it worked."""
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext
+
+    os.chdir(ROOT)
+    paths = [str(PACKAGE / f"{name}.py") for name in MODULES]
+    target = "build/compiled"
+    extensions = mypycify(
+        ["--config-file", "pyproject.toml", *paths], opt_level="2", debug_level="0", group_name=GROUP, target_dir=target
+    )
+    command = build_ext(Distribution({"name": "stream-detector", "ext_modules": extensions}))
+    command.inplace, command.build_temp = True, target
+    command.ensure_finalized()
+    command.run()
+
+
+if __name__ == "__main__":
+    main()
