@@ -17,10 +17,25 @@ class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
     recorded_at: Instant
 
 
+class IncidentBrief(Struct, kw_only=True):
+    """How an incident stands."""
+
+    state: State
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    verdict: Literal["expected", "not_an_anomaly"] | None
+
+
+class ListedAnomaly(StoredAnomaly, frozen=True, kw_only=True):
+    """A stored anomaly and how its incident stands."""
+
+    incident: IncidentBrief | None
+
+
 class AnomalyPage(Struct, kw_only=True):
     """Newest first. `next` is the cursor of the next page."""
 
-    items: list[StoredAnomaly]
+    items: list[ListedAnomaly]
     next: str | None
 
 
@@ -33,6 +48,20 @@ class StreamEvent(Struct, kw_only=True):
     """ready: what follows is new; reset: the id sent was of another stream; anomaly: one was found."""
     data: str
     """JSON: an anomaly v1, or of ready how many listen."""
+
+
+class AnomalyFacets(Struct, kw_only=True):
+    """For each filter how many anomalies match all the others, by its values; a value without any is left out."""
+
+    severity: dict[Severity, int]
+    type: dict[AnomalyType, int]
+    state: dict[State, int]
+    incident: dict[Literal["unacknowledged", "acknowledged", "resolved"], int]
+    """unacknowledged: open=true&acknowledged=false; acknowledged: open=true&acknowledged=true; resolved: open=false."""
+    total: int
+    """How many match every filter."""
+    whole: bool
+    """False where there are more than 100,000: the counts are of the newest."""
 
 
 class Day(Struct):
@@ -62,6 +91,12 @@ class InboxPage(Struct, kw_only=True):
     items: list[InboxMessage]
     next: str | None
     unread: int
+
+
+class Marked(Struct):
+    """How many messages count as read that did not before."""
+
+    marked: int
 
 
 class ScoreChange(Struct, kw_only=True):
@@ -113,6 +148,8 @@ class StoredBaseline(Struct, kw_only=True):
 
     key: str
     entity_id: str
+    entity_name: str
+    """As its newest event says; the id where it says none."""
     state: Literal["learning", "normal", "anomalous"]
     baselines: dict[str, NamedValue]
     recorded_at: datetime

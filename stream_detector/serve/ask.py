@@ -58,6 +58,8 @@ class FilterQuestion(RangeQuestion, kw_only=True):
     entity: Entity | None = None
     q: Part | None = None
     run: Id | None = None
+    open: Annotated[bool, Meta(description="Whether its incident goes on.")] | None = None
+    acknowledged: Annotated[bool, Meta(description="Whether somebody has acknowledged its incident.")] | None = None
 
 
 class AnomaliesQuestion(FilterQuestion, kw_only=True):
@@ -86,6 +88,10 @@ class SeriesQuestion(Struct, kw_only=True):
     entity: Entity
     until: Annotated[Instant, Meta(description="Inclusive; now where absent.")] | None = None
     limit: Annotated[int, Meta(ge=1, le=2000)] = 200
+    of: Annotated[
+        Literal["value", "failures"],
+        Meta(description="`value`: durations or scores; `failures`: the failure rate of a workflow's last 10."),
+    ] = "value"
 
 
 class ExecutionsQuestion(RangeQuestion, kw_only=True):
@@ -102,8 +108,6 @@ _UNESCAPED_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt][\d:.]+ \d\d:\d\d")
 class IncidentsQuestion(FilterQuestion, kw_only=True):
     """A page of incidents; the span is that of the opening."""
 
-    open: bool | None = None
-    acknowledged: bool | None = None
     limit: Limit = 50
     cursor: CursorText | None = None
 
@@ -174,6 +178,19 @@ class PreviewQuestion(Struct, kw_only=True):
     profile: Literal["classic", "robust"] | None = None
     score_threshold: Annotated[float, Meta(gt=0, le=1e12)] | None = None
     days: Annotated[int, Meta(ge=1, le=90)] = 30
+
+
+class InboxQuestion(Paged, kw_only=True):
+    """A page of in-app messages."""
+
+    unread: Annotated[bool, Meta(description="Only those that you have not read, or have.")] | None = None
+    severity: list[Severity] = []
+
+
+class InboxReadBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Up to when every message counts as read; the moment of asking where absent."""
+
+    until: Instant | None = None
 
 
 class DeadLettersQuestion(Paged, kw_only=True):

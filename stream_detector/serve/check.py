@@ -1,7 +1,6 @@
-"""What `step` says of stored history: the check of one execution, and the series of one entity with its band."""
+"""What `step` says of stored history: the check of one execution or score."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -9,17 +8,12 @@ from importlib import import_module
 import asyncpg
 from msgspec import Struct
 
-from stream_detector.detect import Baseline, Config, Outcome, ScoreBaseline, WorkflowBaseline, step
-from stream_detector.detect.baseline import LEAST_TIMED
-from stream_detector.detect.classic import mean_and_spread
-from stream_detector.detect.level import WARM
+from stream_detector.detect import Baseline, Config, Outcome, step
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key, workflow_key
-from stream_detector.events.times import epoch_ms
 from stream_detector.store import read
 
-GATE = 2.0
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -97,121 +91,3 @@ def why_approximate(whole: read.Wholeness) -> str | None:
     if whole.actions:
         reasons.append(f"the detector was told {whole.actions} decisions of people")
     return "; ".join(reasons) or None
-
-
-class Point(Struct, frozen=True, kw_only=True):
-    """One reading, with what was expected before it came; the three are null while there is too little history."""
-
-    t: datetime
-    value: float
-    lower: float | None
-    mean: float | None
-    upper: float | None
-    anomalous: bool
-    anomaly: str | None
-    """Its id."""
-    execution_id: str | None = None
-    status: str | None = None
-
-
-class Series(Struct, frozen=True, kw_only=True):
-    """The readings of one entity in the order of their times."""
-
-    entity: str
-    unit: str
-    points: list[Point]
-
-
-async def series(pool: asyncpg.Pool, entity: str, until: datetime, limit: int, config: Config) -> Series | None:
-    """The last `limit` readings up to `until`, each with the band that the same `step` judged it by.
-
-    None where nothing is stored of the entity. `entity` is a state key; a bare id means the workflow of that id, else
-    the scored entity.
-    """
-    kind, _, rest = entity.partition(":")
-    entity_id = rest if kind in ("workflow", "score") else entity
-    if kind != "score":
-        points = await _durations(pool, entity_id, until, limit, config)
-        if points or kind == "workflow":
-            return _sorted(workflow_key(entity_id), "s", points)
-    return _sorted(score_key(entity_id), "points", await _scores(pool, entity_id, until, limit, config))
-
-
-def _sorted(key: str, unit: str, points: "deque[Point]") -> Series | None:
-    if not points:
-        return None
-    return Series(entity=key, unit=unit, points=sorted(points, key=lambda point: point.t))
-
-
-async def _durations(
-    pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, config: Config
-) -> "deque[Point]":
-    baseline = Baseline.new(workflow_key(workflow_id))
-    assert isinstance(baseline, WorkflowBaseline)
-    kept: deque[tuple[Completion, tuple[float, float, float] | None, str | None]] = deque(maxlen=limit)
-    async for stored in read.completions_in_order(pool, workflow_id):
-        event = stored.event
-        band_of = _band if config.profile == "classic" else _level_band
-        band = band_of(baseline, event.finished_at)
-        anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
-        if event.duration_s and event.finished_at <= until:
-            found = next((each.id for each in anomalies if each.state != "resolved"), None)
-            kept.append((event, band, found))
-    return deque(
-        Point(
-            t=event.finished_at,
-            value=event.duration_s or 0.0,
-            lower=band and band[0],
-            mean=band and band[1],
-            upper=band and band[2],
-            anomalous=found is not None,
-            anomaly=found,
-            execution_id=event.execution_id,
-            status=event.status,
-        )
-        for event, band, found in kept
-    )
-
-
-def _band(baseline: WorkflowBaseline, at: datetime) -> tuple[float, float, float] | None:
-    """(lower, mean, upper) between which a duration at that time is nothing unusual; None while learning."""
-    times = baseline.history.recorded(baseline.history.within(int(at.timestamp() * 1000)))
-    if len(times) < LEAST_TIMED:
-        return None
-    mean, spread = mean_and_spread(times)
-    if not spread:
-        return None
-    reach = GATE * float(baseline.widening) * spread
-    return max(0.0, mean - reach), mean, mean + reach
-
-
-def _level_band(baseline: WorkflowBaseline, at: datetime) -> tuple[float, float, float] | None:
-    """The same of profile `robust`; None while its level is learning."""
-    level = baseline.level
-    return None if level.n < WARM else level.expected(epoch_ms(at))
-
-
-async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":
-    await detection_loaded()
-    baseline = Baseline.new(score_key(entity_id))
-    assert isinstance(baseline, ScoreBaseline)
-    points: deque[Point] = deque(maxlen=limit)
-    async for stored in read.scores_in_order(pool, entity_id, until):
-        event, previous = stored.event, baseline.previous
-        anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
-        mean = reach = None
-        if previous is not None:
-            mean, rule = float(previous), config.score_rule(event.entity_type)
-            reach = float(rule.threshold) * (abs(mean) if rule.relative else 1.0)
-        points.append(
-            Point(
-                t=event.scored_at,
-                value=float(event.score),
-                lower=None if mean is None or reach is None else mean - reach,
-                mean=mean,
-                upper=None if mean is None or reach is None else mean + reach,
-                anomalous=bool(anomalies),
-                anomaly=anomalies[0].id if anomalies else None,
-            )
-        )
-    return points

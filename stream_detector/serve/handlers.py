@@ -12,12 +12,14 @@ from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
 from stream_detector.serve.broker import Broker
-from stream_detector.serve.check import check, series
+from stream_detector.serve.check import check
 from stream_detector.serve.database import Database
 from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.series import series
 from stream_detector.settings import Settings
 from stream_detector.store import anomalies, read
 from stream_detector.store.anomalies import Question
+from stream_detector.store.facets import facets
 from stream_detector.store.paging import Cursor, Page
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
@@ -74,6 +76,8 @@ def question_of(asked: ask.FilterQuestion, now: datetime) -> Question:
         entity=asked.entity,
         text=asked.q,
         run_id=asked.run,
+        is_open=asked.open,
+        is_acknowledged=asked.acknowledged,
     )
 
 
@@ -99,6 +103,13 @@ async def list_anomalies(request: web.Request) -> web.Response:
     question = question_of(asked, datetime.now(UTC))
     page = await request.app[DATABASE].ask(anomalies.find, question, limit=asked.limit, cursor=asked.cursor)
     return page_answer(page)
+
+
+async def count_facets(request: web.Request) -> web.Response:
+    """For each filter, how many match all the others, by its values."""
+    question = question_of(ask.read_query(request, ask.FilterQuestion), datetime.now(UTC))
+    found = await request.app[DATABASE].ask(facets, question)
+    return answer({**found.counts, "total": found.total, "whole": found.whole})
 
 
 async def one_anomaly(request: web.Request) -> web.Response:
@@ -148,7 +159,7 @@ async def entity_series(request: web.Request) -> web.Response:
     asked = ask.read_query(request, ask.SeriesQuestion)
     config = config_of(request.app[SETTINGS])
     until = asked.until or datetime.now(UTC)
-    found = await request.app[DATABASE].ask(series, asked.entity, until, asked.limit, config)
+    found = await request.app[DATABASE].ask(series, asked.entity, until, asked.limit, config, asked.of)
     if found is None:
         raise ProblemError(404, "Nothing is stored of this entity up to then.")
     return answer(found)
@@ -166,11 +177,25 @@ async def executions(request: web.Request) -> web.Response:
 
 async def inbox(request: web.Request) -> web.Response:
     """In-app messages, newest first."""
-    asked = ask.read_query(request, ask.Paged)
+    asked = ask.read_query(request, ask.InboxQuestion)
     database = request.app[DATABASE]
     reader = request[IDENTITY].name
-    page = await database.ask(read.inbox, reader=reader, limit=asked.limit, cursor=asked.cursor)
+    page = await database.ask(
+        read.inbox,
+        reader=reader,
+        limit=asked.limit,
+        cursor=asked.cursor,
+        is_unread=asked.unread,
+        severities=asked.severity,
+    )
     return page_answer(page, unread=await database.ask(read.unread, reader=reader))
+
+
+async def mark_all_read(request: web.Request) -> web.Response:
+    """Every message up to a time counts as read."""
+    asked = await ask.read_body(request, ask.InboxReadBody)
+    until, reader = asked.until or datetime.now(UTC), request[IDENTITY].name
+    return answer({"marked": await request.app[DATABASE].ask(read.mark_all_read, until, reader=reader)})
 
 
 async def mark_read(request: web.Request) -> web.Response:

@@ -23,8 +23,8 @@ from stream_detector.serve import (
     why,
 )
 from stream_detector.serve.access import ACT, ALL, READ, SEND, SIGNED
-from stream_detector.serve.check import Series
 from stream_detector.serve.export import export_anomalies
+from stream_detector.serve.series import Series
 from stream_detector.store.access import Identity
 
 
@@ -84,10 +84,18 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "GET",
+        f"{_AI}/anomalies/facets",
+        handlers.count_facets,
+        "Count what each filter would find",
+        answers.AnomalyFacets,
+        ask.FilterQuestion,
+    ),
+    Route(
+        "GET",
         f"{_AI}/anomalies/export",
         export_anomalies,
         "Every anomaly that matches, as a file",
-        list[answers.StoredAnomaly],
+        list[answers.ListedAnomaly],
         ask.ExportQuestion,
         also=("text/csv",),
     ),
@@ -308,7 +316,16 @@ ROUTES: tuple[Route, ...] = (
         database=False,
         roles=ALL,
     ),
-    Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.Paged),
+    Route("GET", "/api/v1/inbox", handlers.inbox, "In-app messages", answers.InboxPage, ask.InboxQuestion),
+    Route(
+        "POST",
+        "/api/v1/inbox/read",
+        handlers.mark_all_read,
+        "Mark all messages up to a time as read",
+        answers.Marked,
+        body=ask.InboxReadBody,
+        problems=(400, 413, 415),
+    ),
     Route("POST", "/api/v1/inbox/{id}/read", handlers.mark_read, "Mark a message as read", problems=(404,)),
     Route(
         "GET", "/api/v1/session", session.read_session, "Who you are", Identity, problems=(), database=False, roles=ALL

@@ -33,11 +33,19 @@ class Question:
     run_id: str | None = None
     text: str | None = None
     """A part of the entity's name or id, in any case."""
+    is_open: bool | None = None
+    """Whether its incident goes on."""
+    is_acknowledged: bool | None = None
+    """Whether somebody has acknowledged its incident."""
 
 
 _FIND = """
-    SELECT id, detected_at, recorded_at, event FROM anomalies
-    WHERE {where} ORDER BY detected_at DESC, id DESC LIMIT {limit}
+    WITH found AS (
+        SELECT id, incident_id, detected_at, recorded_at, event FROM anomalies
+        WHERE {where} ORDER BY detected_at DESC, id DESC LIMIT {limit}
+    )
+    SELECT found.*, i.state, i.acknowledged_at, i.acknowledged_by, i.verdict
+    FROM found LEFT JOIN incidents i ON i.id = found.incident_id ORDER BY found.detected_at DESC, found.id DESC
 """
 _COUNT = """
     SELECT (detected_at AT TIME ZONE 'UTC')::date AS day, severity, anomaly_type, count(*) AS count FROM anomalies
@@ -46,7 +54,8 @@ _COUNT = """
 """`{where}` becomes conditions that are written here, `{limit}` the name of a parameter; values never get into text."""
 
 
-def _where(question: Question) -> Where:
+def conditions(question: Question) -> Where:
+    """Of the statement that finds what the question asks for."""
     where = Where()
     if question.from_at is not None:
         where.add("detected_at >= {}", question.from_at)
@@ -59,6 +68,7 @@ def _where(question: Question) -> Where:
     if question.run_id is not None:
         where.add("run_id = {}", question.run_id)
     where.part_of_name(question.text)
+    where.incident(question.is_open, question.is_acknowledged)
     return where
 
 
@@ -72,9 +82,21 @@ def with_recorded_at(event: bytes, recorded_at: datetime) -> bytes:
     return event[:-1] + b',"recorded_at":' + msgspec.json.encode(recorded_at) + b"}"
 
 
+_BRIEF = ("state", "acknowledged_at", "acknowledged_by", "verdict")
+_NO_INCIDENT = b',"incident":null}'
+
+
+def _with_incident(found: asyncpg.Record) -> bytes:
+    """The stored JSON object with the time of its storing and how its incident stands."""
+    event = with_recorded_at(found["event"], found["recorded_at"])[:-1]
+    if found["state"] is None:
+        return event + _NO_INCIDENT
+    return event + b',"incident":' + msgspec.json.encode({name: found[name] for name in _BRIEF}) + b"}"
+
+
 async def find(pool: asyncpg.Pool, question: Question, *, limit: int, cursor: str | None = None) -> Page:
-    """The newest first. Raises `CursorError`."""
-    where = _where(question)
+    """The newest first, each with how its incident stands. Raises `CursorError`."""
+    where = conditions(question)
     if cursor is not None:
         after = Cursor.parse(cursor)
         try:
@@ -83,7 +105,7 @@ async def find(pool: asyncpg.Pool, question: Question, *, limit: int, cursor: st
             raise CursorError("not a cursor of this list") from error
     statement = _FIND.format(where=where.text(), limit=f"${len(where.values) + 1}")
     found = await pool.fetch(statement, *where.values, limit + 1)
-    items = [with_recorded_at(each["event"], each["recorded_at"]) for each in found[:limit]]
+    items = [_with_incident(each) for each in found[:limit]]
     last = found[limit - 1] if len(found) > limit else None
     return Page(items, Cursor(last["detected_at"], str(last["id"])).text() if last else None)
 
@@ -162,7 +184,7 @@ class Trends(NamedTuple):
 
 async def trends(pool: asyncpg.Pool, question: Question) -> Trends:
     """Count what opened. `states` of the question is not looked at."""
-    where = _where(replace(question, states=()))
+    where = conditions(replace(question, states=()))
     where.add("state = 'opened'")  # in the text, not a parameter: the partial index of openings answers it
     days: Counter[date] = Counter()
     severities: Counter[str] = Counter()

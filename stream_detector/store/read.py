@@ -1,7 +1,7 @@
 """What is stored of executions, scores, baselines, runs and messages."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -161,19 +161,34 @@ async def wholeness(pool: asyncpg.Pool, workflow_id: str, upto: Place, at: datet
     return Wholeness(*found)
 
 
+_NEWEST_NAMED = {
+    "workflow": "SELECT event, 'workflow_name' AS field FROM executions WHERE workflow_id = b.entity_id"
+    " ORDER BY finished_at DESC LIMIT 1",
+    "score": "SELECT event, 'entity_name' AS field FROM scores WHERE entity_id = b.entity_id"
+    " ORDER BY scored_at DESC LIMIT 1",
+}
+_BASELINES = """
+    SELECT b.key, b.entity_id, coalesce(nullif(n.name, ''), b.entity_id) AS entity_name, b.state,
+        b.named::text AS named, b.recorded_at
+    FROM baselines b LEFT JOIN LATERAL (
+        SELECT convert_from(e.event, 'UTF8')::json ->> e.field AS name FROM ({newest}) e
+    ) n ON true
+    WHERE b.entity_kind = $1 AND b.entity_id > $2 AND ($4::text IS NULL OR b.state = $4)
+    AND ($5::text IS NULL OR strpos(lower(b.entity_id), lower($5)) > 0 OR strpos(lower(n.name), lower($5)) > 0)
+    ORDER BY b.entity_id LIMIT $3
+"""
+
+
 async def baselines(
     pool: asyncpg.Pool, kind: str, *, limit: int, after: str = "", q: str | None = None, state: str | None = None
 ) -> list[dict[str, Any]]:
-    """Baselines of one kind of entity by id, from the one after `after`: key, state, the named values.
+    """Baselines of one kind of entity by id, from the one after `after`: key, name, state, the named values.
 
-    `q` is a part of the id in any case; `state` learning, normal or anomalous.
+    `kind` is workflow or score; `q` a part of the id or name in any case; `state` learning, normal or anomalous. The
+    name is that of the newest event stored, else the id.
     """
-    found = await pool.fetch(
-        "SELECT key, entity_id, state, named::text AS named, recorded_at FROM baselines"
-        " WHERE entity_kind = $1 AND entity_id > $2 AND ($4::text IS NULL OR state = $4)"
-        " AND ($5::text IS NULL OR strpos(lower(entity_id), lower($5)) > 0) ORDER BY entity_id LIMIT $3",
-        kind, after, limit, state, q,
-    )  # fmt: skip
+    statement = _BASELINES.format(newest=_NEWEST_NAMED[kind])
+    found = await pool.fetch(statement, kind, after, limit, state, q)
     return [dict(each) | {"named": msgspec.json.decode(each["named"])} for each in found]
 
 
@@ -241,16 +256,30 @@ async def _changes(pool: asyncpg.Pool, run_ids: list[str]) -> dict[str, list[Any
     return changes
 
 
-async def inbox(pool: asyncpg.Pool, *, reader: str, limit: int, cursor: str | None = None) -> Page:
+_INBOX = """
+    SELECT n.id, n.at, n.event, m.read_at FROM notifications n
+    LEFT JOIN inbox_marks m ON m.notification_id = n.id AND m.reader = $1
+    WHERE n.channel = 'inbox' AND n.outcome = 'delivered'
+    AND ($2::timestamptz IS NULL OR (n.at, n.id) < ($2, $3))
+    AND ($5::boolean IS NULL OR (m.read_at IS NULL) = $5)
+    AND (cardinality($6::text[]) = 0 OR n.severity = ANY($6)) ORDER BY n.at DESC, n.id DESC LIMIT $4
+"""
+
+
+async def inbox(
+    pool: asyncpg.Pool,
+    *,
+    reader: str,
+    limit: int,
+    cursor: str | None = None,
+    is_unread: bool | None = None,
+    severities: Sequence[str] = (),
+) -> Page:
     """In-app messages, newest first, each with `read`. Raises `CursorError`."""
     after = Cursor.parse(cursor) if cursor is not None else None
     found = await pool.fetch(
-        "SELECT n.id, n.at, n.event, m.read_at FROM notifications n"
-        " LEFT JOIN inbox_marks m ON m.notification_id = n.id AND m.reader = $1"
-        " WHERE n.channel = 'inbox' AND n.outcome = 'delivered'"
-        " AND ($2::timestamptz IS NULL OR (n.at, n.id) < ($2, $3)) ORDER BY n.at DESC, n.id DESC LIMIT $4",
-        reader, after and after.at, after and after.id, limit + 1,
-    )  # fmt: skip
+        _INBOX, reader, after and after.at, after and after.id, limit + 1, is_unread, list(severities)
+    )
     listed = found[:limit]
     items = [each["event"][:-1] + (b',"read":true}' if each["read_at"] else b',"read":false}') for each in listed]
     last = listed[-1] if len(found) > limit else None
@@ -278,6 +307,18 @@ async def mark_read(pool: asyncpg.Pool, notification_id: str, *, reader: str) ->
             notification_id, reader,
         )  # fmt: skip
     return bool(known)
+
+
+async def mark_all_read(pool: asyncpg.Pool, until: datetime, *, reader: str) -> int:
+    """Every message up to `until` counts as read by the reader; how many did not before."""
+    marked = await pool.fetch(
+        "INSERT INTO inbox_marks (notification_id, reader) SELECT n.id, $1 FROM notifications n"
+        " WHERE n.channel = 'inbox' AND n.outcome = 'delivered' AND n.at <= $2"
+        " AND NOT EXISTS (SELECT 1 FROM inbox_marks m WHERE m.notification_id = n.id AND m.reader = $1)"
+        " ON CONFLICT DO NOTHING RETURNING 1",
+        reader, until,
+    )  # fmt: skip
+    return len(marked)
 
 
 class Progress(NamedTuple):

@@ -43,3 +43,14 @@ class Where:
         if text is not None:
             part = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
             self.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)
+
+    def incident(self, is_open: bool | None, is_acknowledged: bool | None) -> None:
+        """Of anomalies: how the incident of each stands."""
+        if is_open is None and is_acknowledged is None:
+            return
+        stands = ["i.id = incident_id"]
+        if is_open is not None:
+            stands.append("i.state <> 'resolved'" if is_open else "i.state = 'resolved'")
+        if is_acknowledged is not None:
+            stands.append("i.acknowledged_at IS NOT NULL" if is_acknowledged else "i.acknowledged_at IS NULL")
+        self.add("EXISTS (SELECT 1 FROM incidents i WHERE " + " AND ".join(stands) + ")")  # noqa: S608 - constants alone

@@ -16,7 +16,7 @@ from stream_detector.serve.routes import ROUTES
 from stream_detector.store.epochs import epoch_of
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
-from tests.events_made import NOON, action, completion, row, score
+from tests.events_made import NOON, action, completion, row
 from tests.integration.serve.conftest import Serve
 
 Client = TestClient[Any, Any]
@@ -136,40 +136,3 @@ async def test_every_question_leaves_the_stored_data_as_it_was(client: Client, p
             query = {"entity": "workflow:nightly"} if "series" in route.path else None
             await client.get(route.path.replace("{id}", "1"), params=query)
     assert [await pool.fetch(COUNT.format(table)) for table in DATA] == before
-
-
-async def test_a_series_shows_each_reading_with_the_band_that_judged_it(client: Client, pool: asyncpg.Pool) -> None:
-    durations = [100.0 + n % 3 for n in range(14)] + [200.0, 101.0]
-    await Writer(pool).write(Rows(executions=[ended(n, each) for n, each in enumerate(durations)]))
-    asked = {"entity": "workflow:nightly", "limit": 8, "until": "2026-01-22T12:14:00Z"}
-    answer = await client.get("/api/v1/series", params=asked)
-    found = await answer.json()
-    assert (found["entity"], found["unit"]) == ("workflow:nightly", "s")
-    assert [point["value"] for point in found["points"]] == durations[7:15]
-    assert [point["mean"] is None for point in found["points"]] == [True, True, True, False, False, False, False, False]
-    last = found["points"][-1]
-    assert last["lower"] < last["mean"] < last["upper"] < last["value"]
-    assert last["anomalous"] and last["execution_id"] == "14"
-    said = await (await client.post(CHECK, json={"workflow_execution_id": "14"})).json()
-    assert last["anomaly"] in {each["id"] for each in said}
-    gate = next(each for each in said if each["anomaly_type"] == "UnusualExecutionTime")
-    assert last["mean"] == pytest.approx(gate["metrics"]["baseline_value"])
-    assert not any(point["anomalous"] for point in found["points"][:-1])
-    bare = await (await client.get("/api/v1/series", params={"entity": "nightly"})).json()
-    assert len(bare["points"]) == 16
-
-
-async def test_a_series_of_scores_has_the_threshold_around_the_previous(client: Client, pool: asyncpg.Pool) -> None:
-    scores = [score("lido", value, scored_at=NOON + timedelta(days=n)) for n, value in enumerate(("7.5", "7.6", "5.8"))]
-    await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(scores)]))
-    for entity in ("score:lido", "lido"):
-        found = await (await client.get("/api/v1/series", params={"entity": entity})).json()
-        assert [(point["value"], point["lower"], point["upper"], point["anomalous"]) for point in found["points"]] == [
-            (7.5, None, None, False), (7.6, 7.0, 8.0, False), (5.8, 7.1, 8.1, True),
-        ]  # fmt: skip
-
-
-async def test_a_series_of_an_unknown_entity_is_404(client: Client) -> None:
-    for entity in ("workflow:none", "score:none", "none"):
-        assert (await client.get("/api/v1/series", params={"entity": entity})).status == 404
-    assert (await client.get("/api/v1/series")).status == 400

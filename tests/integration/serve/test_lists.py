@@ -18,6 +18,7 @@ from tests.events_made import (
     notification,
     row,
     run_event,
+    score,
     score_change,
     summary,
     uuid,
@@ -106,6 +107,33 @@ async def test_w24_the_inbox_has_what_was_delivered_to_it_and_says_what_is_unrea
     assert (await client.post("/api/v1/inbox/3/read")).status == 404
 
 
+async def test_w24_the_inbox_shows_what_is_unread_or_severe_and_all_can_be_marked(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    messages = [
+        notification(str(n), at=at_minute(n), severity=("warning", "critical")[n % 2], title=str(n)) for n in range(6)
+    ]
+    messages.append(notification("slack", channel="slack"))
+    await Writer(pool).write(Rows(notifications=[row(each, n) for n, each in enumerate(messages)]))
+
+    async def ids(**query: Any) -> list[str]:
+        return [item["id"] for item in (await ask(client, "/api/v1/inbox", **query))["items"]]
+
+    assert (await client.post("/api/v1/inbox/4/read")).status == 204
+    assert await ids(unread="true") == ["5", "3", "2", "1", "0"]
+    assert await ids(unread="false") == ["4"]
+    assert await ids(severity="critical") == ["5", "3", "1"]
+    assert await ids(severity="critical", unread="true", limit=2) == ["5", "3"]
+    first = await ask(client, "/api/v1/inbox", unread="true", limit=2)
+    assert await ids(unread="true", limit=2, cursor=first["next"]) == ["2", "1"]
+    marked = await client.post("/api/v1/inbox/read", json={"until": at_minute(3).isoformat()})
+    assert await marked.json() == {"marked": 4}
+    assert await ids(unread="true") == ["5"]
+    assert await (await client.post("/api/v1/inbox/read", json={})).json() == {"marked": 1}
+    assert (await ask(client, "/api/v1/inbox"))["unread"] == 0
+    assert (await client.post("/api/v1/inbox/read", json={"until": "yesterday"})).status == 400
+
+
 async def test_health_tells_the_newest_event_and_the_recorders_last_row(client: Client, pool: asyncpg.Pool) -> None:
     empty = await ask(client, "/api/v1/health")
     assert (empty["status"], empty["newest_event_at"], empty["recorded_at"]) == ("ok", None, None)
@@ -118,6 +146,29 @@ async def test_health_tells_the_newest_event_and_the_recorders_last_row(client: 
 async def test_w43_the_document_is_served_as_it_is_published(client: Client) -> None:
     published = yaml.safe_load((Path(__file__).parents[3] / "schemas" / "openapi.yaml").read_text("utf-8"))
     assert await ask(client, "/api/v1/openapi.json") == published
+
+
+async def test_workflows_and_entities_carry_the_name_of_their_newest_event(client: Client, pool: asyncpg.Pool) -> None:
+    states = [BaselineState(key=key, packed=b"", state="normal") for key in ("workflow:b1", "workflow:b2", "score:e1")]
+    await Writer(pool).write(
+        Rows(
+            executions=[
+                row(completion("1", "b1", workflow_name="Old name"), 1),
+                row(completion("2", "b1", workflow_name="Nightly build", finished_at=at_minute(5)), 2),
+                row(completion("3", "b2"), 3),
+            ],
+            scores=[row(score("e1", entity_name="Lido DAO"), 1)],
+            baselines=[row(each, n) for n, each in enumerate(states)],
+        )
+    )
+
+    async def names(path: str, **query: str) -> list[tuple[str, str]]:
+        return [(each["entity_id"], each["entity_name"]) for each in (await ask(client, path, **query))["items"]]
+
+    assert await names("/api/v1/workflows") == [("b1", "Nightly build"), ("b2", "b2")]
+    assert await names("/api/v1/workflows", q="NIGHTLY") == [("b1", "Nightly build")]
+    assert await names("/api/v1/workflows", q="old name") == []
+    assert await names("/api/v1/entities", q="lido") == [("e1", "Lido DAO")]
 
 
 async def test_workflows_are_found_by_a_part_of_their_id_and_by_state(client: Client, pool: asyncpg.Pool) -> None:

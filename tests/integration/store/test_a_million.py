@@ -8,6 +8,7 @@ import asyncpg
 
 from stream_detector.store import anomalies, incidents, overview
 from stream_detector.store.anomalies import Question
+from stream_detector.store.facets import facets
 from stream_detector.store.incidents import IncidentQuestion
 
 _LARGE = {"anomalies", "executions"}
@@ -66,6 +67,7 @@ async def test_no_list_of_the_api_reads_a_whole_table(pool: asyncpg.Pool) -> Non
         {}, month, {"types": ["SpikeInFailures"]}, {"severities": ["critical"]}, {"states": ["resolved"]},
         {"entity": "workflow:w17"}, {"entity": "w17"}, {"run_id": "r1"}, {"severities": ["warning", "critical"]},
         {"types": ["SpikeInFailures"], "severities": ["critical"], **month}, {"text": "W17", **month},
+        {"is_open": True, **month},
     ]  # fmt: skip
     explained: Any = Explained(pool)
     for given in filters:
@@ -74,6 +76,7 @@ async def test_no_list_of_the_api_reads_a_whole_table(pool: asyncpg.Pool) -> Non
         plain = {name: value for name, value in given.items() if name != "states"}
         await incidents.find(explained, IncidentQuestion(**plain), limit=50)
     await anomalies.trends(explained, Question(**month))
+    await facets(explained, Question(**month))
     await overview.counts(explained, now)
     await overview.facets(explained, month["from_at"], now)
     await overview.lanes(explained, now - timedelta(days=1), now, 3600.0, 30)

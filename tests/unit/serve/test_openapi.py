@@ -67,6 +67,8 @@ def test_w40_the_document_lists_what_each_filter_allows() -> None:
         "entity",
         "q",
         "run",
+        "open",
+        "acknowledged",
         "limit",
         "cursor",
     }
