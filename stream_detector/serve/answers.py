@@ -185,6 +185,8 @@ class Health(Struct, kw_only=True):
     """The newest time of an execution or score that is stored."""
     detected_at: datetime | None = None
     """When the detector last changed a baseline."""
+    behind: dict[Literal["detector", "recorder", "notifier"], int] | None = None
+    """Records on Kafka that each role has not worked off, some seconds ago; null while that is not known."""
     reasons: list[str] = []
     """What is not well, in plain words."""
 
@@ -306,6 +308,10 @@ class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
     facets: Facets
     swimlane: list[Lane]
     """The worst first, then by count."""
+    everything: list[Cell]
+    """All entities as one lane, also those beyond `rows`."""
+    entities: int
+    """How many entities have a lane, also beyond `rows`."""
     unacknowledged: int
     """Open incidents that nobody has acknowledged, counted up to 10,000."""
     latest: list[StoredAnomaly]

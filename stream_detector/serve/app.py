@@ -8,10 +8,11 @@ from aiohttp import web
 from stream_detector.serve.access import Access
 from stream_detector.serve.act import carry_out
 from stream_detector.serve.ask import BODY_BYTES
+from stream_detector.serve.behind import Behind
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
-from stream_detector.serve.handlers import BROKER, DATABASE, DOCUMENT, SETTINGS
+from stream_detector.serve.handlers import BEHIND, BROKER, DATABASE, DOCUMENT, SETTINGS
 from stream_detector.serve.intake import ALLOWANCE, Allowance
 from stream_detector.serve.links import add_links
 from stream_detector.serve.live import LIVE, Live, hold_live
@@ -34,7 +35,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     written = document()
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
-    app[LIVE] = Live(app[BROKER])
+    app[LIVE], app[BEHIND] = Live(app[BROKER]), Behind(settings)
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves
     app.on_response_prepare.append(add_headers)
@@ -51,6 +52,7 @@ async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     app[BROKER].start()
     yield
     await app[BROKER].stop()
+    await app[BEHIND].stop()
 
 
 async def _end_live(app: web.Application) -> None:

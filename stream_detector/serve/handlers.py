@@ -11,6 +11,7 @@ from stream_detector.detect import Config, profile_rules
 from stream_detector.events.anomaly import AnomalyType, Severity
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
+from stream_detector.serve.behind import Behind
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.check import check
 from stream_detector.serve.database import Database
@@ -24,6 +25,7 @@ from stream_detector.store.paging import Cursor, Page
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 BROKER: web.AppKey[Broker] = web.AppKey("broker", Broker)
+BEHIND: web.AppKey[Behind] = web.AppKey("behind", Behind)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

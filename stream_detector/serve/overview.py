@@ -9,7 +9,7 @@ from aiohttp import web
 from stream_detector import __version__
 from stream_detector.serve import ask
 from stream_detector.serve.answers import Health
-from stream_detector.serve.handlers import BROKER, DATABASE, answer
+from stream_detector.serve.handlers import BEHIND, BROKER, DATABASE, answer
 from stream_detector.store import overview as store
 from stream_detector.store import read
 from stream_detector.store.connect import StoreAwayError
@@ -47,8 +47,8 @@ async def pipeline(app: web.Application) -> Health:
         if behind:
             since = f"{progress.baselines_at:%Y-%m-%d %H:%M:%S} UTC" if progress.baselines_at else "the beginning"
             reasons.append(f"events arrive, but the detector has said nothing since {since}: what is shown is stale")
-    status = "degraded" if reasons else "ok"
-    return Health(status=status, version=__version__, broker=broker, reasons=reasons, **known)  # type: ignore[arg-type]
+    status, behind_by = "degraded" if reasons else "ok", app[BEHIND].records()
+    return Health(status=status, version=__version__, broker=broker, behind=behind_by, reasons=reasons, **known)  # type: ignore[arg-type]
 
 
 async def health(request: web.Request) -> web.Response:
@@ -62,14 +62,17 @@ async def overview(request: web.Request) -> web.Response:
     database, now = request.app[DATABASE], datetime.now(UTC)
     length, bucket = _SPANS[asked.range]
     to_at = _EPOCH + -((_EPOCH - now) // bucket) * bucket  # rounded up, so that the newest is in the last bucket
-    from_at = to_at - length
+    from_at, bucket_s = to_at - length, bucket.total_seconds()
+    lanes, entities = await database.ask(store.lanes, from_at, to_at, bucket_s, asked.rows)
     found = {
         "from": from_at,
         "to": to_at,
-        "bucket_s": int(bucket.total_seconds()),
+        "bucket_s": int(bucket_s),
         "counts": await database.ask(store.counts, now),
         "facets": await database.ask(store.facets, from_at, to_at),
-        "swimlane": await database.ask(store.lanes, from_at, to_at, bucket.total_seconds(), asked.rows),
+        "swimlane": lanes,
+        "everything": await database.ask(store.everything, from_at, to_at, bucket_s),
+        "entities": entities,
         "unacknowledged": await database.ask(store.unattended),
         "latest": [msgspec.Raw(each) for each in await database.ask(store.newest)],
         "pipeline": await pipeline(request.app),

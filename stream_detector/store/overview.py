@@ -53,23 +53,28 @@ _LANES = """
             CASE severity WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS rank
         FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2
     ), worst AS (
-        SELECT entity_kind, entity_id, max(rank) AS rank, count(*) AS count FROM openings
+        SELECT entity_kind, entity_id, max(rank) AS rank, count(*) AS count, count(*) OVER () AS entities FROM openings
         GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $4
     )
-    SELECT w.entity_kind, w.entity_id, w.rank AS worst, w.count AS total, o.bucket, max(o.rank) AS rank,
+    SELECT w.entity_kind, w.entity_id, w.rank AS worst, w.count AS total, o.bucket, w.entities, max(o.rank) AS rank,
         count(*) AS count,
         (SELECT entity_name FROM anomalies a WHERE a.entity_id = w.entity_id AND a.entity_kind = w.entity_kind
             ORDER BY detected_at DESC LIMIT 1) AS entity_name
     FROM worst w JOIN openings o USING (entity_kind, entity_id)
-    GROUP BY 1, 2, 3, 4, 5 ORDER BY worst DESC, total DESC, 1, 2, bucket
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY worst DESC, total DESC, 1, 2, bucket
 """
 
 
 async def lanes(
     pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float, rows: int
-) -> list[dict[str, Any]]:
-    """One lane an entity, the worst first: in which buckets of the span something opened, and how bad it was."""
+) -> tuple[list[dict[str, Any]], int]:
+    """One lane an entity, the worst first: in which buckets of the span something opened, and how bad it was.
+
+    Returns:
+        The first `rows` lanes, and how many there are.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
+    entities = 0
     for each in await pool.fetch(_LANES, from_at, to_at, bucket_s, rows):
         lane = found.setdefault(
             (each["entity_kind"], each["entity_id"]),
@@ -83,8 +88,25 @@ async def lanes(
                 "cells": [],
             },
         )
-        lane["cells"].append({"bucket": each["bucket"], "severity": SEVERITIES[each["rank"]], "count": each["count"]})
-    return list(found.values())
+        lane["cells"].append(_cell(each))
+        entities = each["entities"]
+    return list(found.values()), entities
+
+
+_EVERYTHING = """
+    SELECT floor(extract(epoch FROM detected_at - $1) / $3::float8)::integer AS bucket,
+        max(CASE severity WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END) AS rank, count(*) AS count
+    FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2 GROUP BY 1 ORDER BY 1
+"""
+
+
+async def everything(pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float) -> list[dict[str, Any]]:
+    """The lane of all entities together."""
+    return [_cell(each) for each in await pool.fetch(_EVERYTHING, from_at, to_at, bucket_s)]
+
+
+def _cell(found: asyncpg.Record) -> dict[str, Any]:
+    return {"bucket": found["bucket"], "severity": SEVERITIES[found["rank"]], "count": found["count"]}
 
 
 async def unattended(pool: asyncpg.Pool) -> int:

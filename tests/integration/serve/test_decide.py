@@ -1,5 +1,6 @@
 """Incidents, what people decide about them, silences and the overview, on a real broker and a real database."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_action
 from stream_detector.notify.links import Link, sign
+from stream_detector.serve.broker import Record
 from stream_detector.serve.handlers import BROKER, DATABASE
 from stream_detector.settings import Settings
 from stream_detector.store.rows import BaselineState, Rows
 from stream_detector.store.write import Writer
 from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ACTIONS, owner
+from stream_detector.stream.topics import ACTIONS, COMPLETIONS, owner
 from tests.events_made import action, anomaly, at_minute, completion, notification, row, score_change, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
@@ -286,7 +288,14 @@ async def test_the_overview_counts_openings_where_they_were(client: Client, pool
         assert [cell["bucket"] for cell in lane["cells"]] == [expected] and 0 <= expected < 24
     assert [each["id"] for each in told["latest"][2:]] == [uuid(name) for name in ("lido", "week", "month", "older")]
     assert told["unacknowledged"] == 5
-    assert len((await ask(client, "/api/v1/overview", range="30d", rows=1))["swimlane"]) == 1
+    assert [sum(cell["count"] for cell in told["everything"]), told["entities"]] == [3, 2]
+    assert [(cell["bucket"], cell["severity"]) for cell in told["everything"]] == [
+        (lido["cells"][0]["bucket"], "warning"),
+        (nightly["cells"][0]["bucket"], "critical"),
+    ]
+    month = await ask(client, "/api/v1/overview", range="30d", rows=1)
+    assert (len(month["swimlane"]), month["entities"]) == (1, 2)
+    assert sum(cell["count"] for cell in month["everything"]) == 5, "also of entities beyond the rows"
     for wrong in ({"range": "1y"}, {"rows": 0}, {"rows": 101}):
         async with client.get("/api/v1/overview", params=wrong) as answer:
             assert answer.status == 400
@@ -306,6 +315,27 @@ async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(clien
     await pool.execute("UPDATE recorder_progress SET events_at = now() - interval '2 minutes'")
     await Writer(pool).write(Rows(executions=[row(completion("1"))]))
     assert (await ask(client, "/api/v1/health"))["detector"] == "ok"
+
+
+async def test_health_says_how_many_records_each_role_is_behind(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_detector.serve.behind.LOOK_EVERY_S", 0.0)
+
+    async def behind() -> dict[str, int] | None:
+        found: dict[str, int] | None = (await ask(client, "/api/v1/health"))["behind"]
+        return found
+
+    async def until(expected: dict[str, int]) -> None:
+        deadline_s = asyncio.get_running_loop().time() + 30
+        while await behind() != expected:
+            assert asyncio.get_running_loop().time() < deadline_s, await behind()
+            await asyncio.sleep(0.05)
+
+    assert await behind() is None, "nobody waits for Kafka"
+    await until({"detector": 0, "recorder": 0, "notifier": 0})
+    await client.app[BROKER].send([Record(COMPLETIONS, 0, b"nightly", b"{}")])
+    await until({"detector": 1, "recorder": 1, "notifier": 0})
 
 
 async def test_a_signed_link_of_a_message_acts_without_a_session(

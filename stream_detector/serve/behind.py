@@ -1,0 +1,55 @@
+"""How many records each role has not worked off yet, as Kafka knows it: asked for in the background, seldom."""
+
+import asyncio
+import time
+
+from aiokafka.errors import KafkaError
+
+from stream_detector.settings import Settings
+from stream_detector.stream.ends import READ_BY, Ends, total
+
+LOOK_EVERY_S = 10.0
+_WITHIN_S = 20.0
+
+
+class Behind:
+    """The last answer is always there at once; who asks for it starts the next look where it is due."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ends: Ends | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._looked_s = -LOOK_EVERY_S
+        self._known: dict[str, int] | None = None
+
+    def records(self) -> dict[str, int] | None:
+        """Role -> records between what it has committed and the ends of its topics; None while that is not known."""
+        is_looking = self._looking is not None and not self._looking.done()
+        if self._settings.broker and not is_looking and time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+            self._looking = asyncio.create_task(self._look())
+        return self._known
+
+    async def stop(self) -> None:
+        """Nothing is under way afterwards."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self._close()
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                if self._ends is None:
+                    self._ends = await Ends(self._settings).__aenter__()
+                lags = await self._ends.lags()
+                self._known = {role: total(lags, role) for role in READ_BY}
+        except (KafkaError, OSError, TimeoutError):
+            self._known = None
+            await self._close()
+        finally:
+            self._looked_s = time.monotonic()
+
+    async def _close(self) -> None:
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            await ends.__aexit__(None, None, None)
