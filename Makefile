@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 # A change of the page's sources installs anew, and the build hook of that builds the page.
 PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json index.html vite.config.ts public/* \
-	src/*.ts src/*.tsx src/*.css src/*/*.tsx)))
+	src/*.ts src/*.tsx src/*/*.tsx src/*/*.css)))
 # So does a change of what is compiled.
 COMPILED := $(shell sed -n 's/^    \*(\(.*\)),$$/\1/p' compile_detection.py | tr -d '",')
 SETTLED := requirements.lock pyproject.toml hatch_build.py compile_detection.py $(PAGE) \

@@ -1,8 +1,10 @@
-/** What a person decides: sent, said on the page, and everything that shows it asked again. */
+/** What a person decides: shown at once, sent, said on the page, and everything that shows it asked again. */
 
 import { ACTIONS, ApiError, send, type ActionKind } from "./api";
 import { reloadAll } from "./load";
 import { say } from "./says";
+import { slices } from "./selection";
+import { foresee } from "./standing";
 
 export interface Decision {
   kind: ActionKind;
@@ -12,6 +14,13 @@ export interface Decision {
   for_s?: number;
 }
 
+interface Done {
+  stored?: boolean;
+  unknown?: string[];
+}
+
+/** The server takes so many incidents at once. */
+const MOST = 200;
 const DONE: Record<string, string> = {
   acknowledge: "Acknowledged",
   resolve: "Resolved",
@@ -23,16 +32,22 @@ const DONE: Record<string, string> = {
   retire: "Retired",
 };
 
-/** True when Kafka has it. What failed is said on the page. */
+/** True when Kafka has it. What failed is said on the page, and shown no longer. */
 export async function decide(decision: Decision): Promise<boolean> {
+  const incidents = decision.incident_ids ?? [];
+  const takeBack = foresee(decision.kind, incidents, new Date().toISOString());
+  const parts = decision.incident_ids === undefined ? [{}] : slices(incidents, MOST).map((ids) => ({ incident_ids: ids }));
   try {
-    const answer = (await send("POST", ACTIONS, decision)) as { stored?: boolean; unknown?: string[] } | null;
-    const count = (decision.incident_ids?.length ?? 1) - (answer?.unknown?.length ?? 0);
-    const late = answer?.stored === false ? ". It is shown when the database is back" : "";
-    say(`${DONE[decision.kind] ?? decision.kind}${count > 1 ? `: ${count} incidents` : ""}${late}.`);
+    const answers: Done[] = [];
+    for (const part of parts) answers.push(((await send("POST", ACTIONS, { ...decision, ...part })) ?? {}));
+    const unknown = answers.reduce((sum, answer) => sum + (answer.unknown?.length ?? 0), 0);
+    const count = Math.max(1, incidents.length) - unknown;
+    const late = answers.some(({ stored }) => stored === false) ? ". It is shown when the database is back" : "";
+    say(`${DONE[decision.kind] ?? decision.kind}${count > 1 ? `: ${count.toLocaleString("en-GB")} incidents` : ""}${late}.`);
     reloadAll();
     return true;
   } catch (error) {
+    takeBack();
     say(reason(error), true);
     return false;
   }

@@ -9,6 +9,8 @@ import { ask, useAnswer } from "./load";
 const PAGE_SIZE = "50";
 const POLL_MS = 15_000;
 const EMPTY_POLL_MS = 3_000;
+const WHOLE_PAGE = "500";
+const MOST = 5_000;
 
 export interface AnomalyList {
   items: Anomaly[] | null;
@@ -30,6 +32,32 @@ interface Shown {
 }
 
 const shownBefore = new Map<string, Shown>();
+let lastKey = "";
+
+/** Where an anomaly stands in the list that was looked at last: its neighbours' ids, null at an end. */
+export function neighbours(id: string): { before: string | null; after: string | null; place: number; of: number } | null {
+  const shown = shownBefore.get(lastKey);
+  if (shown === undefined) return null;
+  const items = itemsOf(shown);
+  const place = items.findIndex((one) => one.id === id);
+  if (place < 0) return null;
+  return { before: items[place - 1]?.id ?? null, after: items[place + 1]?.id ?? null, place: place + 1, of: items.length };
+}
+
+/** Every anomaly that matches, the newest 5,000 at most. Throws `ApiError`. */
+export async function everyMatch(filters: Filters): Promise<Anomaly[]> {
+  const found: Anomaly[] = [];
+  let next: string | null = null;
+  do {
+    const query = questionOf(filters);
+    query.set("limit", WHOLE_PAGE);
+    if (next !== null) query.set("cursor", next);
+    const page: AnomalyPage = await ask<AnomalyPage>(ANOMALIES, query, new AbortController().signal);
+    found.push(...page.items);
+    next = page.next;
+  } while (next !== null && found.length < MOST);
+  return found;
+}
 
 export function useAnomalies(filters: Filters): AnomalyList {
   const key = questionOf(filters).toString();
@@ -47,6 +75,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
   if (answer.value !== null && (shown === undefined || shown.first.items.length === 0)) {
     shown = show(key, answer.value);
   }
+  lastKey = key;
   const empty = shown?.first.items.length === 0;
   useEffect(() => setEmpty(empty), [empty]);
 
@@ -80,7 +109,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     );
   }, [key]);
 
-  const items = useMemo(() => (shown === undefined ? null : [...shown.first.items, ...shown.older]), [shown]);
+  const items = useMemo(() => (shown === undefined ? null : renewed(itemsOf(shown), answer.value)), [shown, answer.value]);
   const failedMore = more?.key === key ? more.error : null;
   return {
     items,
@@ -103,6 +132,16 @@ function show(key: string, first: AnomalyPage): Shown {
   return shown;
 }
 
+function itemsOf({ first, older }: Shown): Anomaly[] {
+  return [...first.items, ...older];
+}
+
+/** The rows where they are, each as the newest answer has it: what others decided is seen without a jump. */
+function renewed(items: Anomaly[], latest: AnomalyPage | null): Anomaly[] {
+  const now = new Map(latest?.items.map((one) => [one.id, one]));
+  return items.map((one) => now.get(one.id) ?? one);
+}
+
 function withLive(page: AnomalyPage | null, live: Anomaly[]): AnomalyPage | null {
   if (page === null) return null;
   const listed = new Set(page.items.map(({ id }) => id));
@@ -112,6 +151,6 @@ function withLive(page: AnomalyPage | null, live: Anomaly[]): AnomalyPage | null
 
 function countFresh(latest: AnomalyPage | null, shown: Shown | undefined): number {
   if (latest === null || shown === undefined || latest === shown.first) return 0;
-  const known = new Set([...shown.first.items, ...shown.older].map(({ id }) => id));
+  const known = new Set(itemsOf(shown).map(({ id }) => id));
   return latest.items.filter(({ id }) => !known.has(id)).length;
 }

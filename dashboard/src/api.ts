@@ -8,8 +8,13 @@
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
-export type Anomaly = Schemas["StoredAnomaly"];
-export type AnomalyPage = Schemas["AnomalyPage"];
+export type Standing = Schemas["IncidentBrief"];
+/** One of a list says how its incident stands; one that just came over the live stream, and one asked for alone, do not. */
+export type Anomaly = Schemas["StoredAnomaly"] & { incident?: Standing | null };
+export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
+  items: Anomaly[];
+}
+export type Facets = Schemas["AnomalyFacets"];
 export type AnomalyType = Anomaly["anomaly_type"];
 export type Severity = Anomaly["severity"];
 export type State = Anomaly["state"];
@@ -46,6 +51,7 @@ export type Session = Answer<typeof SESSION>;
 export const ANOMALIES = "/api/v1/ai/anomalies" satisfies keyof paths;
 export const TRENDS = "/api/v1/ai/anomalies/trends" satisfies keyof paths;
 export const SERIES = "/api/v1/series" satisfies keyof paths;
+export const FACETS = "/api/v1/ai/anomalies/facets" satisfies keyof paths;
 export const EXPORT = "/api/v1/ai/anomalies/export" satisfies keyof paths;
 export const WORKFLOWS = "/api/v1/workflows" satisfies keyof paths;
 export const ENTITIES = "/api/v1/entities" satisfies keyof paths;
@@ -64,6 +70,8 @@ export const HEALTH = "/api/v1/health" satisfies keyof paths;
 export const SESSION = "/api/v1/session" satisfies keyof paths;
 export const STREAM = "/api/v1/stream" satisfies keyof paths;
 export const INBOX = "/api/v1/inbox" satisfies keyof paths;
+export const INBOX_READ = "/api/v1/inbox/read" satisfies keyof paths;
+export const EVENTS = "/api/v1/events" satisfies keyof paths;
 
 /** The address of an item's route, its id put in. */
 export function withId(route: Extract<keyof paths, `${string}{id}${string}`>, id: string): string {

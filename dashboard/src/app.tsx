@@ -4,6 +4,7 @@ import { onTokenWanted, reloadAll } from "./load";
 import { AnomaliesPage } from "./pages/anomalies";
 import { AnomalyPage } from "./pages/anomaly";
 import { DeadLettersPage } from "./pages/dead-letters";
+import { InboxPage } from "./pages/inbox";
 import { OneWatchedPage } from "./pages/one-watched";
 import { OverviewPage } from "./pages/overview";
 import { RunPage, RunsPage } from "./pages/runs";
@@ -19,7 +20,7 @@ import { Notice, TokenWanted } from "./parts/notices";
 import { Says } from "./parts/says";
 import { go, useRoute } from "./route";
 
-const GO_TO: Record<string, string> = { o: "/overview", a: "/anomalies", w: "/workflows", e: "/entities", r: "/runs" };
+const GO_TO: Record<string, string> = { o: "/overview", a: "/anomalies", w: "/workflows", e: "/entities", r: "/runs", i: "/inbox" };
 const CHORD_MS = 1_000;
 
 export function App() {
@@ -91,6 +92,7 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   if (page === "runs") return id === "" ? <RunsPage /> : <RunPage key={id} id={item} />;
   if (page === "settings" && id === "") return <SettingsPage query={query} />;
   if (page === "dead-letters" && id === "") return <DeadLettersPage />;
+  if (page === "inbox" && id === "") return <InboxPage query={query} />;
   if (page === "silences" && id === "") return <SilencesPage query={query} />;
   return (
     <main id="main" class="page">

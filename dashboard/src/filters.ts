@@ -1,12 +1,37 @@
 /** Filters live in the address alone; this maps it to what the page shows and to what the server is asked. Pure. */
 
-import { RANGES, SEVERITIES, STATES, TYPES, type Anomaly, type AnomalyType, type Range, type Severity, type State } from "./api";
+import { SEVERITIES, STATES, TYPES, type Anomaly, type AnomalyType, type Range, type Severity, type State } from "./api";
+
+/** Spans up to now, by their name in the address. */
+export const SPANS = {
+  "1h": { name: "Last hour", hours: 1 },
+  "6h": { name: "Last 6 hours", hours: 6 },
+  "24h": { name: "Last 24 hours", hours: 24 },
+  "7d": { name: "Last 7 days", hours: 168 },
+  "30d": { name: "Last 30 days", hours: 720 },
+  "90d": { name: "Last 90 days", hours: 2160 },
+  all: { name: "All time", hours: null },
+} as const;
+export type Span = keyof typeof SPANS;
+const USUAL: Span = "7d";
+const ASKED_BY_NAME: readonly string[] = ["24h", "7d", "30d"] satisfies Range[];
+
+/** How an incident stands, with what the server is asked for each. */
+export const STANDS = {
+  unacknowledged: { open: "true", acknowledged: "false" },
+  acknowledged: { open: "true", acknowledged: "true" },
+  resolved: { open: "false" },
+} as const;
+export type Stand = keyof typeof STANDS;
 
 export interface Filters {
-  range: Range | "all";
+  range: Span;
+  /** Any of them; none means all. */
+  severity: Severity[];
   type: AnomalyType | null;
-  severity: Severity | null;
+  /** Of the record. */
   state: State | null;
+  incident: Stand | null;
   /** The id of one workflow or scored entity, whole. */
   entity: string;
   /** A part of its name or id. */
@@ -17,19 +42,19 @@ export interface Filters {
   to: string;
 }
 
-const NAMES = ["type", "severity", "state", "entity", "q", "run"] as const;
-
 /** Reads the address. Unknown values are ignored; a link to one score run shows the run whenever it was. */
 export function readFilters(query: URLSearchParams): Filters {
   const run = query.get("run")?.trim() ?? "";
   const from = query.get("from") ?? "";
   const to = query.get("to") ?? "";
   const isSpan = !Number.isNaN(Date.parse(from)) && Date.parse(from) < Date.parse(to);
+  const severities = query.getAll("severity").flatMap((text) => text.split(","));
   return {
-    range: known([...RANGES, "all"] as const, query.get("range")) ?? (run === "" ? "7d" : "all"),
+    range: known(Object.keys(SPANS) as Span[], query.get("range")) ?? (run === "" ? USUAL : "all"),
+    severity: SEVERITIES.filter((one) => severities.includes(one)),
     type: known(TYPES, query.get("type")),
-    severity: known(SEVERITIES, query.get("severity")),
     state: known(STATES, query.get("state")),
+    incident: readStand(query),
     entity: query.get("entity")?.trim() ?? "",
     q: query.get("q")?.trim() ?? "",
     run,
@@ -38,9 +63,17 @@ export function readFilters(query: URLSearchParams): Filters {
   };
 }
 
+function readStand(query: URLSearchParams): Stand | null {
+  const open = query.get("open");
+  if (open === "false") return "resolved";
+  if (open !== "true") return null;
+  const acknowledged = query.get("acknowledged");
+  return acknowledged === "true" ? "acknowledged" : acknowledged === "false" ? "unacknowledged" : null;
+}
+
 /** The filters with nothing chosen but the range. */
-export function anyOf(range: Filters["range"]): Filters {
-  return { range, type: null, severity: null, state: null, entity: "", q: "", run: "", from: "", to: "" };
+export function anyOf(range: Span): Filters {
+  return { range, severity: [], type: null, state: null, incident: null, entity: "", q: "", run: "", from: "", to: "" };
 }
 
 /** The address of the list with these filters; what is the default is left out. */
@@ -49,52 +82,65 @@ export function addressOf(filters: Filters): string {
   if (filters.from !== "") {
     query.set("from", filters.from);
     query.set("to", filters.to);
-  } else if (filters.range !== (filters.run === "" ? "7d" : "all")) {
+  } else if (filters.range !== (filters.run === "" ? USUAL : "all")) {
     query.set("range", filters.range);
   }
-  for (const name of NAMES) {
-    const value = filters[name];
-    if (value !== null && value !== "") query.set(name, value);
-  }
+  narrow(query, filters);
   const text = query.toString();
   return text === "" ? "/anomalies" : `/anomalies?${text}`;
 }
 
 /** What the server is asked; `range` in place of the filters' own span, for the counts of other spans. */
-export function questionOf(filters: Filters, range?: Filters["range"]): URLSearchParams {
+export function questionOf(filters: Filters, range?: Span): URLSearchParams {
   const query = new URLSearchParams();
   const span = range ?? filters.range;
   if (range === undefined && filters.from !== "") {
     query.set("from", filters.from);
     query.set("to", filters.to);
-  } else if (span !== "all") {
+  } else if (ASKED_BY_NAME.includes(span)) {
     query.set("range", span);
+  } else if (SPANS[span].hours !== null) {
+    query.set("hours", String(SPANS[span].hours));
   }
-  for (const name of NAMES) {
-    const value = filters[name];
-    if (value !== null && value !== "") query.set(name, value);
-  }
+  narrow(query, filters);
   return query;
 }
 
-/** Whether anything but the range is chosen. */
-export function isNarrowed(filters: Filters): boolean {
-  return NAMES.some((name) => filters[name] !== null && filters[name] !== "");
+function narrow(query: URLSearchParams, filters: Filters): void {
+  const { severity, type, state, incident, entity, q, run } = filters;
+  if (type !== null) query.set("type", type);
+  if (severity.length > 0) query.set("severity", severity.join(","));
+  if (state !== null) query.set("state", state);
+  for (const [name, value] of Object.entries(incident === null ? {} : STANDS[incident])) query.set(name, value);
+  for (const [name, value] of Object.entries({ entity, q, run })) if (value !== "") query.set(name, value);
 }
 
-const RANGE_MS: Record<Range, number> = { "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
+/** Whether anything but the range is chosen. */
+export function isNarrowed({ severity, type, state, incident, entity, q, run }: Filters): boolean {
+  return severity.length > 0 || type !== null || state !== null || incident !== null || entity !== "" || q !== "" || run !== "";
+}
+
+/** The severities with one more chosen, or one less; all of them is the same as none. */
+export function toggled(chosen: readonly Severity[], severity: Severity): Severity[] {
+  const next = SEVERITIES.filter((one) => chosen.includes(one) !== (one === severity));
+  return next.length === SEVERITIES.length ? [] : next;
+}
+
+const HOUR_MS = 3_600_000;
 
 /** Whether an anomaly that just came belongs in this list, as the server would answer. */
 export function belongs(anomaly: Anomaly, filters: Filters, nowMs: number): boolean {
   const at = Date.parse(anomaly.detected_at);
-  const { range, type, severity, state, entity, q, run, from, to } = filters;
-  const within = from !== "" ? at >= Date.parse(from) && at < Date.parse(to) : range === "all" || at >= nowMs - RANGE_MS[range];
+  const { range, type, severity, state, incident, entity, q, run, from, to } = filters;
+  const hours = SPANS[range].hours;
+  const within = from !== "" ? at >= Date.parse(from) && at < Date.parse(to) : hours === null || at >= nowMs - hours * HOUR_MS;
   const text = `${anomaly.entity_name}\n${anomaly.entity_id}`.toLowerCase();
   return (
     within &&
     (type === null || anomaly.anomaly_type === type) &&
-    (severity === null || anomaly.severity === severity) &&
+    (severity.length === 0 || severity.includes(anomaly.severity)) &&
     (state === null || anomaly.state === state) &&
+    (incident === null || incident === (anomaly.state === "resolved" ? "resolved" : "unacknowledged")) &&
     (entity === "" || anomaly.entity_id === entity || `${anomaly.entity_kind}:${anomaly.entity_id}` === entity) &&
     (q === "" || text.includes(q.toLowerCase())) &&
     (run === "" || anomaly.run_id === run)

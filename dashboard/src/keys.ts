@@ -9,13 +9,14 @@ export const KEY_HELP = [
   ["j k", "Next and previous in a list"],
   ["Enter", "Open"],
   ["x", "Select for an action on many"],
+  ["J K X", "Select on the way; X everything in between"],
   ["a", "Acknowledge"],
   ["r", "Resolve"],
   ["s", "Silence"],
   ["/", "Search"],
-  ["g then o a w e r", "Go to Overview, Anomalies, Workflows, Entities, Score runs"],
+  ["g then o a w e r i", "Go to Overview, Anomalies, Workflows, Entities, Score runs, Inbox"],
   ["?", "This help"],
-  ["Esc", "Close; leave the search"],
+  ["Esc", "Close; leave the search; back to the list"],
 ] as const;
 
 /** Calls the function of a key that is pressed while the component is on the page. */
@@ -43,8 +44,8 @@ export function isTyping(target: EventTarget | null): boolean {
 
 /** Moves the focus by `step` among the rows' links, from the row that has it; the first or last where none has. */
 export function moveFocus(step: 1 | -1): void {
-  const links = [...document.querySelectorAll<HTMLElement>("main .row-link")];
-  const row = document.activeElement?.closest("tr");
+  const links = [...document.querySelectorAll<HTMLElement>("main [data-id] .row-link, main [data-id] .message")];
+  const row = document.activeElement?.closest("[data-id]");
   const at = links.findIndex((link) => link === document.activeElement || (row != null && row.contains(link)));
   const next = at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step));
   links[next]?.focus();
@@ -53,5 +54,5 @@ export function moveFocus(step: 1 | -1): void {
 
 /** The row of the list that has the focus: its `data-id`. */
 export function focusedId(): string | null {
-  return document.activeElement?.closest<HTMLElement>("tr[data-id]")?.dataset["id"] ?? null;
+  return document.activeElement?.closest<HTMLElement>("[data-id]")?.dataset["id"] ?? null;
 }

@@ -35,8 +35,9 @@ export function onTokenWanted(listener: () => void): void {
   wantsToken = listener;
 }
 
-/** Asks everything again, for example after a token was entered. */
+/** Asks everything again, for example after a token was entered. What is under way may be older than what was done. */
 export function reloadAll(): void {
+  generation += 1;
   for (const reload of everyone) reload();
 }
 
@@ -47,6 +48,42 @@ export async function ask<T>(path: string, query: URLSearchParams, signal: Abort
   } catch (error) {
     if (error instanceof ApiError && error.kind === "unauthorised") wantsToken();
     throw error;
+  }
+}
+
+interface Flight {
+  answer: Promise<unknown>;
+  passengers: number;
+  control: AbortController;
+}
+
+let generation = 0;
+const flights = new Map<string, Flight>();
+
+/** Several parts of a page that ask the same at once share one request; it ends when the last has left. */
+async function shared<T>(key: string, signal: AbortSignal): Promise<T> {
+  const [path = "", text = ""] = key.split(/\?(.*)/s);
+  const name = `${generation} ${key}`;
+  let flight = flights.get(name);
+  if (flight === undefined) {
+    const control = new AbortController();
+    const answer = ask(path, new URLSearchParams(text), control.signal).finally(() => flights.delete(name));
+    flight = { answer, passengers: 0, control };
+    flights.set(name, flight);
+  }
+  const joined = flight;
+  joined.passengers += 1;
+  const leave = () => {
+    joined.passengers -= 1;
+    if (joined.passengers > 0) return;
+    joined.control.abort();
+    if (flights.get(name) === joined) flights.delete(name);
+  };
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    return (await joined.answer) as T;
+  } finally {
+    signal.removeEventListener("abort", leave);
   }
 }
 
@@ -65,11 +102,12 @@ export function useAnswer<T>(path: string | null, query: URLSearchParams, everyM
   useEffect(() => {
     if (key === "") return undefined;
     const abort = new AbortController();
-    const [asked, text = ""] = key.split(/\?(.*)/s);
     let timer = 0;
     const load = async () => {
       try {
-        keep(key, await ask<T>(asked ?? "", new URLSearchParams(text), abort.signal));
+        const answer = await shared<T>(key, abort.signal);
+        if (abort.signal.aborted) return;
+        keep(key, answer);
         error.current = null;
       } catch (caught) {
         if (abort.signal.aborted) return;

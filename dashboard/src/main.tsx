@@ -3,8 +3,7 @@ import { openSession } from "./api";
 import { App } from "./app";
 import { startLive } from "./live";
 import { startRouting } from "./route";
-import "./style.css";
-import "./pages.css";
+import "./styles/index.css";
 
 startRouting();
 void openSession().then(startLive);

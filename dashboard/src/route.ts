@@ -21,8 +21,8 @@ export function go(address: string, { replace = false } = {}): void {
   } else {
     keepScroll();
     history.pushState(null, "", address);
-    if (new URL(address, location.href).pathname !== lastPath) scrollTo(0, 0);
   }
+  if (location.pathname !== lastPath) scrollTo(0, 0);
   tell();
 }
 
@@ -68,9 +68,9 @@ export function useRoute(): Route {
 }
 
 /** Follows a plain click within the page; any other click (new tab, middle button) stays the browser's. */
-export function follow(event: MouseEvent, address?: string): void {
+export function follow(event: MouseEvent, { address = "", replace = false } = {}): void {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   const { pathname, search } = event.currentTarget as HTMLAnchorElement;
-  go(address ?? pathname + search);
+  go(address === "" ? pathname + search : address, { replace });
 }

@@ -1,7 +1,7 @@
 /** What happened to an incident, in order: what was found, what people did, what was sent or held and why. Pure. */
 
 import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
-import { SEVERITY_NAMES } from "./words";
+import { saying, SEVERITY_NAMES } from "./words";
 
 export interface Happening {
   key: string;
@@ -31,9 +31,10 @@ export function timeline({ anomalies, actions, notifications }: Pick<IncidentDet
   );
 }
 
-function ofAnomaly({ id, state, severity, detected_at: at, description }: Anomaly): Happening {
+function ofAnomaly(anomaly: Anomaly): Happening {
+  const { id, state, severity, detected_at: at } = anomaly;
   const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved by itself" : `Went on, ${SEVERITY_NAMES[severity].toLowerCase()}`;
-  return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: description };
+  return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: saying(anomaly) };
 }
 
 function ofAction({ action_id: id, kind, by, at, comment, until }: Action): Happening {

@@ -37,10 +37,27 @@ export function day(ms: number): string {
   return dayOnly.format(ms);
 }
 
+/** "2026-01-22T14:00:00Z". */
+export function iso(ms: number): string {
+  return new Date(ms).toISOString().replace(".000Z", "Z");
+}
+
+/** "22 Jan 14:00 to 23 Jan 06:00", UTC; the date once where both are of one day. */
+export function spanWords(from: string, to: string): string {
+  const [begin, end] = [Date.parse(from), Date.parse(to)];
+  const last = day(begin) === day(end) ? clock(end) : `${day(end)} ${clock(end)}`;
+  return `${day(begin)} ${clock(begin)} to ${last}`;
+}
+
+/** "14:00", UTC. */
+export function clock(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 16);
+}
+
 /** Marks of a time axis: days while they are a day or more apart, else days with hours (UTC). */
 export function axisTime(seconds: number, stepS: number): string {
   const at = new Date(seconds * 1000);
-  return stepS >= DAY ? dayOnly.format(at) : `${dayOnly.format(at)} ${at.toISOString().slice(11, 16)}`;
+  return stepS >= DAY ? dayOnly.format(at) : `${dayOnly.format(at)} ${clock(seconds * 1000)}`;
 }
 
 /** "850 ms", "7.5 s", "4 m 12 s", "2 h 5 m", "3 d 4 h". */

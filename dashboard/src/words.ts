@@ -53,6 +53,13 @@ export function change(value: number, unit: string, beside: number = value): str
   return value > 0 ? `+${text}` : text;
 }
 
+/** The sentence of a message that says what happened: its second paragraph, or the first where there is one alone. */
+export function gist(body: string, title: string): string {
+  const paragraphs = body.split(/\n\s*\n/).map((part) => part.trim());
+  const told = paragraphs.length > 1 ? (paragraphs[1] ?? "") : (paragraphs[0] ?? "");
+  return told === title ? "" : told;
+}
+
 export interface Comparison {
   now: string;
   usual: string;
@@ -66,6 +73,10 @@ export interface Comparison {
 export function compare(anomaly: Anomaly): Comparison {
   const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
   const [nowLabel, usualLabel] = labelsOf(unit);
+  if (unit === "steps" && deviation === 0) {
+    // A sequence of steps has no size that could be off.
+    return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "in this order", usualLabel: "not so lately" };
+  }
   return {
     now: quantity(current, unit, baseline),
     usual: quantity(baseline, unit, current),
@@ -95,10 +106,25 @@ export function zScore(z: number | null): string {
   return z === null ? "–" : withSign(z.toFixed(Math.abs(z) < 100 ? 1 : 0));
 }
 
-/** A rule with a z-score has its threshold on z; any other in the unit of its numbers. */
-export function threshold({ threshold: limit, z_score: z, unit }: Anomaly["metrics"]): string | null {
+/**
+ * What the rule was held against, in its own terms: a z-score; in profile robust how rare a time must be, which the
+ * event tells as the surprise, −log10 of a probability; else a value in the unit of the numbers.
+ */
+export function threshold({ anomaly_type: type, profile, metrics }: Anomaly): { value: string; note: string } | null {
+  const { threshold: limit, unit } = metrics;
   if (limit == null) return null;
-  return z === null ? quantity(limit, unit) : `z ${plain(limit, 4)}`;
+  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
+  if (ofTime && profile === "robust") return { value: `1 in ${plain(10 ** limit, 2)}`, note: "rarer than this is told" };
+  if (ofTime || type === "SpikeInFailures" || (type === "ResourceExhaustion" && unit !== "ratio")) {
+    return { value: `z ${plain(limit, 4)}`, note: "beyond this is told" };
+  }
+  return { value: quantity(limit, unit), note: "from here on it is told" };
+}
+
+/** What is told of an anomaly, without the name that stands beside it already. */
+export function saying({ description, entity_name: name, entity_id: id }: Pick<Anomaly, "description" | "entity_name" | "entity_id">): string {
+  const begins = [name, id].find((one) => one !== "" && description.startsWith(`${one} `));
+  return begins === undefined ? description : description.slice(begins.length + 1);
 }
 
 /** "1 m 40 s ± 3.2 s", "2 %": a learned value with its spread where it says something; "–" before anything is learned. */
@@ -108,9 +134,26 @@ export function spread(learned: { value: number | null; std_dev: number | null; 
   return unit === "s" && learned.std_dev !== null && learned.std_dev > 0 ? `${value} ± ${duration(learned.std_dev)}` : value;
 }
 
+/**
+ * The usual with how far it strays, where z says so: z is the deviation in standard deviations of profile classic's
+ * durations alone. "2 m 5 s ± 9 s"
+ */
+export function usually({ anomaly_type: type, profile, metrics }: Anomaly): string {
+  const { baseline_value: baseline, current_value: current, deviation, z_score: z, unit } = metrics;
+  const usual = quantity(baseline, unit, current);
+  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
+  return ofTime && profile === "classic" && z !== null && z !== 0 ? `${usual} ± ${duration(Math.abs(deviation / z))}` : usual;
+}
+
 /** "success" -> "Success", "timed_out" -> "Timed out". */
 export function sentence(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
+}
+
+/** A share as one reads it in passing: "58 %", "5.8 %", "0.04 %". */
+export function share(ratio: number): string {
+  const size = ratio * 100;
+  return `${size >= 10 || size === 0 ? size.toFixed(0) : plain(size, 2)} %`;
 }
 
 export function percent(ratio: number): string {

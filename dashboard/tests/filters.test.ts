@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from "vitest";
-import { addressOf, anyOf, belongs, isNarrowed, questionOf, readFilters, type Filters } from "../src/filters";
+import { addressOf, anyOf, belongs, isNarrowed, questionOf, readFilters, toggled, type Filters } from "../src/filters";
 import type { Anomaly } from "../src/api";
 
 const read = (text: string): Filters => readFilters(new URLSearchParams(text));
@@ -8,7 +8,11 @@ describe("the address holds every filter", () => {
   it.each([
     "/anomalies",
     "/anomalies?range=24h",
+    "/anomalies?range=1h",
     "/anomalies?range=30d&type=SpikeInFailures&severity=critical&state=opened&entity=a%2Fb&q=lido&run=r1",
+    "/anomalies?severity=critical%2Cwarning&open=true&acknowledged=false",
+    "/anomalies?open=true&acknowledged=true",
+    "/anomalies?open=false",
     "/anomalies?run=r1",
     "/anomalies?q=%3Cimg+src%3Dx%3E",
   ])("%s stays as it is", (address) => {
@@ -31,6 +35,18 @@ it("asks the server for what is chosen alone", () => {
   expect(questionOf(read("severity=info"), "24h").toString()).toBe("range=24h&severity=info");
 });
 
+it("asks for how incidents stand, and for spans that have no name by their hours", () => {
+  expect(questionOf(read("range=90d&open=true&acknowledged=false")).toString()).toBe("hours=2160&open=true&acknowledged=false");
+  expect(questionOf(read("range=all&open=false")).toString()).toBe("open=false");
+});
+
+it("chooses several severities, and all of them is none", () => {
+  expect(toggled([], "critical")).toEqual(["critical"]);
+  expect(toggled(["warning"], "critical")).toEqual(["critical", "warning"]);
+  expect(toggled(["critical", "warning"], "critical")).toEqual(["warning"]);
+  expect(toggled(["critical", "warning"], "info")).toEqual([]);
+});
+
 it("knows a narrowed list from a whole one", () => {
   expect(isNarrowed(read("range=24h"))).toBe(false);
   expect(isNarrowed(read("q=x"))).toBe(true);
@@ -49,7 +65,7 @@ test("a live anomaly belongs in the list that the server would show it in", () =
   const one = { anomaly_type: "SpikeInFailures", severity: "critical", state: "opened", entity_kind: "workflow", entity_id: "nightly", entity_name: "Nightly build", run_id: null, detected_at: "2026-01-22T12:00:00Z" } as Anomaly;
   const now = Date.parse("2026-01-22T12:00:05Z");
   const fits = (query: string) => belongs(one, readFilters(new URLSearchParams(query)), now);
-  for (const query of ["", "range=24h", "q=BUILD", "entity=nightly", "entity=workflow:nightly", "severity=critical&state=opened"]) expect(fits(query)).toBe(true);
-  for (const query of ["q=weekly", "entity=score:nightly", "severity=info", "type=PatternDeviation", "run=r1"]) expect(fits(query)).toBe(false);
+  for (const query of ["", "range=24h", "q=BUILD", "entity=nightly", "entity=workflow:nightly", "severity=critical,info&state=opened", "open=true&acknowledged=false"]) expect(fits(query)).toBe(true);
+  for (const query of ["q=weekly", "entity=score:nightly", "severity=info", "type=PatternDeviation", "run=r1", "open=false", "open=true&acknowledged=true"]) expect(fits(query)).toBe(false);
   expect(belongs(one, readFilters(new URLSearchParams("range=24h")), now + 86_400_000)).toBe(false);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, axisTime, day, duration, exact } from "../src/times";
+import { ago, axisTime, day, duration, exact, iso, spanWords } from "../src/times";
 
 const NOW = Date.parse("2026-01-22T12:00:00Z");
 
@@ -42,4 +42,10 @@ it("says exact instants in UTC, whatever their zone", () => {
 it("adds the hour to a time axis only where marks are less than a day apart", () => {
   expect(axisTime(NOW / 1000, 86_400)).toBe("22 Jan");
   expect(axisTime(NOW / 1000, 3600)).toBe("22 Jan 12:00");
+});
+
+it("says a span with the date once where it is of one day", () => {
+  expect(spanWords("2026-01-22T06:00:00Z", "2026-01-22T12:00:00Z")).toBe("22 Jan 06:00 to 12:00");
+  expect(spanWords("2026-01-22T06:00:00Z", "2026-01-23T00:00:00Z")).toBe("22 Jan 06:00 to 23 Jan 00:00");
+  expect(iso(NOW)).toBe("2026-01-22T12:00:00Z");
 });

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import type { Trends } from "../src/api";
-import { bars, daily, total } from "../src/trends";
+import { anyOf } from "../src/filters";
+import { bars, chartSpan, DAY_MS, daily, total } from "../src/trends";
 
 const NOW = Date.parse("2026-01-22T12:00:00Z");
 const trends: Trends = {
@@ -13,10 +14,34 @@ const trends: Trends = {
   by_type: {},
 };
 
+const TODAY = Date.parse("2026-01-22T00:00:00Z");
+const date = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+
 it("fills the days without anomalies with 0 and leaves out older ones", () => {
-  const { days, counts } = daily(trends, 3, NOW);
+  const { days, counts } = daily(trends, TODAY - 2 * DAY_MS, TODAY);
   expect(counts).toEqual([4, 0, 1]);
   expect(days.map((ms) => new Date(ms).toISOString().slice(0, 10))).toEqual(["2026-01-20", "2026-01-21", "2026-01-22"]);
+});
+
+it("begins with the first anomaly where nothing else is asked", () => {
+  const { days, counts } = daily(trends, null, TODAY);
+  expect([date(days[0] ?? 0), counts[0], days.length]).toEqual(["2025-01-01", 9, 387]);
+  expect(daily({ ...trends, days: [] }, null, TODAY).counts).toEqual([0]);
+});
+
+it("shows the last 30 days with the chosen span shaded, and more where more is chosen", () => {
+  const usual = { asked: "30d", first: TODAY - 29 * DAY_MS, last: TODAY };
+  expect(chartSpan(anyOf("7d"), NOW)).toEqual({ ...usual, shade: [NOW - 7 * DAY_MS, NOW] });
+  expect(chartSpan(anyOf("30d"), NOW)).toEqual({ ...usual, shade: null });
+  expect(chartSpan(anyOf("90d"), NOW)).toEqual({ asked: "90d", first: TODAY - 89 * DAY_MS, last: TODAY, shade: null });
+  expect(chartSpan(anyOf("all"), NOW)).toEqual({ asked: "all", first: null, last: TODAY, shade: null });
+  const own = (from: string, to: string) => chartSpan({ ...anyOf("7d"), from, to }, NOW);
+  expect(own("2026-01-20T12:00:00Z", "2026-01-21T00:00:00Z")).toEqual({
+    ...usual,
+    shade: [Date.parse("2026-01-20T12:00:00Z"), Date.parse("2026-01-21T00:00:00Z")],
+  });
+  const { asked, first, last, shade } = own("2025-06-01T12:00:00Z", "2025-06-03T00:00:00Z");
+  expect([asked, date(first ?? 0), date(last), shade]).toEqual([null, "2025-06-01", "2025-06-02", null]);
 });
 
 it("measures each bar against the largest, worst first", () => {

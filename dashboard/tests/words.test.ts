@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TYPES, type Anomaly } from "../src/api";
-import { change, compare, percent, quantity, threshold, typeName, TYPE_NAMES, zScore } from "../src/words";
+import { change, compare, gist, percent, quantity, saying, share, threshold, typeName, TYPE_NAMES, usually, zScore } from "../src/words";
 
 describe("quantity", () => {
   it.each([
@@ -25,8 +25,11 @@ it("shows the sign of a change", () => {
   expect(change(0, "runs")).toBe("0 runs");
 });
 
-function anomaly(metrics: Partial<Anomaly["metrics"]>): Anomaly {
+function anomaly(metrics: Partial<Anomaly["metrics"]>, given: Partial<Anomaly> = {}): Anomaly {
   return {
+    anomaly_type: "UnusualExecutionTime",
+    profile: "classic",
+    ...given,
     metrics: {
       current_value: 1,
       baseline_value: 1,
@@ -61,14 +64,49 @@ it("has a name for every type, and shows one it does not know as it came", () =>
   expect(typeName("constructor")).toBe("constructor");
 });
 
-it("says whether a threshold is one of z or of the number itself", () => {
-  expect(threshold(anomaly({ threshold: 2, z_score: 2.1 }).metrics)).toBe("z 2");
-  expect(threshold(anomaly({ threshold: 0.5, unit: "points" }).metrics)).toBe("0.5");
-  expect(threshold(anomaly({ threshold: 3, unit: "runs" }).metrics)).toBe("3 runs");
-  expect(threshold(anomaly({}).metrics)).toBe(null);
+it("says a threshold in the terms of its rule", () => {
+  const value = (metrics: Partial<Anomaly["metrics"]>, given: Partial<Anomaly> = {}) => threshold(anomaly(metrics, given))?.value;
+  expect(value({ threshold: 2, z_score: 2.1 })).toBe("z 2");
+  expect(value({ threshold: 2.75, z_score: 3.7 }, { profile: "robust" })).toBe("1 in 560");
+  expect(value({ threshold: 2, z_score: 2.4, unit: "ratio" }, { anomaly_type: "SpikeInFailures", profile: "robust" })).toBe("z 2");
+  expect(value({ threshold: 0.9, z_score: 3.1, unit: "ratio" }, { anomaly_type: "ResourceExhaustion" })).toBe("90 %");
+  expect(value({ threshold: 3, z_score: 3.1, unit: "MB" }, { anomaly_type: "ResourceExhaustion" })).toBe("z 3");
+  expect(value({ threshold: 0.5, unit: "points" }, { anomaly_type: "SignificantScoreChange" })).toBe("0.5");
+  expect(value({ threshold: 3, unit: "runs" }, { anomaly_type: "ConsecutiveFailures" })).toBe("3 runs");
+  expect(threshold(anomaly({}))).toBe(null);
+});
+
+it("says how far the usual strays where z tells it", () => {
+  const numbers = { current_value: 252, baseline_value: 125, deviation: 127, z_score: 127 / 9 };
+  expect(usually(anomaly(numbers))).toBe("2 m 5 s ± 9 s");
+  expect(usually(anomaly(numbers, { profile: "robust" }))).toBe("2 m 5 s");
+  expect(usually(anomaly({ ...numbers, z_score: null }))).toBe("2 m 5 s");
+});
+
+it("compares no sizes where a sequence of steps is new", () => {
+  expect(compare(anomaly({ current_value: 120, baseline_value: 120, unit: "steps" }))).toMatchObject({ now: "120 steps", usual: "–", change: "–" });
+});
+
+it("does not say the name twice that stands beside the sentence", () => {
+  const of = (description: string) => saying({ description, entity_name: "Nightly", entity_id: "n1" });
+  expect(of("Nightly took 4 m")).toBe("took 4 m");
+  expect(of("n1 took 4 m")).toBe("took 4 m");
+  expect(of("Nightly2 took 4 m")).toBe("Nightly2 took 4 m");
+  expect(of("step x took 60 % of Nightly's time")).toBe("step x took 60 % of Nightly's time");
 });
 
 it("says z-scores and shares shortly", () => {
   expect([zScore(null), zScore(3.04), zScore(-2.25), zScore(1234.5)]).toEqual(["–", "3.0", "−2.3", "1235"]);
   expect([percent(1), percent(0.9974), percent(0.5)]).toEqual(["100 %", "99.74 %", "50 %"]);
+});
+
+it("says a share in passing with two digits", () => {
+  expect([share(0.584), share(0.0584), share(0.0004), share(0), share(1)]).toEqual(["58 %", "5.8 %", "0.04 %", "0 %", "100 %"]);
+});
+
+it("takes from a message the sentence that says what happened", () => {
+  expect(gist("🟠 Warning: slow\n\nNightly took 4 m\n\nType: x", "Nightly: slow")).toBe("Nightly took 4 m");
+  expect(gist("One line", "A title")).toBe("One line");
+  expect(gist("The same", "The same")).toBe("");
+  expect(gist("", "A title")).toBe("");
 });

@@ -12,6 +12,7 @@ PATHS = (
     "/",
     "/overview",
     *(f"/{page}{rest}" for page in ("anomalies", "workflows", "entities", "runs") for rest in ("", "/", "/{id}")),
+    "/inbox",
     "/silences",
     "/settings",
     "/dead-letters",

@@ -1,128 +1,119 @@
 """The pages beyond list and detail, the keys, and what people decide: real Chromium, server, database and broker."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import asyncio
+import re
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 from msgspec import structs
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
-from stream_detector.detect import Baseline, Config, step
-from stream_detector.devstack.tansu import Tansu
-from stream_detector.events import RefusedError, Step
+from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
 from stream_detector.store.access import create_token
-from stream_detector.store.rows import BaselineState, DeadLetterNote
-from stream_detector.stream.setup import make_topics
-from tests.events_made import anomaly, completion, notification, score, summary
-from tests.servers.browser import a_page
-from tests.servers.dashboard import (
-    HOSTILE,
-    OUTPUT,
-    Write,
-    ago,
-    built,
-    no_sideways_scroll,
-    root,
-    serving,
-    slow_after,
-    three,
-    violations,
-    write,
-)
-from tests.servers.database import pool
+from stream_detector.store.rows import DeadLetterNote
+from tests.events_made import action, anomaly, completion, notification, summary, uuid
+from tests.events_made.histories import ago, failing, learned, three
+from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, serving
 
-__all__ = ["built", "pool", "root", "write"]
-
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 WIDE = {"width": 1280, "height": 900}
 
 
-@pytest.fixture
-async def acting(
-    postgres_url: str, pool: asyncpg.Pool, tansu: Tansu, make_settings: Callable[..., Settings]
-) -> AsyncIterator[str]:
-    """The address of a server that has its broker, so that decisions can be taken."""
-    settings = make_settings(database_url=postgres_url, broker=tansu.address)
-    await make_topics(settings)
-    async with serving(settings) as address:
-        yield address
-
-
-def learned(*ids: str) -> list[BaselineState]:
-    """Baselines of workflows that took 100 s thirty times."""
-    states = []
-    for workflow_id in ids:
-        baseline = Baseline.new(f"workflow:{workflow_id}")
-        for number in range(30):
-            run = completion(
-                str(number), workflow_id, finished_at=ago(hours=40 - number), duration_s=100.0 + number % 3
-            )
-            step(baseline, run, Config(profile="classic"))
-        states.append(BaselineState(key=baseline.key, packed=baseline.pack(), state="normal", named=baseline.named()))
-    return states
-
-
-async def everything(write: Write) -> str:
-    """Something on every page; returns the id of an anomaly with a history."""
-    executions, found = slow_after(40)
-    executions[-1] = completion(
-        executions[-1].execution_id,
-        "nightly",
-        finished_at=executions[-1].finished_at,
-        duration_s=252.0,
-        steps=[Step("compile", "success", 41.0), Step("test", "failure", 201.0)],
-    )
-    executions[-2] = completion(
-        executions[-2].execution_id,
-        "nightly",
-        finished_at=executions[-2].finished_at,
-        steps=[Step("compile", "success", 40.0), Step("test", "success", 55.0)],
-    )
-    await write(
-        executions=executions,
-        anomalies=[*three(), *found],
-        notifications=[
-            notification("m1", at=ago(minutes=4), incident_id=found[0].incident_id, title="Nightly is slow")
-        ],
-        scores=[score(value=value, scored_at=ago(hours=9 - n)) for n, value in enumerate(["7.4", "7.5", "5.8"])],
-        summaries=[summary(started_at=ago(minutes=50), ended_at=ago(minutes=45))],
-        baselines=[*learned("nightly", "team/build"), BaselineState(key="score:lido", packed=b"", state="anomalous")],
-    )
-    return found[0].id
-
-
-async def test_overview_shows_where_and_when_and_leads_to_the_list(root: str, write: Write) -> None:
+async def test_overview_shows_where_and_when_and_leads_to_the_list(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
     await write(anomalies=[*three(), anomaly("again", detected_at=ago(days=9))])
-    async with a_page(viewport=WIDE) as page:
+    async with open_page(viewport=WIDE) as page:
         await page.goto(f"{root}/overview?range=30d")
         lanes = page.locator(".lane-name")
-        await expect(lanes).to_have_count(3)
-        await expect(lanes.first).to_contain_text("Nightly")
-        await expect(lanes.first).to_contain_text("worst Critical")
+        await expect(lanes).to_have_count(4)
+        await expect(lanes.first).to_contain_text("All 3")
+        await expect(lanes.first).to_contain_text("4 anomalies, worst Critical")
+        await expect(lanes.nth(1)).to_contain_text("Nightly")
+        await expect(lanes.nth(1)).to_contain_text("worst Critical")
         spans = page.get_by_role("navigation", name="Range").get_by_role("link")
         await expect(spans.nth(0)).to_contain_text("1")
         await expect(spans.nth(0)).to_contain_text("1 more")
         await expect(page.get_by_role("list", name="Pipeline")).to_contain_text("Database")
-        await page.locator(".lane").first.locator("a.lane-cell, .lane-box a").last.hover()
+        await page.locator(".lane").nth(1).locator(".lane-box a").last.hover()
         await expect(page.locator(".lane-box .plot-tip")).to_contain_text("1 anomaly, worst critical")
-        await page.locator(".lane").first.locator(".lane-box a").last.click()
+        await page.locator(".lane").nth(1).locator(".lane-box a").last.click()
         await page.wait_for_url("**/anomalies?from=*")
         assert parse_qs(urlsplit(page.url).query)["entity"] == ["workflow:nightly"]
         await expect(page.locator("tbody tr")).to_have_count(1)
         await page.go_back()
-        await expect(lanes).to_have_count(3)
+        await expect(lanes).to_have_count(4)
 
 
-async def test_every_key_does_what_the_help_says(acting: str, write: Write) -> None:
+async def test_the_swimlane_answers_to_the_arrow_keys(root: str, write: Write, open_page: OpenPage) -> None:
+    await write(anomalies=[*three(), anomaly("again", detected_at=ago(days=9))])
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/overview?range=30d")
+        lanes = page.locator(".lane")
+        await expect(lanes).to_have_count(4)
+        await lanes.nth(1).locator(".lane-name").focus()
+        focused = page.locator(":focus")
+        for key, label in (("ArrowRight", "1, worst warning"), ("ArrowRight", "1, worst critical")):
+            await page.keyboard.press(key)
+            await expect(focused).to_have_attribute("aria-label", re.compile(label))
+        await expect(page.locator(".plot-tip")).to_contain_text("1 anomaly, worst critical")
+        await page.keyboard.press("ArrowUp")
+        await expect(lanes.nth(0).locator("a:focus")).to_have_attribute("aria-label", re.compile("worst critical"))
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowDown")
+        await expect(lanes.nth(2).locator("a:focus")).to_have_count(1)
+        await page.keyboard.press("ArrowLeft")
+        await expect(lanes.nth(2).locator(".lane-name")).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/anomalies?from=*")
+
+
+async def test_the_overview_shows_more_lanes_when_asked_and_the_way_to_what_needs_attention(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    many = [anomaly(f"n{n}", detected_at=ago(minutes=n + 1), entity_id=f"w{n:02}", entity_name="") for n in range(18)]
+    decided = action("1", "acknowledge", incident_id=uuid("n0"), at=ago(minutes=1))
+    await write(anomalies=many, actions=[decided])
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/overview")
+        await expect(page.locator(".lane")).to_have_count(16)
+        await page.get_by_role("link", name="15 of 18 shown: show more").click()
+        await expect(page.locator(".lane")).to_have_count(19)
+        await page.get_by_role("link", name="17 incidents need attention").click()
+        await expect(page.locator("tbody tr")).to_have_count(17)
+
+
+async def test_the_pipeline_says_how_far_each_part_is_behind(
+    site: Site, root: str, write: Write, open_page: OpenPage
+) -> None:
+    await write(executions=[completion("1", finished_at=ago(minutes=5))], anomalies=three())
+    async with AIOKafkaProducer(bootstrap_servers=site.broker) as producer:
+        await producer.send_and_wait(f"{site.topic_prefix}scores", b"nobody reads this here")
+    async with open_page(viewport=WIDE) as page:
+        await page.clock.install()
+        await page.goto(f"{root}/overview")
+        pipeline = page.get_by_role("list", name="Pipeline")
+        await expect(pipeline).to_contain_text("last event 5 minutes ago")
+        await expect(pipeline).to_contain_text("Kafka ok")
+        # Kafka is asked in the background: a later answer of the server has it.
+        until_s = asyncio.get_running_loop().time() + 30
+        while "behind" not in await pipeline.inner_text():
+            assert asyncio.get_running_loop().time() < until_s, await pipeline.inner_text()
+            await page.clock.run_for(15_000)
+        for role in ("Detector", "Recorder"):
+            await expect(pipeline.get_by_role("listitem").filter(has_text=role)).to_contain_text("behind")
+
+
+async def test_every_key_does_what_the_help_says(root: str, write: Write, open_page: OpenPage) -> None:
     await write(anomalies=[anomaly(name, detected_at=ago(minutes=n + 1)) for n, name in enumerate("abc")])
-    async with a_page(viewport=WIDE) as page:
-        await page.goto(f"{acting}/anomalies")
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies")
         rows = page.locator("tbody tr")
         await expect(rows).to_have_count(3)
         press = page.keyboard.press
@@ -158,12 +149,136 @@ async def test_every_key_does_what_the_help_says(acting: str, write: Write) -> N
         await page.wait_for_url("**/workflows")
 
 
-async def test_what_is_decided_on_the_detail_is_there_for_everyone(acting: str, write: Write) -> None:
+async def test_many_are_chosen_at_once_and_decided_in_parts_that_the_server_takes(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    await write(anomalies=[anomaly(f"n{n}", detected_at=ago(minutes=n + 1)) for n in range(220)])
+    async with open_page(viewport=WIDE) as page:
+        sent: list[int] = []
+        page.on(
+            "request",
+            lambda request: (
+                sent.append(len(request.post_data_json["incident_ids"])) if request.url.endswith("/actions") else None
+            ),
+        )
+        await page.goto(f"{root}/anomalies")
+        boxes = page.locator("tbody").get_by_role("checkbox")
+        await expect(boxes).to_have_count(50)
+        bar = page.get_by_role("toolbar", name="Selected anomalies")
+        await boxes.nth(2).click()
+        await boxes.nth(6).click(modifiers=["Shift"])
+        await expect(bar).to_contain_text("5 selected")
+        await bar.get_by_role("button", name="Acknowledge").click()
+        await expect(page.get_by_text("Acknowledged: 5 incidents.")).to_be_visible()
+        await expect(page.locator("tbody tr").filter(has_text="Acknowledged")).to_have_count(5)
+        await page.keyboard.press("j")
+        await page.keyboard.press("J")
+        await page.keyboard.press("J")
+        await expect(bar).to_contain_text("3 selected")
+        await page.keyboard.press("Escape")
+        await expect(bar).to_have_count(0)
+        await page.get_by_role("checkbox", name="Select all").click()
+        await expect(bar).to_contain_text("50 selected")
+        await bar.get_by_role("button", name="Select all that match").click()
+        await expect(bar).to_contain_text("220 selected")
+        await bar.get_by_role("button", name="Resolve").click()
+        await expect(page.get_by_text("Resolved: 220 incidents.")).to_be_visible(timeout=20_000)
+        assert sent == [5, 200, 20]
+        tabs = page.get_by_role("navigation", name="Incidents")
+        await expect(tabs.get_by_role("link", name="Over")).to_contain_text("220")
+
+
+async def test_one_click_acknowledges_at_once_and_what_fails_is_taken_back(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    await write(
+        anomalies=[anomaly(name, detected_at=ago(minutes=n + 1), entity_name=name) for n, name in enumerate("abc")]
+    )
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies")
+        rows = page.locator("tbody tr")
+        await expect(rows).to_have_count(3)
+        answer = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await answer.wait()
+            await route.continue_()
+
+        await page.route("**/api/v1/actions", hold)
+        await page.get_by_role("button", name="Acknowledge a").click()
+        await expect(rows.nth(0)).to_contain_text("Acknowledged")
+        await expect(rows.nth(0).get_by_role("link")).to_be_focused()
+        answer.set()
+        await expect(page.get_by_text("Acknowledged.", exact=True)).to_be_visible()
+        await page.unroute("**/api/v1/actions")
+        await page.route("**/api/v1/actions", lambda route: route.abort())
+        await page.get_by_role("button", name="Acknowledge b").click()
+        await expect(page.get_by_text("No connection to the server: nothing was changed.")).to_be_visible()
+        await expect(rows.nth(1)).not_to_contain_text("Acknowledged")
+        await expect(page.get_by_role("button", name="Acknowledge b")).to_be_visible()
+
+
+async def test_the_detail_turns_to_the_next_of_the_list_and_back(root: str, write: Write, open_page: OpenPage) -> None:
+    await write(anomalies=[anomaly(name, detected_at=ago(minutes=n + 1)) for n, name in enumerate("abc")])
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies?severity=warning")
+        await page.locator("tbody tr").first.get_by_role("link").click()
+        lead = page.locator(".lead")
+        await expect(lead).to_have_text("a happened")
+        around = page.get_by_role("navigation", name="In the list")
+        await expect(around).to_contain_text("1 of 3")
+        await page.keyboard.press("j")
+        await expect(lead).to_have_text("b happened")
+        await around.get_by_role("link", name="Next").click()
+        await expect(lead).to_have_text("c happened")
+        await page.keyboard.press("k")
+        await expect(lead).to_have_text("b happened")
+        await page.keyboard.press("Escape")
+        await page.wait_for_url("**/anomalies?severity=warning")
+        await page.locator("tbody tr").first.get_by_role("link").click()
+        await page.keyboard.press("j")
+        await expect(lead).to_have_text("b happened")
+        await page.go_back()
+        await expect(page.locator("tbody tr")).to_have_count(3)
+
+
+async def test_the_detail_of_failures_shows_their_rate_how_runs_ended_and_where_to_look(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    executions, found = failing()
+    spike = next(each for each in found if each.anomaly_type == "SpikeInFailures")
+    await write(executions=executions, anomalies=found)
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies/{spike.id}")
+        await expect(page.get_by_role("heading", name="Failure rate of the last 10 runs")).to_be_visible()
+        await expect(page.get_by_role("img", name="of the last 40 runs failed")).to_be_visible()
+        await expect(page.locator(".outcome")).to_have_count(40)
+        failed = await page.locator(".outcome.failed").count()
+        await expect(page.get_by_text(f"{failed} of the last 40 runs failed.")).to_be_visible()
+        assert await page.locator(".outcome.failed path").count() == failed, "a cross, not colour alone"
+        await expect(page.locator(".uplot")).to_have_count(2)
+        box = await page.locator(".u-over").first.bounding_box()
+        assert box
+        await page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] / 2)
+        tip = page.locator(".plot-tip")
+        await expect(tip).to_contain_text(f"{spike.metrics.current_value * 100:.0f} %")
+        await expect(tip).to_contain_text("expected 0 % to")
+        await expect(tip).to_contain_text("this anomaly")
+        look = page.locator(".steps").first
+        last_good = look.get_by_role("link", name=re.compile("build-"))
+        await expect(last_good.first).to_have_attribute("href", re.compile(r"https://ci\.example\.org/build-\d+"))
+        await expect(page.get_by_role("link", name="Open the execution")).to_have_attribute("target", "_blank")
+
+
+async def test_what_is_decided_on_the_detail_is_there_for_everyone(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
     shown = await everything(write)
-    async with a_page(viewport=WIDE) as page:
-        await page.goto(f"{acting}/anomalies/{shown}")
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies/{shown}")
         await expect(page.locator(".step-bars li").first).to_contain_text("test")
-        await expect(page.locator(".step-bars li").first).to_contain_text("3 m 21 s usually 55 s")
+        await expect(page.locator(".step-bars li").first).to_contain_text("3 m 21 s 83 % of the steps")
+        await expect(page.locator(".step-bars li").first).to_contain_text("usually 55 s, 58 %")
         timeline = page.locator(".timeline")
         await expect(timeline).to_contain_text("Opened as critical")
         await expect(timeline).to_contain_text("Inbox: delivered")
@@ -184,7 +299,7 @@ async def test_what_is_decided_on_the_detail_is_there_for_everyone(acting: str, 
         await expect(timeline).to_contain_text("known outage")
         await page.get_by_role("button", name="Tell me").click()
         await expect(page.get_by_text("It was judged")).to_be_visible()
-        await page.goto(f"{acting}/silences")
+        await page.goto(f"{root}/silences")
         await expect(page.get_by_role("table")).to_contain_text("known outage")
         await page.get_by_role("button", name="Lift").click()
         await expect(page.get_by_role("heading", name="Nothing is silenced")).to_be_visible()
@@ -197,17 +312,17 @@ async def test_what_is_decided_on_the_detail_is_there_for_everyone(acting: str, 
 
 
 async def test_what_is_found_appears_by_itself_before_it_is_stored(
-    acting: str, write: Write, tansu: Tansu, topic_prefix: str
+    root: str, write: Write, site: Site, open_page: OpenPage
 ) -> None:
     await write(anomalies=three())
-    async with a_page(viewport=WIDE) as page:
-        await page.goto(f"{acting}/anomalies")
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies")
         await expect(page.get_by_title("New anomalies appear by themselves")).to_have_text("Live", timeout=20_000)
         await expect(page.locator("tbody tr")).to_have_count(2)
-        producer = AIOKafkaProducer(bootstrap_servers=tansu.address)
+        producer = AIOKafkaProducer(bootstrap_servers=site.broker)
         await producer.start()
         live = anomaly("live", detected_at=ago(seconds=1), entity_name=HOSTILE, severity="critical")
-        await producer.send_and_wait(f"{topic_prefix}alerts", encode(live), key=b"workflow:nightly")
+        await producer.send_and_wait(f"{site.topic_prefix}alerts", encode(live), key=b"workflow:nightly")
         await producer.stop()
         await page.get_by_role("button", name="1 new").click()
         await expect(page.locator("tbody tr").first).to_contain_text(HOSTILE)
@@ -215,24 +330,29 @@ async def test_what_is_found_appears_by_itself_before_it_is_stored(
         await expect(page.get_by_role("heading", name="No workflows yet")).to_be_visible()
 
 
-async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Write) -> None:
+async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Write, open_page: OpenPage) -> None:
     await everything(write)
-    async with a_page(viewport=WIDE) as page:
+    async with open_page(viewport=WIDE) as page:
         await page.goto(f"{root}/workflows")
         row = page.get_by_role("row").filter(has_text="nightly")
         await expect(row).to_contain_text("Normal")
         await expect(row).to_contain_text("1 m 41 s ±")
         await expect(row.locator(".spark polyline")).to_have_count(1)
+        await expect(row).to_contain_text("Nightly build")
+        await page.get_by_role("searchbox").fill("nightly bu")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_role("searchbox").fill("")
         await page.get_by_role("link", name="team/build").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("team/build")
         await expect(page.get_by_text("over 30 timed runs in 30 days")).to_be_visible()
         await page.goto(f"{root}/workflows/nightly")
-        await expect(page.locator(".uplot")).to_be_visible()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Nightly build")
+        await expect(page.locator(".uplot")).to_have_count(2)
         await expect(page.get_by_role("table", name="Last runs").get_by_role("row")).to_have_count(31)
         await expect(page.get_by_role("table", name="Anomalies")).to_contain_text("Unusual execution time")
         await page.goto(f"{root}/entities")
-        await expect(page.get_by_role("row").filter(has_text="lido")).to_contain_text("5.8", timeout=15_000)
-        await page.get_by_role("link", name="lido").click()
+        await expect(page.get_by_role("row").filter(has_text="Lido")).to_contain_text("5.8", timeout=15_000)
+        await page.get_by_role("link", name="Lido").click()
         await expect(page.locator(".uplot")).to_be_visible()
         await page.goto(f"{root}/runs")
         await expect(page.get_by_role("row").filter(has_text="r1")).to_contain_text("2 of 2")
@@ -242,12 +362,52 @@ async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Wr
             await expect(changes).to_contain_text(text)
 
 
+async def test_the_inbox_lists_filters_and_marks(root: str, write: Write, open_page: OpenPage) -> None:
+    target = three()[0]
+    messages = [
+        notification(
+            f"m{n}", at=ago(minutes=n + 1), title=f"Title {n}", body=f"Head\n\nBody {n}\n\nMore",
+            severity=("warning", "critical")[n % 2], anomaly_id=target.id,
+        )
+        for n in range(60)
+    ]  # fmt: skip
+    await write(anomalies=[target], notifications=messages)
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/overview")
+        await page.get_by_role("button", name="Inbox, 60 unread").click()
+        await expect(page.locator("#inbox li")).to_have_count(10)
+        await page.get_by_role("link", name="All messages").click()
+        lines = page.get_by_role("main").locator("li[data-id]")
+        await expect(lines).to_have_count(50)
+        await expect(lines.first).to_contain_text("Title 0")
+        await expect(lines.first).to_contain_text("Body 0")
+        await page.get_by_role("button", name="Show more").click()
+        await expect(lines).to_have_count(60)
+        await page.get_by_label("Severity").get_by_role("link", name="Critical").click()
+        await expect(lines).to_have_count(30)
+        await lines.first.get_by_role("button", name="Mark as read").click()
+        await expect(page.get_by_role("button", name="Inbox, 59 unread")).to_be_visible()
+        await page.get_by_label("Which").get_by_role("link", name="Unread").click()
+        await page.wait_for_url("**/inbox?unread=true&severity=critical")
+        await expect(lines).to_have_count(29)
+        await page.keyboard.press("j")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".lead")).to_have_text("now happened")
+        await expect(page.get_by_role("button", name="Inbox, 58 unread")).to_be_visible()
+        await page.go_back()
+        await page.get_by_role("button", name="Mark all as read").click()
+        await expect(page.get_by_role("button", name="Inbox", exact=True)).to_be_visible()
+        await expect(page.get_by_role("heading", name="Nothing matches these filters")).to_be_visible()
+        await page.goto(f"{root}/inbox?unread=true")
+        await expect(page.get_by_role("heading", name="Everything is read")).to_be_visible()
+
+
 async def test_a_viewer_reads_and_is_told_why_there_are_no_buttons(
-    postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings], write: Write
+    site: Site, root: str, make_settings: Callable[..., Settings], write: Write, open_page: OpenPage
 ) -> None:
     shown = await everything(write)
-    secret, _ = await create_token(pool, name="reader", role="viewer", expires_at=None)
-    async with serving(make_settings(database_url=postgres_url)) as root, a_page(signed_in=False) as page:
+    secret, _ = await create_token(site.pool, name="reader", role="viewer", expires_at=None)
+    async with serving(make_settings(database_url=site.database_url)) as root, open_page(signed_in=False) as page:
         await page.goto(f"{root}/anomalies/{shown}")
         await page.get_by_label("Token").fill(secret)
         await page.get_by_role("button", name="Continue").click()
@@ -256,34 +416,14 @@ async def test_a_viewer_reads_and_is_told_why_there_are_no_buttons(
         await page.goto(f"{root}/anomalies")
         await expect(page.locator("tbody tr").first).to_be_visible()
         await expect(page.get_by_role("checkbox")).to_have_count(0)
+        await expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+        await page.goto(f"{root}/dead-letters")
+        await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
 
 
-PAGES = ("overview", "workflows", "workflows/nightly", "entities", "entities/lido", "runs", "runs/r1", "silences")
-SELDOM = ("settings", "dead-letters")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 375])
-async def test_every_page_at_both_widths_in_both_themes(acting: str, write: Write, width: int, theme: Any) -> None:
-    shown = await everything(write)
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    async with a_page(viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce") as page:
-        for name in (*PAGES, *SELDOM, f"anomalies/{shown}"):
-            await page.goto(f"{acting}/{name}")
-            await expect(page.get_by_role("heading", level=1)).to_be_visible()
-            await expect(page.locator(".bone")).to_have_count(0)
-            assert await no_sideways_scroll(page), name
-            assert await violations(page) == [], name
-            file = name.replace("/", "-").replace(shown, "decisions")
-            await page.screenshot(path=OUTPUT / f"{file}-{width}-{theme}.png", full_page=True)
-        await page.keyboard.press("?")
-        await expect(page.get_by_role("dialog")).to_be_visible()
-        assert await violations(page) == []
-
-
-async def test_settings_in_force_and_what_others_would_find(root: str, write: Write) -> None:
+async def test_settings_in_force_and_what_others_would_find(root: str, write: Write, open_page: OpenPage) -> None:
     await everything(write)
-    async with a_page(viewport=WIDE) as page:
+    async with open_page(viewport=WIDE) as page:
         await page.goto(f"{root}/settings")
         await expect(page.get_by_role("main")).to_contain_text("STREAM_DETECTOR_API_TOKEN")
         await expect(page.get_by_role("main")).not_to_contain_text("a-token-of-the-tests")
@@ -296,23 +436,23 @@ async def test_settings_in_force_and_what_others_would_find(root: str, write: Wr
 
 
 async def test_a_dead_letter_is_shown_as_it_is_and_sent_again(
-    acting: str, write: Write, tansu: Tansu, topic_prefix: str
+    root: str, write: Write, site: Site, open_page: OpenPage
 ) -> None:
     error = RefusedError("decode", "not_json", HOSTILE)
     headers = dead_letter_headers(
-        [], topic=f"{topic_prefix}scores", partition=0, offset=7, timestamp_ms=1_770_000_000_000, error=error
+        [], topic=f"{site.topic_prefix}scores", partition=0, offset=7, timestamp_ms=1_770_000_000_000, error=error
     )
-    producer = AIOKafkaProducer(bootstrap_servers=tansu.address)
+    producer = AIOKafkaProducer(bootstrap_servers=site.broker)
     await producer.start()
-    await producer.send_and_wait(f"{topic_prefix}dead-letters", HOSTILE.encode(), partition=0, headers=headers)
+    await producer.send_and_wait(f"{site.topic_prefix}dead-letters", HOSTILE.encode(), partition=0, headers=headers)
     await producer.stop()
     note = DeadLetterNote(
-        topic=f"{topic_prefix}scores", partition=0, offset=7, timestamp_ms=None, stage="decode", reason="not_json",
+        topic=f"{site.topic_prefix}scores", partition=0, offset=7, timestamp_ms=None, stage="decode", reason="not_json",
         message=HOSTILE,
     )  # fmt: skip
     await write(dead_letters=[note])
-    async with a_page(viewport=WIDE) as page:
-        await page.goto(f"{acting}/dead-letters")
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/dead-letters")
         await page.get_by_role("button", name="not json").click()
         dialog = page.get_by_role("dialog")
         await expect(dialog.locator("pre")).to_have_text(HOSTILE)
@@ -322,7 +462,7 @@ async def test_a_dead_letter_is_shown_as_it_is_and_sent_again(
         await expect(page.get_by_text("Sent again.")).to_be_visible()
 
 
-async def test_hostile_names_on_every_page(root: str, write: Write) -> None:
+async def test_hostile_names_on_every_page(root: str, write: Write, open_page: OpenPage) -> None:
     baseline = learned("x")[0]
     await write(
         anomalies=[anomaly("h", detected_at=ago(minutes=1), entity_id=HOSTILE, entity_name=HOSTILE)],
@@ -335,7 +475,7 @@ async def test_hostile_names_on_every_page(root: str, write: Write) -> None:
         assert await page.locator("img").count() == 1, "the logo alone"
         assert "owned" not in (await page.title()).replace(HOSTILE, "")
 
-    async with a_page() as page:
+    async with open_page() as page:
         for path in ("overview", "workflows", "runs"):
             await page.goto(f"{root}/{path}")
             await harmless(page)

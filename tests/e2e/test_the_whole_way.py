@@ -198,7 +198,7 @@ async def shown(installation: Installation, alerts: dict[str, Any]) -> None:
         await page.get_by_text("Nightly build").first.wait_for()
         await page.get_by_text("Lido").first.wait_for()
         await page.goto(f"{root}/anomalies/{alerts['ConsecutiveFailures']['id']}")
-        await page.get_by_text("Nightly build has failed 3 times in a row").first.wait_for()
+        await page.locator(".lead", has_text="has failed 3 times in a row").wait_for()
         await page.get_by_text("Open execution nightly-3 and read its log").first.wait_for()
 
 

@@ -3,10 +3,10 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from tests.fixtures import API_TOKEN
 
@@ -24,23 +24,34 @@ try {{ sessionStorage.setItem("stream-detector.token", "{API_TOKEN}"); }} catch 
 
 
 @asynccontextmanager
-async def a_page(*, signed_in: bool = True, **context: Any) -> AsyncIterator[Page]:
-    """One page, in which the token of the tests was entered.
+async def a_browser() -> AsyncIterator[Browser]:
+    """One Chromium; every page of it has a profile of its own."""
+    flags = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def a_page(browser: Browser | None = None, *, signed_in: bool = True, **context: Any) -> AsyncIterator[Page]:
+    """One page, in which the token of the tests was entered; in a Chromium of its own unless one is given.
 
     Keyword arguments are Playwright's of a context: viewport, color_scheme, ...
 
-    Console errors and uncaught exceptions of the page fail the test when it closes.
+    Uncaught exceptions of the page fail the test when it closes.
     """
-    flags = [*_FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     problems: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        page = await (await browser.new_context(**context)).new_page()
+    async with AsyncExitStack() as stack:
+        chromium = browser or await stack.enter_async_context(a_browser())
+        page = await (await chromium.new_context(**context)).new_page()
         if signed_in:
             await page.add_init_script(_ENTERED)
         page.on("pageerror", lambda error: problems.append(str(error)))
         try:
             yield page
         finally:
-            await browser.close()
+            await page.context.close()
     assert not problems, problems

@@ -6,6 +6,7 @@ import { DEAD_LETTERS, ONE_DEAD_LETTER, send, withId, type DeadLetter, type Dead
 import { reloadAll, useAnswer } from "../load";
 import { usePages } from "../pages-of";
 import { Dialog } from "../parts/dialog";
+import { Fact } from "../parts/facts";
 import { Frame, Listed } from "../parts/frame";
 import { Notice } from "../parts/notices";
 import { Table, type Column } from "../parts/table";
@@ -79,19 +80,19 @@ function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }
     <Dialog title={letter.reason.replaceAll("_", " ")} wide onClose={onClose}>
       <p class="anywhere">{letter.message}</p>
       <dl class="facts">
-        <Fact name="Topic">
+        <Fact own name="Topic">
           <code>
             {letter.topic} {letter.original_partition}:{letter.original_offset}
           </code>
         </Fact>
-        <Fact name="Refused">{exact(letter.record_at)}</Fact>
+        <Fact own name="Refused">{exact(letter.record_at)}</Fact>
         {value?.key != null && value.key !== "" && (
-          <Fact name="Key">
+          <Fact own name="Key">
             <code>{value.key}</code>
           </Fact>
         )}
         {headers.map(([name, text]) => (
-          <Fact key={name} name={name}>
+          <Fact own key={name} name={name}>
             <code>{text}</code>
           </Fact>
         ))}
@@ -112,14 +113,5 @@ function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }
         </button>
       </div>
     </Dialog>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: preact.ComponentChildren }) {
-  return (
-    <div class="fact">
-      <dt class="own">{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }

@@ -1,6 +1,7 @@
 /** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
+import type { Kind } from "../addresses";
 import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList } from "../api";
 import { useAnswer } from "../load";
 import { RelearnDialog } from "../parts/decisions";
@@ -15,7 +16,7 @@ import { When } from "../parts/when";
 import { useMayAct } from "../rights";
 import { duration } from "../times";
 import { quantity } from "../words";
-import { KINDS, type Kind } from "./watched";
+import { KINDS } from "./watched";
 
 const LENGTHS = [200, 500, 2000];
 const POLL_MS = 30_000;
@@ -28,7 +29,8 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
   const found = value?.items.find(({ entity_id }) => entity_id === id);
   return (
     <Frame
-      title={id}
+      title={found?.entity_name ?? id}
+      note={found === undefined || found.entity_name === id ? undefined : id}
       aside={
         <div class="head-marks">
           {found !== undefined && <LevelChip level={found.state} />}
@@ -51,6 +53,11 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
       )}
       {kind === "workflow" && found !== undefined && <Baselines of={found} />}
       <Readings kind={kind} id={id} />
+      {kind === "workflow" && (
+        <Section title="Failure rate of the last 10 runs" wide>
+          <History entity={`${kind}:${id}`} of="failures" />
+        </Section>
+      )}
       <Anomalies id={id} />
       {kind === "workflow" && <LastRuns id={id} />}
       {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}

@@ -1,11 +1,12 @@
 /** Score runs: what each scored, what changed, what failed. */
 
+import { anomalyAddress, runAddress } from "../addresses";
 import { RUNS, withId, type Run } from "../api";
 import { useAnswer } from "../load";
 import { moveFocus, useKeys } from "../keys";
 import { usePages } from "../pages-of";
 import { Figure, Frame, Listed, RowBones, Section } from "../parts/frame";
-import { anomalyAddress, Link } from "../parts/link";
+import { Link } from "../parts/link";
 import { Icon, StatusChip, Unseen } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { Table, type Column } from "../parts/table";
@@ -15,10 +16,6 @@ import { change, quantity } from "../words";
 
 const FIRST = new URLSearchParams({ limit: "50" });
 const NO_QUERY = new URLSearchParams();
-
-export function runAddress(id: string): string {
-  return `/runs/${encodeURIComponent(id)}`;
-}
 
 export function RunsPage() {
   const pages = usePages<Run>(RUNS, FIRST, 15_000);

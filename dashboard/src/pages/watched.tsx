@@ -1,6 +1,7 @@
 /** Workflows and scored entities: each with its state, its last readings as a line, and what it is judged by. */
 
 import { useMemo } from "preact/hooks";
+import { WATCHED, watchedAddress, type Kind } from "../addresses";
 import { ENTITIES, WORKFLOWS, type Baseline } from "../api";
 import { moveFocus, useKeys } from "../keys";
 import { usePages } from "../pages-of";
@@ -15,15 +16,10 @@ import { When } from "../parts/when";
 import { go } from "../route";
 import { LEVEL_NAMES, LEVELS, spread } from "../words";
 
-export type Kind = "workflow" | "score";
 export const KINDS = {
-  workflow: { path: "/workflows", route: WORKFLOWS, title: "Workflows", note: "What each usually does, and how it is now." },
-  score: { path: "/entities", route: ENTITIES, title: "Entities", note: "Scored entities and their last scores." },
+  workflow: { path: WATCHED.workflow, route: WORKFLOWS, title: "Workflows", note: "What each usually does, and how it is now." },
+  score: { path: WATCHED.score, route: ENTITIES, title: "Entities", note: "Scored entities and their last scores." },
 } as const;
-
-export function watchedAddress(kind: Kind, id: string): string {
-  return `${KINDS[kind].path}/${encodeURIComponent(id)}`;
-}
 
 export function WatchedPage({ kind, query }: { kind: Kind; query: URLSearchParams }) {
   const { path, route, title, note } = KINDS[kind];
@@ -71,10 +67,13 @@ export function WatchedPage({ kind, query }: { kind: Kind; query: URLSearchParam
 
 const name = (kind: Kind): Column<Baseline> => ({
   name: kind === "workflow" ? "Workflow" : "Entity",
-  show: ({ entity_id: id }) => (
-    <Link class="row-link" href={watchedAddress(kind, id)}>
-      {id}
-    </Link>
+  show: ({ entity_id: id, entity_name: shown }) => (
+    <>
+      <Link class="row-link" href={watchedAddress(kind, id)}>
+        {shown}
+      </Link>
+      {shown !== id && <code class="row-id">{id}</code>}
+    </>
   ),
 });
 const state: Column<Baseline> = { name: "State", show: ({ state: level }) => <LevelChip level={level} /> };

@@ -7,11 +7,24 @@ const ACTS = [
   ["silence", "Silence", "silence", "s"],
 ] as const;
 
+interface Props {
+  count: number;
+  act: (kind: ActionKind) => void;
+  clear: () => void;
+  /** Chooses all that match, also those not loaded yet; absent where all are chosen. */
+  widen?: (() => void) | undefined;
+}
+
 /** Actions on everything that is chosen, at the foot of the window. */
-export function BulkBar({ count, act, clear }: { count: number; act: (kind: ActionKind) => void; clear: () => void }) {
+export function BulkBar({ count, act, clear, widen }: Props) {
   return (
     <div class="bulk" role="toolbar" aria-label="Selected anomalies">
-      <strong>{count} selected</strong>
+      <strong>{count.toLocaleString("en-GB")} selected</strong>
+      {widen !== undefined && (
+        <button type="button" class="link-button" onClick={widen}>
+          Select all that match
+        </button>
+      )}
       {ACTS.map(([kind, name, icon, key]) => (
         <button key={kind} type="button" class="button small" onClick={() => act(kind)}>
           <Icon name={icon} />

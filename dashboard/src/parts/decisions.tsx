@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { decide } from "../acts";
-import type { ActionKind, Anomaly, IncidentDetail } from "../api";
+import type { ActionKind, Anomaly, Standing } from "../api";
 import { useKeys } from "../keys";
 import { useMayAct } from "../rights";
 import { exact } from "../times";
@@ -10,7 +10,7 @@ import { Dialog } from "./dialog";
 import { Icon } from "./marks";
 import { SilenceDialog } from "./silence";
 
-export function Decisions({ anomaly, incident }: { anomaly: Anomaly; incident: IncidentDetail | null }) {
+export function Decisions({ anomaly, standing }: { anomaly: Anomaly; standing: Standing }) {
   const mayAct = useMayAct();
   const [busy, setBusy] = useState(false);
   const [silencing, setSilencing] = useState(false);
@@ -21,18 +21,19 @@ export function Decisions({ anomaly, incident }: { anomaly: Anomaly; incident: I
     setBusy(true);
     void decide({ kind, incident_ids: ids }).finally(() => setBusy(false));
   };
+  const { acknowledged_at: acknowledged, acknowledged_by: by, verdict } = standing;
+  const done = acknowledged !== null;
+  const ended = standing.state === "resolved";
   useKeys({
-    a: () => act("acknowledge"),
-    r: () => act("resolve"),
+    a: () => !done && act("acknowledge"),
+    r: () => !ended && act("resolve"),
     s: () => mayAct && setSilencing(true),
   });
   if (!mayAct) return <p class="quiet not-allowed">You may read here. Acknowledging and silencing needs the role operator.</p>;
-  const done = incident?.acknowledged_at != null;
-  const ended = incident?.resolved_at != null;
   return (
     <>
       <div class="decisions" role="toolbar" aria-label="Decide">
-        <button type="button" class={done ? "button" : "button primary"} disabled={busy || done} onClick={() => act("acknowledge")}>
+        <button type="button" class={done || ended ? "button" : "button primary"} disabled={busy || done} onClick={() => act("acknowledge")}>
           <Icon name="check" />
           {done ? "Acknowledged" : "Acknowledge"}
           {!done && <kbd aria-hidden="true">a</kbd>}
@@ -48,10 +49,10 @@ export function Decisions({ anomaly, incident }: { anomaly: Anomaly; incident: I
           <kbd aria-hidden="true">s</kbd>
         </button>
         <span class="decisions-gap" />
-        <button type="button" class="button" disabled={busy || incident?.verdict === "expected"} onClick={() => act("expected")}>
+        <button type="button" class="button" disabled={busy || verdict === "expected"} onClick={() => act("expected")}>
           Expected
         </button>
-        <button type="button" class="button" disabled={busy || incident?.verdict === "not_an_anomaly"} onClick={() => act("not_an_anomaly")}>
+        <button type="button" class="button" disabled={busy || verdict === "not_an_anomaly"} onClick={() => act("not_an_anomaly")}>
           Not an anomaly
         </button>
         <button type="button" class="button" onClick={() => setRelearning(true)}>
@@ -59,9 +60,9 @@ export function Decisions({ anomaly, incident }: { anomaly: Anomaly; incident: I
           Relearn
         </button>
       </div>
-      {incident?.acknowledged_at != null && (
+      {acknowledged !== null && (
         <p class="quiet">
-          Acknowledged{incident.acknowledged_by == null ? "" : ` by ${incident.acknowledged_by}`} on {exact(incident.acknowledged_at)}.
+          Acknowledged{by === null ? "" : ` by ${by}`} on {exact(acknowledged)}.
         </p>
       )}
       {silencing && <SilenceDialog incidents={ids} onClose={() => setSilencing(false)} />}

@@ -6,7 +6,7 @@ import type { Pages } from "../pages-of";
 import { Failed, Stale } from "./notices";
 import { Unseen } from "./marks";
 
-export function Frame({ title, note, aside, children }: { title: string; note?: string; aside?: ComponentChildren; children: ComponentChildren }) {
+export function Frame({ title, note, aside, children }: { title: string; note?: string | undefined; aside?: ComponentChildren; children: ComponentChildren }) {
   useTitle(title);
   return (
     <main id="main" class="page">

@@ -1,12 +1,12 @@
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
+import { anomalyAddress } from "../addresses";
 import { SERIES, type Anomaly, type Series } from "../api";
 import { columnsOf, floor, hasFailed, isOther, isThis, type Marked } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
 import { axisTime, exact } from "../times";
 import { quantity } from "../words";
-import { anomalyAddress } from "./link";
 import { Plot, type Colours } from "./plot";
 
 const HEIGHT = 260;
@@ -23,17 +23,20 @@ interface Props {
   entity: string;
   until?: string;
   readings?: number;
+  /** Durations or scores, or the failure rate of the last 10 runs. */
+  of?: "value" | "failures";
   /** The anomaly that the history is about, marked in it. */
   anomaly?: Anomaly;
 }
 
 /** The readings with the band that was expected before each; those that were anomalies are marked. */
-export function History({ entity, until, readings = 200, anomaly }: Props) {
+export function History({ entity, until, readings = 200, of = "value", anomaly }: Props) {
   const query = useMemo(() => {
     const asked = new URLSearchParams({ entity, limit: String(readings) });
     if (until !== undefined) asked.set("until", until);
+    if (of !== "value") asked.set("of", of);
     return asked;
-  }, [entity, until, readings]);
+  }, [entity, until, readings, of]);
   const { value, error } = useAnswer<Series>(SERIES, query, 60_000);
   if (value === null) {
     return error === null ? (

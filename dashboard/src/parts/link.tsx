@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { linked } from "../linked";
 import { follow } from "../route";
 
 interface Props {
@@ -6,35 +7,54 @@ interface Props {
   class?: string;
   title?: string;
   "aria-current"?: "page" | "true" | undefined;
+  /** Takes the place of this page in the history: back then goes to where one was before. */
+  replace?: boolean;
   children: ComponentChildren;
 }
 
 /** A link within the page: no reload, yet a true link for new tabs and copying. */
-export function Link({ href, children, ...rest }: Props) {
+export function Link({ href, replace = false, children, ...rest }: Props) {
   return (
-    <a href={href} onClick={(event) => follow(event)} {...rest}>
+    <a href={href} onClick={(event) => follow(event, { replace })} {...rest}>
       {children}
     </a>
   );
 }
 
-/** The address of one anomaly's page. */
-export function anomalyAddress(id: string): string {
-  return `/anomalies/${encodeURIComponent(id)}`;
-}
+const NOTHING_KNOWN: ReadonlyMap<string, string> = new Map();
 
-/** Text whose http(s) addresses can be followed. Everything else stays text. */
-export function WithLinks({ text }: { text: string }) {
-  return text.split(/(https?:\/\/[^\s<>"']+)/i).map((part, index) => (index % 2 === 1 ? <OutsideLink key={index} href={part} /> : part));
+/** Text whose http(s) addresses, and executions and runs of `known`, can be followed. Everything else stays text. */
+export function WithLinks({ text, known = NOTHING_KNOWN }: { text: string; known?: ReadonlyMap<string, string> }) {
+  return (
+    <>
+      {linked(text, known).map(({ text: part, href }, index) =>
+        href === undefined ? (
+          part
+        ) : href.startsWith("/") ? (
+          <Link key={index} href={href}>
+            {part}
+          </Link>
+        ) : (
+          <OutsideLink key={index} href={href}>
+            {part}
+          </OutsideLink>
+        ),
+      )}
+    </>
+  );
 }
 
 /** A link that an event brought along; anything but http and https is shown as text. */
-export function OutsideLink({ href }: { href: string }) {
-  return /^https?:\/\//i.test(href) ? (
-    <a href={href} target="_blank" rel="noopener noreferrer">
-      {href}
+export function OutsideLink({ href, class: style, children = href }: { href: string; class?: string; children?: ComponentChildren }) {
+  return isOutside(href) ? (
+    <a href={href} class={style} target="_blank" rel="noopener noreferrer">
+      {children}
     </a>
   ) : (
-    <span>{href}</span>
+    <span>{children}</span>
   );
+}
+
+export function isOutside(href: string): boolean {
+  return /^https?:\/\//i.test(href);
 }

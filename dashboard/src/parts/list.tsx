@@ -1,82 +1,102 @@
-import type { Anomaly, Incident } from "../api";
-import { compare, typeName, zScore } from "../words";
-import { anomalyAddress, Link } from "./link";
+import { anomalyAddress } from "../addresses";
+import type { Anomaly, Standing, State } from "../api";
+import { standingOf, useStandings } from "../standing";
+import { compare, saying, typeName, zScore } from "../words";
+import { Link } from "./link";
 import { Icon, SeverityBadge, StateChip, Unseen } from "./marks";
 import { Spark } from "./spark";
 import { When } from "./when";
 
-export interface Chosen {
-  ids: ReadonlySet<string>;
-  toggle: (id: string) => void;
+/** What can be done with the rows of a list. */
+export interface Acting {
+  chosen: ReadonlySet<string>;
+  /** `range`: with everything between it and the one that was chosen last. */
+  toggle: (id: string, range: boolean) => void;
   toggleAll: () => void;
+  acknowledge: (anomaly: Anomaly) => void;
 }
 
-interface Props {
-  items: Anomaly[];
-  /** Rows can be chosen for an action on many. */
-  chosen?: Chosen | undefined;
-  /** What people decided, by incident. */
-  decided?: ReadonlyMap<string, Incident> | undefined;
-}
+const COLUMNS = [
+  ["severity", "Severity"],
+  ["anomaly", "Anomaly"],
+  ["history", "History"],
+  ["now", "Now"],
+  ["usual", "Usual"],
+  ["z", "z-score"],
+  ["when", "When"],
+] as const;
 
 /** One row an anomaly; on a narrow screen each row becomes a card. The roles keep it a table in both forms. */
-export function List({ items, chosen, decided }: Props) {
-  const all = chosen !== undefined && items.length > 0 && items.every(({ id }) => chosen.ids.has(id));
+export function List({ items, acting }: { items: Anomaly[]; acting?: Acting | undefined }) {
+  useStandings();
+  const all = acting !== undefined && items.length > 0 && items.every(({ id }) => acting.chosen.has(id));
   return (
     <table class="list" role="table" aria-label="Anomalies">
       <thead role="rowgroup">
         <tr role="row">
-          {chosen !== undefined && (
+          {acting !== undefined && (
             <th role="columnheader" scope="col" class="col-choose">
-              <input type="checkbox" aria-label="Select all" checked={all} onChange={chosen.toggleAll} />
+              <input type="checkbox" aria-label="Select all" checked={all} onChange={acting.toggleAll} />
             </th>
           )}
-          {["Severity", "Anomaly", "Description", "History", "Now", "Usual", "z", "When"].map((name) => (
-            <th key={name} role="columnheader" scope="col" class={`col-${name.toLowerCase()}`}>
+          {COLUMNS.map(([column, name]) => (
+            <th key={column} role="columnheader" scope="col" class={`col-${column}`}>
               {name}
             </th>
           ))}
+          {acting !== undefined && (
+            <th role="columnheader" scope="col" class="col-act">
+              <Unseen>Acknowledge</Unseen>
+            </th>
+          )}
         </tr>
       </thead>
       <tbody role="rowgroup">
         {items.map((anomaly) => (
-          <Row key={anomaly.id} anomaly={anomaly} chosen={chosen} decided={decided?.get(anomaly.incident_id)} />
+          <Row key={anomaly.id} anomaly={anomaly} acting={acting} />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ anomaly, chosen, decided }: { anomaly: Anomaly; chosen: Chosen | undefined; decided: Incident | undefined }) {
+function Row({ anomaly, acting }: { anomaly: Anomaly; acting: Acting | undefined }) {
   const words = compare(anomaly);
   const { direction, z_score: z } = anomaly.metrics;
   const name = anomaly.entity_name || anomaly.entity_id;
-  const isChosen = chosen?.ids.has(anomaly.id) === true;
+  const standing = standingOf(anomaly);
+  const isChosen = acting?.chosen.has(anomaly.id) === true;
+  const seen = standing.acknowledged_at !== null || standing.state === "resolved";
   return (
-    <tr role="row" data-id={anomaly.id} class={isChosen ? "chosen" : ""}>
-      {chosen !== undefined && (
+    <tr role="row" data-id={anomaly.id} class={`${isChosen ? "chosen " : ""}${seen ? "seen" : ""}`}>
+      {acting !== undefined && (
         <td role="cell" class="col-choose">
-          <input type="checkbox" aria-label={`Select ${name}`} checked={isChosen} onChange={() => chosen.toggle(anomaly.id)} />
+          <input
+            type="checkbox"
+            aria-label={`Select ${name}`}
+            checked={isChosen}
+            // The click knows whether shift was held; change does not.
+            onClick={(event) => acting.toggle(anomaly.id, event.shiftKey)}
+          />
         </td>
       )}
       <td role="cell" class="col-severity">
         <SeverityBadge severity={anomaly.severity} />
       </td>
       <td role="cell" class="col-anomaly">
-        <Link class="row-link" href={anomalyAddress(anomaly.id)} title={anomaly.entity_id}>
-          {name}
-        </Link>
-        <span class="row-type">
-          {typeName(anomaly.anomaly_type)}
+        <span class="row-name">
+          <Link class="row-link" href={anomalyAddress(anomaly.id)} title={anomaly.entity_id}>
+            {name}
+          </Link>
           {anomaly.state !== "opened" && <StateChip state={anomaly.state} />}
-          <DecisionChip incident={decided} />
+          <DecisionChip standing={standing} record={anomaly.state} />
+        </span>
+        <span class="row-what" title={anomaly.description}>
+          <span class="row-type">{typeName(anomaly.anomaly_type)}</span> {saying(anomaly)}
         </span>
       </td>
-      <td role="cell" class="col-description" title={anomaly.description}>
-        {anomaly.description}
-      </td>
       <td role="cell" class="col-history">
-        <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} />
+        <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.id} />
       </td>
       <td role="cell" class="col-now">
         <span class={`direction ${direction}`}>
@@ -96,19 +116,51 @@ function Row({ anomaly, chosen, decided }: { anomaly: Anomaly; chosen: Chosen | 
       <td role="cell" class="col-when">
         <When at={anomaly.detected_at} />
       </td>
+      {acting !== undefined && (
+        <td role="cell" class="col-act">
+          <Acknowledge name={name} standing={standing} act={() => acting.acknowledge(anomaly)} />
+        </td>
+      )}
     </tr>
   );
 }
 
-/** What a person said of the incident, nothing where nobody did. */
-export function DecisionChip({ incident }: { incident: Incident | undefined }) {
-  if (incident === undefined) return null;
-  const { verdict, acknowledged_at: at, acknowledged_by: by } = incident;
-  if (verdict != null) return <span class="chip decided">{verdict === "expected" ? "Expected" : "Not an anomaly"}</span>;
-  return at == null ? null : (
-    <span class="chip decided" title={by == null ? "" : `by ${by}`}>
+/** One click; nothing to click where it is over or somebody has it already. */
+function Acknowledge({ name, standing, act }: { name: string; standing: Standing; act: () => void }) {
+  if (standing.acknowledged_at !== null || standing.state === "resolved") return null;
+  return (
+    <button
+      type="button"
+      class="icon-button small"
+      title="Acknowledge (a)"
+      aria-label={`Acknowledge ${name}`}
+      onClick={(event) => {
+        // The button goes; who came by keyboard stays at the row.
+        event.currentTarget.closest("tr")?.querySelector<HTMLElement>(".row-link")?.focus();
+        act();
+      }}
+    >
       <Icon name="check" />
-      Acknowledged
-    </span>
+    </button>
+  );
+}
+
+/** What a person said of the incident, and that it is over where the record does not say so itself. */
+export function DecisionChip({ standing, record }: { standing: Standing; record: State }) {
+  const { verdict, acknowledged_at: at, acknowledged_by: by, state } = standing;
+  return (
+    <>
+      {state === "resolved" && record !== "resolved" && <span class="chip state-resolved">Over</span>}
+      {verdict != null ? (
+        <span class="chip decided">{verdict === "expected" ? "Expected" : "Not an anomaly"}</span>
+      ) : (
+        at != null && (
+          <span class="chip decided" title={by == null ? "" : `by ${by}`}>
+            <Icon name="check" />
+            Acknowledged
+          </span>
+        )
+      )}
+    </>
   );
 }

@@ -1,5 +1,5 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { useRoute } from "../route";
+import { useRef, useState } from "preact/hooks";
+import { useClosing } from "../closing";
 import { Link } from "./link";
 import { Icon } from "./marks";
 
@@ -9,8 +9,10 @@ const PAGES = [
   { href: "/workflows", name: "Workflows", icon: "workflows" },
   { href: "/entities", name: "Entities", icon: "entities" },
 ] as const;
+/** In the line where there is room, else with the seldom ones. */
+const RUNS = { href: "/runs", name: "Score runs", icon: "runs" } as const;
 const SELDOM = [
-  { href: "/runs", name: "Score runs", icon: "runs" },
+  { href: "/inbox", name: "Inbox", icon: "bell" },
   { href: "/silences", name: "Silences", icon: "silence" },
   { href: "/settings", name: "Settings", icon: "settings" },
   { href: "/dead-letters", name: "Dead letters", icon: "dead" },
@@ -23,7 +25,7 @@ export function Nav({ path, onHelp }: { path: string; onHelp: () => void }) {
       {PAGES.map((page) => (
         <Entry key={page.href} path={path} {...page} />
       ))}
-      <Entry path={path} {...SELDOM[0]} wide />
+      <Entry path={path} {...RUNS} only="wide" />
       <More path={path} onHelp={onHelp} />
     </nav>
   );
@@ -33,13 +35,14 @@ interface EntryProps {
   path: string;
   href: string;
   name: string;
-  icon: (typeof PAGES)[number]["icon"] | (typeof SELDOM)[number]["icon"];
-  wide?: boolean;
+  icon: (typeof PAGES)[number]["icon"] | (typeof SELDOM)[number]["icon"] | (typeof RUNS)["icon"];
+  /** The width that has it; every width where absent. */
+  only?: "wide" | "narrow";
 }
 
-function Entry({ path, href, name, icon, wide = false }: EntryProps) {
+function Entry({ path, href, name, icon, only }: EntryProps) {
   return (
-    <Link href={href} class={wide ? "wide-only" : ""} aria-current={isIn(path, href) ? "page" : undefined}>
+    <Link href={href} class={only === undefined ? "" : `${only}-only`} aria-current={isIn(path, href) ? "page" : undefined}>
       <Icon name={icon} />
       <span>{name}</span>
     </Link>
@@ -60,7 +63,7 @@ function More({ path, onHelp }: { path: string; onHelp: () => void }) {
       <button
         ref={button}
         type="button"
-        class={SELDOM.some(({ href }) => isIn(path, href)) ? "menu-button current" : "menu-button"}
+        class={`menu-button${SELDOM.some(({ href }) => isIn(path, href)) ? " current" : ""}${isIn(path, RUNS.href) ? " current-narrow" : ""}`}
         aria-expanded={open}
         aria-controls="more"
         onClick={() => setOpen(!open)}
@@ -70,6 +73,7 @@ function More({ path, onHelp }: { path: string; onHelp: () => void }) {
       </button>
       {open && (
         <div id="more" class="menu-list">
+          <Entry path={path} {...RUNS} only="narrow" />
           {SELDOM.map((page) => (
             <Entry key={page.href} path={path} {...page} />
           ))}
@@ -88,32 +92,4 @@ function More({ path, onHelp }: { path: string; onHelp: () => void }) {
       )}
     </div>
   );
-}
-
-/** Closes what is open: on a click outside, on Escape (the button gets the focus back), on going elsewhere. */
-export function useClosing(
-  open: boolean,
-  setOpen: (open: boolean) => void,
-  box: { current: HTMLElement | null },
-  button: { current: HTMLElement | null },
-): void {
-  const { path, query } = useRoute();
-  useEffect(() => setOpen(false), [path, query]);
-  useEffect(() => {
-    if (!open) return undefined;
-    const outside = (event: MouseEvent) => {
-      if (box.current?.contains(event.target as Node) !== true) setOpen(false);
-    };
-    const escape = (event: KeyboardEvent) => {
-      if (event.key !== "Escape") return;
-      setOpen(false);
-      button.current?.focus();
-    };
-    document.addEventListener("click", outside);
-    document.addEventListener("keydown", escape);
-    return () => {
-      document.removeEventListener("click", outside);
-      document.removeEventListener("keydown", escape);
-    };
-  }, [open]);
 }

@@ -1,5 +1,6 @@
 import { Link } from "./link";
-import { NothingYet, Notice } from "./notices";
+import { NothingYet } from "./first-start";
+import { Notice } from "./notices";
 
 /** Nothing with these filters, or nothing at all: two different things to do next. */
 export function Nothing({ what, filtered, all, kind }: { what: string; filtered: boolean; all: string; kind: "workflow" | "score" }) {

@@ -1,4 +1,4 @@
-/** What stands in for content: nothing yet, nothing found, an error, no answer, a token wanted. */
+/** What stands in for content: nothing found, an error, no answer, a token wanted. */
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
@@ -70,38 +70,6 @@ export function Command({ text }: { text: string }) {
         <span aria-live="polite">{copied ? "Copied" : "Copy"}</span>
       </button>
     </div>
-  );
-}
-
-/** Three failures in a row, finished in the last seconds: the shortest way to a first anomaly. */
-function firstEvents(nowMs: number): string {
-  const lines = [3, 2, 1].map((n) => {
-    const at = (ms: number) => new Date(nowMs - ms).toISOString();
-    return JSON.stringify({
-      execution_id: `hello-${Math.trunc(nowMs / 1000) - n}`,
-      workflow_id: "hello",
-      status: "failure",
-      started_at: at(n * 1000 + 900),
-      finished_at: at(n * 1000),
-    });
-  });
-  return `cat > hello.jsonl <<'END'\n${lines.join("\n")}\nEND\nstream-detector publish hello.jsonl`;
-}
-
-export function NothingYet({ title = "No anomalies yet" }: { title?: string }) {
-  const [command] = useState(() => firstEvents(Date.now()));
-  return (
-    <Notice title={title}>
-      <p>
-        Either all is well, or no event has arrived. Send the first: this publishes a workflow that fails three times in
-        a row, which is an anomaly. It appears here by itself.
-      </p>
-      <Command text={command} />
-      <p class="quiet">
-        Where STREAM_DETECTOR_BROKER is not set, add <code>--broker</code> with the address that{" "}
-        <code>stream-detector up</code> printed as its broker.
-      </p>
-    </Notice>
   );
 }
 

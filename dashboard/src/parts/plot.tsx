@@ -15,6 +15,8 @@ interface Props {
   data: uPlot.AlignedData;
   tip: (index: number) => ComponentChildren;
   onPick?: (index: number) => void;
+  /** A stretch was drawn with the pointer: its ends on the x axis. Needs `cursor.drag.x` among the options. */
+  onDraw?: (from: number, to: number) => void;
 }
 
 interface Spot {
@@ -24,11 +26,13 @@ interface Spot {
   flip: boolean;
 }
 
-export function Plot({ label, height, options, data, tip, onPick }: Props) {
+export function Plot({ label, height, options, data, tip, onPick, onDraw }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const pick = useRef(onPick);
   pick.current = onPick;
+  const draw = useRef(onDraw);
+  draw.current = onDraw;
   const [spot, setSpot] = useState<Spot | null>(null);
   const theme = useTheme();
 
@@ -56,6 +60,12 @@ export function Plot({ label, height, options, data, tip, onPick }: Props) {
         hooks: {
           ...given.hooks,
           setCursor: [moved, ...(given.hooks?.setCursor ?? [])],
+          setSelect: [
+            (plot) => {
+              const { left, width } = plot.select;
+              if (width > 0) draw.current?.(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+            },
+          ],
           // For the browser's own timeline, and for benchmarks/dashboard.py.
           ready: [() => void performance.measure("plot drawn", { start: began }), ...(given.hooks?.ready ?? [])],
         },
@@ -64,8 +74,10 @@ export function Plot({ label, height, options, data, tip, onPick }: Props) {
       host,
     );
     plot.current = drawn;
+    // A click also ends each stretch that is drawn.
     const clicked = () => {
-      if (drawn.cursor.idx != null) pick.current?.(drawn.cursor.idx);
+      if (drawn.select.width > 0) drawn.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      else if (drawn.cursor.idx != null) pick.current?.(drawn.cursor.idx);
     };
     drawn.over.addEventListener("click", clicked);
     const resized = new ResizeObserver(() => {

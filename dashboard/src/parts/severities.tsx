@@ -16,20 +16,19 @@ export function Severities({ trends, filters }: { trends: Trends | null; filters
         <ul class="bars">
           {bars(trends).map(({ severity, count, share, part }) => (
             <li key={severity}>
-              <Link class="bar" href={addressOf({ ...filters, severity })}>
-                <span class="bar-tip" role="tooltip">
-                  {count.toLocaleString("en-GB")} {SEVERITY_NAMES[severity].toLowerCase()}, {percent(part)}
-                </span>
-                <span class="bar-space">
-                  <svg class={`bar-fill ${severity}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
-                    <rect width="1" height={share} y={1 - share} />
-                  </svg>
-                </span>
+              <Link class="bar" href={addressOf({ ...filters, severity: [severity] })}>
                 <span class="bar-name">
                   <SeverityShape severity={severity} />
                   {SEVERITY_NAMES[severity]}
                 </span>
+                <svg class={`bar-fill ${severity}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
+                  <rect class="bar-space" width="1" height="1" />
+                  <rect width={share} height="1" />
+                </svg>
                 <span class="bar-count">{count.toLocaleString("en-GB")}</span>
+                <span class="bar-tip" role="tooltip">
+                  {count.toLocaleString("en-GB")} {SEVERITY_NAMES[severity].toLowerCase()}, {percent(part)}
+                </span>
               </Link>
             </li>
           ))}

@@ -1,42 +1,77 @@
-import type { Range, Trends } from "../api";
-import { addressOf, type Filters } from "../filters";
-import { total } from "../trends";
+import { RANGES, SEVERITIES, type Range, type Trends } from "../api";
+import { addressOf, SPANS, type Filters } from "../filters";
 import type { Loaded } from "../load";
-import { Link } from "./link";
-import { SeverityShape } from "./marks";
-import { SEVERITIES } from "../api";
+import { total } from "../trends";
 import { SEVERITY_NAMES } from "../words";
-
-const SPAN_NAMES: Record<Range, string> = { "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days" };
+import { Link } from "./link";
+import { SeverityShape, Unseen } from "./marks";
 
 /** How many there were in each span; choosing one is the range filter. */
 export function Spans({ filters, trends }: { filters: Filters; trends: Record<Range, Loaded<Trends>> }) {
   return (
-    <nav class="spans" aria-label="Range">
-      {(["24h", "7d", "30d"] as const).map((range) => {
-        const answer = trends[range].value;
+    <nav class="card spans" aria-label="Range">
+      {RANGES.map((range) => {
+        const counts = trends[range].value?.by_severity ?? null;
         return (
-          <Link
+          <Span
             key={range}
-            class="span card"
+            range={range}
             href={addressOf({ ...filters, range, from: "", to: "" })}
-            aria-current={filters.from === "" && filters.range === range ? "true" : undefined}
-          >
-            <span class="span-name">{SPAN_NAMES[range]}</span>
-            {answer === null ? <span class="bone count" /> : <span class="count">{total(answer).toLocaleString("en-GB")}</span>}
-            <span class="split">
-              {answer !== null &&
-                SEVERITIES.map((severity) => (
-                  <span key={severity} title={SEVERITY_NAMES[severity]}>
-                    <SeverityShape severity={severity} />
-                    {answer.by_severity[severity] ?? 0}
-                    <span class="unseen"> {severity}</span>
-                  </span>
-                ))}
-            </span>
-          </Link>
+            current={filters.from === "" && filters.range === range}
+            sum={trends[range].value === null ? null : total(trends[range].value)}
+            counts={counts}
+          />
         );
       })}
     </nav>
+  );
+}
+
+interface SpanProps {
+  range: Range;
+  href: string;
+  current: boolean;
+  sum: number | null;
+  counts: Partial<Record<(typeof SEVERITIES)[number], number>> | null;
+  /** In the span of the same length before. */
+  before?: number | null;
+}
+
+/** One span: how many, how that compares with the span before, and how severe. */
+export function Span({ range, href, current, sum, counts, before }: SpanProps) {
+  return (
+    <Link class="span" href={href} aria-current={current ? "true" : undefined}>
+      <span class="span-name">{SPANS[range].name}</span>
+      <span class="span-count">
+        {sum === null ? <span class="bone count" /> : <span class="count">{sum.toLocaleString("en-GB")}</span>}
+        {sum !== null && before != null && <Trend now={sum} before={before} />}
+      </span>
+      <span class="split">
+        {counts !== null &&
+          SEVERITIES.map((severity) => (
+            <span key={severity} title={SEVERITY_NAMES[severity]}>
+              <SeverityShape severity={severity} />
+              {(counts[severity] ?? 0).toLocaleString("en-GB")}
+              <Unseen> {severity}</Unseen>
+            </span>
+          ))}
+      </span>
+    </Link>
+  );
+}
+
+function Trend({ now, before }: { now: number; before: number }) {
+  const title = `${before.toLocaleString("en-GB")} in the span before`;
+  if (now === before) {
+    return (
+      <small class="trend" title={title}>
+        as before
+      </small>
+    );
+  }
+  return (
+    <small class="trend" title={title}>
+      {now > before ? "▲" : "▼"} {Math.abs(now - before).toLocaleString("en-GB")} {now > before ? "more" : "fewer"}
+    </small>
   );
 }

@@ -36,8 +36,8 @@ async function queued<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** `last` shows the newest reading in words beside the line. */
-export function Spark({ entity, last = false }: { entity: string; last?: boolean }) {
+/** `last` shows the newest reading in words beside the line; `marked` is an anomaly whose dot stands out. */
+export function Spark({ entity, last = false, marked = "" }: { entity: string; last?: boolean; marked?: string }) {
   const box = useRef<HTMLSpanElement>(null);
   const [series, setSeries] = useState<Series | null>(null);
   useEffect(() => {
@@ -58,20 +58,21 @@ export function Spark({ entity, last = false }: { entity: string; last?: boolean
   const newest = series?.points.at(-1);
   return (
     <span class="spark" ref={box}>
-      {series !== null && series.points.length > 1 && <Line series={series} />}
+      {series !== null && series.points.length > 1 && <Line series={series} marked={marked} />}
       {last && newest !== undefined && <span class="spark-last">{quantity(newest.value, series?.unit ?? "")}</span>}
     </span>
   );
 }
 
-function Line({ series }: { series: Series }) {
+function Line({ series, marked }: { series: Series; marked: string }) {
   const spots = points(series.points.map(({ value }) => value), WIDTH, HEIGHT);
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} aria-hidden="true">
       <polyline points={spots.map(([x, y]) => `${x},${y}`).join(" ")} />
       {series.points.map(({ anomaly }, index) => {
         const [x, y] = spots[index] ?? [0, 0];
-        return anomaly === null ? null : <circle key={index} cx={x} cy={y} r="2.5" />;
+        if (anomaly === null) return null;
+        return <circle key={index} class={anomaly === marked ? "marked" : ""} cx={x} cy={y} r={anomaly === marked ? 3 : 2} />;
       })}
     </svg>
   );

@@ -1,0 +1,44 @@
+import type { Message } from "../api";
+import { addressOfMessage, markRead } from "../messages";
+import { gist } from "../words";
+import { Link } from "./link";
+import { SeverityShape, Unseen } from "./marks";
+import { When } from "./when";
+
+/** One message in a line; following it marks it as read. `whole` shows what else it says. */
+export function MessageLine({ message, whole = false }: { message: Message; whole?: boolean }) {
+  const { severity, title, body, at, read } = message;
+  const text = whole ? gist(body ?? "", title ?? "") : "";
+  const inside = (
+    <>
+      {severity != null && <SeverityShape severity={severity} />}
+      <span class="message-title">
+        {!read && <Unseen>Unread: </Unseen>}
+        {title || body || "Message"}
+        {text !== "" && <span class="message-body">{text}</span>}
+      </span>
+      <span class="message-when">
+        <When at={at} />
+      </span>
+    </>
+  );
+  const href = addressOfMessage(message);
+  return (
+    <li class={read ? "read" : ""} data-id={message.id}>
+      {href === null ? (
+        <div class="message">{inside}</div>
+      ) : (
+        <span class="message-link" onClickCapture={() => markRead(message)}>
+          <Link class="message" href={href}>
+            {inside}
+          </Link>
+        </span>
+      )}
+      {whole && !read && (
+        <button type="button" class="button small" onClick={() => markRead(message)}>
+          Mark as read
+        </button>
+      )}
+    </li>
+  );
+}
