@@ -145,6 +145,23 @@ export function usually({ anomaly_type: type, profile, metrics }: Anomaly): stri
   return ofTime && profile === "classic" && z !== null && z !== 0 ? `${usual} ± ${duration(Math.abs(deviation / z))}` : usual;
 }
 
+/** A setting's value with its unit in words: "1 h", "90 days", "1000 a second". */
+export function settingValue(value: string, unit: string): string {
+  if (value === "") return "–";
+  const size = Number(value);
+  if (unit === "" || Number.isNaN(size)) return value;
+  switch (unit) {
+    case "s":
+      return duration(size);
+    case "d":
+      return `${plain(size, 6)} ${size === 1 ? "day" : "days"}`;
+    case "1/s":
+      return `${plain(size, 6)} a second`;
+    default:
+      return `${value} ${unit}`;
+  }
+}
+
 /** "success" -> "Success", "timed_out" -> "Timed out". */
 export function sentence(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TYPES, type Anomaly } from "../src/api";
-import { change, compare, gist, percent, quantity, saying, share, threshold, typeName, TYPE_NAMES, usually, zScore } from "../src/words";
+import { change, compare, gist, percent, quantity, saying, settingValue, share, threshold, typeName, TYPE_NAMES, usually, zScore } from "../src/words";
 
 describe("quantity", () => {
   it.each([
@@ -109,4 +109,13 @@ it("takes from a message the sentence that says what happened", () => {
   expect(gist("One line", "A title")).toBe("One line");
   expect(gist("The same", "The same")).toBe("");
   expect(gist("", "A title")).toBe("");
+});
+
+it("says the values of settings with their units in words", () => {
+  expect(settingValue("3600.0", "s")).toBe("1 h");
+  expect(settingValue("90", "d")).toBe("90 days");
+  expect(settingValue("1000", "1/s")).toBe("1,000 a second");
+  expect(settingValue("0.5", "points")).toBe("0.5 points");
+  expect(settingValue("", "s")).toBe("–");
+  expect(settingValue("(set)", "")).toBe("(set)");
 });

@@ -9,6 +9,8 @@ from stream_detector.settings import Settings
 from stream_detector.stream.ends import READ_BY, Ends, total
 
 LOOK_EVERY_S = 10.0
+_FRESH_S = 60.0
+"""What is older says nothing about now."""
 _WITHIN_S = 20.0
 
 
@@ -23,11 +25,14 @@ class Behind:
         self._known: dict[str, int] | None = None
 
     def records(self) -> dict[str, int] | None:
-        """Role -> records between what it has committed and the ends of its topics; None while that is not known."""
+        """Role -> records between what it has committed and the ends of its topics; None while that is not known.
+
+        At most a minute old: the first who asks after a while gets None, and finds it a moment later.
+        """
         is_looking = self._looking is not None and not self._looking.done()
         if self._settings.broker and not is_looking and time.monotonic() - self._looked_s >= LOOK_EVERY_S:
             self._looking = asyncio.create_task(self._look())
-        return self._known
+        return self._known if time.monotonic() - self._looked_s < _FRESH_S else None
 
     async def stop(self) -> None:
         """Nothing is under way afterwards."""

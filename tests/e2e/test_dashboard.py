@@ -95,9 +95,9 @@ async def test_w46_every_filter_is_in_the_address_and_back_undoes_it(
         await page.go_forward()
         await expect(types).to_have_value("SpikeInFailures")
         await expect(rows).to_have_count(1)
-        await page.get_by_label("State").select_option("opened")
         await page.get_by_role("searchbox").fill("report")
-        await page.wait_for_url("**q=report*")
+        await page.get_by_label("State").select_option("opened")  # while the search waits for a pause
+        await page.wait_for_url("**state=opened&q=report*")
         await page.reload()
         await expect(rows).to_have_count(1)
         await expect(page.get_by_role("searchbox")).to_have_value("report")

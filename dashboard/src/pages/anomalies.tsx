@@ -1,4 +1,4 @@
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { useActing } from "../acting";
 import { useAnomalies, type AnomalyList } from "../anomalies";
 import { ANOMALIES, EXPORT, FACETS, TRENDS, type AnomalyPage, type Facets, type Range, type Trends } from "../api";
@@ -56,7 +56,10 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   );
 }
 
-/** How many there were when, and how severe: above the list, and small, so that the list begins high on the page. */
+/**
+ * How many there were when, and how severe: above the list, and small, so that the list begins high on the page. On a
+ * narrow screen the charts are shown when asked for.
+ */
 function Glance({ filters }: { filters: Filters }) {
   const now = useNow(60_000);
   const trends: Record<Range, Loaded<Trends>> = {
@@ -68,9 +71,13 @@ function Glance({ filters }: { filters: Filters }) {
   const minute = Math.floor(now / 60_000) * 60_000;
   const span = useMemo(() => chartSpan(filters, minute), [filters, minute]);
   const charted = useTrends(filters, span.asked).value;
+  const [open, setOpen] = useState(false);
   return (
-    <div class="glance">
+    <div class={open ? "glance open" : "glance"}>
       <Spans filters={filters} trends={trends} />
+      <button type="button" class="link-button charts-button" aria-expanded={open} onClick={() => setOpen(!open)}>
+        {open ? "Hide the charts" : "Show the charts"}
+      </button>
       <OverTime trends={charted} span={span} onSpan={(from, to) => go(addressOf({ ...filters, from: iso(from), to: iso(to) }))} />
       <Severities trends={chosen} filters={filters} />
     </div>

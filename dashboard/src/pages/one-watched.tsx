@@ -3,7 +3,7 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Kind } from "../addresses";
 import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList } from "../api";
-import { useAnswer } from "../load";
+import { useAnswer, type Loaded } from "../load";
 import { RelearnDialog } from "../parts/decisions";
 import { Figure, Frame, RowBones, Section } from "../parts/frame";
 import { History } from "../parts/history";
@@ -11,6 +11,7 @@ import { Link, OutsideLink } from "../parts/link";
 import { List } from "../parts/list";
 import { LevelChip, StatusChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
+import { Outcomes } from "../parts/outcomes";
 import { Table, type Column } from "../parts/table";
 import { When } from "../parts/when";
 import { useMayAct } from "../rights";
@@ -53,11 +54,7 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
       )}
       {kind === "workflow" && found !== undefined && <Baselines of={found} />}
       <Readings kind={kind} id={id} />
-      {kind === "workflow" && (
-        <Section title="Failure rate of the last 10 runs" wide>
-          <History entity={`${kind}:${id}`} of="failures" />
-        </Section>
-      )}
+      {kind === "workflow" && <Failures id={id} />}
       <Anomalies id={id} />
       {kind === "workflow" && <LastRuns id={id} />}
       {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
@@ -100,6 +97,20 @@ function Readings({ kind, id }: { kind: Kind; id: string }) {
   );
 }
 
+function useRuns(id: string): Loaded<ExecutionList> {
+  return useAnswer<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "40" }), [id]), POLL_MS);
+}
+
+function Failures({ id }: { id: string }) {
+  const { value } = useRuns(id);
+  return (
+    <Section title="Failure rate of the last 10 runs" wide>
+      {value !== null && <Outcomes runs={value.items} />}
+      <History entity={`workflow:${id}`} of="failures" />
+    </Section>
+  );
+}
+
 function Anomalies({ id }: { id: string }) {
   const { value, error, reload } = useAnswer<AnomalyPage>(ANOMALIES, useMemo(() => new URLSearchParams({ entity: id, limit: "10" }), [id]), POLL_MS);
   if (value === null) return error === null ? <RowBones rows={2} /> : <Failed error={error} reload={reload} />;
@@ -109,13 +120,13 @@ function Anomalies({ id }: { id: string }) {
         <h2>Anomalies</h2>
         {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All of them</Link>}
       </div>
-      {value.items.length === 0 ? <p class="quiet inset">None so far.</p> : <List items={value.items} />}
+      {value.items.length === 0 ? <p class="quiet inset">None so far.</p> : <List items={value.items} ofOne />}
     </section>
   );
 }
 
 function LastRuns({ id }: { id: string }) {
-  const { value, error, reload } = useAnswer<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "30" }), [id]), POLL_MS);
+  const { value, error, reload } = useRuns(id);
   if (value === null) return error === null ? <RowBones rows={4} /> : <Failed error={error} reload={reload} />;
   return (
     <section class="card found">

@@ -4,24 +4,38 @@ import { useMemo, useState } from "preact/hooks";
 import { PREVIEW, SETTINGS, type Preview, type Setting } from "../api";
 import { useAnswer } from "../load";
 import { Frame, RowBones, Section } from "../parts/frame";
+import { Link } from "../parts/link";
+import { Unseen } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { SearchBox } from "../parts/search-box";
 import { Table, type Column } from "../parts/table";
 import { go } from "../route";
-import { sentence, typeName } from "../words";
+import { sentence, settingValue, typeName } from "../words";
 
 const NO_QUERY = new URLSearchParams();
 
 export function SettingsPage({ query }: { query: URLSearchParams }) {
   const { value, error, at, reload } = useAnswer<{ items: Setting[] }>(SETTINGS, NO_QUERY, 60_000);
   const q = query.get("q")?.trim() ?? "";
-  const found = value?.items.filter(({ name, doc }) => `${name} ${doc}`.toLowerCase().includes(q.toLowerCase())) ?? [];
+  const changedOnly = query.get("changed") === "true";
+  const found =
+    value?.items.filter(
+      (one) => `${one.name} ${one.doc}`.toLowerCase().includes(q.toLowerCase()) && !(changedOnly && one.value === one.default),
+    ) ?? [];
   const groups = [...new Set(found.map(({ group }) => group))];
   return (
     <Frame title="Settings" note="In force now. They are set by environment, file or command line; this page changes none.">
       {value !== null && <Try items={value.items} />}
       <div class="filters" role="search" aria-label="Filters">
-        <SearchBox label="Setting" text={q} onSearch={(text) => go(text === "" ? "/settings" : `/settings?${new URLSearchParams({ q: text }).toString()}`, { replace: true })} />
+        <SearchBox label="Setting" text={q} onSearch={(text) => go(addressOf(text, changedOnly), { replace: true })} />
+        <nav class="segments" aria-label="Which">
+          <Link href={addressOf(q, false)} aria-current={changedOnly ? undefined : "true"}>
+            All<Unseen> settings</Unseen>
+          </Link>
+          <Link href={addressOf(q, true)} aria-current={changedOnly ? "true" : undefined}>
+            Not the default
+          </Link>
+        </nav>
       </div>
       {value === null ? (
         error === null ? <RowBones /> : <Failed error={error} reload={reload} />
@@ -43,8 +57,14 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
   );
 }
 
-function text(value: string): string {
-  return value === "" ? "–" : value;
+function addressOf(q: string, changedOnly: boolean): string {
+  const query = new URLSearchParams({ ...(q === "" ? {} : { q }), ...(changedOnly ? { changed: "true" } : {}) }).toString();
+  return query === "" ? "/settings" : `/settings?${query}`;
+}
+
+/** A document's words; what stands in backquotes is code. */
+function Doc({ text }: { text: string }) {
+  return <>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
 }
 
 const COLUMNS: Column<Setting>[] = [
@@ -53,19 +73,19 @@ const COLUMNS: Column<Setting>[] = [
     show: ({ name, doc }) => (
       <>
         <code class="setting">{name}</code>
-        <span class="quiet setting-doc">{doc}</span>
+        <span class="quiet setting-doc">
+          <Doc text={doc} />
+        </span>
       </>
     ),
   },
   {
     name: "Value",
     show: ({ value, unit }) => (
-      <strong>
-        {text(value)} {unit}
-      </strong>
+      <strong title={value}>{settingValue(value, unit)}</strong>
     ),
   },
-  { name: "Default", show: ({ default: usual }) => <span class="quiet">{text(usual)}</span> },
+  { name: "Default", show: ({ default: usual, unit }) => <span class="quiet">{settingValue(usual, unit)}</span> },
   { name: "From", show: ({ origin }) => origin },
 ];
 

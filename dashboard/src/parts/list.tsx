@@ -26,8 +26,15 @@ const COLUMNS = [
   ["when", "When"],
 ] as const;
 
+interface Props {
+  items: Anomaly[];
+  acting?: Acting | undefined;
+  /** All are of one entity, which the page names: each row then begins with its type, and has no history of its own. */
+  ofOne?: boolean;
+}
+
 /** One row an anomaly; on a narrow screen each row becomes a card. The roles keep it a table in both forms. */
-export function List({ items, acting }: { items: Anomaly[]; acting?: Acting | undefined }) {
+export function List({ items, acting, ofOne = false }: Props) {
   useStandings();
   const all = acting !== undefined && items.length > 0 && items.every(({ id }) => acting.chosen.has(id));
   return (
@@ -39,7 +46,7 @@ export function List({ items, acting }: { items: Anomaly[]; acting?: Acting | un
               <input type="checkbox" aria-label="Select all" checked={all} onChange={acting.toggleAll} />
             </th>
           )}
-          {COLUMNS.map(([column, name]) => (
+          {COLUMNS.filter(([column]) => !ofOne || column !== "history").map(([column, name]) => (
             <th key={column} role="columnheader" scope="col" class={`col-${column}`}>
               {name}
             </th>
@@ -53,14 +60,14 @@ export function List({ items, acting }: { items: Anomaly[]; acting?: Acting | un
       </thead>
       <tbody role="rowgroup">
         {items.map((anomaly) => (
-          <Row key={anomaly.id} anomaly={anomaly} acting={acting} />
+          <Row key={anomaly.id} anomaly={anomaly} acting={acting} ofOne={ofOne} />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ anomaly, acting }: { anomaly: Anomaly; acting: Acting | undefined }) {
+function Row({ anomaly, acting, ofOne }: { anomaly: Anomaly; acting: Acting | undefined; ofOne: boolean }) {
   const words = compare(anomaly);
   const { direction, z_score: z } = anomaly.metrics;
   const name = anomaly.entity_name || anomaly.entity_id;
@@ -85,19 +92,21 @@ function Row({ anomaly, acting }: { anomaly: Anomaly; acting: Acting | undefined
       </td>
       <td role="cell" class="col-anomaly">
         <span class="row-name">
-          <Link class="row-link" href={anomalyAddress(anomaly.id)} title={anomaly.entity_id}>
-            {name}
+          <Link class="row-link" href={anomalyAddress(anomaly.id)} title={`${anomaly.entity_id}: ${anomaly.description}`}>
+            {ofOne ? typeName(anomaly.anomaly_type) : name}
           </Link>
           {anomaly.state !== "opened" && <StateChip state={anomaly.state} />}
           <DecisionChip standing={standing} record={anomaly.state} />
         </span>
-        <span class="row-what" title={anomaly.description}>
-          <span class="row-type">{typeName(anomaly.anomaly_type)}</span> {saying(anomaly)}
+        <span class="row-what">
+          {!ofOne && <span class="row-type">{typeName(anomaly.anomaly_type)}</span>} {saying(anomaly)}
         </span>
       </td>
-      <td role="cell" class="col-history">
-        <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.id} />
-      </td>
+      {!ofOne && (
+        <td role="cell" class="col-history">
+          <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.id} />
+        </td>
+      )}
       <td role="cell" class="col-now">
         <span class={`direction ${direction}`}>
           <Icon name={direction} />

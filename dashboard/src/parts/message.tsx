@@ -2,7 +2,7 @@ import type { Message } from "../api";
 import { addressOfMessage, markRead } from "../messages";
 import { gist } from "../words";
 import { Link } from "./link";
-import { SeverityShape, Unseen } from "./marks";
+import { Icon, SeverityShape, Unseen } from "./marks";
 import { When } from "./when";
 
 /** One message in a line; following it marks it as read. `whole` shows what else it says. */
@@ -35,8 +35,8 @@ export function MessageLine({ message, whole = false }: { message: Message; whol
         </span>
       )}
       {whole && !read && (
-        <button type="button" class="button small" onClick={() => markRead(message)}>
-          Mark as read
+        <button type="button" class="icon-button small" title="Mark as read" aria-label={`Mark as read: ${title ?? ""}`} onClick={() => markRead(message)}>
+          <Icon name="check" />
         </button>
       )}
     </li>

@@ -25,8 +25,8 @@ export function Pipeline({ pipeline }: { pipeline: Overview["pipeline"] }) {
             <span class="quiet" title="Records on Kafka that it has not worked off">
               {records.toLocaleString("en-GB")} behind
             </span>
-          ) : state === "ok" ? (
-            <Unseen> ok</Unseen>
+          ) : state === "ok" || state === "unknown" ? (
+            <Unseen> {state}</Unseen>
           ) : (
             <span> {state}</span>
           )}

@@ -9,13 +9,16 @@ export function SearchBox({ label, text, onSearch }: { label: string; text: stri
   const [typed, setTyped] = useState(text);
   const timer = useRef(0);
   const field = useRef<HTMLInputElement>(null);
+  // What is searched joins the filters as they are when the pause is over, not as they were when it began.
+  const latest = useRef(onSearch);
+  latest.current = onSearch;
   useEffect(() => setTyped(text), [text]);
   useEffect(() => () => clearTimeout(timer.current), []);
   useKeys({ "/": () => field.current?.focus() });
   const search = (next: string) => {
     setTyped(next);
     clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => onSearch(next.trim()), TYPING_PAUSE_MS);
+    timer.current = window.setTimeout(() => latest.current(next.trim()), TYPING_PAUSE_MS);
   };
   return (
     <label class="search">

@@ -43,8 +43,9 @@ export function Spark({ entity, last = false, marked = "" }: { entity: string; l
   useEffect(() => {
     let here = true;
     setSeries(null);
-    const seen = new IntersectionObserver(([entry]) => {
-      if (entry?.isIntersecting !== true) return;
+    // A busy browser tells of several changes at once; the first may be that it was not in view yet.
+    const seen = new IntersectionObserver((entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
       seen.disconnect();
       // Without its line a row still says everything in words.
       readings(entity).then((found) => here && setSeries(found), () => undefined);
