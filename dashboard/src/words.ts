@@ -135,14 +135,12 @@ export function spread(learned: { value: number | null; std_dev: number | null; 
 }
 
 /**
- * The usual with how far it strays, where z says so: z is the deviation in standard deviations of profile classic's
- * durations alone. "2 m 5 s ± 9 s"
+ * How far the usual strays, where z says so: z is the deviation in standard deviations of profile classic's durations
+ * alone. "± 9 s"
  */
-export function usually({ anomaly_type: type, profile, metrics }: Anomaly): string {
-  const { baseline_value: baseline, current_value: current, deviation, z_score: z, unit } = metrics;
-  const usual = quantity(baseline, unit, current);
+export function strays({ anomaly_type: type, profile, metrics: { deviation, z_score: z } }: Anomaly): string | null {
   const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
-  return ofTime && profile === "classic" && z !== null && z !== 0 ? `${usual} ± ${duration(Math.abs(deviation / z))}` : usual;
+  return ofTime && profile === "classic" && z !== null && z !== 0 ? `± ${duration(Math.abs(deviation / z))}` : null;
 }
 
 /** A setting's value with its unit in words: "1 h", "90 days", "1000 a second". */

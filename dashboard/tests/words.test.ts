@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TYPES, type Anomaly } from "../src/api";
-import { change, compare, gist, percent, quantity, saying, settingValue, share, threshold, typeName, TYPE_NAMES, usually, zScore } from "../src/words";
+import { change, compare, gist, percent, quantity, saying, settingValue, share, strays, threshold, typeName, TYPE_NAMES, zScore } from "../src/words";
 
 describe("quantity", () => {
   it.each([
@@ -78,9 +78,9 @@ it("says a threshold in the terms of its rule", () => {
 
 it("says how far the usual strays where z tells it", () => {
   const numbers = { current_value: 252, baseline_value: 125, deviation: 127, z_score: 127 / 9 };
-  expect(usually(anomaly(numbers))).toBe("2 m 5 s ± 9 s");
-  expect(usually(anomaly(numbers, { profile: "robust" }))).toBe("2 m 5 s");
-  expect(usually(anomaly({ ...numbers, z_score: null }))).toBe("2 m 5 s");
+  expect(strays(anomaly(numbers))).toBe("± 9 s");
+  expect(strays(anomaly(numbers, { profile: "robust" }))).toBe(null);
+  expect(strays(anomaly({ ...numbers, z_score: null }))).toBe(null);
 });
 
 it("compares no sizes where a sequence of steps is new", () => {

@@ -145,15 +145,14 @@ function LastRuns({ id }: { id: string }) {
 const RUN_COLUMNS: Column<Execution>[] = [
   {
     name: "Execution",
-    show: ({ execution_id: id, attempt }) => (
+    show: ({ execution_id: id, attempt, url }) => (
       <>
-        <code>{id}</code>
+        <code>{url == null ? id : <OutsideLink href={url}>{id}</OutsideLink>}</code>
         {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
       </>
     ),
   },
   { name: "Ended", show: ({ status }) => <StatusChip status={status} /> },
   { name: "Took", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
-  { name: "Link", show: ({ url }) => (url == null ? <span class="quiet">–</span> : <OutsideLink href={url} />) },
   { name: "When", right: true, show: ({ finished_at: at }) => <When at={at} /> },
 ];

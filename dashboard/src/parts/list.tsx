@@ -104,7 +104,7 @@ function Row({ anomaly, acting, ofOne }: { anomaly: Anomaly; acting: Acting | un
       </td>
       {!ofOne && (
         <td role="cell" class="col-history">
-          <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.id} />
+          <Spark entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.detected_at} />
         </td>
       )}
       <td role="cell" class="col-now">

@@ -1,6 +1,6 @@
 import type { Anomaly } from "../api";
 import { duration } from "../times";
-import { compare, percent, threshold, usually, zScore } from "../words";
+import { compare, percent, strays, threshold, zScore } from "../words";
 import { Figure } from "./frame";
 
 /** All metrics, with their units in words. */
@@ -12,7 +12,7 @@ export function Numbers({ anomaly }: { anomaly: Anomaly }) {
   return (
     <dl class="numbers">
       <Figure name="Current" value={words.now} note={words.nowLabel} strong />
-      <Figure name="Baseline" value={words.usual === "–" ? words.usual : usually(anomaly)} note={words.usualLabel} />
+      <Figure name="Baseline" value={words.usual} note={[words.usualLabel, strays(anomaly)].filter((part) => part !== null).join(" ")} />
       <Figure name="Deviation" value={words.change} note={times || (unit === "ratio" ? "percentage points" : "current − baseline")} />
       <Figure name="z-score" value={zScore(z)} note={z === null ? "this rule needs none" : "standard deviations"} />
       <Figure name="Confidence" value={percent(confidence)} note="of reading and history" />

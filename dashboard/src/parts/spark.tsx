@@ -36,7 +36,7 @@ async function queued<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** `last` shows the newest reading in words beside the line; `marked` is an anomaly whose dot stands out. */
+/** `last` shows the newest reading in words beside the line; the dot of an anomaly at `marked` stands out. */
 export function Spark({ entity, last = false, marked = "" }: { entity: string; last?: boolean; marked?: string }) {
   const box = useRef<HTMLSpanElement>(null);
   const [series, setSeries] = useState<Series | null>(null);
@@ -66,14 +66,17 @@ export function Spark({ entity, last = false, marked = "" }: { entity: string; l
 }
 
 function Line({ series, marked }: { series: Series; marked: string }) {
+  const at = Date.parse(marked);
   const spots = points(series.points.map(({ value }) => value), WIDTH, HEIGHT);
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} aria-hidden="true">
       <polyline points={spots.map(([x, y]) => `${x},${y}`).join(" ")} />
-      {series.points.map(({ anomaly }, index) => {
+      {series.points.map(({ anomaly, t }, index) => {
         const [x, y] = spots[index] ?? [0, 0];
         if (anomaly === null) return null;
-        return <circle key={index} class={anomaly === marked ? "marked" : ""} cx={x} cy={y} r={anomaly === marked ? 3 : 2} />;
+        // By its time: where one run shows several anomalies the series names the first.
+        const isMarked = Date.parse(t) === at;
+        return <circle key={index} class={isMarked ? "marked" : ""} cx={x} cy={y} r={isMarked ? 3 : 2} />;
       })}
     </svg>
   );

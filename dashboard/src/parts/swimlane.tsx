@@ -154,7 +154,7 @@ function Lane({ lane, count, marks, span, spot, onSpot }: LaneProps) {
 function Mark({ at, label }: { at: number; label: string }) {
   return (
     <span
-      class={at > 0.93 ? "flip" : ""}
+      class={at > 0.88 ? "flip" : ""}
       ref={(node) => {
         if (node !== null) node.style.left = `${at * 100}%`;
       }}
