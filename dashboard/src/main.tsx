@@ -8,4 +8,7 @@ import "./styles/index.css";
 startRouting();
 void openSession().then(startLive);
 const host = document.getElementById("app");
-if (host !== null) render(<App />, host);
+if (host !== null) {
+  host.replaceChildren(); // the frame that index.html shows until here
+  render(<App />, host);
+}

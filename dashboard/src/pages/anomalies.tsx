@@ -27,7 +27,9 @@ const ONE = new URLSearchParams({ limit: "1" });
 export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   const filters = useMemo(() => readFilters(query), [query]);
   const list = useAnomalies(filters);
-  const facets = useAnswer<Facets>(FACETS, questionOf(filters), POLL_MS).value;
+  // The list is asked for first: what is counted over everything comes after it.
+  const ready = list.items !== null;
+  const facets = useAnswer<Facets>(ready ? FACETS : null, questionOf(filters), POLL_MS).value;
   // Whether anything is stored at all, asked only when nothing is found: the first start looks different.
   const ever = useAnswer<AnomalyPage>(list.items?.length === 0 ? ANOMALIES : null, ONE, 3_000).value;
 
@@ -50,7 +52,7 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
     <Frame title="Anomalies" aside={<Exports filters={filters} />}>
       {list.error !== null && list.items !== null && <Stale error={list.error} at={list.at} reload={list.reload} />}
       <FilterBar filters={filters} facets={facets} />
-      <Glance filters={filters} />
+      <Glance filters={filters} ready={ready} />
       {failed !== null ? <Failed error={failed} reload={list.reload} /> : <Found list={list} filters={filters} facets={facets} known={ever !== null} />}
     </Frame>
   );
@@ -60,17 +62,17 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
  * How many there were when, and how severe: above the list, and small, so that the list begins high on the page. On a
  * narrow screen the charts are shown when asked for.
  */
-function Glance({ filters }: { filters: Filters }) {
+function Glance({ filters, ready }: { filters: Filters; ready: boolean }) {
   const now = useNow(60_000);
   const trends: Record<Range, Loaded<Trends>> = {
-    "24h": useTrends(filters, "24h"),
-    "7d": useTrends(filters, "7d"),
-    "30d": useTrends(filters, "30d"),
+    "24h": useTrends(ready, filters, "24h"),
+    "7d": useTrends(ready, filters, "7d"),
+    "30d": useTrends(ready, filters, "30d"),
   };
-  const chosen = useTrends(filters, null).value;
+  const chosen = useTrends(ready, filters, null).value;
   const minute = Math.floor(now / 60_000) * 60_000;
   const span = useMemo(() => chartSpan(filters, minute), [filters, minute]);
-  const charted = useTrends(filters, span.asked).value;
+  const charted = useTrends(ready, filters, span.asked).value;
   const [open, setOpen] = useState(false);
   return (
     <div class={open ? "glance open" : "glance"}>
@@ -104,8 +106,8 @@ function Exports({ filters }: { filters: Filters }) {
   );
 }
 
-function useTrends(filters: Filters, range: Span | null): Loaded<Trends> {
-  return useAnswer<Trends>(TRENDS, questionOf(filters, range ?? undefined), POLL_MS);
+function useTrends(ready: boolean, filters: Filters, range: Span | null): Loaded<Trends> {
+  return useAnswer<Trends>(ready ? TRENDS : null, questionOf(filters, range ?? undefined), POLL_MS);
 }
 
 interface FoundProps {
