@@ -61,7 +61,7 @@ class AnomalyFacets(Struct, kw_only=True):
     total: int
     """How many match every filter."""
     whole: bool
-    """False where there are more than 100,000: the counts are of the newest."""
+    """False where more than 10,000 match: `incident`, and all where it is filtered by, then counts the newest 10,000."""
 
 
 class Day(Struct):

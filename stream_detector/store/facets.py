@@ -42,8 +42,9 @@ class Facets(NamedTuple):
 async def facets(pool: asyncpg.Pool, question: Question) -> Facets:
     """Count what the question finds, and for each of its filters what another value would find."""
     where = conditions(replace(question, types=(), severities=(), states=(), is_open=None, is_acknowledged=None))
-    limit = f"${len(where.values) + 1}"
-    with_incidents = await pool.fetch(_WITH_INCIDENTS.format(where=where.text(), limit=limit), *where.values, MOST)
+    with_incidents = await pool.fetch(
+        _WITH_INCIDENTS.format(where=where.text(), limit=f"${len(where.values) + 1}"), *where.values, MOST
+    )
     counts, total = _add_up(with_incidents, question)
     if question.is_open is None and question.is_acknowledged is None:
         exact, total = _add_up(await pool.fetch(_ALL.format(where=where.text()), *where.values), question)

@@ -48,9 +48,10 @@ class Where:
         """Of anomalies: how the incident of each stands."""
         if is_open is None and is_acknowledged is None:
             return
-        stands = ["i.id = incident_id"]
-        if is_open is not None:
-            stands.append("i.state <> 'resolved'" if is_open else "i.state = 'resolved'")
-        if is_acknowledged is not None:
-            stands.append("i.acknowledged_at IS NOT NULL" if is_acknowledged else "i.acknowledged_at IS NULL")
-        self.add("EXISTS (SELECT 1 FROM incidents i WHERE " + " AND ".join(stands) + ")")  # noqa: S608 - constants alone
+        self.add(
+            "EXISTS (SELECT 1 FROM incidents i WHERE i.id = incident_id"
+            " AND (i.state <> 'resolved') = coalesce({}::boolean, i.state <> 'resolved')"
+            " AND (i.acknowledged_at IS NOT NULL) = coalesce({}::boolean, i.acknowledged_at IS NOT NULL))",
+            is_open,
+            is_acknowledged,
+        )
