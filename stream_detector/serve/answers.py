@@ -61,7 +61,7 @@ class AnomalyFacets(Struct, kw_only=True):
     total: int
     """How many match every filter."""
     whole: bool
-    """False where more than 10,000 match: `incident`, and all where it is filtered by, then counts the newest 10,000."""
+    """False where over 10,000 match: `incident`, and all where it is filtered by, then counts the newest 10,000."""
 
 
 class Day(Struct):

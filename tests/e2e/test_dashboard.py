@@ -1,7 +1,10 @@
 """W44 to W50, W55: the page in a real Chromium, before the real server and a real PostgreSQL."""
 
 import asyncio
+import csv
 import gzip
+import io
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -193,6 +196,24 @@ async def test_w46_a_link_to_a_score_run_shows_the_run_whenever_it_was(
         await expect(page.locator("tbody tr")).to_contain_text("Lido")
         await page.get_by_role("link", name="Score run r1").click()
         await expect(page.locator("tbody tr")).to_have_count(3)
+
+
+async def test_w46_what_is_filtered_comes_as_a_file(root: str, write: Write, open_page: OpenPage) -> None:
+    stored = three()
+    await write(anomalies=stored)
+    async with open_page() as page:
+        await page.goto(f"{root}/anomalies?range=30d&severity=critical,warning")
+        await expect(page.locator("tbody tr")).to_have_count(2)
+        files = {}
+        for name in ("CSV", "JSON"):
+            async with page.expect_download() as started:
+                await page.get_by_role("link", name=name).click()
+            download = await started.value
+            assert download.suggested_filename == f"anomalies.{name.lower()}"
+            files[name] = (await download.path()).read_text("utf-8")
+        rows = csv.DictReader(io.StringIO(files["CSV"], newline=""))
+        for found in ({row["id"] for row in rows}, {each["id"] for each in json.loads(files["JSON"])}):
+            assert found == {each.id for each in stored[:2]}
 
 
 async def test_w47_detail_shows_everything(root: str, write: Write, open_page: OpenPage) -> None:

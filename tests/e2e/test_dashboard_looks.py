@@ -11,6 +11,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from stream_detector.settings import Settings
+from stream_detector.store.access import create_token
 from tests.events_made import anomaly, notification, uuid
 from tests.events_made.histories import ago, failing, slow_after, three
 from tests.servers.dashboard import OUTPUT, OpenPage, Site, Write, everything, no_sideways_scroll, serving, violations
@@ -160,3 +161,11 @@ async def test_w50_loading_failing_stale_and_locked(
         await page.goto(f"{locked}/anomalies")
         await expect(page.get_by_role("heading", name="A token is needed")).to_be_visible()
         await look(page, "state-token")
+        secret, _ = await create_token(site.pool, name="reader", role="viewer", expires_at=None)
+        await page.get_by_label("Token").fill(secret)
+        await page.get_by_role("button", name="Continue").click()
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await look(page, "state-may-read")
+        await page.goto(f"{locked}/dead-letters")
+        await expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
+        await look(page, "state-not-allowed")

@@ -12,8 +12,11 @@ import { TimeRange } from "./time-range";
  * replaces the address instead.
  */
 export function FilterBar({ filters, facets }: { filters: Filters; facets: Facets | null }) {
+  // Of very many only the newest are counted by how they stand.
+  const more = facets !== null && !facets.whole && filters.incident !== null ? "+" : "";
+  const number = (counts: Partial<Record<string, number>>, value: string) => (counts[value] ?? 0).toLocaleString("en-GB") + more;
   const counted = (counts: Partial<Record<string, number>> | undefined, value: string) =>
-    counts === undefined ? "" : ` (${(counts[value] ?? 0).toLocaleString("en-GB")})`;
+    counts === undefined ? "" : ` (${number(counts, value)})`;
   return (
     <div class="filters" role="search" aria-label="Filters">
       <SearchBox label="Workflow or entity" text={filters.q} onSearch={(q) => go(addressOf({ ...filters, q }), { replace: true })} />
@@ -29,7 +32,7 @@ export function FilterBar({ filters, facets }: { filters: Filters; facets: Facet
           >
             <SeverityShape severity={severity} />
             <span class="segment-name">{SEVERITY_NAMES[severity]}</span>
-            {facets !== null && <small class="facet">{(facets.severity[severity] ?? 0).toLocaleString("en-GB")}</small>}
+            {facets !== null && <small class="facet">{number(facets.severity, severity)}</small>}
           </Link>
         ))}
       </nav>
