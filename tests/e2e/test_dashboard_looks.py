@@ -17,6 +17,11 @@ from tests.events_made.histories import ago, failing, slow_after, three
 from tests.servers.dashboard import OUTPUT, OpenPage, Site, Write, everything, no_sideways_scroll, serving, violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+IN_ONE_ROW = """() => {
+    const shown = [...document.querySelectorAll("nav.pages > *")].filter(each => each.getClientRects().length > 0);
+    const tops = shown.map(each => each.getBoundingClientRect().top);
+    return tops.length > 3 && Math.max(...tops) - Math.min(...tops) < 10;
+}"""
 EVERY = ((1280, "light"), (1280, "dark"), (375, "light"), (375, "dark"))
 CORNERS = ((1280, "light"), (375, "dark"))
 """For what opens over a page and for states: each width and each theme once."""
@@ -47,6 +52,7 @@ async def look(page: Page, name: str, views: Sequence[tuple[int, str]] = CORNERS
         await page.set_viewport_size({"width": width, "height": 900})
         await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         assert await no_sideways_scroll(page), f"{name} at {width}"
+        assert await page.evaluate(IN_ONE_ROW), f"{name} at {width}: the pages' line is broken"
         assert await violations(page, contrast_alone=width in seen) == [], f"{name} at {width}, {theme}"
         seen.add(width)
         await page.screenshot(path=OUTPUT / f"{name}-{width}-{theme}.png", full_page=True)

@@ -25,7 +25,7 @@ export function Nav({ path, onHelp }: { path: string; onHelp: () => void }) {
       {PAGES.map((page) => (
         <Entry key={page.href} path={path} {...page} />
       ))}
-      <Entry path={path} {...RUNS} only="wide" />
+      <Entry path={path} {...RUNS} class="wide-only" />
       <More path={path} onHelp={onHelp} />
     </nav>
   );
@@ -36,13 +36,13 @@ interface EntryProps {
   href: string;
   name: string;
   icon: (typeof PAGES)[number]["icon"] | (typeof SELDOM)[number]["icon"] | (typeof RUNS)["icon"];
-  /** The width that has it; every width where absent. */
-  only?: "wide" | "narrow";
+  /** Of the width that has it; every width where absent. */
+  class?: "wide-only" | "narrow-only";
 }
 
-function Entry({ path, href, name, icon, only }: EntryProps) {
+function Entry({ path, href, name, icon, class: width }: EntryProps) {
   return (
-    <Link href={href} class={only === undefined ? "" : `${only}-only`} aria-current={isIn(path, href) ? "page" : undefined}>
+    <Link href={href} class={width ?? ""} aria-current={isIn(path, href) ? "page" : undefined}>
       <Icon name={icon} />
       <span>{name}</span>
     </Link>
@@ -73,7 +73,7 @@ function More({ path, onHelp }: { path: string; onHelp: () => void }) {
       </button>
       {open && (
         <div id="more" class="menu-list">
-          <Entry path={path} {...RUNS} only="narrow" />
+          <Entry path={path} {...RUNS} class="narrow-only" />
           {SELDOM.map((page) => (
             <Entry key={page.href} path={path} {...page} />
           ))}
