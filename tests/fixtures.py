@@ -103,10 +103,23 @@ def psql(server: Postgres, statement: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.fixture(scope="session")
+def used_databases() -> list[str]:
+    """Migrated, empty databases that a test had and gave back."""
+    return []
+
+
 @pytest.fixture
-def postgres_url(postgres_server: Postgres) -> Iterator[str]:
-    """A fresh, empty database, dropped after the test."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    psql(postgres_server, f"CREATE DATABASE {name}")
+def postgres_url(request: pytest.FixtureRequest, postgres_server: Postgres, used_databases: list[str]) -> Iterator[str]:
+    """A database of the test's own: without a table, or for a test with `pool` maybe a migrated, empty one used before.
+
+    To make, migrate and drop one takes a second, to empty one a tenth of that.
+    """
+    if "pool" in request.fixturenames and used_databases:
+        name = used_databases.pop()
+    else:
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        psql(postgres_server, f"CREATE DATABASE {name}")
     yield postgres_server.url(name)
-    psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    if name not in used_databases:
+        psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
