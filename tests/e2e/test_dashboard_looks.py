@@ -12,7 +12,8 @@ from playwright.async_api import Page, expect
 
 from stream_detector.settings import Settings
 from stream_detector.store.access import create_token
-from tests.events_made import anomaly, notification, uuid
+from stream_detector.store.rows import DeadLetterNote
+from tests.events_made import action, anomaly, notification, uuid
 from tests.events_made.histories import ago, failing, slow_after, three
 from tests.servers.dashboard import OUTPUT, OpenPage, Site, Write, everything, no_sideways_scroll, serving, violations
 
@@ -68,6 +69,21 @@ PAGES = (
 
 async def test_w50_every_page(root: str, write: Write, walking: OpenPage) -> None:
     await everything(write)
+    letters = [
+        DeadLetterNote(
+            topic="workflow-completions", partition=0, offset=n, timestamp_ms=None, stage=stage, reason=reason,
+            message=message,
+        )
+        for n, (stage, reason, message) in enumerate(
+            (("decode", "not_json", "line 1, column 14: a comma is missing"),
+             ("check", "bad_value", "duration_s: -3 is below 0"))
+        )
+    ]  # fmt: skip
+    silences = [
+        action("s1", "silence", at=ago(hours=1), until=ago(hours=-3), comment="known outage of the runners"),
+        action("s2", "silence", at=ago(hours=2), until=ago(days=-7), entity="", matchers={"type": "SpikeInFailures"}),
+    ]
+    await write(dead_letters=letters, actions=silences)
     async with walking() as page:
         for name in PAGES:
             await page.goto(f"{root}/{name}")
@@ -113,15 +129,19 @@ async def test_w50_the_list_with_the_longest_names_and_all_that_opens_over_it(
         await look(page, "anomaly-long")
 
 
-async def test_w50_the_detail_of_a_slow_run_and_of_failures(root: str, write: Write, walking: OpenPage) -> None:
+async def test_w50_the_detail_of_a_slow_run(root: str, write: Write, walking: OpenPage) -> None:
     slow = await everything(write)
-    executions, found = failing()
-    spike = next(each for each in found if each.anomaly_type == "SpikeInFailures")
     async with walking() as page:
         await page.goto(f"{root}/anomalies/{slow}")
         await expect(page.locator(".step-bars li").first).to_be_visible()
         await look(page, "anomaly-slow", EVERY)
-        await write(executions=executions, anomalies=found)
+
+
+async def test_w50_the_detail_of_failures(root: str, write: Write, walking: OpenPage) -> None:
+    executions, found = failing()
+    spike = next(each for each in found if each.anomaly_type == "SpikeInFailures")
+    await write(executions=executions, anomalies=found)
+    async with walking() as page:
         await page.goto(f"{root}/anomalies/{spike.id}")
         await expect(page.locator(".uplot")).to_have_count(2)
         await look(page, "anomaly-failures", EVERY)

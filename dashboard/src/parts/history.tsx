@@ -112,7 +112,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
   const axis = { stroke: colours("quiet"), font: "11px system-ui, sans-serif", ticks: { show: false } };
   const hidden = { width: 0, points: { show: false } };
   return {
-    padding: [14, 14, 0, 0],
+    padding: [14, 36, 0, 0], // half a label of the axis
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: true } },
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "UTC"),
