@@ -45,8 +45,11 @@ _FIND = """
         WHERE {where} ORDER BY detected_at DESC, id DESC LIMIT {limit}
     )
     SELECT found.*, i.state, i.acknowledged_at, i.acknowledged_by, i.verdict
-    FROM found LEFT JOIN incidents i ON i.id = found.incident_id ORDER BY found.detected_at DESC, found.id DESC
+    FROM found LEFT JOIN LATERAL (
+        SELECT state, acknowledged_at, acknowledged_by, verdict FROM incidents WHERE id = found.incident_id OFFSET 0
+    ) i ON true ORDER BY found.detected_at DESC, found.id DESC
 """
+"""OFFSET 0 keeps the planner at looking up the incidents of a page, whatever it believes of how many there are."""
 _COUNT = """
     SELECT (detected_at AT TIME ZONE 'UTC')::date AS day, severity, anomaly_type, count(*) AS count FROM anomalies
     WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1
