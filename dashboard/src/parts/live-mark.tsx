@@ -21,7 +21,7 @@ export function LiveMark() {
   }, [newest]);
   const [word, title] = WORDS[state];
   return (
-    <span class={marked ? `live-mark is-${state} marked` : `live-mark is-${state}`} title={title}>
+    <span class={`live-mark ${state === "live" ? "is-live" : ""} ${marked ? "marked" : ""}`} title={title}>
       <span>{word}</span>
     </span>
   );
