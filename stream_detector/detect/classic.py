@@ -1,6 +1,7 @@
 """Profile `classic`: the plain rules to the letter, each detector on the last executions (W5 to W11, W20)."""
 
 from math import dist, fsum, sqrt
+from typing import Final
 
 from stream_detector.detect import (
     consecutive_failures,
@@ -13,12 +14,12 @@ from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
 from stream_detector.detect.finding import Finding
 from stream_detector.events import Completion
 
-_GATE = 2.0
-_NEAR = 1.9
+_GATE: Final = 2.0
+_NEAR: Final = 1.9
 """Below this z by a quick computation, the exact one cannot reach 2: the two differ by rounding alone."""
 _NO_FINDINGS: list[Finding] = []
-_STREAK = (consecutive_failures.NAME, 0)
-_SPIKE = (spike_in_failures.NAME, 0)
+_STREAK: Final = (consecutive_failures.NAME, 0)
+_SPIKE: Final = (spike_in_failures.NAME, 0)
 
 
 def judge(

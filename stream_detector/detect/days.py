@@ -6,17 +6,21 @@ moment it closes, never at packing, so that packing changes no number.
 
 import struct
 from array import array
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-DAYS = 30
-_OLDER = DAYS - 1
-_KEPT = (1 << _OLDER) - 1
-_MOST = 0xFFFF
+DAYS: Final = 30
+_OLDER: Final = DAYS - 1
+_KEPT: Final = (1 << _OLDER) - 1
+_MOST: Final = 0xFFFF
 """A closed day counts at most so many executions (shares kept); the running day counts all."""
-RUSH_FROM = 64
-_RUSH_TIMES, _RUSH_DAYS = 3, 7
-_TODAY = struct.Struct("<iIIIddIB")
-_NARROW_COUNTS, _NARROW_FAILURES, _UNTIMED, _NARROW_UNTIMED = 1, 2, 4, 8
+RUSH_FROM: Final = 64
+_RUSH_TIMES: Final = 3
+_RUSH_DAYS: Final = 7
+_TODAY: Final = struct.Struct("<iIIIddIB")
+_NARROW_COUNTS: Final = 1
+_NARROW_FAILURES: Final = 2
+_UNTIMED: Final = 4
+_NARROW_UNTIMED: Final = 8
 
 
 class Totals(NamedTuple):

@@ -3,20 +3,23 @@
 import struct
 from array import array
 from collections.abc import Mapping
+from typing import Final
 from zlib import crc32
 
 from stream_detector.events import Completion, Step
 
-STEPS = 32
+STEPS: Final = 32
 """At most so many steps of a workflow are remembered; 16 bytes each."""
-SEQUENCES = 4
+SEQUENCES: Final = 4
 """So many different sequences of steps are remembered, the latest ones; 4 bytes each."""
-_LABELS, _COMMIT, _ID = 4, 12, 40
-_WEIGHT = 0.1
+_LABELS: Final = 4
+_COMMIT: Final = 12
+_ID: Final = 40
+_WEIGHT: Final = 0.1
 """Weight of the newest execution in a step's usual duration."""
-_UUID = 0xFF
+_UUID: Final = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
-_HEAD = struct.Struct("<qHBBBBB")
+_HEAD: Final = struct.Struct("<qHBBBBB")
 
 
 class Evidence:

@@ -2,18 +2,20 @@
 
 import struct
 from statistics import NormalDist
+from typing import Final
 
-RECENT = 10
-WARM = 30
+RECENT: Final = 10
+WARM: Final = 30
 """Outcomes before the last 10 are judged against their history."""
-FORGET = 0.985
-PRIOR_FAILURES, PRIOR_SUCCESSES = 0.2, 8.0
-LEAST = 2
+FORGET: Final = 0.985
+PRIOR_FAILURES: Final = 0.2
+PRIOR_SUCCESSES: Final = 8.0
+LEAST: Final = 2
 """A lone failure is no spike, however rarely the workflow fails."""
-_MASK = (1 << RECENT) - 1
-_PACKED = struct.Struct("<IHdd")
-_NORMAL = NormalDist()
-_MOST_Z = 8.0
+_MASK: Final = (1 << RECENT) - 1
+_PACKED: Final = struct.Struct("<IHdd")
+_NORMAL: Final = NormalDist()
+_MOST_Z: Final = 8.0
 
 
 class Failures:

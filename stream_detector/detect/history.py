@@ -3,16 +3,17 @@
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
+from typing import Final
 
-DURATIONS = 30
+DURATIONS: Final = 30
 """Executions whose durations make mean and spread (W20)."""
-OUTCOMES = 40
+OUTCOMES: Final = 40
 """The failure spike compares the last 10 outcomes, the current one among them, with up to 30 before them."""
-WINDOW_MS = 30 * 86_400_000
+WINDOW_MS: Final = 30 * 86_400_000
 """An execution more than 30 days older than the event counts no more (W19)."""
-_BEFORE_FIRST_MS = 31 * 86_400_000
-_ALL = (1 << OUTCOMES) - 1
-_HEAD = struct.Struct("<qBBQ")
+_BEFORE_FIRST_MS: Final = 31 * 86_400_000
+_ALL: Final = (1 << OUTCOMES) - 1
+_HEAD: Final = struct.Struct("<qBBQ")
 
 
 class History:

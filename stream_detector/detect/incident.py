@@ -1,6 +1,7 @@
 """The life of an incident: opened by its first anomalous reading, ongoing, resolved by its end."""
 
 import struct
+from typing import Final
 from uuid import UUID
 
 from stream_detector.events import Severity
@@ -16,7 +17,7 @@ DETECTORS = (
 )
 """The packed value holds a detector's place in this list: append only."""
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
-_PACKED = struct.Struct("<BBIq16s")
+_PACKED: Final = struct.Struct("<BBIq16s")
 
 
 class Incident:
@@ -62,5 +63,5 @@ def remember(ids: list[int], event_hash: int) -> None:
         del ids[0]
 
 
-RECENT_IDS = 8
+RECENT_IDS: Final = 8
 """A retry of an event is recognised unless 8 other events of its key came between; older than that, it counts again."""

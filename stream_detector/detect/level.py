@@ -19,48 +19,65 @@ injected anomalies and on NAB, all at once; docs/detection.md tells what was tri
 import struct
 from array import array
 from math import exp, log, log10, sqrt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from stream_detector.detect.readings import GRID, OLDER, RECENT, beyond, older, on_grid, remember
 from stream_detector.detect.rhythm import LEARNED_MS, LEFT, STAY, Rhythm
 
-Q = 0.02
+Q: Final = 0.02
 """Added before the logarithm, in the reading's unit (s): below it durations are mostly the clock's own noise."""
-ALPHA, ALPHA_SPREAD = 0.065, 0.05
-_MEMORY_MS, _MEMORY_SPREAD_MS = 64_000_000.0, 300_000_000.0
-FLOOR = 0.001
+ALPHA: Final = 0.065
+ALPHA_SPREAD: Final = 0.05
+_MEMORY_MS: Final = 64_000_000.0
+_MEMORY_SPREAD_MS: Final = 300_000_000.0
+FLOOR: Final = 0.001
 """The least sigma, in log units: a tenth of a percent."""
-WARM = 30
+WARM: Final = 30
 """Readings that are learned before one is judged."""
-EFFECT = 0.005
+EFFECT: Final = 0.005
 """The least difference that is told, as a share of the usual."""
-ACCEPTED_AFTER, ACCEPTED_BEYOND, ACCEPTED_MS = 25, 1.0, 86_400_000
-LONE_FROM, LASTING_FROM, SLOW_FROM = 1.55, 3.0, 7.2
+ACCEPTED_AFTER: Final = 25
+ACCEPTED_BEYOND: Final = 1.0
+ACCEPTED_MS: Final = 86_400_000
+LONE_FROM: Final = 1.55
+LASTING_FROM: Final = 3.0
+SLOW_FROM: Final = 7.2
 """The least z of a reading, and of the two means, that can pass a budget: below them nothing is looked at."""
-LONE, LASTING = 0.55, 1.13
-SEEN, FAR, MOST_FAR = 0.565, 0.21, 9.7
-NEARLY = 0.7
-SEEN_LASTING, FAR_LASTING, MOST_FAR_LASTING = 0.575, 0.205, 7.0
-_SLOW_SHARE = 0.975
+LONE: Final = 0.55
+LASTING: Final = 1.13
+SEEN: Final = 0.565
+FAR: Final = 0.21
+MOST_FAR: Final = 9.7
+NEARLY: Final = 0.7
+SEEN_LASTING: Final = 0.575
+FAR_LASTING: Final = 0.205
+MOST_FAR_LASTING: Final = 7.0
+_SLOW_SHARE: Final = 0.975
 """The mean over 80 counts so much."""
-RUNS = 80
+RUNS: Final = 80
 """Readings that the slow mean is over."""
-_YOUNG = 10
-_MOST_SHIFTED = 30_000
-_CLIP_LEVEL, _CLIP_SPREAD = 4.0, 8.0
-_CLIP, _GRID, _MOST = 3.0, 42.0, 126
+_YOUNG: Final = 10
+_MOST_SHIFTED: Final = 30_000
+_CLIP_LEVEL: Final = 4.0
+_CLIP_SPREAD: Final = 8.0
+_CLIP: Final = 3.0
+_GRID: Final = 42.0
+_MOST: Final = 126
 """Clipped z are kept in steps of 1/42, one byte each."""
-_MEAN, _SLOW = 1.0 / (_GRID * sqrt(RECENT)), sqrt(2 * RUNS - 1)
-_SLOWLY = SLOW_FROM / _SLOW
-_NEWNESS = 24.0
+_MEAN: Final = 1.0 / (_GRID * sqrt(RECENT))
+_SLOW: Final = sqrt(2 * RUNS - 1)
+_SLOWLY: Final = SLOW_FROM / _SLOW
+_NEWNESS: Final = 24.0
 """A series of n readings is less surprising by 24 / n."""
-_ECHO_SHARE, _ECHO_MS = 0.33, 130_000_000.0
+_ECHO_SHARE: Final = 0.33
+_ECHO_MS: Final = 130_000_000.0
 """A surprise loses a third of the largest before it, which fades in a day and a half."""
-_SPACING_MS, _SPREAD_OUT = 10_800_000.0, 1.6
+_SPACING_MS: Final = 10_800_000.0
+_SPREAD_OUT: Final = 1.6
 """An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
-_PACKED = struct.Struct(f"<IddqIIdIhdIdB{RECENT}b")
-_PACKED_1 = struct.Struct("<IddqdIdqdhdq12b16d")
-_GRID_1 = 30.0
+_PACKED: Final = struct.Struct(f"<IddqIIdIhdIdB{RECENT}b")
+_PACKED_1: Final = struct.Struct("<IddqdIdqdhdq12b16d")
+_GRID_1: Final = 30.0
 """Layout 1 of `packed` had its clipped z in steps of 1/30, no readings and no rhythm."""
 
 
@@ -223,14 +240,14 @@ class Level:
 
     def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: int) -> Judged:
         """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
-        less = _NEWNESS / self.n
-        lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
         echo = self.heard * exp(-max(at_ms - self.heard_s * 1000, 0) / _ECHO_MS)
-        loudest = max(lone.size if lone else 0.0, lasting.size if lasting else 0.0) - LONE
+        quieter = _ECHO_SHARE * echo
+        less = _NEWNESS / self.n + quieter
+        lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
+        loudest = quieter - LONE + max(lone.size if lone else 0.0, lasting.size if lasting else 0.0)
         if loudest > echo:
             self.heard, self.heard_s = loudest, at_ms // 1000
-        echo *= _ECHO_SHARE
-        return self._judged(_quieter(lone, echo), _quieter(lasting, echo), z, sigma, at_ms)
+        return self._judged(lone, lasting, z, sigma, at_ms)
 
     def _lone(self, x: float, z: float, less: float) -> Surprise | None:
         if abs(z) < LONE_FROM:
@@ -324,7 +341,3 @@ class Level:
 def _seldom(near: int, of: int) -> float:
     """-log10 of the share of `near` among `of`; what was never seen counts as half a time."""
     return -log10((near + 0.5) / (of + 1))
-
-
-def _quieter(surprise: Surprise | None, less: float) -> Surprise | None:
-    return None if surprise is None else surprise._replace(size=surprise.size - less)

@@ -34,13 +34,14 @@ from stream_detector.detect.resources import Resources
 if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 
-VERSION = 2
-_READ = frozenset({1, 2})
+VERSION: Final = 2
+_READ: Final = frozenset({1, 2})
 WORKFLOW: Final = 1
 SCORE: Final = 2
-_RETIRED, _EXECUTIONS = 1, 2
-_HEAD = struct.Struct("<BBBBqIHH")
-_DRIFT = struct.Struct("<IddddddB")
+_RETIRED: Final = 1
+_EXECUTIONS: Final = 2
+_HEAD: Final = struct.Struct("<BBBBqIHH")
+_DRIFT: Final = struct.Struct("<IddddddB")
 
 
 class PackedError(ValueError):

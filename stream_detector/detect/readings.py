@@ -16,9 +16,11 @@ array('h', [100])
 """
 
 from array import array
+from typing import Final
 
-GRID = 1000.0
-RECENT, OLDER = 12, 64
+GRID: Final = 1000.0
+RECENT: Final = 12
+OLDER: Final = 64
 
 
 def on_grid(x: float) -> int:

@@ -3,13 +3,14 @@
 import struct
 from array import array
 from math import sqrt
+from typing import Final
 from zlib import crc32
 
-MOST = 16
+MOST: Final = 16
 """At most so many resources of a workflow are remembered, 24 bytes each."""
-WEIGHT = 0.1
-_HEAD = struct.Struct("<B")
-_COLUMNS = 4
+WEIGHT: Final = 0.1
+_HEAD: Final = struct.Struct("<B")
+_COLUMNS: Final = 4
 
 
 class Usual:

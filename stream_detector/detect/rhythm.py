@@ -9,20 +9,28 @@ the variance: a workflow without a rhythm is judged as if this were not here.
 
 import struct
 from array import array
+from typing import Final
 
-HOURS, PLACES = 2, 12
-LEARNED_MS = 21 * 86_400_000
+HOURS: Final = 2
+PLACES: Final = 12
+LEARNED_MS: Final = 21 * 86_400_000
 """Offsets younger than three weeks are learned, not used."""
-LEFT, STAY = 0.8, 0.9
+LEFT: Final = 0.8
+STAY: Final = 0.9
 """Offsets are used where they leave less of the variance than this share, and until they leave more than that."""
-_HOURS_MS, _DAY_MS = HOURS * 3_600_000, 86_400_000
-_TO_MONDAY = 3
+_HOURS_MS: Final = HOURS * 3_600_000
+_DAY_MS: Final = 86_400_000
+_TO_MONDAY: Final = 3
 """1970 began on a Thursday: three days later on in the week than Monday."""
-_WEIGHT, _SPREAD_WEIGHT = 0.05, 0.02
-_MEAN_MEMORY_MS, _OFFSET_MEMORY_MS, _WEEKEND_MEMORY_MS = 7.0 * _DAY_MS, 40.0 * 3_600_000, 10.0 * _DAY_MS
-_CLIP = 4.0
-_GRID, _MOST = 10_000, 0x7FFF
-_PACKED = struct.Struct("<dddB")
+_WEIGHT: Final = 0.05
+_SPREAD_WEIGHT: Final = 0.02
+_MEAN_MEMORY_MS: Final = 7.0 * _DAY_MS
+_OFFSET_MEMORY_MS: Final = 40.0 * 3_600_000
+_WEEKEND_MEMORY_MS: Final = 10.0 * _DAY_MS
+_CLIP: Final = 4.0
+_GRID: Final = 10_000
+_MOST: Final = 0x7FFF
+_PACKED: Final = struct.Struct("<dddB")
 
 
 class Rhythm:

@@ -5,6 +5,8 @@ the day, how seldom a reading was seen beside how far off it is, lasting shifts 
 incidents with an end, failures by a beta-binomial tail, nothing but streaks before 30 executions.
 """
 
+from typing import Final
+
 from stream_detector.detect import (
     consecutive_failures,
     pattern_deviation,
@@ -21,16 +23,17 @@ from stream_detector.detect.level import WARM, Judged, Level, Surprise
 from stream_detector.detect.readings import RECENT
 from stream_detector.events import Completion
 
-BUDGET = 2.15
+BUDGET: Final = 2.15
 """An alarm needs a surprise above this: about one reading in 140. A quarter more for each feedback."""
-_CALM_Z, _CALM_RUNS = 1.0, 3
-_CLEARED_Z = 1.0
-_SPIKE_Z = 2.0
+_CALM_Z: Final = 1.0
+_CALM_RUNS: Final = 3
+_CLEARED_Z: Final = 1.0
+_SPIKE_Z: Final = 2.0
 _NONE: list[Finding] = []
-_LONE = (unusual_execution_time.NAME, 0)
-_LASTING = (performance_degradation.NAME, 0)
-_STREAK = (consecutive_failures.NAME, 0)
-_SPIKE = (spike_in_failures.NAME, 0)
+_LONE: Final = (unusual_execution_time.NAME, 0)
+_LASTING: Final = (performance_degradation.NAME, 0)
+_STREAK: Final = (consecutive_failures.NAME, 0)
+_SPIKE: Final = (spike_in_failures.NAME, 0)
 
 
 def judge(

@@ -1,5 +1,6 @@
 """One execution: score it against the workflow's baseline, then learn it."""
 
+from typing import Final
 from zlib import adler32, crc32
 
 from stream_detector.detect import anomaly, classic, investigation, robust, watch
@@ -13,13 +14,13 @@ from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.times import epoch_ms
 
-LATE_MS = 3_600_000
+LATE_MS: Final = 3_600_000
 """An event older than the key's newest by more than an hour is learned without alert."""
-TOO_LATE_MS = 30 * 86_400_000
+TOO_LATE_MS: Final = 30 * 86_400_000
 """An event older than the key's newest by more than 30 days is not learned."""
-_DAY_MS = 86_400_000
-_LONGEST_S = 1e12
-_TIMING = ("UnusualExecutionTime", "PerformanceDegradation")
+_DAY_MS: Final = 86_400_000
+_LONGEST_S: Final = 1e12
+_TIMING: Final = ("UnusualExecutionTime", "PerformanceDegradation")
 
 
 def step_completion(

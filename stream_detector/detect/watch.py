@@ -1,5 +1,6 @@
 """What both profiles watch in the same way: resources, the pattern of steps, the rate of arrival."""
 
+from typing import Final
 from zlib import crc32
 
 from stream_detector.detect import pattern_deviation, resource_exhaustion
@@ -7,7 +8,7 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
 from stream_detector.events import Completion
 
-_RESOURCE = resource_exhaustion.NAME
+_RESOURCE: Final = resource_exhaustion.NAME
 
 
 def judge(
