@@ -53,6 +53,8 @@ def compile_all() -> list[Path]:
         path.unlink(missing_ok=True)
     done = subprocess.run([sys.executable, __file__], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
+        for path in libraries():
+            path.touch()  # one that came out the same was copied with its old time
         return libraries()
     for path in libraries():
         path.unlink(missing_ok=True)

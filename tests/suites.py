@@ -51,13 +51,17 @@ def _suites(left_out: dict[str, str]) -> list[tuple[str, list[str]]]:
     # Two workers, each with brokers and a database of its own; the one that has nothing left takes over half of what
     # the other has. They must collect the same tests: no name of a test may hold a time or something drawn at random.
     pytest = [str(BIN / "python"), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
-    pytest += ["--durations", "25", "--doctest-modules", "stream_detector"]
+    # The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.
+    sources = ["env", "STREAM_DETECTOR_PURE=1", *pytest, "--doctest-modules", "stream_detector"]
+    sources += ["tests/unit/detect", "tests/unit/benchmarks/test_hot_path.py"]
+    pytest += ["--durations", "25"]
     pytest += [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
     suites = [
         ("style", [str(BIN / "ruff"), "check", "."]),
         ("format", [str(BIN / "ruff"), "format", "--check", "."]),
         ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
         ("dashboard", [str(BIN / "python"), "-m", "tests.dashboard_checks"]),
+        ("sources", sources),
         ("pytest", [*pytest, "-m", marks] if marks else pytest),
     ]
     return [suite for suite in suites if suite[0] not in left_out]

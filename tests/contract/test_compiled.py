@@ -1,0 +1,55 @@
+"""The compiled detection and its sources are one: the same history gives the same bytes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import compile_detection
+
+ROOT = Path(__file__).parent.parent.parent
+HISTORY = ROOT / "stream_detector" / "devstack" / "demo_data" / "builds.csv.gz"
+COMMAND = str(Path(sys.executable).with_name("stream-detector"))
+
+
+def run(*command: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = os.environ | environment
+    return subprocess.run([sys.executable, *command], cwd=folder, env=given, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("profile", ["classic", "robust"])
+def test_the_same_history_gives_the_same_anomalies(profile):
+    replay = (COMMAND, "replay", str(HISTORY), "--profile", profile, "--json")
+    as_installed, sources = run(*replay, STREAM_DETECTOR_PURE=""), run(*replay, STREAM_DETECTOR_PURE="1")
+    assert as_installed.returncode == sources.returncode == 0, as_installed.stderr
+    assert as_installed.stdout.count("\n") > 20
+    assert as_installed.stdout == sources.stdout
+
+
+@pytest.mark.parametrize(("pure", "ending"), [("1", ".py"), ("", compile_detection.SUFFIX)])
+def test_the_switch_chooses(pure, ending):
+    code = "import sys, stream_detector.detect.step; print(sys.modules['stream_detector.detect.level'].__spec__.origin)"
+    origin = run("-c", code, STREAM_DETECTOR_PURE=pure).stdout.strip()
+    compiled = all(path.is_file() for path in compile_detection.libraries())
+    assert origin.endswith(ending if compiled else ".py")
+
+
+def test_no_library_is_older_than_its_source():
+    """Else the tests would run what is no longer written; `make install` compiles."""
+    if any(path.is_file() for path in compile_detection.libraries()):
+        assert not compile_detection.is_stale(), "a source is newer than what was compiled of it: run make install"
+
+
+def test_without_a_compiler_the_sources_are_run(tmp_path):
+    for name in ("compile_detection.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    package = ROOT / "stream_detector"
+    shutil.copytree(package, tmp_path / "stream_detector", ignore=shutil.ignore_patterns("static", "__pycache__"))
+    code = "import compile_detection as it; print(it.compile_all())"
+    done = run("-c", code, folder=tmp_path, CC="false")
+    assert done.stdout == "[]\n"
+    assert done.stderr.startswith("detection is not compiled, it takes three times the processor time an event: ")
+    assert not list((tmp_path / "stream_detector" / "detect").glob("*.so"))
