@@ -2,10 +2,10 @@
 
     python -m tests.mutants [--sample N] [--seed S] [--only MODULE]
 
-Takes N changes at random (200) of all that can be made: a comparison turned round or made inclusive, an operator turned
-round, a number moved by one, `and` for `or`, a condition negated. Each runs the unit tests and docstrings of `detect/` in a
-copy, those that mirror the module first, up to the first failure. Prints each change that nothing noticed, then a line of
-JSON. Outside the test command: an hour of one core.
+Takes N changes at random (200) of all that can be made: a comparison turned round or made inclusive, an operator
+turned round, a number moved by one, `and` for `or`, a condition negated. Each runs the unit tests and docstrings of
+`detect/` in a copy, those that mirror the module first, up to the first failure. Prints each change that nothing
+noticed, then a line of JSON. Outside the test command: an hour of one core.
 """
 
 import argparse
