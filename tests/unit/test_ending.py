@@ -1,4 +1,4 @@
-"""A signal that comes at any time of the start is not forgotten."""
+"""A signal that comes at any time of the start is not forgotten. The deadline is a day: it ends this very process."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def loop():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_loop_does_not_run_ends_the_role_once_it_does(loop, number):
     """Between two parts of the start."""
-    ending, stopped = Ending("detector"), asyncio.Event()
+    ending, stopped = Ending("detector", within_s=86_400.0), asyncio.Event()
     ending.take(loop)
     loop.run_until_complete(asyncio.sleep(0))
     os.kill(os.getpid(), number)
@@ -32,7 +32,7 @@ def test_a_signal_while_the_loop_does_not_run_ends_the_role_once_it_does(loop, n
 
 
 def test_a_signal_while_it_waits_ends_the_role(loop):
-    ending, stopped = Ending("detector"), asyncio.Event()
+    ending, stopped = Ending("detector", within_s=86_400.0), asyncio.Event()
     ending.take(loop)
     ending.stop = stopped.set
     loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)

@@ -169,6 +169,8 @@ def test_a_level_that_lasts_is_accepted_and_told_once():
     assert kinds(accepted) == [("PatternDeviation", "info", "opened")]
     assert "has a new usual time" in accepted[0].description
     assert accepted[0].metrics.direction == "up"
+    metrics = accepted[0].metrics
+    assert metrics.deviation == metrics.current_value - metrics.baseline_value > 0
     gates: list[str] = []
     again = ready()
     for n in range(30):
@@ -179,7 +181,7 @@ def test_a_level_that_lasts_is_accepted_and_told_once():
 def test_levels_below_are_accepted_too():
     told = found(feed(ready(), [later(200 + n, 100.0 * 0.87**n) for n in range(30)], ROBUST))
     (accepted,) = [one for one in told if one.anomaly_type == "PatternDeviation"]
-    assert accepted.metrics.direction == "down"
+    assert accepted.metrics.direction == "down" and accepted.metrics.deviation < 0
 
 
 def test_readings_that_come_fast_move_the_level_slowly():

@@ -68,6 +68,7 @@ def test_w13_without_a_limit_only_the_rise_is_told():
         feed(workflow(), [*steady, *(uses(20 + n, 101.1 + n * 20, None) for n in range(3)), uses(30, 100.0, None)])
     )
     assert ended[-1].state == "resolved"
+    assert (ended[-1].metrics.direction, ended[-1].metrics.deviation < 0) == ("down", True)
 
 
 def test_w13_a_forecast_of_the_limit():
