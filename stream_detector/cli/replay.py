@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -92,6 +92,13 @@ def _replay(
     folds = [(Fold(config), Found(config.profile)) for config in configs]
     refused: Counter[str] = Counter()
     rising: dict[tuple[str, str], Severity] = {}
+
+    def tell(found: Found, anomalies: Iterable[Anomaly]) -> None:
+        for anomaly in anomalies:
+            _count(found, anomaly, settings, rising)
+            if as_json:
+                sys.stdout.buffer.write(encode(anomaly) + b"\n")
+
     for line in _watched(read_history(file, record_ms=int(time.time() * 1000), builds=builds), file):
         event = line.event
         if event is None:
@@ -100,16 +107,16 @@ def _replay(
             continue
         for folding, found in folds:
             if isinstance(event, ScoreRun):
-                folding.put(run_event_part(event), epoch_ms(event.at))
-                continue
-            outcome = folding.apply(event)
-            found.outcomes[outcome.kind] += 1
-            if line.kind == "score":
-                folding.gather(event, outcome, epoch_ms(event.scored_at))  # type: ignore[arg-type, union-attr]
-            for anomaly in outcome.anomalies:
-                _count(found, anomaly, settings, rising)
-                if as_json:
-                    sys.stdout.buffer.write(encode(anomaly) + b"\n")
+                told = folding.put(run_event_part(event), epoch_ms(event.at))
+            else:
+                outcome = folding.apply(event)
+                found.outcomes[outcome.kind] += 1
+                told = list(outcome.anomalies)
+                if line.kind == "score":
+                    told += folding.gather(event, outcome, epoch_ms(event.scored_at))  # type: ignore[arg-type, union-attr]
+            tell(found, told)
+    for folding, found in folds:
+        tell(found, folding.missing(sys.maxsize))
     sys.stdout.buffer.flush()
     for folding, found in folds:
         for summary in folding.summaries(sys.maxsize):

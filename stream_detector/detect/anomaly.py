@@ -50,16 +50,7 @@ def of(
         anomaly_type=finding.anomaly_type,
         severity=finding.severity,
         description=finding.description,
-        metrics=Metrics(
-            current_value=finding.current,
-            baseline_value=finding.baseline,
-            deviation=finding.deviation,
-            z_score=finding.z,
-            confidence=finding.confidence,
-            unit=finding.unit,
-            direction=finding.direction,
-            threshold=finding.threshold,
-        ),
+        metrics=metrics_of(finding),
         affected_entities=_affected(event, finding),
         investigation_steps=steps,
         gates=finding.gates,
@@ -68,6 +59,20 @@ def of(
         duration_s=duration_s,
         labels=event.labels,
         url=event.url,
+    )
+
+
+def metrics_of(finding: Finding) -> Metrics:
+    """The numbers of a finding."""
+    return Metrics(
+        current_value=finding.current,
+        baseline_value=finding.baseline,
+        deviation=finding.deviation,
+        z_score=finding.z,
+        confidence=finding.confidence,
+        unit=finding.unit,
+        direction=finding.direction,
+        threshold=finding.threshold,
     )
 
 

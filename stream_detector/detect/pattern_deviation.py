@@ -18,6 +18,7 @@ from stream_detector.events import Step
 
 NAME = "pattern_deviation"
 DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
+MISSING = "missing"
 _ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
 
 
@@ -203,4 +204,26 @@ def rush(name: str, count: int, busiest: int, days: int) -> Finding:
         direction="up",
         gates=[f"{count} executions in a day are three times {busiest} or more, the busiest of {days} days"],
         subject=ARRIVAL,
+    )
+
+
+def missing(name: str, former_run: str, run: str, before: int, gone: int) -> Finding:
+    """Sub-rule missing: a completed run lacks an entity that the last run of its kind had, of `before` entities."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} is missing from run {run}; run {former_run} had it",
+        current=0.0,
+        baseline=1.0,
+        deviation=-1.0,
+        z=None,
+        confidence=1.0 - gone / before,
+        unit="scores",
+        direction="down",
+        gates=[
+            f"run {run} has completed, and {former_run} is the last run of its kind before it",
+            f"{before - gone} of the {before} entities of run {former_run} are here, half of them or more",
+        ],
+        subject=MISSING,
     )

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.outcome import Outcome
+from stream_detector.detect.roster import Rosters, apply_roster, roster_parts
 from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
 from stream_detector.detect.step import key_of, step
-from stream_detector.events import Action, Completion, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -20,6 +21,9 @@ class Fold:
         self.config = config
         self.baselines: dict[str, WorkflowBaseline | ScoreBaseline] = {}
         self.runs: dict[str, Run] = {}
+        self.rosters: dict[str, Rosters] = {}
+        self._completed: dict[str, Run] = {}
+        """Runs whose `completed` event has come and whose roster has not been passed on."""
 
     def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
         """Judge and learn one event; an action that names no entity is ignored."""
@@ -31,18 +35,32 @@ class Fold:
             baseline = self.baselines[key] = WorkflowBaseline.new(key)
         return step(baseline, event, self.config, backfill=backfill, explain=explain)
 
-    def gather(self, score: Score, outcome: Outcome, record_ms: int) -> None:
-        """Put the outcome of a score into its run."""
+    def gather(self, score: Score, outcome: Outcome, record_ms: int) -> list[Anomaly]:
+        """Put the outcome of a score into its run; the entities that were missing, as `put`."""
         part = run_part_of(score, outcome, failed=False)
-        if part is not None:
-            self.put(part, record_ms)
+        return [] if part is None else self.put(part, record_ms)
 
-    def put(self, part: RunPart, record_ms: int) -> None:
-        """Put one part into its run."""
+    def put(self, part: RunPart, record_ms: int) -> list[Anomaly]:
+        """Put one part into its run; the entities that were missing from runs that have completed by now."""
+        found = self.missing(record_ms)
         run = self.runs.get(part.run_id)
         if run is None:
             run = self.runs[part.run_id] = Run.new(part.run_id)
         apply_part(run, part, record_ms)
+        if run.status == "completed" and not run.closed:
+            self._completed[run.run_id] = run
+        return found + self.missing(record_ms)
+
+    def missing(self, now_ms: int) -> list[Anomaly]:
+        """The entities missing from runs that have completed by `now_ms`; each run is told once."""
+        found: list[Anomaly] = []
+        for run in [run for run in self._completed.values() if run.ended(now_ms)]:
+            run.close()
+            del self._completed[run.run_id]
+            for part in roster_parts(run, now_ms):
+                rosters = self.rosters.setdefault(part.run_id, Rosters())
+                found += apply_roster(rosters, part, now_ms, self.config.profile)
+        return found
 
     def summaries(self, now_ms: int) -> Iterator[RunSummary]:
         """The summaries of every run that has ended by `now_ms`."""

@@ -20,14 +20,21 @@ WINDOW_MS = 60_000
 REMEMBERED_MS = 24 * 3_600_000
 """A run that has ended is kept so long after its last part, so that a replayed part cannot begin it again."""
 PART_ANOMALIES = 5_000
+ROSTER_ENTITIES = 5_000
+"""Of a run with more entities no roster is passed on, and no more names are kept than these."""
 _WINDOW = "window~"
 
 
 class Entity(Struct, gc=False, array_like=True, omit_defaults=True):
-    """The outcome of one entity within the run: its newest part counts."""
+    """The outcome of one entity within the run: its newest part counts.
+
+    `entity_type` is empty where the score has none, and None where it was not kept.
+    """
 
     scored: bool
     anomaly: SummaryAnomaly | None = None
+    name: str = ""
+    entity_type: str | None = None
 
 
 class Run(Struct, gc=False, array_like=True):
@@ -55,7 +62,7 @@ class Run(Struct, gc=False, array_like=True):
         return _DECODER.decode(packed)
 
     def pack(self) -> bytes:
-        """MessagePack, about 30 bytes an entity and 120 more for one with an anomaly."""
+        """MessagePack, about 30 bytes an entity with its name and type beside, and 120 more for one with an anomaly."""
         return msgspec.msgpack.encode(self)
 
     @property
@@ -99,7 +106,10 @@ def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
     run.last_ms = max(run.last_ms, record_ms)
     at_ms = epoch_ms(part.at)
     if part.kind in ("scored", "failed"):
-        run.entities[part.entity_id] = Entity(part.kind == "scored", _summed_up(part))
+        entity = Entity(part.kind == "scored", _summed_up(part))
+        if not run.window and (len(run.entities) < ROSTER_ENTITIES or part.entity_id in run.entities):
+            entity.name, entity.entity_type = part.entity_name, part.entity_type or ""
+        run.entities[part.entity_id] = entity
         run.newest_scored_ms = max(run.newest_scored_ms, at_ms)
         return
     if part.expected is not None:

@@ -9,7 +9,7 @@ from stream_detector.events.anomaly import Affected, Anomaly, AnomalyType, Entit
 from stream_detector.events.completion import Completion, Resource, Status, Step
 from stream_detector.events.notification import Notification, Outcome
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.run_part import RunPart
+from stream_detector.events.run_part import Roster, RunPart
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import RunStatus, ScoreRun
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "RefusedError",
     "Resource",
+    "Roster",
     "RunPart",
     "RunStatus",
     "RunSummary",

@@ -1,4 +1,4 @@
-"""Run part (internal, topic `run-parts`): what one score, or one run event, means for its run."""
+"""Run part (internal, topic `run-parts`): what one score, or one run event, means for its run or the next."""
 
 from typing import Literal
 
@@ -8,11 +8,22 @@ from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.fields import Id, Instant, Name, Text
 
 
-class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One entity's outcome within a run (`scored`, `failed`), or the run's own event (`run_started`, ...)."""
+class Roster(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """Which entities of one type a run had, id to name, and which failed without a type. In order of their ids."""
 
     run_id: Id
-    kind: Literal["scored", "failed", "run_started", "run_completed", "run_failed"]
+    entities: dict[str, str]
+    failed: list[str] = []
+
+
+class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One entity's outcome within a run (`scored`, `failed`), or the run's own event (`run_started`, ...).
+
+    A `roster` is what a completed run passes on to the next one: its `run_id` names the rosters of one entity type.
+    """
+
+    run_id: Id
+    kind: Literal["scored", "failed", "run_started", "run_completed", "run_failed", "roster"]
     at: Instant
     entity_id: str = ""
     """Empty for the run's own events."""
@@ -21,3 +32,4 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     anomaly: Anomaly | None = None
     expected: int | None = None
     error: Text | None = None
+    roster: Roster | None = None

@@ -30,6 +30,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.encode import encode
+from stream_detector.events.ids import score_key
 from stream_detector.settings import Settings
 from stream_detector.stream import topics, worker
 from stream_detector.stream.forwarding import Origin, origin_of, without_origin
@@ -83,7 +84,7 @@ class Detector:
         self._app, self._config = app, config
         self._n = app.partitions[topics.BASELINES]
         self._baselines = app.state(topics.BASELINES, BASELINE, self._n)
-        self._runs = RunTable(app, self._n)
+        self._runs = RunTable(app, self._n, config.profile)
         self._names = {topic.name: app.settings.topic(topic.name) for topic in topics.TOPICS}
 
     # -- chunks --------------------------------------------------------------------------------------------------
@@ -211,13 +212,18 @@ class Detector:
             except msgspec.DecodeError as error:
                 self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
                 return
-            self._runs.apply(chunk.tp.partition, run_part, record.timestamp)
+            for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
+                key, target = score_key(anomaly.entity_id), owner(anomaly.entity_id, self._n)
+                self._alert(key, anomaly, target, record.timestamp)
             counts["applied"] += 1
 
     def before_checkpoint(self, shard: Shard) -> None:
-        """Runs that have ended by now: their summaries go out before the state that says so is written."""
-        for key, summary in self._runs.ended(shard.number, round(time.time() * 1000)):
-            self._put(topics.RUN_SUMMARIES, shard.number, key.encode(), encode(summary))
+        """Runs that have ended by now: summaries and rosters go out before the state that says so is written."""
+        for told in self._runs.ended(shard.number, round(time.time() * 1000)):
+            if isinstance(told, RunPart):
+                self._send_run_part(told)
+            else:
+                self._put(topics.RUN_SUMMARIES, shard.number, told.run_id.encode(), encode(told))
         self._app.dispatch(shard.number)
 
     # -- what goes out -------------------------------------------------------------------------------------------

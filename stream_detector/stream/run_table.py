@@ -1,23 +1,35 @@
-"""The runs that are under way, in the table `runs-state`, and which of them have ended by now."""
+"""The runs that are under way, and each type's rosters, in the table `runs-state`; which runs have ended by now."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from stream_detector.detect.config import Profile
+from stream_detector.detect.roster import PREFIX, Rosters, apply_roster, roster_parts
 from stream_detector.detect.runs import Run, apply_part, summaries
-from stream_detector.events import RunPart, RunSummary
+from stream_detector.events import Anomaly, RunPart, RunSummary
 from stream_detector.stream import topics, worker
 from stream_detector.stream.part import Codec, Part
 
-RUN: Codec[Run] = Codec(lambda run: run.pack(), lambda _, packed: Run.unpack(packed))
+Value = Run | Rosters
+VALUE: Codec[Value] = Codec(
+    lambda value: value.pack(), lambda key, packed: (Rosters if key.startswith(PREFIX) else Run).unpack(packed)
+)
 
 FORGET_EVERY_MS = 60_000
+
+
+def key_of(run_part: RunPart) -> str:
+    """Where a part belongs. A producer may call a run whatever it likes, also like rosters: those get a ~ before it."""
+    run_id = run_part.run_id
+    return f"~{run_id}" if run_part.kind != "roster" and run_id.lstrip("~").startswith(PREFIX) else run_id
 
 
 class RunTable:
     """Gathers parts; a run's summary comes out once, however often its parts are replayed."""
 
-    def __init__(self, app: worker.WorkerApp, partitions: int) -> None:
-        self._table = app.state(topics.RUNS_STATE, RUN, partitions)
+    def __init__(self, app: worker.WorkerApp, partitions: int, profile: Profile) -> None:
+        self._profile = profile
+        self._table = app.state(topics.RUNS_STATE, VALUE, partitions)
         self._open: dict[int, set[str]] = {}
         """Per partition the runs that have not ended; built anew after each rebalance."""
         self._forget_at_ms = 0
@@ -26,41 +38,54 @@ class RunTable:
         async def look_again(app: Any, **_: Any) -> None:
             self._open.clear()
 
-    def apply(self, number: int, run_part: RunPart, record_ms: int) -> None:
-        """Put a part into its run."""
-        part: Part[Run] = self._table.data.owned(number)
-        run = part.get(run_part.run_id) or Run.new(run_part.run_id)
+    def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:
+        """Put a part into its run, or a run's roster beside those before it: the entities that are missing from it."""
+        part: Part[Value] = self._table.data.owned(number)
+        key = key_of(run_part)
+        value = part.get(key)
+        if run_part.kind == "roster":
+            rosters = value if isinstance(value, Rosters) else Rosters()
+            missing = apply_roster(rosters, run_part, record_ms, self._profile)
+            part.put(key, rosters)
+            return missing
+        run = value if isinstance(value, Run) else Run.new(run_part.run_id)
         apply_part(run, run_part, record_ms)
-        part.put(run_part.run_id, run)
+        part.put(key, run)
         if not run.closed:
-            self._open_runs(number, part).add(run_part.run_id)
+            self._open_runs(number, part).add(key)
+        return []
 
-    def ended(self, number: int, now_ms: int) -> Iterator[tuple[str, RunSummary]]:
-        """The summaries of runs that have ended by `now_ms`; their runs are closed with the same checkpoint."""
-        part: Part[Run] | None = self._table.data.owned(number)
+    def ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
+        """The summaries of runs that have ended by `now_ms`, and the rosters that they pass on.
+
+        The runs are closed with the same checkpoint.
+        """
+        part: Part[Value] | None = self._table.data.owned(number)
         if part is None:
             return  # a partition of a producer's topic that has more of them than our tables
         if now_ms > self._forget_at_ms:
             self._forget_at_ms = now_ms + FORGET_EVERY_MS
             self._forget(now_ms)
         still_open = self._open_runs(number, part)
-        for run_id in list(still_open):
-            run = part.get(run_id)
-            if run is not None and run.finished(now_ms):
-                yield from ((run_id, summary) for summary in summaries(run, now_ms))
+        for key in list(still_open):
+            run = part.get(key)
+            if isinstance(run, Run) and run.finished(now_ms):
+                yield from summaries(run, now_ms)
+                yield from roster_parts(run, now_ms)
                 run.close()
-                part.put(run_id, run)
-                still_open.discard(run_id)
+                part.put(key, run)
+                still_open.discard(key)
 
-    def _open_runs(self, number: int, part: Part[Run]) -> set[str]:
+    def _open_runs(self, number: int, part: Part[Value]) -> set[str]:
         if number not in self._open:
             known = ((key, part.get(key)) for key in list(part.keys()))
-            self._open[number] = {key for key, run in known if run is not None and not run.closed}
+            self._open[number] = {key for key, value in known if isinstance(value, Run) and not value.closed}
         return self._open[number]
 
     def _forget(self, now_ms: int) -> None:
         for part in filter(None, map(self._table.data.owned, list(self._table.data.parts))):
             for key in list(part.keys()):
-                run = part.get(key)
-                if run is not None and run.closed and run.forget_at_ms < now_ms:
+                value = part.get(key)
+                over = isinstance(value, Rosters) or (value is not None and value.closed)
+                if over and value.forget_at_ms < now_ms:
                     part.delete(key)
