@@ -147,6 +147,50 @@ async def test_a_score_run_has_one_summary_whatever_is_replayed(play, producer):
     assert [by_run["r0"][name] for name in ("scored", "anomaly_count")] == [3, 0]
 
 
+async def test_an_entity_missing_from_the_next_run_is_one_anomaly_whatever_is_replayed(play, producer):
+    settings = play.settings
+    at = datetime.now(UTC) - timedelta(days=1)
+    detector = play.start("detector")
+    for hour, (run_id, entities) in enumerate({"r1": ("lido", "aave", "curve"), "r2": ("lido", "aave")}.items()):
+        when = (at + timedelta(hours=hour)).isoformat()
+        for entity in entities:
+            event = {"entity_id": entity, "entity_name": entity.title(), "score": 5, "scored_at": when}
+            value = json.dumps(event | {"run_id": run_id, "entity_type": "dao"}).encode()
+            await producer.send_and_wait(settings.topic(SCORES), value, key=entity.encode())
+        event = {"run_id": run_id, "status": "completed", "at": when, "expected": len(entities)}
+        await producer.send_and_wait(settings.topic(SCORE_RUNS), json.dumps(event).encode(), key=run_id.encode())
+        if run_id == "r1":
+            await play.drained("detector", alive=lambda detector=detector: detector.alive)
+            assert detector.stop() == 0
+
+    for point in ("alerts-acked:1", "changelog-acked:1", "committed:1"):
+        killed = play.start("detector", fault_point=point)
+
+        async def dead(role=killed):
+            return not role.alive
+
+        await until(dead, point, play.last_words)
+        assert killed.killed
+    last = play.start("detector")
+    await play.drained("detector", alive=lambda: last.alive)
+
+    async def told():
+        return any([True async for _ in read_whole(settings, ALERTS)])
+
+    await until(told, "the anomaly", play.last_words)
+    records = [record async for record in read_whole(settings, ALERTS)]
+    (value,) = {record.value for record in records}
+    anomaly = msgspec.json.decode(value)
+    assert [anomaly[name] for name in ("anomaly_type", "entity_id", "entity_name", "run_id")] == [
+        "PatternDeviation",
+        "curve",
+        "Curve",
+        "r2",
+    ]
+    home = owner("curve", settings.partitions)
+    assert {(record.key, record.partition) for record in records} == {(b"score:curve", home)}, "beside its own scores'"
+
+
 async def test_a_refused_event_lies_on_dead_letters_with_its_own_bytes_and_headers(play, producer):
     settings = play.settings
     raw, headers = b'{"execution_id": \xff\x00 no json', [("traceparent", b"00-\xff"), ("empty", b"")]

@@ -60,6 +60,23 @@ def test_score_runs_are_told_as_one_message_each(tmp_path):
     assert "SignificantScoreChange" not in replay(str(path), "--set", "score_threshold=2").stdout
 
 
+def test_an_entity_missing_from_a_run_is_told_by_replay(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    lines = []
+    for day, (run_id, entities) in enumerate({"r1": "abc", "r2": "ab", "r3": "a"}.items()):
+        lines += [encode(score("5", day, entity_id=one, run_id=run_id)) for one in entities]
+        expected = max(2, len(entities))  # of r3 the other one never comes: told at the end of the file
+        end = {"run_id": run_id, "status": "completed", "at": f"2026-01-0{day + 1}T00:00:00Z", "expected": expected}
+        lines.append(json.dumps(end).encode())
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    told = [json.loads(line) for line in replay(str(path), "--json").stdout.splitlines()]
+    assert [(one["anomaly_type"], one["run_id"], one["entity_id"]) for one in told] == [
+        ("PatternDeviation", "r2", "c"),
+        ("PatternDeviation", "r3", "b"),
+    ]
+    assert "PatternDeviation" in replay(str(path)).stdout
+
+
 def test_a_ci_table_is_read_by_test_or_by_build(tmp_path):
     path = tmp_path / "ci.csv.gz"
     with gzip.open(path, "wt", newline="") as file:
