@@ -30,6 +30,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.encode import encode
+from stream_detector.events.fields import Id, Name
 from stream_detector.events.ids import score_key
 from stream_detector.settings import Settings
 from stream_detector.stream import topics, worker
@@ -66,11 +67,11 @@ BASELINE: Codec[Any] = Codec(lambda baseline: baseline.pack(), Baseline.unpack)
 
 
 class _ScoreNames(Struct):
-    """What can still be told of a score that was refused."""
+    """What can still be told of a score that was refused, within the limits of a run part: else it is in no run."""
 
-    entity_id: str
-    run_id: str
-    entity_name: str = ""
+    entity_id: Id
+    run_id: Id
+    entity_name: Name = ""
 
 
 def _here(name: str, number: int, record: Any) -> Origin:

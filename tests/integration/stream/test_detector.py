@@ -210,6 +210,19 @@ async def test_a_refused_event_lies_on_dead_letters_with_its_own_bytes_and_heade
     assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 1
 
 
+async def test_a_refused_score_with_a_run_id_that_is_too_long_stops_nothing(play, producer):
+    """It is in no run: a run part has the same limits, and one beyond them would end the detector again and again."""
+    settings = play.settings
+    at = datetime.now(UTC).isoformat()
+    detector = play.start("detector")
+    for run_id, name in (("r" * 257, "Lido"), ("", "Lido"), ("r1", "n" * 513)):
+        event = {"entity_id": "lido", "entity_name": name, "score": 5, "scored_at": at, "run_id": run_id}
+        await producer.send_and_wait(settings.topic(SCORES), json.dumps(event).encode(), key=b"lido")
+    await play.drained("detector", alive=lambda: detector.alive)
+    assert len([record async for record in read_whole(settings, DEAD_LETTERS)]) == 3
+    assert detector.stop() == 0
+
+
 async def test_a_dead_letter_sent_again_twice_counts_once(play, producer):
     """It keeps its key and its id, so a second retry is a duplicate like any other."""
     settings = play.settings
