@@ -3,18 +3,16 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import asyncpg
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Page, expect
 
 from stream_detector.settings import Settings
-from tests.servers.browser import a_page
-from tests.servers.dashboard import Write, built, serving, three, write
-from tests.servers.database import pool
+from tests.events_made.histories import three
+from tests.servers.dashboard import OpenPage, Site, Write, serving
 
-__all__ = ["built", "pool", "write"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 ATTACKS = """async root => {
     const tries = {};
@@ -48,9 +46,10 @@ async def another_site() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@pytest.fixture
-async def root(postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings]) -> AsyncIterator[str]:
-    async with serving(make_settings(database_url=postgres_url, api_local_session="on")) as address:
+@pytest_asyncio.fixture(loop_scope="session")
+async def root(root: str, site: Site, make_settings: Callable[..., Settings]) -> AsyncIterator[str]:
+    """A server that signs in the person at the machine."""
+    async with serving(make_settings(database_url=site.database_url, api_local_session="on")) as address:
         yield address
 
 
@@ -58,9 +57,9 @@ async def cookies(page: Page) -> list[str]:
     return [cookie["name"] for cookie in await page.context.cookies()]
 
 
-async def test_a_fresh_browser_is_signed_in_by_loading_the_page(root: str, write: Write) -> None:
+async def test_a_fresh_browser_is_signed_in_by_loading_the_page(root: str, write: Write, open_page: OpenPage) -> None:
     await write(anomalies=three())
-    async with a_page(signed_in=False) as page:
+    async with open_page(signed_in=False) as page:
         await page.goto(f"{root}/anomalies")
         await expect(page.locator("tbody tr")).to_have_count(2)
         await expect(page.get_by_label("Token")).to_have_count(0)
@@ -69,9 +68,11 @@ async def test_a_fresh_browser_is_signed_in_by_loading_the_page(root: str, write
         assert name == f"stream_detector_session_{root.rpartition(':')[2]}"
 
 
-async def test_another_page_in_the_same_browser_gets_no_session_and_reads_nothing(root: str, write: Write) -> None:
+async def test_another_page_in_the_same_browser_gets_no_session_and_reads_nothing(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
     await write(anomalies=three())
-    async with another_site() as elsewhere, a_page(signed_in=False) as page:
+    async with another_site() as elsewhere, open_page(signed_in=False) as page:
         await page.goto(f"{elsewhere}/?root={root}")
         await page.evaluate(ATTACKS, root)
         assert await cookies(page) == []  # neither its frame nor its requests opened a session

@@ -3,22 +3,21 @@
 import pytest
 from playwright.async_api import Request, expect
 
-from tests.servers.browser import a_page
-from tests.servers.dashboard import OUTPUT, built, no_sideways_scroll, root, violations
-from tests.servers.database import pool
+from tests.servers.dashboard import OUTPUT, OpenPage, no_sideways_scroll, violations
 
-__all__ = ["built", "pool", "root"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_w43_the_api_can_be_read_in_a_browser_without_any_other_host(root: str, scheme: str) -> None:
+async def test_w43_the_api_can_be_read_in_a_browser_without_any_other_host(
+    root: str, open_page: OpenPage, scheme: str
+) -> None:
     asked: list[str] = []
 
     def note(request: Request) -> None:
         asked.append(request.url)
 
-    async with a_page(signed_in=False, color_scheme=scheme, viewport={"width": 375, "height": 800}) as page:
+    async with open_page(signed_in=False, color_scheme=scheme, viewport={"width": 375, "height": 800}) as page:
         page.on("request", note)
         refused: list[str] = []
         page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
@@ -32,7 +31,9 @@ async def test_w43_the_api_can_be_read_in_a_browser_without_any_other_host(root:
         OUTPUT.mkdir(parents=True, exist_ok=True)
         await page.screenshot(path=OUTPUT / f"api-{scheme}.png")
         assert asked and all(url.startswith(root) for url in asked) and not refused
-    async with a_page(signed_in=False, color_scheme=scheme) as page:  # axe is a script, which the page itself forbids
+    async with open_page(
+        signed_in=False, color_scheme=scheme
+    ) as page:  # axe is a script, which the page itself forbids
         text = await (await page.request.get(f"{root}/docs")).text()
         style = await (await page.request.get(f"{root}/docs/manual.css")).text()
         await page.set_content(text)

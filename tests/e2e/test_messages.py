@@ -107,7 +107,7 @@ async def test_routes_are_read_again_and_a_fault_changes_nothing(
 ) -> None:
     routes = tmp_path / "routes.toml"
     routes.write_text('[[route]]\nname = "none"\nchannels = []')
-    given = replace(settings, slack_webhook_url=slack.url, routes_file=str(routes))
+    given = replace(settings, slack_webhook_url=slack.url, routes_file=str(routes), rate_limit_count=1_000)
     installation = await running(given)
 
     async def outcome(name: str) -> Any:
@@ -127,10 +127,9 @@ async def test_routes_are_read_again_and_a_fault_changes_nothing(
 
     await wait_until(told, "the new routes are in force")
     routes.write_text("[[route]")
-    before = len(slack.accepted)
     await publish(given, "alerts", "c", encode(anomaly("c")))
     await wait_until(lambda: outcome("c"), "an outcome by the routes before")
-    assert "of route all" in (await outcome("c"))["reason"] or before >= given.rate_limit_count
+    assert "of route all" in (await outcome("c"))["reason"]
 
 
 async def test_an_input_that_falls_silent_is_told(
