@@ -58,14 +58,22 @@ class Scene:
         return self.detector() if role.name == "detector" else self.play.start(role.name, change=self.options.without)
 
     async def told(self, due: set[str], standing: list[Role]) -> None:
-        """Return once every provider has each message, or patience ends: what is missing then is lost."""
+        """Return once every provider has each message, or none has come for a while: what is missing then is lost.
+
+        A notifier sends one message after the other, so thousands take minutes on a slow machine.
+        """
+        missing, before = len(due), len(due) + 1
 
         async def all_told() -> bool:
+            nonlocal missing
             self.stand(standing)
-            return all(due <= set(provider.told()) for provider in self.play.providers)
+            missing = max((len(due - set(provider.told())) for provider in self.play.providers), default=0)
+            return not missing
 
-        with contextlib.suppress(DrillError):
-            await until(all_told, "every message", self.play.last_words)
+        while 0 < missing < before:
+            before = missing
+            with contextlib.suppress(DrillError):
+                await until(all_told, "every message", self.play.last_words, patience_s=60.0)
 
     async def died(self, role: Role) -> None:
         """Return once it was killed. Raises `DrillError` if it ends otherwise."""

@@ -68,8 +68,9 @@ async def test_a_recovery_that_another_rebalance_interrupts_is_complete(play):
         await producer.flush()
     await caught_up(play, stays)
     state = await recovered(settings)
-    wrong = [name for name in names if counted(state.get(f"workflow:{name}"), f"workflow:{name}") != 2]
-    assert not wrong, (len(wrong), wrong[:5])
+    counts = {name: counted(state.get(f"workflow:{name}"), f"workflow:{name}") for name in names}
+    wrong = {name: count for name, count in counts.items() if count != 2}
+    assert not wrong, (len(wrong), list(wrong.items())[:5], play.last_words())
 
 
 async def test_sixteen_partitions_and_several_sources_in_one_table_are_exact_after_kills(broker, make_settings, play):
