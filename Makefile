@@ -7,10 +7,9 @@ UV := .uv/bin/uv
 # A change of the page's sources installs anew, and the build hook of that builds the page.
 PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json index.html vite.config.ts public/* \
 	src/*.ts src/*.tsx src/*/*.tsx src/*/*.css)))
-# So does a change of what is compiled.
-COMPILED := $(shell sed -n 's/^    \*(\(.*\)),$$/\1/p' compile_detection.py | tr -d '",')
+# So does a change of the detection, and the hook compiles what it has to.
 SETTLED := requirements.lock pyproject.toml hatch_build.py compile_detection.py $(PAGE) \
-	$(patsubst %,stream_detector/detect/%.py,$(COMPILED))
+	$(wildcard stream_detector/detect/*.py)
 # uv does not read pip's configuration; where pip was told of another index, uv is told the same.
 export UV_DEFAULT_INDEX ?= $(or $(PIP_INDEX_URL),$(shell .uv/bin/pip config get global.index-url 2>/dev/null))
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)

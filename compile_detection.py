@@ -21,11 +21,10 @@ MODULES = (
     *("readings", "resources", "rhythm", "robust", "step", "step_completion", "watch", "wording"),
 )
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
-BUILT_BY = Path(__file__)
 
 
 def sources() -> list[Path]:
-    """What is compiled, and what decides how."""
+    """What is compiled."""
     return [ROOT / PACKAGE / f"{name}.py" for name in MODULES]
 
 
@@ -41,7 +40,7 @@ def is_stale() -> bool:
     built = libraries()
     if not all(path.is_file() for path in built):
         return True
-    newest = max(path.stat().st_mtime for path in [*sources(), BUILT_BY])
+    newest = max(path.stat().st_mtime for path in [*sources(), Path(__file__)])
     return newest > min(path.stat().st_mtime for path in built)
 
 
@@ -49,18 +48,21 @@ def compile_all() -> list[Path]:
     """The libraries, made anew where a source is newer; none where they cannot be made: those of before go."""
     if not is_stale():
         return libraries()
-    for path in libraries():
-        path.unlink(missing_ok=True)
+    _remove()
     done = subprocess.run([sys.executable, __file__], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         for path in libraries():
             path.touch()  # one that came out the same was copied with its old time
         return libraries()
-    for path in libraries():
-        path.unlink(missing_ok=True)
+    _remove()
     last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no word why"]
     print(f"detection is not compiled, it takes three times the processor time an event: {last[0]}", file=sys.stderr)
     return []
+
+
+def _remove() -> None:
+    for path in libraries():
+        path.unlink(missing_ok=True)
 
 
 def main() -> None:

@@ -325,8 +325,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         # bore the stamp of the rewind would pass for a gap of the topic.
         noted = {tp: (self.fetch_position(tp), self._stamps[tp]) for tp in fetched}
         # A rebalance between fetch and use drops parts and makes them anew. Records fetched for the former part would
-        # begin the new one in the middle: it passed for read up to there, and the state before that was lost (2 of 6
-        # runs of test_pitfalls' interrupted recovery on Apache Kafka).
+        # begin the new one in the middle: it would pass for read up to there, and the state before that be lost.
         parts = {tp: changelogs[tp.topic].data.parts.get(tp.partition) for tp in fetched if tp.topic in changelogs}
         era = self.era
         await asyncio.sleep(0)
