@@ -1,30 +1,19 @@
 """What `step` says of stored history: the check of one execution or score."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import import_module
 
 import asyncpg
 from msgspec import Struct
 
 from stream_detector.detect import Baseline, Config, Outcome, step
+from stream_detector.detect.loading import detection_loaded
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.store import read
 
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-def load_detection() -> None:
-    """Have what `step` imports at its first score: river brings scipy along, seconds of work."""
-    import_module("river.drift.page_hinkley")
-
-
-async def detection_loaded() -> None:
-    """Wait for it without keeping others waiting. Loaded already, it takes a moment."""
-    await asyncio.to_thread(load_detection)
 
 
 class Checked(Struct, frozen=True):

@@ -14,11 +14,11 @@ from stream_detector.detect.classic import mean_and_spread
 from stream_detector.detect.failures import LEAST, PRIOR_FAILURES, PRIOR_SUCCESSES, RECENT, upper_tail, z_of
 from stream_detector.detect.failures import WARM as OUTCOMES_WARM
 from stream_detector.detect.level import WARM
+from stream_detector.detect.loading import detection_loaded
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.times import epoch_ms
-from stream_detector.serve.check import detection_loaded
 from stream_detector.store import read
 
 Of = Literal["value", "failures"]

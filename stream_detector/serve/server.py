@@ -8,9 +8,9 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
+from stream_detector.detect.loading import load_detection
 from stream_detector.ending import Ending
 from stream_detector.serve.app import make_app
-from stream_detector.serve.check import load_detection
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
 from stream_detector.serve.runner import LINE_BYTES, Runner

@@ -13,12 +13,12 @@ import asyncpg
 from aiohttp import web
 
 from stream_detector.detect import Baseline, Config, step
+from stream_detector.detect.loading import detection_loaded
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.schema import schemas
 from stream_detector.serve import ask
 from stream_detector.serve.answers import Alerts, Preview, SettingInForce, SettingsInForce
-from stream_detector.serve.check import detection_loaded
 from stream_detector.serve.handlers import DATABASE, SETTINGS, answer, config_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.settings import PREFIX, SPECS, Settings

@@ -52,8 +52,8 @@ class Store(memory.Store):  # type: ignore[misc]
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Everything up to the highwater is in: claim the partitions, and only then let events in."""
         recovery = self.app.tables.recovery
-        if active_tps - recovery.active_highwaters.keys():
-            return  # a rebalance has made more of them ours: the recovery that it starts will come here again
+        if recovery.interrupted:
+            return  # other partitions are ours by now: the next recovery will come here again
         for tp in active_tps:
             self.part(tp.partition).recovered(recovery.active_highwaters[tp])
         claims = asyncio.ensure_future(self._claim(active_tps, self.app.consumer.era))

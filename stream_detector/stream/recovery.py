@@ -2,7 +2,7 @@
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery
 from faust.types import TP
 
 from stream_detector.settings import Settings
@@ -17,6 +17,33 @@ class PositionRecovery(Recovery):  # type: ignore[misc]
     broker's ListOffsets answers an end that is too low.
     """
 
+    _rebalance = 0
+    """The rebalance that this recovery follows, as the app counts them."""
+
+    @property
+    def interrupted(self) -> bool:
+        """True if another rebalance has begun: what is recovered here is not, or not only, what will be ours."""
+        return bool(self.app.rebalancing_count != self._rebalance or self.signal_recovery_start.is_set())
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """A new assignment: recovery begins, unless a later one is known already."""
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+        if generation_id == self.app.consumer_generation_id:
+            self._rebalance = self.app.rebalancing_count
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Claim what was recovered and let events in, unless another rebalance has interrupted it.
+
+        Stock goes on here also where one has: it swallows the `RebalanceAgain` that ends its wait for the records
+        (tables/recovery.py, `_restart_recovery`). Partitions that stayed ours then passed for read to an end that was
+        never reached; they began empty, in about one of three such interruptions.
+        """
+        if self.interrupted:
+            raise RebalanceAgain
+        await super().on_recovery_completed(generation_id)
+
     def need_recovery(self) -> bool:
         """True while some changelog partition of ours is not read to its end, or its end has not been asked for.
 
@@ -27,6 +54,8 @@ class PositionRecovery(Recovery):  # type: ignore[misc]
 
     def _behind(self, tp: TP) -> bool:
         last, consumer = self.active_highwaters[tp], self.app.consumer
+        if tp in consumer.in_hand:
+            return True  # its position says what is fetched, and not all of that is in the store
         return bool(last >= 0 and consumer.fetch_position(tp) <= max(last, consumer.stable_end(tp) - 1))
 
 

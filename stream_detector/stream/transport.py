@@ -162,6 +162,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._handed: dict[TP, int] = {}
         """The offset behind the last chunk of this assignment that went to the agents."""
         self._drained = asyncio.Event()
+        self.in_hand: dict[TP, int] = {}
+        """Partitions of which records are fetched and not used yet: their fetch position, which is ahead of the use."""
         self._short_since: dict[TP, float] = {}
 
     def _new_consumer_thread(self) -> InlineConsumerThread:
@@ -191,6 +193,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         sources = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
         unknown = [tp for tp in sources if self._committed_offset.get(tp) is None]
         earliest = await self.earliest_offsets(*unknown) if unknown else {}
+        if self.app.tables.recovery.interrupted:
+            return  # they are given back already
         for tp in sources:
             committed = self._committed_offset.get(tp)
             start = earliest[tp] if committed is None else committed
@@ -211,7 +215,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """
         tp, first = chunk.tp, chunk.records[0].offset
         position = self.shards.position(tp)
-        if position is None or chunk.stamp != self._stamps[tp]:
+        if position is None or chunk.era != self.era or chunk.stamp != self._stamps[tp]:
             return False
         if first < position.next:
             self._made_anew(tp, first, position.next)
@@ -321,35 +325,36 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             return
         recovery, began = self.app.tables.recovery, self.era
         fetched = await self._getmany(wanted, 0.1 if recovery.in_recovery else 1.0)
-        # Noted before anything else can run: a rewind from now on makes these chunks stale, and a stale chunk that
-        # bore the stamp of the rewind would pass for a gap of the topic.
-        noted = {tp: (self.fetch_position(tp), self._stamps[tp]) for tp in fetched}
-        # A rebalance between fetch and use drops parts and makes them anew. Records fetched for the former part would
-        # begin the new one in the middle: it would pass for read up to there, and the state before that be lost.
-        parts = {tp: changelogs[tp.topic].data.parts.get(tp.partition) for tp in fetched if tp.topic in changelogs}
-        era = self.era
+        # Noted before anything else can run: what somebody seeks from now on makes these records stale.
+        self.in_hand = {tp: self.fetch_position(tp) for tp in fetched}
         await asyncio.sleep(0)
         if not fetched and began == self.era and self.flow_active and not self.app.rebalancing:
             for tp in wanted:
                 if not self.shortened(tp):
                     self.pass_gap(tp)
         for tp, records in fetched.items():
-            if tp.topic in changelogs:
-                part = changelogs[tp.topic].data.parts.get(tp.partition)
-                if part is not None and part is parts[tp] and tp in recovery.active_tps and self.flow_active:
-                    part.recover(records)
-                    recovery.active_offsets[tp] = records[-1].offset
-                    await asyncio.sleep(0)
-            elif era != self.era:
-                continue  # of an assignment that is over: the new one begins at its own positions
-            elif self.app.rebalancing or not self.flow_active:
-                self.rewind(tp, records[0].offset)
-            else:
-                position, stamp = noted[tp]
-                await self._deliver(Chunk(tp, records, max(position, records[-1].offset + 1), stamp, era))
+            if self.fetch_position(tp) == self.in_hand[tp]:
+                await self._use(tp, records)
+            del self.in_hand[tp]
         if recovery.in_recovery and self.flow_active and not recovery.need_recovery():
             recovery.signal_recovery_end.set()  # a pulse: one left behind would end the next recovery early
             recovery.signal_recovery_end.clear()
+
+    async def _use(self, tp: TP, records: list[Any]) -> None:
+        """Into the store, or to the agents. What may go to neither now is fetched again: the fetch position is behind
+        it, so a changelog's records would pass for recovered, and a source's for one of its gaps."""
+        table, recovery = self.app.tables._changelogs.get(tp.topic), self.app.tables.recovery
+        if table is not None and tp not in recovery.active_tps:
+            return  # a standby's
+        if not self.flow_active or (table is None and self.app.rebalancing):
+            self.rewind(tp, records[0].offset)
+        elif table is not None:
+            table.data.part(tp.partition).recover(records)
+            recovery.active_offsets[tp] = records[-1].offset
+            await asyncio.sleep(0)
+        else:
+            behind = max(self.in_hand[tp], records[-1].offset + 1)
+            await self._deliver(Chunk(tp, records, behind, self._stamps[tp], self.era))
 
     async def _deliver(self, chunk: Chunk) -> None:
         self.in_flight_bytes += chunk.n_bytes

@@ -68,6 +68,11 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     def _create_directories(self) -> None:
         """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
 
+    def on_rebalance_end(self) -> None:
+        """The rebalance is over, unless another one has begun: stock lets events in while the others still join."""
+        if not self.tables.recovery.interrupted:
+            super().on_rebalance_end()
+
     def dispatch(self, number: int) -> None:
         """Send what the outbox holds; the shard's next checkpoint awaits it."""
         if sent := self.outbox.dispatch():

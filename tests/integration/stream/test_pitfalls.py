@@ -8,7 +8,6 @@ import asyncio
 import json
 import random
 
-import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.stream.broker import client_options
@@ -46,10 +45,6 @@ async def test_recovery_reads_to_the_end_that_fetches_report(play):
     assert [await count(play, name) for name in names[::20]] == [2] * 10
 
 
-@pytest.mark.xfail(
-    reason="open defect: in about one run of three a partition that the worker keeps has not applied the second events",
-    strict=False,
-)
 async def test_a_recovery_that_another_rebalance_interrupts_is_complete(play):
     """Workers come and go while thousands of keys are being read."""
     settings, keys = play.settings, 20_000

@@ -9,7 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from stream_detector.stream.admission import TopicMismatchError, admit, read_topics
 from stream_detector.stream.broker import client_options
 from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ALERTS, BASELINES, NOTIFIER_IN, TOPICS
+from stream_detector.stream.topics import ALERTS, BASELINES, BY_NAME, NOTIFIER_IN, TOPICS
 from tests.servers.secured import kafka_program
 
 
@@ -121,7 +121,7 @@ async def test_what_it_says_to_do_about_a_setting_helps(apache, make_settings):
 )
 async def test_a_topic_that_could_lose_what_it_holds_is_refused(apache_cluster, make_settings, config, copies, said):
     settings = make_settings(broker=apache_cluster.address)
-    await make(settings, ALERTS, config, copies)
+    await make(settings, ALERTS, BY_NAME[ALERTS].config() | config, copies)
     with pytest.raises(TopicMismatchError, match=said):
         await make_topics(settings)
 

@@ -13,7 +13,7 @@ from stream_detector.stream.shard import Position, Shards
 from stream_detector.stream.topics import COMPLETIONS
 from stream_detector.stream.transport import RECORD_BYTES, BatchConsumer, Chunk
 
-TP0 = TP(COMPLETIONS, 0)
+TP0, CHANGELOG = TP(COMPLETIONS, 0), TP("baselines", 0)
 
 
 class Refused(Exception):
@@ -115,6 +115,72 @@ def test_a_chunk_of_an_earlier_assignment_moves_nothing(consumer):
     consumer.advance(chunk)
     consumer.release(chunk)
     assert (consumer.at, consumer.in_flight_bytes) == (10, 0)
+
+
+def test_nor_is_it_applied(consumer):
+    """An agent that waited with it has it still when the partition has come back and begins at the same offset."""
+    chunk = consumer.fetched(10)
+    consumer.era += 1
+    assert not consumer.follows(chunk)
+
+
+class Reading(Consumer):
+    """With what one fetch brings, of a source and of a changelog."""
+
+    def __init__(self, *, flow: bool = True, rebalancing: bool = False, active: bool = True) -> None:
+        super().__init__()
+        self.in_hand, self.positions, self.delivered = {}, {TP0: 15, CHANGELOG: 15}, []
+        self.recovered: list[int] = []
+        part = SimpleNamespace(recover=lambda records: self.recovered.append(records[0].offset))
+        table = SimpleNamespace(data=SimpleNamespace(part=lambda number: part))
+        recovery = SimpleNamespace(active_tps={CHANGELOG} if active else set(), active_offsets={}, in_recovery=False)
+        self.app.tables = SimpleNamespace(_changelogs={CHANGELOG.topic: table}, recovery=recovery)
+        self.app.rebalancing, self.app.outbox = rebalancing, SimpleNamespace(pending_bytes=0)
+        self.flow_active, self.can_resume_flow = True, asyncio.Event()
+        self._flow = flow
+
+    def assignment(self):
+        return {TP0, CHANGELOG}
+
+    def fetch_position(self, tp):
+        return self.positions[tp]
+
+    def _get_active_partitions(self):
+        return {TP0, CHANGELOG}
+
+    async def _getmany(self, wanted, timeout_s):
+        self.flow_active = self._flow
+        return {tp: self.fetched(10).records for tp in wanted}
+
+    async def _deliver(self, chunk):
+        self.delivered.append((chunk.records[0].offset, chunk.next))
+
+
+async def test_a_fetch_goes_to_the_agents_and_into_the_store():
+    reading = Reading()
+    await reading._drain_once()
+    assert (reading.delivered, reading.recovered, reading.sought) == ([(10, 15)], [10], [])
+    assert not reading.in_hand
+
+
+async def test_what_a_rebalance_keeps_from_its_use_is_fetched_again():
+    """The fetch position is behind it: a changelog's records would pass for recovered."""
+    reading = Reading(flow=False)
+    await reading._drain_once()
+    assert (reading.delivered, reading.recovered, reading.sought) == ([], [], [10, 10])
+
+
+async def test_what_was_fetched_before_somebody_sought_is_not_used():
+    reading = Reading()
+    asyncio.get_running_loop().call_soon(reading.positions.update, dict.fromkeys((TP0, CHANGELOG), 3))
+    await reading._drain_once()
+    assert (reading.delivered, reading.recovered, reading.sought) == ([], [], [])
+
+
+async def test_a_standby_is_read_by_nobody():
+    reading = Reading(active=False)
+    await reading._drain_once()
+    assert (reading.delivered, reading.recovered, reading.sought) == ([(10, 15)], [], [])
 
 
 def test_a_topic_made_anew_is_refused_with_what_to_do(consumer):
