@@ -13,7 +13,7 @@ from stream_detector.notify.record import of_line, of_message
 from stream_detector.notify.render import render
 from stream_detector.notify.render.several import render_notice, render_several
 from stream_detector.notify.retry import GIVE_UP_AFTER_S, wait_s
-from stream_detector.notify.send import due_key, forget_lines, lines_of, thread_reference
+from stream_detector.notify.send import due_key, forget_lines, incidents_told, lines_of, thread_reference
 from stream_detector.notify.state import DUE, INCIDENT, REFERENCE, State, keys, read, write
 from stream_detector.notify.subject import Subject
 from stream_detector.notify.watch import heed
@@ -44,7 +44,7 @@ def _in_turn(state: State, entries: list[Due]) -> list[Due]:
     for entry in entries:
         about = {entry.thread or entry.message_id}
         if entry.channel in crowded:  # lines are looked at only where their order may matter
-            about |= {line.incident_id or "" for line in lines_of(state, entry.message_id, entry.channel)} - {""}
+            about |= incidents_told(state, entry.message_id, entry.channel)
         before = earlier.setdefault(entry.channel, set())
         if not about & before:
             found.append(entry)
@@ -127,9 +127,9 @@ def _remove(state: State, entry: Due, *, delivered: bool, config: NotifyConfig) 
     del state[due_key(name, channel)]
     if entry.parts and not any(due_key(name, other) in state for other in config.channels):
         forget(state, entry.run_id, entry.parts)
-    ids = [entry.anomaly.incident_id] if entry.anomaly and entry.anomaly.state != "resolved" else []
+    ids = {entry.anomaly.incident_id} if entry.anomaly and entry.anomaly.state != "resolved" else set()
     if entry.several:
-        ids = [line.incident_id for line in lines_of(state, name, channel) if line.incident_id]
+        ids = incidents_told(state, name, channel)
         forget_lines(state, name, channel)
     for incident_id in () if delivered or entry.note else ids:
         incident = read(state, INCIDENT + incident_id, Incident)

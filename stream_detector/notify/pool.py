@@ -102,7 +102,7 @@ class _Flush:
             group = read(state, name, Group)
             at_s = max(now_s, group.next_at_s if group else 0.0)
             members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
-            for key, one in members:
+            for key, one in members if at_s > now_s else ():  # else it is told at once, and gone
                 write(state, key, one)
             yield name, members
 

@@ -85,6 +85,12 @@ def lines_of(state: State, name: str, channel: str) -> list[Line]:
     return sorted((line for line in found if line), key=lambda line: (ORDER.get(kind_of(line), 9), line.at_s))
 
 
+def incidents_told(state: State, name: str, channel: str) -> set[str]:
+    """The incidents that a message about several things tells of."""
+    found = (read(state, key, Line) for key in keys(state, f"{LINE}{name}:{channel}:"))
+    return {line.incident_id for line in found if line and line.incident_id}
+
+
 def forget_lines(state: State, name: str, channel: str) -> None:
     """Drop them."""
     for key in keys(state, f"{LINE}{name}:{channel}:"):

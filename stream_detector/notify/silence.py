@@ -17,7 +17,7 @@ def silence(subject: Subject, silences: Iterable[Silence], now_s: float) -> Verd
         if subject.anomalies and len(hidden) == len(subject.anomalies):
             return stops("suppressed", f"all {len(hidden)} anomalies of the run are silenced")
         return passes(f"{len(hidden)} of {len(subject.anomalies)} anomalies are silenced" if hidden else "no silence")
-    facts = facts_of(subject)
+    facts = facts_of(subject) if active else {}
     for one in active:
         if matches(one, facts):
             return stops("suppressed", f"silenced by {one.by} until {instant(one.until_s):%Y-%m-%d %H:%M} UTC")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from stream_detector.events import Anomaly, RunSummary, Severity, SummaryAnomaly
 from stream_detector.events.ids import derived_id, score_key, workflow_key
@@ -62,8 +63,14 @@ def severity_of(subject: Subject) -> Severity:
 def message_id(subject: Subject | RunSummary) -> str:
     """The same for the same anomaly or run, whatever is replayed."""
     if isinstance(subject, Anomaly):
-        return derived_id("message", "anomaly", subject.id)
-    return derived_id("message", "run", subject.run_id)
+        return _message_id("anomaly", subject.id)
+    return _message_id("run", subject.run_id)
+
+
+@lru_cache(maxsize=1 << 14)
+def _message_id(kind: str, of: str) -> str:
+    """Asked some ten times about a subject on its way through the policy."""
+    return derived_id("message", kind, of)
 
 
 def state_key(anomaly: Anomaly) -> str:

@@ -57,9 +57,6 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 )
 """CloudEvents 1.0, binary mode: what is the same in every alert."""
 
-owner = lru_cache(maxsize=100_000)(topics.owner)
-"""murmur2 in Python costs 5 us an id; a key that has a baseline here needs none at all."""
-
 found_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
@@ -146,7 +143,7 @@ class Detector:
             if baseline is None:
                 baseline = part.get(key)
             if not rekeyed and (baseline is None or not at_home):
-                target = owner(key.partition(":")[2], self._n)
+                target = topics.owner(key.partition(":")[2], self._n)
                 if target != number or not at_home:
                     self._forward(record, headers, _here(name, number, record), key, target)
                     counts["forwarded"] += 1
@@ -214,7 +211,7 @@ class Detector:
                 self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
                 return
             for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
-                key, target = score_key(anomaly.entity_id), owner(anomaly.entity_id, self._n)
+                key, target = score_key(anomaly.entity_id), topics.owner(anomaly.entity_id, self._n)
                 self._alert(key, anomaly, target, record.timestamp)
             counts["applied"] += 1
 
@@ -245,7 +242,7 @@ class Detector:
     def _send_run_part(self, run_part: RunPart | None) -> None:
         if run_part is None:
             return  # a duplicate: the part of the first copy stands
-        target = owner(run_part.run_id, self._n)
+        target = topics.owner(run_part.run_id, self._n)
         self._put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
 
     def _refuse(self, record: Any, headers: Any, origin: Origin, number: int, error: RefusedError) -> None:
