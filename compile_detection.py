@@ -18,7 +18,8 @@ PACKAGE = Path("stream_detector/detect")
 GROUP = "stream_detector.detect.compiled"
 MODULES = (
     *("baseline", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level", "packed"),
-    *("readings", "resources", "rhythm", "robust", "step", "step_completion", "watch", "wording"),
+    *("pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust", "step"),
+    *("step_completion", "watch", "wording"),
 )
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 

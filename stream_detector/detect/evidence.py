@@ -29,7 +29,7 @@ class Evidence:
     """
 
     __slots__ = (
-        *("_commit", "_crcs", "_labels", "good_id", "good_ms"),
+        *("_asked", "_asked_for", "_commit", "_crcs", "_labels", "_places", "good_id", "good_ms"),
         *("n", "sequences", "steps", "usual_s", "shares", "spreads"),
     )
 
@@ -39,6 +39,10 @@ class Evidence:
         self._commit, self._crcs = "", array("I")
         self.n, self.sequences = 0, array("I")
         self.steps, self.usual_s, self.shares, self.spreads = array("I"), array("f"), array("f"), array("f")
+        self._places: dict[str, int] = {}
+        """Where a step lies, by its name; filled when first asked for. The hash of a name takes five times as long."""
+        self._asked_for: list[Step] | None = None
+        self._asked = 0
 
     def learn(self, event: Completion, finished_ms: int) -> None:
         """Remember a good execution."""
@@ -51,41 +55,73 @@ class Evidence:
 
     def _learn_steps(self, steps: list[Step]) -> None:
         self.n = min(self.n + 1, 0xFFFF)
-        sequence = sequence_of(steps)
-        if sequence in self.sequences:
-            self.sequences.remove(sequence)
-        self.sequences.append(sequence)
-        del self.sequences[:-SEQUENCES]
+        sequence = self.sequence(steps)
+        self._asked_for = None
+        if not self.sequences or self.sequences[-1] != sequence:
+            if sequence in self.sequences:
+                self.sequences.remove(sequence)
+            self.sequences.append(sequence)
+            del self.sequences[:-SEQUENCES]
         total_s = whole_of(steps)
+        usual_s, shares, spreads = self.usual_s, self.shares, self.spreads
         for step in steps:
-            if step.duration_s:
-                self._learn_step(crc32(step.name.encode()), step.duration_s, step.duration_s / total_s)
+            duration_s = step.duration_s
+            if not duration_s:
+                continue
+            share = duration_s / total_s
+            at = self._place(step.name)
+            if at >= 0:
+                usual: float = usual_s[at]
+                usual_s[at] = usual + _WEIGHT * (duration_s - usual)
+                usual = shares[at]
+                off = share - usual
+                shares[at] = usual + _WEIGHT * off
+                usual = spreads[at]
+                spreads[at] = usual + _WEIGHT * (abs(off) - usual)
+            elif len(self.steps) < STEPS:
+                self.steps.append(crc32(step.name.encode()))
+                usual_s.append(duration_s)
+                shares.append(share)
+                spreads.append(0.0)
 
-    def _learn_step(self, name: int, duration_s: float, share: float) -> None:
-        if name in self.steps:
-            at = self.steps.index(name)
-            self.usual_s[at] += _WEIGHT * (duration_s - self.usual_s[at])
-            off = share - self.shares[at]
-            self.shares[at] += _WEIGHT * off
-            self.spreads[at] += _WEIGHT * (abs(off) - self.spreads[at])
-        elif len(self.steps) < STEPS:
-            self.steps.append(name)
-            self.usual_s.append(duration_s)
-            self.shares.append(share)
-            self.spreads.append(0.0)
+    def _place(self, name: str) -> int:
+        """Where the step lies, -1 if it is not known."""
+        at = self._places.get(name, -1)
+        if at < 0:
+            crc = crc32(name.encode())
+            if crc in self.steps:
+                at = self._places[name] = self.steps.index(crc)
+        return at
+
+    def sequence(self, steps: list[Step]) -> int:
+        """A hash of the steps' names in their order; of the execution that is judged and then learned once."""
+        if self._asked_for is not steps:
+            self._asked_for = steps
+            self._asked = crc32("\x1f".join([step.name for step in steps]).encode())
+        return self._asked
+
+    def furthest(self, steps: list[Step], total_s: float, least: float, spreads: float) -> Step | None:
+        """The step whose share is furthest off its usual one: `least` or more, and above so many mean deviations."""
+        furthest, found = 0.0, None
+        for step in steps:
+            at = self._place(step.name)
+            if at < 0:
+                continue
+            usual: float = self.shares[at]
+            off = abs((step.duration_s or 0.0) / total_s - usual)
+            if off >= least and off > furthest and off > spreads * self.spreads[at]:
+                furthest, found = off, step
+        return found
 
     def usual_share(self, name: str) -> tuple[float, float] | None:
         """The step's usual share of all steps' time, and its mean absolute deviation."""
-        crc = crc32(name.encode())
-        if crc not in self.steps:
-            return None
-        at = self.steps.index(crc)
-        return self.shares[at], self.spreads[at]
+        at = self._place(name)
+        return (self.shares[at], self.spreads[at]) if at >= 0 else None
 
     def usual_step_s(self, name: str) -> float | None:
         """The step's usual duration in seconds; None where it is not known."""
-        crc = crc32(name.encode())
-        return self.usual_s[self.steps.index(crc)] if crc in self.steps else None
+        at = self._place(name)
+        return self.usual_s[at] if at >= 0 else None
 
     def commit(self) -> str:
         """The first 12 characters of the last good execution's label `commit`, or nothing."""
@@ -142,14 +178,12 @@ class Evidence:
         return evidence, at
 
 
-def sequence_of(steps: list[Step]) -> int:
-    """A hash of the steps' names in their order."""
-    return crc32("\x1f".join(step.name for step in steps).encode())
-
-
 def whole_of(steps: list[Step]) -> float:
     """The time of all steps in seconds."""
-    return sum(step.duration_s or 0.0 for step in steps)
+    total_s = 0.0
+    for step in steps:
+        total_s += step.duration_s or 0.0
+    return total_s
 
 
 def _short(execution_id: str) -> bytes:

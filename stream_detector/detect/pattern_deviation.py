@@ -11,7 +11,7 @@ reset. A significant change resets it, because that move has been told.
 """
 
 from stream_detector.detect import wording
-from stream_detector.detect.evidence import Evidence, sequence_of, whole_of
+from stream_detector.detect.evidence import Evidence, whole_of
 from stream_detector.detect.finding import Finding, confidence
 from stream_detector.detect.level import ACCEPTED_AFTER
 from stream_detector.events import Step
@@ -125,20 +125,13 @@ def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str
             explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
         return []
     found = []
-    if sequence_of(steps) not in evidence.sequences:
+    if evidence.sequence(steps) not in evidence.sequences:
         found.append(_sequence(name, steps, evidence))
     total_s = whole_of(steps)
-    furthest: tuple[float, Step, float, float] | None = None
-    for step in steps if total_s > 0.0 else ():
-        usual = evidence.usual_share(step.name)
-        if usual is None:
-            continue
-        off = abs((step.duration_s or 0.0) / total_s - usual[0])
-        if off >= _SHARE_LEAST and off > _SHARE_Z * usual[1] and (furthest is None or off > furthest[0]):
-            furthest = off, step, *usual
-    if furthest is not None:
-        _, step, usual_share, spread = furthest
-        found.append(_share(name, step, (step.duration_s or 0.0) / total_s, usual_share, spread))
+    step = evidence.furthest(steps, total_s, _SHARE_LEAST, _SHARE_Z) if total_s > 0.0 else None
+    usual = evidence.usual_share(step.name) if step is not None else None
+    if step is not None and usual is not None:
+        found.append(_share(name, step, (step.duration_s or 0.0) / total_s, *usual))
     if explain is not None:
         explain.extend(gate for one in found for gate in one.gates)
     return found

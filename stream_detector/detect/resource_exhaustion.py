@@ -29,23 +29,24 @@ def share_of(resource: Resource) -> float:
 
 def of(name: str, resource_name: str, resource: Resource, usual: Usual | None, *, gate: float) -> Finding | None:
     """The finding for one resource of one execution; `gate` is 1, or more after feedback (it widens the z gate)."""
-    share = share_of(resource)
+    share, limit = share_of(resource), resource.limit
+    full = bool(limit) and share >= FULL
+    if not full and (usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share)):
+        return None
     unit = f" {resource.unit}" if resource.unit else ""
-    used = f"{resource.used:.4g} of {resource.limit:.4g}{unit}" if resource.limit else f"{resource.used:.4g}{unit}"
+    used = f"{resource.used:.4g} of {limit:.4g}{unit}" if limit else f"{resource.used:.4g}{unit}"
     z = _z_of(share, usual)
     severity: Severity = "warning"
-    if resource.limit and share >= FULL:
+    if full:
         severity = "critical" if share >= CRITICAL else "warning"
         told = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates, sure = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"], 1.0
-    elif usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share):
-        return None
-    elif z is not None and z > _Z * gate:
+    elif usual is not None and z is not None and z > _Z * gate:
         told = f"used {used} of {resource_name}, rising, usually {wording.share(usual.mean)}"
-        if not resource.limit:
+        if not limit:
             told = f"used {used} of {resource_name}, rising, usually {usual.mean:.4g}{unit}"
         gates, sure = [f"z {z:.2f} is above {_Z * gate:.2f}"], confidence(one_sided(z), usual.n)
-    elif resource.limit and share >= _FORECAST_FROM and share + _AHEAD * usual.slope >= 1.0:
+    elif usual is not None and limit and share >= _FORECAST_FROM and share + _AHEAD * usual.slope >= 1.0:
         left = (1.0 - share) / usual.slope
         told = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
         gates, sure = (
@@ -67,12 +68,12 @@ def of(name: str, resource_name: str, resource: Resource, usual: Usual | None, *
         deviation=share - baseline,
         z=z,
         confidence=sure,
-        unit="ratio" if resource.limit else resource.unit or "",
+        unit="ratio" if limit else resource.unit or "",
         direction="up",
         gates=gates,
         lasting=True,
         subject=resource_name,
-        threshold=FULL if resource.limit else _Z * gate,
+        threshold=FULL if limit else _Z * gate,
     )
 
 

@@ -30,28 +30,38 @@ class Usual:
 class Resources:
     """A column for each number, a place for each resource: exponentially weighted at 0.1, 1/n while young."""
 
-    __slots__ = ("counts", "lasts", "means", "names", "rises", "slopes", "variances")
+    __slots__ = ("_places", "counts", "lasts", "means", "names", "rises", "slopes", "variances")
 
     def __init__(self) -> None:
         self.names, self.counts, self.rises = array("I"), array("H"), array("H")
         self.means, self.variances, self.slopes, self.lasts = array("f"), array("f"), array("f"), array("f")
+        self._places: dict[str, int] = {}
+        """Where a resource lies, by its name; filled when first asked for."""
+
+    def _place(self, name: str) -> int:
+        """Where the resource lies, -1 if it is not known."""
+        at = self._places.get(name, -1)
+        if at < 0:
+            crc = crc32(name.encode())
+            if crc in self.names:
+                at = self._places[name] = self.names.index(crc)
+        return at
 
     def usual(self, name: str) -> Usual | None:
         """What is known of a resource; None for one that is new, or has no place."""
-        crc = crc32(name.encode())
-        if crc not in self.names:
+        at = self._place(name)
+        if at < 0:
             return None
-        at = self.names.index(crc)
         return Usual(
             self.counts[at], self.means[at], self.variances[at], self.slopes[at], self.lasts[at], self.rises[at]
         )
 
     def learn(self, name: str, reading: float) -> None:
         """Learn one reading: the share of the limit, or what was used where there is none."""
-        crc = crc32(name.encode())
-        if crc not in self.names:
+        at = self._place(name)
+        if at < 0:
             if len(self.names) < MOST:
-                self.names.append(crc)
+                self.names.append(crc32(name.encode()))
                 for column, first in ((self.counts, 1), (self.rises, 0)):
                     column.append(first)
                 for numbers, value in (
@@ -62,16 +72,20 @@ class Resources:
                 ):
                     numbers.append(value)
             return
-        at = self.names.index(crc)
-        n = self.counts[at]
+        n: int = self.counts[at]
         weight = max(WEIGHT, 1.0 / (n + 1))
-        off = reading - self.means[at]
-        self.means[at] += weight * off
-        self.variances[at] = (1.0 - weight) * (self.variances[at] + weight * min(off * off, 1e30))
-        last = self.lasts[at]
-        self.slopes[at] += WEIGHT * (reading - last - self.slopes[at])
+        usual: float = self.means[at]
+        off = reading - usual
+        self.means[at] = usual + weight * off
+        usual = self.variances[at]
+        self.variances[at] = (1.0 - weight) * (usual + weight * min(off * off, 1e30))
+        last: float = self.lasts[at]
+        usual = self.slopes[at]
+        self.slopes[at] = usual + WEIGHT * (reading - last - usual)
         self.lasts[at] = reading
-        self.rises[at] = min(self.rises[at] + 1, 0xFFFF) if self.lasts[at] > last else 0
+        kept: float = self.lasts[at]  # in four bytes
+        rises: int = self.rises[at]
+        self.rises[at] = min(rises + 1, 0xFFFF) if kept > last else 0
         self.counts[at] = min(n + 1, 0xFFFF)
 
     def pack(self) -> bytes:
