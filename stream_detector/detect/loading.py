@@ -1,14 +1,43 @@
 """What a first score needs: river, which takes scipy with it, seconds of work that no other event needs."""
 
 import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
 from importlib import import_module
+
+_loaded = threading.Event()
 
 
 def load_detection() -> None:
     """Have what `step` imports at its first score."""
-    import_module("river.drift.page_hinkley")
+    try:
+        import_module("river.drift.page_hinkley")
+    finally:
+        _loaded.set()  # where it cannot be imported, the step says so
+
+
+def begin_to_load(then: Callable[[], object] = lambda: None) -> None:
+    """Load it beside everything else, and call `then`, in another thread. A process that ends does not wait for it."""
+
+    def load() -> None:
+        try:
+            load_detection()
+        finally:
+            then()
+
+    threading.Thread(target=load, name="load detection", daemon=True).start()
 
 
 async def detection_loaded() -> None:
-    """Wait for it without keeping others waiting. Loaded already, it takes a moment."""
-    await asyncio.to_thread(load_detection)
+    """Return once it is loaded, without keeping others waiting."""
+    if _loaded.is_set():
+        return
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is over
+            loop.call_soon_threadsafe(done.set)
+
+    begin_to_load(tell)
+    await done.wait()

@@ -2,13 +2,12 @@
 
 import asyncio
 import sys
-import threading
 from typing import Any
 
 import uvloop
 from aiohttp import web
 
-from stream_detector.detect.loading import load_detection
+from stream_detector.detect.loading import begin_to_load
 from stream_detector.ending import Ending
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
@@ -31,8 +30,7 @@ def run(settings: Settings) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    # Of itself it would be loaded in the loop, by the first who asks about a score. A daemon never delays the end.
-    threading.Thread(target=load_detection, name="load detection", daemon=True).start()
+    begin_to_load()  # of itself it would be loaded by the first who asks about a score, who would wait for it
     return uvloop.run(_serve(settings))
 
 

@@ -71,6 +71,11 @@ class _ScoreNames(Struct):
     entity_name: Name = ""
 
 
+def _has_score(name: str, chunk: Chunk) -> bool:
+    """Whether a score is among what is to be applied. A forwarded record's key is its state key."""
+    return name == topics.SCORES or any((record.key or b"").startswith(b"score:") for record in chunk.records)
+
+
 def _here(name: str, number: int, record: Any) -> Origin:
     return Origin(name, number, record.offset, record.timestamp)
 
@@ -275,11 +280,9 @@ def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.Prep
     def read(name: str) -> None:
         @app.agent(app.source(name), name=f"detect-{name}")
         async def detect(stream: Any) -> None:
-            loaded = name not in (topics.SCORES, topics.REKEYED)
             async for event in stream.events():
-                if not loaded:  # 3.4 of the 6 s of processor time that a start would take
-                    await detection_loaded()
-                    loaded = True
+                if name in (topics.SCORES, topics.REKEYED) and _has_score(name, event.value):
+                    await detection_loaded()  # 3.4 of the 6 s of processor time that a start would take
                 detector.handle(name, event.value)
 
     for name in (*DECODE, topics.REKEYED, topics.RUN_PARTS):

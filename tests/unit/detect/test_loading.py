@@ -1,0 +1,34 @@
+"""What a first score needs is loaded beside everything else, once."""
+
+import sys
+import threading
+
+import pytest
+
+from stream_detector.detect import loading
+
+
+@pytest.fixture(autouse=True)
+def anew(monkeypatch):
+    monkeypatch.setattr(loading, "_loaded", threading.Event())
+
+
+async def test_whoever_needs_it_waits_for_it():
+    await loading.detection_loaded()
+    assert "river.drift.page_hinkley" in sys.modules
+    assert loading._loaded.is_set()
+
+
+async def test_loaded_it_is_not_loaded_again(monkeypatch):
+    loading.load_detection()
+    monkeypatch.setattr(loading, "begin_to_load", lambda then: pytest.fail("again"))
+    await loading.detection_loaded()
+
+
+async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(loading, "import_module", missing)
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)  # the thread's own end, which pytest would report
+    await loading.detection_loaded()
