@@ -37,15 +37,16 @@ class Run:
 
 Subject = Anomaly | Run
 
-WITHOUT_END = ("UnusualExecutionTime", "PerformanceDegradation", "SignificantScoreChange")
+WITHOUT_END = ("SignificantScoreChange", "PatternDeviation")
+TIMING = ("UnusualExecutionTime", "PerformanceDegradation")
 """In profile `classic` each reading of these is an incident of its own that nothing ends."""
 
 
-def has_end(anomaly: Anomaly) -> bool:
+def has_end(opened: Anomaly) -> bool:
     """Whether detection will say when it is over."""
-    if anomaly.anomaly_type == "SignificantScoreChange":
-        return False
-    return anomaly.profile == "robust" or anomaly.anomaly_type not in WITHOUT_END
+    if opened.anomaly_type in TIMING:
+        return opened.profile == "robust" and opened.severity != "info"  # what is `info` stands by itself
+    return opened.anomaly_type not in WITHOUT_END
 
 
 def severity_of_change(anomaly: SummaryAnomaly) -> Severity:
