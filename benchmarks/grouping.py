@@ -152,7 +152,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grouping", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../../shared/data/ci"), help="folder of CI tables")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/ci"), help="folder of CI tables")
     parser.add_argument("--profiles", default="robust,classic")
     parser.add_argument("--group-by", default=",".join(ALL), help="as in a route")
     parser.add_argument("--wait", type=float, default=30.0, help="group_wait_s")
