@@ -242,7 +242,11 @@ def _announce_readiness(app: WorkerApp) -> None:
 
     @app.on_rebalance_complete.connect(weak=False)
     async def ready(app: WorkerApp, **_: Any) -> None:
-        gc.freeze()  # what was recovered lives long, and a look at all of it would stop the stream
+        # What was recovered lives long, and a look at all of it would stop the stream. Garbage must not be kept with it:
+        # without the collection a worker grew by 5 MB with each rebalance.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
         numbers = sorted({tp.partition for tp in app.consumer.assignment()})
         keys = sum(len(part.packed) for table in app.tables.values() for part in table.data.parts.values())
         RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
