@@ -1,29 +1,30 @@
 /** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
-import type { Kind } from "../addresses";
-import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList } from "../api";
+import { watchedAddress, type Kind } from "../addresses";
+import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList, type SeriesPoint } from "../api";
 import { useAnswer, type Loaded } from "../load";
 import { RelearnDialog } from "../parts/decisions";
 import { Figure, Frame, RowBones, Section } from "../parts/frame";
 import { History } from "../parts/history";
 import { Link, OutsideLink } from "../parts/link";
 import { List } from "../parts/list";
-import { LevelChip, StatusChip } from "../parts/marks";
+import { Icon, LevelChip, StatusChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { Outcomes } from "../parts/outcomes";
 import { Table, type Column } from "../parts/table";
 import { When } from "../parts/when";
 import { useMayAct } from "../rights";
-import { duration } from "../times";
+import { before, LENGTHS, readStretch, stretchAddress, type Stretch } from "../stretch";
+import { date, duration } from "../times";
 import { quantity } from "../words";
 import { KINDS } from "./watched";
 
-const LENGTHS = [200, 500, 2000];
 const POLL_MS = 30_000;
 
-export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
+export function OneWatchedPage({ kind, id, query }: { kind: Kind; id: string; query: URLSearchParams }) {
   const { path, route, title } = KINDS[kind];
+  const stretch = readStretch(query);
   const { value, error, at, reload } = useAnswer<BaselinePage>(route, useMemo(() => new URLSearchParams({ q: id.slice(0, 256), limit: "500" }), [id]), POLL_MS);
   const mayAct = useMayAct();
   const [relearning, setRelearning] = useState(false);
@@ -53,8 +54,8 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
         </Notice>
       )}
       {kind === "workflow" && found !== undefined && <Baselines of={found} />}
-      <Readings kind={kind} id={id} />
-      {kind === "workflow" && <Failures id={id} />}
+      <Readings kind={kind} id={id} stretch={stretch} />
+      {kind === "workflow" && <Failures id={id} stretch={stretch} />}
       <Anomalies id={id} />
       {kind === "workflow" && <LastRuns id={id} />}
       {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
@@ -76,24 +77,58 @@ function Baselines({ of: { baselines } }: { of: Baseline }) {
   );
 }
 
-function Readings({ kind, id }: { kind: Kind; id: string }) {
-  const [length, setLength] = useState(LENGTHS[0] ?? 200);
+interface PartProps {
+  kind: Kind;
+  id: string;
+  stretch: Stretch;
+}
+
+function Readings({ kind, id, stretch }: PartProps) {
   return (
     <Section
       title={kind === "workflow" ? "Execution time" : "Score"}
       wide
       aside={
-        <div class="segments small" role="group" aria-label="How many readings">
-          {LENGTHS.map((count) => (
-            <button key={count} type="button" aria-pressed={count === length} onClick={() => setLength(count)}>
-              {count.toLocaleString("en-GB")}
-            </button>
+        <nav class="segments small fit" aria-label="How many readings">
+          {LENGTHS.map((readings) => (
+            <Link key={readings} href={stretchAddress(watchedAddress(kind, id), { ...stretch, readings })} aria-current={readings === stretch.readings ? "true" : undefined}>
+              {readings.toLocaleString("en-GB")}
+            </Link>
           ))}
-        </div>
+        </nav>
       }
     >
-      <History entity={`${kind}:${id}`} readings={length} />
+      <History entity={`${kind}:${id}`} {...stretch} below={(points) => <Turn points={points} kind={kind} id={id} stretch={stretch} />} />
     </Section>
+  );
+}
+
+/** Which readings the chart shows, with the way further back and to the newest. */
+function Turn({ points, kind, id, stretch }: PartProps & { points: readonly SeriesPoint[] }) {
+  const path = watchedAddress(kind, id);
+  const [first, last] = [points[0], points[points.length - 1]];
+  const earlier = before(stretch, points);
+  return (
+    <div class="turn">
+      {earlier !== null && (
+        <Link class="button small" href={stretchAddress(path, earlier)}>
+          <Icon name="back" />
+          Earlier
+        </Link>
+      )}
+      {stretch.until !== undefined && (
+        <Link class="button small" href={stretchAddress(path, { ...stretch, until: undefined })}>
+          Newest
+          <Icon name="next" />
+        </Link>
+      )}
+      {first !== undefined && last !== undefined && (
+        <span class="quiet">
+          {points.length.toLocaleString("en-GB")} {points.length === 1 ? "reading" : "readings"}, {date(first.t)} to {date(last.t)}
+          {earlier === null && ": the beginning of what is stored"}
+        </span>
+      )}
+    </div>
   );
 }
 
@@ -101,12 +136,17 @@ function useRuns(id: string): Loaded<ExecutionList> {
   return useAnswer<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "40" }), [id]), POLL_MS);
 }
 
-function Failures({ id }: { id: string }) {
+function Failures({ id, stretch }: { id: string; stretch: Stretch }) {
   const { value } = useRuns(id);
   return (
     <Section title="Failure rate of the last 10 runs" wide>
       {value !== null && <Outcomes runs={value.items} />}
-      <History entity={`workflow:${id}`} of="failures" />
+      <History
+        entity={`workflow:${id}`}
+        of="failures"
+        {...stretch}
+        below={(points) => <Turn points={points} kind="workflow" id={id} stretch={stretch} />}
+      />
     </Section>
   );
 }
