@@ -326,6 +326,29 @@ async def test_w50_first_start_says_how_to_send_an_event_and_notices_it(
         await expect(page.locator("tbody tr")).to_have_count(2, timeout=15_000)
 
 
+async def test_w50_copy_puts_the_command_into_the_clipboard(root: str, open_page: OpenPage) -> None:
+    async with open_page(permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.goto(f"{root}/anomalies")
+        command = await page.locator("pre").inner_text()
+        await page.get_by_role("button", name="Copy").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == command
+        assert [json.loads(line)["status"] for line in command.splitlines()[1:4]] == ["failure"] * 3
+
+
+async def test_w50_a_command_that_may_not_be_copied_is_selected(root: str, open_page: OpenPage) -> None:
+    async with open_page() as page:
+        devtools = await page.context.new_cdp_session(page)
+        profile = (await devtools.send("Target.getTargetInfo"))["targetInfo"]["browserContextId"]
+        denied = {"permission": {"name": "clipboard-write"}, "setting": "denied", "browserContextId": profile}
+        await devtools.send("Browser.setPermission", denied)
+        await page.goto(f"{root}/anomalies")
+        command = await page.locator("pre").inner_text()
+        await page.get_by_role("button", name="Copy").click()
+        await expect(page.get_by_text("The command is selected")).to_be_visible()
+        assert await page.evaluate("getSelection().toString()") == command
+
+
 async def test_w50_the_first_event_can_be_sent_from_the_page(site: Site, root: str, open_page: OpenPage) -> None:
     async with open_page() as page:
         await page.goto(f"{root}/anomalies")

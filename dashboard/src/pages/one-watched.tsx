@@ -125,7 +125,7 @@ function Turn({ points, kind, id, stretch }: PartProps & { points: readonly Seri
       {first !== undefined && last !== undefined && (
         <span class="quiet">
           {points.length.toLocaleString("en-GB")} {points.length === 1 ? "reading" : "readings"}, {date(first.t)} to {date(last.t)}
-          {earlier === null && ": the beginning of what is stored"}
+          {earlier === null && (stretch.until === undefined ? ": all that is stored" : ": the beginning of what is stored")}
         </span>
       )}
     </div>
