@@ -65,6 +65,10 @@ interface Ends {
 /**
  * Of each stretch of time the places of the lowest and the highest reading, those of failed runs for themselves, and of
  * every anomaly: a line through these fills the same pixels as one through all. Null where all are to be drawn.
+ *
+ * Of 10,000 readings 2,000 are left, and drawing them takes 16 ms instead of 50 (best of 10 loads in Chromium, 2 shared
+ * cores, 2026-11-29); with failed runs, anomalies and a band that moves 22 instead of 57. A mean without dashes or with
+ * fewer points made no difference: the time goes into going through each column, not into its lines.
  */
 function thinned(all: readonly SeriesPoint[], instants: readonly number[], anomaly: Marked | undefined): number[] | null {
   if (all.length <= 2 * STRETCHES) return null;

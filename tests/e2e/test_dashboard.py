@@ -21,7 +21,7 @@ from stream_detector.serve import pages
 from stream_detector.settings import Settings
 from tests.events_made import action, anomaly, completion, notification, uuid
 from tests.events_made.histories import ago, slow_after, three
-from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, serving
+from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 TYPE_NAMES = [
@@ -375,8 +375,18 @@ async def test_w50_nothing_in_the_range_is_not_a_first_start(root: str, write: W
         await expect(page.locator("tbody tr")).to_have_count(1)
 
 
-async def test_w50_skeletons_keep_the_place_while_loading(root: str, write: Write, open_page: OpenPage) -> None:
-    await write(anomalies=three())
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        ("/anomalies", ".list-bones, .found"),
+        ("/workflows/nightly", "main .section h2"),
+        ("/entities/lido", "main .section h2, .list-bones, .found"),
+    ],
+)
+async def test_w50_skeletons_keep_the_place_while_loading(
+    root: str, write: Write, open_page: OpenPage, path: str, places: str
+) -> None:
+    await everything(write)
     async with open_page(viewport={"width": 1280, "height": 900}) as page:
         answer = asyncio.Event()
 
@@ -385,14 +395,17 @@ async def test_w50_skeletons_keep_the_place_while_loading(root: str, write: Writ
             await route.continue_()
 
         await page.route("**/api/**", hold)
-        await page.goto(f"{root}/anomalies")
-        await expect(page.get_by_text("Loading", exact=True)).to_be_attached()
-        assert await page.locator(".bone").count() > 10
-        top = "document.querySelector('.list-bones, .found').getBoundingClientRect().top"
-        before = await page.evaluate(top)
+        await page.goto(f"{root}{path}")
+        await expect(page.get_by_text("Loading", exact=True).first).to_be_attached()
+        assert await page.locator(".bone").count() > 6
+        tops = "places => [...document.querySelectorAll(places)].map(each => each.getBoundingClientRect().top)"
+        before = await page.evaluate(tops, places)
         answer.set()
-        await expect(page.locator("tbody tr")).to_have_count(2)
-        assert abs(await page.evaluate(top) - before) <= 4, "the list moved when the charts came"
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await expect(page.locator(".bone")).to_have_count(0, timeout=15_000)  # the first score loads river
+        after = await page.evaluate(tops, places)
+        assert len(before) == len(after) > 0
+        assert after == pytest.approx(before, abs=4), "what was on the page already moved when more came"
 
 
 async def test_hostile_names_are_shown_as_they_are(root: str, write: Write, open_page: OpenPage) -> None:

@@ -117,7 +117,7 @@ async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walki
             await expect(page.get_by_role("main").get_by_role("status").first).to_be_attached()
             await look_as_it_is(page, f"loading-{name.split('/')[0]}{'-one' if '/' in name else ''}")
             answer.set()
-            await expect(page.locator(".bone")).to_have_count(0)
+            await expect(page.locator(".bone")).to_have_count(0, timeout=15_000)  # the first score loads river
 
 
 async def test_w50_the_list_with_the_longest_names_and_all_that_opens_over_it(

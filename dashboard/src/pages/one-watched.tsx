@@ -32,7 +32,7 @@ export function OneWatchedPage({ kind, id, query }: { kind: Kind; id: string; qu
   return (
     <Frame
       title={found?.entity_name ?? id}
-      note={found === undefined || found.entity_name === id ? undefined : id}
+      note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}`}
       aside={
         <div class="head-marks">
           {found !== undefined && <LevelChip level={found.state} />}
@@ -53,7 +53,7 @@ export function OneWatchedPage({ kind, id, query }: { kind: Kind; id: string; qu
           <p>Nothing was learned about this {kind === "workflow" ? "workflow" : "entity"} so far. It appears with its first event.</p>
         </Notice>
       )}
-      {kind === "workflow" && found !== undefined && <Baselines of={found} />}
+      {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
       <Readings kind={kind} id={id} stretch={stretch} />
       {kind === "workflow" && <Failures id={id} stretch={stretch} />}
       <Anomalies id={id} />
@@ -63,14 +63,16 @@ export function OneWatchedPage({ kind, id, query }: { kind: Kind; id: string; qu
   );
 }
 
-function Baselines({ of: { baselines } }: { of: Baseline }) {
-  const { execution_time: time, failure_rate: failing, success_rate: good } = baselines;
-  const over = (count: number | undefined, word: string) => `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`;
-  const around = (value: number | null | undefined, unit: string) => (value == null ? "–" : quantity(value, unit));
+/** `of` is null while it is on its way. */
+function Baselines({ of }: { of: Baseline | null }) {
+  const { execution_time: time, failure_rate: failing, success_rate: good } = of?.baselines ?? {};
+  const shown = (words: string) => (of === null ? <span class="bone figure-bone" /> : words);
+  const over = (count: number | undefined, word: string) => (of === null ? "\u00a0" : `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`);
+  const around = (value: number | null | undefined, unit: string) => shown(value == null ? "–" : quantity(value, unit));
   return (
     <dl class="numbers">
       <Figure name="Execution time" value={around(time?.value, "s")} note={over(time?.window_size, "timed runs")} strong />
-      <Figure name="Its spread" value={time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`} note="one standard deviation" />
+      <Figure name="Its spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
       <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
       <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
     </dl>
@@ -137,10 +139,10 @@ function useRuns(id: string): Loaded<ExecutionList> {
 }
 
 function Failures({ id, stretch }: { id: string; stretch: Stretch }) {
-  const { value } = useRuns(id);
+  const { value, error } = useRuns(id);
   return (
     <Section title="Failure rate of the last 10 runs" wide>
-      {value !== null && <Outcomes runs={value.items} />}
+      {value !== null ? <Outcomes runs={value.items} /> : error === null && <div class="bone outcomes-bone" />}
       <History
         entity={`workflow:${id}`}
         of="failures"

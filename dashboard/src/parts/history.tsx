@@ -47,8 +47,30 @@ export function History({ entity, until, readings = 200, of = "value", anomaly, 
   const { value, error } = useAnswer<Series>(SERIES, query, until === undefined ? NOW_MS : PAST_MS);
   return (
     <>
-      {value !== null ? <Shown series={value} anomaly={anomaly} /> : error !== null ? <None error={error} /> : <div class="bone history-bone" />}
+      {value !== null ? <Shown series={value} anomaly={anomaly} /> : error !== null ? <None error={error} /> : <Bones />}
       {below?.(value?.points ?? [])}
+    </>
+  );
+}
+
+function Bones() {
+  return (
+    <>
+      <div class="bone history-bone" />
+      <p class="legend">
+        <UsualKeys />
+      </p>
+    </>
+  );
+}
+
+/** What every chart shows. */
+function UsualKeys() {
+  return (
+    <>
+      <span class="key value">reading</span>
+      <span class="key band">expected</span>
+      <span class="key mean">usual</span>
     </>
   );
 }
@@ -107,9 +129,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
         }}
       />
       <p class="legend">
-        <span class="key value">reading</span>
-        <span class="key band">expected</span>
-        <span class="key mean">usual</span>
+        <UsualKeys />
         {anomaly !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
           <span class="key other">{anomaly === undefined ? "anomalies" : "other anomalies"}</span>
