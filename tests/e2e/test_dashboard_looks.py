@@ -24,6 +24,8 @@ IN_ONE_ROW = """() => {
     const tops = shown.map(each => each.getBoundingClientRect().top);
     return tops.length > 3 && Math.max(...tops) - Math.min(...tops) < 10;
 }"""
+LOADED_MS = 15_000
+"""The server's first series of a score imports river, seconds on a busy machine."""
 EVERY = ((1280, "light"), (1280, "dark"), (375, "light"), (375, "dark"))
 CORNERS = ((1280, "light"), (375, "dark"))
 """For what opens over a page and for states: each width and each theme once."""
@@ -48,7 +50,7 @@ async def look(page: Page, name: str, views: Sequence[tuple[int, str]] = CORNERS
 
     What axe finds beside contrast does not depend on the theme, so it is looked for once a width.
     """
-    await expect(page.locator(".bone")).to_have_count(0)
+    await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
     await look_as_it_is(page, name, views)
 
 
@@ -117,7 +119,7 @@ async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walki
             await expect(page.get_by_role("main").get_by_role("status").first).to_be_attached()
             await look_as_it_is(page, f"loading-{name.split('/')[0]}{'-one' if '/' in name else ''}")
             answer.set()
-            await expect(page.locator(".bone")).to_have_count(0, timeout=15_000)  # the first score loads river
+            await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
 
 
 async def test_w50_the_list_with_the_longest_names_and_all_that_opens_over_it(
