@@ -87,8 +87,8 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   const item = decoded(id);
   if (page === "overview" && id === "") return <OverviewPage query={query} />;
   if (page === "anomalies") return id === "" ? <AnomaliesPage query={query} /> : <AnomalyPage key={id} id={item} />;
-  if (page === "workflows") return id === "" ? <WatchedPage key={page} kind="workflow" query={query} /> : <OneWatchedPage key={path} kind="workflow" id={item} />;
-  if (page === "entities") return id === "" ? <WatchedPage key={page} kind="score" query={query} /> : <OneWatchedPage key={path} kind="score" id={item} />;
+  if (page === "workflows") return id === "" ? <WatchedPage key={page} kind="workflow" query={query} /> : <OneWatchedPage key={path} kind="workflow" id={item} query={query} />;
+  if (page === "entities") return id === "" ? <WatchedPage key={page} kind="score" query={query} /> : <OneWatchedPage key={path} kind="score" id={item} query={query} />;
   if (page === "runs") return id === "" ? <RunsPage /> : <RunPage key={id} id={item} />;
   if (page === "settings" && id === "") return <SettingsPage query={query} />;
   if (page === "dead-letters" && id === "") return <DeadLettersPage />;

@@ -14,6 +14,7 @@ const dayAndTime = new Intl.DateTimeFormat("en-GB", {
   second: "2-digit",
   timeZone: "UTC",
 });
+const dateOnly = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 const dayOnly = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: "UTC" });
 
 /** "just now", "5 minutes ago", "yesterday"; rounded down, so it never says more than has passed. */
@@ -35,6 +36,11 @@ export function exact(instant: string): string {
 /** "22 Jan". */
 export function day(ms: number): string {
   return dayOnly.format(ms);
+}
+
+/** "22 Jan 2026", UTC. */
+export function date(instant: string): string {
+  return dateOnly.format(new Date(instant));
 }
 
 /** "2026-01-22T14:00:00Z". */

@@ -87,7 +87,9 @@ class SeriesQuestion(Struct, kw_only=True):
 
     entity: Entity
     until: Annotated[Instant, Meta(description="Inclusive; now where absent.")] | None = None
-    limit: Annotated[int, Meta(ge=1, le=2000)] = 200
+    limit: Annotated[
+        int, Meta(ge=1, le=10_000, description="Those before the first that came: ask again with its `t` as `until`.")
+    ] = 200
     of: Annotated[
         Literal["value", "failures"],
         Meta(description="`value`: durations or scores; `failures`: the failure rate of a workflow's last 10."),

@@ -21,7 +21,7 @@ from stream_detector.serve import pages
 from stream_detector.settings import Settings
 from tests.events_made import action, anomaly, completion, notification, uuid
 from tests.events_made.histories import ago, slow_after, three
-from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, serving
+from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 TYPE_NAMES = [
@@ -326,6 +326,29 @@ async def test_w50_first_start_says_how_to_send_an_event_and_notices_it(
         await expect(page.locator("tbody tr")).to_have_count(2, timeout=15_000)
 
 
+async def test_w50_copy_puts_the_command_into_the_clipboard(root: str, open_page: OpenPage) -> None:
+    async with open_page(permissions=["clipboard-read", "clipboard-write"]) as page:
+        await page.goto(f"{root}/anomalies")
+        command = await page.locator("pre").inner_text()
+        await page.get_by_role("button", name="Copy").click()
+        await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        assert await page.evaluate("navigator.clipboard.readText()") == command
+        assert [json.loads(line)["status"] for line in command.splitlines()[1:4]] == ["failure"] * 3
+
+
+async def test_w50_a_command_that_may_not_be_copied_is_selected(root: str, open_page: OpenPage) -> None:
+    async with open_page() as page:
+        devtools = await page.context.new_cdp_session(page)
+        profile = (await devtools.send("Target.getTargetInfo"))["targetInfo"]["browserContextId"]
+        denied = {"permission": {"name": "clipboard-write"}, "setting": "denied", "browserContextId": profile}
+        await devtools.send("Browser.setPermission", denied)
+        await page.goto(f"{root}/anomalies")
+        command = await page.locator("pre").inner_text()
+        await page.get_by_role("button", name="Copy").click()
+        await expect(page.get_by_text("The command is selected")).to_be_visible()
+        assert await page.evaluate("getSelection().toString()") == command
+
+
 async def test_w50_the_first_event_can_be_sent_from_the_page(site: Site, root: str, open_page: OpenPage) -> None:
     async with open_page() as page:
         await page.goto(f"{root}/anomalies")
@@ -352,8 +375,18 @@ async def test_w50_nothing_in_the_range_is_not_a_first_start(root: str, write: W
         await expect(page.locator("tbody tr")).to_have_count(1)
 
 
-async def test_w50_skeletons_keep_the_place_while_loading(root: str, write: Write, open_page: OpenPage) -> None:
-    await write(anomalies=three())
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        ("/anomalies", ".list-bones, .found"),
+        ("/workflows/nightly", "main .section h2"),
+        ("/entities/lido", "main .section h2, .list-bones, .found"),
+    ],
+)
+async def test_w50_skeletons_keep_the_place_while_loading(
+    root: str, write: Write, open_page: OpenPage, path: str, places: str
+) -> None:
+    await everything(write)
     async with open_page(viewport={"width": 1280, "height": 900}) as page:
         answer = asyncio.Event()
 
@@ -362,14 +395,17 @@ async def test_w50_skeletons_keep_the_place_while_loading(root: str, write: Writ
             await route.continue_()
 
         await page.route("**/api/**", hold)
-        await page.goto(f"{root}/anomalies")
-        await expect(page.get_by_text("Loading", exact=True)).to_be_attached()
-        assert await page.locator(".bone").count() > 10
-        top = "document.querySelector('.list-bones, .found').getBoundingClientRect().top"
-        before = await page.evaluate(top)
+        await page.goto(f"{root}{path}")
+        await expect(page.get_by_text("Loading", exact=True).first).to_be_attached()
+        assert await page.locator(".bone").count() > 6
+        tops = "places => [...document.querySelectorAll(places)].map(each => each.getBoundingClientRect().top)"
+        before = await page.evaluate(tops, places)
         answer.set()
-        await expect(page.locator("tbody tr")).to_have_count(2)
-        assert abs(await page.evaluate(top) - before) <= 4, "the list moved when the charts came"
+        await expect(page.locator("tbody tr").first).to_be_visible()
+        await expect(page.locator(".bone")).to_have_count(0, timeout=15_000)  # the first score loads river
+        after = await page.evaluate(tops, places)
+        assert len(before) == len(after) > 0
+        assert after == pytest.approx(before, abs=4), "what was on the page already moved when more came"
 
 
 async def test_hostile_names_are_shown_as_they_are(root: str, write: Write, open_page: OpenPage) -> None:

@@ -4,11 +4,12 @@ The pictures are in `test-output/dashboard`, to be looked at. Each page is loade
 as they do for people who turn their phone or whose system turns dark.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from stream_detector.settings import Settings
 from stream_detector.store.access import create_token
@@ -23,6 +24,8 @@ IN_ONE_ROW = """() => {
     const tops = shown.map(each => each.getBoundingClientRect().top);
     return tops.length > 3 && Math.max(...tops) - Math.min(...tops) < 10;
 }"""
+LOADED_MS = 15_000
+"""The server's first series of a score imports river, seconds on a busy machine."""
 EVERY = ((1280, "light"), (1280, "dark"), (375, "light"), (375, "dark"))
 CORNERS = ((1280, "light"), (375, "dark"))
 """For what opens over a page and for states: each width and each theme once."""
@@ -47,7 +50,12 @@ async def look(page: Page, name: str, views: Sequence[tuple[int, str]] = CORNERS
 
     What axe finds beside contrast does not depend on the theme, so it is looked for once a width.
     """
-    await expect(page.locator(".bone")).to_have_count(0)
+    await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
+    await look_as_it_is(page, name, views)
+
+
+async def look_as_it_is(page: Page, name: str, views: Sequence[tuple[int, str]] = CORNERS) -> None:
+    """The same, of a page that may still be loading."""
     seen: set[int] = set()
     for width, theme in views:
         await page.set_viewport_size({"width": width, "height": 900})
@@ -92,6 +100,26 @@ async def test_w50_every_page(root: str, write: Write, walking: OpenPage) -> Non
         await page.keyboard.press("?")
         await expect(page.get_by_role("dialog")).to_be_visible()
         await look(page, "keys")
+
+
+async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walking: OpenPage) -> None:
+    shown = await everything(write)
+    answer = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await answer.wait()
+        await route.continue_()
+
+    async with walking() as page:
+        await page.route("**/api/**", hold)
+        for name in ("anomalies", f"anomalies/{shown}", *PAGES):
+            answer.clear()
+            await page.goto(f"{root}/{name}")
+            await expect(page.locator(".bone").first).to_be_visible()
+            await expect(page.get_by_role("main").get_by_role("status").first).to_be_attached()
+            await look_as_it_is(page, f"loading-{name.split('/')[0]}{'-one' if '/' in name else ''}")
+            answer.set()
+            await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
 
 
 async def test_w50_the_list_with_the_longest_names_and_all_that_opens_over_it(

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -190,6 +191,38 @@ async def test_many_are_chosen_at_once_and_decided_in_parts_that_the_server_take
         await expect(tabs.get_by_role("link", name="Over")).to_contain_text("220")
 
 
+async def test_what_is_chosen_is_silenced_in_the_store_and_nothing_else(
+    site: Site, root: str, write: Write, open_page: OpenPage
+) -> None:
+    names = "abcde"
+    await write(
+        anomalies=[anomaly(each, detected_at=ago(minutes=n + 1), entity_id=each) for n, each in enumerate(names)]
+    )
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/anomalies")
+        boxes = page.locator("tbody").get_by_role("checkbox")
+        await expect(boxes).to_have_count(5)
+        for index in (0, 2, 3):
+            await boxes.nth(index).click()
+        bar = page.get_by_role("toolbar", name="Selected anomalies")
+        await bar.get_by_role("button", name="Silence").click()
+        dialog = page.get_by_role("dialog", name="Silence 3 incidents")
+        await dialog.get_by_role("button", name="1 day").click()
+        await dialog.get_by_label("Why").fill("the runners are being moved")
+        await dialog.get_by_role("button", name="Silence", exact=True).click()
+        await expect(page.get_by_text("Silenced: 3 incidents.")).to_be_visible()
+        await expect(dialog).to_have_count(0)
+        await expect(bar).to_have_count(0)
+        stored = await site.pool.fetch("SELECT entity, incident_id, until - at AS lasts, comment FROM silences")
+        assert {(each["entity"], each["incident_id"]) for each in stored} == {
+            (f"workflow:{name}", uuid(name)) for name in "acd"
+        }
+        assert [each["comment"] for each in stored] == ["the runners are being moved"] * 3
+        assert [each["lasts"] for each in stored] == [timedelta(days=1)] * 3
+        await page.goto(f"{root}/silences")
+        await expect(page.locator("tbody tr")).to_have_count(3)
+
+
 async def test_one_click_acknowledges_at_once_and_what_fails_is_taken_back(
     root: str, write: Write, open_page: OpenPage
 ) -> None:
@@ -369,6 +402,41 @@ async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Wr
         changes = page.get_by_role("table", name="Significant changes")
         for text in ("Lido", "7.5", "5.8", "−1.7", "0.5"):
             await expect(changes).to_contain_text(text)
+
+
+async def test_a_history_is_shown_whole_and_turned_back_to_its_beginning(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    runs = [
+        completion(f"run-{n}", finished_at=ago(minutes=5 * (2_450 - n)), duration_s=100.0 + n % 7) for n in range(2_450)
+    ]
+    await write(executions=runs, baselines=learned("nightly"))
+    async with open_page(viewport=WIDE) as page:
+        durations = page.locator("section").filter(has=page.get_by_role("heading", name="Execution time"))
+        failures = page.locator("section").filter(has=page.get_by_role("heading", name="Failure rate"))
+
+        async def shown(count: int, begins: str) -> None:
+            for section in (durations, failures):
+                await expect(section.get_by_role("img", name=f"{count} readings")).to_be_visible(timeout=15_000)
+                await expect(section.locator(".turn")).to_contain_text(begins)
+
+        await page.goto(f"{root}/workflows/nightly")
+        await shown(200, "200 readings, ")
+        await page.get_by_role("link", name="10,000").click()
+        await shown(2_450, "all that is stored")
+        await expect(page.get_by_role("link", name="Earlier")).to_have_count(0)
+        await page.get_by_role("link", name="2,000").click()
+        await shown(2_000, "2,000 readings, ")
+        await durations.get_by_role("link", name="Earlier").click()
+        # The first of those before is the last of these: 450 and that one.
+        await shown(451, "the beginning of what is stored")
+        assert set(parse_qs(urlsplit(page.url).query)) == {"readings", "until"}
+        await page.reload()
+        await shown(451, "the beginning of what is stored")
+        await durations.get_by_role("link", name="Newest").click()
+        await shown(2_000, "2,000 readings, ")
+        await page.go_back()
+        await shown(451, "the beginning of what is stored")
 
 
 async def test_the_inbox_lists_filters_and_marks(root: str, write: Write, open_page: OpenPage) -> None:

@@ -75,11 +75,14 @@ function Missing({ waiting, reload }: { waiting: boolean; reload: () => void }) 
 
 function Bones() {
   return (
-    <div role="status" aria-label="Loading the anomaly" class="detail-bones">
+    <div role="status" class="detail-bones">
       <span class="bone" />
       <span class="bone" />
       <span class="bone" />
       <span class="bone history-bone" />
+      <h1 class="unseen" tabIndex={-1}>
+        Loading the anomaly
+      </h1>
     </div>
   );
 }

@@ -1,29 +1,30 @@
 /** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
-import type { Kind } from "../addresses";
-import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList } from "../api";
+import { watchedAddress, type Kind } from "../addresses";
+import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList, type SeriesPoint } from "../api";
 import { useAnswer, type Loaded } from "../load";
 import { RelearnDialog } from "../parts/decisions";
 import { Figure, Frame, RowBones, Section } from "../parts/frame";
 import { History } from "../parts/history";
 import { Link, OutsideLink } from "../parts/link";
 import { List } from "../parts/list";
-import { LevelChip, StatusChip } from "../parts/marks";
+import { Icon, LevelChip, StatusChip } from "../parts/marks";
 import { Failed, Notice, Stale } from "../parts/notices";
 import { Outcomes } from "../parts/outcomes";
 import { Table, type Column } from "../parts/table";
 import { When } from "../parts/when";
 import { useMayAct } from "../rights";
-import { duration } from "../times";
+import { before, LENGTHS, readStretch, stretchAddress, type Stretch } from "../stretch";
+import { date, duration } from "../times";
 import { quantity } from "../words";
 import { KINDS } from "./watched";
 
-const LENGTHS = [200, 500, 2000];
 const POLL_MS = 30_000;
 
-export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
+export function OneWatchedPage({ kind, id, query }: { kind: Kind; id: string; query: URLSearchParams }) {
   const { path, route, title } = KINDS[kind];
+  const stretch = readStretch(query);
   const { value, error, at, reload } = useAnswer<BaselinePage>(route, useMemo(() => new URLSearchParams({ q: id.slice(0, 256), limit: "500" }), [id]), POLL_MS);
   const mayAct = useMayAct();
   const [relearning, setRelearning] = useState(false);
@@ -31,7 +32,7 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
   return (
     <Frame
       title={found?.entity_name ?? id}
-      note={found === undefined || found.entity_name === id ? undefined : id}
+      note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}`}
       aside={
         <div class="head-marks">
           {found !== undefined && <LevelChip level={found.state} />}
@@ -52,9 +53,9 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
           <p>Nothing was learned about this {kind === "workflow" ? "workflow" : "entity"} so far. It appears with its first event.</p>
         </Notice>
       )}
-      {kind === "workflow" && found !== undefined && <Baselines of={found} />}
-      <Readings kind={kind} id={id} />
-      {kind === "workflow" && <Failures id={id} />}
+      {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
+      <Readings kind={kind} id={id} stretch={stretch} />
+      {kind === "workflow" && <Failures id={id} stretch={stretch} />}
       <Anomalies id={id} />
       {kind === "workflow" && <LastRuns id={id} />}
       {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
@@ -62,38 +63,74 @@ export function OneWatchedPage({ kind, id }: { kind: Kind; id: string }) {
   );
 }
 
-function Baselines({ of: { baselines } }: { of: Baseline }) {
-  const { execution_time: time, failure_rate: failing, success_rate: good } = baselines;
-  const over = (count: number | undefined, word: string) => `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`;
-  const around = (value: number | null | undefined, unit: string) => (value == null ? "–" : quantity(value, unit));
+/** `of` is null while it is on its way. */
+function Baselines({ of }: { of: Baseline | null }) {
+  const { execution_time: time, failure_rate: failing, success_rate: good } = of?.baselines ?? {};
+  const shown = (words: string) => (of === null ? <span class="bone figure-bone" /> : words);
+  const over = (count: number | undefined, word: string) => (of === null ? "\u00a0" : `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`);
+  const around = (value: number | null | undefined, unit: string) => shown(value == null ? "–" : quantity(value, unit));
   return (
     <dl class="numbers">
       <Figure name="Execution time" value={around(time?.value, "s")} note={over(time?.window_size, "timed runs")} strong />
-      <Figure name="Its spread" value={time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`} note="one standard deviation" />
+      <Figure name="Its spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
       <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
       <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
     </dl>
   );
 }
 
-function Readings({ kind, id }: { kind: Kind; id: string }) {
-  const [length, setLength] = useState(LENGTHS[0] ?? 200);
+interface PartProps {
+  kind: Kind;
+  id: string;
+  stretch: Stretch;
+}
+
+function Readings({ kind, id, stretch }: PartProps) {
   return (
     <Section
       title={kind === "workflow" ? "Execution time" : "Score"}
       wide
       aside={
-        <div class="segments small" role="group" aria-label="How many readings">
-          {LENGTHS.map((count) => (
-            <button key={count} type="button" aria-pressed={count === length} onClick={() => setLength(count)}>
-              {count.toLocaleString("en-GB")}
-            </button>
+        <nav class="segments small fit" aria-label="How many readings">
+          {LENGTHS.map((readings) => (
+            <Link key={readings} href={stretchAddress(watchedAddress(kind, id), { ...stretch, readings })} aria-current={readings === stretch.readings ? "true" : undefined}>
+              {readings.toLocaleString("en-GB")}
+            </Link>
           ))}
-        </div>
+        </nav>
       }
     >
-      <History entity={`${kind}:${id}`} readings={length} />
+      <History entity={`${kind}:${id}`} {...stretch} below={(points) => <Turn points={points} kind={kind} id={id} stretch={stretch} />} />
     </Section>
+  );
+}
+
+/** Which readings the chart shows, with the way further back and to the newest. */
+function Turn({ points, kind, id, stretch }: PartProps & { points: readonly SeriesPoint[] }) {
+  const path = watchedAddress(kind, id);
+  const [first, last] = [points[0], points[points.length - 1]];
+  const earlier = before(stretch, points);
+  return (
+    <div class="turn">
+      {earlier !== null && (
+        <Link class="button small" href={stretchAddress(path, earlier)}>
+          <Icon name="back" />
+          Earlier
+        </Link>
+      )}
+      {stretch.until !== undefined && (
+        <Link class="button small" href={stretchAddress(path, { ...stretch, until: undefined })}>
+          Newest
+          <Icon name="next" />
+        </Link>
+      )}
+      {first !== undefined && last !== undefined && (
+        <span class="quiet">
+          {points.length.toLocaleString("en-GB")} {points.length === 1 ? "reading" : "readings"}, {date(first.t)} to {date(last.t)}
+          {earlier === null && (stretch.until === undefined ? ": all that is stored" : ": the beginning of what is stored")}
+        </span>
+      )}
+    </div>
   );
 }
 
@@ -101,12 +138,17 @@ function useRuns(id: string): Loaded<ExecutionList> {
   return useAnswer<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "40" }), [id]), POLL_MS);
 }
 
-function Failures({ id }: { id: string }) {
-  const { value } = useRuns(id);
+function Failures({ id, stretch }: { id: string; stretch: Stretch }) {
+  const { value, error } = useRuns(id);
   return (
     <Section title="Failure rate of the last 10 runs" wide>
-      {value !== null && <Outcomes runs={value.items} />}
-      <History entity={`workflow:${id}`} of="failures" />
+      {value !== null ? <Outcomes runs={value.items} /> : error === null && <div class="bone outcomes-bone" />}
+      <History
+        entity={`workflow:${id}`}
+        of="failures"
+        {...stretch}
+        below={(points) => <Turn points={points} kind="workflow" id={id} stretch={stretch} />}
+      />
     </Section>
   );
 }

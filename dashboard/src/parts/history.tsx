@@ -1,8 +1,9 @@
+import type { ComponentChildren } from "preact";
 import { useCallback, useMemo } from "preact/hooks";
 import uPlot from "uplot";
 import { anomalyAddress } from "../addresses";
-import { SERIES, type Anomaly, type Series } from "../api";
-import { columnsOf, floor, hasFailed, isOther, isThis, type Marked } from "../history-columns";
+import { SERIES, type Anomaly, type ApiError, type Series, type SeriesPoint } from "../api";
+import { columnsOf, floor, hasFailed, isOther, isThis } from "../history-columns";
 import { useAnswer } from "../load";
 import { go } from "../route";
 import { axisTime, exact } from "../times";
@@ -21,44 +22,77 @@ const TIME_STEPS = [
 interface Props {
   /** The key of a workflow or scored entity. */
   entity: string;
-  until?: string;
+  until?: string | undefined;
   readings?: number;
   /** Durations or scores, or the failure rate of the last 10 runs. */
   of?: "value" | "failures";
   /** The anomaly that the history is about, marked in it. */
   anomaly?: Anomaly;
+  /** What is said below the chart of the readings that came. */
+  below?: (points: readonly SeriesPoint[]) => ComponentChildren;
 }
 
+/** What ended is asked for again for the sake of events that come late; it costs the server a fold over all of it. */
+const PAST_MS = 600_000;
+const NOW_MS = 60_000;
+
 /** The readings with the band that was expected before each; those that were anomalies are marked. */
-export function History({ entity, until, readings = 200, of = "value", anomaly }: Props) {
+export function History({ entity, until, readings = 200, of = "value", anomaly, below }: Props) {
   const query = useMemo(() => {
     const asked = new URLSearchParams({ entity, limit: String(readings) });
     if (until !== undefined) asked.set("until", until);
     if (of !== "value") asked.set("of", of);
     return asked;
   }, [entity, until, readings, of]);
-  const { value, error } = useAnswer<Series>(SERIES, query, 60_000);
-  if (value === null) {
-    return error === null ? (
-      <div class="bone history-bone" />
-    ) : error.kind === "missing" ? (
-      <p class="quiet">No reading is stored.</p>
-    ) : (
-      <p class="quiet">The history could not be loaded: {error.message}</p>
-    );
-  }
-  if (value.points.length < 2) return <p class="quiet">There is no earlier reading to compare with.</p>;
-  return <Chart series={value} anomaly={anomaly} />;
+  const { value, error } = useAnswer<Series>(SERIES, query, until === undefined ? NOW_MS : PAST_MS);
+  return (
+    <>
+      {value !== null ? <Shown series={value} anomaly={anomaly} /> : error !== null ? <None error={error} /> : <Bones />}
+      {below?.(value?.points ?? [])}
+    </>
+  );
 }
 
-/** Marks no reading. */
-const NONE: Marked = { id: "", execution_id: null, detected_at: "" };
+function Bones() {
+  return (
+    <>
+      <div class="bone history-bone" />
+      <p class="legend">
+        <UsualKeys />
+      </p>
+    </>
+  );
+}
 
-function Chart({ series, anomaly: shown }: { series: Series; anomaly: Anomaly | undefined }) {
-  const { points, unit } = series;
-  const anomaly = shown ?? NONE;
-  const severity = shown?.severity ?? "critical";
-  const columns = useMemo(() => columnsOf(points, anomaly, unit), [points, anomaly, unit]);
+/** What every chart shows. */
+function UsualKeys() {
+  return (
+    <>
+      <span class="key value">reading</span>
+      <span class="key band">expected</span>
+      <span class="key mean">usual</span>
+    </>
+  );
+}
+
+function None({ error }: { error: ApiError }) {
+  return <p class="quiet">{error.kind === "missing" ? "No reading is stored." : `The history could not be loaded: ${error.message}`}</p>;
+}
+
+function Shown({ series, anomaly }: { series: Series; anomaly: Anomaly | undefined }) {
+  if (series.points.length < 2) return <p class="quiet">There is no earlier reading to compare with.</p>;
+  return <Chart series={series} anomaly={anomaly} />;
+}
+
+function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefined }) {
+  const { points: all, unit } = series;
+  const severity = anomaly?.severity ?? "critical";
+  const { points, columns } = useMemo(() => {
+    const began = performance.now();
+    const drawn = columnsOf(all, anomaly, unit);
+    performance.measure("columns made", { start: began }); // for benchmarks/dashboard.py, like `plot drawn`
+    return drawn;
+  }, [all, anomaly, unit]);
   const options = useCallback((colours: Colours) => look(colours, unit, severity), [unit, severity]);
   const tip = (index: number) => {
     const point = points[index];
@@ -84,23 +118,21 @@ function Chart({ series, anomaly: shown }: { series: Series; anomaly: Anomaly | 
   return (
     <>
       <Plot
-        label={`${points.length} readings${shown === undefined ? "" : " up to this anomaly"}, with the expected band`}
+        label={`${all.length} readings${anomaly === undefined ? "" : " up to this anomaly"}, with the expected band`}
         height={HEIGHT}
         options={options}
         data={columns}
         tip={tip}
         onPick={(index) => {
           const id = points[index]?.anomaly;
-          if (id != null && id !== anomaly.id) go(anomalyAddress(id));
+          if (id != null && id !== anomaly?.id) go(anomalyAddress(id));
         }}
       />
       <p class="legend">
-        <span class="key value">reading</span>
-        <span class="key band">expected</span>
-        <span class="key mean">usual</span>
-        {shown !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
+        <UsualKeys />
+        {anomaly !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
-          <span class="key other">{shown === undefined ? "anomalies" : "other anomalies"}</span>
+          <span class="key other">{anomaly === undefined ? "anomalies" : "other anomalies"}</span>
         )}
         {points.some(hasFailed) && <span class="key failed">failed run</span>}
       </p>
@@ -132,7 +164,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
       {},
       { ...hidden, stroke: "transparent" },
       { ...hidden, stroke: "transparent" },
-      { stroke: colours("quiet"), width: 1, dash: [4, 4], points: { show: false } },
+      { stroke: colours("quiet"), width: 1, dash: [4, 4], points: { show: false }, auto: false },
       {
         stroke: colours("accent"),
         width: 1.5,
@@ -147,5 +179,5 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
 
 /** Points without a line between them. */
 function dots(fill: string, size: number, width: number, stroke: string): uPlot.Series {
-  return { stroke, width: 1, paths: () => null, points: { show: true, size, width, fill, stroke } };
+  return { stroke, width: 1, auto: false, paths: () => null, points: { show: true, size, width, fill, stroke } };
 }

@@ -1,9 +1,10 @@
 /** What stands in for content: nothing found, an error, no answer, a token wanted. */
 
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { hasToken, keepToken, openSession, type ApiError, type Failure } from "../api";
 import { startLive } from "../live";
+import { say } from "../says";
 import { Icon } from "./marks";
 import { When } from "./when";
 
@@ -54,18 +55,25 @@ export function Stale({ error, at, reload }: { error: ApiError; at: number; relo
 /** A command to run in a terminal, with a button that copies it. */
 export function Command({ text }: { text: string }) {
   const [copied, setCopied] = useState(false);
-  const copy = () => {
-    void navigator.clipboard.writeText(text).then(() => {
-      setCopied(true);
-      setTimeout(() => setCopied(false), 2_000);
-    });
+  const shown = useRef<HTMLPreElement>(null);
+  // Over http browsers keep the clipboard from every host but this machine; then a person's own keys copy it.
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      if (shown.current !== null) getSelection()?.selectAllChildren(shown.current);
+      say("The browser keeps its clipboard. The command is selected: copy it with Ctrl C or ⌘ C.", true);
+      return;
+    }
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2_000);
   };
   return (
     <div class="command">
-      <pre tabIndex={0}>
+      <pre tabIndex={0} ref={shown}>
         <code>{text}</code>
       </pre>
-      <button type="button" class="button small" onClick={copy}>
+      <button type="button" class="button small" onClick={() => void copy()}>
         <Icon name={copied ? "check" : "copy"} />
         <span aria-live="polite">{copied ? "Copied" : "Copy"}</span>
       </button>

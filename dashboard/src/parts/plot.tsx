@@ -93,7 +93,10 @@ export function Plot({ label, height, options, data, tip, onPick, onDraw }: Prop
     // The data is swapped below; a new plot is needed for a new look alone.
   }, [theme, options, height]);
 
-  useEffect(() => plot.current?.setData(data), [data]);
+  useEffect(() => {
+    // A plot that was just made has drawn them: a second time would cost as much again.
+    if (plot.current !== null && plot.current.data !== data) plot.current.setData(data);
+  }, [data]);
 
   return (
     <div class="plot" role="img" aria-label={label}>

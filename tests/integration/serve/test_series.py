@@ -44,6 +44,22 @@ async def test_a_series_shows_each_reading_with_the_band_that_judged_it(client: 
     assert len(bare["points"]) == 16
 
 
+async def test_a_long_series_comes_whole_or_is_asked_for_further_and_further_back(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    rows = [ended(n, 100.0 + n % 3) for n in range(10_050)]
+    for at in range(0, len(rows), 5_000):
+        await Writer(pool).write(Rows(executions=rows[at : at + 5_000]))
+    asked: dict[str, Any] = {"entity": "workflow:nightly", "limit": 10_000}
+    newest = (await (await client.get("/api/v1/series", params=asked)).json())["points"]
+    assert [int(point["execution_id"]) for point in newest] == list(range(50, 10_050))
+    asked["until"] = newest[0]["t"]
+    before = (await (await client.get("/api/v1/series", params=asked)).json())["points"]
+    assert [int(point["execution_id"]) for point in before] == list(range(51)), "the last of them is known already"
+    assert before[-1] == newest[0], "the band is the same, however much of the history was asked for"
+    assert (await client.get("/api/v1/series", params=asked | {"limit": 10_001})).status == 400
+
+
 async def test_a_series_of_scores_has_the_threshold_around_the_previous(client: Client, pool: asyncpg.Pool) -> None:
     scores = [score("lido", value, scored_at=NOON + timedelta(days=n)) for n, value in enumerate(("7.5", "7.6", "5.8"))]
     await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(scores)]))
