@@ -133,6 +133,12 @@ def judged_as(lone: Surprise | None = None, lasting: Surprise | None = None, *, 
     return Judged(lone, lasting, z, sigma, 100.0, 90.0, 110.0, 200)
 
 
+@pytest.mark.parametrize(("z", "direction"), [(0.5, "up"), (-0.5, "down")])
+def test_an_end_says_on_which_side_the_last_reading_lay(z, direction):
+    end = unusual_execution_time.ended("nightly", 100.0, 100.0, z, 200)
+    assert (end.direction, end.z, end.lasting) == (direction, z, True)
+
+
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "info"), (1.39, "info"), (1.4, "warning")])
 def test_a_lasting_faster_level_is_sent_where_it_is_very_seldom(more, severity):
     surprise = Surprise(BUDGET + more, -9.0, 12, 0, 64)

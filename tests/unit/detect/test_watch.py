@@ -93,6 +93,15 @@ def test_what_each_resource_gate_said():
     assert "memory: neither full, nor rising, nor forecast" in gates
 
 
+@pytest.mark.parametrize(("more", "is_rise"), [(2e-8, False), (1e-7, True)])
+def test_a_reading_that_four_bytes_hold_no_better_is_no_rise(more, is_rise):
+    """In proportion to what was used: a tenth of a millionth of it."""
+    resources = Resources()
+    resources.learn("memory", 0.5)
+    known = resources.usual("memory")
+    assert known is not None and known.is_rise(0.5 + more) is is_rise
+
+
 def test_at_most_16_resources_and_24_bytes_each():
     resources = Resources()
     for number in range(20):
