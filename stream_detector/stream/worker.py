@@ -242,8 +242,8 @@ def _announce_readiness(app: WorkerApp) -> None:
 
     @app.on_rebalance_complete.connect(weak=False)
     async def ready(app: WorkerApp, **_: Any) -> None:
-        # What was recovered lives long, and a look at all of it would stop the stream. Garbage must not be kept with it:
-        # without the collection a worker grew by 5 MB with each rebalance.
+        # What was recovered lives long, and a look at all of it would stop the stream. Garbage must not be kept with
+        # it: without the collection a worker grew by 5 MB with each rebalance.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
