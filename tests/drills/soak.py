@@ -21,7 +21,7 @@ LASTS_S = 600.0
 SLOW_RATE = 150.0
 """Events a second over the whole time: several times what a team has, and few enough to compare all in the end."""
 FLAT = 1.2
-"""Memory at the end may be so many times that of after the first faults."""
+"""Memory at the end may be so many times the most that it was while each fault came for the second time."""
 
 
 async def drill(options: Options, lasts_s: float = LASTS_S) -> Outcome:
@@ -60,7 +60,10 @@ def _harm(ground: Stage, rng: random.Random, lasts_s: float) -> Harm:
                 scene.outcome.recovery_s.append(time.monotonic() - began)
                 memory.append(standing[0].child.memory_bytes())
                 print(f"{name}: over in {time.monotonic() - began:.1f} s, {memory[-1] >> 20} MiB", flush=True)
-        if memory[-1] > FLAT * max(memory[: len(order)]):
+        warm = memory[len(order) : 2 * len(order)]
+        if not warm:
+            raise DrillError("each fault must come twice: it lasted too short a time")
+        if memory[-1] > FLAT * max(warm):
             scene.outcome.findings.append(f"the detector's memory grew: {[size >> 20 for size in memory]} MiB")
         return standing
 
