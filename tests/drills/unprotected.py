@@ -5,6 +5,8 @@ from typing import Any
 
 from stream_detector.events import decode
 from stream_detector.notify import outgoing
+from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.write import Writer
 from stream_detector.stream import detector, faults, worker
 from stream_detector.stream.checkpoint import Checkpoint
 from stream_detector.stream.outbox import Outbox
@@ -74,12 +76,13 @@ def awaited_delivery() -> None:
 
 def stored_rows() -> None:
     """The recorder goes on when the database does not take its rows."""
-    store = Recorder._store
 
     async def once(self: Recorder, rows: Any) -> Any:
-        if self._app.waiting_for:
+        try:
+            return await Writer(await self._connected()).write(rows)
+        except StoreAwayError:
+            self._app.waiting_for = "PostgreSQL"
             return []
-        return await store(self, rows)
 
     Recorder._store = once  # type: ignore[method-assign]
 
