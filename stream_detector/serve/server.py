@@ -14,6 +14,7 @@ from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
 from stream_detector.serve.runner import LINE_BYTES, Runner
 from stream_detector.settings import Settings, SettingsError
+from stream_detector.stream import closed_connections
 from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleStopped
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 
@@ -31,6 +32,7 @@ def run(settings: Settings) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     begin_to_load()  # of itself it would be loaded by the first who asks about a score, who would wait for it
+    closed_connections.install()
     return uvloop.run(_serve(settings))
 
 

@@ -33,13 +33,16 @@ from mode.utils.futures import maybe_async
 from stream_detector.stream import fetch_codec
 from stream_detector.stream.refusals import in_words
 from stream_detector.stream.shard import Position, Shards
-from stream_detector.telemetry.happenings import ChunkRewound
+from stream_detector.telemetry.happenings import ChunkRewound, GroupTroubled
 
 IN_FLIGHT_BYTES = 64 << 20
 """Chunks that agents have not finished, plus sends not acknowledged: above this nothing more is read."""
 
 SHORT_FOR_S = 5.0
 """A partition's new leader may answer an end that is too low for a moment."""
+
+REJOIN_AFTER_S = 1.0
+"""Pause before a worker joins its group again whose coordination has failed."""
 
 RECORD_BYTES = 100
 """What a record costs in memory beside its value."""
@@ -102,9 +105,10 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 
     async def on_start(self) -> None:
-        """Start, and watch the heartbeats from now on."""
+        """Start, and watch the life in the group from now on."""
         await super().on_start()
         coordinator = self._consumer._coordinator
+        coordinator._push_error_to_user = self._group_troubled
         beat: Callable[[], Awaitable[bool]] = coordinator._do_heartbeat
 
         async def watched() -> bool:
@@ -115,6 +119,33 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return answered
 
         coordinator._do_heartbeat = watched
+
+    async def _group_troubled(self, error: Exception) -> None:
+        """Join again, or end where that cannot help.
+
+        Stock stops all coordination until the application asks for records by `getmany`, which would raise the error;
+        Faust asks the fetcher, so it would stop for ever: no heartbeat, no rejoining, every checkpoint refused, while
+        what was assigned is read on.
+        """
+        why = in_words(error, self.app.role, "Read")
+        # What is unexpected comes as plain `KafkaError`, or as it is.
+        if isinstance(error, KafkaError) and type(error) is not KafkaError and not error.retriable:
+            self.app.fail(f"group: {why}")
+        GroupTroubled(self.app.conf.id, why).emit()
+        await asyncio.sleep(REJOIN_AFTER_S)
+        self._consumer._coordinator.request_rejoin()
+
+    def ended_task(self) -> str:
+        """Which of the tasks that must live as long as the worker has ended, and by what; empty: none has."""
+        tasks = {
+            "the coordination of the group": self._consumer._coordinator._coordination_task,
+            "the consumer's renewal of metadata": self._consumer._client._sync_task,
+            "the producer's renewal of metadata": self.app.producer._producer.client._sync_task,
+        }
+        for name, task in tasks.items():
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                return f"{name} has ended: {error!r}"
+        return ""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         # Process-wide: a worker has no other consumer. A ConsumerRecord costs 3 to 4 us, the parser's record nothing.
@@ -407,6 +438,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def owns(self) -> bool:
         """True if the partitions are surely ours now."""
         return self._thread.owns()
+
+    def ended_task(self) -> str:
+        """Which of the tasks that must live as long as the worker has ended, and by what; empty: none has."""
+        return self._thread.ended_task()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock warns by counting acks per record; `/livez` watches progress instead."""

@@ -18,7 +18,7 @@ from faust.exceptions import ConsumerNotStarted
 import stream_detector
 from stream_detector.ending import FAILED, Ending
 from stream_detector.settings import Settings
-from stream_detector.stream import faults, transport  # noqa: F401  (registers batch://)
+from stream_detector.stream import closed_connections, faults, transport  # noqa: F401  (registers batch://)
 from stream_detector.stream.admission import SetupError, admit
 from stream_detector.stream.broker import ssl_context, wait_for_broker
 from stream_detector.stream.checkpoint import Checkpoint
@@ -137,7 +137,8 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         # Stock: a consumer that reads nothing for 1,000 s leaves its group, as one does whose database is away for an
         # hour. One that hangs is told by `progress`.
         broker_max_poll_interval=7 * 86_400.0,
-        broker_request_timeout=max(90.0, session_s + 10),
+        # Stock: 90 s, for which a heartbeat may wait that a dying broker took. A join waits for up to a session.
+        broker_request_timeout=max(30.0, session_s + 10),
     )
     app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
     app.outbox = Outbox(
@@ -179,6 +180,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a happening of ours
     faults.arm(settings.fault_point)
     RoleStarting(role, stream_detector.__version__, settings.broker).emit()
+    closed_connections.install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     ending = Ending(role)
@@ -255,6 +257,8 @@ def _announce_readiness(app: WorkerApp) -> None:
 def _watch(app: WorkerApp) -> None:
     @app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))
     async def look() -> None:
+        if why := app.consumer.ended_task() or _live(app)[1]:
+            app.fail(why)
         positions = [] if app.waiting_for else await app.consumer.standing()
         if why := app.progress.stalled(positions, time.monotonic()):
             app.fail(why)

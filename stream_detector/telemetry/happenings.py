@@ -125,6 +125,16 @@ class CheckpointRefused(Happening):
 
 
 @dataclass(frozen=True)
+class GroupTroubled(Happening):
+    """Something unexpected between this worker and its group's coordinator."""
+
+    level = logging.WARNING
+    line = "group {group}: {why}; joining again"
+    group: str
+    why: str
+
+
+@dataclass(frozen=True)
 class ForeignWrite(Happening):
     level = logging.WARNING
     line = "another worker wrote {topic}-{partition} at {offset}, expected {expected}: what it wrote is written again"

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import KafkaError
 from faust.streams import Stream
 from mode.utils.queues import ThrowableQueue
 
@@ -14,7 +17,7 @@ from stream_detector.stream import detector, worker
 from stream_detector.stream.detector import Detector
 from stream_detector.stream.part import Part
 from stream_detector.stream.recovery import PositionRecovery
-from stream_detector.stream.transport import BatchConsumer
+from stream_detector.stream.transport import BatchConsumer, InlineConsumerThread
 
 SLOW_S = 14.0
 """Longer than a rebalance may take (a session of 6 s), shorter than patience."""
@@ -33,6 +36,48 @@ def deaf() -> None:
         return {}
 
     BatchConsumer._getmany = nothing  # type: ignore[method-assign]
+
+
+def troubled_group() -> None:
+    """What a broker that was just started has answered: once to a heartbeat, then to the leader that assigns."""
+    beat, assign, troubles = GroupCoordinator._do_heartbeat, GroupCoordinator._perform_assignment, ["heartbeat"]
+
+    async def troubled_beat(self: GroupCoordinator) -> bool:
+        if troubles == ["heartbeat"]:
+            troubles.append("assignment")
+            raise KafkaError("unexpected, to a heartbeat")
+        return bool(await beat(self))
+
+    async def troubled_assignment(self: GroupCoordinator, response: Any) -> Any:
+        if troubles[-1] == "assignment":
+            troubles.append("")
+            raise ValueError("unexpected, to an assignment")
+        return await assign(self, response)
+
+    GroupCoordinator._do_heartbeat = troubled_beat
+    GroupCoordinator._perform_assignment = troubled_assignment
+
+
+def ended_renewal() -> None:
+    """What renews the cluster's metadata ends by a defect once it is in its group: who waits for it would for ever."""
+    update = AIOKafkaClient._metadata_update
+    beat = GroupCoordinator._do_heartbeat
+
+    async def defective(self: AIOKafkaClient, *args: Any) -> bool:
+        raise RuntimeError("a defect")
+
+    async def with_defect(self: GroupCoordinator) -> bool:
+        if AIOKafkaClient._metadata_update is update:
+            AIOKafkaClient._metadata_update = defective
+            self._client.force_metadata_update()
+        return bool(await beat(self))
+
+    GroupCoordinator._do_heartbeat = with_defect
+
+
+def silent_coordinator() -> None:
+    """No answer of the coordinator ever reaches us, and nothing else says so."""
+    InlineConsumerThread.answered_at = property(lambda self: 0.0, lambda self, at: None)  # type: ignore[assignment]
 
 
 def held_recovery() -> None:
@@ -140,8 +185,11 @@ HARMS: dict[str, Callable[[], None]] = {
     "deaf": deaf,
     "defective-step": defective_step,
     "emptied-queues": emptied_queues,
+    "ended-renewal": ended_renewal,
     "held-recovery": held_recovery,
+    "silent-coordinator": silent_coordinator,
     "slow-recovery": slow_recovery,
     "slow-revocation": slow_revocation,
     "standbys": standbys,
+    "troubled-group": troubled_group,
 }

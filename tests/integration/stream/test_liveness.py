@@ -82,7 +82,15 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
     assert await pool.fetchval("SELECT count(*) FROM scores") == 1
 
 
-@pytest.mark.parametrize(("harm", "said"), [("blocked-loop", "its loop has stood for"), ("deaf", "stands at 0 of ")])
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("blocked-loop", "its loop has stood for"),
+        ("deaf", "stands at 0 of "),
+        ("ended-renewal", "renewal of metadata has ended: RuntimeError('a defect')"),
+        ("silent-coordinator", "no checkpoint for "),
+    ],
+)
 async def test_a_detector_that_hangs_ends_itself_and_its_successor_detects(play, harm, said):
     detector = play.start("detector", change=harm, **STALLED)
     await is_ready(detector, play)
@@ -90,6 +98,21 @@ async def test_a_detector_that_hangs_ends_itself_and_its_successor_detects(play,
     assert await ended(detector, play) == FAILED
     assert said in detector.child.last_lines(1)
     detector = play.start("detector")
+    await play.drained("detector", alive=lambda: detector.alive)
+    assert len({alert["id"] for alert in await alerts(play.settings)}) == 1
+
+
+async def test_a_detector_joins_again_where_its_group_is_troubled(play):
+    """Faust never asks aiokafka for the error at which it stops all coordination, so stock stays as it is for ever:
+    it reads what it was assigned, and can neither commit nor rejoin."""
+    detector = play.start("detector", change="troubled-group")
+    await is_ready(detector, play)
+
+    async def troubled():
+        return all(f"unexpected, to {what}" in detector.child.log_path.read_text() for what in ("a heart", "an assign"))
+
+    await until(troubled, "both troubles", play.last_words)
+    await three_failures(play.settings)
     await play.drained("detector", alive=lambda: detector.alive)
     assert len(await alerts(play.settings)) == 1
 

@@ -5,13 +5,19 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    InvalidSessionTimeoutError,
+    KafkaConnectionError,
+    KafkaError,
+)
 from faust.types import TP
 
 from stream_detector.stream import transport
 from stream_detector.stream.shard import Position, Shards
 from stream_detector.stream.topics import COMPLETIONS
-from stream_detector.stream.transport import RECORD_BYTES, BatchConsumer, Chunk
+from stream_detector.stream.transport import RECORD_BYTES, BatchConsumer, Chunk, InlineConsumerThread
 
 TP0, CHANGELOG = TP(COMPLETIONS, 0), TP("baselines", 0)
 
@@ -276,3 +282,59 @@ def test_a_chunk_that_was_thrown_away_is_no_gap(consumer):
     consumer.fetch_position = lambda tp: 15
     consumer.pass_gap(TP0)
     assert consumer.at == 10
+
+
+class Member(InlineConsumerThread):
+    """What becomes of the group's troubles, without a group."""
+
+    def __init__(self) -> None:
+        self.rejoined = 0
+        self._consumer = SimpleNamespace(_coordinator=SimpleNamespace(request_rejoin=self._rejoin))
+        self.app = SimpleNamespace(fail=self._fail, role="detector", conf=SimpleNamespace(id="here.detector"))
+
+    def _rejoin(self):
+        self.rejoined += 1
+
+    def _fail(self, why):
+        raise Refused(why)
+
+
+@pytest.mark.parametrize(
+    "error", [KafkaError("unexpected"), GroupCoordinatorNotAvailableError(), RuntimeError("a defect")]
+)
+async def test_a_member_of_a_troubled_group_joins_again(monkeypatch, error):
+    monkeypatch.setattr(transport, "REJOIN_AFTER_S", 0.0)
+    member = Member()
+    await member._group_troubled(error)
+    assert member.rejoined == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (GroupAuthorizationFailedError("here.detector"), "Read on group here.detector.*acls --role detector"),
+        (InvalidSessionTimeoutError(), "InvalidSessionTimeout"),
+    ],
+)
+async def test_where_joining_again_cannot_help_it_ends_and_says_why(error, said):
+    with pytest.raises(Refused, match=said):
+        await Member()._group_troubled(error)
+
+
+async def test_a_task_of_the_library_that_has_ended_is_named():
+    async def defect():
+        raise AssertionError("no metadata")
+
+    async def in_order():
+        pass
+
+    broken, ended, cancelled = map(asyncio.ensure_future, (defect(), in_order(), in_order()))
+    cancelled.cancel()
+    await asyncio.wait([broken, ended, cancelled])
+    member = Member()
+    member._consumer._coordinator._coordination_task = ended
+    member._consumer._client = SimpleNamespace(_sync_task=cancelled)
+    member.app.producer = SimpleNamespace(_producer=SimpleNamespace(client=SimpleNamespace(_sync_task=ended)))
+    assert member.ended_task() == ""
+    member.app.producer._producer.client._sync_task = broken
+    assert member.ended_task() == "the producer's renewal of metadata has ended: AssertionError('no metadata')"
