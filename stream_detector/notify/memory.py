@@ -53,6 +53,8 @@ class Memory(MutableMapping[str, bytes]):
         self._slots = dict(slots)
         self._settle, self._keep, self._checkpoints = settle, keep, checkpoints
         self._bytes = {name: sum(map(len, slot.values())) for name, slot in slots.items()}
+        self._overflowing = any(int(name) >= SLOTS for name in slots)
+        """Whether a slot has ever been too full: until then a key is in its home or nowhere."""
         self._lists: dict[str, dict[str, None]] = {}
         self._unsaved: dict[int, set[str]] = {}
         """Number of a checkpoint -> keys that changed before it and after the one before."""
@@ -83,7 +85,10 @@ class Memory(MutableMapping[str, bytes]):
     def __setitem__(self, key: str, value: bytes) -> None:
         name = self._slot_of(key)
         self._settle(name)
-        slot = self._slots.setdefault(name, {})
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = self._slots[name] = {}
+            self._overflowing = self._overflowing or int(name) >= SLOTS
         self._bytes[name] = self._bytes.get(name, 0) + len(value) - len(slot.get(key, b""))
         slot[key] = value
         self._note(key)
@@ -132,8 +137,8 @@ class Memory(MutableMapping[str, bytes]):
         """Where the key is, or is to be: the first of its slots that has it, else the first that has room."""
         name = first = _home_of(key, SLOTS)
         slot = self._slots.get(name)
-        if slot is None or key in slot:
-            return name  # nearly always; half of a look-up's time with the general case below
+        if slot is None or key in slot or (not self._overflowing and self._bytes[name] <= SLOT_BYTES):
+            return name  # nearly always; with 10,000 incidents at once the rest took 11 % of the notifier's time
         number = int(name)
         while (slot := self._slots.get(name)) is not None and key not in slot:
             if self._bytes[name] <= SLOT_BYTES and self._bytes[first] > SLOT_BYTES:
