@@ -30,6 +30,7 @@ def commit_order() -> None:
         for place in written:
             place.snapshot.finish()
         await self._write([(place, place.snapshot.records) for place in written])
+        self._finish()
         return bool(offsets)
 
     Checkpoint._carry_out = carry_out  # type: ignore[method-assign]
