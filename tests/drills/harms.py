@@ -39,7 +39,7 @@ def deaf() -> None:
 
 
 def troubled_group() -> None:
-    """What a broker that was just started has answered: once to a heartbeat, then to the leader that assigns."""
+    """Something unexpected, once to a heartbeat, then to the leader that assigns."""
     beat, assign, troubles = GroupCoordinator._do_heartbeat, GroupCoordinator._perform_assignment, ["heartbeat"]
 
     async def troubled_beat(self: GroupCoordinator) -> bool:
