@@ -6,15 +6,16 @@ needs to hear of it now, and one message more is no flood.
 
 from msgspec.structs import replace
 
-from stream_detector.notify.kept import Due, Line, Sent
+from stream_detector.notify.kept import Due, Line, Pool, Sent
 from stream_detector.notify.send import merged, send_several, several, several_id, worst_of
-from stream_detector.notify.state import HELD, SENT, State, keys, read, write
+from stream_detector.notify.state import HELD, POOL, SENT, State, keys, read, write
 from stream_detector.notify.throttle import within
 
 STORM_FROM = 50
 """Held back so many: it is not noise any more."""
-STORM_LULL_S, STORM_LONGEST_S = 2.0, 20.0
-"""A storm is told when nothing was held back for the one, at the latest after the other."""
+STORM_LULL_S, STORM_LONGEST_S = 1.0, 20.0
+"""A storm is told when nothing was held back for the one and nothing waits for its group, at the latest after the
+other."""
 
 
 def digests(state: State, now_s: float) -> None:
@@ -23,18 +24,33 @@ def digests(state: State, now_s: float) -> None:
         sent = read(state, key, Sent)
         if sent is None or not sent.held:
             continue
+        bucket = key.removeprefix(SENT)
         times = within(sent.times, now_s, sent.window_s)
         if len(times) < sent.limit:
             why = f"message {len(times) + 1} of {sent.limit} within {sent.window_s:g} s"
-            _digest(state, key.removeprefix(SENT), replace(sent, times=times), why, now_s)
-        elif _is_storm(sent, now_s):
+            _digest(state, bucket, replace(sent, times=times), why, now_s)
+        elif _is_storm(state, bucket, sent, now_s):
             why = f"{sent.held} were held back at once: one message beyond the limit"
-            _digest(state, key.removeprefix(SENT), replace(sent, times=times, storm_at_s=now_s), why, now_s)
+            _digest(state, bucket, replace(sent, times=times, storm_at_s=now_s), why, now_s)
 
 
-def _is_storm(sent: Sent, now_s: float) -> bool:
-    lull = now_s >= sent.held_last_s + STORM_LULL_S or now_s >= sent.held_from_s + STORM_LONGEST_S
-    return sent.held >= STORM_FROM and lull and sent.storm_at_s + sent.window_s <= now_s
+def _is_storm(state: State, bucket: str, sent: Sent, now_s: float) -> bool:
+    if sent.held < STORM_FROM or sent.storm_at_s + sent.window_s > now_s:
+        return False
+    if now_s >= sent.held_from_s + STORM_LONGEST_S:
+        return True
+    return now_s >= sent.held_last_s + STORM_LULL_S and not _gathers(state, bucket, now_s)
+
+
+def _gathers(state: State, bucket: str, now_s: float) -> bool:
+    """Whether something that may be held back there, too, still waits for others to be told with."""
+    channel = bucket.partition("/")[0]
+    return any(
+        key.removeprefix(POOL).partition("/")[0] == channel
+        and (pool := read(state, key, Pool))
+        and pool.wave_at_s > now_s
+        for key in keys(state, POOL)
+    )
 
 
 def _digest(state: State, bucket: str, sent: Sent, why: str, now_s: float) -> None:

@@ -22,8 +22,8 @@ ENDS_WAIT_S = 14_400.0
 MOST_FACETS = 16
 
 
-def join(state: State, bucket: str, own: Sequence[Facet], now_s: float) -> str:
-    """The group whose members all have one of these facets; empty where there is none.
+def join(state: State, bucket: str, own: Sequence[Facet], now_s: float) -> tuple[str, Group] | None:
+    """The group whose members all have one of these facets, with its name; None where there is none.
 
     What all of them share is from then on no more than what they share with these.
     """
@@ -33,17 +33,18 @@ def join(state: State, bucket: str, own: Sequence[Facet], now_s: float) -> str:
         if group and facet in group.shared and now_s < group.joins_until_s:
             left = [shared for shared in group.shared if shared in own]
             _unlink(state, bucket, name, set(group.shared) - set(left))
-            write(state, name, replace(group, shared=left))
-            return name
-    return ""
+            group = replace(group, shared=left)
+            write(state, name, group)
+            return name, group
+    return None
 
 
-def start(state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float) -> str:
-    """The name of a new group. `shared` is empty for an incident that is told alone."""
-    name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
+def start(bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float) -> tuple[str, Group]:
+    """A new group with its name, in the state once it is told. `shared` is empty for an incident told alone."""
     both = list(shared) or facets(first, route.group_by)
-    write(state, name, Group(at_s=now_s, since_s=now_s, shared=both[:MOST_FACETS]))
-    return name
+    return f"{GROUP}{bucket}:{derived_id('group', first.id)}", Group(
+        at_s=now_s, since_s=now_s, shared=both[:MOST_FACETS]
+    )
 
 
 def told(state: State, name: str, group: Group, route: Route, now_s: float) -> None:

@@ -32,7 +32,7 @@ from stream_detector.notify.record import of_message
 from stream_detector.notify.remind import remind
 from stream_detector.notify.render import render
 from stream_detector.notify.render.line import line_of
-from stream_detector.notify.route import route, route_of
+from stream_detector.notify.route import route, route_of, routes_of
 from stream_detector.notify.seen import is_seen, note
 from stream_detector.notify.send import due_key, entry_of, send
 from stream_detector.notify.silence import facts_of, facts_of_run, hidden_in, silence
@@ -74,16 +74,18 @@ class _Case:
         self._known = Known.of(state, subject)
         self._severity = self._known.severity(subject)
         self._line: Line | None = None
+        self._silence: Verdict | None = None
 
     def decide(self) -> list[Notification]:
         """Take it through the stages for each channel; leave deliveries and what people now know in the state."""
         subject, config = self._subject, self._config
         facts = facts_of(subject) if isinstance(subject, Anomaly) else facts_of_run(subject)
         facts["severity"] = self._severity
+        taking = routes_of(facts, config)
         told: dict[str, str] = {}
         said: list[tuple[str, Outcome, str]] = []
         for channel in config.channels:
-            taken = route_of(channel, facts, config, self._known.told_by(channel))
+            taken = route_of(channel, taking, config, self._known.told_by(channel))
             verdict = _first_that_stops(self._stages(channel, taken))
             if verdict.goes and taken is not None:
                 told[channel] = taken.name
@@ -100,7 +102,8 @@ class _Case:
         """The pure part, in order; a stage is asked only where those before it let the item pass."""
         subject, known, now_s = self._subject, self._known, self._now_s
         yield route(channel, self._severity, taken, self._config)
-        yield silence(subject, silences(self._state), now_s)
+        self._silence = self._silence or silence(subject, silences(self._state), now_s)  # the same for each channel
+        yield self._silence
         yield group(channel, subject)
         yield deduplicate(channel, subject, known.incident, known.flap, taken or self._config.fallback, now_s)
 

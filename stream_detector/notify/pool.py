@@ -71,24 +71,25 @@ class _Flush:
 
     def run(self) -> list[Notification]:
         state = self._state
-        of_group: dict[str, list[Waiting]] = {}
+        of_group: dict[str, tuple[Group, list[Waiting]]] = {}
         rest: list[Waiting] = []
         for key in sorted(keys(state, f"{POOLED}{self._bucket}:")):
             one = read(state, key, Pooled)
-            if one and one.group in state:
-                of_group.setdefault(one.group, []).append((key, one))
-            elif one:
-                rest.append((key, one))
-        for name, members in self._wave(rest):
-            of_group.setdefault(name, []).extend(members)
-        for name, members in of_group.items():
-            group = read(state, name, Group)
-            if group and self._is_time(_told_at(group, members)) and (heard := self._heard(members)):
+            if one is None:
+                continue
+            if one.group and one.group not in of_group and (group := read(state, one.group, Group)):
+                of_group[one.group] = group, []
+            (of_group[one.group][1] if one.group in of_group else rest).append((key, one))
+        for name, group, members in self._wave(rest):
+            _, earlier = of_group.get(name, (group, []))
+            of_group[name] = group, earlier + members
+        for name, (group, members) in of_group.items():
+            if self._is_time(_told_at(group, members)) and (heard := self._heard(members)):
                 self._said += tell(state, name, group, heard, self._route, self._now_s, self._config)
         self._note_next()
         return self._said
 
-    def _wave(self, rest: list[Waiting]) -> Iterator[tuple[str, list[Waiting]]]:
+    def _wave(self, rest: list[Waiting]) -> Iterator[tuple[str, Group, list[Waiting]]]:
         """Those without a group whose wait is over: each cluster joins a group that it shares something with, or is
         one from now on."""
         state, bucket, now_s = self._state, self._bucket, self._now_s
@@ -97,14 +98,13 @@ class _Flush:
         ready = self._heard([(key, one) for key, one in rest if one.anomaly.incident_id in now])
         for common, numbers in self._clusters([one.anomaly for _, one in ready]):
             first = ready[numbers[0]][1].anomaly
-            name = groups.join(state, bucket, common or facets(first, self._route.group_by), now_s)
-            name = name or groups.start(state, bucket, self._route, first, common, now_s)
-            group = read(state, name, Group)
-            at_s = max(now_s, group.next_at_s if group else 0.0)
+            found = groups.join(state, bucket, common or facets(first, self._route.group_by), now_s)
+            name, group = found or groups.start(bucket, self._route, first, common, now_s)
+            at_s = max(now_s, group.next_at_s)
             members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
             for key, one in members if at_s > now_s else ():  # else it is told at once, and gone
                 write(state, key, one)
-            yield name, members
+            yield name, group, members
 
     def _is_time(self, at_s: float) -> bool:
         if at_s > self._now_s:

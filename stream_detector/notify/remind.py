@@ -12,7 +12,7 @@ from stream_detector.notify.record import of_line
 from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.render.line import line_of
 from stream_detector.notify.render.words import duration
-from stream_detector.notify.route import route_of, route_of_bucket
+from stream_detector.notify.route import route_of, route_of_bucket, routes_of
 from stream_detector.notify.send import entry_of, send, several, several_id
 from stream_detector.notify.share import words
 from stream_detector.notify.silence import facts_of, silence
@@ -51,7 +51,8 @@ def reminded(state: State, what: str, now_s: float, config: NotifyConfig) -> lis
     if incident is None or incident.acknowledged_by or channel not in incident.told:
         del state[AGAIN + what]
         return []
-    route = route_of(channel, facts_of(anomaly), config, incident.routes.get(channel)) or config.fallback
+    taking = routes_of(facts_of(anomaly), config)
+    route = route_of(channel, taking, config, incident.routes.get(channel)) or config.fallback
     remind(state, channel, route, anomaly, now_s)
     groups.spoken(state, incident.groups.get(bucket_of(channel, route.name), ""), route, now_s)
     if not silence(anomaly, silences(state), now_s).goes or not config.channels.get(channel):

@@ -1,6 +1,6 @@
 """Which channels an item may go to, and how: the routes in order, the channel's switch and the severity threshold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from stream_detector.events import Severity
@@ -19,8 +19,8 @@ def routes_of(facts: Mapping[str, str], config: NotifyConfig) -> tuple[Route, ..
     return (*found, config.fallback)
 
 
-def route_of(channel: str, facts: Mapping[str, str], config: NotifyConfig, told_by: str | None = None) -> Route | None:
-    """The route by which this channel gets it: the first that names the channel, None where none does.
+def route_of(channel: str, taking: Sequence[Route], config: NotifyConfig, told_by: str | None = None) -> Route | None:
+    """The route by which this channel gets it: the first of those `taking` it that names the channel, or None.
 
     The inbox always goes by the settings alone. What was told by a route (`told_by`) ends by it, while it is there.
     """
@@ -28,7 +28,7 @@ def route_of(channel: str, facts: Mapping[str, str], config: NotifyConfig, told_
         return config.fallback
     if told_by is not None:
         return next((one for one in config.routes if one.name == told_by), config.fallback)
-    for one in routes_of(facts, config):
+    for one in taking:
         if one.channels is None or channel in one.channels:
             return one
     return None

@@ -1,5 +1,7 @@
 """One message about a group: what is said, and what the group and its members are from then on."""
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from stream_detector.events import Notification
@@ -24,7 +26,8 @@ def tell(
 ) -> list[Notification]:
     """Tell these members of the group now. Returns the outcomes that are final already."""
     channel = groups.channel_of(name)
-    group = _with_new(state, name, group, [one for _, one in members])
+    known = _incidents(state, members)
+    group = _with_new(group, [one for _, one in members], known)
     lines = [line_of(one.anomaly, config, one.at_s) for _, one in members]
     newest = members[-1][1]
     said: list[Notification] = []
@@ -43,29 +46,30 @@ def tell(
         said += [of_line(line, channel, "held", verdict.reason, now_s) for line in lines]
     elif alone:
         remind(state, channel, route, newest.anomaly, now_s)
-    if alone and not verdict.goes and not group.number:
-        groups.drop(state, name)  # nobody was told of it: among 10,000 that are held, as many groups would be of no use
-    else:
+    if not alone or verdict.goes or group.number:  # among 10,000 held back alone, as many groups would be of no use
         groups.told(state, name, group, route, now_s)
+        for incident_id, incident in known.items():
+            told_in = {**incident.groups, groups.bucket_of(name): name}
+            write(state, INCIDENT + incident_id, replace(incident, groups=told_in))
     for key, _ in members:
         del state[key]
     return said
 
 
-def _with_new(state: State, name: str, group: Group, members: list[Pooled]) -> Group:
-    """The group with those that are told for the first time; their incidents know that they belong to it."""
+def _incidents(state: State, members: list[Waiting]) -> dict[str, Incident]:
+    """What people know of their incidents; what has ended while it waited is not among them."""
+    ids = {one.anomaly.incident_id for _, one in members}
+    return {name: incident for name in ids if (incident := read(state, INCIDENT + name, Incident))}
+
+
+def _with_new(group: Group, members: list[Pooled], known: Mapping[str, Incident]) -> Group:
+    """The group with those that are told for the first time."""
     new = {one.anomaly.incident_id: one.anomaly for one in members if one.joins and one.anomaly.state != RESOLVED}
     going_on = untaken = endless = 0
-    for incident_id in {one.anomaly.incident_id for one in members}:
-        incident = read(state, INCIDENT + incident_id, Incident)
-        if incident:
-            told_in = {**incident.groups, groups.bucket_of(name): name}
-            write(state, INCIDENT + incident_id, replace(incident, groups=told_in))
-        if incident_id not in new:
-            continue
-        if not has_end(new[incident_id]):
+    for incident_id, anomaly in new.items():
+        if not has_end(anomaly):
             endless += 1
-        elif incident:  # else it has ended while it waited
+        elif incident := known.get(incident_id):  # else it has ended while it waited
             going_on += 1
             untaken += not incident.acknowledged_by
     return replace(

@@ -10,7 +10,7 @@ from stream_detector.notify.pool import flush, wait, waits
 from stream_detector.notify.record import of_line
 from stream_detector.notify.remind import REPEAT, REPEAT_GROUP, reminded, reminded_of_group
 from stream_detector.notify.render.line import line_of
-from stream_detector.notify.route import route_of
+from stream_detector.notify.route import route_of, routes_of
 from stream_detector.notify.send import entry_of, send
 from stream_detector.notify.silence import facts_of, silence
 from stream_detector.notify.state import TIMER, State, keys
@@ -43,11 +43,11 @@ def _tell_end(state: State, flap: Flap, now_s: float, config: NotifyConfig) -> l
     anomaly = flap.ending
     if anomaly is None:
         return []
-    line = line_of(anomaly, config, now_s)
+    line, taking = line_of(anomaly, config, now_s), routes_of(facts_of(anomaly), config)
     for channel in flap.told:
         if channel == INBOX or not config.channels.get(channel):
             continue
-        taken = route_of(channel, facts_of(anomaly), config, flap.routes.get(channel, "")) or config.fallback
+        taken = route_of(channel, taking, config, flap.routes.get(channel, "")) or config.fallback
         reason = f"it flapped {flap.times} times and has been quiet for {flap.window_s:g} s"
         verdict = silence(anomaly, silences(state), now_s)
         if verdict.goes and waits(taken):

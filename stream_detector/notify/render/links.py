@@ -21,7 +21,7 @@ Links = list[tuple[str, str]]
 
 def links_of(anomaly: Anomaly, channel: str, config: NotifyConfig, at_s: float) -> Links:
     """Those of a message of this anomaly; none without a key, for an end, or in the inbox."""
-    if anomaly.state == "resolved":
+    if anomaly.state == "resolved" or channel == INBOX:
         return []
     about = one_line(f"{anomaly.anomaly_type} in {anomaly.entity_name}", 120)
     given: Any = {"incident_id": anomaly.incident_id, "entity": state_key(anomaly), "about": about}

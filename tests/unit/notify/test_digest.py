@@ -106,10 +106,22 @@ def test_a_storm_without_a_lull_is_told_all_the_same() -> None:
     notifier = Notifier(only("slack"))
     for number in range(5 + STORM_FROM):
         notifier.take(slow(f"a{number}"))
-    for number in range(int(STORM_LONGEST_S)):
+    often_s = STORM_LULL_S / 2
+    for number in range(int(STORM_LONGEST_S / often_s)):
         assert len(notifier.sent) <= 5
-        notifier.take(slow(f"b{number}")).after(1)
+        notifier.take(slow(f"b{number}")).after(often_s)
     assert len(notifier.sent) == 6
+
+
+def test_what_waits_for_its_group_when_a_storm_lulls_is_in_the_digest() -> None:
+    notifier = Notifier(only("slack", group_wait_s=3 * STORM_LULL_S))
+    for number in range(5 + STORM_FROM):
+        notifier.take(slow(f"a{number}"))
+    notifier.after(3 * STORM_LULL_S).take(slow("b1"), slow("b2"))
+    notifier.after(2 * STORM_LULL_S)
+    assert len(notifier.sent) == 5
+    notifier.after(STORM_LULL_S).after(STORM_LULL_S)
+    assert len(notifier.sent) == 6 and f"{STORM_FROM + 2} messages were held back" in notifier.sent[5].message.text
 
 
 def test_10_000_at_once_are_one_digest_a_channel_that_keeps_slacks_limits() -> None:
