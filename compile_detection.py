@@ -14,13 +14,14 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-PACKAGE = Path("stream_detector/detect")
+PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
-MODULES = (
+_DETECT = (
     *("baseline", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level", "packed"),
     *("pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust", "step"),
     *("step_completion", "watch", "wording"),
 )
+MODULES = (*(f"detect/{name}" for name in _DETECT), "events/times")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 
 
@@ -32,7 +33,7 @@ def sources() -> list[Path]:
 def libraries() -> list[Path]:
     """One small library a module, and the one that all of them are in."""
     return [path.with_name(path.stem + SUFFIX) for path in sources()] + [
-        ROOT / PACKAGE / f"{GROUP.rpartition('.')[2]}__mypyc{SUFFIX}"
+        ROOT / f"{GROUP.replace('.', '/')}__mypyc{SUFFIX}"
     ]
 
 

@@ -6,12 +6,12 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 __version__ = "0.1.0"
 
-_DETECT = os.path.join(os.path.dirname(__file__), "detect")
+_COMPILED = [os.path.join(os.path.dirname(__file__), package) for package in ("detect", "events")]
 
 
 def _sources_alone(path: str) -> FileFinder:
-    """Finds no compiled module of `detect` (compile_detection.py), for debugging and for tests of the sources."""
-    if path != _DETECT:
+    """Finds no compiled module (compile_detection.py), for debugging and for tests of the sources."""
+    if path not in _COMPILED:
         raise ImportError
     return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
 

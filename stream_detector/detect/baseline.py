@@ -35,15 +35,17 @@ class NamedBaseline(Struct, frozen=True, gc=False):
 class Baseline:
     """What both kinds have: recent event ids, open incidents, feedback.
 
-    `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten.
+    `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten. `noted` is for
+    whoever keeps baselines, to know which were changed since something; it is not packed.
     """
 
-    __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "retired", "streak")
+    __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "noted", "retired", "streak")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.ids: list[int] = []
         self.retired = False
+        self.noted = 0
         self.clear()
 
     def clear(self) -> None:

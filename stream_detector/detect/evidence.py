@@ -148,9 +148,11 @@ class Evidence:
         good_id, commit = _short(self.good_id), self._commit.encode()
         id_bytes = _UUID if len(good_id) < len(self.good_id) else len(good_id)
         lengths = len(self.sequences), id_bytes, len(commit), len(self._crcs), len(self.steps)
-        head = _HEAD.pack(self.good_ms, self.n, *lengths)
-        columns = self._crcs, self.sequences, self.steps, self.usual_s, self.shares, self.spreads
-        return b"".join((head, good_id, commit, *(column.tobytes() for column in columns)))
+        head = _HEAD.pack(self.good_ms, self.n, *lengths) + good_id + commit + self._crcs.tobytes()
+        if not self.n:
+            return head  # no steps were ever seen
+        columns = self.sequences, self.steps, self.usual_s, self.shares, self.spreads
+        return head + b"".join([column.tobytes() for column in columns])
 
     @classmethod
     def unpack(cls, packed: bytes, at: int) -> tuple["Evidence", int]:

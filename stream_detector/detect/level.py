@@ -75,7 +75,7 @@ _ECHO_MS: Final = 130_000_000.0
 _SPACING_MS: Final = 10_800_000.0
 _SPREAD_OUT: Final = 1.6
 """An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
-_PACKED: Final = struct.Struct(f"<IddqIIdIhdIdB{RECENT}b")
+_PACKED: Final = struct.Struct("<IddqIIdIhdIdB")
 _PACKED_1: Final = struct.Struct("<IddqdIdqdhdq12b16d")
 _GRID_1: Final = 30.0
 """Layout 1 of `packed` had its clipped z in steps of 1/30, no readings and no rhythm."""
@@ -302,11 +302,21 @@ class Level:
     def pack(self) -> bytes:
         """The bytes that `unpack` reads: 80, 2 a reading and the rhythm."""
         numbers = _PACKED.pack(
-            *(self.n, self.level, self.variance, self.newest_ms, self.first_s, self.kept_s, self.heard, self.heard_s),
-            *(self.shifted, self.shifted_from, self.shifted_s, self.slow, len(self.readings)),
-            *self.scores,
+            self.n,
+            self.level,
+            self.variance,
+            self.newest_ms,
+            self.first_s,
+            self.kept_s,
+            self.heard,
+            self.heard_s,
+            self.shifted,
+            self.shifted_from,
+            self.shifted_s,
+            self.slow,
+            len(self.readings),
         )
-        return numbers + self.readings.tobytes() + self.rhythm.pack()
+        return numbers + self.scores.tobytes() + self.readings.tobytes() + self.rhythm.pack()
 
     @classmethod
     def unpack(cls, packed: bytes, at: int) -> tuple["Level", int]:
@@ -315,10 +325,11 @@ class Level:
         values = _PACKED.unpack_from(packed, at)
         level.n, level.level, level.variance, level.newest_ms, level.first_s, level.kept_s = values[:6]
         level.heard, level.heard_s, level.shifted, level.shifted_from, level.shifted_s = values[6:11]
-        level.slow, readings = values[11:13]
-        level.scores = array("b", values[13:])
-        level.sum = sum(level.scores[1:])
+        level.slow, readings = values[11:]
         at += _PACKED.size
+        level.scores = array("b", packed[at : at + RECENT])
+        level.sum = sum(level.scores[1:])
+        at += RECENT
         end = at + 2 * readings
         level.readings = array("h", packed[at:end])
         level.rhythm, end = Rhythm.unpack(packed, end)

@@ -90,6 +90,8 @@ class Resources:
 
     def pack(self) -> bytes:
         """1 byte, and 24 a resource."""
+        if not self.names:
+            return b"\0"  # most have none: 0.05 us instead of 1.1
         columns = self.names, self.counts, self.rises, self.means, self.variances, self.slopes, self.lasts
         return _HEAD.pack(len(self.names)) + b"".join(column.tobytes() for column in columns)
 

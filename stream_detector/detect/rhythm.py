@@ -49,7 +49,7 @@ class Rhythm:
     def offset(self, at_ms: int) -> float:
         """What is usual at this time beside the mean, used or not."""
         offset: int = self.offsets[at_ms // _HOURS_MS % PLACES]
-        if (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5:
+        if _is_weekend(at_ms):
             offset += self.offsets[PLACES]
         return offset / _GRID
 
@@ -62,8 +62,11 @@ class Rhythm:
             sigma: the series' deviation.
             n: how many came before.
         """
+        place, weekend, offsets = at_ms // _HOURS_MS % PLACES, _is_weekend(at_ms), self.offsets
+        here: int = offsets[place]
+        there: int = offsets[PLACES] if weekend else 0
         young, off = 1.0 / (n + 1), x - self.mean
-        left = off - self.offset(at_ms)
+        left = off - (here + there) / _GRID
         if n >= 10:
             most = _CLIP * sigma
             left = min(max(left, -most), most)
@@ -72,12 +75,13 @@ class Rhythm:
         self.spread += weight * (off * off - self.spread)
         self.left += weight * (left * left - self.left)
         self.mean += max(min(gap_ms / _MEAN_MEMORY_MS, _WEIGHT), young) * left
-        self._move(at_ms // _HOURS_MS % PLACES, min(gap_ms / _OFFSET_MEMORY_MS, _WEIGHT) * left)
-        if (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5:
-            self._move(PLACES, min(gap_ms / _WEEKEND_MEMORY_MS, _WEIGHT) * left)
-
-    def _move(self, place: int, by: float) -> None:
-        self.offsets[place] = min(max(self.offsets[place] + round(by * _GRID), -_MOST), _MOST)
+        by = nearest(min(gap_ms / _OFFSET_MEMORY_MS, _WEIGHT) * left * _GRID)
+        if by:
+            offsets[place] = min(max(here + by, -_MOST), _MOST)
+        if weekend:
+            by = nearest(min(gap_ms / _WEEKEND_MEMORY_MS, _WEIGHT) * left * _GRID)
+            if by:
+                offsets[PLACES] = min(max(there + by, -_MOST), _MOST)
 
     def pack(self) -> bytes:
         """51 bytes."""
@@ -93,3 +97,22 @@ class Rhythm:
         end = at + 2 * (PLACES + 1)
         rhythm.offsets = array("h", packed[at:end])
         return rhythm, end
+
+
+def _is_weekend(at_ms: int) -> bool:
+    return (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5
+
+
+def nearest(x: float) -> int:
+    """`round(x)`, which as a call of the interpreter takes a third of the time that a reading takes to learn.
+
+    >>> [nearest(x) for x in (0.5, 1.5, 2.5, -0.5, -1.5, 2.4, -2.6)] == [0, 2, 2, 0, -2, 2, -3]
+    True
+    """
+    whole = int(x)
+    rest = x - whole
+    if rest > 0.5 or (rest == 0.5 and whole % 2 == 1):
+        return whole + 1
+    if rest < -0.5 or (rest == -0.5 and whole % 2 == 1):
+        return whole - 1
+    return whole

