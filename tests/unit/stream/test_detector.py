@@ -1,0 +1,90 @@
+"""What a checkpoint writes of the detector's baselines, while events go on."""
+
+import random
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from benchmarks import load
+from benchmarks.hot_path import App
+from stream_detector.detect import Baseline, Config, step
+from stream_detector.events.decode import decode_completion
+from stream_detector.stream import keyed_value, topics
+from stream_detector.stream.detector import Detector
+from stream_detector.stream.transport import Chunk
+from tests.events_made import NOON
+
+CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
+NOW_MS = round(NOON.timestamp() * 1000)
+
+
+class Scene:
+    """A detector, and beside it the same baselines without any checkpoint."""
+
+    def __init__(self) -> None:
+        app = App()
+        self.detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+        self.part = app.tables[0].parts[0]
+        self.plain: dict[str, Baseline] = {}
+        self.offset = 0
+
+    def handle(self, *values: bytes) -> None:
+        records = [self._record(value) for value in values]
+        chunk = Chunk(TP(topics.COMPLETIONS, 0), records, self.offset, 0, 0)
+        self.detector.handle(topics.COMPLETIONS, chunk)
+
+    def _record(self, value: bytes) -> Any:
+        event = decode_completion(value, (), NOW_MS)
+        key = f"workflow:{event.workflow_id}"
+        step(self.plain.setdefault(key, Baseline.new(key)), event, CONFIG)
+        self.offset += 1
+        return SimpleNamespace(headers=[], value=value, timestamp=NOW_MS, key=None, offset=self.offset - 1)
+
+    def packed(self) -> dict[bytes, bytes]:
+        return {key.encode(): baseline.pack() for key, baseline in self.plain.items()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothing_is_left_out(seed: int) -> None:
+    draw, scene = random.Random(seed), Scene()
+    names = [name for number in range(40) if load.partition_of(name := f"wf-{number:06d}") == 0]
+    workflows = load.Workflows(len(names), seed, load.PLAIN)
+    written: dict[bytes, bytes] = {}
+    snapshot, then = None, {}
+    for number in range(300):
+        kind = draw.choice(("handle", "handle", "freeze", "encode"))
+        if kind == "handle":
+            name = draw.choice(names)
+            _, value = workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", int(name.removeprefix("wf-")))
+            scene.handle(value)
+        elif kind == "freeze" and snapshot is None:
+            snapshot, then = scene.part.freeze({topics.COMPLETIONS: scene.offset}), scene.packed()
+        elif snapshot is not None:
+            if snapshot.waiting and draw.random() < 0.8:
+                snapshot.encode(min(snapshot.waiting))
+                continue
+            snapshot.finish()
+            made = {key: keyed_value.payload_of(value) for key, value in snapshot.records}
+            assert made == {key: then[key] for key in made}
+            written, snapshot = written | made, None
+            assert written == then, "what did not change is as it was written before"
+    assert len(scene.plain) > 5
+
+
+async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
+    scene = Scene()
+    name = next(name for number in range(40) if load.partition_of(name := f"wf-{number:06d}") == 0)
+    workflows = load.Workflows(1, 1, load.PLAIN)
+
+    def event(number: int) -> bytes:
+        return workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", int(name.removeprefix("wf-")))[1]
+
+    scene.handle(event(1))
+    key = f"workflow:{name}"
+    scene.part.delete(key)
+    scene.handle(event(2))
+    (record,) = scene.part.take({topics.COMPLETIONS: 2})[0]
+    assert record[0] == key.encode() and not keyed_value.is_deleted(record[1])
