@@ -177,15 +177,20 @@ class Days:
         else:
             closed.untimed[at] += 1
 
+    def may_rush(self) -> bool:
+        """Whether the day's count is one of those at which a rush is looked for: a power of two from 64 on."""
+        count = self.count
+        return count >= RUSH_FROM and not count & (count - 1)
+
     def rush(self) -> tuple[int, int, int] | None:
         """The running day's count, the busiest closed day's and how many those are, where the first is a rush.
 
         Looked at when the day's count is a power of two from 64 on: a rush is three times the busiest of seven closed
         days or more, told once a day.
         """
-        count = self.count
-        if count < RUSH_FROM or count & (count - 1):
+        if not self.may_rush():
             return None
+        count = self.count
         counts = self.closed.counts
         busiest = max(counts, default=0)
         first = count // 2 < max(_RUSH_TIMES * busiest, RUSH_FROM)

@@ -6,7 +6,6 @@ from zlib import adler32, crc32
 from stream_detector.detect import anomaly, classic, investigation, robust, watch
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
-from stream_detector.detect.days import RUSH_FROM
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import RECENT_IDS, SEVERITIES, Incident
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
@@ -60,7 +59,7 @@ def step_completion(
     robust_rules = config.profile == "robust"
     rules = robust if robust_rules else classic
     findings, ended = rules.judge(baseline, event, finished_ms, failed, duration_s, explain)
-    if event.resources or event.steps or baseline.days.count >= RUSH_FROM:
+    if event.resources or event.steps or baseline.days.may_rush():
         more, over = watch.judge(baseline, event, failed, explain)
         findings, ended = [*findings, *more], [*ended, *over]
     live = not backfill

@@ -60,8 +60,10 @@ class Scene:
     async def told(self, due: set[str], standing: list[Role]) -> None:
         """Return once every provider has each message, or none has come for a while: what is missing then is lost.
 
-        A notifier sends one message after the other, so thousands take minutes on a slow machine.
+        A notifier sends one message after the other, so thousands take minutes on a slow machine. Where a protection
+        is left out much is lost, and is waited for in vain.
         """
+        patience_s = 20.0 if self.options.without else 60.0
         missing, before = len(due), len(due) + 1
 
         async def all_told() -> bool:
@@ -73,7 +75,7 @@ class Scene:
         while 0 < missing < before:
             before = missing
             with contextlib.suppress(DrillError):
-                await until(all_told, "every message", self.play.last_words, patience_s=60.0)
+                await until(all_told, "every message", self.play.last_words, patience_s=patience_s)
 
     async def died(self, role: Role) -> None:
         """Return once it was killed. Raises `DrillError` if it ends otherwise."""
