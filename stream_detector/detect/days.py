@@ -219,20 +219,18 @@ class Days:
         return Totals(*self.outcomes(), timed, mean, squares)
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads: 37 and 10 to 14 a day."""
+        """The bytes that `fill` reads: 37 and 10 to 14 a day."""
         if self._packed is None:
             assert self._closed is not None
             self._flags, self._packed = self._closed.pack()
         today = (self.day, self.count, self.failed, self.timed, self.mean, self.square)
         return _TODAY.pack(*today, self.present, self._flags) + self._packed
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Days", int]:
-        """Read from `at`; returns the days and where they end."""
-        days = cls()
-        (*today, days.present, days._flags) = _TODAY.unpack_from(packed, at)
-        days.day, days.count, days.failed, days.timed, days.mean, days.square = today
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on; returns where it ends."""
+        values = _TODAY.unpack_from(packed, at)
+        self.day, self.count, self.failed, self.timed, self.mean, self.square, self.present, self._flags = values
         at += _TODAY.size
-        end = at + days.present.bit_count() * _bytes_a_day(days._flags)
-        days._packed, days._closed = packed[at:end], None
-        return days, end
+        end = at + self.present.bit_count() * _bytes_a_day(self._flags)
+        self._packed, self._closed = packed[at:end], None
+        return end

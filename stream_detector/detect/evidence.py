@@ -143,7 +143,7 @@ class Evidence:
             self._labels = None
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads: at most 83, and 16 a step and 4 a sequence."""
+        """The bytes that `fill` reads: at most 83, and 16 a step and 4 a sequence."""
         self._settle()
         good_id, commit = _short(self.good_id), self._commit.encode()
         id_bytes = _UUID if len(good_id) < len(self.good_id) else len(good_id)
@@ -154,30 +154,31 @@ class Evidence:
         columns = self.sequences, self.steps, self.usual_s, self.shares, self.spreads
         return head + b"".join([column.tobytes() for column in columns])
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Evidence", int]:
-        """Read from `at`; returns the evidence and where it ends."""
-        evidence = cls()
-        evidence.good_ms, evidence.n, sequences, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on, if new; returns where it ends."""
+        self.good_ms, self.n, sequences, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
         if id_bytes == _UUID:
-            evidence.good_id, id_bytes = _long(packed[at : at + 16]), 16
+            self.good_id, id_bytes = _long(packed[at : at + 16]), 16
         else:
-            evidence.good_id = packed[at : at + id_bytes].decode()
+            self.good_id = packed[at : at + id_bytes].decode()
         at += id_bytes
-        evidence._commit = packed[at : at + commit_bytes].decode()
+        self._commit = packed[at : at + commit_bytes].decode()
         at += commit_bytes
+        self._crcs.frombytes(packed[at : at + 4 * labels])
+        at += 4 * labels
+        if not self.n:
+            return at  # no steps were ever seen
         for column, length in (
-            (evidence._crcs, labels),
-            (evidence.sequences, sequences),
-            (evidence.steps, steps),
-            (evidence.usual_s, steps),
-            (evidence.shares, steps),
-            (evidence.spreads, steps),
+            (self.sequences, sequences),
+            (self.steps, steps),
+            (self.usual_s, steps),
+            (self.shares, steps),
+            (self.spreads, steps),
         ):
             column.frombytes(packed[at : at + 4 * length])
             at += 4 * length
-        return evidence, at
+        return at
 
 
 def whole_of(steps: list[Step]) -> float:

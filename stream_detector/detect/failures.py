@@ -50,15 +50,13 @@ class Failures:
             self.counted = self.counted * FORGET + 1.0
 
     def pack(self) -> bytes:
-        """22 bytes."""
+        """The bytes that `fill` reads: 22."""
         return _PACKED.pack(min(self.n, 0xFFFFFFFF), self.outcomes, self.failed, self.counted)
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Failures", int]:
-        """Read from `at`; returns the failures and where they end."""
-        failures = cls()
-        failures.n, failures.outcomes, failures.failed, failures.counted = _PACKED.unpack_from(packed, at)
-        return failures, at + _PACKED.size
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on; returns where it ends."""
+        self.n, self.outcomes, self.failed, self.counted = _PACKED.unpack_from(packed, at)
+        return at + _PACKED.size
 
 
 def upper_tail(failures: int, a: float, b: float) -> float:

@@ -80,18 +80,16 @@ class History:
         return array("d", [d for d in durations if d]) if 0.0 in durations else durations
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads: 18, 4 an execution and 8 a duration."""
+        """The bytes that `fill` reads: 18, 4 an execution and 8 a duration."""
         head = _HEAD.pack(self.base_ms, len(self.times), len(self.durations), self.outcomes)
         return head + self.times.tobytes() + self.durations.tobytes()
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["History", int]:
-        """Read from `at`; returns the history and where it ends."""
-        history = cls()
-        history.base_ms, times, durations, history.outcomes = _HEAD.unpack_from(packed, at)
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on, if new; returns where it ends."""
+        self.base_ms, times, durations, self.outcomes = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
         middle = at + 4 * times
         end = middle + 8 * durations
-        history.times.frombytes(packed[at:middle])
-        history.durations.frombytes(packed[middle:end])
-        return history, end
+        self.times.frombytes(packed[at:middle])
+        self.durations.frombytes(packed[middle:end])
+        return end

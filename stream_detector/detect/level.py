@@ -300,7 +300,7 @@ class Level:
         self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
     def pack(self) -> bytes:
-        """The bytes that `unpack` reads: 80, 2 a reading and the rhythm."""
+        """The bytes that `fill` reads: 80, 2 a reading and the rhythm."""
         numbers = _PACKED.pack(
             self.n,
             self.level,
@@ -318,35 +318,29 @@ class Level:
         )
         return numbers + self.scores.tobytes() + self.readings.tobytes() + self.rhythm.pack()
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Level", int]:
-        """Read from `at`; returns the level and where it ends."""
-        level = cls()
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on; returns where it ends."""
         values = _PACKED.unpack_from(packed, at)
-        level.n, level.level, level.variance, level.newest_ms, level.first_s, level.kept_s = values[:6]
-        level.heard, level.heard_s, level.shifted, level.shifted_from, level.shifted_s = values[6:11]
-        level.slow, readings = values[11:]
+        self.n, self.level, self.variance, self.newest_ms, self.first_s, self.kept_s, self.heard = values[:7]
+        self.heard_s, self.shifted, self.shifted_from, self.shifted_s, self.slow, readings = values[7:]
         at += _PACKED.size
-        level.scores = array("b", packed[at : at + RECENT])
-        level.sum = sum(level.scores[1:])
-        at += RECENT
-        end = at + 2 * readings
-        level.readings = array("h", packed[at:end])
-        level.rhythm, end = Rhythm.unpack(packed, end)
-        return level, end
+        end = at + RECENT
+        self.scores = array("b", packed[at:end])
+        self.sum = sum(self.scores) - self.scores[0]
+        at, end = end, end + 2 * readings
+        self.readings = array("h", packed[at:end])
+        return self.rhythm.fill(packed, end)
 
-    @classmethod
-    def unpack_1(cls, packed: bytes, at: int) -> tuple["Level", int]:
+    def fill_1(self, packed: bytes, at: int) -> int:
         """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
-        level = cls()
         values = _PACKED_1.unpack_from(packed, at)
-        level.n, level.level, level.variance, level.newest_ms, level.slow = values[:5]
-        level.shifted, level.shifted_from, level.shifted_s = values[9], values[10], values[11] // 1000
-        level.scores = array("b", [max(-_MOST, min(round(z / _GRID_1 * _GRID), _MOST)) for z in values[12:24]])
-        level.sum = sum(level.scores[1:])
-        level.first_s = level.newest_ms // 1000
-        level.rhythm.mean = level.level
-        return level, at + _PACKED_1.size
+        self.n, self.level, self.variance, self.newest_ms, self.slow = values[:5]
+        self.shifted, self.shifted_from, self.shifted_s = values[9], values[10], values[11] // 1000
+        self.scores = array("b", [max(-_MOST, min(round(z / _GRID_1 * _GRID), _MOST)) for z in values[12:24]])
+        self.sum = sum(self.scores) - self.scores[0]
+        self.first_s = self.newest_ms // 1000
+        self.rhythm.mean = self.level
+        return at + _PACKED_1.size
 
 
 def _seldom(near: int, of: int) -> float:

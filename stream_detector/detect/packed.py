@@ -23,13 +23,7 @@ from array import array
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from stream_detector.detect.days import Days
-from stream_detector.detect.evidence import Evidence
-from stream_detector.detect.failures import Failures
-from stream_detector.detect.history import History
 from stream_detector.detect.incident import pack_incidents, unpack_incidents
-from stream_detector.detect.level import Level
-from stream_detector.detect.resources import Resources
 
 if TYPE_CHECKING:
     from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
@@ -103,14 +97,14 @@ def _fill(baseline: "WorkflowBaseline | ScoreBaseline", packed: bytes) -> None:
     if incidents:
         baseline.incidents, at = unpack_incidents(packed, at, incidents)
     if baseline.KIND == WORKFLOW:
-        baseline.days, at = Days.unpack(packed, at)
-        baseline.evidence, at = Evidence.unpack(packed, at)
-        baseline.resources, at = Resources.unpack(packed, at)
+        at = baseline.days.fill(packed, at)
+        at = baseline.evidence.fill(packed, at)
+        at = baseline.resources.fill(packed, at)
         if flags & _EXECUTIONS or version == 1:
-            baseline.history, at = History.unpack(packed, at)
+            at = baseline.history.fill(packed, at)
         if at < len(packed):
-            baseline.level, at = (Level.unpack_1 if version == 1 else Level.unpack)(packed, at)
-            baseline.failures, at = Failures.unpack(packed, at)
+            at = baseline.level.fill_1(packed, at) if version == 1 else baseline.level.fill(packed, at)
+            at = baseline.failures.fill(packed, at)
             baseline.calm, at = packed[at], at + 1
     else:
         drift = baseline.drift

@@ -89,21 +89,20 @@ class Resources:
         self.counts[at] = min(n + 1, 0xFFFF)
 
     def pack(self) -> bytes:
-        """1 byte, and 24 a resource."""
+        """The bytes that `fill` reads: 1, and 24 a resource."""
         if not self.names:
             return b"\0"  # most have none: 0.05 us instead of 1.1
         columns = self.names, self.counts, self.rises, self.means, self.variances, self.slopes, self.lasts
         return _HEAD.pack(len(self.names)) + b"".join(column.tobytes() for column in columns)
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Resources", int]:
-        """Read from `at`; returns the resources and where they end."""
-        resources = cls()
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on, if new; returns where it ends."""
         (places,) = _HEAD.unpack_from(packed, at)
         at += _HEAD.size
-        own = resources
-        for column in (own.names, own.counts, own.rises, own.means, own.variances, own.slopes, own.lasts):
+        if not places:
+            return at
+        for column in (self.names, self.counts, self.rises, self.means, self.variances, self.slopes, self.lasts):
             end = at + places * column.itemsize
             column.frombytes(packed[at:end])
             at = end
-        return resources, at
+        return at

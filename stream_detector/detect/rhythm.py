@@ -84,19 +84,17 @@ class Rhythm:
                 offsets[PLACES] = min(max(there + by, -_MOST), _MOST)
 
     def pack(self) -> bytes:
-        """51 bytes."""
+        """The bytes that `fill` reads: 51."""
         return _PACKED.pack(self.mean, self.spread, self.left, self.used) + self.offsets.tobytes()
 
-    @classmethod
-    def unpack(cls, packed: bytes, at: int) -> tuple["Rhythm", int]:
-        """Read from `at`; returns the rhythm and where it ends."""
-        rhythm = cls()
-        rhythm.mean, rhythm.spread, rhythm.left, used = _PACKED.unpack_from(packed, at)
-        rhythm.used = bool(used)
+    def fill(self, packed: bytes, at: int) -> int:
+        """Become what was packed, from `at` on; returns where it ends."""
+        self.mean, self.spread, self.left, used = _PACKED.unpack_from(packed, at)
+        self.used = bool(used)
         at += _PACKED.size
         end = at + 2 * (PLACES + 1)
-        rhythm.offsets = array("h", packed[at:end])
-        return rhythm, end
+        self.offsets = array("h", packed[at:end])
+        return end
 
 
 def _is_weekend(at_ms: int) -> bool:

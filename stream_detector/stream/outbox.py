@@ -1,6 +1,8 @@
 """What a role sends: gathered per partition into whole batches, sent in order, each delivery awaited by a checkpoint.
 
-Stock sends cost a future and 30 us a record; a batch costs 2 us a record (`create_batch().append`).
+Stock sends cost a future and 30 us a record; a batch costs 2 us a record (`create_batch().append`). What is put while
+something is on its way waits for that, and fills its batch: aiokafka sends one batch of a partition after the other,
+and where each chunk at full speed made a small one of its own, the last was acknowledged 8 s later.
 """
 
 import asyncio
@@ -51,8 +53,9 @@ class Outbox:
         self._producer, self._on_failure, self._on_acked = producer, on_failure, on_acked
         self._open: dict[tuple[str, int], _Batch] = {}
         self._full: list[_Batch] = []
-        self._queue: asyncio.Queue[tuple[list[_Batch], asyncio.Future[None]]] = asyncio.Queue()
-        self._sender: asyncio.Task[None] | None = None
+        self._promise: asyncio.Future[None] | None = None
+        """Of what was dispatched while something else was on its way."""
+        self._sending: asyncio.Task[None] | None = None
         self.pending_bytes = 0
         """Bytes put and not yet acknowledged: the reading side waits when there are too many."""
 
@@ -87,49 +90,49 @@ class Outbox:
 
     def dispatch(self) -> asyncio.Future[None] | None:
         """Send what was put; the future is done when the broker has acknowledged all of it. None if nothing was put."""
-        batches = [*self._full, *self._open.values()]
-        if not batches:
+        if not self._full and not self._open:
             return None
-        self._full, self._open = [], {}
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((batches, done))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send(), name="outbox")
-        return done
+        promise = self._promise = self._promise or asyncio.get_running_loop().create_future()
+        if self._sending is None:
+            self._go()
+        return promise
 
     def stop(self) -> None:
         """End the sending task; what is not acknowledged will be computed again."""
-        if self._sender:
-            self._sender.cancel()
+        if self._sending:
+            self._sending.cancel()
+
+    def _go(self) -> None:
+        batches, promise = [*self._full, *self._open.values()], self._promise
+        assert promise is not None
+        self._full, self._open, self._promise = [], {}, None
+        self._sending = asyncio.create_task(self._send(batches, promise), name="outbox")
 
     def _start(self, place: tuple[str, int]) -> _Batch:
         batch = self._open[place] = _Batch(*place, self._producer().create_batch())
         return batch
 
-    async def _send(self) -> None:
-        # One task for all: batches of one partition leave in the order of their events, which the watermarks of
+    async def _send(self, batches: list[_Batch], promise: asyncio.Future[None]) -> None:
+        # One after the other: batches of one partition leave in the order of their events, which the watermarks of
         # forwarded events need (see shard.py).
-        while True:
-            batches, done = await self._queue.get()
-            try:
-                producer = self._producer()
-                sent = [(b, await producer.send_batch(b.builder, b.topic, partition=b.partition)) for b in batches]
-            except Exception as error:  # whatever it is, the promise of delivery is broken
-                self._on_failure(error)
-                continue
-            acknowledged = asyncio.gather(*(self._await_ack(batch, future) for batch, future in sent))
-            acknowledged.add_done_callback(lambda task, done=done: self._finish(task, done))
+        try:
+            producer = self._producer()
+            sent = [(b, await producer.send_batch(b.builder, b.topic, partition=b.partition)) for b in batches]
+            await asyncio.gather(*(self._await_ack(batch, future) for batch, future in sent))
+        except asyncio.CancelledError:
+            promise.cancel()
+            raise
+        except Exception as error:  # whatever it is, the promise of delivery is broken: nothing else goes out
+            self._on_failure(error)
+            return
+        if not promise.done():
+            promise.set_result(None)
+        self._sending = None
+        if self._promise is not None:
+            self._go()
 
     async def _await_ack(self, batch: _Batch, future: asyncio.Future[Any]) -> None:
         await future
         self.pending_bytes -= batch.n_bytes
         if batch.stamps_ms:
             self._on_acked(batch.topic, batch.stamps_ms, time.time())
-
-    def _finish(self, task: "asyncio.Future[Any]", done: asyncio.Future[None]) -> None:
-        if task.cancelled():
-            done.cancel()
-        elif error := task.exception():
-            self._on_failure(error)
-        elif not done.done():
-            done.set_result(None)

@@ -129,7 +129,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         producer_max_batch_size=1 << 18,
         producer_max_request_size=8 << 20,
         producer_request_timeout=60.0,  # stock: 20 minutes
-        broker_max_poll_records=4000,  # 2,000 to 8,000 is best under load; a low rate is delivered at once
+        broker_max_poll_records=2000,  # 2,000 to 8,000 is best under load; a low rate is delivered at once
         broker_commit_interval=settings.checkpoint_interval_s,
         broker_session_timeout=session_s,
         broker_rebalance_timeout=session_s,

@@ -28,7 +28,8 @@ def test_a_late_execution_finds_its_day_or_makes_it():
     totals = days.totals()
     assert (totals.counted, totals.failures, totals.timed, totals.mean) == (6, 2, 5, 18.0)
     assert totals.squares == pytest.approx(sum((x - 18.0) ** 2 for x in (10, 10, 10, 20, 40)))
-    copy, end = Days.unpack(b"--" + days.pack(), 2)
+    copy = Days()
+    end = copy.fill(b"--" + days.pack(), 2)
     assert (copy.totals(), end) == (totals, 2 + len(days.pack()))
 
 

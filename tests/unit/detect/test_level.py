@@ -77,7 +77,8 @@ def test_lone_and_lasting_look_the_same_on_either_side(side):
 def test_a_reading_within_one_and_a_half_sigma_is_not_looked_at():
     level = steady(300)
     sigma, at_ms = level.variance**0.5, level.newest_ms + 3_600_000
-    copy = Level.unpack(level.pack(), 0)[0]
+    copy = Level()
+    copy.fill(level.pack(), 0)
     assert level.take((level.usual + 0.02) * 2.718281828 ** (sigma * (LONE_FROM - 0.01)) - 0.02, at_ms) is None
     judged = copy.take((copy.usual + 0.02) * 2.718281828 ** (sigma * (LONE_FROM + 0.01)) - 0.02, at_ms)
     assert judged is not None and judged.lone is not None and judged.lasting is None

@@ -66,7 +66,8 @@ def test_offsets_fade_in_and_saturate():
     for day in range(4000):
         rhythm.learn(0.0 if day else 1000.0, at_ms + day * 24 * HOUR_MS, 24 * HOUR_MS, 1e6, day)
     assert max(map(abs, rhythm.offsets)) <= 0x7FFF
-    assert Rhythm.unpack(b"12" + rhythm.pack(), 2)[0].pack() == rhythm.pack()
+    copy = Rhythm()
+    assert copy.fill(b"12" + rhythm.pack(), 2) == 2 + len(rhythm.pack()) and copy.pack() == rhythm.pack()
 
 
 @pytest.mark.parametrize(("days", "weekend"), [(4, False), (5, True), (6, True), (7, False)])

@@ -109,7 +109,8 @@ def test_at_most_16_resources_and_24_bytes_each():
     assert resources.usual("r15") is not None
     assert resources.usual("r16") is None
     assert len(resources.pack()) == 1 + 24 * MOST
-    copy, end = Resources.unpack(resources.pack(), 0)
+    copy = Resources()
+    end = copy.fill(resources.pack(), 0)
     assert (copy.pack(), end) == (resources.pack(), len(resources.pack()))
 
 

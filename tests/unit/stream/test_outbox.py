@@ -66,11 +66,21 @@ async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failure
     outbox = make(producer, failures)
     for number in range(5):
         outbox.put("alerts", 0, b"k", b"%d" % number)
-    outbox.dispatch()
+    first = outbox.dispatch()
     outbox.put("alerts", 0, b"k", b"5")
-    outbox.dispatch()
+    later = outbox.dispatch()
+    outbox.put("alerts", 0, b"k", b"6")
+    assert outbox.dispatch() is later, "what is put while something is on its way fills one batch"
+    await _until(lambda: len(producer.sent) == 3)
+    for _, _, _, future in producer.sent:
+        future.set_result(None)
+    await first
     await _until(lambda: len(producer.sent) == 4)
-    assert [value for _, _, values, _ in producer.sent for value in values] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert not later.done()
+    producer.sent[3][3].set_result(None)
+    await later
+    assert outbox.pending_bytes == 0
+    assert [value for _, _, values, _ in producer.sent for value in values] == [b"%d" % number for number in range(7)]
     outbox.stop()
 
 
@@ -103,7 +113,10 @@ async def test_a_delivery_that_fails_is_told_and_never_counts_as_done(failures):
     await _until(lambda: producer.sent)
     producer.sent[0][3].set_exception(error)
     await _until(lambda: failures)
-    assert failures == [error]
+    outbox.put("alerts", 0, b"k", b"b")
+    assert not outbox.dispatch().done()
+    await asyncio.sleep(0)
+    assert failures == [error] and len(producer.sent) == 1, "nothing else goes out"
     assert not done.done()
     outbox.stop()
 
