@@ -157,19 +157,24 @@ class Checkpoint:
         return _Snapshot(shard, offsets, sends, written)
 
     async def _write(self, todo: list[tuple[_Written, Records]]) -> None:
-        producer, pace = self._app.producer._producer, _Pace()
-        pending = []
-        for place, records in todo:
-            for batch in _batches(producer, records):
-                await pace.give_way()
-                sent = await producer.send_batch(batch, place.topic, partition=place.number)
-                pending.append((place, batch.record_count(), sent))
-                if len(pending) == 2:
-                    faults.reach("changelog-half")
+        pace, pending = _Pace(), list[tuple[_Written, int, asyncio.Future[Any]]]()
+        # All partitions at once: aiokafka takes a partition's next batch only when the one before is on its way.
+        await asyncio.gather(*(self._send(place, records, pace, pending) for place, records in todo))
         for place, count, sent in pending:
             base, expected = (await sent).offset, place.part.end
             if not place.part.acknowledged(base, count):
                 await self._others_wrote(place, expected, base)
+
+    async def _send(
+        self, place: _Written, records: Records, pace: "_Pace", pending: list[tuple[_Written, int, asyncio.Future[Any]]]
+    ) -> None:
+        producer = self._app.producer._producer
+        for batch in _batches(producer, records):
+            await pace.give_way()
+            sent = await producer.send_batch(batch, place.topic, partition=place.number)
+            pending.append((place, batch.record_count(), sent))
+            if len(pending) == 2:
+                faults.reach("changelog-half")
 
     async def _others_wrote(self, place: _Written, first: int, end: int) -> None:
         ForeignWrite(place.topic, place.number, end, first).emit()
