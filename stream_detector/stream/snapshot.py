@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 Records = list[tuple[bytes, bytes]]
 
-LIVE_LIMIT = 20_000
+LIVE_LIMIT = 50_000
 """Unpacked values kept per partition; beyond it the oldest that are written go back to bytes."""
 _AT_ONCE = 16
 """Keys between two looks at the clock: 0.1 ms."""
