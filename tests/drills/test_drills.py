@@ -40,6 +40,12 @@ async def test_chunks_that_faust_threw_away_are_fetched_again(what):
         first.kill()
         second = await scene.ready(scene.detector())
         assert "THREW AWAY" in second.child.log_path.read_text(), "the window was not hit"
+        then = await scene.play.committed("detector")
+
+        async def went_on() -> bool:
+            return await scene.play.committed("detector") > then + 1_000
+
+        await scene.until_soon(went_on, "later chunks of each partition")  # without one nothing jumps over what is gone
         return [second]
 
     with stage(options.kafka) as ground:

@@ -386,7 +386,7 @@ CHANGED = {
     "table_standby_replicas": (1, 0),  # a standby that becomes active, or the other way, makes two writers
     "producer_request_timeout": (1200.0, 60.0),
     "web_enabled": (True, False),
-    "broker_max_poll_records": (None, 4000),
+    "broker_max_poll_records": (None, 2000),
     "broker_max_poll_interval": (1000.0, 604_800.0),  # who reads nothing for so long, as with no database, leaves
 }
 """Setting -> what stock Faust has, and ours. Replicas and partitions are never used: `setup` makes the topics."""
