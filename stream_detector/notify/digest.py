@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from stream_detector.notify.kept import Due, Line, Pool, Sent
 from stream_detector.notify.send import merged, send_several, several, several_id, worst_of
-from stream_detector.notify.state import HELD, POOL, SENT, State, keys, read, write
+from stream_detector.notify.state import HELD, POOL, SENT, State, channel_of_bucket, keys, read, write
 from stream_detector.notify.throttle import within
 
 STORM_FROM = 50
@@ -44,9 +44,9 @@ def _is_storm(state: State, bucket: str, sent: Sent, now_s: float) -> bool:
 
 def _gathers(state: State, bucket: str, now_s: float) -> bool:
     """Whether something that may be held back there, too, still waits for others to be told with."""
-    channel = bucket.partition("/")[0]
+    channel = channel_of_bucket(bucket)
     return any(
-        key.removeprefix(POOL).partition("/")[0] == channel
+        channel_of_bucket(key.removeprefix(POOL)) == channel
         and (pool := read(state, key, Pool))
         and pool.wave_at_s > now_s
         for key in keys(state, POOL)
@@ -54,7 +54,7 @@ def _gathers(state: State, bucket: str, now_s: float) -> bool:
 
 
 def _digest(state: State, bucket: str, sent: Sent, why: str, now_s: float) -> None:
-    channel = bucket.partition("/")[0]
+    channel = channel_of_bucket(bucket)
     lines = []
     for key in sorted(keys(state, f"{HELD}{bucket}:")):
         line = read(state, key, Line)

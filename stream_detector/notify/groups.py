@@ -13,7 +13,7 @@ from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
 from stream_detector.notify.kept import Group, Pool
 from stream_detector.notify.share import Facet, facets
-from stream_detector.notify.state import FACET, GROUP, POOL, REFERENCE, State, read, write
+from stream_detector.notify.state import FACET, GROUP, POOL, REFERENCE, State, channel_of_bucket, read, write
 
 LIFE_S = 3_600.0
 """What opens so long after a group's last message is not part of it any more."""
@@ -109,7 +109,7 @@ def bucket_of(name: str) -> str:
 
 def channel_of(name: str) -> str:
     """The channel of a group."""
-    return bucket_of(name).partition("/")[0]
+    return channel_of_bucket(bucket_of(name))
 
 
 def is_over(group: Group, now_s: float) -> bool:

@@ -79,7 +79,7 @@ class Memory(MutableMapping[str, bytes]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, or `default`; the mapping's own way raises and catches for each key that is not here."""
-        slot = self._slots.get(_home_of(key, SLOTS) if not self._overflowing else self._slot_of(key))
+        slot = self._slots.get(self._slot_of(key))
         return default if slot is None else slot.get(key, default)
 
     def __setitem__(self, key: str, value: bytes) -> None:

@@ -18,7 +18,7 @@ from stream_detector.notify.render.line import line_of
 from stream_detector.notify.route import route_of_bucket
 from stream_detector.notify.share import Facet, cluster, facets
 from stream_detector.notify.silence import silence
-from stream_detector.notify.state import POOL, POOLED, State, bucket_of, keys, read, write
+from stream_detector.notify.state import POOL, POOLED, State, bucket_of, channel_of_bucket, keys, read, write
 from stream_detector.notify.tell import RESOLVED, Waiting, tell
 
 
@@ -65,7 +65,7 @@ class _Flush:
 
     def __init__(self, state: State, bucket: str, now_s: float, config: NotifyConfig) -> None:
         self._state, self._bucket, self._now_s, self._config = state, bucket, now_s, config
-        self._channel, self._route = bucket.partition("/")[0], route_of_bucket(bucket, config)
+        self._channel, self._route = channel_of_bucket(bucket), route_of_bucket(bucket, config)
         self._said: list[Notification] = []
         self._next_s: list[float] = []
 
@@ -81,8 +81,9 @@ class _Flush:
                 of_group[one.group] = group, []
             (of_group[one.group][1] if one.group in of_group else rest).append((key, one))
         for name, group, members in self._wave(rest):
-            _, earlier = of_group.get(name, (group, []))
-            of_group[name] = group, earlier + members
+            _, together = of_group.get(name, (group, []))
+            together.extend(members)
+            of_group[name] = group, together
         for name, (group, members) in of_group.items():
             if self._is_time(_told_at(group, members)) and (heard := self._heard(members)):
                 self._said += tell(state, name, group, heard, self._route, self._now_s, self._config)

@@ -71,3 +71,8 @@ def turn(state: State, prefix: str, count: int) -> list[str]:
 def bucket_of(channel: str, route: str) -> str:
     """What limits and groups are counted by."""
     return f"{channel}/{route}" if route else channel
+
+
+def channel_of_bucket(bucket: str) -> str:
+    """The channel of a bucket."""
+    return bucket.partition("/")[0]

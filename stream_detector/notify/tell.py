@@ -48,9 +48,9 @@ def tell(
         remind(state, channel, route, newest.anomaly, now_s)
     if not alone or verdict.goes or group.number:  # among 10,000 held back alone, as many groups would be of no use
         groups.told(state, name, group, route, now_s)
+        bucket = groups.bucket_of(name)
         for incident_id, incident in known.items():
-            told_in = {**incident.groups, groups.bucket_of(name): name}
-            write(state, INCIDENT + incident_id, replace(incident, groups=told_in))
+            write(state, INCIDENT + incident_id, replace(incident, groups={**incident.groups, bucket: name}))
     for key, _ in members:
         del state[key]
     return said

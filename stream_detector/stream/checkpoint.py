@@ -50,6 +50,10 @@ class _Written:
     snapshot: PartSnapshot[Any]
 
 
+_Pending = list[tuple[_Written, int, asyncio.Future[Any]]]
+"""Batches not yet acknowledged: where each was written, how many records it has, and the acknowledgement."""
+
+
 @dataclass
 class _Snapshot:
     shard: Shard
@@ -157,7 +161,8 @@ class Checkpoint:
         return _Snapshot(shard, offsets, sends, written)
 
     async def _write(self, todo: list[tuple[_Written, Records]]) -> None:
-        pace, pending = _Pace(), list[tuple[_Written, int, asyncio.Future[Any]]]()
+        pace = _Pace()
+        pending: _Pending = []
         # All partitions at once: aiokafka takes a partition's next batch only when the one before is on its way.
         await asyncio.gather(*(self._send(place, records, pace, pending) for place, records in todo))
         for place, count, sent in pending:
@@ -165,9 +170,7 @@ class Checkpoint:
             if not place.part.acknowledged(base, count):
                 await self._others_wrote(place, expected, base)
 
-    async def _send(
-        self, place: _Written, records: Records, pace: "_Pace", pending: list[tuple[_Written, int, asyncio.Future[Any]]]
-    ) -> None:
+    async def _send(self, place: _Written, records: Records, pace: "_Pace", pending: "_Pending") -> None:
         producer = self._app.producer._producer
         for batch in _batches(producer, records):
             await pace.give_way()

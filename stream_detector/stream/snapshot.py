@@ -51,13 +51,10 @@ class PartSnapshot(Generic[V]):
         return key in self._deleted and key in self.waiting
 
     def encode(self, key: str) -> None:
-        """Encode one waiting key."""
+        """Encode one key that is, or was until now, waiting."""
         self.waiting.discard(key)
-        self._encode(key)
-
-    def _encode(self, key: str) -> None:
         part, raw, front = self._part, key.encode(), self._shared
-        value = None if key in self._deleted else part.live.get(key) or part.get(key)
+        value = None if key in self._deleted else part.get(key)
         # While replaying, a key may hold more than the positions say: never write less than it has applied.
         if self._replaying and (before := part.packed.get(raw) or part.tombs.get(raw)):
             later = keyed_value.later(self._positions, keyed_value.positions_of(before))
@@ -75,7 +72,7 @@ class PartSnapshot(Generic[V]):
         until_s, waiting = time.perf_counter() + for_s, self.waiting
         while not self.done and time.perf_counter() < until_s:
             for _ in range(min(_AT_ONCE, len(waiting))):
-                self._encode(waiting.pop())
+                self.encode(waiting.pop())
             if not waiting:
                 self._forget()
 

@@ -19,6 +19,13 @@ from tests.events_made import NOON
 
 CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
 NOW_MS = round(NOON.timestamp() * 1000)
+HERE = [number for number in range(40) if load.partition_of(f"wf-{number:06d}") == 0]
+"""The workflows of partition 0, by their numbers."""
+
+
+def event(workflows: load.Workflows, number: int, of: int) -> bytes:
+    """The `number`-th execution, of the workflow with the number `of`."""
+    return workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", of)[1]
 
 
 class Scene:
@@ -31,15 +38,14 @@ class Scene:
         self.plain: dict[str, Baseline] = {}
         self.offset = 0
 
-    def handle(self, *values: bytes) -> None:
-        records = [self._record(value) for value in values]
-        chunk = Chunk(TP(topics.COMPLETIONS, 0), records, self.offset, 0, 0)
+    def handle(self, value: bytes) -> None:
+        chunk = Chunk(TP(topics.COMPLETIONS, 0), [self._record(value)], self.offset, 0, 0)
         self.detector.handle(topics.COMPLETIONS, chunk)
 
     def _record(self, value: bytes) -> Any:
-        event = decode_completion(value, (), NOW_MS)
-        key = f"workflow:{event.workflow_id}"
-        step(self.plain.setdefault(key, Baseline.new(key)), event, CONFIG)
+        completion = decode_completion(value, (), NOW_MS)
+        key = f"workflow:{completion.workflow_id}"
+        step(self.plain.setdefault(key, Baseline.new(key)), completion, CONFIG)
         self.offset += 1
         return SimpleNamespace(headers=[], value=value, timestamp=NOW_MS, key=None, offset=self.offset - 1)
 
@@ -50,16 +56,13 @@ class Scene:
 @pytest.mark.parametrize("seed", range(20))
 async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothing_is_left_out(seed: int) -> None:
     draw, scene = random.Random(seed), Scene()
-    names = [name for number in range(40) if load.partition_of(name := f"wf-{number:06d}") == 0]
-    workflows = load.Workflows(len(names), seed, load.PLAIN)
+    workflows = load.Workflows(len(HERE), seed, load.PLAIN)
     written: dict[bytes, bytes] = {}
     snapshot, then = None, {}
     for number in range(300):
         kind = draw.choice(("handle", "handle", "freeze", "encode"))
         if kind == "handle":
-            name = draw.choice(names)
-            _, value = workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", int(name.removeprefix("wf-")))
-            scene.handle(value)
+            scene.handle(event(workflows, number, draw.choice(HERE)))
         elif kind == "freeze" and snapshot is None:
             snapshot, then = scene.part.freeze({topics.COMPLETIONS: scene.offset}), scene.packed()
         elif snapshot is not None:
@@ -75,16 +78,10 @@ async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothin
 
 
 async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
-    scene = Scene()
-    name = next(name for number in range(40) if load.partition_of(name := f"wf-{number:06d}") == 0)
-    workflows = load.Workflows(1, 1, load.PLAIN)
-
-    def event(number: int) -> bytes:
-        return workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", int(name.removeprefix("wf-")))[1]
-
-    scene.handle(event(1))
-    key = f"workflow:{name}"
+    scene, workflows = Scene(), load.Workflows(1, 1, load.PLAIN)
+    scene.handle(event(workflows, 1, HERE[0]))
+    key = f"workflow:wf-{HERE[0]:06d}"
     scene.part.delete(key)
-    scene.handle(event(2))
+    scene.handle(event(workflows, 2, HERE[0]))
     (record,) = scene.part.take({topics.COMPLETIONS: 2})[0]
     assert record[0] == key.encode() and not keyed_value.is_deleted(record[1])
