@@ -1,8 +1,8 @@
-"""Compiles the detection's hot modules to C by mypyc, beside their sources, which Python then prefers to them.
+"""Compiles what each event passes, decoding and detection, to C by mypyc: libraries that Python prefers to the sources.
 
     python compile_detection.py
 
-hatch_build.py calls it when a wheel is built or the checkout is installed editable. An event costs a third of the
+hatch_build.py calls it when a wheel is built or the checkout is installed editable. An event costs an eighth of the
 processor time then (docs/performance.md). Without a C compiler or Python's headers nothing is lost but that:
 the sources are run. Set STREAM_DETECTOR_PURE=1 to run them in any case.
 """
@@ -17,11 +17,12 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level", "packed"),
-    *("pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust", "step"),
-    *("step_completion", "watch", "wording"),
+    *("baseline", "binary", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level"),
+    *("names", "packed", "pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust"),
+    *("step", "step_completion", "watch", "wording"),
 )
-MODULES = (*(f"detect/{name}" for name in _DETECT), "events/times")
+_EVENTS = "decode", "documents", "times"
+MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 
 
@@ -58,7 +59,7 @@ def compile_all() -> list[Path]:
         return libraries()
     _remove()
     last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no word why"]
-    print(f"detection is not compiled, it takes three times the processor time an event: {last[0]}", file=sys.stderr)
+    print(f"detection is not compiled, it takes eight times the processor time an event: {last[0]}", file=sys.stderr)
     return []
 
 

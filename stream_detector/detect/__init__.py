@@ -5,7 +5,7 @@ evidence, or nothing with the reason. Never reads a clock, the environment, a fi
 anything but the baseline it is given.
 """
 
-from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, WorkflowBaseline
+from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, Slate, WorkflowBaseline
 from stream_detector.detect.config import Config, ProfileRule, ScoreRule, profile_rules
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.packed import PackedError
@@ -20,6 +20,7 @@ __all__ = [
     "ProfileRule",
     "ScoreBaseline",
     "ScoreRule",
+    "Slate",
     "WorkflowBaseline",
     "key_of",
     "profile_rules",

@@ -3,6 +3,8 @@
 from math import dist, fsum, sqrt
 from typing import Final
 
+from mypy_extensions import i64
+
 from stream_detector.detect import (
     consecutive_failures,
     performance_degradation,
@@ -25,7 +27,7 @@ _SPIKE: Final = (spike_in_failures.NAME, 0)
 def judge(
     baseline: WorkflowBaseline,
     event: Completion,
-    finished_ms: int,
+    finished_ms: i64,
     failed: bool,
     duration_s: float,
     explain: list[str] | None,

@@ -4,9 +4,14 @@ The running day is kept in full precision; a day that has closed is rounded to 4
 moment it closes, never at packing, so that packing changes no number.
 """
 
-import struct
 from array import array
 from typing import Any, Final, NamedTuple
+
+from librt.strings import BytesWriter, read_f64_le, read_i32_le, write_f64_le, write_i32_le
+from mypy_extensions import i32, i64, mypyc_attr, u8
+
+from stream_detector.detect.binary import ones, put_u32, u32
+from stream_detector.detect.rhythm import nearest
 
 DAYS: Final = 30
 _OLDER: Final = DAYS - 1
@@ -16,11 +21,12 @@ _MOST: Final = 0xFFFF
 RUSH_FROM: Final = 64
 _RUSH_TIMES: Final = 3
 _RUSH_DAYS: Final = 7
-_TODAY: Final = struct.Struct("<iIIIddIB")
+_TODAY: Final = 37
 _NARROW_COUNTS: Final = 1
 _NARROW_FAILURES: Final = 2
 _UNTIMED: Final = 4
 _NARROW_UNTIMED: Final = 8
+_NO_DAYS: Final = _NARROW_COUNTS | _NARROW_FAILURES
 
 
 class Totals(NamedTuple):
@@ -33,6 +39,7 @@ class Totals(NamedTuple):
     squares: float
 
 
+@mypyc_attr(acyclic=True)
 class Closed:
     """The days before the running one, oldest first, a column each; `untimed` counts those without a duration."""
 
@@ -85,12 +92,18 @@ def _narrowed(column: "array[int]") -> bytes:
     return (array("B", column) if _fits(column) else column).tobytes()
 
 
-def _bytes_a_day(flags: int) -> int:
-    counts = 4 - bool(flags & _NARROW_COUNTS) - bool(flags & _NARROW_FAILURES)
-    untimed = 2 - bool(flags & _NARROW_UNTIMED) if flags & _UNTIMED else 0
-    return counts + untimed + 8
+def _bytes_a_day(flags: i64) -> i64:
+    size: i64 = 12
+    if flags & _NARROW_COUNTS:
+        size -= 1
+    if flags & _NARROW_FAILURES:
+        size -= 1
+    if flags & _UNTIMED:
+        size += 1 if flags & _NARROW_UNTIMED else 2
+    return size
 
 
+@mypyc_attr(acyclic=True)
 class Days:
     """Counts and durations of one workflow by day; `present` has bit k set for the day k + 1 days before `day`.
 
@@ -100,13 +113,18 @@ class Days:
     __slots__ = ("_closed", "_flags", "_packed", "count", "day", "failed", "mean", "present", "square", "timed")
 
     def __init__(self) -> None:
-        self.day = self.count = self.failed = self.timed = self.present = 0
-        self.mean = self.square = 0.0
-        self._closed: Closed | None = Closed()
-        self._packed: bytes | None = None
-        self._flags = 0
+        self.day: i64 = 0
+        self.count: i64 = 0
+        self.failed: i64 = 0
+        self.timed: i64 = 0
+        self.present: i64 = 0
+        self.mean: float = 0.0
+        self.square: float = 0.0
+        self._closed: Closed | None = None
+        self._packed: bytes | None = b""
+        self._flags: i64 = _NO_DAYS
 
-    def add(self, day: int, failed: bool, duration_s: float) -> None:
+    def add(self, day: i64, failed: bool, duration_s: float) -> None:
         """Count one execution of `day` (days since 1970). A duration of 0 was not recorded."""
         if day != self.day:
             if day < self.day:
@@ -114,11 +132,11 @@ class Days:
                 return
             self._rotate(day)
         self.count += 1
-        self.failed += failed
+        self.failed += i64(failed)
         if duration_s > 0.0:
             self.timed += 1
             step = duration_s - self.mean
-            self.mean += step / self.timed
+            self.mean += step / float(self.timed)
             self.square += step * (duration_s - self.mean)
 
     @property
@@ -126,10 +144,10 @@ class Days:
         """The days before the running one."""
         if self._closed is None:
             assert self._packed is not None
-            self._closed = Closed.unpack(self._packed, self.present.bit_count(), self._flags)
+            self._closed = Closed.unpack(self._packed, ones(self.present), self._flags)
         return self._closed
 
-    def _rotate(self, day: int) -> None:
+    def _rotate(self, day: i64) -> None:
         closed = self.closed
         if self.count:
             if self.count > _MOST:
@@ -140,9 +158,9 @@ class Days:
             closed.means.append(self.mean)
             closed.squares.append(self.square)
         gap = day - self.day
-        seen = (self.present << 1 | (self.count > 0)) << min(gap - 1, DAYS)
+        seen = (self.present << 1 | i64(self.count > 0)) << min(gap - 1, DAYS)
         self.present = seen & _KEPT
-        gone = len(closed.counts) - self.present.bit_count()
+        gone = len(closed.counts) - ones(self.present)
         if gone:
             for column in closed.columns():
                 del column[:gone]
@@ -152,16 +170,17 @@ class Days:
         self._packed = None
 
     def _saturate(self) -> None:
-        share = _MOST / self.count
-        self.count, self.failed, self.timed = _MOST, round(self.failed * share), round(self.timed * share)
+        share = _MOST / float(self.count)
+        self.failed, self.timed = nearest(float(self.failed) * share), nearest(float(self.timed) * share)
+        self.count = _MOST
         self.square *= share
 
-    def _add_late(self, day: int, failed: bool, duration_s: float) -> None:
+    def _add_late(self, day: i64, failed: bool, duration_s: float) -> None:
         back = self.day - day - 1
         if back >= _OLDER:
             return
         closed, self._packed = self.closed, None
-        at = (self.present >> (back + 1)).bit_count()
+        at = ones(self.present >> (back + 1))
         if not self.present >> back & 1:
             self.present |= 1 << back
             for column in closed.columns():
@@ -206,7 +225,7 @@ class Days:
     def totals(self) -> Totals:
         """All thirty days as one (Chan, Golub and LeVeque 1979 for the squares)."""
         closed = self.closed
-        timed, mean, squares = self.timed, self.mean, self.square
+        timed, mean, squares = int(self.timed), self.mean, self.square
         for count, untimed, other, square in zip(
             closed.counts, closed.untimed, closed.means, closed.squares, strict=True
         ):
@@ -218,19 +237,32 @@ class Days:
                 timed = both
         return Totals(*self.outcomes(), timed, mean, squares)
 
-    def pack(self) -> bytes:
-        """The bytes that `fill` reads: 37 and 10 to 14 a day."""
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: 37 bytes and 10 to 14 a day."""
         if self._packed is None:
             assert self._closed is not None
             self._flags, self._packed = self._closed.pack()
-        today = (self.day, self.count, self.failed, self.timed, self.mean, self.square)
-        return _TODAY.pack(*today, self.present, self._flags) + self._packed
+            self._closed = None  # five arrays, which a day's other events do not need
+        write_i32_le(w, i32(self.day))
+        put_u32(w, self.count)
+        put_u32(w, self.failed)
+        put_u32(w, self.timed)
+        write_f64_le(w, self.mean)
+        write_f64_le(w, self.square)
+        put_u32(w, self.present)
+        w.append(u8(self._flags))
+        w.write(self._packed)
 
-    def fill(self, packed: bytes, at: int) -> int:
+    def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        values = _TODAY.unpack_from(packed, at)
-        self.day, self.count, self.failed, self.timed, self.mean, self.square, self.present, self._flags = values
-        at += _TODAY.size
-        end = at + self.present.bit_count() * _bytes_a_day(self._flags)
+        self.day, self.count, self.failed = i64(read_i32_le(packed, at)), u32(packed, at + 4), u32(packed, at + 8)
+        self.timed, self.mean, self.square = (
+            u32(packed, at + 12),
+            read_f64_le(packed, at + 16),
+            read_f64_le(packed, at + 24),
+        )
+        self.present, self._flags = u32(packed, at + 32), i64(packed[at + 36])
+        at += _TODAY
+        end = at + ones(self.present) * _bytes_a_day(self._flags)
         self._packed, self._closed = packed[at:end], None
         return end

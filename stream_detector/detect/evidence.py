@@ -1,11 +1,14 @@
 """What is remembered of good executions so that an anomaly can say what changed: their steps, commit and labels."""
 
-import struct
-from array import array
-from collections.abc import Mapping
 from typing import Final
 from zlib import crc32
 
+from librt.strings import BytesWriter, read_f32_le, read_i64_le, write_f32_le, write_i64_le
+from librt.vecs import append, vec
+from mypy_extensions import i64, mypyc_attr, u8
+
+from stream_detector.detect.binary import f32, put_u16, put_u32, u16, u32
+from stream_detector.detect.names import hash_of, hash_of_label
 from stream_detector.events import Completion, Step
 
 STEPS: Final = 32
@@ -19,196 +22,350 @@ _WEIGHT: Final = 0.1
 """Weight of the newest execution in a step's usual duration."""
 _UUID: Final = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
-_HEAD: Final = struct.Struct("<qHBBBBB")
+_MOST_NAMES: Final = 2_000
+_LONGEST: Final = 4_000
+"""So many sequences are kept by name, of so many characters at most: 8 MB, if a producer should want them full."""
+_UUID_BYTE: Final = b"\xff"
+_HEAD: Final = 15
+_STEP: Final = 16
 
 
+@mypyc_attr(acyclic=True)
+class Names:
+    """The names of some steps in their order: a hash of all, and the hashes of each, 4 bytes."""
+
+    __slots__ = ("hashes", "sequence")
+
+    def __init__(self, names: list[str], joined: str) -> None:
+        self.sequence: i64 = crc32(joined.encode())
+        w = BytesWriter()
+        for name in names:
+            put_u32(w, hash_of(name))
+        self.hashes: bytes = w.getvalue()
+
+
+_NAMES: dict[str, Names] = {}
+"""By the names as one text. They recur in every event, and a text is found in a third of the time of one hash."""
+
+
+def _names_of(steps: list[Step]) -> Names:
+    names = [step.name for step in steps]
+    joined = "\x1f".join(names)
+    known = _NAMES.get(joined)
+    if known is None:
+        known = Names(names, joined)
+        if len(joined) <= _LONGEST:
+            if len(_NAMES) >= _MOST_NAMES:
+                _NAMES.clear()
+            _NAMES[joined] = known
+    return known
+
+
+@mypyc_attr(acyclic=True)
+class Looked:
+    """What is asked of an execution's steps, looked at once: it is judged and then learned.
+
+    `total_s` is the time of all, `places` says where each lies in the evidence, -1 for one that is not known.
+    """
+
+    __slots__ = ("durations_s", "names", "places", "steps", "total_s")
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps, self.names = steps, _names_of(steps)
+        self.total_s: float = 0.0
+        durations_s = vec[float](capacity=len(steps))
+        for step in steps:
+            given = step.duration_s
+            duration_s: float = 0.0 if given is None else given
+            durations_s = append(durations_s, duration_s)
+            self.total_s += duration_s
+        self.durations_s = durations_s
+        self.places = vec[i64]()
+
+
+@mypyc_attr(acyclic=True)
 class Evidence:
     """The last good execution and each step's usual duration.
 
-    `good_id` is empty for an id of more than 40 characters, or beyond ASCII.
+    `sequences` are hashes of 4 bytes; `columns` holds, each for all steps in the order in which they came: the names'
+    hashes, the usual durations (s), the usual shares of all steps' time and their mean deviations, 4 bytes each.
     """
 
-    __slots__ = (
-        *("_asked", "_asked_for", "_commit", "_crcs", "_labels", "_places", "good_id", "good_ms"),
-        *("n", "sequences", "steps", "usual_s", "shares", "spreads"),
-    )
+    __slots__ = ("_commit", "_crcs", "_good", "_id", "_labels", "_looked", "columns", "good_ms", "n", "sequences")
 
     def __init__(self) -> None:
-        self.good_id, self.good_ms = "", 0
-        self._labels: Mapping[str, str] | None = None
-        self._commit, self._crcs = "", array("I")
-        self.n, self.sequences = 0, array("I")
-        self.steps, self.usual_s, self.shares, self.spreads = array("I"), array("f"), array("f"), array("f")
-        self._places: dict[str, int] = {}
-        """Where a step lies, by its name; filled when first asked for. The hash of a name takes five times as long."""
-        self._asked_for: list[Step] | None = None
-        self._asked = 0
+        self.good_ms: i64 = 0
+        self.n: i64 = 0
+        self.sequences: bytes = b""
+        self.columns: bytes = b""
+        self._id: str | None = ""
+        self._good: bytes = b""
+        """The id of the last good execution as it was packed, where `_id` is None: most of the time nobody asks."""
+        self._labels: dict[str, str] | None = None
+        self._commit: bytes = b""
+        self._crcs: bytes = b""
+        self._looked: Looked | None = None
 
-    def learn(self, event: Completion, finished_ms: int) -> None:
+    @property
+    def good_id(self) -> str:
+        """The id of the last good execution; empty for one of more than 40 characters, or beyond ASCII."""
+        if self._id is not None:
+            return self._id if _is_kept(self._id) else ""
+        return _long(self._good) if self._good[:1] == _UUID_BYTE else self._good[1:].decode()
+
+    def learn(self, event: Completion, finished_ms: i64) -> None:
         """Remember a good execution."""
-        good_id = event.execution_id
-        self.good_id = good_id if len(good_id) <= _ID and good_id.isascii() else ""
+        self._id = event.execution_id
         self.good_ms = finished_ms
         self._labels = event.labels
-        if event.steps:
-            self._learn_steps(event.steps)
+        steps = event.steps
+        if steps:
+            self._learn_steps(self.look(steps))
+            self._looked = None
 
-    def _learn_steps(self, steps: list[Step]) -> None:
+    def look(self, steps: list[Step]) -> Looked:
+        """What is asked of these steps."""
+        looked = self._looked
+        if looked is not None and looked.steps is steps:
+            return looked
+        looked = self._looked = Looked(steps)
+        hashes = looked.names.hashes
+        in_order = self.columns.startswith(hashes)  # as most are: nothing is looked for
+        places = vec[i64](capacity=len(steps))
+        place: i64 = 0
+        while place < len(steps):
+            places = append(places, place if in_order else self._place(u32(hashes, 4 * place)))
+            place += 1
+        looked.places = places
+        return looked
+
+    def _learn_steps(self, looked: Looked) -> None:
         self.n = min(self.n + 1, 0xFFFF)
-        sequence = self.sequence(steps)
-        self._asked_for = None
-        if not self.sequences or self.sequences[-1] != sequence:
-            if sequence in self.sequences:
-                self.sequences.remove(sequence)
-            self.sequences.append(sequence)
-            del self.sequences[:-SEQUENCES]
-        total_s = whole_of(steps)
-        usual_s, shares, spreads = self.usual_s, self.shares, self.spreads
-        for step in steps:
-            duration_s = step.duration_s
-            if not duration_s:
-                continue
-            share = duration_s / total_s
-            at = self._place(step.name)
+        self._remember_sequence(looked.names.sequence)
+        columns, places, total_s = self.columns, looked.places, looked.total_s
+        known: i64 = len(columns) // _STEP
+        usual_s, shares, spreads = vec[float](capacity=known), vec[float](capacity=known), vec[float](capacity=known)
+        at: i64 = 0
+        while at < known:
+            usual_s = append(usual_s, read_f32_le(columns, 4 * (known + at)))
+            shares = append(shares, read_f32_le(columns, 4 * (2 * known + at)))
+            spreads = append(spreads, read_f32_le(columns, 4 * (3 * known + at)))
+            at += 1
+        new: list[i64] = []
+        learned: i64 = 0  # a bit for each place
+        index: i64 = 0
+        while index < len(places):
+            at, duration_s = places[index], looked.durations_s[index]
+            if duration_s:
+                share = duration_s / total_s
+                if at < 0:
+                    crc = u32(looked.names.hashes, 4 * index)
+                    if crc in new:
+                        at = known + new.index(crc)
+                    elif known + len(new) < STEPS:
+                        learned |= 1 << (known + len(new))
+                        new.append(crc)
+                        usual_s, shares, spreads = (
+                            append(usual_s, duration_s),
+                            append(shares, share),
+                            append(spreads, 0.0),
+                        )
+                if at >= 0:
+                    if learned >> at & 1:  # a second step of that name: as if the first had been written down
+                        usual_s[at], shares[at], spreads[at] = f32(usual_s[at]), f32(shares[at]), f32(spreads[at])
+                    learned |= 1 << at
+                    usual_s[at] += _WEIGHT * (duration_s - usual_s[at])
+                    off = share - shares[at]
+                    shares[at] += _WEIGHT * off
+                    spreads[at] += _WEIGHT * (abs(off) - spreads[at])
+            index += 1
+        w = BytesWriter()
+        w.write(columns[: 4 * known])
+        for crc in new:
+            put_u32(w, crc)
+        for column in (usual_s, shares, spreads):
+            for number in column:
+                write_f32_le(w, number)
+        self.columns = w.getvalue()
+
+    def _remember_sequence(self, sequence: i64) -> None:
+        """The newest comes last, and once."""
+        sequences = self.sequences
+        if sequences and u32(sequences, len(sequences) - 4) == sequence:
+            return
+        w = BytesWriter()
+        for at in range(0, len(sequences), 4):
+            if u32(sequences, at) != sequence:
+                w.write(sequences[at : at + 4])
+        put_u32(w, sequence)
+        self.sequences = w.getvalue()[-4 * SEQUENCES :]
+
+    def _place(self, crc: i64) -> i64:
+        """Where the step of that hash lies, -1 if it is not known."""
+        columns = self.columns
+        place: i64 = 0
+        known: i64 = len(columns) // _STEP
+        while place < known:
+            if u32(columns, 4 * place) == crc:
+                return place
+            place += 1
+        return -1
+
+    def is_new(self, sequence: i64) -> bool:
+        """Whether a sequence is none of those that are remembered."""
+        at: i64 = 0
+        while at < len(self.sequences):
+            if u32(self.sequences, at) == sequence:
+                return False
+            at += 4
+        return True
+
+    def furthest(self, looked: Looked, least: float, spreads: float) -> i64:
+        """Which step's share is furthest off its usual one: `least` or more, above so many mean deviations; or -1."""
+        columns, total_s = self.columns, looked.total_s
+        known: i64 = len(columns) // _STEP
+        found: i64 = -1
+        index: i64 = 0
+        furthest = 0.0
+        while index < len(looked.places):
+            at = looked.places[index]
             if at >= 0:
-                usual: float = usual_s[at]
-                usual_s[at] = usual + _WEIGHT * (duration_s - usual)
-                usual = shares[at]
-                off = share - usual
-                shares[at] = usual + _WEIGHT * off
-                usual = spreads[at]
-                spreads[at] = usual + _WEIGHT * (abs(off) - usual)
-            elif len(self.steps) < STEPS:
-                self.steps.append(crc32(step.name.encode()))
-                usual_s.append(duration_s)
-                shares.append(share)
-                spreads.append(0.0)
-
-    def _place(self, name: str) -> int:
-        """Where the step lies, -1 if it is not known."""
-        at = self._places.get(name, -1)
-        if at < 0:
-            crc = crc32(name.encode())
-            if crc in self.steps:
-                at = self._places[name] = self.steps.index(crc)
-        return at
-
-    def sequence(self, steps: list[Step]) -> int:
-        """A hash of the steps' names in their order; of the execution that is judged and then learned once."""
-        if self._asked_for is not steps:
-            self._asked_for = steps
-            self._asked = crc32("\x1f".join([step.name for step in steps]).encode())
-        return self._asked
-
-    def furthest(self, steps: list[Step], total_s: float, least: float, spreads: float) -> Step | None:
-        """The step whose share is furthest off its usual one: `least` or more, and above so many mean deviations."""
-        furthest, found = 0.0, None
-        for step in steps:
-            at = self._place(step.name)
-            if at < 0:
-                continue
-            usual: float = self.shares[at]
-            off = abs((step.duration_s or 0.0) / total_s - usual)
-            if off >= least and off > furthest and off > spreads * self.spreads[at]:
-                furthest, found = off, step
+                off = abs(looked.durations_s[index] / total_s - read_f32_le(columns, 4 * (2 * known + at)))
+                if off >= least and off > furthest and off > spreads * read_f32_le(columns, 4 * (3 * known + at)):
+                    furthest, found = off, index
+            index += 1
         return found
 
     def usual_share(self, name: str) -> tuple[float, float] | None:
         """The step's usual share of all steps' time, and its mean absolute deviation."""
-        at = self._place(name)
-        return (self.shares[at], self.spreads[at]) if at >= 0 else None
+        at, known = self._place(hash_of(name)), len(self.columns) // _STEP
+        if at < 0:
+            return None
+        return read_f32_le(self.columns, 4 * (2 * known + at)), read_f32_le(self.columns, 4 * (3 * known + at))
 
     def usual_step_s(self, name: str) -> float | None:
         """The step's usual duration in seconds; None where it is not known."""
-        at = self._place(name)
-        return self.usual_s[at] if at >= 0 else None
+        at, known = self._place(hash_of(name)), len(self.columns) // _STEP
+        return read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else None
 
     def commit(self) -> str:
         """The first 12 characters of the last good execution's label `commit`, or nothing."""
         self._settle()
-        return self._commit
+        return self._commit.decode()
 
-    def new_labels(self, labels: Mapping[str, str]) -> list[str]:
+    def new_labels(self, labels: dict[str, str]) -> list[str]:
         """The names of the labels, commit aside, whose value was not among those of the last good execution."""
         self._settle()
         if not self._crcs:
             return []
-        return [name for name in _told(labels) if _crc(name, labels[name]) not in self._crcs]
+        known = [u32(self._crcs, at) for at in range(0, len(self._crcs), 4)]
+        return [name for name in _told(labels) if hash_of_label(name, labels[name]) not in known]
 
     def _settle(self) -> None:
         """Shorten the labels of the last good execution to what is kept; left until somebody asks, as most never do."""
-        if self._labels is not None:
-            self._commit = self._labels.get("commit", "").encode()[:_COMMIT].decode(errors="ignore")
-            self._crcs = array("I", [_crc(name, self._labels[name]) for name in _told(self._labels)])
-            self._labels = None
+        labels = self._labels
+        if labels is None:
+            return
+        self._labels, self._commit, self._crcs = None, b"", b""
+        if labels:
+            commit = labels.get("commit")
+            if commit is not None:
+                self._commit = commit[:_COMMIT].encode() if commit.isascii() else _shortened(commit)
+            told = _told(labels)
+            if told:
+                w = BytesWriter()
+                for name in told:
+                    put_u32(w, hash_of_label(name, labels[name]))
+                self._crcs = w.getvalue()
 
-    def pack(self) -> bytes:
-        """The bytes that `fill` reads: at most 83, and 16 a step and 4 a sequence."""
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: at most 83 bytes, and 16 a step and 4 a sequence."""
         self._settle()
-        good_id, commit = _short(self.good_id), self._commit.encode()
-        id_bytes = _UUID if len(good_id) < len(self.good_id) else len(good_id)
-        lengths = len(self.sequences), id_bytes, len(commit), len(self._crcs), len(self.steps)
-        head = _HEAD.pack(self.good_ms, self.n, *lengths) + good_id + commit + self._crcs.tobytes()
-        if not self.n:
-            return head  # no steps were ever seen
-        columns = self.sequences, self.steps, self.usual_s, self.shares, self.spreads
-        return head + b"".join([column.tobytes() for column in columns])
+        if self._id is not None:
+            self._good, self._id = _short(self._id), None
+        write_i64_le(w, self.good_ms)
+        put_u16(w, self.n)
+        w.append(u8(len(self.sequences) // 4))
+        w.append(u8(self._good[0] if self._good else 0))
+        w.append(u8(len(self._commit)))
+        w.append(u8(len(self._crcs) // 4))
+        w.append(u8(len(self.columns) // _STEP))
+        w.write(self._good[1:])
+        w.write(self._commit)
+        w.write(self._crcs)
+        w.write(self.sequences)
+        w.write(self.columns)
 
-    def fill(self, packed: bytes, at: int) -> int:
-        """Become what was packed, from `at` on, if new; returns where it ends."""
-        self.good_ms, self.n, sequences, id_bytes, commit_bytes, labels, steps = _HEAD.unpack_from(packed, at)
-        at += _HEAD.size
-        if id_bytes == _UUID:
-            self.good_id, id_bytes = _long(packed[at : at + 16]), 16
-        else:
-            self.good_id = packed[at : at + id_bytes].decode()
-        at += id_bytes
-        self._commit = packed[at : at + commit_bytes].decode()
-        at += commit_bytes
-        self._crcs.frombytes(packed[at : at + 4 * labels])
-        at += 4 * labels
-        if not self.n:
-            return at  # no steps were ever seen
-        for column, length in (
-            (self.sequences, sequences),
-            (self.steps, steps),
-            (self.usual_s, steps),
-            (self.shares, steps),
-            (self.spreads, steps),
-        ):
-            column.frombytes(packed[at : at + 4 * length])
-            at += 4 * length
-        return at
-
-
-def whole_of(steps: list[Step]) -> float:
-    """The time of all steps in seconds."""
-    total_s = 0.0
-    for step in steps:
-        total_s += step.duration_s or 0.0
-    return total_s
+    def fill(self, packed: bytes, at: i64) -> i64:
+        """Become what was packed, from `at` on; returns where it ends."""
+        self._labels = self._looked = None
+        self.good_ms, self.n = read_i64_le(packed, at), u16(packed, at + 8)
+        id_bytes = i64(packed[at + 11])
+        begin = at + _HEAD
+        end = begin + (16 if id_bytes == _UUID else id_bytes)
+        self._id, self._good = None, packed[at + 11 : at + 12] + packed[begin:end]
+        begin, end = end, end + i64(packed[at + 12])
+        self._commit = packed[begin:end]
+        begin, end = end, end + 4 * i64(packed[at + 13])
+        self._crcs = packed[begin:end]
+        begin, end = end, end + 4 * i64(packed[at + 10])
+        self.sequences = packed[begin:end]
+        begin, end = end, end + _STEP * i64(packed[at + 14])
+        self.columns = packed[begin:end]
+        return end
 
 
 def _short(execution_id: str) -> bytes:
-    """A UUID in its usual form as 16 bytes, any other id as it is."""
-    if len(execution_id) == 36 and execution_id.count("-") == 4:
-        try:
-            short = bytes.fromhex(execution_id.replace("-", ""))
-        except ValueError:
-            return execution_id.encode()
-        if len(short) == 16 and _long(short) == execution_id:
-            return short
-    return execution_id.encode()
+    """The id with its length before it: a UUID in its usual form takes 16 bytes, and none is kept of a long one."""
+    if not _is_kept(execution_id):
+        return b""
+    raw = execution_id.encode()
+    w = BytesWriter()
+    if len(raw) == 36:
+        w.append(u8(_UUID))
+        at: i64 = 0
+        while at < 36:
+            if at == 8 or at == 13 or at == 18 or at == 23:
+                if raw[at] != 0x2D:
+                    break
+                at += 1
+            high, low = _digit(i64(raw[at])), _digit(i64(raw[at + 1]))
+            if high < 0 or low < 0:
+                break
+            w.append(u8(high << 4 | low))
+            at += 2
+        if at == 36:
+            return w.getvalue()
+        w = BytesWriter()
+    w.append(u8(len(raw)))
+    w.write(raw)
+    return w.getvalue()
+
+
+def _is_kept(execution_id: str) -> bool:
+    return len(execution_id) <= _ID and execution_id.isascii()
+
+
+def _digit(character: i64) -> i64:
+    """The value of a hexadecimal digit, in small letters as a UUID is usually written; -1 for anything else."""
+    if 0x30 <= character <= 0x39:
+        return character - 0x30
+    return character - 0x57 if 0x61 <= character <= 0x66 else -1
 
 
 def _long(short: bytes) -> str:
-    digits = short.hex()
+    digits = short[1:].hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _told(labels: Mapping[str, str]) -> list[str]:
-    return sorted(name for name in labels if name != "commit")[:_LABELS]
+def _shortened(commit: str) -> bytes:
+    """Its first bytes, no character cut through."""
+    return commit.encode()[:_COMMIT].decode(errors="ignore").encode()
 
 
-def _crc(name: str, value: str) -> int:
-    return crc32(f"{name}\x1f{value}".encode())
+def _told(labels: dict[str, str]) -> list[str]:
+    names = [name for name in labels if name != "commit"]
+    if len(names) > 1:
+        names.sort()
+        del names[_LABELS:]
+    return names

@@ -1,8 +1,12 @@
 """How often one workflow fails: its last 10 outcomes, and an exponentially weighted history of those before."""
 
-import struct
 from statistics import NormalDist
 from typing import Final
+
+from librt.strings import BytesWriter, read_f64_le, write_f64_le
+from mypy_extensions import i64, mypyc_attr
+
+from stream_detector.detect.binary import ones, put_u16, put_u32, u16, u32
 
 RECENT: Final = 10
 WARM: Final = 30
@@ -13,23 +17,25 @@ PRIOR_SUCCESSES: Final = 8.0
 LEAST: Final = 2
 """A lone failure is no spike, however rarely the workflow fails."""
 _MASK: Final = (1 << RECENT) - 1
-_PACKED: Final = struct.Struct("<IHdd")
 _NORMAL: Final = NormalDist()
 _MOST_Z: Final = 8.0
 
 
+@mypyc_attr(acyclic=True)
 class Failures:
     """`outcomes` has bit 0 for the newest; `failed` and `counted` are the weighted history before the last 10."""
 
     __slots__ = ("counted", "failed", "n", "outcomes")
 
     def __init__(self) -> None:
-        self.n = self.outcomes = 0
-        self.failed = self.counted = 0.0
+        self.n: i64 = 0
+        self.outcomes: i64 = 0
+        self.failed: float = 0.0
+        self.counted: float = 0.0
 
-    def recent(self, failed: bool) -> int:
+    def recent(self, failed: bool) -> i64:
         """Failures among the last 10, this one among them."""
-        return (self.outcomes & _MASK >> 1).bit_count() + failed
+        return ones(self.outcomes & _MASK >> 1) + i64(failed)
 
     @property
     def rate(self) -> float:
@@ -43,20 +49,24 @@ class Failures:
 
     def learn(self, failed: bool) -> None:
         """The outcome that leaves the last 10 enters the history."""
-        self.outcomes = (self.outcomes << 1 | failed) & _MASK
+        self.outcomes = (self.outcomes << 1 | i64(failed)) & _MASK
         self.n += 1
         if self.n >= RECENT:
-            self.failed = self.failed * FORGET + (self.outcomes >> RECENT - 1 & 1)
+            self.failed = self.failed * FORGET + float(self.outcomes >> RECENT - 1 & 1)
             self.counted = self.counted * FORGET + 1.0
 
-    def pack(self) -> bytes:
-        """The bytes that `fill` reads: 22."""
-        return _PACKED.pack(min(self.n, 0xFFFFFFFF), self.outcomes, self.failed, self.counted)
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: 22 bytes."""
+        put_u32(w, min(self.n, 0xFFFFFFFF))
+        put_u16(w, self.outcomes)
+        write_f64_le(w, self.failed)
+        write_f64_le(w, self.counted)
 
-    def fill(self, packed: bytes, at: int) -> int:
+    def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        self.n, self.outcomes, self.failed, self.counted = _PACKED.unpack_from(packed, at)
-        return at + _PACKED.size
+        self.n, self.outcomes = u32(packed, at), u16(packed, at + 4)
+        self.failed, self.counted = read_f64_le(packed, at + 6), read_f64_le(packed, at + 14)
+        return at + 22
 
 
 def upper_tail(failures: int, a: float, b: float) -> float:

@@ -3,6 +3,10 @@
 import struct
 from typing import Final
 from uuid import UUID
+from zlib import adler32, crc32
+
+from librt.strings import BytesWriter, read_i64_le, write_i64_le
+from mypy_extensions import i64, mypyc_attr
 
 from stream_detector.events import Severity
 
@@ -18,8 +22,11 @@ DETECTORS = (
 """The packed value holds a detector's place in this list: append only."""
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 _PACKED: Final = struct.Struct("<BBIq16s")
+_crc32: Final = crc32
+_adler32: Final = adler32
 
 
+@mypyc_attr(acyclic=True)
 class Incident:
     """An open incident of one detector and subject (a hash: 0 for none). `told` is False while only learned from."""
 
@@ -56,11 +63,32 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int
     return incidents, end
 
 
-def remember(ids: list[int], event_hash: int) -> None:
-    """Keep the hash of an event id; the oldest beyond `RECENT_IDS` leaves."""
-    ids.append(event_hash)
-    if len(ids) > RECENT_IDS:
-        del ids[0]
+def hash_of_id(event_id: str, attempt: int = 0) -> i64:
+    """64 bits of an event id, and of the attempt where there is one, as a signed number."""
+    raw = event_id.encode()
+    high: i64 = _crc32(raw, attempt)
+    if high >= 0x8000_0000:
+        high -= 0x1_0000_0000
+    return high << 32 | i64(_adler32(raw, attempt or 1))
+
+
+def is_recent(ids: bytes, event_hash: i64) -> bool:
+    """Whether the hash is among the recent ones, 8 bytes each."""
+    at: i64 = 0
+    end: i64 = len(ids)
+    while at < end:
+        if read_i64_le(ids, at) == event_hash:
+            return True
+        at += 8
+    return False
+
+
+def remember(ids: bytes, event_hash: i64) -> bytes:
+    """The recent ones with the hash of an event id; the oldest beyond `RECENT_IDS` leaves."""
+    w = BytesWriter()
+    w.write(ids if len(ids) < 8 * RECENT_IDS else ids[8:])
+    write_i64_le(w, event_hash)
+    return w.getvalue()
 
 
 RECENT_IDS: Final = 8

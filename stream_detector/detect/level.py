@@ -16,13 +16,15 @@ s comes about once in 10^s readings, which is what scales the constants. They we
 injected anomalies and on NAB, all at once; docs/detection.md tells what was tried.
 """
 
-import struct
-from array import array
 from math import exp, log, log10, sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
-from stream_detector.detect.readings import GRID, OLDER, RECENT, beyond, older, on_grid, remember
-from stream_detector.detect.rhythm import LEARNED_MS, LEFT, STAY, Rhythm
+from librt.strings import BytesWriter, read_f64_le, read_i16_le, read_i64_le, write_f64_le, write_i16_le, write_i64_le
+from mypy_extensions import i16, i64, mypyc_attr, u8
+
+from stream_detector.detect.binary import i8, put_u32, u32
+from stream_detector.detect.readings import GRID, OLDER, RECENT, beyond, numbers, older, on_grid, remember
+from stream_detector.detect.rhythm import LEARNED_MS, LEFT, STAY, Rhythm, nearest
 
 Q: Final = 0.02
 """Added before the logarithm, in the reading's unit (s): below it durations are mostly the clock's own noise."""
@@ -75,43 +77,52 @@ _ECHO_MS: Final = 130_000_000.0
 _SPACING_MS: Final = 10_800_000.0
 _SPREAD_OUT: Final = 1.6
 """An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
-_PACKED: Final = struct.Struct("<IddqIIdIhdIdB")
-_PACKED_1: Final = struct.Struct("<IddqdIdqdhdq12b16d")
+_PACKED_1: Final = 222
 _GRID_1: Final = 30.0
 """Layout 1 of `packed` had its clipped z in steps of 1/30, no readings and no rhythm."""
+_NONE: Final = bytes(RECENT)
 
 
-def root_of(runs: int) -> float:
+def root_of(runs: i64) -> float:
     """What the mean z of so many readings is multiplied by."""
-    return _SLOW if runs == RUNS else sqrt(runs)
+    return _SLOW if runs == RUNS else sqrt(float(runs))
 
 
-class Surprise(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Surprise:
     """How surprising a reading, or the mean of `runs` of them, is.
 
     `value` is its z, or the mean's times the root of `runs`; `beyond` of `of` remembered readings lie as far, nearly.
     """
 
-    size: float
-    value: float
-    runs: int
-    beyond: int
-    of: int
+    __slots__ = ("beyond", "of", "runs", "size", "value")
+
+    def __init__(self, size: float, value: float, runs: i64, beyond: i64, of: i64) -> None:
+        self.size, self.value, self.runs, self.beyond, self.of = size, value, runs, beyond, of
 
 
-class Judged(NamedTuple):
+@mypyc_attr(acyclic=True)
+class Judged:
     """What a level said of one reading before learning it: what surprised, and the level then, in its unit."""
 
-    lone: Surprise | None
-    lasting: Surprise | None
-    z: float
-    sigma: float
-    usual: float
-    low: float
-    high: float
-    n: int
+    __slots__ = ("high", "lasting", "lone", "low", "n", "sigma", "usual", "z")
+
+    def __init__(
+        self,
+        lone: Surprise | None,
+        lasting: Surprise | None,
+        z: float,
+        sigma: float,
+        usual: float,
+        low: float,
+        high: float,
+        n: i64,
+    ) -> None:
+        self.lone, self.lasting, self.z, self.sigma = lone, lasting, z, sigma
+        self.usual, self.low, self.high, self.n = usual, low, high, n
 
 
+@mypyc_attr(acyclic=True)
 class Level:
     """Plain numbers. Instants are whole seconds where a second more or less is nothing.
 
@@ -128,22 +139,22 @@ class Level:
     )
 
     def __init__(self) -> None:
-        self.n: int = 0
-        self.first_s: int = 0
-        self.newest_ms: int = 0
-        self.kept_s: int = 0
-        self.heard_s: int = 0
+        self.n: i64 = 0
+        self.first_s: i64 = 0
+        self.newest_ms: i64 = 0
+        self.kept_s: i64 = 0
+        self.heard_s: i64 = 0
         self.level: float = 0.0
         self.variance: float = 0.0
-        self.scores = array("b", bytes(RECENT))
-        self.sum: int = 0
+        self.scores: bytes = _NONE
+        self.sum: i64 = 0
         self.slow: float = 0.0
-        self.readings = array("h")
+        self.readings: bytes = b""
         self.rhythm: Rhythm = Rhythm()
         self.heard: float = 0.0
-        self.shifted: int = 0
+        self.shifted: i64 = 0
         self.shifted_from: float = 0.0
-        self.shifted_s: int = 0
+        self.shifted_s: i64 = 0
         self.former: float | None = None
         self.z: float = 0.0
 
@@ -152,14 +163,14 @@ class Level:
         """The level in the reading's own unit, at the time of the newest."""
         return self.expected(self.newest_ms)[1]
 
-    def expected(self, at_ms: int) -> tuple[float, float, float]:
+    def expected(self, at_ms: i64) -> tuple[float, float, float]:
         """What a reading at that time is expected to be: two sigma below, the level, two sigma above, in its unit."""
         rhythm = self.rhythm
         middle = self.level + (rhythm.offset(at_ms) if rhythm.used else 0.0)
         reach = 2.0 * max(sqrt(self.variance), FLOOR)
         return max(exp(middle - reach) - Q, 0.0), max(exp(middle) - Q, 0.0), max(exp(middle + reach) - Q, 0.0)
 
-    def take(self, reading: float, at_ms: int, *, always: bool = False, late: bool = False) -> Judged | None:
+    def take(self, reading: float, at_ms: i64, *, always: bool = False, late: bool = False) -> Judged | None:
         """Judge a reading of 0 or more, then learn it. Most readings are nothing to look at and get no answer.
 
         Args:
@@ -177,20 +188,20 @@ class Level:
         before = self.level
         off = x - before
         z = self.z = off / sigma
-        clipped = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else int(z * _GRID)
+        clipped: i64 = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else i64(z * _GRID)
         total = self.sum + clipped
-        mean = total * _MEAN
-        slow = self.slow = self.slow + (clipped / _GRID - self.slow) / RUNS
+        mean = float(total) * _MEAN
+        slow = self.slow = self.slow + (float(clipped) / _GRID - self.slow) / RUNS
         newest_ms = self.newest_ms
-        gap_ms = at_ms - newest_ms if n else 0
+        gap_ms: i64 = at_ms - newest_ms if n else 0
         if not n:
             self.first_s = at_ms // 1000
         # 2. Remember and judge.
         age_ms = at_ms - self.first_s * 1000
-        keep = at_ms - self.kept_s * 1000 >= min(_SPACING_MS, _SPREAD_OUT * age_ms / OLDER)
+        keep = float(at_ms - self.kept_s * 1000) >= min(_SPACING_MS, _SPREAD_OUT * float(age_ms) / OLDER)
         if keep and n >= RECENT:
             self.kept_s = at_ms // 1000
-        remember(self.readings, on_grid(x), keep)
+        self.readings = remember(self.readings, on_grid(x), keep)
         judged = None
         looked_at = always or abs(z) >= LONE_FROM or abs(mean) >= LASTING_FROM or abs(slow) >= _SLOWLY
         if looked_at and n >= WARM and not late:
@@ -214,22 +225,23 @@ class Level:
             self.newest_ms = at_ms
         else:
             gap_ms = 0
-        young = 1.0 / (n + 1)
-        weight = gap_ms / _MEMORY_MS
+        young = 1.0 / float(n + 1)
+        weight = float(gap_ms) / _MEMORY_MS
         if weight > ALPHA:
             weight = ALPHA
         self.level = before + (weight if weight > young else young) * off
-        weight = gap_ms / _MEMORY_SPREAD_MS
+        weight = float(gap_ms) / _MEMORY_SPREAD_MS
         if weight > ALPHA_SPREAD:
             weight = ALPHA_SPREAD
         if weight < young:
             weight = young
         self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
         self.n = n + 1
-        scores = self.scores
-        scores.append(clipped)
-        del scores[0]
-        self.sum = total - scores[0]
+        w = BytesWriter()
+        w.write(self.scores[1:])
+        w.append(u8(clipped & 0xFF))
+        self.scores = w.getvalue()
+        self.sum = total - i8(self.scores, 0)
         rhythm.learn(raw, at_ms, gap_ms, sigma, n)
         self._follow_rhythm(age_ms)
         if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
@@ -238,11 +250,11 @@ class Level:
             self._shift(before, z > 0, at_ms)
         return judged
 
-    def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: int) -> Judged:
+    def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Judged:
         """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
-        echo = self.heard * exp(-max(at_ms - self.heard_s * 1000, 0) / _ECHO_MS)
+        echo = self.heard * exp(-float(max(at_ms - self.heard_s * 1000, 0)) / _ECHO_MS)
         quieter = _ECHO_SHARE * echo
-        less = _NEWNESS / self.n + quieter
+        less = _NEWNESS / float(self.n) + quieter
         lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
         loudest = quieter - LONE + max(lone.size if lone else 0.0, lasting.size if lasting else 0.0)
         if loudest > echo:
@@ -253,31 +265,34 @@ class Level:
         if abs(z) < LONE_FROM:
             return None
         seen = older(self.readings)
-        near, of = beyond(seen, on_grid(self.level + NEARLY * (x - self.level)), z > 0), len(seen)
+        near, of = beyond(seen, on_grid(self.level + NEARLY * (x - self.level)), z > 0), len(seen) // 2
         return Surprise(LONE + SEEN * _seldom(near, of) + FAR * min(abs(z), MOST_FAR) - less, z, 1, near, of)
 
     def _lasting(self, mean: float, slow: float, less: float) -> Surprise | None:
-        value, runs = mean, RECENT
+        value = mean
+        runs: i64 = RECENT
         if abs(mean) < LASTING_FROM:
             if abs(slow) < SLOW_FROM:
                 return None
             value, runs = slow, RUNS
         above = value > 0
-        last = sorted(self.readings[-4:])
+        last = sorted(numbers(self.readings[-8:]))
+        if len(last) < 4:  # begun by layout 1, which knew no readings
+            return None
         middle = (last[1] + last[2]) // 2
-        if (middle > GRID * self.level) is not above:
+        if (float(middle) > GRID * self.level) is not above:
             return None
         seen = older(self.readings)
-        near, of = beyond(seen, middle, above), len(seen)
+        near, of = beyond(seen, middle, above), len(seen) // 2
         side = 1.0 if above else -1.0
         far = max(min(side * mean, MOST_FAR_LASTING), _SLOW_SHARE * min(side * slow, MOST_FAR_LASTING))
         return Surprise(LASTING + SEEN_LASTING * _seldom(near, of) + FAR_LASTING * far - less, value, runs, near, of)
 
-    def _judged(self, lone: Surprise | None, lasting: Surprise | None, z: float, sigma: float, at_ms: int) -> Judged:
+    def _judged(self, lone: Surprise | None, lasting: Surprise | None, z: float, sigma: float, at_ms: i64) -> Judged:
         low, usual, high = self.expected(at_ms)
         return Judged(lone, lasting, z, sigma, usual, low, high, self.n)
 
-    def _follow_rhythm(self, age_ms: int) -> None:
+    def _follow_rhythm(self, age_ms: i64) -> None:
         """Begin to take the rhythm off once it is old enough and worth it, or stop; the level is then its mean."""
         rhythm = self.rhythm
         limit = STAY if rhythm.used else LEFT
@@ -286,8 +301,8 @@ class Level:
             rhythm.used = used
             self.level = rhythm.mean
 
-    def _shift(self, before: float, above: bool, at_ms: int) -> None:
-        side = 1 if above else -1
+    def _shift(self, before: float, above: bool, at_ms: i64) -> None:
+        side: i64 = 1 if above else -1
         if self.shifted * side <= 0:
             self.shifted, self.shifted_from, self.shifted_s = side, before, at_ms // 1000
             return
@@ -299,50 +314,62 @@ class Level:
             return
         self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
-    def pack(self) -> bytes:
-        """The bytes that `fill` reads: 80, 2 a reading and the rhythm."""
-        numbers = _PACKED.pack(
-            self.n,
-            self.level,
-            self.variance,
-            self.newest_ms,
-            self.first_s,
-            self.kept_s,
-            self.heard,
-            self.heard_s,
-            self.shifted,
-            self.shifted_from,
-            self.shifted_s,
-            self.slow,
-            len(self.readings),
-        )
-        return numbers + self.scores.tobytes() + self.readings.tobytes() + self.rhythm.pack()
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: 80 bytes, 2 a reading and the rhythm."""
+        put_u32(w, self.n)
+        write_f64_le(w, self.level)
+        write_f64_le(w, self.variance)
+        write_i64_le(w, self.newest_ms)
+        put_u32(w, self.first_s)
+        put_u32(w, self.kept_s)
+        write_f64_le(w, self.heard)
+        put_u32(w, self.heard_s)
+        write_i16_le(w, i16(self.shifted))
+        write_f64_le(w, self.shifted_from)
+        put_u32(w, self.shifted_s)
+        write_f64_le(w, self.slow)
+        w.append(u8(len(self.readings) // 2))
+        w.write(self.scores)
+        w.write(self.readings)
+        self.rhythm.pack(w)
 
-    def fill(self, packed: bytes, at: int) -> int:
+    def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        values = _PACKED.unpack_from(packed, at)
-        self.n, self.level, self.variance, self.newest_ms, self.first_s, self.kept_s, self.heard = values[:7]
-        self.heard_s, self.shifted, self.shifted_from, self.shifted_s, self.slow, readings = values[7:]
-        at += _PACKED.size
-        end = at + RECENT
-        self.scores = array("b", packed[at:end])
-        self.sum = sum(self.scores) - self.scores[0]
-        at, end = end, end + 2 * readings
-        self.readings = array("h", packed[at:end])
-        return self.rhythm.fill(packed, end)
+        self.former, self.z = None, 0.0
+        self.n = u32(packed, at)
+        self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
+        self.newest_ms, self.first_s = read_i64_le(packed, at + 20), u32(packed, at + 28)
+        self.kept_s, self.heard, self.heard_s = u32(packed, at + 32), read_f64_le(packed, at + 36), u32(packed, at + 44)
+        self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 48)), read_f64_le(packed, at + 50)
+        self.shifted_s, self.slow = u32(packed, at + 58), read_f64_le(packed, at + 62)
+        end = at + 71 + RECENT
+        self._set_scores(packed[at + 71 : end])
+        at = end + 2 * i64(packed[at + 70])
+        self.readings = packed[end:at]
+        return self.rhythm.fill(packed, at)
 
-    def fill_1(self, packed: bytes, at: int) -> int:
+    def fill_1(self, packed: bytes, at: i64) -> i64:
         """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
-        values = _PACKED_1.unpack_from(packed, at)
-        self.n, self.level, self.variance, self.newest_ms, self.slow = values[:5]
-        self.shifted, self.shifted_from, self.shifted_s = values[9], values[10], values[11] // 1000
-        self.scores = array("b", [max(-_MOST, min(round(z / _GRID_1 * _GRID), _MOST)) for z in values[12:24]])
-        self.sum = sum(self.scores) - self.scores[0]
+        self.n = u32(packed, at)
+        self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
+        self.newest_ms, self.slow = read_i64_le(packed, at + 20), read_f64_le(packed, at + 28)
+        self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 64)), read_f64_le(packed, at + 66)
+        self.shifted_s = read_i64_le(packed, at + 74) // 1000
+        scores = BytesWriter()
+        for n in range(12):
+            z = float(i8(packed, at + 82 + n)) / _GRID_1 * _GRID
+            scores.append(u8(max(-_MOST, min(nearest(z), _MOST)) & 0xFF))
+        self._set_scores(scores.getvalue())
         self.first_s = self.newest_ms // 1000
         self.rhythm.mean = self.level
-        return at + _PACKED_1.size
+        return at + _PACKED_1
+
+    def _set_scores(self, scores: bytes) -> None:
+        self.scores, self.sum = scores, 0
+        for at in range(1, RECENT):
+            self.sum += i8(scores, at)
 
 
-def _seldom(near: int, of: int) -> float:
+def _seldom(near: i64, of: i64) -> float:
     """-log10 of the share of `near` among `of`; what was never seen counts as half a time."""
-    return -log10((near + 0.5) / (of + 1))
+    return -log10((float(near) + 0.5) / float(of + 1))

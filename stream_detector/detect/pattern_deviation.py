@@ -11,7 +11,7 @@ reset. A significant change resets it, because that move has been told.
 """
 
 from stream_detector.detect import wording
-from stream_detector.detect.evidence import Evidence, whole_of
+from stream_detector.detect.evidence import Evidence
 from stream_detector.detect.finding import Finding, confidence
 from stream_detector.detect.level import ACCEPTED_AFTER
 from stream_detector.events import Step
@@ -125,13 +125,13 @@ def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str
             explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
         return []
     found = []
-    if evidence.sequence(steps) not in evidence.sequences:
+    looked = evidence.look(steps)
+    if evidence.is_new(looked.names.sequence):
         found.append(_sequence(name, steps, evidence))
-    total_s = whole_of(steps)
-    step = evidence.furthest(steps, total_s, _SHARE_LEAST, _SHARE_Z) if total_s > 0.0 else None
-    usual = evidence.usual_share(step.name) if step is not None else None
-    if step is not None and usual is not None:
-        found.append(_share(name, step, (step.duration_s or 0.0) / total_s, *usual))
+    furthest = evidence.furthest(looked, _SHARE_LEAST, _SHARE_Z) if looked.total_s > 0.0 else -1
+    usual = evidence.usual_share(steps[furthest].name) if furthest >= 0 else None
+    if usual is not None:
+        found.append(_share(name, steps[furthest], looked.durations_s[furthest] / looked.total_s, *usual))
     if explain is not None:
         explain.extend(gate for one in found for gate in one.gates)
     return found
@@ -154,7 +154,7 @@ def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
         direction="up",
         gates=[
             f"{evidence.n} good executions with steps are {_LEARNED} or more",
-            f"the sequence is none of the last {len(evidence.sequences)} different ones",
+            f"the sequence is none of the last {len(evidence.sequences) // 4} different ones",
         ],
         subject=SEQUENCE,
     )

@@ -5,9 +5,9 @@ exponentially weighted mean of 10 executions or more, and the third rise in a ro
 limit is reached within 10 executions, rising, and half of it is used. A resource without a limit has the second alone.
 
 >>> from stream_detector.events import Resource
->>> of("nightly", "memory", Resource(3.8, 4.0, "GiB"), None, gate=1.0).description
+>>> of("nightly", "memory", Resource(3.8, 4.0, "GiB"), 0.95, None, gate=1.0).description
 'nightly used 95 % of its memory limit (3.8 of 4 GiB)'
->>> of("nightly", "memory", Resource(3.0, 4.0, "GiB"), None, gate=1.0) is None
+>>> of("nightly", "memory", Resource(3.0, 4.0, "GiB"), 0.75, None, gate=1.0) is None
 True
 """
 
@@ -27,12 +27,19 @@ def share_of(resource: Resource) -> float:
     return resource.used / resource.limit if resource.limit else resource.used
 
 
-def of(name: str, resource_name: str, resource: Resource, usual: Usual | None, *, gate: float) -> Finding | None:
-    """The finding for one resource of one execution; `gate` is 1, or more after feedback (it widens the z gate)."""
-    share, limit = share_of(resource), resource.limit
-    full = bool(limit) and share >= FULL
+def of(
+    name: str, resource_name: str, resource: Resource, share: float, usual: Usual | None, gate: float
+) -> Finding | None:
+    """The finding for one resource of one execution, or nothing.
+
+    Args:
+        share: what `share_of` says of it.
+        gate: 1, or more after feedback (it widens the z gate).
+    """
+    full = share >= FULL and bool(resource.limit)
     if not full and (usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share)):
         return None
+    limit = resource.limit
     unit = f" {resource.unit}" if resource.unit else ""
     used = f"{resource.used:.4g} of {limit:.4g}{unit}" if limit else f"{resource.used:.4g}{unit}"
     z = _z_of(share, usual)

@@ -7,9 +7,11 @@ remember 7 and 20 days. The offsets are taken off only when they are three weeks
 the variance: a workflow without a rhythm is judged as if this were not here.
 """
 
-import struct
-from array import array
 from typing import Final
+
+from librt.strings import BytesWriter, read_f64_le, read_i16_le, write_f64_le, write_i16_le
+from librt.vecs import vec
+from mypy_extensions import i16, i64, mypyc_attr, u8
 
 HOURS: Final = 2
 PLACES: Final = 12
@@ -30,9 +32,10 @@ _WEEKEND_MEMORY_MS: Final = 10.0 * _DAY_MS
 _CLIP: Final = 4.0
 _GRID: Final = 10_000
 _MOST: Final = 0x7FFF
-_PACKED: Final = struct.Struct("<dddB")
+_NONE: Final = [i16(0)] * (PLACES + 1)
 
 
+@mypyc_attr(acyclic=True)
 class Rhythm:
     """`offsets` has a place for each two hours and, last, one for the weekend, in 1/10,000; `used`: they are taken off.
 
@@ -42,18 +45,20 @@ class Rhythm:
     __slots__ = ("left", "mean", "offsets", "spread", "used")
 
     def __init__(self) -> None:
-        self.mean = self.spread = self.left = 0.0
-        self.offsets = array("h", bytes(2 * (PLACES + 1)))
-        self.used = False
+        self.mean: float = 0.0
+        self.spread: float = 0.0
+        self.left: float = 0.0
+        self.offsets = vec[i16](_NONE)
+        self.used: bool = False
 
-    def offset(self, at_ms: int) -> float:
+    def offset(self, at_ms: i64) -> float:
         """What is usual at this time beside the mean, used or not."""
-        offset: int = self.offsets[at_ms // _HOURS_MS % PLACES]
+        offset = i64(self.offsets[at_ms // _HOURS_MS % PLACES])
         if _is_weekend(at_ms):
-            offset += self.offsets[PLACES]
-        return offset / _GRID
+            offset += i64(self.offsets[PLACES])
+        return float(offset) / _GRID
 
-    def learn(self, x: float, at_ms: int, gap_ms: int, sigma: float, n: int) -> None:
+    def learn(self, x: float, at_ms: i64, gap_ms: i64, sigma: float, n: i64) -> None:
         """Learn a reading, winsorised.
 
         Args:
@@ -63,52 +68,61 @@ class Rhythm:
             n: how many came before.
         """
         place, weekend, offsets = at_ms // _HOURS_MS % PLACES, _is_weekend(at_ms), self.offsets
-        here: int = offsets[place]
-        there: int = offsets[PLACES] if weekend else 0
-        young, off = 1.0 / (n + 1), x - self.mean
-        left = off - (here + there) / _GRID
+        here = i64(offsets[place])
+        there = i64(offsets[PLACES]) if weekend else 0
+        young, off, gap = 1.0 / float(n + 1), x - self.mean, float(gap_ms)
+        left = off - float(here + there) / _GRID
         if n >= 10:
             most = _CLIP * sigma
             left = min(max(left, -most), most)
             off = min(max(off, -2.0 * most), 2.0 * most)
-        weight = max(min(gap_ms / _MEAN_MEMORY_MS, _SPREAD_WEIGHT), young)
+        weight = max(min(gap / _MEAN_MEMORY_MS, _SPREAD_WEIGHT), young)
         self.spread += weight * (off * off - self.spread)
         self.left += weight * (left * left - self.left)
-        self.mean += max(min(gap_ms / _MEAN_MEMORY_MS, _WEIGHT), young) * left
-        by = nearest(min(gap_ms / _OFFSET_MEMORY_MS, _WEIGHT) * left * _GRID)
+        self.mean += max(min(gap / _MEAN_MEMORY_MS, _WEIGHT), young) * left
+        by = nearest(min(gap / _OFFSET_MEMORY_MS, _WEIGHT) * left * _GRID)
         if by:
-            offsets[place] = min(max(here + by, -_MOST), _MOST)
+            offsets[place] = i16(min(max(here + by, -_MOST), _MOST))
         if weekend:
-            by = nearest(min(gap_ms / _WEEKEND_MEMORY_MS, _WEIGHT) * left * _GRID)
+            by = nearest(min(gap / _WEEKEND_MEMORY_MS, _WEIGHT) * left * _GRID)
             if by:
-                offsets[PLACES] = min(max(there + by, -_MOST), _MOST)
+                offsets[PLACES] = i16(min(max(there + by, -_MOST), _MOST))
 
-    def pack(self) -> bytes:
-        """The bytes that `fill` reads: 51."""
-        return _PACKED.pack(self.mean, self.spread, self.left, self.used) + self.offsets.tobytes()
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: 51 bytes."""
+        write_f64_le(w, self.mean)
+        write_f64_le(w, self.spread)
+        write_f64_le(w, self.left)
+        w.append(u8(self.used))
+        for offset in self.offsets:
+            write_i16_le(w, offset)
 
-    def fill(self, packed: bytes, at: int) -> int:
+    def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        self.mean, self.spread, self.left, used = _PACKED.unpack_from(packed, at)
-        self.used = bool(used)
-        at += _PACKED.size
-        end = at + 2 * (PLACES + 1)
-        self.offsets = array("h", packed[at:end])
-        return end
+        self.mean = read_f64_le(packed, at)
+        self.spread = read_f64_le(packed, at + 8)
+        self.left = read_f64_le(packed, at + 16)
+        self.used = packed[at + 24] != 0
+        at += 25
+        place: i64 = 0
+        while place <= PLACES:
+            self.offsets[place] = read_i16_le(packed, at + 2 * place)
+            place += 1
+        return at + 2 * (PLACES + 1)
 
 
-def _is_weekend(at_ms: int) -> bool:
+def _is_weekend(at_ms: i64) -> bool:
     return (at_ms // _DAY_MS + _TO_MONDAY) % 7 >= 5
 
 
-def nearest(x: float) -> int:
+def nearest(x: float) -> i64:
     """`round(x)`, which as a call of the interpreter takes a third of the time that a reading takes to learn.
 
     >>> [nearest(x) for x in (0.5, 1.5, 2.5, -0.5, -1.5, 2.4, -2.6)] == [0, 2, 2, 0, -2, 2, -3]
     True
     """
-    whole = int(x)
-    rest = x - whole
+    whole = i64(x)
+    rest = x - float(whole)
     if rest > 0.5 or (rest == 0.5 and whole % 2 == 1):
         return whole + 1
     if rest < -0.5 or (rest == -0.5 and whole % 2 == 1):

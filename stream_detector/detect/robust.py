@@ -7,6 +7,8 @@ incidents with an end, failures by a beta-binomial tail, nothing but streaks bef
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from stream_detector.detect import (
     consecutive_failures,
     pattern_deviation,
@@ -18,7 +20,6 @@ from stream_detector.detect import (
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.failures import WARM as OUTCOMES_WARM
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.history import History
 from stream_detector.detect.level import WARM, Judged, Level, Surprise
 from stream_detector.detect.readings import RECENT
 from stream_detector.events import Completion
@@ -39,7 +40,7 @@ _SPIKE: Final = (spike_in_failures.NAME, 0)
 def judge(
     baseline: WorkflowBaseline,
     event: Completion,
-    finished_ms: int,
+    finished_ms: i64,
     failed: bool,
     duration_s: float,
     explain: list[str] | None,
@@ -52,7 +53,7 @@ def judge(
     findings, ended = _NONE, _NONE
     if duration_s:
         level = baseline.level
-        if not level.n and baseline.history.times:
+        if not level.n and baseline.has_executions:
             _begin(level, baseline)
         judged = level.take(duration_s, finished_ms, always=explain is not None)
         if judged is not None or level.former is not None:
@@ -93,7 +94,7 @@ def _begin(level: Level, baseline: WorkflowBaseline) -> None:
         finished_ms = history.base_ms + after
         if duration_s:
             level.take(duration_s, finished_ms, late=True)
-    baseline.history = History()
+    baseline.forget_executions()
 
 
 def budget_of(baseline: WorkflowBaseline) -> float:

@@ -1,9 +1,7 @@
 """Apply what a person decided: resolve, expected, not_an_anomaly, relearn, retire."""
 
-from zlib import adler32, crc32
-
 from stream_detector.detect.baseline import WIDEN_MOST, Baseline
-from stream_detector.detect.incident import remember
+from stream_detector.detect.incident import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
 
@@ -18,11 +16,10 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
     """
     if event.kind in ("acknowledge", "silence", "comment"):
         return IGNORED
-    raw = event.action_id.encode()
-    event_hash = crc32(raw) << 32 | adler32(raw)
-    if event_hash in baseline.ids:
+    event_hash = hash_of_id(event.action_id)
+    if is_recent(baseline.ids, event_hash):
         return DUPLICATE
-    remember(baseline.ids, event_hash)
+    baseline.ids = remember(baseline.ids, event_hash)
     if event.kind in ("relearn", "retire"):
         baseline.clear()
         baseline.retired = event.kind == "retire"

@@ -1,7 +1,6 @@
 """One score: compare with the previous one, then remember it."""
 
 from decimal import Decimal
-from zlib import adler32, crc32
 
 from msgspec import UNSET
 
@@ -9,7 +8,7 @@ from stream_detector.detect import anomaly, investigation, pattern_deviation, si
 from stream_detector.detect.baseline import ScoreBaseline
 from stream_detector.detect.config import Config, ScoreRule
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import remember
+from stream_detector.detect.incident import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, Outcome
 from stream_detector.events import Score
 from stream_detector.events.times import epoch_ms
@@ -26,11 +25,10 @@ def step_score(
     more than an hour older it is not judged at all.
     """
     # 1. Known already?
-    raw = anomaly.event_id_of(event).encode()
-    event_hash = crc32(raw) << 32 | adler32(raw)
-    if event_hash in baseline.ids:
+    event_hash = hash_of_id(anomaly.event_id_of(event))
+    if is_recent(baseline.ids, event_hash):
         return DUPLICATE
-    remember(baseline.ids, event_hash)
+    baseline.ids = remember(baseline.ids, event_hash)
     baseline.retired = False
     at_ms = epoch_ms(event.scored_at)
     behind_ms = baseline.newest_ms - at_ms

@@ -22,18 +22,21 @@ def judge(
     found: list[Finding] = []
     ended: list[Finding] = []
     name = event.workflow_name or event.workflow_id
-    for resource_name, resource in event.resources.items():
-        usual = baseline.resources.usual(resource_name)
-        one = resource_exhaustion.of(name, resource_name, resource, usual, gate=float(baseline.widening))
-        if one is not None:
-            found.append(one)
-        elif (_RESOURCE, crc32(resource_name.encode())) in baseline.incidents:
-            ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
-        baseline.resources.learn(resource_name, resource_exhaustion.share_of(resource))
-        if explain is not None:
-            explain.append(
-                f"{resource_name}: {'; '.join(one.gates) if one else 'neither full, nor rising, nor forecast'}"
-            )
+    if event.resources:
+        resources, incidents = baseline.resources, baseline.incidents
+        gate = float(baseline.widening) if baseline.feedbacks else 1.0
+        for resource_name, resource in event.resources.items():
+            at = resources.place(resource_name)
+            usual, share = resources.usual(at), resource_exhaustion.share_of(resource)
+            one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
+            if one is not None:
+                found.append(one)
+            elif incidents and (_RESOURCE, crc32(resource_name.encode())) in incidents:
+                ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
+            resources.learn(at, resource_name, share)
+            if explain is not None:
+                gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
+                explain.append(f"{resource_name}: {gates}")
     rush = baseline.days.rush()
     if rush is not None:
         found.append(pattern_deviation.rush(name, *rush))

@@ -1,22 +1,24 @@
 """What holds for a whole JSON document, fields that we do not read included: size, nesting, text that can be kept."""
 
+from typing import Final
+
 import msgspec
 
 from stream_detector.events.refused import RefusedError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES: Final = 1_000_000
 """With key and headers it fits Kafka's default for a batch (1,048,588); a completion of 1,000 long steps has 0.6 MB."""
 
-MAX_DEPTH = 128
+MAX_DEPTH: Final = 128
 """A contract nests 4 deep. Bounded by ourselves, because the interpreter's limit depends on who calls."""
 
-BACKSLASH = ord("\\")
-SHALLOW_BYTES = 2 * MAX_DEPTH + 32
+BACKSLASH: Final = 0x5C
+SHALLOW_BYTES: Final = 2 * MAX_DEPTH + 32
 """No event of so few bytes nests deeper: its brackets and its required fields take more."""
 
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep; send the fields of the contract alone"
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
+_TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep; send the fields of the contract alone"
 
 
 def check_document(value: bytes) -> None:

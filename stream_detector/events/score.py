@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, Url
 
@@ -26,3 +26,10 @@ class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     run_id: Id | None = None
     labels: Labels = {}
     url: Url | None = None
+
+
+class WrittenScore(Score, frozen=True, gc=False, kw_only=True):
+    """A score with its numbers as they were written, so that text is told from a number and no digit is lost."""
+
+    score: Raw  # type: ignore[assignment]
+    previous_score: Raw | UnsetType = UNSET  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from stream_detector.detect import Baseline, Config, key_of, profile_rules, step
+from stream_detector.detect import Config, Slate, key_of, profile_rules, step
 from stream_detector.detect.loading import detection_loaded
 from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
@@ -60,7 +60,8 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 found_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
-BASELINE: Codec[Any] = Codec(lambda baseline: baseline.pack(), Baseline.unpack)
+BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, kept=0)
+"""A key is its bytes; an event's baseline lies unpacked on a slate while it is judged."""
 
 
 class _ScoreNames(Struct):
@@ -87,6 +88,7 @@ class Detector:
         self._app, self._config = app, config
         self._n = app.partitions[topics.BASELINES]
         self._baselines = app.state(topics.BASELINES, BASELINE, self._n)
+        self._slate = Slate()
         self._runs = RunTable(app, self._n, config.profile)
         self._names = {topic.name: app.settings.topic(topic.name) for topic in topics.TOPICS}
 
@@ -116,11 +118,11 @@ class Detector:
         number = chunk.tp.partition
         at_home = self._app.partitions[name] == self._n
         # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
-        part: Part[Any] = self._baselines.data.owned(number) if at_home else Part(BASELINE)
+        part: Part[bytes] = self._baselines.data.owned(number) if at_home else Part(BASELINE)
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < part.replay_until.get(name, 0)
         rekeyed, decode = name == topics.REKEYED, DECODE.get(name)
-        live, waiting, dirty, noted = part.live, part.waiting, part.dirty, part.snapshots
+        live, waiting, dirty, opened = part.live, part.waiting, part.dirty, self._slate.open
         config, quiet = self._config, 0
         for record in chunk.records:
             headers, origin = record.headers, None
@@ -145,10 +147,10 @@ class Detector:
                 continue
             else:
                 key = key_of(event)
-            baseline = live.get(key)
-            if baseline is None:
-                baseline = part.get(key)
-            if not rekeyed and (baseline is None or not at_home):
+            packed = live.get(key)
+            if packed is None:
+                packed = part.get(key)
+            if not rekeyed and (packed is None or not at_home):
                 target = topics.owner(key.partition(":")[2], self._n)
                 if target != number or not at_home:
                     self._forward(record, headers, _here(name, number, record), key, target)
@@ -157,17 +159,10 @@ class Detector:
             if replaying and record.offset < part.applied(key, name):
                 counts["duplicate"] += 1
                 continue
-            if baseline is None:
-                if kind is Action:
-                    counts["ignored"] += 1  # nothing is known of that key, so there is nothing to change
-                    continue
-                baseline = Baseline.new(key)
-                part.put(key, baseline)
-            if baseline.noted != noted:  # the first event since the last snapshot; the look into both sets takes 0.4 us
-                baseline.noted = noted
-                if waiting and key in waiting:
-                    part.settle(key)  # the checkpoint under way has not encoded it yet
-                dirty.add(key)
+            if packed is None and kind is Action:
+                counts["ignored"] += 1  # nothing is known of that key, so there is nothing to change
+                continue
+            baseline = opened(key, packed)
             backfill = bool(headers) and is_backfill(headers)
             try:
                 outcome = step(baseline, event, config, backfill=backfill)
@@ -175,6 +170,11 @@ class Detector:
                 counts["refused"] += 1
                 self._step_failed(record, headers, origin or _here(name, number, record), number, event, error)
                 continue
+            if packed is None or (waiting and key in waiting):
+                part.put(key, baseline.pack())
+            else:  # `put` without its call
+                live[key] = baseline.pack()
+                dirty.add(key)
             if outcome is APPLIED and kind is Completion:
                 quiet += 1  # by far the most: nothing was found, so nothing goes out
                 continue

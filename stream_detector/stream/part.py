@@ -26,10 +26,14 @@ keys, since a claim that came too late must not bring back old watermarks."""
 
 @dataclass(frozen=True)
 class Codec(Generic[V]):
-    """How one table's values become bytes, never empty ones: an empty payload is a deleted key."""
+    """How one table's values become bytes, never empty ones: an empty payload is a deleted key.
+
+    `kept` values of a partition stay unpacked after they were written; beyond it the oldest go back to bytes.
+    """
 
     pack: Callable[[V], bytes]
     unpack: Callable[[str, bytes], V]
+    kept: int = 50_000
 
 
 class Part(Generic[V]):
@@ -44,8 +48,6 @@ class Part(Generic[V]):
         self.waiting: set[str] = set()
         """Keys of the snapshot under way that are not yet encoded: to be settled before they change."""
         self._snapshot: PartSnapshot[V] | None = None
-        self.snapshots = 1
-        """The number of the next one, which takes what is dirty."""
         self.tombs: dict[bytes, bytes] = {}
         """Deleted keys whose events may be replayed: what they had applied."""
         self.epoch = 0
@@ -118,7 +120,6 @@ class Part(Generic[V]):
         assert not self.waiting, "one snapshot at a time"
         self._snapshot = snapshot = PartSnapshot(self, positions)
         self.waiting, self.dirty, self.deleted = snapshot.waiting, set(), set()
-        self.snapshots += 1
         if self.watermarks_changed:
             front = keyed_value.head(self.epoch, positions)
             snapshot.watermarks = [(WATERMARKS_KEY, front + _pack(self.watermarks))]

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 V = TypeVar("V")
 Records = list[tuple[bytes, bytes]]
 
-LIVE_LIMIT = 50_000
-"""Unpacked values kept per partition; beyond it the oldest that are written go back to bytes."""
 _AT_ONCE = 16
 """Keys between two looks at the clock: 0.1 ms."""
 
@@ -92,7 +90,7 @@ class PartSnapshot(Generic[V]):
         """Let go of some of what was unpacked longest ago and is written; all at once would stop the loop."""
         part = self._part
         if self._old is None:
-            self._old = list(islice(part.live, max(0, len(part.live) - LIVE_LIMIT)))
+            self._old = list(islice(part.live, max(0, len(part.live) - part.codec.kept)))
             self._old.reverse()
         for key in self._old[-_AT_ONCE:]:
             if key not in part.dirty:

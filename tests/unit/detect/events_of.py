@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from librt.strings import BytesWriter
 from msgspec import UNSET
 
 from stream_detector.detect import Baseline, Config, Outcome, ScoreBaseline, WorkflowBaseline, step
@@ -68,3 +69,10 @@ def found(results: Iterable[Outcome]) -> list[Anomaly]:
 def kinds(anomalies: Iterable[Anomaly]) -> list[tuple[str, str, str]]:
     """Type, severity and state of each."""
     return [(one.anomaly_type, one.severity, one.state) for one in anomalies]
+
+
+def bytes_of(part: Any) -> bytes:
+    """What a part of a baseline packs."""
+    w = BytesWriter()
+    part.pack(w)
+    return w.getvalue()

@@ -3,6 +3,7 @@
 import pytest
 
 from stream_detector.detect.days import Days
+from tests.unit.detect.events_of import bytes_of
 
 
 def test_a_closed_day_counts_at_most_65535_and_keeps_its_shares():
@@ -29,8 +30,8 @@ def test_a_late_execution_finds_its_day_or_makes_it():
     assert (totals.counted, totals.failures, totals.timed, totals.mean) == (6, 2, 5, 18.0)
     assert totals.squares == pytest.approx(sum((x - 18.0) ** 2 for x in (10, 10, 10, 20, 40)))
     copy = Days()
-    end = copy.fill(b"--" + days.pack(), 2)
-    assert (copy.totals(), end) == (totals, 2 + len(days.pack()))
+    packed = b"--" + bytes_of(days)
+    assert (copy.fill(packed, 2), copy.totals()) == (len(packed), totals)
 
 
 def test_an_execution_of_30_days_ago_finds_no_bucket():

@@ -4,7 +4,7 @@ import pytest
 
 from stream_detector.detect.evidence import Evidence
 from stream_detector.events import Step
-from tests.unit.detect.events_of import HUNDRED_TEN, feed, found, run, workflow
+from tests.unit.detect.events_of import HUNDRED_TEN, bytes_of, feed, found, run, workflow
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,39 @@ from tests.unit.detect.events_of import HUNDRED_TEN, feed, found, run, workflow
 )
 def test_a_good_id_comes_back_as_it_was(execution_id):
     evidence, copy = Evidence(), Evidence()
-    evidence.good_id = execution_id
-    copy.fill(evidence.pack(), 0)
-    assert copy.good_id == execution_id
-    assert len(evidence.pack()) <= 15 + len(execution_id)
+    evidence.learn(run(1, execution_id=execution_id), 0)
+    packed = bytes_of(evidence)
+    assert copy.fill(packed, 0) == len(packed)
+    assert (copy.good_id, evidence.good_id, bytes_of(copy)) == (execution_id, execution_id, packed)
+    assert len(packed) <= 15 + len(execution_id)
+
+
+@pytest.mark.parametrize("execution_id", ["x" * 41, "\u00fc1"])
+def test_a_long_good_id_and_one_beyond_ascii_are_not_kept(execution_id):
+    evidence, copy = Evidence(), Evidence()
+    evidence.learn(run(1, execution_id=execution_id), 0)
+    assert evidence.good_id == ""
+    copy.fill(bytes_of(evidence), 0)
+    assert copy.good_id == ""
+
+
+def test_a_step_that_comes_twice_is_learned_twice():
+    evidence, again = Evidence(), Evidence()
+    twice = [Step("build", None, 100.0), Step("build", None, 50.0), Step("pack", None, 50.0)]
+    evidence.learn(run(1, steps=twice), 0)
+    assert evidence.usual_step_s("build") == pytest.approx(95.0)
+    again.fill(bytes_of(evidence), 0)
+    for one in (evidence, again):
+        one.learn(run(2, steps=twice), 0)
+        assert one.usual_step_s("build") == pytest.approx(0.9 * (95.0 + 0.1 * 5.0) + 0.1 * 50.0)
+    assert bytes_of(again) == bytes_of(evidence)
+
+
+def test_steps_are_found_in_whatever_order_they_come():
+    evidence = Evidence()
+    evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 2.0)]), 0)
+    evidence.learn(run(2, steps=[Step("c", None, 4.0), Step("b", None, 12.0), Step("a", None)]), 0)
+    assert [evidence.usual_step_s(name) for name in "abcd"] == [1.0, 3.0, 4.0, None]
 
 
 def test_no_step_stands_out():

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from stream_detector.detect import Baseline, Config, PackedError
+from stream_detector.detect import Baseline, Config, PackedError, Slate, step
 from stream_detector.events import Resource, Step
 from tests.unit.detect.events_of import CLASSIC, START, entity, feed, run, score, workflow
 
@@ -23,6 +23,11 @@ VERSION_1 = b85decode(
     "W%Mm12S9JF@=t&_2|#oQ#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUq)I#*``ttUo^h000000000000000aAod1Z<s<r00"
 )
 """What layout 1 wrote for a workflow of 63 executions of about 100 s, profile `robust`, the last three of 130 s."""
+
+
+def feed_all(baseline, events):
+    feed(baseline, events)
+    return baseline
 
 
 def full(days: int = 40, *, untimed: bool = False, config: Config = CLASSIC, a_day: int = 12, **more):
@@ -55,7 +60,7 @@ def test_at_most_20_bytes_a_step_and_32_of_them():
     bare = len(full().pack())
     with_steps = full(steps=[Step(f"step {n}", "success", 1.0 + n) for n in range(40)])
     assert len(with_steps.pack()) - bare <= 20 * 32
-    assert len(with_steps.evidence.steps) == 32
+    assert len(with_steps.evidence.columns) == 16 * 32
 
 
 def test_unpack_gives_the_same_value():
@@ -123,7 +128,49 @@ def test_layout_1_is_read_and_goes_on():
     assert len(level.readings) == 0
     event = run(900, 104.0, at=START + timedelta(hours=6 * 63))
     feed(baseline, [event], Config())
-    assert (level.n, len(level.readings)) == (64, 1)
+    assert (level.n, len(level.readings)) == (64, 2)
+    feed(baseline, [run(901 + n, 900.0, at=START + timedelta(hours=6 * (64 + n))) for n in range(4)], Config())
     packed = baseline.pack()
     assert packed[0] == 2
     assert Baseline.unpack("workflow:nightly", packed).pack() == packed
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_slate_keeps_nothing_of_what_was_opened_before(seed):
+    """Whatever lay on it, and whatever was done to that: what is opened packs as it was, and goes on as it would."""
+    random = Random(seed)
+    robust = Config()
+    steps = [Step("a", None, 3.0), Step("b", None, 4.0)]
+    many = [
+        workflow(),
+        full(),
+        full(untimed=True, resources={"cpu": Resource(1.0)}),
+        full(2, a_day=70, config=robust, steps=steps),
+        full(40, config=robust, steps=steps[::-1]),
+        feed_all(workflow(), [run(n, 100.0, "failure") for n in range(7)]),
+        Baseline.unpack("workflow:nightly", VERSION_1),
+        entity(),
+        feed_all(entity(), [score("7.50"), score("3.50", 1), score("9.50", 2)]),
+    ]
+    slate = Slate()
+    for turn in range(60):
+        kept = random.choice(many)
+        packed = None if random.random() < 0.1 else kept.pack()
+        baseline = slate.open(kept.key, packed)
+        alone = Baseline.new(kept.key) if packed is None else Baseline.unpack(kept.key, packed)
+        assert baseline.pack() == alone.pack() and baseline.status == alone.status
+        if kept.key.startswith("workflow:"):
+            later = START + timedelta(days=41, minutes=turn)
+            event = run(1000 + turn, 2.0**turn, random.choice(["success", "failure"]), at=later, steps=steps)
+        else:
+            event = score(str(turn), turn)
+        config = random.choice([CLASSIC, robust])
+        assert step(baseline, event, config) == step(alone, event, config)
+        assert baseline.pack() == alone.pack()
+
+
+def test_a_slate_knows_two_kinds_of_keys():
+    with pytest.raises(ValueError, match="a state key begins with"):
+        Slate().open("run:7", None)
+    with pytest.raises(PackedError):
+        Slate().open("workflow:nightly", entity().pack())

@@ -1,35 +1,35 @@
 """What a series remembers: the last 12 readings, and 64 older ones, oldest first."""
 
-from array import array
-
 import pytest
 
-from stream_detector.detect.readings import OLDER, RECENT, beyond, older, on_grid, remember
+from stream_detector.detect.readings import OLDER, RECENT, beyond, numbers, older, on_grid, remember
 
 
-def remembered(count: int, keep: bool = True) -> "array[int]":
-    readings = array("h")
+def remembered(count: int, keep: bool = True) -> bytes:
+    readings = b""
     for reading in range(count):
-        remember(readings, reading, keep)
+        readings = remember(readings, reading, keep)
     return readings
 
 
 @pytest.mark.parametrize("count", [1, RECENT, RECENT + 1, RECENT + OLDER, RECENT + OLDER + 1, 500])
 def test_the_newest_are_kept_in_order(count):
-    assert list(remembered(count)) == list(range(max(count - RECENT - OLDER, 0), count))
+    assert numbers(remembered(count)) == list(range(max(count - RECENT - OLDER, 0), count))
 
 
 def test_what_is_not_kept_leaves_with_the_last_12():
-    assert list(remembered(100, keep=False)) == list(range(100 - RECENT, 100))
+    assert numbers(remembered(100, keep=False)) == list(range(100 - RECENT, 100))
 
 
 def test_the_older_ones_are_those_before_the_last_12():
-    assert list(older(remembered(RECENT))) == []
-    assert list(older(remembered(RECENT + 3))) == [0, 1, 2]
+    assert numbers(older(remembered(RECENT))) == []
+    assert numbers(older(remembered(RECENT + 3))) == [0, 1, 2]
 
 
 def test_beyond_counts_what_lies_at_the_cut_too():
-    readings = array("h", [1, 2, 2, 3])
+    readings = b""
+    for reading in (1, 2, 2, 3):
+        readings = remember(readings, reading, keep=True)
     assert [beyond(readings, cut, above=True) for cut in (0, 2, 3, 4)] == [4, 3, 1, 0]
     assert [beyond(readings, cut, above=False) for cut in (0, 1, 2, 3)] == [0, 1, 3, 4]
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream_detector.detect.level import Level
 from stream_detector.detect.rhythm import LEARNED_MS, Rhythm
-from tests.unit.detect.events_of import START
+from tests.unit.detect.events_of import START, bytes_of
 from tests.unit.detect.test_robust import ROBUST, feed, found, run, workflow
 
 HOUR_MS = 3_600_000
@@ -67,7 +67,8 @@ def test_offsets_fade_in_and_saturate():
         rhythm.learn(0.0 if day else 1000.0, at_ms + day * 24 * HOUR_MS, 24 * HOUR_MS, 1e6, day)
     assert max(map(abs, rhythm.offsets)) <= 0x7FFF
     copy = Rhythm()
-    assert copy.fill(b"12" + rhythm.pack(), 2) == 2 + len(rhythm.pack()) and copy.pack() == rhythm.pack()
+    packed = bytes_of(rhythm)
+    assert (copy.fill(b"12" + packed, 2), bytes_of(copy)) == (2 + len(packed), packed)
 
 
 @pytest.mark.parametrize(("days", "weekend"), [(4, False), (5, True), (6, True), (7, False)])

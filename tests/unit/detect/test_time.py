@@ -6,7 +6,18 @@ from statistics import fmean, stdev
 import pytest
 
 from stream_detector.detect import Baseline, step
-from tests.unit.detect.events_of import CLASSIC, HUNDRED_TEN, START, feed, found, outcomes, run, runs, workflow
+from tests.unit.detect.events_of import (
+    CLASSIC,
+    HUNDRED_TEN,
+    START,
+    bytes_of,
+    feed,
+    found,
+    outcomes,
+    run,
+    runs,
+    workflow,
+)
 
 
 def test_w17_w18_three_named_baselines():
@@ -170,9 +181,9 @@ def test_an_event_after_a_pause_of_months_begins_a_new_window():
 def test_a_late_event_older_than_the_forty_kept_changes_nothing():
     baseline = workflow()
     feed(baseline, runs([10.0] * 45))
-    before = baseline.history.pack()
+    before = bytes_of(baseline.history)
     feed(baseline, [run(90, 99.0, "failure", at=START - timedelta(hours=2))])
-    assert baseline.history.pack() == before
+    assert bytes_of(baseline.history) == before
 
 
 def test_a_late_event_older_than_the_thirty_timed_counts_as_an_outcome():

@@ -7,7 +7,7 @@ import pytest
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.detect.resources import MOST, Resources
 from stream_detector.events import Resource, Step
-from tests.unit.detect.events_of import CLASSIC, START, feed, found, kinds, run, workflow
+from tests.unit.detect.events_of import CLASSIC, START, bytes_of, feed, found, kinds, run, workflow
 
 BOTH = pytest.mark.parametrize("config", [CLASSIC, Config(profile="robust")], ids=["classic", "robust"])
 
@@ -97,21 +97,20 @@ def test_what_each_resource_gate_said():
 def test_a_reading_that_four_bytes_hold_no_better_is_no_rise(more, is_rise):
     """In proportion to what was used: a tenth of a millionth of it."""
     resources = Resources()
-    resources.learn("memory", 0.5)
-    known = resources.usual("memory")
+    resources.learn(-1, "memory", 0.5)
+    known = resources.usual(resources.place("memory"))
     assert known is not None and known.is_rise(0.5 + more) is is_rise
 
 
 def test_at_most_16_resources_and_24_bytes_each():
     resources = Resources()
     for number in range(20):
-        resources.learn(f"r{number}", 1.0)
-    assert resources.usual("r15") is not None
-    assert resources.usual("r16") is None
-    assert len(resources.pack()) == 1 + 24 * MOST
+        resources.learn(-1, f"r{number}", 1.0)
+    assert (resources.place("r15"), resources.place("r16"), resources.usual(-1)) == (15, -1, None)
+    packed = bytes_of(resources)
+    assert len(packed) == 1 + 24 * MOST
     copy = Resources()
-    end = copy.fill(resources.pack(), 0)
-    assert (copy.pack(), end) == (resources.pack(), len(resources.pack()))
+    assert (copy.fill(packed, 0), bytes_of(copy)) == (len(packed), packed)
 
 
 def staged(number: int, build_s: float = 40.0, test_s: float = 60.0, *names: str, **more):

@@ -6,10 +6,12 @@ import pytest
 
 from stream_detector.stream import keyed_value
 from stream_detector.stream.part import CLAIM_KEY, WATERMARKS_KEY, Codec, Part
-from stream_detector.stream.snapshot import LIVE_LIMIT
 from stream_detector.stream.topics import COMPLETIONS, SCORES
 
-TEXT: Codec[list[str]] = Codec(lambda value: ",".join(value).encode(), lambda _, packed: packed.decode().split(","))
+KEPT = 100
+TEXT: Codec[list[str]] = Codec(
+    lambda value: ",".join(value).encode(), lambda _, packed: packed.decode().split(","), kept=KEPT
+)
 
 
 class Written(NamedTuple):
@@ -78,16 +80,16 @@ def test_a_key_stays_bytes_until_it_is_touched():
 
 def test_many_live_values_go_back_to_bytes_after_they_are_written():
     part = Log().owner()
-    for number in range(LIVE_LIMIT + 1):
+    for number in range(KEPT + 1):
         part.put(f"k{number}", ["x"])
     part.take(at(1))
-    assert len(part.live) == LIVE_LIMIT and "k0" not in part.live
+    assert len(part.live) == KEPT and "k0" not in part.live
     assert part.get("k0") == ["x"]
 
 
 def test_what_is_not_written_stays_live():
     part = Log().owner()
-    for number in range(LIVE_LIMIT + 1):
+    for number in range(KEPT + 1):
         part.put(f"k{number}", ["x"])
     snapshot = part.freeze(at(1))
     part.put("k0", ["y"])
