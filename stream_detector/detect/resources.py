@@ -102,11 +102,12 @@ class Resources:
         variance = read_f32_le(columns, numbers + 4 * known)
         slope = read_f32_le(columns, numbers + 8 * known)
         last = read_f32_le(columns, numbers + 12 * known)
+        rose = reading > last and f32(reading) > last  # `last` is kept in four bytes
         w = BytesWriter()
         w.write(columns[:counts])
         put_u16(w, min(n + 1, 0xFFFF))
         w.write(columns[counts + 2 : rises])
-        put_u16(w, min(u16(columns, rises) + 1, 0xFFFF) if f32(reading) > last else 0)
+        put_u16(w, min(u16(columns, rises) + 1, 0xFFFF) if rose else 0)
         w.write(columns[rises + 2 : 8 * known])
         _column(w, columns, 8 * known, known, at, mean + weight * off)
         _column(w, columns, 12 * known, known, at, (1.0 - weight) * (variance + weight * min(off * off, 1e30)))
