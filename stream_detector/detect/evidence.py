@@ -44,7 +44,7 @@ class Names:
         self.hashes: bytes = w.getvalue()
 
 
-_NAMES: dict[str, Names] = {}
+_NAMES: Final[dict[str, Names]] = {}
 """By the names as one text. They recur in every event, and a text is found in a third of the time of one hash."""
 
 
@@ -129,8 +129,8 @@ class Evidence:
         if looked is not None and looked.steps is steps:
             return looked
         looked = self._looked = Looked(steps)
-        hashes = looked.names.hashes
-        in_order = self.columns.startswith(hashes)  # as most are: nothing is looked for
+        hashes, known = looked.names.hashes, len(self.columns) // _STEP
+        in_order = len(steps) <= known and self.columns.startswith(hashes)  # as most are: nothing is looked for
         places = vec[i64](capacity=len(steps))
         place: i64 = 0
         while place < len(steps):
@@ -165,11 +165,8 @@ class Evidence:
                     elif known + len(new) < STEPS:
                         learned |= 1 << (known + len(new))
                         new.append(crc)
-                        usual_s, shares, spreads = (
-                            append(usual_s, duration_s),
-                            append(shares, share),
-                            append(spreads, 0.0),
-                        )
+                        usual_s, shares = append(usual_s, duration_s), append(shares, share)
+                        spreads = append(spreads, 0.0)
                 if at >= 0:
                     if learned >> at & 1:  # a second step of that name: as if the first had been written down
                         usual_s[at], shares[at], spreads[at] = f32(usual_s[at]), f32(shares[at]), f32(spreads[at])

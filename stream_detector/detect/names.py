@@ -6,8 +6,10 @@ from zlib import crc32
 from mypy_extensions import i64
 
 MOST: Final = 20_000
-"""So many names are kept with their hash, and so many values of each label: they recur in every event. About 3 MB."""
+"""So many names are kept with their hash: they recur in every event. About 4 MB."""
 MOST_LABELS: Final = 20
+MOST_VALUES: Final = 2_000
+"""So many values of so many labels: about 8 MB."""
 _HASHES: Final[dict[str, int]] = {}
 _VALUES: Final[dict[str, dict[str, int]]] = {}
 _crc32: Final = crc32
@@ -40,7 +42,7 @@ def hash_of_label(name: str, value: str) -> i64:
         values = _VALUES[name] = {}
     known = values.get(value)
     if known is None:
-        if len(values) >= MOST:
+        if len(values) >= MOST_VALUES:
             values.clear()
         known = values[value] = _crc32(f"{name}\x1f{value}".encode())
     return known

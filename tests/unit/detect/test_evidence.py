@@ -48,6 +48,16 @@ def test_a_step_that_comes_twice_is_learned_twice():
     assert bytes_of(again) == bytes_of(evidence)
 
 
+def test_more_steps_than_are_known_are_never_taken_for_those():
+    """Behind the names' hashes lie durations, and a name may have the hash that a duration looks like."""
+    evidence, one = Evidence(), Step("one of two", None, 1.0)
+    evidence.learn(run(1, steps=[one]), 0)
+    both = [one, Step("like a duration", None, 1.0)]
+    names = Evidence().look(both).names
+    names.hashes = evidence.columns[:8]
+    assert list(evidence.look(both).places) == [0, -1]
+
+
 def test_steps_are_found_in_whatever_order_they_come():
     evidence = Evidence()
     evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 2.0)]), 0)
