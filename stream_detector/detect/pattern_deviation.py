@@ -10,6 +10,8 @@ reset. A significant change resets it, because that move has been told.
 [False, False, False, True]
 """
 
+from typing import Final
+
 from stream_detector.detect import wording
 from stream_detector.detect.evidence import Evidence
 from stream_detector.detect.finding import Finding, confidence
@@ -111,7 +113,9 @@ def accepted(name: str, usual: float, former: float, duration_s: float) -> Findi
     )
 
 
-_LEARNED, _SHARE_Z, _SHARE_LEAST = 30, 6.0, 0.2
+_LEARNED: Final = 30
+_SHARE_Z: Final = 6.0
+_SHARE_LEAST: Final = 0.2
 
 
 def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:

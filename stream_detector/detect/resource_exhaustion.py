@@ -11,20 +11,34 @@ limit is reached within 10 executions, rising, and half of it is used. A resourc
 True
 """
 
+from typing import Final
+
+from mypy_extensions import i64
+
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, one_sided
-from stream_detector.detect.resources import Usual
+from stream_detector.detect.resources import Resources, Usual
 from stream_detector.events import Resource, Severity
 
 NAME = "resource_exhaustion"
-FULL, CRITICAL = 0.9, 0.98
-_Z, _LEAST, _RISES = 3.0, 10, 3
-_AHEAD, _FORECAST_FROM = 10, 0.5
+FULL: Final = 0.9
+CRITICAL: Final = 0.98
+_Z: Final = 3.0
+_LEAST: Final = 10
+_RISES: Final = 3
+_AHEAD: Final = 10
+_FORECAST_FROM: Final = 0.5
 
 
 def share_of(resource: Resource) -> float:
     """What is learned: the share of the limit, or what was used where there is none."""
-    return resource.used / resource.limit if resource.limit else resource.used
+    limit = resource.limit
+    return resource.used / limit if limit else resource.used
+
+
+def may_be(resources: Resources, at: i64, share: float) -> bool:
+    """Whether `of` could find anything for the resource at that place; it does not have to look at most."""
+    return share >= FULL or resources.rises(at) >= _RISES - 1
 
 
 def of(

@@ -55,6 +55,11 @@ class Resources:
             at += 4
         return -1
 
+    def rises(self, at: i64) -> i64:
+        """How often in a row the resource at that place has risen; 0 for -1."""
+        n: i64 = len(self.columns) // _BYTES
+        return u16(self.columns, 6 * n + 2 * at) if at >= 0 else 0
+
     def usual(self, at: i64) -> Usual | None:
         """What is known of the resource at that place; None for -1, one that is new or has no place."""
         if at < 0:

@@ -27,12 +27,14 @@ def judge(
         gate = float(baseline.widening) if baseline.feedbacks else 1.0
         for resource_name, resource in event.resources.items():
             at = resources.place(resource_name)
-            usual, share = resources.usual(at), resource_exhaustion.share_of(resource)
-            one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
-            if one is not None:
-                found.append(one)
-            elif incidents and (_RESOURCE, crc32(resource_name.encode())) in incidents:
-                ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
+            share, one = resource_exhaustion.share_of(resource), None
+            if incidents or resource_exhaustion.may_be(resources, at, share):
+                usual = resources.usual(at)
+                one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
+                if one is not None:
+                    found.append(one)
+                elif (_RESOURCE, crc32(resource_name.encode())) in incidents:
+                    ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
             resources.learn(at, resource_name, share)
             if explain is not None:
                 gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
