@@ -51,6 +51,8 @@ _NAMES: Final[dict[str, Names]] = {}
 def _names_of(steps: list[Step]) -> Names:
     names = [step.name for step in steps]
     joined = "\x1f".join(names)
+    if joined.count("\x1f") >= len(names):  # one has the separator in it: other names may give the same text
+        return Names(names, joined)
     known = _NAMES.get(joined)
     if known is None:
         known = Names(names, joined)

@@ -44,10 +44,11 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
         await admin.start()
         states = _fitting(await read_topics(admin, settings), settings)
         missing = [state for state in states if state.state == "missing"]
-        if missing and not dry_run:
-            await _create(admin, missing, settings)
-            await _wait_until_known(admin, settings)
-        return [state.name for state in missing]
+        if not missing or dry_run:
+            return [state.name for state in missing]
+        made = await _create(admin, missing, settings)
+        await _wait_until_known(admin, settings)
+        return made
     finally:
         await admin.close()
 
@@ -77,7 +78,8 @@ async def _wait_until_known(admin: AIOKafkaAdminClient, settings: Settings) -> N
         await asyncio.sleep(0.05)
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], settings: Settings) -> None:
+async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], settings: Settings) -> list[str]:
+    """Make what the broker asked did not list; returns what was not there after all: one of several may know later."""
     wanted = [
         NewTopic(
             state.name,
@@ -94,3 +96,4 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], set
     for name, (code, *message) in refused.items():
         reason = message[0] if message and message[0] else f"error {code}"
         raise SetupError(f"the broker refused topic {name}: {reason}")
+    return [name for name, code, *_ in answer.topic_errors if code != _TOPIC_EXISTS]

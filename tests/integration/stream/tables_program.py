@@ -5,14 +5,15 @@ import json
 import os
 import signal
 import sys
-from typing import Any
 
+from stream_detector.detect import Baseline
 from stream_detector.settings import load
 from stream_detector.stream import detector, worker
 
 
-def _counted(baseline: Any) -> int:
-    return int(baseline.named()["success_rate"].window_size)
+def counted(key: str, packed: bytes) -> int:
+    """How many executions a workflow has had."""
+    return Baseline.unpack(key, packed).named()["success_rate"].window_size
 
 
 def build(app: worker.WorkerApp) -> worker.Prepare:
@@ -22,10 +23,10 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
     @app.task
     async def look() -> None:
         table = app.tables["baselines"]
-        while app.rebalancing or sum(_counted(baseline) for _, baseline in table.items()) < count:  # noqa: ASYNC110
+        while app.rebalancing or sum(counted(*item) for item in table.items()) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # a table tells nobody when it changes
-        seen = {name: _counted(baseline) for name, baseline in table.items()}
-        assert key in table and _counted(table[key]) == seen[key]
+        seen = {name: counted(name, packed) for name, packed in table.items()}
+        assert key in table and counted(key, table[key]) == seen[key]
         kind = f"{type(table).__mro__[1].__module__}.{type(table).__mro__[1].__name__}"
         refused = ""
         try:

@@ -11,6 +11,7 @@ import uvloop
 
 from stream_detector.settings import load
 from stream_detector.stream import detector, worker
+from tests.integration.stream.tables_program import counted
 
 made = 0
 new_event_loop = uvloop.new_event_loop
@@ -39,7 +40,7 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
         applied = 0
         while app.rebalancing or applied < count:
             await asyncio.sleep(0.05)  # a table tells nobody when it changes
-            applied = sum(int(baseline.named()["success_rate"].window_size) for _, baseline in table.items())
+            applied = sum(counted(*item) for item in table.items())
         print(json.dumps({"applied": applied, "tasks": made}), flush=True)
         os.kill(os.getpid(), signal.SIGTERM)
 

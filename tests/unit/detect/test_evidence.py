@@ -58,6 +58,15 @@ def test_more_steps_than_are_known_are_never_taken_for_those():
     assert list(evidence.look(both).places) == [0, -1]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_names_with_the_separator_in_them_are_names_of_their_own(first):
+    for names in [["apart", "from"], ["apart\x1ffrom"]][:: 1 if first else -1]:
+        evidence = Evidence()
+        for n in range(2):
+            evidence.learn(run(n, steps=[Step(name, None, 1.0 + n) for name in names]), 0)
+        assert [evidence.usual_step_s(name) for name in names] == [pytest.approx(1.1)] * len(names)
+
+
 def test_steps_are_found_in_whatever_order_they_come():
     evidence = Evidence()
     evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 2.0)]), 0)
