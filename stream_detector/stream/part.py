@@ -28,7 +28,8 @@ keys, since a claim that came too late must not bring back old watermarks."""
 class Codec(Generic[V]):
     """How one table's values become bytes, never empty ones: an empty payload is a deleted key.
 
-    `kept` values of a partition stay unpacked after they were written; beyond it the oldest go back to bytes.
+    `kept` values of a partition stay unpacked after they were written; beyond it the oldest go back to bytes. With 0 a
+    value goes as it is written: 0.3 us a key less than to look for the oldest afterwards.
     """
 
     pack: Callable[[V], bytes]

@@ -52,7 +52,11 @@ class PartSnapshot(Generic[V]):
         """Encode one key that is, or was until now, waiting."""
         self.waiting.discard(key)
         part, raw, front = self._part, key.encode(), self._shared
-        value = None if key in self._deleted else part.get(key)
+        value = None
+        if key not in self._deleted:
+            value = part.live.get(key) if part.codec.kept else part.live.pop(key, None)
+            if value is None:
+                value = part.get(key)  # what an earlier snapshot wrote in vain
         # While replaying, a key may hold more than the positions say: never write less than it has applied.
         if self._replaying and (before := part.packed.get(raw) or part.tombs.get(raw)):
             later = keyed_value.later(self._positions, keyed_value.positions_of(before))

@@ -87,6 +87,24 @@ def test_many_live_values_go_back_to_bytes_after_they_are_written():
     assert part.get("k0") == ["x"]
 
 
+def test_of_a_table_that_keeps_nothing_unpacked_what_is_written_goes_at_once():
+    part = Part(Codec(TEXT.pack, TEXT.unpack, kept=0))
+    part.owned = True
+    part.put("a", ["1"])
+    part.put("b", ["1"])
+    snapshot = part.freeze(at(1))
+    part.settle("a")
+    assert list(part.live) == ["b"] and part.get("a") == ["1"]
+    part.put("a", ["2"])
+    snapshot.finish()
+    assert part.live == {"a": ["2"]}
+    assert (part.get("b"), part.get("a")) == (["1"], ["2"])
+    snapshot.undo()
+    again, _ = part.take(at(1))
+    assert sorted(keyed_value.payload_of(value) for _, value in again) == [b"1", b"2"]
+    assert not part.live
+
+
 def test_what_is_not_written_stays_live():
     part = Log().owner()
     for number in range(KEPT + 1):
