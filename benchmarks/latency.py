@@ -196,7 +196,7 @@ def ratios(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str,
             f"ratio_{name}_{figure.removesuffix('_ms')}": round(systems["kafka_streams"][figure] / figures[figure], 2)
             for name, figures in systems.items()
             for figure in figures
-            if name != "kafka_streams" and figure.endswith("_ms")
+            if name != "kafka_streams" and figure.endswith("_ms") and figure in systems["kafka_streams"]
         }
         for rate, systems in found.items()
         if "kafka_streams" in systems

@@ -7,7 +7,7 @@ import time
 import msgspec
 import pytest
 
-from benchmarks import history, load, reference
+from benchmarks import history, latency, load, reference
 from benchmarks.measure import Figures
 from benchmarks.orders import Orders
 from benchmarks.throughput import QUICK, compared, main, ratios, spread
@@ -73,6 +73,12 @@ def test_ratios_are_taken_within_a_round_and_speed_is_a_median():
     assert (found[""], found["_warm"], found["_cpu"]) == (10.0, 10.0, 10.0)
     assert spread(ours)["events_per_s"] == 50 and spread(ours)["warm_events_per_s"] == 100
     assert (spread(ours)["least"], spread(ours)["most"]) == (25, 100)
+
+
+def test_a_percentile_that_only_one_has_alerts_enough_for_has_no_ratio():
+    ours, theirs = {"p50_ms": 5.0, "p99_ms": 20.0, "p99.9_ms": 30.0}, {"p50_ms": 10.0, "p99_ms": 30.0}
+    found = latency.ratios({"10000": {"ours_full": ours, "kafka_streams": theirs}, "1000": {"ours_full": ours}})
+    assert found == {"10000": {"ratio_ours_full_p50": 2.0, "ratio_ours_full_p99": 1.5}}
 
 
 def test_the_ratios_that_are_asked_for_come_first():
