@@ -8,7 +8,6 @@ answer and the record of it: one a channel at most, since the next waits for tha
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -22,10 +21,11 @@ from stream_detector.events import Action, Anomaly, Notification, RefusedError, 
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
 from stream_detector.notify import policy
-from stream_detector.notify.configure import channels, notify_config, routes
+from stream_detector.notify.configure import channels, notify_config
 from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.memory import Memory, Slot
 from stream_detector.notify.message import Delivery, Result
+from stream_detector.notify.routes_file import RoutesFile
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.stream import faults, topics, worker
 from stream_detector.stream.ends import Ends
@@ -60,8 +60,7 @@ class Notifier:
     def __init__(self, app: worker.WorkerApp) -> None:
         self._app = app
         self._config = notify_config(app.settings)
-        self._routes_read_at = _changed_at(app.settings.routes_file)
-        self._reload_asked = False
+        self._routes_file = RoutesFile(app.settings, self._config.fallback)
         self._deliverer = Deliverer(channels(app.settings), self._on_result)
         self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, WholePart)
         self._decided = asyncio.Event()
@@ -70,20 +69,16 @@ class Notifier:
         """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
 
-    def reload(self) -> None:
-        """Read the routes again where the file has changed or it was asked for; a file with a fault changes nothing."""
-        changed_at = _changed_at(self._app.settings.routes_file)
-        if changed_at == self._routes_read_at and not self._reload_asked:
-            return
-        self._routes_read_at, self._reload_asked = changed_at, False
+    def _look_at_routes(self) -> None:
+        """Go by the file's new routes, if there are any; a file with a fault changes nothing."""
         try:
-            self._config = replace(self._config, routes=routes(self._app.settings, self._config.fallback))
-            RoutesRead(self._app.settings.routes_file, len(self._config.routes)).emit()
+            found = self._routes_file.changed()
         except SettingsError as error:
             RoutesRefused(str(error)).emit()
-
-    def _ask_reload(self) -> None:
-        self._reload_asked = True
+            return
+        if found is not None:
+            self._config = replace(self._config, routes=found)
+            RoutesRead(self._app.settings.routes_file, len(found)).emit()
 
     def _memory_of(self, part: Part[Slot]) -> Memory:
         """The policy's state: this part, with an index that is made once for each time that we own it."""
@@ -174,7 +169,7 @@ class Notifier:
         """Deliver what is due, for as long as the process runs; at once after a decision."""
         await self._deliverer.start()
         with contextlib.suppress(NotImplementedError, RuntimeError):  # where signals are not ours to handle
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._ask_reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._routes_file.ask)
         try:
             while not self._app.should_stop:
                 try:
@@ -183,7 +178,7 @@ class Notifier:
                     await self._app.consumer.commit_and_end_transactions()  # else it waits for the next tick
                 except TimeoutError:
                     pass
-                self.reload()
+                self._look_at_routes()
                 self._deliver_due()
         finally:
             await self._deliverer.stop()
@@ -254,15 +249,6 @@ class Notifier:
         self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
         self._decided.set()
         faults.reach("settled")
-
-
-def _changed_at(path: str) -> tuple[int, int]:
-    """What tells one version of a file from the next: time and size; zeros where there is none."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
 
 
 def build(app: worker.WorkerApp) -> worker.Prepare:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -115,21 +116,23 @@ async def test_routes_are_read_again_and_a_fault_changes_nothing(
         found = [one for one in records if one["channel"] == "slack" and one.get("anomaly_id") == uuid(name)]
         return found[-1] if found else None
 
+    async def logged(words: str, times: int = 1) -> None:
+        log = installation.folder.log("notifier")
+        await wait_until(lambda: log.read_text().count(words) == times, f"{times} times: {words}")
+
     await publish(given, "alerts", "a", encode(anomaly("a")))
     first = await wait_until(lambda: outcome("a"), "the first outcome")
     assert first["reason"] == "no route that takes it leads to slack"
     routes.write_text('[[route]]\nname = "all"\nchannels = ["slack"]')
-    numbers = iter(range(1_000))
-
-    async def told() -> bool:
-        await publish(given, "alerts", "b", encode(anomaly(f"b{next(numbers)}")))
-        return bool(slack.accepted)
-
-    await wait_until(told, "the new routes are in force")
+    await logged("1 routes are in force")
     routes.write_text("[[route]")
+    await logged("the routes stay as they were")
+    (notifier,) = installation.supervisor.roles
+    notifier.child.send(signal.SIGHUP)
+    await logged("the routes stay as they were", 2)
     await publish(given, "alerts", "c", encode(anomaly("c")))
-    await wait_until(lambda: outcome("c"), "an outcome by the routes before")
-    assert "of route all" in (await outcome("c"))["reason"]
+    told = await wait_until(lambda: outcome("c"), "an outcome by the routes before")
+    assert "of route all" in told["reason"] and len(slack.accepted) == 1
 
 
 async def test_an_input_that_falls_silent_is_told(
