@@ -18,8 +18,8 @@ PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
     *("baseline", "binary", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level"),
-    *("names", "packed", "pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust"),
-    *("step", "step_completion", "watch", "wording"),
+    *("packed", "pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust", "step"),
+    *("step_completion", "watch", "wording"),
 )
 _EVENTS = "decode", "documents", "times"
 MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))

@@ -206,26 +206,22 @@ class Slate:
     def __init__(self) -> None:
         self._workflow, self._score = WorkflowBaseline(""), ScoreBaseline("")
 
-    def open(self, key: str, packed: bytes | None) -> WorkflowBaseline | ScoreBaseline:
-        """The baseline of a key, empty for None; the one that was opened before is gone.
+    def open(self, key: str, packed: bytes | None) -> Baseline:
+        """The baseline of a key, a new one for None; the one that was opened before is gone.
 
         Raises:
             ValueError: the key is of neither kind.
             PackedError: the bytes are of a newer program, or no baseline.
         """
-        if key.startswith(WorkflowBaseline.PREFIX):
-            return self._written(self._workflow, key, packed)
-        if key.startswith(ScoreBaseline.PREFIX):
-            return self._written(self._score, key, packed)
-        return Baseline.new(key)  # refuses it
-
-    def _written(
-        self, baseline: WorkflowBaseline | ScoreBaseline, key: str, packed: bytes | None
-    ) -> WorkflowBaseline | ScoreBaseline:
-        baseline.key = key
         if packed is None:
-            baseline.ids, baseline.retired = b"", False
-            baseline.clear()
+            return Baseline.new(key)
+        baseline: Baseline
+        if key.startswith(WorkflowBaseline.PREFIX):
+            baseline = self._workflow
+        elif key.startswith(ScoreBaseline.PREFIX):
+            baseline = self._score
         else:
-            layout.fill(baseline, packed)
+            return Baseline.new(key)  # refuses it
+        baseline.key = key
+        layout.fill(baseline, packed)
         return baseline

@@ -30,6 +30,16 @@ def u32(data: bytes, at: i64) -> i64:
     return i64(read_i32_le(data, at)) & 0xFFFFFFFF
 
 
+def find_u32(data: bytes, count: i64, value: i64) -> i64:
+    """Which of the `count` numbers of four bytes that `data` begins with has the value; -1 for none."""
+    place: i64 = 0
+    while place < count:
+        if u32(data, 4 * place) == value:
+            return place
+        place += 1
+    return -1
+
+
 def put_u16(w: BytesWriter, value: i64) -> None:
     """Write 0 to 65,535 in two bytes."""
     write_i16_le(w, i16(value - 0x10000 if value >= 0x8000 else value))

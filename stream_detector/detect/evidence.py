@@ -1,5 +1,6 @@
 """What is remembered of good executions so that an anomaly can say what changed: their steps, commit and labels."""
 
+from functools import lru_cache
 from typing import Final
 from zlib import crc32
 
@@ -7,7 +8,7 @@ from librt.strings import BytesWriter, read_f32_le, read_i64_le, write_f32_le, w
 from librt.vecs import append, vec
 from mypy_extensions import i64, mypyc_attr, u8
 
-from stream_detector.detect.binary import f32, put_u16, put_u32, u16, u32
+from stream_detector.detect.binary import f32, find_u32, put_u16, put_u32, u16, u32
 from stream_detector.detect.names import hash_of, hash_of_label
 from stream_detector.events import Completion, Step
 
@@ -22,9 +23,9 @@ _WEIGHT: Final = 0.1
 """Weight of the newest execution in a step's usual duration."""
 _UUID: Final = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
-_MOST_NAMES: Final = 2_000
+_SEPARATOR: Final = "\x1f"
 _LONGEST: Final = 4_000
-"""So many sequences are kept by name, of so many characters at most: 8 MB, if a producer should want them full."""
+"""Names of so many characters at most are kept, 2,000 times: 8 MB, if a producer should want them full."""
 _UUID_BYTE: Final = b"\xff"
 _HEAD: Final = 15
 _STEP: Final = 16
@@ -44,23 +45,18 @@ class Names:
         self.hashes: bytes = w.getvalue()
 
 
-_NAMES: Final[dict[str, Names]] = {}
-"""By the names as one text. They recur in every event, and a text is found in a third of the time of one hash."""
+_kept: Final = lru_cache(maxsize=2_000)(lambda joined: Names(joined.split(_SEPARATOR), joined))
+"""They recur in every event, and as one text they are found in a third of the time of one hash."""
 
 
 def _names_of(steps: list[Step]) -> Names:
     names = [step.name for step in steps]
-    joined = "\x1f".join(names)
-    if joined.count("\x1f") >= len(names):  # one has the separator in it: other names may give the same text
+    joined = _SEPARATOR.join(names)
+    # A name with the separator in it: other names may give the same text.
+    if len(joined) > _LONGEST or joined.count(_SEPARATOR) >= len(names):
         return Names(names, joined)
-    known = _NAMES.get(joined)
-    if known is None:
-        known = Names(names, joined)
-        if len(joined) <= _LONGEST:
-            if len(_NAMES) >= _MOST_NAMES:
-                _NAMES.clear()
-            _NAMES[joined] = known
-    return known
+    found: Names = _kept(joined)
+    return found
 
 
 @mypyc_attr(acyclic=True)
@@ -190,34 +186,24 @@ class Evidence:
     def _remember_sequence(self, sequence: i64) -> None:
         """The newest comes last, and once."""
         sequences = self.sequences
-        if sequences and u32(sequences, len(sequences) - 4) == sequence:
-            return
+        newest: i64 = len(sequences) // 4 - 1
+        place = find_u32(sequences, newest + 1, sequence)
+        if place >= 0:
+            if place == newest:
+                return
+            sequences = sequences[: 4 * place] + sequences[4 * place + 4 :]
         w = BytesWriter()
-        for at in range(0, len(sequences), 4):
-            if u32(sequences, at) != sequence:
-                w.write(sequences[at : at + 4])
+        w.write(sequences[-4 * (SEQUENCES - 1) :])
         put_u32(w, sequence)
-        self.sequences = w.getvalue()[-4 * SEQUENCES :]
+        self.sequences = w.getvalue()
 
     def _place(self, crc: i64) -> i64:
         """Where the step of that hash lies, -1 if it is not known."""
-        columns = self.columns
-        place: i64 = 0
-        known: i64 = len(columns) // _STEP
-        while place < known:
-            if u32(columns, 4 * place) == crc:
-                return place
-            place += 1
-        return -1
+        return find_u32(self.columns, len(self.columns) // _STEP, crc)
 
     def is_new(self, sequence: i64) -> bool:
         """Whether a sequence is none of those that are remembered."""
-        at: i64 = 0
-        while at < len(self.sequences):
-            if u32(self.sequences, at) == sequence:
-                return False
-            at += 4
-        return True
+        return find_u32(self.sequences, len(self.sequences) // 4, sequence) < 0
 
     def furthest(self, looked: Looked, least: float, spreads: float) -> i64:
         """Which step's share is furthest off its usual one: `least` or more, above so many mean deviations; or -1."""
@@ -257,25 +243,23 @@ class Evidence:
         self._settle()
         if not self._crcs:
             return []
-        known = [u32(self._crcs, at) for at in range(0, len(self._crcs), 4)]
-        return [name for name in _told(labels) if hash_of_label(name, labels[name]) not in known]
+        known = len(self._crcs) // 4
+        return [name for name in _told(labels) if find_u32(self._crcs, known, hash_of_label(name, labels[name])) < 0]
 
     def _settle(self) -> None:
-        """Shorten the labels of the last good execution to what is kept; left until somebody asks, as most never do."""
+        """Shorten the labels of the last good execution to what is kept: when they are packed, or asked for."""
         labels = self._labels
         if labels is None:
             return
         self._labels, self._commit, self._crcs = None, b"", b""
         if labels:
             commit = labels.get("commit")
-            if commit is not None:
-                self._commit = commit[:_COMMIT].encode() if commit.isascii() else _shortened(commit)
-            told = _told(labels)
-            if told:
-                w = BytesWriter()
-                for name in told:
-                    put_u32(w, hash_of_label(name, labels[name]))
-                self._crcs = w.getvalue()
+            if commit is not None:  # no character is cut through
+                self._commit = commit.encode()[:_COMMIT].decode(errors="ignore").encode()
+            w = BytesWriter()
+            for name in _told(labels):
+                put_u32(w, hash_of_label(name, labels[name]))
+            self._crcs = w.getvalue()
 
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: at most 83 bytes, and 16 a step and 4 a sequence."""
@@ -357,14 +341,8 @@ def _long(short: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _shortened(commit: str) -> bytes:
-    """Its first bytes, no character cut through."""
-    return commit.encode()[:_COMMIT].decode(errors="ignore").encode()
-
-
 def _told(labels: dict[str, str]) -> list[str]:
     names = [name for name in labels if name != "commit"]
-    if len(names) > 1:
-        names.sort()
-        del names[_LABELS:]
+    names.sort()
+    del names[_LABELS:]
     return names

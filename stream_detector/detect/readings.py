@@ -35,9 +35,7 @@ def remember(readings: bytes, reading: i64, keep: bool) -> bytes:
     """With the newest; `keep` says whether the one that leaves the last 12 stays among the older ones."""
     w = BytesWriter()
     leaving: i64 = len(readings) // 2 - RECENT
-    if leaving < 0:
-        w.write(readings)
-    elif not keep:
+    if leaving >= 0 and not keep:
         w.write(readings[: 2 * leaving])
         w.write(readings[2 * leaving + 2 :])
     elif leaving >= OLDER:

@@ -13,11 +13,9 @@ True
 
 from typing import Final
 
-from mypy_extensions import i64
-
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, one_sided
-from stream_detector.detect.resources import Resources, Usual
+from stream_detector.detect.resources import Usual
 from stream_detector.events import Resource, Severity
 
 NAME = "resource_exhaustion"
@@ -34,11 +32,6 @@ def share_of(resource: Resource) -> float:
     """What is learned: the share of the limit, or what was used where there is none."""
     limit = resource.limit
     return resource.used / limit if limit else resource.used
-
-
-def may_be(resources: Resources, at: i64, share: float) -> bool:
-    """Whether `of` could find anything for the resource at that place; it does not have to look at most."""
-    return share >= FULL or resources.rises(at) >= _RISES - 1
 
 
 def of(

@@ -6,7 +6,7 @@ from typing import Final
 from librt.strings import BytesWriter, read_f32_le, write_f32_le
 from mypy_extensions import i64, mypyc_attr, u8
 
-from stream_detector.detect.binary import f32, put_u16, put_u32, u16, u32
+from stream_detector.detect.binary import f32, find_u32, put_u16, put_u32, u16
 from stream_detector.detect.names import hash_of
 
 MOST: Final = 16
@@ -45,20 +45,7 @@ class Resources:
 
     def place(self, name: str) -> i64:
         """Where the resource lies, -1 if it is not known."""
-        crc = hash_of(name)
-        columns = self.columns
-        at: i64 = 0
-        end: i64 = 4 * (len(columns) // _BYTES)
-        while at < end:
-            if u32(columns, at) == crc:
-                return at // 4
-            at += 4
-        return -1
-
-    def rises(self, at: i64) -> i64:
-        """How often in a row the resource at that place has risen; 0 for -1."""
-        n: i64 = len(self.columns) // _BYTES
-        return u16(self.columns, 6 * n + 2 * at) if at >= 0 else 0
+        return find_u32(self.columns, len(self.columns) // _BYTES, hash_of(name))
 
     def usual(self, at: i64) -> Usual | None:
         """What is known of the resource at that place; None for -1, one that is new or has no place."""
@@ -84,40 +71,32 @@ class Resources:
         """
         columns = self.columns
         known: i64 = len(columns) // _BYTES
-        if at < 0:
-            if known < MOST:
-                w = BytesWriter()
-                w.write(columns[: 4 * known])
-                put_u32(w, hash_of(name))
-                w.write(columns[4 * known : 6 * known])
-                put_u16(w, 1)
-                w.write(columns[6 * known : 8 * known])
-                put_u16(w, 0)
-                _column(w, columns, 8 * known, known, known, reading)
-                _column(w, columns, 12 * known, known, known, 0.0)
-                _column(w, columns, 16 * known, known, known, 0.0)
-                _column(w, columns, 20 * known, known, known, reading)
-                self.columns = w.getvalue()
+        n: i64 = 0
+        rises: i64 = 0
+        mean, variance, slope = reading, 0.0, 0.0
+        if at >= 0:
+            n, rises = u16(columns, 4 * known + 2 * at), u16(columns, 6 * known + 2 * at)
+            number = 8 * known + 4 * at
+            mean, variance = read_f32_le(columns, number), read_f32_le(columns, number + 4 * known)
+            slope, last = read_f32_le(columns, number + 8 * known), read_f32_le(columns, number + 12 * known)
+            weight, off = max(WEIGHT, 1.0 / float(n + 1)), reading - mean
+            mean += weight * off
+            variance = (1.0 - weight) * (variance + weight * min(off * off, 1e30))
+            slope += WEIGHT * (reading - last - slope)
+            rises = min(rises + 1, 0xFFFF) if reading > last and f32(reading) > last else 0  # `last` has four bytes
+        elif known == MOST:
             return
-        counts, rises, numbers = 4 * known + 2 * at, 6 * known + 2 * at, 8 * known + 4 * at
-        n = u16(columns, counts)
-        weight = max(WEIGHT, 1.0 / float(n + 1))
-        mean = read_f32_le(columns, numbers)
-        off = reading - mean
-        variance = read_f32_le(columns, numbers + 4 * known)
-        slope = read_f32_le(columns, numbers + 8 * known)
-        last = read_f32_le(columns, numbers + 12 * known)
-        rose = reading > last and f32(reading) > last  # `last` is kept in four bytes
         w = BytesWriter()
-        w.write(columns[:counts])
-        put_u16(w, min(n + 1, 0xFFFF))
-        w.write(columns[counts + 2 : rises])
-        put_u16(w, min(u16(columns, rises) + 1, 0xFFFF) if rose else 0)
-        w.write(columns[rises + 2 : 8 * known])
-        _column(w, columns, 8 * known, known, at, mean + weight * off)
-        _column(w, columns, 12 * known, known, at, (1.0 - weight) * (variance + weight * min(off * off, 1e30)))
-        _column(w, columns, 16 * known, known, at, slope + WEIGHT * (reading - last - slope))
-        _column(w, columns, 20 * known, known, at, reading)
+        w.write(columns[: 4 * known])
+        if at < 0:
+            at = known
+            put_u32(w, hash_of(name))
+        _counts(w, columns, 4 * known, known, at, min(n + 1, 0xFFFF))
+        _counts(w, columns, 6 * known, known, at, rises)
+        _numbers(w, columns, 8 * known, known, at, mean)
+        _numbers(w, columns, 12 * known, known, at, variance)
+        _numbers(w, columns, 16 * known, known, at, slope)
+        _numbers(w, columns, 20 * known, known, at, reading)
         self.columns = w.getvalue()
 
     def pack(self, w: BytesWriter) -> None:
@@ -132,8 +111,16 @@ class Resources:
         return end
 
 
-def _column(w: BytesWriter, columns: bytes, begin: i64, length: i64, at: i64, value: float) -> None:
-    """Write the column of 4-byte floats from `begin` on, with `value` at `at`, which may be right behind its end."""
+def _counts(w: BytesWriter, columns: bytes, begin: i64, length: i64, at: i64, value: i64) -> None:
+    """Write the column of 2-byte counts from `begin` on, with `value` at `at`, which may be right behind its end."""
+    for place in range(length):
+        put_u16(w, value if place == at else u16(columns, begin + 2 * place))
+    if at == length:
+        put_u16(w, value)
+
+
+def _numbers(w: BytesWriter, columns: bytes, begin: i64, length: i64, at: i64, value: float) -> None:
+    """The same of a column of 4-byte floats."""
     for place in range(length):
         write_f32_le(w, value if place == at else read_f32_le(columns, begin + 4 * place))
     if at == length:

@@ -32,7 +32,7 @@ _WEEKEND_MEMORY_MS: Final = 10.0 * _DAY_MS
 _CLIP: Final = 4.0
 _GRID: Final = 10_000
 _MOST: Final = 0x7FFF
-_NONE: Final = [i16(0)] * (PLACES + 1)
+_NONE: Final = vec[i16]([0] * (PLACES + 1))
 
 
 @mypyc_attr(acyclic=True)
@@ -48,7 +48,7 @@ class Rhythm:
         self.mean: float = 0.0
         self.spread: float = 0.0
         self.left: float = 0.0
-        self.offsets = vec[i16](_NONE)
+        self.offsets = _NONE[:]
         self.used: bool = False
 
     def offset(self, at_ms: i64) -> float:

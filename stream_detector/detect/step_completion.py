@@ -1,13 +1,13 @@
 """One execution: score it against the workflow's baseline, then learn it."""
 
 from typing import Final
-from zlib import crc32
 
 from stream_detector.detect import anomaly, classic, investigation, robust, watch
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import SEVERITIES, Incident, hash_of_id, is_recent, remember
+from stream_detector.detect.names import hash_of
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.completion import COUNTED, FAILED
@@ -111,7 +111,7 @@ def _open(
         own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
         state: State = "opened"
         if found.lasting:
-            place = found.detector, crc32(found.subject.encode())
+            place = found.detector, hash_of(found.subject)
             known = baseline.incidents.get(place)
             if known is None or (live and not known.told):
                 baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live)
@@ -132,7 +132,7 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
     """Each ending closes its incident; the end of one that was never told is not told either."""
     told = []
     for end in ended:
-        incident = baseline.incidents.pop((end.detector, crc32(end.subject.encode())))
+        incident = baseline.incidents.pop((end.detector, hash_of(end.subject)))
         if incident.told:
             told.append(
                 anomaly.of(

@@ -1,11 +1,11 @@
 """What both profiles watch in the same way: resources, the pattern of steps, the rate of arrival."""
 
 from typing import Final
-from zlib import crc32
 
 from stream_detector.detect import pattern_deviation, resource_exhaustion
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.names import hash_of
 from stream_detector.events import Completion
 
 _RESOURCE: Final = resource_exhaustion.NAME
@@ -27,14 +27,12 @@ def judge(
         gate = float(baseline.widening) if baseline.feedbacks else 1.0
         for resource_name, resource in event.resources.items():
             at = resources.place(resource_name)
-            share, one = resource_exhaustion.share_of(resource), None
-            if incidents or resource_exhaustion.may_be(resources, at, share):
-                usual = resources.usual(at)
-                one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
-                if one is not None:
-                    found.append(one)
-                elif (_RESOURCE, crc32(resource_name.encode())) in incidents:
-                    ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
+            usual, share = resources.usual(at), resource_exhaustion.share_of(resource)
+            one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
+            if one is not None:
+                found.append(one)
+            elif incidents and (_RESOURCE, hash_of(resource_name)) in incidents:
+                ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
             resources.learn(at, resource_name, share)
             if explain is not None:
                 gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
