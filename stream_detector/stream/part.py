@@ -139,7 +139,8 @@ class Part(Generic[V]):
     def settle(self, key: str) -> None:
         """Encode a key of `waiting` as it is: to be called before its value is changed."""
         if self._snapshot is not None and key in self.waiting:
-            self._snapshot.encode(key)
+            self.waiting.discard(key)
+            self._snapshot.encode((key,))
 
     def journal(self, records: Records) -> Records:
         """What is to be acknowledged before these records are written: nothing, since each key stands for itself."""

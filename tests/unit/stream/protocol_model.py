@@ -254,7 +254,9 @@ class Worker:
         self.alerts = []
         snapshot = part.freeze(positions)
         while part.waiting and self.world.choose(4):  # encoded while events go on
-            snapshot.encode(sorted(part.waiting)[self.world.choose(len(part.waiting))])
+            key = sorted(part.waiting)[self.world.choose(len(part.waiting))]
+            part.waiting.discard(key)
+            snapshot.encode([key])
             if self.world.choose(2):
                 self._apply(SOURCES[self.world.choose(2)])
             yield "encoding"

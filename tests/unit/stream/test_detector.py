@@ -67,7 +67,7 @@ async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothin
             snapshot, then = scene.part.freeze({topics.COMPLETIONS: scene.offset}), scene.packed()
         elif snapshot is not None:
             if snapshot.waiting and draw.random() < 0.8:
-                snapshot.encode(min(snapshot.waiting))
+                scene.part.settle(min(snapshot.waiting))
                 continue
             snapshot.finish()
             made = {key: keyed_value.payload_of(value) for key, value in snapshot.records}
