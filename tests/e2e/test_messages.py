@@ -80,7 +80,8 @@ async def test_10_000_at_once_are_five_messages_and_a_digest_on_each_channel(
 async def test_the_bot_changes_its_message_until_the_end(
     settings: Settings, running: Callable[[Settings], Any], slack: SlackServer
 ) -> None:
-    given = replace(settings, slack_bot_token=BOT_TOKEN, slack_bot_channel=BOT_CHANNEL, slack_api_url=slack.api_url)
+    bot = {"slack_bot_token": BOT_TOKEN, "slack_bot_channel": BOT_CHANNEL, "slack_api_url": slack.api_url}
+    given = replace(settings, **bot, group_interval_s=1.0)
     await running(given)
     opened = anomaly("open", incident="i", anomaly_type="SpikeInFailures")
     await publish(given, "alerts", "nightly", encode(opened))
