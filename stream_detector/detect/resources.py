@@ -17,13 +17,18 @@ _BYTES: Final = 24
 
 @mypyc_attr(acyclic=True)
 class Usual:
-    """One resource before this execution: readings so far, mean, deviation, slope an execution, rises in a row."""
+    """One resource before this execution: readings so far, mean, variance, slope an execution, rises in a row."""
 
-    __slots__ = ("deviation", "last", "mean", "n", "rises", "slope")
+    __slots__ = ("last", "mean", "n", "rises", "slope", "variance")
 
     def __init__(self, n: i64, mean: float, variance: float, slope: float, last: float, rises: i64) -> None:
-        self.n, self.mean, self.deviation = n, mean, sqrt(max(variance, 0.0))
+        self.n, self.mean, self.variance = n, mean, variance
         self.slope, self.last, self.rises = slope, last, rises
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return sqrt(max(self.variance, 0.0))
 
     def is_rise(self, reading: float) -> bool:
         """Whether it is above the last, which is kept in four bytes: a steady 0.1 would else rise each time."""
@@ -63,10 +68,11 @@ class Resources:
             u16(columns, rises),
         )
 
-    def learn(self, at: i64, name: str, reading: float) -> None:
-        """Learn one reading of the resource that `place` found at `at`.
+    def learn(self, at: i64, name: str, usual: Usual | None, reading: float) -> None:
+        """Learn one reading.
 
         Args:
+            at: where `place` found the resource, of which `usual` says what is known.
             reading: the share of the limit, or what was used where there is none.
         """
         columns = self.columns
@@ -74,16 +80,14 @@ class Resources:
         n: i64 = 0
         rises: i64 = 0
         mean, variance, slope = reading, 0.0, 0.0
-        if at >= 0:
-            n, rises = u16(columns, 4 * known + 2 * at), u16(columns, 6 * known + 2 * at)
-            number = 8 * known + 4 * at
-            mean, variance = read_f32_le(columns, number), read_f32_le(columns, number + 4 * known)
-            slope, last = read_f32_le(columns, number + 8 * known), read_f32_le(columns, number + 12 * known)
-            weight, off = max(WEIGHT, 1.0 / float(n + 1)), reading - mean
-            mean += weight * off
-            variance = (1.0 - weight) * (variance + weight * min(off * off, 1e30))
-            slope += WEIGHT * (reading - last - slope)
-            rises = min(rises + 1, 0xFFFF) if reading > last and f32(reading) > last else 0  # `last` has four bytes
+        if usual is not None:
+            n, last = usual.n, usual.last
+            weight, off = max(WEIGHT, 1.0 / float(n + 1)), reading - usual.mean
+            mean = usual.mean + weight * off
+            variance = (1.0 - weight) * (usual.variance + weight * min(off * off, 1e30))
+            slope = usual.slope + WEIGHT * (reading - last - usual.slope)
+            if reading > last and f32(reading) > last:  # `last` has four bytes
+                rises = min(usual.rises + 1, 0xFFFF)
         elif known == MOST:
             return
         w = BytesWriter()

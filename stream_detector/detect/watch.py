@@ -33,7 +33,7 @@ def judge(
                 found.append(one)
             elif incidents and (_RESOURCE, hash_of(resource_name)) in incidents:
                 ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
-            resources.learn(at, resource_name, share)
+            resources.learn(at, resource_name, usual, share)
             if explain is not None:
                 gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
                 explain.append(f"{resource_name}: {gates}")

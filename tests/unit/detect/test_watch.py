@@ -97,7 +97,7 @@ def test_what_each_resource_gate_said():
 def test_a_reading_that_four_bytes_hold_no_better_is_no_rise(more, is_rise):
     """In proportion to what was used: a tenth of a millionth of it."""
     resources = Resources()
-    resources.learn(-1, "memory", 0.5)
+    resources.learn(-1, "memory", None, 0.5)
     known = resources.usual(resources.place("memory"))
     assert known is not None and known.is_rise(0.5 + more) is is_rise
 
@@ -105,7 +105,7 @@ def test_a_reading_that_four_bytes_hold_no_better_is_no_rise(more, is_rise):
 def test_at_most_16_resources_and_24_bytes_each():
     resources = Resources()
     for number in range(20):
-        resources.learn(-1, f"r{number}", 1.0)
+        resources.learn(-1, f"r{number}", None, 1.0)
     assert (resources.place("r15"), resources.place("r16"), resources.usual(-1)) == (15, -1, None)
     packed = bytes_of(resources)
     assert len(packed) == 1 + 24 * MOST
