@@ -9,7 +9,7 @@ PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json 
 	src/*.ts src/*.tsx src/*/*.tsx src/*/*.css)))
 # So does a change of the detection, and the hook compiles what it has to.
 SETTLED := requirements.lock pyproject.toml hatch_build.py compile_detection.py $(PAGE) \
-	$(wildcard stream_detector/detect/*.py) $(addprefix stream_detector/events/,decode.py documents.py times.py)
+	$(wildcard stream_detector/detect/*.py stream_detector/detect/*/*.py) $(addprefix stream_detector/events/,decode.py documents.py times.py)
 # uv does not read pip's configuration; where pip was told of another index, uv is told the same.
 export UV_DEFAULT_INDEX ?= $(or $(PIP_INDEX_URL),$(shell .uv/bin/pip config get global.index-url 2>/dev/null))
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)

@@ -17,9 +17,10 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "binary", "classic", "days", "evidence", "failures", "finding", "history", "incident", "level"),
-    *("packed", "pattern_deviation", "readings", "resource_exhaustion", "resources", "rhythm", "robust", "step"),
-    *("step_completion", "watch", "wording"),
+    *("baseline", "classic", "finding", "incident", "robust", "step", "step_completion", "wording"),
+    *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
+    *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
+    *("statistics/rhythm", "codec/binary", "codec/packed"),
 )
 _EVENTS = "decode", "documents", "times"
 MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))
@@ -64,8 +65,9 @@ def compile_all() -> list[Path]:
 
 
 def _remove() -> None:
-    for path in libraries():
-        path.unlink(missing_ok=True)
+    for package in ("detect", "events"):  # those of a module that has moved, too: Python would prefer them
+        for path in (ROOT / PACKAGE / package).rglob(f"*{SUFFIX}"):
+            path.unlink()
 
 
 def main() -> None:

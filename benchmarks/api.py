@@ -31,11 +31,11 @@ from stream_detector.devstack.ports import free_port
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings, environ_of
 from stream_detector.store import access
 from stream_detector.store.connect import open_pool
 from stream_detector.store.migrate import migrate
-from stream_detector.stream.setup import make_topics
 from tests.events_made import anomaly
 
 OF_EACH = 200

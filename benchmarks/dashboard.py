@@ -32,6 +32,7 @@ from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.encode import encode
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.serve.pages import STATIC
@@ -40,7 +41,6 @@ from stream_detector.store.connect import open_pool
 from stream_detector.store.migrate import migrate
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
-from stream_detector.stream.setup import make_topics
 from tests.events_made import anomaly, completion
 
 _TOKEN = "a-token-of-the-benchmark"

@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import injected
 from benchmarks.measure import WrongResultError
 from stream_detector.detect import Config
-from stream_detector.detect.replay import Fold
+from stream_detector.detect.replay import Replayer
 from stream_detector.events import Anomaly, Notification
 from stream_detector.events.files import read_history
 from stream_detector.notify.config import SLACK, NotifyConfig, Route
@@ -53,7 +53,7 @@ class Told:
 
 def found_in(path: Path, profile: str) -> list[Anomaly]:
     """Every anomaly of a CI table, in the order in which a live detector would have said it."""
-    fold = Fold(Config(profile))  # type: ignore[arg-type]
+    fold = Replayer(Config(profile))  # type: ignore[arg-type]
     history = read_history(path, record_ms=int(time.time() * 1000), builds=False)
     events = (line.event for line in history if line.event is not None)
     anomalies = [one for event in events for one in fold.apply(event).anomalies]  # type: ignore[arg-type]

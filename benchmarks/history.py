@@ -11,12 +11,12 @@ from decimal import Decimal
 from functools import cache
 
 from benchmarks import load
+from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events.decode import decode_completion
 from stream_detector.events.ids import workflow_key
+from stream_detector.kafka.topics import BASELINES
 from stream_detector.settings import Settings
-from stream_detector.stream import keyed_value
-from stream_detector.stream.topics import BASELINES
 
 EXECUTIONS = 120
 """Of each workflow before the first measured event: four a day for 30 days, which is what a baseline looks back on."""
@@ -42,7 +42,7 @@ def learned(profile: str, shape: load.Shape = load.PLAIN) -> tuple[bytes, ...]:
 
 async def write(broker: str, prefix: str, keys: int, kinds: tuple[bytes, ...]) -> None:
     """Put a baseline of each workflow on the changelog, as a detector that has ended would have."""
-    head = keyed_value.head(1, {})
+    head = changelog_record.head(1, {})
     values = [head + packed for packed in kinds]
 
     def records() -> Iterator[tuple[int, bytes, bytes]]:

@@ -2,8 +2,8 @@
 
 python -m benchmarks.hot_path [--events N] [--keys K] [--profile classic|robust] [--chunk N] [--instructions] [--calls]
 
-The records lie in real record batches and go through aiokafka's parser, the product's `Detector.handle`, its outbox and
-the encoding at a checkpoint. Left out are sockets, Faust and the broker; `benchmarks.throughput` has them.
+The records lie in real record batches and go through aiokafka's parser, the product's `Detector.handle`, its producer
+and the encoding at a checkpoint. Left out are sockets, Faust and the broker; `benchmarks.throughput` has them.
 
 `--instructions` counts the interpreter's instructions and its calls into C for events of workflows that have their
 history; tests/unit/benchmarks holds an event to them. `--calls` prints Python's own profile. The last line on stdout is
@@ -31,14 +31,14 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from benchmarks import load
+from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.worker import COLLECT_AT
 from stream_detector.detect import Config
+from stream_detector.kafka import topics
+from stream_detector.roles.detector import Detector
 from stream_detector.settings import Settings
-from stream_detector.stream import topics
-from stream_detector.stream.detector import Detector
-from stream_detector.stream.outbox import Outbox
-from stream_detector.stream.part import Codec, Part
-from stream_detector.stream.transport import Chunk
-from stream_detector.stream.worker import COLLECT_AT
 
 EVENTS_A_KEY = 6
 """Events of a key between two checkpoints: a second's worth of 60,000 events/s of 10,000 workflows."""
@@ -67,12 +67,12 @@ class Table:
     """One table's parts, all ours."""
 
     def __init__(self, codec: Codec[Any], partitions: int) -> None:
-        self.parts: list[Part[Any]] = [Part(codec) for _ in range(partitions)]
+        self.parts: list[StatePartition[Any]] = [StatePartition(codec) for _ in range(partitions)]
         self.data = self
         for part in self.parts:
             part.owned = True
 
-    def owned(self, number: int) -> Part[Any]:
+    def owned(self, number: int) -> StatePartition[Any]:
         """Where a partition's keys are."""
         return self.parts[number]
 
@@ -87,7 +87,7 @@ class App:
         self.consumer = SimpleNamespace(
             follows=lambda chunk: True, advance=lambda chunk: None, release=lambda chunk: None
         )
-        self.outbox = Outbox(Producer, self.fail)
+        self.batch_producer = BatchProducer(Producer, self.fail)
 
     def state(self, name: str, codec: Codec[Any], partitions: int) -> Table:
         """A table."""
@@ -96,7 +96,7 @@ class App:
 
     def dispatch(self, number: int) -> None:
         """Send; nobody awaits it."""
-        self.outbox.dispatch()
+        self.batch_producer.dispatch()
 
     def fail(self, why: Any) -> None:
         """A defect ends the measurement."""
@@ -140,14 +140,14 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
     took = {"handle_us": 0.0, "checkpoint_us": 0.0}
     handled = alerts = at_checkpoint = 0
     applied = [0] * load.PARTITIONS
-    put = app.outbox.put
+    put = app.batch_producer.put
 
     def counted(topic: str, *given: Any, **more: Any) -> None:
         nonlocal alerts
         alerts += topic == topics.ALERTS
         put(topic, *given, **more)
 
-    app.outbox.put = counted  # type: ignore[method-assign]
+    app.batch_producer.put = counted  # type: ignore[method-assign]
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AT)

@@ -12,7 +12,7 @@ from functools import cache
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_detector.stream.topics import owner
+from stream_detector.kafka.topics import owner
 
 PARTITIONS = 4
 KINDS = 90

@@ -39,10 +39,10 @@ from benchmarks.measure import WrongResultError
 from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
 from stream_detector.events.encode import encode
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 from stream_detector.settings import Settings, environ_of
-from stream_detector.stream.ends import Ends, total
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ALERTS, COMPLETIONS
 from tests.events_made import anomaly
 from tests.servers.slack import SlackServer
 from tests.servers.smtp import MailServer

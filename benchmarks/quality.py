@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import injected, nab
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.detect.incident import SEVERITIES
-from stream_detector.detect.series import Series
+from stream_detector.detect.statistics.series import Series
 from stream_detector.events import Anomaly, Completion, Score
 
 PROFILES = ("classic", "robust")

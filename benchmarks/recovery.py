@@ -31,8 +31,8 @@ from benchmarks.measure import WrongResultError, check_alerts, cpu_s, quiet_clie
 from benchmarks.orders import Orders
 from benchmarks.peers import build
 from benchmarks.systems import SYSTEMS, Values, prepare
-from stream_detector.stream import keyed_value
-from stream_detector.stream.topics import BASELINES
+from stream_detector.delivery.state import changelog_record
+from stream_detector.kafka.topics import BASELINES
 
 COMPARED = ("ours_full", "ours_reference", "kafka_streams")
 FEW = 1000
@@ -73,7 +73,7 @@ def learned() -> tuple[tuple[int, float, float], ...]:
 
 async def write_states(name: str, orders: Orders, keys: int) -> None:
     """Put the reference job's state of each workflow on the changelog that `name` reads."""
-    topic, head = orders.prefix + BASELINES, keyed_value.head(1, {})
+    topic, head = orders.prefix + BASELINES, changelog_record.head(1, {})
     if name == "kafka_streams":
         topic, head = f"{orders.group}-baselines-changelog", b""
         await load.make_topics(orders.broker, compacted=(topic,))

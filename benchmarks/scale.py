@@ -104,7 +104,7 @@ async def _shared_out(group: list[product.Detector], partitions: int) -> None:
 
 
 def parts(broker: str, arguments: argparse.Namespace) -> dict[str, dict[str, Measure]]:
-    """Part -> its cells."""
+    """StatePartition -> its cells."""
     events, plain = arguments.events, load.PLAIN
     every = {
         "keys": {str(keys): _alone(broker, events, keys, plain) for keys in arguments.keys},
@@ -131,7 +131,7 @@ def ratios(found: dict[str, dict[str, Cell]]) -> dict[str, float]:
 
 
 async def contest(arguments: argparse.Namespace) -> dict[str, dict[str, Cell]]:
-    """Part -> cell -> the medians of all rounds."""
+    """StatePartition -> cell -> the medians of all rounds."""
     jars = Path(arguments.jars) if arguments.jars else None
     _, other_cores = split_cores()
     found: dict[str, dict[str, Cell]] = {}

@@ -9,9 +9,9 @@ from benchmarks.broker import split_cores
 from benchmarks.measure import Figures, check_alerts, run_peer
 from benchmarks.orders import Orders
 from benchmarks.peers import build
+from stream_detector.kafka import create_topics
+from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 from stream_detector.settings import Settings
-from stream_detector.stream import setup
-from stream_detector.stream.topics import ALERTS, COMPLETIONS
 
 Values = list[tuple[str, bytes]]
 """Workflow id and value of each event."""
@@ -87,7 +87,7 @@ async def prepare(name: str, broker: str, prefix: str, *, keys: int, events: int
     system, group = SYSTEMS[name], prefix + name
     orders = Orders(broker, prefix, prefix + COMPLETIONS, prefix + ALERTS, group, events, load.PARTITIONS, "")
     if name.startswith("ours"):
-        await setup.make_topics(Settings(broker=broker, topic_prefix=prefix, partitions=load.PARTITIONS))
+        await create_topics.make_topics(Settings(broker=broker, topic_prefix=prefix, partitions=load.PARTITIONS))
     else:
         changelogs = (f"{group}-baselines-changelog",) if name == "faust" else ()
         await load.make_topics(broker, orders.source, orders.alerts, compacted=changelogs)

@@ -6,7 +6,10 @@ from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 __version__ = "0.1.0"
 
-_COMPILED = [os.path.join(os.path.dirname(__file__), package) for package in ("detect", "events")]
+_COMPILED = [
+    os.path.join(os.path.dirname(__file__), *package)
+    for package in (("detect",), ("detect", "rules"), ("detect", "statistics"), ("detect", "codec"), ("events",))
+]
 
 
 def _sources_alone(path: str) -> FileFinder:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from stream_detector.telemetry.happenings import RoleFailed, RoleStopped
+from stream_detector.telemetry.log_events import RoleFailed, RoleStopped
 
 WITHIN_S = 9.0
 """From the first signal to the end, whatever it waits for: a checkpoint for a broker that is away, a request for its

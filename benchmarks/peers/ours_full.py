@@ -4,9 +4,10 @@ import sys
 
 from benchmarks.orders import Orders
 from benchmarks.peers import own_worker
-from stream_detector.stream import detector, worker
-from stream_detector.stream.topics import COMPLETIONS
-from stream_detector.stream.transport import Chunk
+from stream_detector.delivery import worker
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.kafka.topics import COMPLETIONS
+from stream_detector.roles import detector
 
 orders = Orders.from_environment()
 

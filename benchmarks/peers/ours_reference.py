@@ -1,6 +1,6 @@
-"""The reference job on our batch transport, state table, outbox and checkpoint: what of our speed is not detection.
+"""The reference job on our batch transport, state table, producer and checkpoint: what of our speed is not detection.
 
-Everything but the job is the product's own: `stream_detector.stream.worker` runs it as it runs the detector.
+Everything but the job is the product's own: `stream_detector.delivery.worker` runs it as it runs the detector.
 """
 
 import struct
@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks.orders import Orders
 from benchmarks.peers import own_worker
 from benchmarks.reference import decode, judge, learn
-from stream_detector.stream import worker
-from stream_detector.stream.keyed_state import Codec, Part
-from stream_detector.stream.topics import BASELINES, COMPLETIONS
-from stream_detector.stream.transport import Chunk
+from stream_detector.delivery import worker
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.state.table import Codec, StatePartition
+from stream_detector.kafka.topics import BASELINES, COMPLETIONS
 
 State = tuple[int, float, float]
 _LAYOUT = struct.Struct("<Idd")
@@ -43,7 +43,7 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
                 app.loop.create_task(own_worker.end(app, orders))
         consumer.release(chunk)
 
-    def apply(part: Part[State], chunk: Chunk) -> None:
+    def apply(part: StatePartition[State], chunk: Chunk) -> None:
         get, put, number = part.get, part.put, chunk.tp.partition
         for record in chunk.records:
             reading = decode(record.value)
@@ -51,7 +51,7 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
             state = get(key) or NEW
             if judge(*state, value):
                 alert = b'{"id":"%s","workflow_id":"%s"}' % (reading.execution_id.encode(), key.encode())
-                app.outbox.put(orders.alerts, number, key.encode(), alert)
+                app.batch_producer.put(orders.alerts, number, key.encode(), alert)
             put(key, learn(*state, value))
 
     async def prepare() -> None:

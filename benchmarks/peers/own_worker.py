@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.orders import Orders
+from stream_detector.delivery import worker
 from stream_detector.devstack.ports import free_port
 from stream_detector.settings import Settings
-from stream_detector.stream import worker
 
 SESSION_S = 45.0
 """As in Kafka Streams: on a busy machine a worker may wait for its core longer than our 10 s, and be thrown out."""
@@ -21,7 +21,7 @@ def run(build: Callable[[worker.WorkerApp], worker.Prepare], orders: Orders, **m
 
 async def end(app: worker.WorkerApp, orders: Orders) -> None:
     """Everything acknowledged and committed, then the figures."""
-    while not all(shard.committed for shard in app.consumer.shards):
+    while not all(task.committed for task in app.consumer.tasks):
         await app.consumer.commit()
     orders.report()
     os._exit(0)  # a peer ends with its figures; how the product ends is not measured here

@@ -82,10 +82,10 @@ def _expected() -> tuple[type[BaseException], ...]:
     from aiokafka.errors import KafkaError
 
     from stream_detector.devstack.owned import ChildError
+    from stream_detector.kafka.preflight import SetupError
     from stream_detector.store.connect import StoreAwayError
     from stream_detector.store.grants import GrantError
     from stream_detector.store.migrate import MigrationError
-    from stream_detector.stream.admission import SetupError
 
     return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
 

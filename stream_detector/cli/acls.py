@@ -5,8 +5,8 @@ import json
 import click
 
 from stream_detector.cli.options import settings_flags
+from stream_detector.kafka.acls import ROLES, kafka_acls, rights_of
 from stream_detector.settings import Settings
-from stream_detector.stream.rights import ROLES, kafka_acls, rights_of
 
 
 @click.command()

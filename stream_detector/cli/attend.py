@@ -15,8 +15,8 @@ from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
+from stream_detector.kafka.end_offsets import Ends, total
 from stream_detector.settings import Settings
-from stream_detector.stream.ends import Ends, total
 
 LOOK_EVERY_S = 0.2
 MEMORY_EVERY_S = 60.0

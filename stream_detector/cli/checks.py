@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stream_detector.kafka.client import client_options, wait_for_broker
+from stream_detector.kafka.end_offsets import READ_BY, Ends
+from stream_detector.kafka.preflight import RightsError, read_topics, rights_lacking
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
-from stream_detector.stream.admission import RightsError, read_topics, rights_lacking
-from stream_detector.stream.broker import client_options, wait_for_broker
-from stream_detector.stream.ends import READ_BY, Ends
 
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0

@@ -11,8 +11,15 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.local import reached
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.times import from_epoch_ms
+from stream_detector.kafka.dead_letters import (
+    DeadLetterError,
+    StoredDeadLetter,
+    dead_letter,
+    dead_letters,
+    retry,
+    shown,
+)
 from stream_detector.settings import PREFIX, Settings
-from stream_detector.stream.dead_letters import DeadLetterError, LyingLetter, dead_letter, dead_letters, retry, shown
 
 
 @click.group("dead-letters")
@@ -33,7 +40,7 @@ def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) 
     """
     settings = _reached(settings)
 
-    async def go() -> list[LyingLetter]:
+    async def go() -> list[StoredDeadLetter]:
         found = [each async for each in dead_letters(settings) if reason in (None, each.why.reason)]
         return sorted(found, key=lambda each: each.why.timestamp_ms)[-limit:]
 
@@ -99,7 +106,7 @@ def send_again(places: tuple[str, ...], settings: Settings, as_json: bool) -> No
         click.echo(f"{each['id']} is on {each['topic']}-{each['partition']}@{each['offset']}")
 
 
-async def _found(settings: Settings, place: str) -> LyingLetter:
+async def _found(settings: Settings, place: str) -> StoredDeadLetter:
     named = re.fullmatch(r"(\d{1,6})-(\d{1,18})", place, re.ASCII)
     if not named:
         raise StopsWith(f"{place[:80]}: name it by its place, <partition>-<offset>, as `dead-letters list` does", 2)
@@ -116,7 +123,7 @@ async def _sent(settings: Settings, place: str) -> tuple[str, int, int]:
         raise StopsWith(str(error)) from None
 
 
-def _told(letter: LyingLetter) -> dict[str, Any]:
+def _told(letter: StoredDeadLetter) -> dict[str, Any]:
     why = letter.why
     return {
         "id": f"{letter.partition}-{letter.offset}",

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from stream_detector.devstack.demo import demo_events, demo_note
 from stream_detector.events.decode import decode_anomaly
+from stream_detector.kafka.end_offsets import Ends, read_whole, total
+from stream_detector.kafka.publish import publish
+from stream_detector.kafka.topics import ALERTS, DEAD_LETTERS
 from stream_detector.settings import Settings
 from stream_detector.store.connect import open_pool
 from stream_detector.store.counts import stored_counts
-from stream_detector.stream.ends import Ends, read_whole, total
-from stream_detector.stream.publish import publish
-from stream_detector.stream.topics import ALERTS, DEAD_LETTERS
 
 CAUGHT_UP_TIMEOUT_S = 300.0
 

@@ -14,9 +14,9 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.lines import INPUT_TOPICS
+from stream_detector.kafka.client import wait_for_broker
+from stream_detector.kafka.publish import Published, publish
 from stream_detector.settings import Settings
-from stream_detector.stream.broker import wait_for_broker
-from stream_detector.stream.publish import Published, publish
 
 PATIENCE_S = 30.0
 SHOWN_LINES = 20

@@ -17,7 +17,7 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.detect import Config, profile_rules
 from stream_detector.detect.incident import SEVERITIES
-from stream_detector.detect.replay import Fold, run_event_part
+from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.events import Anomaly, AnomalyType, ScoreRun, Severity
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, Line, read_history
@@ -89,7 +89,7 @@ def _replay(
     file: Path, configs: list[Config], settings: Settings, *, builds: bool, as_json: bool
 ) -> tuple[list[Found], Counter[str]]:
     """Feed every line to one fold a profile."""
-    folds = [(Fold(config), Found(config.profile)) for config in configs]
+    folds = [(Replayer(config), Found(config.profile)) for config in configs]
     refused: Counter[str] = Counter()
     rising: dict[tuple[str, str], Severity] = {}
 

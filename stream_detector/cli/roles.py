@@ -11,9 +11,9 @@ from stream_detector.settings import Settings
 from stream_detector.telemetry.logs import start_logging
 
 MODULES = {
-    "detector": "stream_detector.stream.detector",
-    "recorder": "stream_detector.stream.recorder",
-    "notifier": "stream_detector.stream.notifier",
+    "detector": "stream_detector.roles.detector",
+    "recorder": "stream_detector.roles.recorder",
+    "notifier": "stream_detector.roles.notifier",
     "api": "stream_detector.serve.server",
 }
 _NEEDS_DATABASE = ("recorder", "api")

@@ -7,12 +7,12 @@ import click
 
 from stream_detector.cli import StopsWith
 from stream_detector.cli.options import settings_flags
+from stream_detector.kafka.client import wait_for_broker
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
 from stream_detector.store.connect import wait_for_pool
 from stream_detector.store.grants import admit
 from stream_detector.store.migrate import pending
-from stream_detector.stream.broker import wait_for_broker
-from stream_detector.stream.setup import make_topics
 from stream_detector.telemetry.logs import start_logging
 
 PATIENCE_S = 60.0

@@ -5,14 +5,15 @@ evidence, or nothing with the reason. Never reads a clock, the environment, a fi
 anything but the baseline it is given.
 """
 
-from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, Slate, WorkflowBaseline
+from stream_detector.detect.baseline import Baseline, BaselineBuffer, NamedBaseline, ScoreBaseline, WorkflowBaseline
+from stream_detector.detect.codec.packed import PackedError
 from stream_detector.detect.config import Config, ProfileRule, ScoreRule, profile_rules
 from stream_detector.detect.outcome import Outcome
-from stream_detector.detect.packed import PackedError
 from stream_detector.detect.step import key_of, step
 
 __all__ = [
     "Baseline",
+    "BaselineBuffer",
     "Config",
     "NamedBaseline",
     "Outcome",
@@ -20,7 +21,6 @@ __all__ = [
     "ProfileRule",
     "ScoreBaseline",
     "ScoreRule",
-    "Slate",
     "WorkflowBaseline",
     "key_of",
     "profile_rules",

@@ -7,15 +7,15 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 from mypy_extensions import i64, mypyc_attr
 
-from stream_detector.detect import packed as layout
-from stream_detector.detect.days import Days
-from stream_detector.detect.evidence import Evidence
-from stream_detector.detect.failures import Failures
-from stream_detector.detect.history import History
+from stream_detector.detect.codec import packed as layout
 from stream_detector.detect.incident import Incidents
-from stream_detector.detect.level import WARM, Level
-from stream_detector.detect.pattern_deviation import Drift
-from stream_detector.detect.resources import Resources
+from stream_detector.detect.rules.pattern_deviation import Drift
+from stream_detector.detect.statistics.days import Days
+from stream_detector.detect.statistics.evidence import Evidence
+from stream_detector.detect.statistics.failures import Failures
+from stream_detector.detect.statistics.history import History
+from stream_detector.detect.statistics.level import WARM, Level
+from stream_detector.detect.statistics.resources import Resources
 
 Status = Literal["learning", "normal", "anomalous"]
 WIDEN_STEP, WIDEN_MOST = Decimal("0.25"), 8
@@ -193,7 +193,7 @@ class ScoreBaseline(Baseline):
 
 
 @mypyc_attr(acyclic=True)
-class Slate:
+class BaselineBuffer:
     """A baseline of each kind that is written anew for each event, so that a key is nothing but its bytes.
 
     Kept unpacked, a baseline is a dozen objects and 5 KB, and where there are many of them each event waits a dozen

@@ -5,15 +5,15 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from stream_detector.detect import (
+from stream_detector.detect import wording
+from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.rules import (
     consecutive_failures,
     performance_degradation,
     spike_in_failures,
     unusual_execution_time,
-    wording,
 )
-from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
-from stream_detector.detect.finding import Finding
 from stream_detector.events import Completion
 
 _GATE: Final = 2.0

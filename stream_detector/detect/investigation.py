@@ -1,7 +1,7 @@
 """Steps to take, from evidence: which step failed or grew, the last good execution, what changed since then."""
 
 from stream_detector.detect import wording
-from stream_detector.detect.evidence import Evidence
+from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.events import Completion, Score
 from stream_detector.events.completion import FAILED
 from stream_detector.events.times import epoch_ms

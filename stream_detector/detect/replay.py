@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.outcome import Outcome
-from stream_detector.detect.roster import Rosters, apply_roster, roster_parts
+from stream_detector.detect.rules.missing_entity import Rosters, apply_roster, roster_parts
 from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
@@ -14,7 +14,7 @@ Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
 
 
-class Fold:
+class Replayer:
     """Baselines by key and score runs by id, in plain dicts: what the live worker keeps in its tables."""
 
     def __init__(self, config: Config) -> None:

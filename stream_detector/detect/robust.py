@@ -9,19 +9,19 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from stream_detector.detect import (
+from stream_detector.detect import wording
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.rules import (
     consecutive_failures,
     pattern_deviation,
     performance_degradation,
     spike_in_failures,
     unusual_execution_time,
-    wording,
 )
-from stream_detector.detect.baseline import WorkflowBaseline
-from stream_detector.detect.failures import WARM as OUTCOMES_WARM
-from stream_detector.detect.finding import Finding
-from stream_detector.detect.level import WARM, Judged, Level, Surprise
-from stream_detector.detect.readings import RECENT
+from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
+from stream_detector.detect.statistics.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.statistics.readings import RECENT
 from stream_detector.events import Completion
 
 BUDGET: Final = 2.15

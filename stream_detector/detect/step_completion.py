@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from stream_detector.detect import anomaly, classic, investigation, robust, watch
+from stream_detector.detect import anomaly, classic, investigation, robust
 from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import SEVERITIES, Incident, hash_of_id, is_recent, remember
-from stream_detector.detect.names import hash_of
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
+from stream_detector.detect.rules import shared
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.times import epoch_ms
@@ -61,7 +62,7 @@ def step_completion(
     else:
         findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
     if event.resources or event.steps or baseline.days.may_rush():
-        more, over = watch.judge(baseline, event, failed, explain)
+        more, over = shared.judge(baseline, event, failed, explain)
         findings, ended = [*findings, *more], [*ended, *over]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
@@ -111,7 +112,7 @@ def _open(
         own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
         state: State = "opened"
         if found.lasting:
-            place = found.detector, hash_of(found.subject)
+            place = found.detector, crc32_of(found.subject)
             known = baseline.incidents.get(place)
             if known is None or (live and not known.told):
                 baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live)
@@ -132,7 +133,7 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
     """Each ending closes its incident; the end of one that was never told is not told either."""
     told = []
     for end in ended:
-        incident = baseline.incidents.pop((end.detector, hash_of(end.subject)))
+        incident = baseline.incidents.pop((end.detector, crc32_of(end.subject)))
         if incident.told:
             told.append(
                 anomaly.of(

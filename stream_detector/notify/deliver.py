@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from stream_detector.notify.channels.channel import Channel
 from stream_detector.notify.circuit import Circuit
 from stream_detector.notify.message import Delivery, Refused, Result, RetryAfter
-from stream_detector.telemetry.happenings import AnswerNotTaken
+from stream_detector.telemetry.log_events import AnswerNotTaken
 
 QUEUE_SIZE = 1_000
 TIMEOUT_S = 60.0

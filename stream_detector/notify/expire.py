@@ -2,7 +2,7 @@
 
 from stream_detector.notify import groups
 from stream_detector.notify.act import silences
-from stream_detector.notify.kept import Flap, Group, Incident, Part, Reference, Sent, Silences
+from stream_detector.notify.kept import Flap, Group, Incident, Reference, RunPart, Sent, Silences
 from stream_detector.notify.links import LASTS_S
 from stream_detector.notify.state import (
     FLAP,
@@ -41,7 +41,7 @@ def expire(state: State, now_s: float) -> None:
         if flap and flap.ending is None and flap.ended_s + max(flap.window_s, FLAP_S) < now_s:
             del state[key]
     for key in turn(state, PART, LOOKS):
-        part = read(state, key, Part)
+        part = read(state, key, RunPart)
         if part and part.at_s < oldest_s:
             del state[key]
     for key in turn(state, REFERENCE, LOOKS):

@@ -6,7 +6,7 @@ import msgspec
 
 from stream_detector.events import Anomaly, RunSummary
 from stream_detector.notify.config import INBOX
-from stream_detector.notify.kept import Part
+from stream_detector.notify.kept import RunPart
 from stream_detector.notify.state import PART, State, read, write
 from stream_detector.notify.subject import Run, Subject
 from stream_detector.notify.verdict import Verdict, passes, stops
@@ -35,7 +35,7 @@ def collect(state: State, summary: RunSummary, now_s: float) -> Run | None:
     """Keep this part; the whole run once every part is there, in whatever order they came."""
     key = _key(summary.part, summary.run_id)
     if key not in state:
-        write(state, key, Part(at_s=now_s, packed=_pack(summary)))
+        write(state, key, RunPart(at_s=now_s, packed=_pack(summary)))
     return whole(state, summary.run_id, summary.parts)
 
 
@@ -43,7 +43,7 @@ def whole(state: State, run_id: str, parts: int) -> Run | None:
     """The run put together from its kept parts, or None while one is missing."""
     found = []
     for number in range(1, parts + 1):
-        part = read(state, _key(number, run_id), Part)
+        part = read(state, _key(number, run_id), RunPart)
         if part is None:
             return None
         found.append(_decoder.decode(zlib.decompress(part.packed)))
@@ -55,12 +55,12 @@ def whole(state: State, run_id: str, parts: int) -> Run | None:
 def hide(state: State, run: Run, hidden: frozenset[str], now_s: float) -> Run:
     """The run without the hidden anomalies, also in what is kept of it for a later try."""
     for number in range(1, run.parts + 1):
-        part = read(state, _key(number, run.run_id), Part)
+        part = read(state, _key(number, run.run_id), RunPart)
         if part is not None and hidden:
             summary = _decoder.decode(zlib.decompress(part.packed))
             left = [a for a in summary.anomalies if a.id not in hidden]
             kept = msgspec.structs.replace(summary, anomalies=left)
-            write(state, _key(number, run.run_id), Part(at_s=now_s, packed=_pack(kept)))
+            write(state, _key(number, run.run_id), RunPart(at_s=now_s, packed=_pack(kept)))
     return run.without(hidden)
 
 

@@ -25,7 +25,7 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Nothing will say that it is over."""
 
 
-class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RunPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One part of a run's summary, compressed: 5,000 anomalies take 1 MB as JSON, and a broker takes no more."""
 
     version: Literal[1] = 1

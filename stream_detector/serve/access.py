@@ -47,7 +47,7 @@ class Access:
         if scheme:
             return await self._of_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        return await self._asked(access.hash_of(secret), access.who_has_session) if secret else None
+        return await self._asked(access.token_digest(secret), access.who_has_session) if secret else None
 
     async def _of_token(self, token: str) -> Identity | None:
         given = token.encode("utf-8", "replace")
@@ -55,7 +55,7 @@ class Access:
             return Identity(name=SETTING_NAME, role="operator", by="token")
         if not token.startswith(access.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
-        return await self._asked(access.hash_of(token), access.who_has_token)
+        return await self._asked(access.token_digest(token), access.who_has_token)
 
     async def _asked(
         self, hashed: bytes, ask: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]

@@ -23,7 +23,9 @@ Limit = Annotated[int, Meta(ge=1, le=500, description="Most items of a page.")]
 CursorText = Annotated[str, Meta(max_length=2000, description="`next` of the page before.")]
 Entity = Annotated[str, Meta(min_length=1, max_length=300, description="An id, or `workflow:<id>` or `score:<id>`.")]
 
-Part = Annotated[str, Meta(min_length=1, max_length=256, description="A part of the entity's name or id, in any case.")]
+Substring = Annotated[
+    str, Meta(min_length=1, max_length=256, description="A part of the entity's name or id, in any case.")
+]
 
 
 class Paged(Struct, kw_only=True):
@@ -36,7 +38,7 @@ class Paged(Struct, kw_only=True):
 class BaselinesQuestion(Paged, kw_only=True):
     """A page of workflows or scored entities."""
 
-    q: Part | None = None
+    q: Substring | None = None
     state: Literal["learning", "normal", "anomalous"] | None = None
 
 
@@ -56,7 +58,7 @@ class FilterQuestion(RangeQuestion, kw_only=True):
     severity: list[Severity] = []
     state: list[State] = []
     entity: Entity | None = None
-    q: Part | None = None
+    q: Substring | None = None
     run: Id | None = None
     open: Annotated[bool, Meta(description="Whether its incident goes on.")] | None = None
     acknowledged: Annotated[bool, Meta(description="Whether somebody has acknowledged its incident.")] | None = None

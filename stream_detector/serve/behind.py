@@ -5,8 +5,8 @@ import time
 
 from aiokafka.errors import KafkaError
 
+from stream_detector.kafka.end_offsets import READ_BY, Ends, total
 from stream_detector.settings import Settings
-from stream_detector.stream.ends import READ_BY, Ends, total
 
 LOOK_EVERY_S = 10.0
 _FRESH_S = 60.0

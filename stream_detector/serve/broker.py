@@ -11,12 +11,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from stream_detector.events.times import from_epoch_ms
+from stream_detector.kafka.client import client_options, wait_for_broker
+from stream_detector.kafka.dead_letters import DeadLetterError, StoredDeadLetter, dead_letter, retry, shown
+from stream_detector.kafka.preflight import SetupError, admit
+from stream_detector.kafka.topics import DEAD_LETTERS, owner
 from stream_detector.settings import Settings
-from stream_detector.stream.admission import SetupError, admit
-from stream_detector.stream.broker import client_options, wait_for_broker
-from stream_detector.stream.dead_letters import DeadLetterError, LyingLetter, dead_letter, retry, shown
-from stream_detector.stream.topics import DEAD_LETTERS, owner
-from stream_detector.telemetry.happenings import ServiceAway
+from stream_detector.telemetry.log_events import ServiceAway
 
 __all__ = ["Broker", "BrokerAwayError", "DeadLetterError", "Record", "Sent"]
 _SEND_WITHIN_S = 8.0
@@ -132,7 +132,7 @@ class Broker:
             raise BrokerAwayError(f"{type(error).__name__}: {error}") from error
         return {"topic": topic, "partition": now_partition, "offset": now_offset}
 
-    async def _letter(self, partition: int, offset: int) -> LyingLetter:
+    async def _letter(self, partition: int, offset: int) -> StoredDeadLetter:
         if partition >= self.partitions(DEAD_LETTERS):
             raise DeadLetterError(f"there is no dead letter {partition}-{offset}")
         try:

@@ -28,7 +28,7 @@ class Checked(Struct, frozen=True):
 async def check(
     pool: asyncpg.Pool, execution_id: str, attempt: int | None, config: Config, *, explain: list[str] | None = None
 ) -> Checked | None:
-    """Fold the stored executions of its workflow up to the one asked about; None where it is not stored.
+    """Replay the stored executions of its workflow up to the one asked about; None where it is not stored.
 
     Read-only. With whole history and no operator's feedback it is exactly what the live detector said. Every decision
     about the one asked for is appended to `explain`, in plain words.

@@ -10,7 +10,7 @@ from stream_detector.serve.problems import RETRY_AFTER_S
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, away, wait_for_pool
 from stream_detector.store.grants import admit
-from stream_detector.telemetry.happenings import ServiceAway
+from stream_detector.telemetry.log_events import ServiceAway
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from stream_detector.serve.answers import IntakeAnswer, RefusedEvent
 from stream_detector.serve.broker import Broker, BrokerAwayError, Record
 from stream_detector.serve.handlers import BROKER, SETTINGS, answer
 from stream_detector.serve.problems import ProblemError
-from stream_detector.store.access import hash_of
+from stream_detector.store.access import token_digest
 
 BODY_BYTES = 5 * 1024 * 1024
 MOST_EVENTS = 10_000
@@ -188,7 +188,7 @@ def _demand_allowance(request: web.Request, events: int) -> None:
     allowance = request.app[ALLOWANCE]
     if events > allowance.rate * BURST_S:
         raise ProblemError(413, f"Send at most {allowance.rate * BURST_S:.0f} events at once (INTAKE_RATE_LIMIT).")
-    whose = hash_of(request.headers.get("Authorization") or request.headers.get("Cookie") or request.path)
+    whose = token_digest(request.headers.get("Authorization") or request.headers.get("Cookie") or request.path)
     wait_s = allowance.take(whose, events)
     if wait_s:
         detail = (

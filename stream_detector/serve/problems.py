@@ -8,7 +8,7 @@ from aiohttp import web
 from stream_detector.serve.broker import BrokerAwayError, DeadLetterError
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.paging import CursorError
-from stream_detector.telemetry.happenings import RequestFailed
+from stream_detector.telemetry.log_events import RequestFailed
 
 TITLES = {
     400: "The request cannot be used",

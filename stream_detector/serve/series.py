@@ -8,13 +8,14 @@ from typing import Literal
 import asyncpg
 from msgspec import Struct
 
-from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, spike_in_failures, step
+from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.baseline import LEAST_TIMED
 from stream_detector.detect.classic import mean_and_spread
-from stream_detector.detect.failures import LEAST, PRIOR_FAILURES, PRIOR_SUCCESSES, RECENT, upper_tail, z_of
-from stream_detector.detect.failures import WARM as OUTCOMES_WARM
-from stream_detector.detect.level import WARM
 from stream_detector.detect.loading import detection_loaded
+from stream_detector.detect.rules import spike_in_failures
+from stream_detector.detect.statistics.failures import LEAST, PRIOR_FAILURES, PRIOR_SUCCESSES, RECENT, upper_tail, z_of
+from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
+from stream_detector.detect.statistics.level import WARM
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.ids import score_key, workflow_key

@@ -9,14 +9,14 @@ from aiohttp import web
 
 from stream_detector.detect.loading import begin_to_load
 from stream_detector.ending import Ending
+from stream_detector.kafka import aiokafka_patches
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
 from stream_detector.serve.runner import LINE_BYTES, Runner
 from stream_detector.settings import Settings, SettingsError
-from stream_detector.stream import closed_connections
-from stream_detector.telemetry.happenings import ApiListening, RoleFailed, RoleStopped
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
+from stream_detector.telemetry.log_events import ApiListening, RoleFailed, RoleStopped
 
 _END_WITHIN_S = 3.0
 _LINGER_S = 1.0
@@ -32,7 +32,7 @@ def run(settings: Settings) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     begin_to_load()  # of itself it would be loaded by the first who asks about a score, who would wait for it
-    closed_connections.install()
+    aiokafka_patches.install()
     return uvloop.run(_serve(settings))
 
 

@@ -50,7 +50,7 @@ async def end_session(request: web.Request) -> web.Response:
     """End the session of this browser."""
     secret = request.cookies.get(cookie_name(request))
     if secret:
-        await request.app[DATABASE].ask(access.end_session, access.hash_of(secret))
+        await request.app[DATABASE].ask(access.end_session, access.token_digest(secret))
     response = web.Response(status=204)
     response.del_cookie(cookie_name(request), path="/")
     return response

@@ -50,7 +50,7 @@ async def read_settings(request: web.Request) -> web.Response:
 
 
 async def preview(request: web.Request) -> web.Response:
-    """Fold the stored history with the settings in force and with those tried out. Changes nothing."""
+    """Replay the stored history with the settings in force and with those tried out. Changes nothing."""
     asked = ask.read_query(request, ask.PreviewQuestion)
     now = config_of(request.app[SETTINGS])
     changes: dict[str, Any] = {}

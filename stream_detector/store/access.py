@@ -42,7 +42,7 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     used_at: datetime | None
 
 
-def hash_of(secret: str) -> bytes:
+def token_digest(secret: str) -> bytes:
     """What is stored of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
@@ -55,7 +55,7 @@ async def create_token(
     found = await pool.fetchrow(
         "INSERT INTO tokens (name, role, token_hash, expires_at) VALUES ($1, $2, $3, $4)"
         " RETURNING id::text, name, role, created_at, expires_at, revoked_at, used_at",
-        name, role, hash_of(token), expires_at,
+        name, role, token_digest(token), expires_at,
     )  # fmt: skip
     return token, StoredToken(**dict(found))
 
@@ -97,7 +97,7 @@ async def make_link(pool: asyncpg.Pool, *, name: str, role: Role, lasts: timedel
     code = secrets.token_urlsafe(32)
     await pool.execute(
         "INSERT INTO sign_in_links (code_hash, name, role, expires_at) VALUES ($1, $2, $3, now() + $4)",
-        hash_of(code), name, role, lasts,
+        token_digest(code), name, role, lasts,
     )  # fmt: skip
     return code
 
@@ -107,7 +107,7 @@ async def open_link(pool: asyncpg.Pool, code: str) -> tuple[str, Identity] | Non
     async with pool.acquire() as connection, connection.transaction():
         found = await connection.fetchrow(
             "DELETE FROM sign_in_links WHERE code_hash = $1 RETURNING name, role, expires_at > now() AS is_good",
-            hash_of(code),
+            token_digest(code),
         )
         if found is None or not found["is_good"]:
             return None
@@ -124,7 +124,7 @@ async def _session(connection: Any, name: str, role: Role) -> tuple[str, Identit
     expires_at = datetime.now(UTC) + SESSION_LASTS
     await connection.execute(
         "INSERT INTO sessions (id_hash, name, role, expires_at) VALUES ($1, $2, $3, $4)",
-        hash_of(secret), name, role, expires_at,
+        token_digest(secret), name, role, expires_at,
     )  # fmt: skip
     return secret, Identity(name=name, role=role, by="session", expires_at=expires_at)
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from stream_detector.settings import PREFIX, SettingsError
-from stream_detector.telemetry.happenings import ServiceAway, ServiceBack
+from stream_detector.telemetry.log_events import ServiceAway, ServiceBack
 
 _TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say nothing about the rows: connection, user or password, no such database (both may be

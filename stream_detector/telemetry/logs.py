@@ -1,4 +1,4 @@
-"""Where happenings go: one line each on stderr, as text or JSON."""
+"""Where log events go: one line each on stderr, as text or JSON."""
 
 import json
 import logging
@@ -8,7 +8,7 @@ import time
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        # What a happening is about stays in `fields`: one of its fields may be called `message` or `level`.
+        # What a log event is about stays in `fields`: one of its fields may be called `message` or `level`.
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         line: dict[str, object] = {"at": at, "level": record.levelname.lower()}
         line |= {"happening": getattr(record, "happening", record.name), "message": record.getMessage()}
@@ -29,7 +29,7 @@ class _Text(logging.Formatter):
 
 
 def start_logging(role: str, *, form: str = "text", level: str = "info") -> None:
-    """Send our happenings, and what libraries warn of, to stderr."""
+    """Send our log events, and what libraries warn of, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     text = _Text(f"%(asctime)s {role:<8} %(levelname)-7s %(message)s", "%H:%M:%SZ")
     handler.setFormatter(_Json() if form == "json" else text)

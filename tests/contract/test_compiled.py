@@ -31,7 +31,8 @@ def test_the_same_history_gives_the_same_anomalies(profile):
 
 @pytest.mark.parametrize(("pure", "ending"), [("1", ".py"), ("", compile_detection.SUFFIX)])
 def test_the_switch_chooses(pure, ending):
-    code = "import sys, stream_detector.detect.step; print(sys.modules['stream_detector.detect.level'].__spec__.origin)"
+    level = "stream_detector.detect.statistics.level"
+    code = f"import sys, stream_detector.detect.step; print(sys.modules['{level}'].__spec__.origin)"
     origin = run("-c", code, STREAM_DETECTOR_PURE=pure).stdout.strip()
     compiled = all(path.is_file() for path in compile_detection.libraries())
     assert origin.endswith(ending if compiled else ".py")

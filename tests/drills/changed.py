@@ -16,7 +16,7 @@ from tests.drills.unprotected import PROTECTIONS
 def main() -> int:
     name, role = sys.argv[1:]
     (PROTECTIONS | HARMS)[name]()
-    run: Callable[[Any], int] = importlib.import_module(f"stream_detector.stream.{role}").run
+    run: Callable[[Any], int] = importlib.import_module(f"stream_detector.roles.{role}").run
     return run(load())
 
 

@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 
-from stream_detector.stream.ends import read_whole
-from stream_detector.stream.topics import NOTIFICATIONS
+from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.topics import NOTIFICATIONS
 from tests.drills.ledger import folded, must_be_told
 from tests.drills.providers import RETRY_AFTER_S, SLOW_S, Provider, mail, slack, webhook
 from tests.drills.roles import Role

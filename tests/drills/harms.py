@@ -13,11 +13,12 @@ from aiokafka.errors import KafkaError
 from faust.streams import Stream
 from mode.utils.queues import ThrowableQueue
 
-from stream_detector.stream import detector, worker
-from stream_detector.stream.detector import Detector
-from stream_detector.stream.part import Part
-from stream_detector.stream.recovery import PositionRecovery
-from stream_detector.stream.transport import BatchConsumer, InlineConsumerThread
+from stream_detector.delivery import worker
+from stream_detector.delivery.consumer import BatchConsumer, InlineConsumerThread
+from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.state.recovery import PositionRecovery
+from stream_detector.roles import detector
+from stream_detector.roles.detector import Detector
 
 SLOW_S = 14.0
 """Longer than a rebalance may take (a session of 6 s), shorter than patience."""
@@ -152,20 +153,20 @@ def slow_revocation() -> None:
 
 def slow_recovery() -> None:
     """Reading state from the changelog takes seconds: 200 records at a time, each time 50 ms."""
-    make_app, recover = worker.make_app, Part.recover
+    make_app, recover = worker.make_app, StatePartition.recover
 
     def with_small_chunks(*args: Any) -> worker.WorkerApp:
         app = make_app(*args)
         app.conf.broker_max_poll_records = 200
         return app
 
-    def slowly(self: Part[Any], records: list[Any]) -> None:
+    def slowly(self: StatePartition[Any], records: list[Any]) -> None:
         print(f"{os.getpid()} RECOVERS from {records[0].offset}", flush=True)
         time.sleep(0.05)
         recover(self, records)
 
     worker.make_app = with_small_chunks
-    Part.recover = slowly  # type: ignore[method-assign]
+    StatePartition.recover = slowly  # type: ignore[method-assign]
 
 
 def standbys() -> None:

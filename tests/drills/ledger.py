@@ -8,18 +8,18 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from stream_detector.delivery.state import changelog_record
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect import Baseline, Config
-from stream_detector.detect.replay import Fold
+from stream_detector.detect.replay import Replayer
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import decode_anomaly, decode_completion, decode_score, is_backfill
 from stream_detector.events.encode import encode
+from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
+from stream_detector.roles.detector import BASELINE
 from stream_detector.settings import Settings
-from stream_detector.stream import keyed_value
-from stream_detector.stream.detector import BASELINE
-from stream_detector.stream.ends import read_whole
-from stream_detector.stream.part import Part
-from stream_detector.stream.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
 
 SEVERITIES = ("info", "warning", "critical")
 DECODE = {COMPLETIONS: decode_completion, SCORES: decode_score}
@@ -52,9 +52,9 @@ class Verdict:
         return self.events > 0 and not (self.lost or self.doubled or self.different)
 
 
-async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) -> tuple[Fold, dict[str, bytes]]:
+async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) -> tuple[Replayer, dict[str, bytes]]:
     """Baselines and anomalies (id -> JSON) of what the topics hold, in the order of their partitions."""
-    fold, anomalies = Fold(Config(profile=settings.profile, score_threshold=settings.score_threshold)), {}
+    fold, anomalies = Replayer(Config(profile=settings.profile, score_threshold=settings.score_threshold)), {}
     for name in sources:
         async for record in read_whole(settings, name):
             try:
@@ -92,13 +92,13 @@ async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdic
 
 async def recovered(settings: Settings) -> dict[str, bytes]:
     """Key -> packed baseline, read from the changelog as a recovering worker reads it."""
-    parts: dict[int, Part[Any]] = defaultdict(lambda: Part(BASELINE))
+    parts: dict[int, StatePartition[Any]] = defaultdict(lambda: StatePartition(BASELINE))
     async for record in read_whole(settings, BASELINES):
         parts[record.partition].recover([record])
     state: dict[str, bytes] = {}
     for part in parts.values():
         part.recovered(-1)
-        state |= {key.decode(): keyed_value.payload_of(value) for key, value in part.packed.items()}
+        state |= {key.decode(): changelog_record.payload_of(value) for key, value in part.packed.items()}
     return state
 
 
@@ -108,7 +108,7 @@ def counted(packed: bytes | None, key: str) -> int:
 
 
 async def compare(
-    settings: Settings, counts: Counter[str], ids: set[str], fold: Fold, wanted: dict[str, bytes]
+    settings: Settings, counts: Counter[str], ids: set[str], fold: Replayer, wanted: dict[str, bytes]
 ) -> Verdict:
     """Input topic, baselines and alerts against the producer's book and the fold.
 

@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.events import Completion
 from stream_detector.events.encode import encode
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.topics import COMPLETIONS, owner
 from stream_detector.settings import Settings
-from stream_detector.stream.broker import client_options
-from stream_detector.stream.topics import COMPLETIONS, owner
 
 KEYS = 200
 SPREAD_D = 18

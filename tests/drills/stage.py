@@ -18,10 +18,10 @@ from aiokafka.errors import KafkaError
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import Settings
-from stream_detector.stream.ends import Ends, total
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import COMPLETIONS
 from tests.drills.ledger import Verdict
 from tests.drills.providers import Provider, settings_of, webhook
 from tests.drills.roles import Role

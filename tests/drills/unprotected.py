@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+from stream_detector.delivery import faults, worker
+from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.checkpoint import Checkpoint
+from stream_detector.delivery.consumer import BatchConsumer
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
 from stream_detector.notify import outgoing
+from stream_detector.roles import detector
+from stream_detector.roles.recorder import Recorder
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.write import Writer
-from stream_detector.stream import detector, faults, worker
-from stream_detector.stream.checkpoint import Checkpoint
-from stream_detector.stream.outbox import Outbox
-from stream_detector.stream.part import Part
-from stream_detector.stream.recorder import Recorder
-from stream_detector.stream.transport import BatchConsumer
 from tests.drills import harms
 
 
@@ -38,20 +39,20 @@ def commit_order() -> None:
 
 def applied_positions() -> None:
     """A key does not know what it has applied, neither by position nor by id: each replayed event is applied again."""
-    Part.applied = lambda self, key, source: 0  # type: ignore[method-assign]
+    StatePartition.applied = lambda self, key, source: 0  # type: ignore[method-assign]
     recent_ids()
 
 
 def following() -> None:
     """Faust's emptying of the queues is made to hit (see `harms`), and no chunk must follow the one before."""
     harms.emptied_queues()
-    BatchConsumer.follows = lambda self, chunk: self.shards.position(chunk.tp) is not None  # type: ignore[method-assign]
+    BatchConsumer.follows = lambda self, chunk: self.tasks.position(chunk.tp) is not None  # type: ignore[method-assign]
 
 
 def epochs() -> None:
     """The later record wins, whoever wrote it, and nobody looks at what others wrote."""
-    Part._is_late = lambda self, key, written_by: False  # type: ignore[method-assign]
-    Part.others_wrote = lambda self, records: True  # type: ignore[method-assign]
+    StatePartition._is_late = lambda self, key, written_by: False  # type: ignore[method-assign]
+    StatePartition.others_wrote = lambda self, records: True  # type: ignore[method-assign]
 
 
 def awaited_delivery() -> None:
@@ -65,14 +66,14 @@ def awaited_delivery() -> None:
 
     worker.make_app = hasty
     worker.WorkerApp.fail = lambda self, why: print(f"PASSED OVER {why}", flush=True)  # type: ignore[method-assign]
-    finish = Outbox._finish
+    finish = BatchProducer._finish
 
-    def pass_over(self: Outbox, task: Any, done: Any) -> None:
+    def pass_over(self: BatchProducer, task: Any, done: Any) -> None:
         finish(self, task, done)
         if not done.done():
             done.set_result(None)
 
-    Outbox._finish = pass_over  # type: ignore[method-assign]
+    BatchProducer._finish = pass_over  # type: ignore[method-assign]
 
 
 def stored_rows() -> None:

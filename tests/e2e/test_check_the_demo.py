@@ -13,10 +13,10 @@ import pytest
 from stream_detector.devstack.demo import demo_events
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_anomaly, decode_completion
+from stream_detector.kafka.end_offsets import Ends, read_whole, total
+from stream_detector.kafka.publish import publish
+from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 from stream_detector.settings import Settings
-from stream_detector.stream.ends import Ends, read_whole, total
-from stream_detector.stream.publish import publish
-from stream_detector.stream.topics import ALERTS, COMPLETIONS
 from tests.servers.database import pool
 from tests.servers.installation import Installation, wait_until
 

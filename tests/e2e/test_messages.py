@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
+from stream_detector.kafka.topics import owner
 from stream_detector.settings import Settings
-from stream_detector.stream.topics import owner
 from tests.events_made import action, anomaly, uuid
 from tests.servers.installation import Installation, wait_until
 from tests.servers.slack import BOT_CHANNEL, BOT_TOKEN, SlackServer

@@ -15,9 +15,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.ports import free_port
+from stream_detector.kafka.end_offsets import Ends
+from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import PREFIX, Settings
-from stream_detector.stream.ends import Ends
-from stream_detector.stream.topics import COMPLETIONS
 
 PROGRAM = [sys.executable, "-m", "stream_detector"]
 EVENT = (

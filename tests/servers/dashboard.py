@@ -17,6 +17,7 @@ import hatch_build
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import Step
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
@@ -24,7 +25,6 @@ from stream_detector.store.connect import open_pool
 from stream_detector.store.migrate import migrate
 from stream_detector.store.rows import BaselineState, Rows
 from stream_detector.store.write import Writer
-from stream_detector.stream.setup import make_topics
 from tests.events_made import completion, notification, row, score, summary
 from tests.events_made.histories import ago, learned, slow_after, three
 from tests.fixtures import API_TOKEN, psql

@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.devstack.ports import free_port
 from stream_detector.devstack.supervise import ROLES, Supervisor
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
 
 READY_WITHIN_S = 90.0
 

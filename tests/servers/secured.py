@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from stream_detector.devstack.apache import Apache, java
 from stream_detector.devstack.ports import free_port
+from stream_detector.kafka.acls import ROLES, Right, rights_of
+from stream_detector.kafka.client import client_options
 from stream_detector.settings import Settings
-from stream_detector.stream.broker import client_options
-from stream_detector.stream.rights import ROLES, Right, rights_of
 
 ADMIN = "admin"
 PROGRAMS = {

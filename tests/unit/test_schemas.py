@@ -24,7 +24,7 @@ from stream_detector.events.decode import (
 )
 from stream_detector.events.encode import encode
 from stream_detector.events.schema import main, schemas, text_of
-from stream_detector.stream.topics import BY_NAME, TOPICS
+from stream_detector.kafka.topics import BY_NAME, TOPICS
 from tests.unit.events.samples import action, completion, score, score_run
 
 FOLDER = Path(__file__).parents[2] / "schemas"

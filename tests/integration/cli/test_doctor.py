@@ -8,9 +8,9 @@ import sys
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.topics import COMPLETIONS, TOPICS
 from stream_detector.settings import PREFIX
-from stream_detector.stream.broker import client_options
-from stream_detector.stream.topics import COMPLETIONS, TOPICS
 
 
 def call(settings, *words, **more):

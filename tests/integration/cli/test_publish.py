@@ -9,8 +9,8 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from stream_detector.cli.publish import command
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
 from tests.unit.events.samples import completion, score, score_run
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.prometheus
 ROLE = textwrap.dedent("""
     import asyncio, sys
     from stream_detector.telemetry import metrics
-    from stream_detector.telemetry.happenings import EventRefused, MessageDone
+    from stream_detector.telemetry.log_events import EventRefused, MessageDone
     from stream_detector.telemetry.health import HealthServer
 
     def work():  # at each scrape, so that every rate is above 0

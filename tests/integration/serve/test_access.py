@@ -73,7 +73,7 @@ async def test_a_token_is_stored_hashed_and_says_who_it_is(serve: Serve, pool: a
     answer = await client.get(WHO, headers=bearer(token))
     assert await answer.json() == {"name": "a viewer", "role": "viewer", "by": "token", "expires_at": None}
     row = dict(await pool.fetchrow("SELECT * FROM tokens WHERE id = $1", UUID(token_id)))
-    assert token not in repr(row) and row["token_hash"] == access.hash_of(token)
+    assert token not in repr(row) and row["token_hash"] == access.token_digest(token)
     assert row["used_at"] is not None
 
 
@@ -107,7 +107,7 @@ async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_rea
     again = await client.get(f"/open/{code}", allow_redirects=False)
     assert again.status == 410 and "token link" in await again.text()
     secret = cookie.split("=", 1)[1].split(";")[0]
-    assert await pool.fetchval("SELECT count(*) FROM sessions WHERE id_hash = $1", access.hash_of(secret)) == 1
+    assert await pool.fetchval("SELECT count(*) FROM sessions WHERE id_hash = $1", access.token_digest(secret)) == 1
     assert secret.encode() not in bytes(await pool.fetchval("SELECT id_hash FROM sessions"))
 
 

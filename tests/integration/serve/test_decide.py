@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_action
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner
 from stream_detector.notify.links import Link, sign
 from stream_detector.serve.broker import Record
 from stream_detector.serve.handlers import BROKER, DATABASE
 from stream_detector.settings import Settings
 from stream_detector.store.rows import BaselineState, Rows
 from stream_detector.store.write import Writer
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import ACTIONS, COMPLETIONS, owner
 from tests.events_made import action, anomaly, at_minute, completion, notification, row, score_change, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until

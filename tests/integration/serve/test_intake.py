@@ -14,12 +14,12 @@ from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.topics import owner
 from stream_detector.serve.handlers import BROKER
 from stream_detector.serve.intake import BODY_BYTES
 from stream_detector.settings import Settings
 from stream_detector.store import access
-from stream_detector.stream.setup import make_topics
-from stream_detector.stream.topics import owner
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
 

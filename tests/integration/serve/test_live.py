@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.serve import live
 from stream_detector.serve.handlers import BROKER
 from stream_detector.serve.live import LIVE
 from stream_detector.settings import Settings
-from stream_detector.stream.setup import make_topics
 from tests.events_made import anomaly, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until

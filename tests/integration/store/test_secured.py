@@ -16,10 +16,10 @@ import pytest
 import trustme
 from aiokafka import AIOKafkaProducer
 
+from stream_detector.kafka import topics
+from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import SettingsError, environ_of
 from stream_detector.store.connect import StoreAwayError, open_pool
-from stream_detector.stream import topics
-from stream_detector.stream.setup import make_topics
 from tests.drills.roles import Role
 from tests.drills.stage import until
 from tests.servers.installation import get

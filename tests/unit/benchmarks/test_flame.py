@@ -6,8 +6,8 @@ from benchmarks import flame
 
 _LOOP = "<module> (a.py:1);execute_from_commandline (mode/worker.py:264)"
 FOLDED = [
-    f"{_LOOP};handle (stream_detector/stream/d.py:5);step (stream_detector/detect/s.py:7) 30",
-    f"{_LOOP};handle (stream_detector/stream/d.py:9) 10",
+    f"{_LOOP};handle (stream_detector/roles/d.py:5);step (stream_detector/detect/s.py:7) 30",
+    f"{_LOOP};handle (stream_detector/roles/d.py:9) 10",
     f"{_LOOP};send<T> (aiokafka/c.py:9) 60",
     "<module> (a.py:1);import (b.py:2) 500",
 ]
@@ -16,8 +16,8 @@ FOLDED = [
 def test_lines_of_one_function_are_one_frame_and_the_start_is_left_out():
     root, own = flame.tree(iter(FOLDED))
     assert root.samples == 100
-    assert root.callees["handle (stream_detector/stream/d.py)"].samples == 40
-    assert own == {"stream_detector/detect/s.py": 30, "stream_detector/stream/d.py": 10, "aiokafka/c.py": 60}
+    assert root.callees["handle (stream_detector/roles/d.py)"].samples == 40
+    assert own == {"stream_detector/detect/s.py": 30, "stream_detector/roles/d.py": 10, "aiokafka/c.py": 60}
 
 
 def test_the_widths_are_the_shares():
@@ -30,7 +30,7 @@ def test_the_widths_are_the_shares():
             boxes[title.text] = group.find(f"{space}rect")
     assert float(boxes["step (stream_detector/detect/s.py) 30.0%"].get("width")) == 0.3 * flame.WIDTH
     assert set(boxes) == {
-        "handle (stream_detector/stream/d.py) 40.0%",
+        "handle (stream_detector/roles/d.py) 40.0%",
         "step (stream_detector/detect/s.py) 30.0%",
         "send<T> (aiokafka/c.py) 60.0%",
     }

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from stream_detector.cli.settings_page import env_example, settings_page
+from stream_detector.kafka import topics
+from stream_detector.kafka.acls import ROLES, rights_of
 from stream_detector.settings import PREFIX, SPECS, Settings, load
-from stream_detector.stream import topics
-from stream_detector.stream.rights import ROLES, rights_of
 
 ROOT = Path(__file__).parents[3]
 SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")

@@ -1,6 +1,6 @@
 """The fold over a history is the step, event by event: what replay and check-anomalies stand on."""
 
-from stream_detector.detect.replay import Fold
+from stream_detector.detect.replay import Replayer
 from stream_detector.events import Action
 from tests.unit.detect.events_of import CLASSIC, HUNDRED_TEN, START, feed, found, outcomes, run, runs, score, workflow
 
@@ -9,29 +9,29 @@ def test_fold_says_what_step_says_for_each_key():
     one = [*runs(HUNDRED_TEN), run(20, 200.0)]
     other = [run(n, None, "failure", workflow_id="weekly") for n in range(3)]
     mixed = [event for pair in zip(one, [*other, *([score("5")] * 9)], strict=True) for event in pair]
-    folding = Fold(CLASSIC)
+    folding = Replayer(CLASSIC)
     folded = [(event, folding.apply(event)) for event in mixed]
     assert found(outcome for event, outcome in folded if event in one) == found(feed(workflow(), one))
     assert sum(len(outcome.anomalies) for _, outcome in folded) == 3
 
 
 def test_an_action_without_an_entity_is_ignored():
-    assert Fold(CLASSIC).apply(Action(action_id="a", kind="silence", by="b", at=START)).kind == "ignored"
+    assert Replayer(CLASSIC).apply(Action(action_id="a", kind="silence", by="b", at=START)).kind == "ignored"
 
 
 def test_the_last_event_has_its_outcome_and_every_gate():
     events, gates = outcomes("FFF"), []
-    folding = Fold(CLASSIC)
+    folding = Replayer(CLASSIC)
     for event in events:
         outcome = folding.apply(event, explain=gates)
     assert [one.anomaly_type for one in outcome.anomalies] == ["ConsecutiveFailures"]
     assert gates[-1] == "3 failures in a row; 3 and 5 are told"
-    backfilling = Fold(CLASSIC)
+    backfilling = Replayer(CLASSIC)
     assert [backfilling.apply(event, backfill=True).kind for event in events][-1] == "backfilled"
 
 
 def test_a_duplicate_score_leaves_its_run_as_it_is():
-    folding = Fold(CLASSIC)
+    folding = Replayer(CLASSIC)
     for _ in range(2):
         one = score("5", run_id="r")
         folding.gather(one, folding.apply(one), 0)

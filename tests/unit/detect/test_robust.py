@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
-from stream_detector.detect import Baseline, Config, performance_degradation, robust, step, unusual_execution_time
-from stream_detector.detect.failures import upper_tail, z_of
-from stream_detector.detect.level import WARM, Judged, Level, Surprise
+from stream_detector.detect import Baseline, Config, robust, step
 from stream_detector.detect.robust import BUDGET
-from stream_detector.detect.series import Series
+from stream_detector.detect.rules import performance_degradation, unusual_execution_time
+from stream_detector.detect.statistics.failures import upper_tail, z_of
+from stream_detector.detect.statistics.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.statistics.series import Series
 from tests.unit.detect.events_of import CLASSIC, START, feed, found, kinds, outcomes, run, workflow
 from tests.unit.detect.test_actions import action
 

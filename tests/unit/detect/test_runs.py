@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from stream_detector.detect.outcome import DUPLICATE
-from stream_detector.detect.replay import Fold, run_event_part
+from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, run_part_of, summaries, window_run_id
 from stream_detector.events import RunPart, ScoreRun
 from stream_detector.events.times import epoch_ms
@@ -133,7 +133,7 @@ def test_a_duplicate_score_writes_no_part():
 
 
 def test_scores_without_a_run_gather_in_windows_of_60_s_by_type():
-    folding = Fold(CLASSIC)
+    folding = Replayer(CLASSIC)
     for number, (kind, second) in enumerate((("dao", 0), ("dao", 59), ("fund", 59), ("dao", 60))):
         one = score("5", second / 86400, entity_id=f"e{number}", entity_type=kind)
         folding.gather(one, folding.apply(one), NOW + number)

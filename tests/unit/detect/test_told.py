@@ -7,7 +7,7 @@ import pytest
 
 import stream_detector.devstack
 from stream_detector.detect import Config
-from stream_detector.detect.replay import Fold
+from stream_detector.detect.replay import Replayer
 from stream_detector.events import Resource
 from stream_detector.events.files import read_history
 from tests.unit.detect.events_of import run
@@ -17,7 +17,7 @@ HISTORY = Path(stream_detector.devstack.__file__).parent / "demo_data" / "builds
 
 def told_of(profile):
     """Of the demo's builds, and of a workflow that breaks, becomes slow and uses up its memory, and is well again."""
-    random, folding = Random(1), Fold(Config(profile=profile))
+    random, folding = Random(1), Replayer(Config(profile=profile))
     events = [line.event for line in read_history(HISTORY, record_ms=-1, builds=True)]
     for number in range(300):
         bad = 150 <= number % 200 < 165

@@ -5,7 +5,7 @@ from typing import get_args
 
 from stream_detector.events.documents import MAX_BYTES, MAX_DEPTH
 from stream_detector.events.refused import Reason
-from stream_detector.stream.topics import TOPICS
+from stream_detector.kafka.topics import TOPICS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "contracts.md").read_text("utf-8")
 

@@ -8,7 +8,7 @@ from stream_detector.events import Completion, Score, ScoreRun
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.lines import INPUT_TOPICS, Line
-from stream_detector.stream import topics
+from stream_detector.kafka import topics
 from tests.unit.events.samples import AT_MS, completion, score, score_run
 
 CI = """environment,build_id,test_id,ran_at,duration_s,failed

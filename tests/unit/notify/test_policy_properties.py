@@ -34,7 +34,7 @@ def alerts(draw: st.DrawFn) -> Anomaly:
 
 @st.composite
 def parts_of_a_run(draw: st.DrawFn) -> RunSummary:
-    """Part 1 or 2 of one of three runs; a run has the same parts whenever it is told."""
+    """RunPart 1 or 2 of one of three runs; a run has the same parts whenever it is told."""
     run, part = draw(st.integers(0, 2)), draw(st.integers(1, 2))
     changes = [change(f"e{run}{part}{n}", "5", "6.5") for n in range(run)]
     return run_of(*changes, run_id=f"run {run}", part=part, parts=2)
@@ -50,7 +50,7 @@ def actions() -> st.SearchStrategy[Action]:
 
 
 items = st.one_of(alerts(), parts_of_a_run(), score_changes(), actions())
-happenings = st.lists(st.tuples(items, st.integers(0, 60), st.lists(results, max_size=4)), max_size=40)
+scenarios = st.lists(st.tuples(items, st.integers(0, 60), st.lists(results, max_size=4)), max_size=40)
 
 
 def live(happened: list[tuple[Item, int, list[Any]]], config: NotifyConfig = LIMITED) -> tuple[Any, Any, Any]:
@@ -72,7 +72,7 @@ def live(happened: list[tuple[Item, int, list[Any]]], config: NotifyConfig = LIM
     return let_through, said, state
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=150, deadline=None)
 def test_never_two_messages_for_one_run_or_anomaly(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, said, _ = live(happened)
@@ -83,7 +83,7 @@ def test_never_two_messages_for_one_run_or_anomaly(happened: list[tuple[Item, in
     assert max(done.values(), default=1) == 1
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=150, deadline=None)
 def test_w28_no_window_holds_more_than_the_limit(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, _, _ = live(happened)
@@ -92,7 +92,7 @@ def test_w28_no_window_holds_more_than_the_limit(happened: list[tuple[Item, int,
         assert all(sum(at_s - 100.0 < other <= at_s for other in times) <= LIMIT for at_s in times)
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=150, deadline=None)
 def test_sent_held_and_suppressed_are_all(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, said, _ = live(happened)
@@ -112,7 +112,7 @@ def whole(run_id: str, happened: list[tuple[Item, int, list[Any]]]) -> bool:
     return {i.part for i, _, _ in happened if isinstance(i, RunSummary) and i.run_id == run_id} == {1, 2}
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=150, deadline=None)
 def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, list[Any]]]) -> None:
     _, said, state = live(happened)
@@ -125,7 +125,7 @@ def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, l
     assert state == kept
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=150, deadline=None)
 def test_an_end_is_told_exactly_where_its_incident_was(happened: list[tuple[Item, int, list[Any]]]) -> None:
     told: set[str] = set()
@@ -147,7 +147,7 @@ def test_an_end_is_told_exactly_where_its_incident_was(happened: list[tuple[Item
             told.add(item.incident_id)
 
 
-@given(happenings)
+@given(scenarios)
 @settings(max_examples=100, deadline=None)
 def test_whatever_is_due_ends_delivered_or_failed(happened: list[tuple[Item, int, list[Any]]]) -> None:
     _, _, state = live(happened)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 FORBIDDEN = ("faust", "aiokafka", "asyncpg", "aiohttp", "aiosmtplib", "slack_sdk", "asyncio")
-OURS = ("settings", "telemetry", "stream", "store", "serve", "detect", "cli")
+OURS = ("settings", "telemetry", "kafka", "delivery", "roles", "store", "serve", "detect", "cli")
 
 
 def test_policy_and_render_load_nothing_that_touches_the_world() -> None:

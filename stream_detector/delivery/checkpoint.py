@@ -1,0 +1,225 @@
+"""The checkpoint: after a crash between any two of its steps, a replay from the last commit loses and doubles nothing.
+
+1. Snapshot, per task in one go without an await: next offsets, unacknowledged sends, which keys have changed. They are
+   encoded piece by piece, each before it changes again (later state's alerts would be awaited by nobody).
+2. Await the sends: alerts, summaries, forwarded events, dead letters.
+3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
+4. Write the changed state to the changelog in whole batches; await the acknowledgements. Before it the journal, where
+   keys depend on each other and one batch is not enough; after it the watermarks of forwarded events, which must never
+   be ahead of the state.
+5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote. A former owner: then
+   those keys are written again with the next checkpoint (until then our larger epoch makes it harmless). A later one:
+   then what we write counts for less, and the process ends before it commits.
+6. Commit the snapshot's offsets: the contiguous prefix of applied chunks.
+
+Processing goes on meanwhile; what it changes belongs to the next checkpoint.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from faust.types import TP
+
+from stream_detector.delivery import faults
+from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.state.recovery import read_between
+from stream_detector.delivery.state.snapshot import PartitionSnapshot, Records
+from stream_detector.delivery.task import Task
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.log_events import CheckpointRefused, ForeignWrite
+
+WATCH_EVERY_S = 600.0
+"""Every so often a partition is written to though nothing changed: only an acknowledgement shows that a former owner
+wrote. Well below `min.compaction.lag.ms`, after which the good value could be gone."""
+
+SLICE_S, SHARE = 0.0005, 0.3
+"""Encoding and writing go on for half a millisecond, or for this share of what everything else took since: an idle
+loop answers soon, and a busy one, which takes 20 ms a chunk, has its checkpoint within a second all the same."""
+
+
+@dataclass
+class _Written:
+    """One table partition's share of a snapshot."""
+
+    topic: str
+    number: int
+    part: StatePartition[Any]
+    snapshot: PartitionSnapshot[Any]
+
+
+_Pending = list[tuple[_Written, int, asyncio.Future[Any]]]
+"""Batches not yet acknowledged: where each was written, how many records it has, and the acknowledgement."""
+
+
+@dataclass
+class _Snapshot:
+    task: Task
+    offsets: dict[TP, int]
+    sends: list[asyncio.Future[Any]]
+    written: list[_Written]
+
+    def undo(self) -> None:
+        """Nothing of it counts as written: the next checkpoint takes it again."""
+        self.task.sends[:0] = self.sends
+        for written in self.written:
+            written.snapshot.undo()
+
+
+class Checkpoint:
+    """Takes checkpoints of one app; one at a time (Faust sees to that)."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.finished_at = time.monotonic()
+        self.running = False
+        """Something was taken and is not yet written."""
+        self.begun = self.done = 0
+        """How many were begun, and which was the last whose changes are all safe."""
+        self.claims: set[asyncio.Future[None]] = set()
+        """Claims of partitions under way: a revocation waits for them, so that the next owner reads them."""
+
+    async def __call__(self) -> bool:
+        """Take one. True if offsets were committed, False if there was nothing to do or the partitions are lost.
+
+        Raises whatever the broker refuses; the caller ends the process, and the restart replays.
+        """
+        if self.claims:
+            await asyncio.wait(self.claims)
+        self.running = True
+        self.begun += 1
+        snapshots: list[_Snapshot] = []
+        try:
+            for task in self._app.consumer.tasks:
+                self._app.before_checkpoint(task)
+                if snapshot := self._snapshot(task):  # 1
+                    snapshots.append(snapshot)
+                await asyncio.sleep(0)  # each task is a snapshot of its own
+            return await self._carry_out(snapshots)
+        except BaseException:  # also when cancelled: a later checkpoint must not commit what this one did not write
+            for snapshot in snapshots:
+                snapshot.undo()
+            raise
+        finally:
+            self.running = False
+
+    async def _carry_out(self, snapshots: list[_Snapshot]) -> bool:
+        consumer = self._app.consumer
+        if not snapshots:
+            self._finish()
+            return False
+        faults.reach("alerts-sent")
+        written = [written for snapshot in snapshots for written in snapshot.written]
+        await _encode([place.snapshot for place in written])
+        await asyncio.gather(*(asyncio.shield(send) for snapshot in snapshots for send in snapshot.sends))  # 2
+        faults.reach("alerts-acked")
+        if not consumer.owns():  # 3
+            for snapshot in snapshots:
+                snapshot.undo()
+            CheckpointRefused("the group coordinator has not answered within the session").emit()
+            return False
+        faults.reach("owned")
+        await self._write([(place, place.part.journal(place.snapshot.records)) for place in written])  # 4, 5
+        faults.reach("journal-acked")
+        await self._write([(place, place.snapshot.records) for place in written])
+        await self._write([(place, place.snapshot.watermarks) for place in written])
+        faults.reach("changelog-acked")
+        offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
+        # A generation lost by now is -1, which a group that has become empty would accept.
+        committed = bool(offsets) and consumer.owns() and await consumer._commit(offsets)  # 6
+        faults.reach("committed")
+        if committed:
+            for snapshot in snapshots:
+                for tp, offset in snapshot.offsets.items():
+                    if position := snapshot.task.positions.get(tp):
+                        position.committed = offset
+        elif offsets:
+            CheckpointRefused("the group has a new generation").emit()
+        self._finish()
+        return committed
+
+    def _snapshot(self, task: Task) -> _Snapshot | None:
+        positions = task.by_source(self._app.topic_prefix)
+        written = []
+        for table in self._app.tables.values():
+            part = table.data.owned(task.number)
+            if part is None:
+                continue
+            watch = time.monotonic() > part.watched_at + WATCH_EVERY_S
+            if watch or not part.clean():
+                taken = part.freeze(positions)
+                if watch:
+                    taken.watermarks.append(part.claim())
+                written.append(_Written(table.changelog_name, task.number, part, taken))
+                part.watched_at = time.monotonic()
+        if not written and not task.sends and task.committed:
+            return None
+        offsets = {tp: p.next for tp, p in task.positions.items() if p.next != p.committed}
+        sends, task.sends = task.sends, []
+        return _Snapshot(task, offsets, sends, written)
+
+    async def _write(self, todo: list[tuple[_Written, Records]]) -> None:
+        pace = _Pace()
+        pending: _Pending = []
+        # All partitions at once: aiokafka takes a partition's next batch only when the one before is on its way.
+        await asyncio.gather(*(self._send(place, records, pace, pending) for place, records in todo))
+        for place, count, sent in pending:
+            base, expected = (await sent).offset, place.part.end
+            if not place.part.acknowledged(base, count):
+                await self._others_wrote(place, expected, base)
+
+    async def _send(self, place: _Written, records: Records, pace: "_Pace", pending: "_Pending") -> None:
+        producer = self._app.producer._producer
+        for batch in _batches(producer, records):
+            await pace.give_way()
+            sent = await producer.send_batch(batch, place.topic, partition=place.number)
+            pending.append((place, batch.record_count(), sent))
+            if len(pending) == 2:
+                faults.reach("changelog-half")
+
+    async def _others_wrote(self, place: _Written, first: int, end: int) -> None:
+        ForeignWrite(place.topic, place.number, end, first).emit()
+        theirs = await read_between(self._app.settings, place.topic, place.number, first, end)
+        if not place.part.others_wrote(theirs):
+            self._app.fail(f"{place.topic}-{place.number}: a later owner has claimed it")
+
+    def _finish(self) -> None:
+        self.finished_at, self.done = time.monotonic(), self.begun
+        metrics.CHECKPOINT_AGE.set(0)
+
+
+class _Pace:
+    """Gives way to everything else once its time is used up; `slice_s` is what it has at a time."""
+
+    def __init__(self) -> None:
+        self.slice_s, self._since_s = SLICE_S, time.perf_counter()
+
+    async def give_way(self) -> None:
+        left_s = time.perf_counter()
+        if left_s - self._since_s < self.slice_s:
+            return
+        await asyncio.sleep(0)
+        self._since_s = time.perf_counter()
+        self.slice_s = max(SLICE_S, SHARE * (self._since_s - left_s))
+
+
+async def _encode(snapshots: list[PartitionSnapshot[Any]]) -> None:
+    pace = _Pace()
+    for snapshot in snapshots:
+        while not snapshot.done:
+            snapshot.go_on(pace.slice_s)
+            await pace.give_way()
+
+
+def _batches(producer: Any, records: Records) -> Iterator[Any]:
+    if not records:
+        return
+    batch = producer.create_batch()
+    for key, value in records:
+        if batch.append(key=key, value=value, timestamp=None) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(key=key, value=value, timestamp=None)
+    yield batch

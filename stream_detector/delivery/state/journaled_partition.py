@@ -1,0 +1,117 @@
+"""A table partition whose keys depend on each other: of a checkpoint's changes all are recovered, or none.
+
+A batch is in the log whole or not at all. A checkpoint that needs more than one could be torn by a crash between them,
+and with it, for example, a message lost whose incident says that people were told. So such a checkpoint is written
+twice: first as a journal, and once that is acknowledged key by key. Recovery takes a complete journal's values where
+the keys' own are older; an incomplete one is of a checkpoint that has changed nothing yet. The journal's pages have the
+same few keys each time, so compaction keeps the last one only.
+"""
+
+from typing import Any
+
+import msgspec
+
+from stream_detector.delivery.state import changelog_record
+from stream_detector.delivery.state.partition import (
+    CLAIM_KEY,
+    WATERMARKS_KEY,
+    Codec,
+    StatePartition,
+    V,
+    unpack_watermarks,
+)
+from stream_detector.delivery.state.snapshot import Records
+
+BATCH_BYTES = 200_000
+"""So much fits into one batch (`producer_max_batch_size`, 256 KB) with its heads."""
+PAGE = b"\0page/"
+
+_Page = tuple[int, int, int, list[tuple[bytes, bytes]]]
+"""Which journal, which page of how many, and what is on it."""
+_pages = msgspec.msgpack.Decoder(_Page)
+
+
+class JournaledPartition(StatePartition[V]):
+    """One partition of such a table. What a former owner writes late counts for nothing, whatever its key."""
+
+    def __init__(self, codec: Codec[V]) -> None:
+        super().__init__(codec)
+        self._pages: dict[bytes, tuple[int, _Page]] = {}
+        self._written_at: dict[bytes, int] = {}
+
+    def journal(self, records: Records) -> Records:
+        """What is to be acknowledged before these records are written; nothing where they fit into one batch."""
+        if sum(len(key) + len(value) + 32 for key, value in records) <= BATCH_BYTES:
+            return []
+        pages: list[Records] = [[]]
+        room = BATCH_BYTES
+        for key, value in records:
+            room -= len(key) + len(value) + 32
+            if room < 0 and pages[-1]:
+                pages.append([])
+                room = BATCH_BYTES - len(key) - len(value) - 32
+            pages[-1].append((key, value))
+        head = changelog_record.head(self.epoch, {})
+        return [
+            (PAGE + b"%d" % number, head + msgspec.msgpack.encode((self.end, number, len(pages), page)))
+            for number, page in enumerate(pages)
+        ]
+
+    def give_back(self, records: Records) -> None:
+        """As in `StatePartition`; pages are made anew from what they held."""
+        super().give_back([(key, value) for key, value in records if not key.startswith(PAGE)])
+
+    def recover(self, records: list[Any]) -> None:
+        """Take in one fetched chunk of the changelog."""
+        head = b""
+        for record in records:
+            key, value = record.key, record.value
+            if value is None or key is None:
+                continue  # never written by us
+            written_by = changelog_record.epoch_of(value)
+            if written_by < self.epoch:
+                self._replace(key)
+                continue
+            self.epoch = written_by
+            if (own_head := changelog_record.head_of(value)) != head:
+                head = own_head
+                self.replay_until = changelog_record.later(self.replay_until, changelog_record.positions_of(value))
+            if key == WATERMARKS_KEY:
+                self.watermarks = unpack_watermarks(changelog_record.payload_of(value))
+            elif key.startswith(PAGE):
+                self._pages[key] = record.offset, _pages.decode(changelog_record.payload_of(value))
+            elif key != CLAIM_KEY:
+                self.packed[key], self._written_at[key] = value, record.offset
+                self.live.pop(key.decode(), None)
+        self.read_offset = records[-1].offset
+
+    def recovered(self, last_offset: int) -> None:
+        """As in `StatePartition`, after a last journal that may not have been followed by all of its records."""
+        for offset, (key, value) in self._journaled():
+            if self._written_at.get(key, -1) < offset:
+                self.packed[key] = value
+                self.live.pop(key.decode(), None)
+                self.dirty.add(key.decode())
+        self._pages.clear()
+        self._written_at.clear()
+        super().recovered(last_offset)
+
+    def _journaled(self) -> list[tuple[int, tuple[bytes, bytes]]]:
+        """Each record of the newest journal with its page's offset; nothing where a page is missing."""
+        if not self._pages:
+            return []
+        newest = max(self._pages.values(), key=lambda page: page[0])[1]
+        journal, _, count, _ = newest
+        pages = [page for page in self._pages.values() if page[1][0] == journal]
+        if len(pages) < count:
+            return []
+        return [(offset, record) for offset, page in pages for record in page[3]]
+
+    def _replace(self, key: bytes) -> None:
+        """Somebody wrote late: what holds is written again behind it, before compaction can keep the late one."""
+        if key == WATERMARKS_KEY:
+            self.watermarks_changed = True
+        elif key != CLAIM_KEY and not key.startswith(PAGE):
+            self.dirty.add(key.decode())
+            if key not in self.packed:
+                self.deleted.add(key.decode())

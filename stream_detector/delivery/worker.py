@@ -1,0 +1,314 @@
+"""The Faust app of one role, and the process around it: settings in, exit code out."""
+
+import asyncio
+import gc
+import io
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+import uvloop
+from faust.exceptions import ConsumerNotStarted
+
+import stream_detector
+from stream_detector.delivery import consumer, faults  # noqa: F401  (registers batch://)
+from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.checkpoint import Checkpoint
+from stream_detector.delivery.stall import Progress
+from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.state.recovery import Tables
+from stream_detector.delivery.state.table import StateTable
+from stream_detector.delivery.task import Task
+from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
+from stream_detector.ending import FAILED, Ending
+from stream_detector.kafka import aiokafka_patches
+from stream_detector.kafka.client import ssl_context, wait_for_broker
+from stream_detector.kafka.errors import in_words
+from stream_detector.kafka.preflight import SetupError, admit
+from stream_detector.settings import Settings
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
+from stream_detector.telemetry.log_events import RoleFailed, RoleReady, RoleStarting, RoleStopped
+from stream_detector.telemetry.logs import start_logging
+
+Prepare = Callable[[], Awaitable[None]]
+"""What a role does once before it joins its group, for example connect to its database."""
+
+COLLECT_AT = 50_000, 10, 10
+"""When the cyclic collector looks for garbage: stock (700, 10, 10) walks each fetched chunk several times and costs
+1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
+
+WATCH_EVERY_S = 5.0
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]
+    """A Faust app with batch delivery. A role adds its agents, tables and `before_checkpoint`."""
+
+    role: str
+    settings: Settings
+    topic_prefix: str
+    batch_producer: BatchProducer
+    checkpoint: Checkpoint
+    before_checkpoint: Callable[[Task], None]
+    progress: Progress
+    waiting_for: str = ""
+    """A service outside that is away; while it is, standing still is right."""
+    partitions: dict[str, int]
+    """Topic without its prefix -> how many partitions it has."""
+
+    def fail(self, why: str) -> None:
+        """End the process at once: going on would break the promise. What is not committed is replayed."""
+        RoleFailed(self.role, why).emit()
+        os._exit(FAILED)
+
+    def _create_directories(self) -> None:
+        """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
+
+    def on_rebalance_end(self) -> None:
+        """The rebalance is over, unless another one has begun: stock lets events in while the others still join."""
+        if not self.tables.recovery.interrupted:
+            super().on_rebalance_end()
+
+    def dispatch(self, number: int) -> None:
+        """Send what the batch_producer holds; the task's next checkpoint awaits it."""
+        if sent := self.batch_producer.dispatch():
+            self.consumer.tasks.of(number).sends.append(sent)
+
+    def source(self, name: str) -> Any:
+        """A topic to read chunks from."""
+        topic = self.settings.topic(name)
+        return self.topic(topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
+
+    def state(
+        self, name: str, codec: Any, partitions: int, kind: type[StatePartition[Any]] = StatePartition
+    ) -> StateTable:
+        """A table whose changelog is the topic `name`."""
+        table: StateTable = self.Table(
+            name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=self.source(name)
+        )
+        table.codec, table.kind = codec, kind
+        return table
+
+
+class RoleWorker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker with our way to end. Stock waits for ever, ignores a second signal, and debugs on SIGUSR2."""
+
+    def __init__(self, *args: Any, ending: Ending, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ending = ending
+
+    def install_signal_handlers(self) -> None:
+        """Signals are ours already; from now on there is something to end in order."""
+        self._ending.stop = lambda: self._schedule_shutdown(signal.SIGTERM)
+
+
+def make_app(role: str, settings: Settings) -> WorkerApp:
+    """The app with every stock default changed that endangers delivery (docs/architecture.md says why)."""
+    session_s = settings.session_timeout_s
+    app = WorkerApp(
+        settings.group(role),
+        broker=";".join(f"batch://{address}" for address in settings.broker.split(",")),
+        broker_credentials=_credentials(settings),
+        store="memory://",
+        Table=StateTable,
+        TableManager=Tables,
+        datadir=tempfile.gettempdir(),  # nothing is written there: state is in the changelog
+        web_enabled=False,  # stock binds 0.0.0.0 and serves the tables
+        topic_allow_declare=False,  # `setup` makes topics, with the right partitions and cleanup
+        topic_disable_leader=True,
+        table_standby_replicas=0,  # a standby that keeps dirty keys makes two writers
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.group_instance_id or None,
+        consumer_max_fetch_size=4 << 20,
+        recovery_consistency_check=False,  # the embedded broker's ListOffsets is too low
+        stream_recovery_delay=0.0,
+        producer_acks=-1,
+        producer_linger=0.0,
+        producer_max_batch_size=1 << 18,
+        producer_max_request_size=8 << 20,
+        producer_request_timeout=60.0,  # stock: 20 minutes
+        broker_max_poll_records=2000,  # 2,000 to 8,000 is best under load; a low rate is delivered at once
+        broker_commit_interval=settings.checkpoint_interval_s,
+        broker_session_timeout=session_s,
+        broker_rebalance_timeout=session_s,
+        # Its answer tells that the group rebalances. With a sixth of the session alone, an alert at 2,000 events/s took
+        # 1.7 s at the longest when another detector left, with half a second 1.2 s (`benchmarks.startup`, four rounds).
+        broker_heartbeat_interval=min(0.5, session_s / 6),
+        # Stock: a consumer that reads nothing for 1,000 s leaves its group, as one does whose database is away for an
+        # hour. One that hangs is told by `progress`.
+        broker_max_poll_interval=7 * 86_400.0,
+        # Stock: 90 s, for which a heartbeat may wait that a dying broker took. A join waits for up to a session.
+        broker_request_timeout=max(30.0, session_s + 10),
+    )
+    app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
+    app.batch_producer = BatchProducer(
+        lambda: app.producer._producer,
+        lambda error: app.fail(f"delivery: {in_words(error, role, 'Write')}"),
+        _observe,
+    )
+    app.checkpoint, app.progress = Checkpoint(app), Progress(settings.stalled_after_s)
+    app.before_checkpoint = lambda task: None
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    if "sasl" in settings.broker_security:
+        return faust.SASLCredentials(
+            username=settings.broker_user,
+            password=settings.broker_password,
+            mechanism=settings.broker_sasl_mechanism.upper(),
+            ssl_context=ssl_context(settings),
+        )
+    return faust.SSLCredentials(ssl_context(settings)) if settings.broker_security == "ssl" else None
+
+
+def _observe(topic: str, stamps_ms: list[int], now_s: float) -> None:
+    for stamp_ms in stamps_ms:
+        metrics.EVENT_TO_ALERT.observe(max(0.0, now_s - stamp_ms / 1000))
+
+
+def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) -> int:
+    """Run one role until SIGTERM or SIGINT; returns its exit code.
+
+    Args:
+        role: detector, recorder or notifier.
+        settings: with `broker` set.
+        build: adds agents and tables to the app, returns what is to be done before the start.
+    """
+    start_logging(role, form=settings.log_format, level=settings.log_level)
+    for library in ("faust", "mode", "aiokafka", "stream_detector.delivery"):  # Faust logs under its subclasses' names
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a log event of ours
+    faults.arm(settings.fault_point)
+    RoleStarting(role, stream_detector.__version__, settings.broker).emit()
+    aiokafka_patches.install()
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    ending = Ending(role)
+    ending.take(loop)
+    app = make_app(role, settings)
+    _watch_loop(app, loop)
+    health = HealthServer(
+        settings.metrics_host,
+        settings.metrics_port or ROLE_PORTS[role],
+        live=lambda: _live(app),
+        ready=lambda: _ready(app),
+        refresh=lambda: _refresh(app),
+    )
+    try:
+        loop.run_until_complete(health.start())
+    except OSError as error:
+        RoleFailed(role, f"METRICS_PORT: cannot listen on {settings.metrics_host}: {error.strerror}").emit()
+        return 2
+    try:
+        loop.run_until_complete(_prepare(app, build))
+    except SetupError as error:
+        RoleFailed(role, str(error)).emit()
+        return 1
+    worker = RoleWorker(
+        app,
+        ending=ending,
+        loop=loop,
+        loglevel="WARNING",
+        redirect_stdouts=False,
+        override_logging=False,
+        quiet=True,
+        stdout=io.StringIO(),  # its spinner writes cursor codes into the log, also when quiet
+    )
+    # What lives from here on is long-lived; the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AT)
+    try:
+        worker.execute_from_commandline()
+        code = 0
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    if app.crash_reason is not None:
+        RoleFailed(role, in_words(app.crash_reason, role, "Read")).emit()
+        return FAILED
+    RoleStopped(role).emit()
+    return code
+
+
+async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> None:
+    await wait_for_broker(app.settings)
+    app.partitions = await admit(app.settings, app.role)
+    prepare = build(app)
+    _announce_readiness(app)
+    _watch(app)
+    await prepare()
+
+
+def _announce_readiness(app: WorkerApp) -> None:
+    started = time.monotonic()
+
+    @app.on_rebalance_complete.connect(weak=False)
+    async def ready(app: WorkerApp, **_: Any) -> None:
+        # What was recovered lives long, and a look at all of it would stop the stream. Garbage must not be kept with
+        # it: without the collection a worker grew by 5 MB with each rebalance.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+        numbers = sorted({tp.partition for tp in app.consumer.assignment()})
+        keys = sum(len(part.packed) for table in app.tables.values() for part in table.data.parts.values())
+        RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
+
+
+def _watch(app: WorkerApp) -> None:
+    @app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))
+    async def look() -> None:
+        if why := app.consumer.ended_task() or _live(app)[1]:
+            app.fail(why)
+        positions = [] if app.waiting_for else await app.consumer.standing()
+        if why := app.progress.stalled(positions, time.monotonic()):
+            app.fail(why)
+
+
+def _watch_loop(app: WorkerApp, loop: asyncio.AbstractEventLoop) -> None:
+    watchdog = Watchdog(app.role, app.settings.stalled_after_s)
+
+    def beat() -> None:
+        watchdog.beat()
+        loop.call_later(LOOK_EVERY_S, beat)
+
+    beat()
+    watchdog.start()
+
+
+def _ready(app: WorkerApp) -> tuple[bool, str]:
+    if not app.started:
+        return False, "waiting for the broker or the database"
+    try:
+        assignment = app.consumer.assignment()
+    except ConsumerNotStarted:
+        return False, "joining the group"
+    if app.rebalancing or not assignment or app.tables.recovery.in_recovery:
+        return False, "waiting for partitions, or recovering state"
+    if app.waiting_for:
+        return False, f"waiting for {app.waiting_for}"
+    return True, ""
+
+
+def _live(app: WorkerApp) -> tuple[bool, str]:
+    age_s = time.monotonic() - app.checkpoint.finished_at
+    due_s = 2 * app.settings.checkpoint_interval_s  # Faust takes the first one after twice the interval
+    if app.started and age_s > due_s + app.settings.stalled_after_s and not app.rebalancing:
+        return False, f"no checkpoint for {age_s:.0f} s"
+    return True, ""
+
+
+def _refresh(app: WorkerApp) -> None:
+    if not app.started:
+        return
+    metrics.CHECKPOINT_AGE.set(time.monotonic() - app.checkpoint.finished_at)
+    metrics.LAG.clear()  # partitions that went to another worker are his to tell
+    for task in app.consumer.tasks:
+        for tp, position in task.positions.items():
+            done = position.next if position.committed is None else position.committed
+            lag = max(0, app.consumer.stable_end(tp) - done)
+            metrics.LAG.labels(tp.topic[len(app.topic_prefix) :], str(tp.partition)).set(lag)

@@ -1,0 +1,181 @@
+"""Rosters: which entities a completed run had, so that the next run of its kind can be seen to lack one.
+
+A run is gathered by its id, a roster is kept by entity type: all rosters of a type meet at one place, whatever the ids
+of the runs. A run counts as the same kind as an earlier one where it has at least half of the entities of that one;
+of several the most similar is taken, so a full run each night and a partial one each hour are not mixed up.
+"""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from stream_detector.detect import anomaly, wording
+from stream_detector.detect.config import Profile
+from stream_detector.detect.rules import pattern_deviation
+from stream_detector.detect.runs import ROSTER_ENTITIES, Run
+from stream_detector.events import Affected, Anomaly, Roster, RunPart
+from stream_detector.events.ids import SEPARATOR, derived_id, score_key
+from stream_detector.events.times import epoch_ms, from_epoch_ms
+
+PREFIX = "roster~"
+KINDS = 4
+"""So many kinds of runs of one type are kept, the newest run of each."""
+REMEMBERED_MS = 90 * 86_400_000
+"""Rosters of a type that nobody has run for so long are forgotten."""
+MOST_CHARACTERS = 250_000
+"""Of ids and names in a roster: four of them, 4 bytes a character in UTF-8, are then within the broker's 8 MiB."""
+MOST_TYPES = 20
+"""A run of more types has no roster: each roster repeats the entities that failed before their type was known."""
+
+
+class Kept(Struct, frozen=True, gc=False, array_like=True):
+    """The entities of one type, id to name, in a run that ended at `ended_ms` (epoch ms)."""
+
+    run_id: str
+    ended_ms: int
+    entities: dict[str, str]
+
+
+class Rosters(Struct, gc=False, array_like=True):
+    """The newest run of each kind, the newest first. `last_ms` is the record time of the last roster, epoch ms."""
+
+    kept: list[Kept] = []
+    last_ms: int = 0
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> "Rosters":
+        """The rosters that `pack` gave. Raises `msgspec.DecodeError`."""
+        return _DECODER.decode(packed)
+
+    def pack(self) -> bytes:
+        """MessagePack, the ids and names and 2 to 6 bytes for each entity and kind."""
+        return msgspec.msgpack.encode(self)
+
+    @property
+    def forget_at_ms(self) -> int:
+        """From then on they may be dropped."""
+        return self.last_ms + REMEMBERED_MS
+
+
+_DECODER = msgspec.msgpack.Decoder(Rosters)
+
+
+def roster_id(entity_type: str) -> str:
+    """What the rosters of a type are kept by.
+
+    >>> roster_id("dao")
+    'roster~dao'
+    """
+    return PREFIX + (entity_type if len(entity_type) <= 200 else derived_id(entity_type))
+
+
+def roster_parts(run: Run, now_ms: int) -> list[RunPart]:
+    """What a run that has ended by its `completed` event passes on, one part for each entity type; else nothing.
+
+    Nothing either from more than 5,000 entities or 20 types, and of a type with 250,000 characters of ids and names.
+    """
+    if run.window or run.status != "completed" or not run.ended(now_ms) or len(run.entities) > ROSTER_ENTITIES:
+        return []
+    failed: list[str] = []
+    by_type: dict[str, dict[str, str]] = {}
+    for entity_id, entity in sorted(run.entities.items()):
+        if entity.entity_type is None:
+            return []  # gathered by a version that did not keep types
+        if not entity.scored and not entity.entity_type:
+            failed.append(entity_id)  # most often refused before its type was known
+            continue
+        by_type.setdefault(entity.entity_type, {})[entity_id] = entity.name
+    if len(by_type) > MOST_TYPES:
+        return []
+    others = sum(map(len, failed))
+    return [
+        RunPart(
+            run_id=roster_id(entity_type),
+            kind="roster",
+            at=from_epoch_ms(run.ended_ms),
+            entity_type=entity_type or None,
+            roster=Roster(run_id=run.run_id, entities=entities, failed=failed),
+        )
+        for entity_type, entities in by_type.items()
+        if others + _characters(entities) <= MOST_CHARACTERS
+    ]
+
+
+def _characters(entities: dict[str, str]) -> int:
+    return sum(len(key) + len(name) for key, name in entities.items())
+
+
+def apply_roster(rosters: Rosters, part: RunPart, record_ms: int, profile: Profile) -> list[Anomaly]:
+    """Keep a run's roster; the entities that the last run of its kind had and this one has not.
+
+    A roster that is not newer than all that are kept changes nothing, so a repeated one never does. An entity that
+    failed is there; it stays in the roster that had it.
+    """
+    roster, ended_ms = part.roster, epoch_ms(part.at)
+    if roster is None or any(ended_ms <= one.ended_ms for one in rosters.kept):
+        return []
+    rosters.last_ms = max(rosters.last_ms, record_ms)
+    entities, present = roster.entities, {*roster.entities, *roster.failed}
+    before = _most_similar(rosters.kept, present)
+    if before is not None and roster.failed:
+        failed = entities | {key: before.entities[key] for key in roster.failed if key in before.entities}
+        entities = failed if _characters(failed) <= MOST_CHARACTERS else entities
+    others = [one for one in rosters.kept if one is not before]
+    rosters.kept = [Kept(roster.run_id, ended_ms, entities), *others][:KINDS]
+    if before is None:
+        return []
+    gone = sorted(before.entities.keys() - present)
+    return [_missing(key, before, len(gone), part, roster, profile) for key in gone]
+
+
+def _most_similar(kept: list[Kept], present: set[str]) -> Kept | None:
+    found, most = None, 0.0
+    for one in kept:
+        common = len(one.entities.keys() & present)
+        similar = common / len(one.entities.keys() | present)
+        if 2 * common >= len(one.entities) and similar > most:
+            found, most = one, similar
+    return found
+
+
+def _missing(entity_id: str, before: Kept, gone: int, part: RunPart, now: Roster, profile: Profile) -> Anomaly:
+    name, kind = before.entities[entity_id], part.entity_type or ""
+    finding = pattern_deviation.missing(name or entity_id, before.run_id, now.run_id, len(before.entities), gone)
+    event_id = f"{now.run_id}{SEPARATOR}{entity_id}"
+    own_id = derived_id(finding.detector, score_key(entity_id), event_id, f"{finding.subject} {kind}")
+    return Anomaly(
+        schema_version=1,
+        id=own_id,
+        incident_id=own_id,
+        state="opened",
+        detected_at=part.at,
+        anomaly_type=finding.anomaly_type,
+        severity=finding.severity,
+        description=finding.description,
+        entity_id=entity_id,
+        entity_name=name,
+        entity_kind="score",
+        run_id=now.run_id,
+        metrics=anomaly.metrics_of(finding),
+        affected_entities=[
+            Affected("entity", entity_id, name),
+            Affected("run", now.run_id),
+            Affected("run", before.run_id),
+        ],
+        investigation_steps=_steps(name or entity_id, before, gone, part.at, now),
+        gates=finding.gates,
+        detector=finding.detector,
+        profile=profile,
+    )
+
+
+def _steps(name: str, before: Kept, gone: int, at: datetime, now: Roster) -> list[str]:
+    told = [
+        f"See why run {now.run_id} of {wording.instant(epoch_ms(at))} has no score of {name}: "
+        f"run {before.run_id} of {wording.instant(before.ended_ms)} had one",
+        f"Where {name} was taken out on purpose there is nothing to do: it is told this once",
+    ]
+    if gone > 1:
+        told.insert(0, f"{gone} entities are missing from run {now.run_id}: look at the run first, not at each entity")
+    return told

@@ -1,0 +1,226 @@
+"""PatternDeviation: something that this workflow or score does not usually show.
+
+Sub-rule drift: a score that moves away step by step, each step below the threshold: 7.5, 7.1, 6.7, 6.3. Page and
+Hinkley's test (Page 1954, Continuous Inspection Schemes; river.drift.PageHinkley) in units of the score's threshold:
+allowance 0.1, limit 2, from the 3rd score on; and the score must lie a threshold or more from the mean since the last
+reset. A significant change resets it, because that move has been told.
+
+>>> drift = Drift()
+>>> [drift.update(x, 0.5) is not None for x in (7.5, 7.1, 6.7, 6.3)]
+[False, False, False, True]
+"""
+
+from typing import Final
+
+from stream_detector.detect import wording
+from stream_detector.detect.finding import Finding, confidence
+from stream_detector.detect.statistics.evidence import Evidence
+from stream_detector.detect.statistics.level import ACCEPTED_AFTER
+from stream_detector.events import Step
+
+NAME = "pattern_deviation"
+DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
+MISSING = "missing"
+_ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
+
+
+class Drift:
+    """The plain fields of a two-sided Page-Hinkley test: river's object is rebuilt from them for each score.
+
+    `n` scores of mean `mean` since the last reset; `rise` and `fall` are the cumulated deviations, `least` the smallest
+    rise and `most` the largest fall so far, all in units of `scale`, the threshold at the reset.
+    """
+
+    __slots__ = ("fall", "least", "mean", "most", "n", "rise", "scale")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next score is the first."""
+        self.n, self.mean, self.scale = 0, 0.0, 1.0
+        self.rise, self.fall, self.least, self.most = 0.0, 0.0, float("inf"), -1.0
+
+    def update(self, score: float, threshold: float) -> float | None:
+        """Learn one score. Where the test fires: the mean it drifted away from, and the next drift starts here."""
+        # Not at the top: river takes scipy with it, a second of start for all who only unpack baselines.
+        from river.drift.page_hinkley import PageHinkley
+
+        if not self.n:
+            self.scale = threshold
+        scale = self.scale
+        test = PageHinkley(min_instances=_LEAST, delta=_ALLOWANCE, threshold=_LIMIT)
+        test._x_mean.n, test._x_mean._mean = self.n, self.mean
+        test._sum_increase, test._sum_decrease = self.rise, self.fall
+        test._min_increase, test._max_decrease = self.least, self.most
+        # In units of the threshold, so that one setting of the test fits every scale of scores.
+        test.update(score / scale)
+        self.n, self.mean = int(test._x_mean.n), test._x_mean._mean
+        self.rise, self.fall = test._sum_increase, test._sum_decrease
+        self.least, self.most = test._min_increase, test._max_decrease
+        left = self.mean * scale
+        if not test.drift_detected or abs(score - left) < scale:
+            return None
+        self.reset()
+        self.update(score, threshold)
+        return left
+
+
+def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
+    """The finding for a score that drifted away from `left`, the mean since its last reset."""
+    moved = score - left
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} drifts {'up' if moved > 0 else 'down'}: {score:g} now, "
+        f"{left:.4g} on average since the last change",
+        current=score,
+        baseline=left,
+        deviation=moved,
+        z=None,
+        confidence=abs(moved) / (abs(moved) + threshold),
+        unit="points",
+        direction="up" if moved > 0 else "down",
+        gates=[
+            f"no single change reached the threshold of {threshold:g}",
+            f"the cumulated deviation is above {_LIMIT * threshold:g} (Page-Hinkley)",
+            f"{abs(moved):.4g} from the mean reaches the threshold of {threshold:g}",
+        ],
+        subject=DRIFT,
+        threshold=threshold,
+    )
+
+
+def accepted(name: str, usual: float, former: float, duration_s: float) -> Finding:
+    """The announcement that a level of durations, `usual`, was accepted as normal after `former` (s)."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} has a new usual time: {wording.duration(usual)} instead of {wording.duration(former)}",
+        current=usual,
+        baseline=former,
+        deviation=usual - former,
+        z=None,
+        confidence=1.0,
+        unit="s",
+        direction="up" if usual > former else "down",
+        gates=[
+            f"{ACCEPTED_AFTER} executions in a row lay on one side of it, the last of {wording.duration(duration_s)}"
+        ],
+        subject=ACCEPTED,
+    )
+
+
+_LEARNED: Final = 30
+_SHARE_Z: Final = 6.0
+_SHARE_LEAST: Final = 0.2
+
+
+def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
+    """What a good execution's steps show that the last ones did not, from 30 executions with steps on.
+
+    Sub-rule sequence: the names in their order are none of the last four sequences. Sub-rule share: a step's share of
+    all steps' time lies 20 points and six mean deviations off its usual one; the step that is furthest off is told.
+    """
+    if evidence.n < _LEARNED:
+        if explain is not None:
+            explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
+        return []
+    found = []
+    looked = evidence.look(steps)
+    if evidence.is_new(looked.names.sequence):
+        found.append(_sequence(name, steps, evidence))
+    furthest = evidence.furthest(looked, _SHARE_LEAST, _SHARE_Z) if looked.total_s > 0.0 else -1
+    usual = evidence.usual_share(steps[furthest].name) if furthest >= 0 else None
+    if usual is not None:
+        found.append(_share(name, steps[furthest], looked.durations_s[furthest] / looked.total_s, *usual))
+    if explain is not None:
+        explain.extend(gate for one in found for gate in one.gates)
+    return found
+
+
+def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
+    new = [step.name for step in steps if evidence.usual_share(step.name) is None]
+    what = f"step {new[0]} is new" if new else f"{len(steps)} steps, in an order or number that is new"
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} ran a sequence of steps that its last executions did not show: {what}",
+        current=float(len(steps)),
+        baseline=float(len(steps)),
+        deviation=0.0,
+        z=None,
+        confidence=confidence(0.0, evidence.n),
+        unit="steps",
+        direction="up",
+        gates=[
+            f"{evidence.n} good executions with steps are {_LEARNED} or more",
+            f"the sequence is none of the last {len(evidence.sequences) // 4} different ones",
+        ],
+        subject=SEQUENCE,
+    )
+
+
+def _share(name: str, step: Step, share: float, usual: float, spread: float) -> Finding:
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"step {step.name} took {wording.share(share)} of {name}'s time, usually {wording.share(usual)}",
+        current=share,
+        baseline=usual,
+        deviation=share - usual,
+        z=None,
+        confidence=abs(share - usual),
+        unit="ratio",
+        direction="up" if share > usual else "down",
+        gates=[
+            f"{wording.share(abs(share - usual))} off is {wording.share(_SHARE_LEAST)} or more",
+            f"and above {_SHARE_Z:.0f} mean deviations of {wording.share(spread)}",
+        ],
+        subject=f"{SHARE} {step.name}"[:512],
+    )
+
+
+def rush(name: str, count: int, busiest: int, days: int) -> Finding:
+    """Sub-rule arrival: more executions in a day than three times the busiest of the closed days."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} has run {count} times today already; its busiest of {days} days before had {busiest}",
+        current=float(count),
+        baseline=float(busiest),
+        deviation=float(count - busiest),
+        z=None,
+        confidence=1.0 - busiest / count,
+        unit="runs",
+        direction="up",
+        gates=[f"{count} executions in a day are three times {busiest} or more, the busiest of {days} days"],
+        subject=ARRIVAL,
+    )
+
+
+def missing(name: str, former_run: str, run: str, before: int, gone: int) -> Finding:
+    """Sub-rule missing: a completed run lacks an entity that the last run of its kind had, of `before` entities."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} is missing from run {run}; run {former_run} had it",
+        current=0.0,
+        baseline=1.0,
+        deviation=-1.0,
+        z=None,
+        confidence=1.0 - gone / before,
+        unit="scores",
+        direction="down",
+        gates=[
+            f"run {run} has completed, and {former_run} is the last run of its kind before it",
+            f"{before - gone} of the {before} entities of run {former_run} are here, half of them or more",
+        ],
+        subject=MISSING,
+    )

@@ -1,0 +1,104 @@
+"""PerformanceDegradation: an execution slower than its baseline by more than 2 standard deviations.
+
+Profile `classic` (W9, W11): x > mean + 2 s, on the slow side alone, every such execution by itself.
+
+>>> classic("nightly", 121.0, mean=100.0, spread=10.0, n=30, z=2.1, gate=2.0).description
+'nightly was 21 % slower than usual: 2 m 1 s against 1 m 40 s'
+"""
+
+from math import expm1
+
+from stream_detector.detect import wording
+from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of, two_sided
+from stream_detector.detect.rules.unusual_execution_time import CRITICAL_MORE, history_gates, seldom
+from stream_detector.detect.statistics.level import EFFECT, WARM, Judged, Surprise, root_of
+from stream_detector.events import Severity
+
+NAME = "performance_degradation"
+FASTER = "faster"
+_SURE = 1.4
+"""A lasting faster level is sent only where it is so much more surprising than the budget, 25 times rarer; else
+recorded."""
+
+
+def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
+    """The finding for a reading whose z is above `gate`."""
+    slower = f"{wording.share((duration_s - mean) / mean)} slower than usual"
+    limit = mean + gate * spread
+    return Finding(
+        detector=NAME,
+        anomaly_type="PerformanceDegradation",
+        severity=severity_of(z),
+        description=f"{name} was {slower}: {wording.duration(duration_s)} against {wording.duration(mean)}",
+        current=duration_s,
+        baseline=mean,
+        deviation=duration_s - mean,
+        z=z,
+        confidence=confidence(one_sided(z), n),
+        unit="s",
+        direction="up",
+        gates=[
+            *history_gates(mean, spread, n),
+            f"{wording.duration(duration_s)} is above mean + {gate:.2f} standard deviations: {wording.duration(limit)}",
+        ],
+        threshold=gate,
+    )
+
+
+def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
+    """The finding for a shift of level in profile `robust`: the mean of several executions lies half a percent off.
+
+    Slower: `warning`, `critical` from 0.75 more surprise than the budget on. A lasting faster level is told as
+    UnusualExecutionTime: `info`, or `warning` from a surprise of 1.4 more than the budget on.
+    """
+    size, value, runs = surprise.size, surprise.value, surprise.runs
+    slower, usual = value > 0, judged.usual
+    severity: Severity = "warning" if size < budget + CRITICAL_MORE else "critical"
+    off = expm1(value / root_of(runs) * judged.sigma)
+    if abs(off) <= EFFECT:
+        return None
+    if not slower:
+        severity = "warning" if size >= budget + _SURE else "info"
+    return Finding(
+        detector=NAME,
+        anomaly_type="PerformanceDegradation" if slower else "UnusualExecutionTime",
+        severity=severity,
+        description=f"{name} has become {'slower' if slower else 'faster'}: its last {runs} executions took "
+        f"{wording.share(abs(off))} {'more' if slower else 'less'} than usual; this one took "
+        f"{wording.duration(duration_s)}, usually {wording.duration(usual)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=value,
+        confidence=confidence(10.0**-size, judged.n),
+        unit="s",
+        direction="up" if slower else "down",
+        gates=[
+            f"{judged.n} recorded durations are {WARM} or more",
+            f"the mean z of the last {runs} executions, times its root, is {value:.2f}",
+            seldom(surprise),
+            f"surprise {size:.2f} is above {budget:.2f}",
+        ],
+        lasting=severity != "info",
+        threshold=budget,
+        subject="" if slower else FASTER,
+    )
+
+
+def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
+    """The end of a shift in profile `robust`: three executions in a row within 1 sigma."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PerformanceDegradation",
+        severity="info",
+        description=f"{name} is back at its level: {wording.duration(duration_s)} against {wording.duration(usual)}",
+        current=duration_s,
+        baseline=usual,
+        deviation=duration_s - usual,
+        z=z,
+        confidence=confidence(1.0 - two_sided(z), n),
+        unit="s",
+        direction="up" if z > 0 else "down",
+        gates=["three executions in a row lie within 1 sigma of the level"],
+        lasting=True,
+    )

@@ -1,0 +1,375 @@
+"""The level of one series on the log scale, and how surprising each reading, and each recent mean, is.
+
+For a reading d: x = log(d + q) less the rhythm of the day, z = (x - level) / sigma, judged before it is learned. Level
+and variance are exponentially weighted, 1/n while young, then ALPHA and ALPHA_SPREAD or less where readings come fast
+(their memory lasts 18 hours and 3.5 days at least), winsorised at 4 and 8 sigma.
+
+Two things surprise, each by how far off it is and by how seldom that was seen among the older `readings`:
+
+    lone     LONE + SEEN (-log10 p) + FAR |z|, p the share that lies seven tenths as far off, or further
+    lasting  LASTING + SEEN_LASTING (-log10 p) + FAR_LASTING m, p the share beyond the median of the last four, and m
+             the mean of the last 12 z, clipped at 3, times the root of 12, or their exponential mean over 80 times
+             sqrt(159), whichever is more
+
+Less where the series is young, and less where something surprised lately. On real CI histories a lone reading of size
+s comes about once in 10^s readings, which is what scales the constants. They were chosen on real CI histories with
+injected anomalies and on NAB, all at once; docs/detection.md tells what was tried.
+"""
+
+from math import exp, log, log10, sqrt
+from typing import Final
+
+from librt.strings import BytesWriter, read_f64_le, read_i16_le, read_i64_le, write_f64_le, write_i16_le, write_i64_le
+from mypy_extensions import i16, i64, mypyc_attr, u8
+
+from stream_detector.detect.codec.binary import i8, put_u32, u32
+from stream_detector.detect.statistics.readings import GRID, OLDER, RECENT, beyond, numbers, older, on_grid, remember
+from stream_detector.detect.statistics.rhythm import LEARNED_MS, LEFT, STAY, Rhythm, nearest
+
+Q: Final = 0.02
+"""Added before the logarithm, in the reading's unit (s): below it durations are mostly the clock's own noise."""
+ALPHA: Final = 0.065
+ALPHA_SPREAD: Final = 0.05
+_MEMORY_MS: Final = 64_000_000.0
+_MEMORY_SPREAD_MS: Final = 300_000_000.0
+FLOOR: Final = 0.001
+"""The least sigma, in log units: a tenth of a percent."""
+WARM: Final = 30
+"""Readings that are learned before one is judged."""
+EFFECT: Final = 0.005
+"""The least difference that is told, as a share of the usual."""
+ACCEPTED_AFTER: Final = 25
+ACCEPTED_BEYOND: Final = 1.0
+ACCEPTED_MS: Final = 86_400_000
+LONE_FROM: Final = 1.55
+LASTING_FROM: Final = 3.0
+SLOW_FROM: Final = 7.2
+"""The least z of a reading, and of the two means, that can pass a budget: below them nothing is looked at."""
+LONE: Final = 0.55
+LASTING: Final = 1.13
+SEEN: Final = 0.565
+FAR: Final = 0.21
+MOST_FAR: Final = 9.7
+NEARLY: Final = 0.7
+SEEN_LASTING: Final = 0.575
+FAR_LASTING: Final = 0.205
+MOST_FAR_LASTING: Final = 7.0
+_SLOW_SHARE: Final = 0.975
+"""The mean over 80 counts so much."""
+RUNS: Final = 80
+"""Readings that the slow mean is over."""
+_YOUNG: Final = 10
+_MOST_SHIFTED: Final = 30_000
+_CLIP_LEVEL: Final = 4.0
+_CLIP_SPREAD: Final = 8.0
+_CLIP: Final = 3.0
+_GRID: Final = 42.0
+_MOST: Final = 126
+"""Clipped z are kept in steps of 1/42, one byte each."""
+_MEAN: Final = 1.0 / (_GRID * sqrt(RECENT))
+_SLOW: Final = sqrt(2 * RUNS - 1)
+_SLOWLY: Final = SLOW_FROM / _SLOW
+_NEWNESS: Final = 24.0
+"""A series of n readings is less surprising by 24 / n."""
+_ECHO_SHARE: Final = 0.33
+_ECHO_MS: Final = 130_000_000.0
+"""A surprise loses a third of the largest before it, which fades in a day and a half."""
+_SPACING_MS: Final = 10_800_000.0
+_SPREAD_OUT: Final = 1.6
+"""An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
+_PACKED_1: Final = 222
+_GRID_1: Final = 30.0
+"""Layout 1 of `packed` had its clipped z in steps of 1/30, no readings and no rhythm."""
+_NONE: Final = bytes(RECENT)
+
+
+def root_of(runs: i64) -> float:
+    """What the mean z of so many readings is multiplied by."""
+    return _SLOW if runs == RUNS else sqrt(float(runs))
+
+
+@mypyc_attr(acyclic=True)
+class Surprise:
+    """How surprising a reading, or the mean of `runs` of them, is.
+
+    `value` is its z, or the mean's times the root of `runs`; `beyond` of `of` remembered readings lie as far, nearly.
+    """
+
+    __slots__ = ("beyond", "of", "runs", "size", "value")
+
+    def __init__(self, size: float, value: float, runs: i64, beyond: i64, of: i64) -> None:
+        self.size, self.value, self.runs, self.beyond, self.of = size, value, runs, beyond, of
+
+
+@mypyc_attr(acyclic=True)
+class Judged:
+    """What a level said of one reading before learning it: what surprised, and the level then, in its unit."""
+
+    __slots__ = ("high", "lasting", "lone", "low", "n", "sigma", "usual", "z")
+
+    def __init__(
+        self,
+        lone: Surprise | None,
+        lasting: Surprise | None,
+        z: float,
+        sigma: float,
+        usual: float,
+        low: float,
+        high: float,
+        n: i64,
+    ) -> None:
+        self.lone, self.lasting, self.z, self.sigma = lone, lasting, z, sigma
+        self.usual, self.low, self.high, self.n = usual, low, high, n
+
+
+@mypyc_attr(acyclic=True)
+class Level:
+    """Plain numbers. Instants are whole seconds where a second more or less is nothing.
+
+    `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`. `heard` is the largest
+    surprise above LONE so far, and when. `kept_s` is when an older reading was last kept.
+
+    `z` is that of the last reading. `former` is the level that a new one has just replaced, else None; who tells of it
+    sets it back. `sum` is that of the last 11 of `scores`. `pack` keeps none of these.
+    """
+
+    __slots__ = (
+        *("n", "level", "variance", "first_s", "newest_ms", "scores", "sum", "slow", "readings", "kept_s", "rhythm"),
+        *("heard", "heard_s", "shifted", "shifted_from", "shifted_s", "former", "z"),
+    )
+
+    def __init__(self) -> None:
+        self.n: i64 = 0
+        self.first_s: i64 = 0
+        self.newest_ms: i64 = 0
+        self.kept_s: i64 = 0
+        self.heard_s: i64 = 0
+        self.level: float = 0.0
+        self.variance: float = 0.0
+        self.scores: bytes = _NONE
+        self.sum: i64 = 0
+        self.slow: float = 0.0
+        self.readings: bytes = b""
+        self.rhythm: Rhythm = Rhythm()
+        self.heard: float = 0.0
+        self.shifted: i64 = 0
+        self.shifted_from: float = 0.0
+        self.shifted_s: i64 = 0
+        self.former: float | None = None
+        self.z: float = 0.0
+
+    @property
+    def usual(self) -> float:
+        """The level in the reading's own unit, at the time of the newest."""
+        return self.expected(self.newest_ms)[1]
+
+    def expected(self, at_ms: i64) -> tuple[float, float, float]:
+        """What a reading at that time is expected to be: two sigma below, the level, two sigma above, in its unit."""
+        rhythm = self.rhythm
+        middle = self.level + (rhythm.offset(at_ms) if rhythm.used else 0.0)
+        reach = 2.0 * max(sqrt(self.variance), FLOOR)
+        return max(exp(middle - reach) - Q, 0.0), max(exp(middle) - Q, 0.0), max(exp(middle + reach) - Q, 0.0)
+
+    def take(self, reading: float, at_ms: i64, *, always: bool = False, late: bool = False) -> Judged | None:
+        """Judge a reading of 0 or more, then learn it. Most readings are nothing to look at and get no answer.
+
+        Args:
+            always: answer in any case, for whoever wants the reason.
+            late: only learn.
+        """
+        # 1. How far off?
+        n, rhythm = self.n, self.rhythm
+        raw = x = log(reading + Q)
+        if rhythm.used:
+            x -= rhythm.offset(at_ms)
+        sigma = sqrt(self.variance)
+        if sigma < FLOOR:
+            sigma = FLOOR
+        before = self.level
+        off = x - before
+        z = self.z = off / sigma
+        clipped: i64 = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else i64(z * _GRID)
+        total = self.sum + clipped
+        mean = float(total) * _MEAN
+        slow = self.slow = self.slow + (float(clipped) / _GRID - self.slow) / RUNS
+        newest_ms = self.newest_ms
+        gap_ms: i64 = at_ms - newest_ms if n else 0
+        if not n:
+            self.first_s = at_ms // 1000
+        # 2. Remember and judge.
+        age_ms = at_ms - self.first_s * 1000
+        keep = float(at_ms - self.kept_s * 1000) >= min(_SPACING_MS, _SPREAD_OUT * float(age_ms) / OLDER)
+        if keep and n >= RECENT:
+            self.kept_s = at_ms // 1000
+        self.readings = remember(self.readings, on_grid(x), keep)
+        judged = None
+        looked_at = always or abs(z) >= LONE_FROM or abs(mean) >= LASTING_FROM or abs(slow) >= _SLOWLY
+        if looked_at and n >= WARM and not late:
+            judged = self._judge(x, z, mean, slow * _SLOW, sigma, at_ms)
+        elif always:
+            judged = self._judged(None, None, z, sigma, at_ms)
+        # 3. Learn.
+        spread = off
+        if n >= _YOUNG:
+            most = _CLIP_LEVEL * sigma
+            if off > most:
+                off = most
+            elif off < -most:
+                off = -most
+            most = _CLIP_SPREAD * sigma
+            if spread > most:
+                spread = most
+            elif spread < -most:
+                spread = -most
+        if gap_ms > 0 or not n:
+            self.newest_ms = at_ms
+        else:
+            gap_ms = 0
+        young = 1.0 / float(n + 1)
+        weight = float(gap_ms) / _MEMORY_MS
+        if weight > ALPHA:
+            weight = ALPHA
+        self.level = before + (weight if weight > young else young) * off
+        weight = float(gap_ms) / _MEMORY_SPREAD_MS
+        if weight > ALPHA_SPREAD:
+            weight = ALPHA_SPREAD
+        if weight < young:
+            weight = young
+        self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
+        self.n = n + 1
+        w = BytesWriter()
+        w.write(self.scores[1:])
+        w.append(u8(clipped & 0xFF))
+        self.scores = w.getvalue()
+        self.sum = total - i8(self.scores, 0)
+        rhythm.learn(raw, at_ms, gap_ms, sigma, n)
+        self._follow_rhythm(age_ms)
+        if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
+            self.shifted = 0
+        else:
+            self._shift(before, z > 0, at_ms)
+        return judged
+
+    def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Judged:
+        """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
+        echo = self.heard * exp(-float(max(at_ms - self.heard_s * 1000, 0)) / _ECHO_MS)
+        quieter = _ECHO_SHARE * echo
+        less = _NEWNESS / float(self.n) + quieter
+        lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
+        loudest = quieter - LONE + max(lone.size if lone else 0.0, lasting.size if lasting else 0.0)
+        if loudest > echo:
+            self.heard, self.heard_s = loudest, at_ms // 1000
+        return self._judged(lone, lasting, z, sigma, at_ms)
+
+    def _lone(self, x: float, z: float, less: float) -> Surprise | None:
+        if abs(z) < LONE_FROM:
+            return None
+        seen = older(self.readings)
+        near, of = beyond(seen, on_grid(self.level + NEARLY * (x - self.level)), z > 0), len(seen) // 2
+        return Surprise(LONE + SEEN * _seldom(near, of) + FAR * min(abs(z), MOST_FAR) - less, z, 1, near, of)
+
+    def _lasting(self, mean: float, slow: float, less: float) -> Surprise | None:
+        value = mean
+        runs: i64 = RECENT
+        if abs(mean) < LASTING_FROM:
+            if abs(slow) < SLOW_FROM:
+                return None
+            value, runs = slow, RUNS
+        above = value > 0
+        last = sorted(numbers(self.readings[-8:]))
+        if len(last) < 4:  # begun by layout 1, which knew no readings
+            return None
+        middle = (last[1] + last[2]) // 2
+        if (float(middle) > GRID * self.level) is not above:
+            return None
+        seen = older(self.readings)
+        near, of = beyond(seen, middle, above), len(seen) // 2
+        side = 1.0 if above else -1.0
+        far = max(min(side * mean, MOST_FAR_LASTING), _SLOW_SHARE * min(side * slow, MOST_FAR_LASTING))
+        return Surprise(LASTING + SEEN_LASTING * _seldom(near, of) + FAR_LASTING * far - less, value, runs, near, of)
+
+    def _judged(self, lone: Surprise | None, lasting: Surprise | None, z: float, sigma: float, at_ms: i64) -> Judged:
+        low, usual, high = self.expected(at_ms)
+        return Judged(lone, lasting, z, sigma, usual, low, high, self.n)
+
+    def _follow_rhythm(self, age_ms: i64) -> None:
+        """Begin to take the rhythm off once it is old enough and worth it, or stop; the level is then its mean."""
+        rhythm = self.rhythm
+        limit = STAY if rhythm.used else LEFT
+        used = age_ms > LEARNED_MS and rhythm.left < limit * rhythm.spread
+        if used is not rhythm.used:
+            rhythm.used = used
+            self.level = rhythm.mean
+
+    def _shift(self, before: float, above: bool, at_ms: i64) -> None:
+        side: i64 = 1 if above else -1
+        if self.shifted * side <= 0:
+            self.shifted, self.shifted_from, self.shifted_s = side, before, at_ms // 1000
+            return
+        shifted = self.shifted + side
+        if not -_MOST_SHIFTED <= shifted <= _MOST_SHIFTED:
+            return
+        self.shifted = shifted
+        if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_s * 1000 < ACCEPTED_MS:
+            return
+        self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
+
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads: 80 bytes, 2 a reading and the rhythm."""
+        put_u32(w, self.n)
+        write_f64_le(w, self.level)
+        write_f64_le(w, self.variance)
+        write_i64_le(w, self.newest_ms)
+        put_u32(w, self.first_s)
+        put_u32(w, self.kept_s)
+        write_f64_le(w, self.heard)
+        put_u32(w, self.heard_s)
+        write_i16_le(w, i16(self.shifted))
+        write_f64_le(w, self.shifted_from)
+        put_u32(w, self.shifted_s)
+        write_f64_le(w, self.slow)
+        w.append(u8(len(self.readings) // 2))
+        w.write(self.scores)
+        w.write(self.readings)
+        self.rhythm.pack(w)
+
+    def fill(self, packed: bytes, at: i64) -> i64:
+        """Become what was packed, from `at` on; returns where it ends."""
+        self.former, self.z = None, 0.0
+        self.n = u32(packed, at)
+        self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
+        self.newest_ms, self.first_s = read_i64_le(packed, at + 20), u32(packed, at + 28)
+        self.kept_s, self.heard, self.heard_s = u32(packed, at + 32), read_f64_le(packed, at + 36), u32(packed, at + 44)
+        self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 48)), read_f64_le(packed, at + 50)
+        self.shifted_s, self.slow = u32(packed, at + 58), read_f64_le(packed, at + 62)
+        end = at + 71 + RECENT
+        self._set_scores(packed[at + 71 : end])
+        at = end + 2 * i64(packed[at + 70])
+        self.readings = packed[end:at]
+        return self.rhythm.fill(packed, at)
+
+    def fill_1(self, packed: bytes, at: i64) -> i64:
+        """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
+        self.n = u32(packed, at)
+        self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
+        self.newest_ms, self.slow = read_i64_le(packed, at + 20), read_f64_le(packed, at + 28)
+        self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 64)), read_f64_le(packed, at + 66)
+        self.shifted_s = read_i64_le(packed, at + 74) // 1000
+        scores = BytesWriter()
+        for n in range(12):
+            z = float(i8(packed, at + 82 + n)) / _GRID_1 * _GRID
+            scores.append(u8(max(-_MOST, min(nearest(z), _MOST)) & 0xFF))
+        self._set_scores(scores.getvalue())
+        self.first_s = self.newest_ms // 1000
+        self.rhythm.mean = self.level
+        return at + _PACKED_1
+
+    def _set_scores(self, scores: bytes) -> None:
+        self.scores, self.sum = scores, 0
+        for at in range(1, RECENT):
+            self.sum += i8(scores, at)
+
+
+def _seldom(near: i64, of: i64) -> float:
+    """-log10 of the share of `near` among `of`; what was never seen counts as half a time."""
+    return -log10((float(near) + 0.5) / float(of + 1))

@@ -1,0 +1,20 @@
+"""Any series of measured values through the product's own level: how surprising each value is.
+
+For benchmarks on public series, and for whoever wants a score instead of an alarm.
+"""
+
+from stream_detector.detect.statistics.level import EFFECT, Level
+
+
+class Series:
+    """One series of values of 0 or more; what lies below counts as 0."""
+
+    def __init__(self) -> None:
+        self.level = Level()
+
+    def score(self, value: float, at_ms: int) -> float:
+        """Judge one value, either way off, then learn it. Returns its surprise: 2 is about one value in a hundred."""
+        judged = self.level.take(max(value, 0.0), at_ms)
+        if judged is None or abs(value - judged.usual) <= EFFECT * judged.usual:
+            return 0.0
+        return max([0.0] + [one.size for one in (judged.lone, judged.lasting) if one is not None])

@@ -1,0 +1,124 @@
+"""What each role may do on a broker with ACLs: the least that it needs, read off the list of topics.
+
+`stream-detector acls` prints it, docs/security.md shows it, the roles compare it with what the broker grants them
+before they start, and the tests of a secured broker grant exactly this.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, SCORE_RUNS, SCORES, TOPICS, Topic
+from stream_detector.settings import Settings
+
+Kind = Literal["topic", "group"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
+
+GROUPED = ("detector", "recorder", "notifier")
+"""Roles with a consumer group of their own."""
+
+ROLES = ("setup", "detector", "recorder", "notifier", "api", "producers", "subscribers", "operators")
+"""`operators` are the accounts of people: `doctor`, `publish`, `dead-letters`."""
+
+SUBSCRIBERS_GROUP = "example-subscriber"
+"""The group of examples/subscriber.py: a stand-in for the groups of your own subscribers."""
+
+
+class Right(NamedTuple):
+    """One operation on one resource, by its full name."""
+
+    kind: Kind
+    name: str
+    operation: Operation
+
+    def __str__(self) -> str:
+        return f"{self.operation} on {self.kind} {self.name}"
+
+
+def topics_of(role: str, settings: Settings) -> list[Topic]:
+    """The topics that a role has to do with, in the order of `TOPICS`."""
+    return [topic for topic in TOPICS if _operations(role, topic, settings)]
+
+
+def rights_of(role: str, settings: Settings) -> list[Right]:
+    """Everything that a role needs on the broker, and no more.
+
+    Read and Write contain Describe, by Kafka's own rule.
+
+    >>> for right in rights_of("subscribers", Settings(topic_prefix="ci.")):
+    ...     print(right)
+    Read on topic ci.alerts
+    Read on topic ci.run-summaries
+    Read on group example-subscriber
+    """
+    rights = [
+        Right("topic", settings.topic(topic.name), operation)
+        for topic in TOPICS
+        for operation in _operations(role, topic, settings)
+    ]
+    if role in GROUPED:
+        rights.append(Right("group", settings.group(role), "Read"))
+    if role == "subscribers":
+        rights.append(Right("group", SUBSCRIBERS_GROUP, "Read"))
+    if role == "operators":
+        rights += [Right("group", settings.group(each), "Describe") for each in GROUPED]
+    return rights
+
+
+def kafka_acls(rights: Iterable[Right], principal: str, bootstrap: str) -> list[str]:
+    """Calls of Kafka's own `kafka-acls.sh` that grant the rights; needs an account with Alter on the cluster.
+
+    Args:
+        rights: of one role.
+        principal: whom to grant them, as the broker sees it, for example `User:detector`.
+        bootstrap: the broker's address.
+    """
+    by_resource: dict[tuple[Kind, str], list[Operation]] = {}
+    for kind, name, operation in rights:
+        by_resource.setdefault((kind, name), []).append(operation)
+    alike: dict[tuple[Kind, tuple[Operation, ...]], list[str]] = {}
+    for (kind, name), operations in by_resource.items():
+        alike.setdefault((kind, tuple(operations)), []).append(name)
+    start = ["kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config", "admin.properties", "--add"]
+    calls = []
+    for (kind, same), names in alike.items():
+        words = [*start, "--allow-principal", principal]
+        words += [word for operation in same for word in ("--operation", operation)]
+        words += [word for name in names for word in (f"--{kind}", name)]
+        calls.append(shlex.join(words))
+    return calls
+
+
+def lacking(rights: Iterable[Right], granted: Mapping[tuple[Kind, str], frozenset[str] | None]) -> list[Right]:
+    """The rights that are not among the granted ones; a resource about which the broker says nothing counts as granted.
+
+    Args:
+        rights: what is needed.
+        granted: (kind, full name) -> the operations that the broker allows us, None where it does not say.
+    """
+    missing = []
+    for right in rights:
+        operations = granted.get((right.kind, right.name))
+        if operations is not None and right.operation not in operations:
+            missing.append(right)
+    return missing
+
+
+def _operations(role: str, topic: Topic, settings: Settings) -> list[Operation]:
+    if role == "setup":
+        operations: list[Operation] = ["Create", "Describe"]
+    elif role == "operators":  # `publish`, and `dead-letters retry` to where a letter came from
+        writes = topic.name in (COMPLETIONS, SCORES, SCORE_RUNS, ACTIONS)
+        operations = ["Read", "Write"] if writes else ["Read"]
+    else:
+        watches = role == "notifier" and topic.name in _watched(settings)
+        reads, writes = role in topic.read_by.split(", ") or watches, role in topic.written_by.split(", ")
+        operations = [*(["Read"] if reads else []), *(["Write"] if writes else [])]  # type: ignore[list-item]
+    if operations and topic.is_ours and role in ("setup", "operators", *GROUPED):
+        operations.append("DescribeConfigs")
+    return operations
+
+
+def _watched(settings: Settings) -> set[str]:
+    """The topics of which the notifier tells when they fall silent."""
+    return {pair.partition("=")[0].strip() for pair in settings.quiet_after.split(",")}

@@ -1,0 +1,99 @@
+"""Make every topic of `topics.TOPICS` on the broker, once and for all; a second run changes nothing.
+
+Kafka makes missing topics with one partition when a producer asks for them, so this runs before any producer. A topic
+that is not as it should be is refused, never changed: its number of partitions decides which worker owns a key, its
+settings and copies decide whether anything can be lost.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from stream_detector.kafka.acls import Right, lacking, rights_of
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.preflight import (
+    RightsError,
+    SetupError,
+    TopicMismatchError,
+    TopicState,
+    read_topics,
+    wanted_config,
+)
+from stream_detector.settings import Settings
+
+_TOPIC_EXISTS = 36  # Kafka's error code TOPIC_ALREADY_EXISTS: another setup was faster
+_NOT_ALLOWED = 29, 31  # TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILED
+_KNOWN_TIMEOUT_S = 30.0
+
+
+async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]:
+    """Every topic exists with its partitions, replication and settings afterwards. Returns the names it made.
+
+    With `dry_run` nothing is made and the names are those that would be.
+
+    Raises:
+        TopicMismatchError: a topic is there and not as it should be.
+        RightsError: the broker does not allow us to see or to make one.
+        SetupError: the broker refused one.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        states = _fitting(await read_topics(admin, settings), settings)
+        missing = [state for state in states if state.state == "missing"]
+        if not missing or dry_run:
+            return [state.name for state in missing]
+        made = await _create(admin, missing, settings)
+        await _wait_until_known(admin, settings)
+        return made
+    finally:
+        await admin.close()
+
+
+def _fitting(states: list[TopicState], settings: Settings) -> list[TopicState]:
+    # Create is not looked at: an account may have it on the cluster instead.
+    needed = [right for right in rights_of("setup", settings) if right.operation != "Create"]
+    if missing := lacking(needed, {("topic", state.name): state.operations for state in states}):
+        raise RightsError("setup", missing, settings)
+    wrong = [state.advice for state in states if state.state == "mismatch"]
+    if wrong:
+        raise TopicMismatchError("\n".join(wrong))
+    return states
+
+
+async def _wait_until_known(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Return once the broker lists all. It does so some time after it made them; one that another client made a moment
+    before us is seen only here, so the partitions are compared again."""
+    deadline = time.monotonic() + _KNOWN_TIMEOUT_S
+    while True:
+        states = _fitting(await read_topics(admin, settings), settings)
+        missing = [state.name for state in states if state.state == "missing"]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise SetupError(f"the broker accepted these topics but does not list them: {', '.join(missing)}")
+        await asyncio.sleep(0.05)
+
+
+async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], settings: Settings) -> list[str]:
+    """Make what the broker asked did not list; returns what was not there after all: one of several may know later."""
+    wanted = [
+        NewTopic(
+            state.name,
+            state.wanted,
+            state.wanted_replicas,
+            topic_configs=wanted_config(state.topic, state.wanted_replicas),
+        )
+        for state in missing
+    ]
+    answer = await admin.create_topics(wanted)
+    refused = {name: (code, *message) for name, code, *message in answer.topic_errors if code not in (0, _TOPIC_EXISTS)}
+    if forbidden := [name for name, (code, *_) in refused.items() if code in _NOT_ALLOWED]:
+        raise RightsError("setup", [Right("topic", name, "Create") for name in forbidden], settings)
+    for name, (code, *message) in refused.items():
+        reason = message[0] if message and message[0] else f"error {code}"
+        raise SetupError(f"the broker refused topic {name}: {reason}")
+    return [name for name, code, *_ in answer.topic_errors if code != _TOPIC_EXISTS]

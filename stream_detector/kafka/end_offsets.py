@@ -1,0 +1,172 @@
+"""How far each role is behind the ends of the topics it reads.
+
+Ends come from the high watermark in fetch responses: the embedded broker counts batches, not records, when it is asked
+for the latest offset.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from types import TracebackType
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+)
+
+from stream_detector.kafka.acls import GROUPED, Right, lacking
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.describe import describe_topics
+from stream_detector.kafka.preflight import RightsError
+from stream_detector.kafka.topics import BY_NAME, TOPICS
+from stream_detector.settings import Settings
+
+READ_BY = {
+    role: tuple(
+        topic.name
+        for topic in TOPICS
+        if role in topic.read_by.split(", ") and not (topic.cleanup == "compact" and topic.written_by == role)
+    )
+    for role in GROUPED
+}
+"""Role -> the topics that its group reads and commits: all that it reads but its own changelogs."""
+
+_FETCH_WAIT_MS = 50
+_TIMEOUT_S = 30.0
+
+Lags = dict[str, dict[str, int]]
+"""Role -> topic without prefix -> records between its group's committed offset and the end."""
+
+
+class Ends:
+    """Asks one broker again and again. An async context manager.
+
+    Args:
+        settings: where the broker is.
+        names: topics without their prefix; all of ours where none are named.
+    """
+
+    def __init__(self, settings: Settings, names: Collection[str] = tuple(BY_NAME)) -> None:
+        self._settings, self._names = settings, names
+        options = client_options(settings)
+        self._admin = AIOKafkaAdminClient(**options)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_partition_fetch_bytes=1,  # the watermark is wanted, not the records
+        )
+        self._partitions: list[TopicPartition] = []
+        self._known: dict[TopicPartition, int] = {}
+
+    async def __aenter__(self) -> "Ends":
+        """Connect and learn the topics' partitions. Raises `KafkaError`, or `RightsError` where we may not read one."""
+        try:
+            await self._admin.start()
+            found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
+            granted = {("topic", name): described.operations for name, described in found.items()}
+            if missing := lacking([Right("topic", name, "Read") for name in found], granted):
+                raise RightsError("operators", missing, self._settings)
+            await self._consumer.start()
+            await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
+        except BaseException:
+            await self._admin.close()
+            raise
+        self._partitions = [
+            TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`."""
+        consumer, wanted = self._consumer, self._partitions
+        if not wanted:
+            return {}
+        consumer.assign(wanted)  # forgets all watermarks: what is read below was answered after this line
+        new = [tp for tp in wanted if tp not in self._known]
+        if new:
+            await consumer.seek_to_beginning(*new)
+        for tp, offset in self._known.items():
+            consumer.seek(tp, offset)
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while any(consumer.highwater(tp) is None for tp in wanted):
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
+            await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
+        self._known = {tp: consumer.highwater(tp) for tp in wanted}
+        return dict(self._known)
+
+    async def committed(self, role: str) -> dict[TopicPartition, int]:
+        """The group's committed offset of each partition that the role reads, -1 where there is none."""
+        names = {self._settings.topic(name) for name in READ_BY[role]}
+        wanted = [tp for tp in self._partitions if tp.topic in names]
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                answer = await self._admin.list_consumer_group_offsets(self._settings.group(role), partitions=wanted)
+                break
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+                # A new cluster makes its offsets topic when it is first asked; a coordinator may also be moving.
+                if time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(0.1)
+        return {tp: answer[tp].offset if tp in answer else -1 for tp in wanted}
+
+    async def lags(self) -> Lags:
+        """How far each role is behind.
+
+        Commits are read first, ends afterwards. So all zero means that everything has come to rest: what a role makes
+        of its input is acknowledged before its commit, hence within the ends.
+        """
+        committed = dict(zip(READ_BY, await asyncio.gather(*map(self.committed, READ_BY)), strict=True))
+        ends = await self.ends()
+        lags: Lags = {}
+        for role, offsets in committed.items():
+            by_topic = lags[role] = dict.fromkeys(READ_BY[role], 0)
+            for tp, offset in offsets.items():
+                name = tp.topic.removeprefix(self._settings.topic_prefix)
+                by_topic[name] += max(0, ends[tp] - max(0, offset))
+        return lags
+
+
+def total(lags: Lags, role: str | None = None) -> int:
+    """Records that one role, or all, are behind."""
+    return sum(sum(by_topic.values()) for name, by_topic in lags.items() if role in (None, name))
+
+
+async def read_whole(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
+    """Every record that the topic holds when this is called, partition by partition.
+
+    Raises:
+        RightsError: we may not read it.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    async with Ends(settings, [name]) as asked:
+        ends = {tp: end for tp, end in (await asked.ends()).items() if end}
+    if not ends:
+        return
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        for tp, end in ends.items():
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            while await consumer.position(tp) < end:
+                for record in (await consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS)).get(tp, []):
+                    if record.offset < end:
+                        yield record
+    finally:
+        await consumer.stop()

@@ -1,0 +1,177 @@
+"""What must be true on the broker before a role starts: its topics are there as they should be, and it may use them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream_detector.kafka.acls import Kind, Right, lacking, rights_of, topics_of
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
+from stream_detector.kafka.topics import Topic
+from stream_detector.settings import Settings
+
+
+class SetupError(Exception):
+    """Something on the broker is not as it must be. The text says what, and what to do."""
+
+
+class TopicMismatchError(SetupError):
+    """A topic is missing or not as it should be. It was not changed."""
+
+
+class RightsError(SetupError):
+    """The broker does not allow something that a role needs."""
+
+    def __init__(self, role: str, rights: Iterable[Right], settings: Settings) -> None:
+        whom = f"user {settings.broker_user}" if settings.broker_user else "a client that names no user"
+        together: dict[tuple[str, str], list[str]] = {}
+        for kind, name, operation in rights:
+            together.setdefault((operation, kind), []).append(name)
+        what = "; ".join(f"{operation} on {kind} {', '.join(names)}" for (operation, kind), names in together.items())
+        super().__init__(
+            f"Kafka at {settings.broker} does not allow {whom}: {what}. The role {role} needs it: "
+            f"`stream-detector acls --role {role}` prints the commands that grant it"
+        )
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One topic as it is on the broker. `partitions` is 0 where it is missing, or may not be seen."""
+
+    topic: Topic
+    name: str
+    wanted: int
+    partitions: int
+    replicas: int = 0
+    wanted_replicas: int = 0
+    operations: frozenset[str] | None = None
+    """What we may do with it; None where the broker does not say."""
+    config: Mapping[str, str] = field(default_factory=dict)
+    """Its settings on the broker; empty where they may not be seen."""
+
+    @property
+    def state(self) -> Literal["ok", "missing", "mismatch", "forbidden"]:
+        if self.operations is not None and "Describe" not in self.operations:
+            return "forbidden"
+        if not self.partitions:
+            return "missing"
+        return "mismatch" if self.advice else "ok"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty where it is ok."""
+        if self.operations is not None and "Describe" not in self.operations:
+            return "grant Describe on it: `stream-detector acls` prints how"
+        if not self.partitions:
+            return "run `stream-detector setup`"
+        return self._about_partitions() or (self._about_copies() or self._about_config() if self.topic.is_ours else "")
+
+    def _about_partitions(self) -> str:
+        if self.partitions == self.wanted:
+            return ""
+        setting = "" if self.topic.partitions else f", or set STREAM_DETECTOR_PARTITIONS={self.partitions} if all agree"
+        return (
+            f"{self.name} has {self.partitions} partitions and should have {self.wanted}: the number decides which "
+            f"worker owns a key, so it cannot be changed while it holds data. Use another STREAM_DETECTOR_TOPIC_PREFIX "
+            f"or stop every role, delete the topic and run `stream-detector setup`{setting}"
+        )
+
+    def _about_copies(self) -> str:
+        if self.replicas >= self.wanted_replicas:
+            return ""
+        return (
+            f"{self.name} has {self.replicas} copies and should have {self.wanted_replicas}: one broker lost for good "
+            "would take what it holds along. Add copies with kafka-reassign-partitions.sh, or accept it with "
+            f"STREAM_DETECTOR_REPLICATION={self.replicas}"
+        )
+
+    def _about_config(self) -> str:
+        wanted = wanted_config(self.topic, self.wanted_replicas)
+        wrong = {name: value for name, value in wanted.items() if not self._fits(name, value)}
+        if not self.config or not wrong:
+            return ""
+        now = ", ".join(f"{name}={self.config.get(name, 'not set')}" for name in wrong)
+        change = ",".join(f"{name}={value}" for name, value in wrong.items())
+        return (
+            f"{self.name} has {now}, with which something could get lost. Set it: kafka-configs.sh "
+            f"--bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {self.name} --add-config {change}"
+        )
+
+    def _fits(self, name: str, wanted: str) -> bool:
+        """Whether a setting is as it should be, or safer. How long records are kept is the operator's to choose."""
+        found = self.config.get(name)
+        if name == "retention.ms" or found is None:
+            return True
+        if name == "min.insync.replicas":
+            return int(wanted) <= int(found) <= max(1, self.replicas)
+        return int(found) >= int(wanted) if name == "min.compaction.lag.ms" else found == wanted
+
+
+def replication_of(settings: Settings, brokers: int) -> int:
+    """Copies of each partition: the setting, else 3 from three brokers on, else 1."""
+    return settings.replication or (3 if brokers >= 3 else 1)
+
+
+def wanted_config(topic: Topic, replication: int) -> dict[str, str]:
+    """The broker's settings of a topic. A write is acknowledged by two copies where there are three."""
+    return topic.config() | {"min.insync.replicas": "2" if replication >= 3 else "1"}
+
+
+async def read_topics(admin: AIOKafkaAdminClient, settings: Settings, role: str = "setup") -> list[TopicState]:
+    """How the topics of a role are now, in the order of `TOPICS`; asking makes none. Raises `KafkaError`."""
+    topics = topics_of(role, settings)
+    names = [settings.topic(topic.name) for topic in topics]
+    found, brokers = await describe_topics(admin, names)
+    ours = [settings.topic(topic.name) for topic in topics if topic.is_ours]
+    configs = await describe_configs(admin, [name for name in ours if found[name].partitions])
+    replication = replication_of(settings, brokers)
+    return [
+        TopicState(
+            topic,
+            name,
+            topic.partitions or settings.partitions,
+            found[name].partitions,
+            found[name].replicas,
+            replication,
+            found[name].operations,
+            configs.get(name, {}),
+        )
+        for topic, name in zip(topics, names, strict=True)
+    ]
+
+
+async def rights_lacking(
+    admin: AIOKafkaAdminClient, settings: Settings, role: str, states: Iterable[TopicState]
+) -> list[Right]:
+    """What the role needs and the broker does not allow us; `states` are those of its topics. Raises `KafkaError`."""
+    granted: dict[tuple[Kind, str], frozenset[str] | None] = {("topic", s.name): s.operations for s in states}
+    rights = rights_of(role, settings)
+    for right in rights:
+        if right.kind == "group":
+            granted["group", right.name] = await group_operations(admin, right.name)
+    return lacking(rights, granted)
+
+
+async def admit(settings: Settings, role: str) -> dict[str, int]:
+    """The role's topics without their prefix -> partitions. The role may do everything that it needs afterwards.
+
+    Raises:
+        RightsError: the broker does not allow something.
+        TopicMismatchError: a topic is missing or not as it should be; for a topic of producers the number of partitions
+            does not matter, since events are forwarded.
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        states = await read_topics(admin, settings, role)
+        if missing := await rights_lacking(admin, settings, role, states):
+            raise RightsError(role, missing, settings)
+    finally:
+        await admin.close()
+    wrong = [s for s in states if s.state == "missing" or (s.state == "mismatch" and s.topic.is_ours)]
+    if wrong:
+        raise TopicMismatchError("; ".join(f"{state.name}: {state.advice}" for state in wrong))
+    return {state.topic.name: state.partitions for state in states}

@@ -1,0 +1,297 @@
+"""The notifier: what was found, as messages that people get once.
+
+Rate limits and run messages need all keys at once, so everything is first copied onto one partition, `notifier-in`;
+its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged),
+write state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's
+answer and the record of it: one a channel at most, since the next waits for that record.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+from stream_detector.delivery import faults, worker
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.repartition import Origin, origin_of
+from stream_detector.delivery.state.journaled_partition import JournaledPartition
+from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
+from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
+from stream_detector.events.encode import encode
+from stream_detector.kafka import topics
+from stream_detector.kafka.end_offsets import Ends
+from stream_detector.notify import policy
+from stream_detector.notify.configure import channels, notify_config
+from stream_detector.notify.deliver import Deliverer
+from stream_detector.notify.memory import Memory, Slot
+from stream_detector.notify.message import Delivery, Result
+from stream_detector.notify.routes_file import RoutesFile
+from stream_detector.settings import Settings, SettingsError
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.log_events import MessageDone, RoutesRead, RoutesRefused
+
+EVERY_S = 0.5
+"""How often retries that have become due are looked for."""
+EXPIRE_EVERY_S = 60.0
+LOGGED_AT_ONCE = 20
+"""Lines for one answer: that of a digest settles thousands."""
+WATCH_EVERY_S = 30.0
+"""How often the ends of input topics are looked at, at the least."""
+
+DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
+    topics.ALERTS: lambda record: decode_anomaly(record.value),
+    topics.RUN_SUMMARIES: lambda record: decode_run_summary(record.value),
+    topics.ACTIONS: lambda record: decode_action(record.value, record.headers, record.timestamp),
+}
+
+_SLOT = msgspec.msgpack.Decoder(Slot)
+SLOTS: Codec[Slot] = Codec(msgspec.msgpack.encode, lambda _, packed: _SLOT.decode(packed))
+
+
+class Notifier:
+    """Copies, decides, delivers. One per process."""
+
+    def __init__(self, app: worker.WorkerApp) -> None:
+        self._app = app
+        self._config = notify_config(app.settings)
+        self._routes_file = RoutesFile(app.settings, self._config.fallback)
+        self._deliverer = Deliverer(channels(app.settings), self._on_result)
+        self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, JournaledPartition)
+        self._decided = asyncio.Event()
+        self._memory: tuple[StatePartition[Slot], int, Memory] | None = None
+        self._answered: dict[str, int] = {}
+        """Channel -> the first checkpoint that holds its last answer."""
+        self._expire_at_s = 0.0
+
+    def _look_at_routes(self) -> None:
+        """Go by the file's new routes, if there are any; a file with a fault changes nothing."""
+        try:
+            found = self._routes_file.changed()
+        except SettingsError as error:
+            RoutesRefused(str(error)).emit()
+            return
+        if found is not None:
+            self._config = replace(self._config, routes=found)
+            RoutesRead(self._app.settings.routes_file, len(found)).emit()
+
+    def _memory_of(self, part: StatePartition[Slot]) -> Memory:
+        """The policy's state: this part, with an index that is made once for each time that we own it."""
+        if self._memory is None or self._memory[:2] != (part, part.epoch):
+            slots = {name: slot for name in [*part.keys()] if (slot := part.get(name)) is not None}
+            at = self._app.checkpoint
+            self._memory = part, part.epoch, Memory(slots, part.settle, part.put, lambda: (at.begun + 1, at.done))
+        return self._memory[2]
+
+    # -- copying -------------------------------------------------------------------------------------------------
+
+    def copy(self, name: str, chunk: Chunk) -> None:
+        """Put a chunk's records onto `notifier-in`; committed once the broker has them there."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            number, target = chunk.tp.partition, app.settings.topic(topics.NOTIFIER_IN)
+            for record in chunk.records:
+                origin = Origin(name, number, record.offset, record.timestamp).header()
+                app.batch_producer.put(target, 0, record.key, record.value, [*record.headers, origin])
+            app.dispatch(number)
+            consumer.advance(chunk)
+            metrics.EVENTS.labels(name, "forwarded").inc(len(chunk.records))
+        except Exception as error:
+            app.fail(f"{name}: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    # -- deciding ------------------------------------------------------------------------------------------------
+
+    def decide(self, chunk: Chunk) -> None:
+        """Run the policy over a chunk of `notifier-in`."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            part: StatePartition[Slot] = self._table.data.owned(0)
+            replaying = chunk.records[0].offset < part.replay_until.get(topics.NOTIFIER_IN, 0)
+            for record in chunk.records:
+                self._accept(part, record, replaying)
+            app.dispatch(0)
+            consumer.advance(chunk)
+            faults.reach("decided")
+            self._decided.set()
+        except Exception as error:
+            app.fail(f"notifier-in: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    def _accept(self, part: StatePartition[Slot], record: Any, replaying: bool) -> None:
+        origin = origin_of(record.headers)
+        if origin is None:
+            return  # not put there by a notifier
+        # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
+        if not replaying and origin.offset < part.watermarks.get(origin.place, 0):
+            metrics.EVENTS.labels(topics.NOTIFIER_IN, "duplicate").inc()
+            return
+        part.watermarks[origin.place] = max(origin.offset + 1, part.watermarks.get(origin.place, 0))
+        part.watermarks_changed = True
+        try:
+            item = DECODE[origin.topic](record)
+        except (ValueError, RefusedError):
+            metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
+            return  # the recorder keeps what was refused of our own topics
+        self._publish(policy.accept(self._memory_of(part), item, time.time(), self._config))
+        metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
+
+    def _publish(self, notifications: list[Notification]) -> None:
+        n = self._app.partitions[topics.NOTIFICATIONS]
+        for number, notification in enumerate(notifications):
+            about = notification.incident_id or notification.run_id or notification.id
+            self._app.batch_producer.put(
+                self._app.settings.topic(topics.NOTIFICATIONS),
+                topics.owner(about, n),
+                about.encode(),
+                encode(notification),
+            )
+            done = MessageDone(notification.id, notification.channel, notification.outcome, notification.reason)
+            if notification.outcome in ("held", "suppressed") or number >= LOGGED_AT_ONCE:
+                done.count()  # nothing was sent, or the message is in the log already: the topic has each
+            else:
+                done.emit()
+
+    # -- delivering ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Deliver what is due, for as long as the process runs; at once after a decision."""
+        await self._deliverer.start()
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # where signals are not ours to handle
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._routes_file.ask)
+        try:
+            while not self._app.should_stop:
+                try:
+                    await asyncio.wait_for(self._decided.wait(), EVERY_S)
+                    self._decided.clear()
+                    await self._app.consumer.commit_and_end_transactions()  # else it waits for the next tick
+                except TimeoutError:
+                    pass
+                self._look_at_routes()
+                self._deliver_due()
+        finally:
+            await self._deliverer.stop()
+
+    def _deliver_due(self) -> None:
+        part: StatePartition[Slot] | None = self._table.data.owned(0)
+        if part is None or self._app.rebalancing or self._app.consumer.tasks.tasks.get(0) is None:
+            return
+        now_s, state = time.time(), self._memory_of(part)
+        if now_s > self._expire_at_s:
+            self._expire_at_s = now_s + EXPIRE_EVERY_S
+            policy.expire(state, now_s)
+        before = state.changes
+        self._publish(policy.tick(state, now_s, self._config))
+        self._app.dispatch(0)
+        if state.changes > before:
+            self._decided.set()  # what it left is delivered after a checkpoint: take that now
+            return
+        if self._app.checkpoint.running:
+            return
+        # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided. And one
+        # at a time on a channel, the next when the last one's answer is safe: so a crash repeats one at most.
+        busy = {key.rpartition(":")[2] for key in self._deliverer.under_way}
+        busy |= {channel for channel, number in self._answered.items() if number > self._app.checkpoint.done}
+        for delivery in policy.due(state, now_s, self._config, busy):
+            if state.is_safe(delivery.key):
+                self._deliverer.submit(delivery)
+                faults.reach("submitted")
+
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    async def watch_inputs(self) -> None:
+        """Look at the ends of the input topics that people want to hear about; only the active notifier says so.
+
+        The end of a topic moves with every event, whether or not a detector is there to read it: so this tells of
+        silent producers, and the metrics of our own roles tell of silent detectors.
+        """
+        wanted = self._config.quiet_after_s
+        every_s = min(WATCH_EVERY_S, *(after_s / 4 for after_s in wanted.values()))
+        while not self._app.should_stop:
+            with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the broker is away: everybody hears of that
+                async with Ends(self._app.settings, wanted) as asked:
+                    while not self._app.should_stop:
+                        self._note_ends(await asked.ends())
+                        await self._app.sleep(every_s)
+            await self._app.sleep(every_s)
+
+    def _note_ends(self, ends: Mapping[Any, int]) -> None:
+        part: StatePartition[Slot] | None = self._table.data.owned(0)
+        if part is None or self._app.rebalancing:
+            return
+        for topic in self._config.quiet_after_s:
+            name = self._app.settings.topic(topic)
+            end = sum(offset for tp, offset in ends.items() if tp.topic == name)
+            said = policy.watch(self._memory_of(part), topic, end, time.time(), self._config)
+            if said:
+                self._publish(said)
+                self._decided.set()
+        self._app.dispatch(0)
+
+    def _on_result(self, delivery: Delivery, result: Result) -> None:
+        part: StatePartition[Slot] | None = self._table.data.owned(0)
+        faults.reach("answered")
+        if part is None or self._app.rebalancing:
+            return  # whoever owns the partition now finds it due
+        self._publish(policy.settle(self._memory_of(part), delivery, result, time.time(), self._config))
+        self._app.dispatch(0)
+        self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
+        self._decided.set()
+        faults.reach("settled")
+
+
+def build(app: worker.WorkerApp) -> worker.Prepare:
+    """Add the table, the agents and the task that delivers."""
+    notifier = Notifier(app)
+
+    def read(name: str) -> None:
+        @app.agent(app.source(name), name=f"copy-{name}")
+        async def copy(stream: Any) -> None:
+            async for event in stream.events():
+                notifier.copy(name, event.value)
+
+    for name in DECODE:
+        read(name)
+
+    @app.agent(app.source(topics.NOTIFIER_IN), name="decide")
+    async def decide(stream: Any) -> None:
+        async for event in stream.events():
+            notifier.decide(event.value)
+
+    @app.task
+    async def deliver() -> None:
+        await notifier.run()
+
+    if app.settings.quiet_after:
+
+        @app.task
+        async def watch() -> None:
+            await notifier.watch_inputs()
+
+    async def prepare() -> None:
+        """Nothing beside Kafka is needed."""
+
+    return prepare
+
+
+def run(settings: Settings) -> int:
+    """Run the notifier until it is told to stop; returns the exit code.
+
+    Raises:
+        SettingsError: a channel or the routes file cannot be used; nothing was started.
+    """
+    notify_config(settings)
+    channels(settings)
+    return worker.run("notifier", settings, build)

@@ -1,0 +1,249 @@
+"""The recorder: everything that happens on the topics, as rows in PostgreSQL; acknowledged after the commit there.
+
+While the database is away it stays in its group, reads on up to the limit of bytes in flight, and catches up when the
+database is back. Detection and messages do not notice.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+
+from stream_detector.delivery import worker
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.state import changelog_record
+from stream_detector.delivery.state.partition import CLAIM_KEY, WATERMARKS_KEY
+from stream_detector.detect import Baseline
+from stream_detector.events import RefusedError
+from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
+from stream_detector.events.decode import (
+    decode_action,
+    decode_anomaly,
+    decode_completion,
+    decode_notification,
+    decode_run_summary,
+    decode_score,
+    decode_score_run,
+    is_backfill,
+)
+from stream_detector.kafka import topics
+from stream_detector.kafka.client import cluster_id
+from stream_detector.settings import Settings
+from stream_detector.store.connect import StoreAwayError, address_of, wait_for_pool
+from stream_detector.store.epochs import epoch_of
+from stream_detector.store.grants import admit
+from stream_detector.store.retain import retain
+from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
+from stream_detector.store.write import Writer
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.log_events import EventRefused, ServiceAway, ServiceBack
+
+RETAIN_EVERY_S = 3600.0
+START_AGAIN_S = 2.0
+
+ToRow = Callable[[Any, "Recorder"], Any]
+
+
+def _completion(record: Any) -> Any:
+    return decode_completion(record.value, record.headers, record.timestamp)
+
+
+def _score(record: Any) -> Any:
+    return decode_score(record.value, record.headers, record.timestamp)
+
+
+def _score_run(record: Any) -> Any:
+    return decode_score_run(record.value, record.headers, record.timestamp)
+
+
+def _action(record: Any) -> Any:
+    return decode_action(record.value, record.headers, record.timestamp)
+
+
+def _dead_letter(record: Any) -> DeadLetterNote:
+    letter = read_dead_letter(record.headers)
+    return DeadLetterNote(
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        timestamp_ms=letter.timestamp_ms,
+        stage=letter.stage,
+        reason=letter.reason,
+        message=letter.message,
+        value_bytes=None if record.value is None else len(record.value),
+    )
+
+
+def _baseline(record: Any) -> BaselineState | None:
+    if record.key in (None, CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
+        return None
+    key, packed = record.key.decode(), changelog_record.payload_of(record.value)
+    if not packed:
+        return BaselineState(key=key, packed=None)
+    baseline = Baseline.unpack(key, packed)
+    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named())
+
+
+READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    topics.COMPLETIONS: ("executions", _completion),
+    topics.SCORES: ("scores", _score),
+    topics.SCORE_RUNS: ("score_runs", _score_run),
+    topics.ALERTS: ("anomalies", lambda record: decode_anomaly(record.value)),
+    topics.RUN_SUMMARIES: ("summaries", lambda record: decode_run_summary(record.value)),
+    topics.ACTIONS: ("actions", _action),
+    topics.NOTIFICATIONS: ("notifications", lambda record: decode_notification(record.value)),
+    topics.BASELINES: ("baselines", _baseline),
+    topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
+}
+"""Topic -> the list of `Rows` it fills, and how a record becomes an event. None: nothing to store."""
+
+
+class Recorder:
+    """Turns chunks into rows and writes them until they are stored."""
+
+    def __init__(self, app: worker.WorkerApp) -> None:
+        self._app = app
+        self._pool: asyncpg.Pool | None = None
+        self._epoch = 0
+        self._opening = asyncio.Lock()
+        self._retained_at = 0.0
+
+    async def handle(self, name: str, chunk: Chunk) -> None:
+        """Store one chunk; afterwards it counts as applied. Given up, unapplied, when the partitions are taken away."""
+        app, consumer = self._app, self._app.consumer
+        try:
+            if not consumer.follows(chunk):
+                return
+            rows = self._rows(name, chunk)
+            bad = await self._store(rows) if len(rows) else []
+            if bad is None:
+                return
+            for row in bad:
+                self._bury(row, chunk)
+            app.dispatch(chunk.tp.partition)
+            consumer.advance(chunk)
+        except asyncpg.InsufficientPrivilegeError as error:
+            app.fail(f"{name}: PostgreSQL: {error}. `stream-detector grants --role recorder` prints what to grant")
+        except Exception as error:
+            app.fail(f"{name}: {error!r}")
+        finally:
+            consumer.release(chunk)
+
+    def _rows(self, name: str, chunk: Chunk) -> Rows:
+        listed, decode = READ[name]
+        rows: list[Row[Any]] = []
+        for record in chunk.records:
+            try:
+                event = decode(record)
+            except ValueError:  # RefusedError on input topics: the detector buries it; msgspec's on our own
+                metrics.EVENTS.labels(name, "refused").inc()
+                continue
+            if event is not None:
+                backfill = bool(record.headers) and is_backfill(record.headers)
+                rows.append(
+                    Row(event, name, chunk.tp.partition, record.offset, record.timestamp, backfill, self._epoch)
+                )
+        metrics.EVENTS.labels(name, "applied").inc(len(rows))
+        return Rows(**{listed: rows})
+
+    async def _store(self, rows: Rows) -> list[BadRow] | None:
+        """Write until it is stored; None if the partitions were taken away meanwhile."""
+        app, pause_s, away_since = self._app, 0.5, None
+        while not (app.should_stop or app.rebalancing):
+            try:
+                bad = await Writer(await self._connected()).write(rows)
+            except StoreAwayError as error:
+                app.waiting_for = "PostgreSQL"
+                away_since = away_since or time.monotonic()
+                wait_s = pause_s * random.uniform(0.75, 1.25)
+                ServiceAway("PostgreSQL", address_of(app.settings.database_url), str(error), wait_s).emit()
+                await asyncio.sleep(wait_s)
+                pause_s = min(pause_s * 2, 5.0)
+            else:
+                app.waiting_for = ""
+                if away_since:
+                    away_s = time.monotonic() - away_since
+                    ServiceBack("PostgreSQL", address_of(app.settings.database_url), away_s).emit()
+                return bad
+        return None
+
+    async def _connected(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                settings = self._app.settings
+                pool = await wait_for_pool(settings.database_url, name="recorder")
+                try:
+                    await admit(pool, "recorder")
+                    identity = f"{await cluster_id(settings)}/{settings.topic_prefix}"
+                    self._epoch, self._pool = await epoch_of(pool, identity), pool
+                except BaseException:
+                    pool.terminate()
+                    raise
+        return self._pool
+
+    async def start(self) -> None:
+        """Connect before the first chunk, so that every row has its epoch; wait while the database cannot."""
+        while True:
+            try:
+                await self._connected()
+                return
+            except StoreAwayError as error:  # it answered, and then went away, or can only be read during a failover
+                address = address_of(self._app.settings.database_url)
+                ServiceAway("PostgreSQL", address, str(error), START_AGAIN_S).emit()
+                await asyncio.sleep(START_AGAIN_S)
+
+    async def retain(self) -> None:
+        """Delete what is older than the retention, once an hour; one recorder at a time does it."""
+        settings = self._app.settings
+        if self._pool and time.monotonic() - self._retained_at > RETAIN_EVERY_S:
+            self._retained_at = time.monotonic()
+            try:
+                await retain(
+                    self._pool,
+                    now=datetime.now(UTC),
+                    executions_d=settings.executions_retention_d,
+                    anomalies_d=settings.anomalies_retention_d,
+                )
+            except StoreAwayError as error:
+                ServiceAway("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
+
+    def _bury(self, bad: BadRow, chunk: Chunk) -> None:
+        """A row that Postgres refuses for what it holds: kept, with its original bytes."""
+        record = next(record for record in chunk.records if record.offset == bad.row.offset)
+        error: RefusedError = bad.error
+        if bad.row.topic == topics.DEAD_LETTERS:
+            return  # a dead letter's note that cannot be stored is still on its topic
+        place = {"topic": bad.row.topic, "partition": chunk.tp.partition, "offset": record.offset}
+        headers = dead_letter_headers(record.headers, **place, timestamp_ms=record.timestamp, error=error)
+        self._app.batch_producer.put(
+            self._app.settings.topic(topics.DEAD_LETTERS), chunk.tp.partition, record.key, record.value, headers
+        )
+        EventRefused(**place, reason=error.reason, message=error.message).emit()
+
+
+def build(app: worker.WorkerApp) -> worker.Prepare:
+    """Add one agent per topic."""
+    recorder = Recorder(app)
+
+    @app.timer(60.0)
+    async def retention() -> None:
+        await recorder.retain()
+
+    def read(name: str) -> None:
+        @app.agent(app.source(name), name=f"record-{name}")
+        async def record(stream: Any) -> None:
+            async for event in stream.events():
+                await recorder.handle(name, event.value)
+
+    for name in READ:
+        read(name)
+    return recorder.start
+
+
+def run(settings: Settings) -> int:
+    """Run the recorder until it is told to stop; returns the exit code."""
+    return worker.run("recorder", settings, build)

@@ -1,0 +1,92 @@
+"""The runs that are under way, and each type's rosters, in the table `runs-state`; which runs have ended by now."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from stream_detector.delivery import worker
+from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.detect.config import Profile
+from stream_detector.detect.rules.missing_entity import PREFIX, Rosters, apply_roster, roster_parts
+from stream_detector.detect.runs import Run, apply_part, summaries
+from stream_detector.events import Anomaly, RunPart, RunSummary
+from stream_detector.kafka import topics
+
+Value = Run | Rosters
+VALUE: Codec[Value] = Codec(
+    lambda value: value.pack(), lambda key, packed: (Rosters if key.startswith(PREFIX) else Run).unpack(packed)
+)
+
+FORGET_EVERY_MS = 60_000
+
+
+def key_of(run_part: RunPart) -> str:
+    """Where a part belongs. A producer may call a run whatever it likes, also like rosters: those get a ~ before it."""
+    run_id = run_part.run_id
+    return f"~{run_id}" if run_part.kind != "roster" and run_id.lstrip("~").startswith(PREFIX) else run_id
+
+
+class RunTable:
+    """Gathers parts; a run's summary comes out once, however often its parts are replayed."""
+
+    def __init__(self, app: worker.WorkerApp, partitions: int, profile: Profile) -> None:
+        self._profile = profile
+        self._table = app.state(topics.RUNS_STATE, VALUE, partitions)
+        self._open: dict[int, set[str]] = {}
+        """Per partition the runs that have not ended; built anew after each rebalance."""
+        self._forget_at_ms = 0
+
+        @app.on_rebalance_complete.connect(weak=False)
+        async def look_again(app: Any, **_: Any) -> None:
+            self._open.clear()
+
+    def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:
+        """Put a part into its run, or a run's roster beside those before it: the entities that are missing from it."""
+        part: StatePartition[Value] = self._table.data.owned(number)
+        key = key_of(run_part)
+        value = part.get(key)
+        if run_part.kind == "roster":
+            rosters = value if isinstance(value, Rosters) else Rosters()
+            missing = apply_roster(rosters, run_part, record_ms, self._profile)
+            part.put(key, rosters)
+            return missing
+        run = value if isinstance(value, Run) else Run.new(run_part.run_id)
+        apply_part(run, run_part, record_ms)
+        part.put(key, run)
+        if not run.closed:
+            self._open_runs(number, part).add(key)
+        return []
+
+    def ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
+        """The summaries of runs that have ended by `now_ms`, and the rosters that they pass on.
+
+        The runs are closed with the same checkpoint.
+        """
+        part: StatePartition[Value] | None = self._table.data.owned(number)
+        if part is None:
+            return  # a partition of a producer's topic that has more of them than our tables
+        if now_ms > self._forget_at_ms:
+            self._forget_at_ms = now_ms + FORGET_EVERY_MS
+            self._forget(now_ms)
+        still_open = self._open_runs(number, part)
+        for key in list(still_open):
+            run = part.get(key)
+            if isinstance(run, Run) and run.finished(now_ms):
+                yield from summaries(run, now_ms)
+                yield from roster_parts(run, now_ms)
+                run.close()
+                part.put(key, run)
+                still_open.discard(key)
+
+    def _open_runs(self, number: int, part: StatePartition[Value]) -> set[str]:
+        if number not in self._open:
+            known = ((key, part.get(key)) for key in list(part.keys()))
+            self._open[number] = {key for key, value in known if isinstance(value, Run) and not value.closed}
+        return self._open[number]
+
+    def _forget(self, now_ms: int) -> None:
+        for part in filter(None, map(self._table.data.owned, list(self._table.data.parts))):
+            for key in list(part.keys()):
+                value = part.get(key)
+                over = isinstance(value, Rosters) or (value is not None and value.closed)
+                if over and value.forget_at_ms < now_ms:
+                    part.delete(key)

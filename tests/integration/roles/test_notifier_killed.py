@@ -1,0 +1,105 @@
+"""kill -9 of the notifier between any two of its effects: nobody misses a message, one at most is told twice."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream_detector.events.encode import encode
+from stream_detector.kafka.end_offsets import Ends, read_whole, total
+from stream_detector.kafka.topics import NOTIFICATIONS, owner
+from tests.drills.stage import Play
+from tests.events_made import anomaly, uuid
+from tests.servers.installation import wait_until
+from tests.servers.slack import SlackServer, slack
+
+__all__ = ["slack"]
+
+EACH, MANY = 6, 40
+LONG = "x" * 9_000
+"""So long a description that the state of a few messages needs more than one batch, hence a journal."""
+POINTS = [
+    "decided", "alerts-acked:2", "journal-acked", "changelog-half", "changelog-acked:2", "committed:2", "submitted:2",
+    "answered:2", "settled:2",
+]  # fmt: skip
+"""Decided; outcomes acknowledged; state written in part, and whole; committed; handed to a channel; answered by the
+provider; the answer noted, and its outcome not yet appended."""
+NEED_MANY = {"journal-acked", "changelog-half"}
+
+
+@pytest.fixture
+def broker(tansu: Any) -> Any:
+    """The embedded one alone: what is tested lies on our side of it."""
+    return tansu
+
+
+async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
+    play: Play, producer: Any, slack: SlackServer
+) -> None:
+    play.settings = replace(
+        play.settings, slack_webhook_url=slack.url, rate_limit_count=100_000, group_by="none", group_wait_s=0.0
+    )
+    names: list[str] = []
+
+    async def publish(place: int) -> None:
+        new = [f"{place} {number}" for number in range(MANY if POINTS[place] in NEED_MANY else EACH)]
+        names.extend(new)
+        for name in new:
+            value = encode(anomaly(name, entity_id=name, description=LONG, severity="critical"))
+            await producer.send_and_wait(
+                play.settings.topic("alerts"), value, key=name.encode(), partition=owner(name, play.settings.partitions)
+            )
+
+    ends_of_life = [0]
+    for place, point in enumerate(POINTS):
+        await publish(place)
+        role = play.start("notifier", fault_point=point)
+        await wait_until(lambda role=role: not role.alive, f"the kill at {point}")
+        assert role.killed, f"{point}: {role.child.last_lines(5)}"
+        ends_of_life.append(len(slack.accepted))
+    standing = play.start("notifier")
+    async with Ends(play.settings) as ends:
+
+        async def done() -> bool:
+            assert standing.alive, standing.child.last_lines(5)
+            told = {one for text in _texts(slack) for one in text}
+            return told >= set(map(uuid, names)) and not total(await ends.lags(), "notifier")
+
+        await wait_until(done, "every message")
+    told = [one for text in _texts(slack) for one in text]
+    assert set(told) == set(map(uuid, names)) and len(told) == len(slack.accepted)
+    for point, first, end in zip(POINTS, ends_of_life, ends_of_life[1:], strict=False):
+        again = [name for name in told[first:end] if name in told[end:]]
+        assert len(again) <= 1, f"after the kill at {point} {len(again)} messages were told again"
+    assert len(told[ends_of_life[-1] :]) == len(set(told[ends_of_life[-1] :])), "nobody was killed after that"
+    outcomes = Counter[str]()
+    async for record in read_whole(play.settings, NOTIFICATIONS):
+        one = json.loads(record.value)
+        outcomes[one["id"]] += one["channel"] == "slack" and one["outcome"] == "delivered"
+    assert sum(count > 0 for count in outcomes.values()) == len(names)
+
+
+def _texts(server: SlackServer) -> list[list[str]]:
+    return [re.findall(r"/anomalies/([0-9a-f-]{36})", payload["text"]) for payload in server.accepted]
+
+
+async def test_a_retry_that_is_due_survives_a_kill(play: Play, producer: Any, slack: SlackServer) -> None:
+    play.settings = replace(play.settings, slack_webhook_url=slack.url, group_by="none", group_wait_s=0.0)
+    slack.answer_next(429, "rate_limited", {"Retry-After": "4"})
+    value = encode(anomaly("a", severity="critical"))
+    await producer.send_and_wait(play.settings.topic("alerts"), value, key=b"a", partition=0)
+    first = play.start("notifier")
+
+    async def retrying() -> bool:
+        said = [json.loads(record.value) async for record in read_whole(play.settings, NOTIFICATIONS)]
+        return any(one["outcome"] == "retrying" and "try 2 in 4 s" in one["reason"] for one in said)
+
+    await wait_until(retrying, "the answer to be noted")
+    await asyncio.to_thread(first.kill)
+    play.start("notifier")
+    await wait_until(lambda: slack.accepted, "the message")
+    assert slack.requests == 2 and len(slack.accepted) == 1

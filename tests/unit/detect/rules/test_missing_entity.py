@@ -1,0 +1,304 @@
+"""PatternDeviation, sub-rule missing: an entity that the last run of its kind had and this one has not."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from stream_detector.detect.replay import Replayer, run_event_part
+from stream_detector.detect.rules import missing_entity
+from stream_detector.detect.rules.missing_entity import (
+    KINDS,
+    MOST_CHARACTERS,
+    MOST_TYPES,
+    Rosters,
+    apply_roster,
+    roster_parts,
+)
+from stream_detector.detect.runs import ROSTER_ENTITIES, Entity, Run, apply_part
+from stream_detector.events import RunPart, ScoreRun
+from stream_detector.events.decode import decode_run_part
+from stream_detector.events.encode import encode
+from stream_detector.events.times import epoch_ms
+from tests.unit.detect.events_of import CLASSIC, START, score
+
+NOW = epoch_ms(START)
+DAY_MS = 86_400_000
+
+
+def entity(run_id: str, entity_id: str, of: str | None = "dao", **more) -> RunPart:
+    given = {"kind": "scored", "at": START, "entity_name": entity_id.upper()} | more
+    return RunPart(run_id=run_id, entity_id=entity_id, entity_type=of, **given)
+
+
+def ending(run_id: str, minute: float = 0, status: str = "completed", **more) -> RunPart:
+    return RunPart(run_id=run_id, kind=f"run_{status}", at=START + timedelta(minutes=minute), **more)  # type: ignore[arg-type]
+
+
+def gathered(run_id: str, *parts: RunPart) -> Run:
+    run = Run.new(run_id)
+    for one in parts:
+        apply_part(run, one, NOW)
+    return run
+
+
+def parts_of(run_id: str, entities: str, minute: float, *more: RunPart) -> list[RunPart]:
+    """The rosters of a run of these entities, as they come off the topic."""
+    parts = [entity(run_id, one) for one in entities]
+    run = Run.unpack(gathered(run_id, *parts, *more, ending(run_id, minute)).pack())
+    return [decode_run_part(encode(part)) for part in roster_parts(run, NOW)]
+
+
+@dataclass
+class Runs:
+    """Rosters of every type, each packed after each run, as between two checkpoints."""
+
+    rosters: dict[str, bytes] = field(default_factory=dict)
+
+    def missing(self, *parts: RunPart, at: int = NOW):
+        found = []
+        for part in parts:
+            packed = self.rosters.get(part.run_id)
+            known = Rosters.unpack(packed) if packed else Rosters()
+            found += apply_roster(known, part, at, "robust")
+            self.rosters[part.run_id] = known.pack()
+        return found
+
+    def names(self, *parts: RunPart) -> str:
+        return "".join(one.entity_id for one in self.missing(*parts))
+
+
+def test_an_entity_that_the_run_before_had_is_told_once_with_its_evidence():
+    runs = Runs()
+    assert runs.missing(*parts_of("r1", "abcd", 0)) == []
+    (one,) = runs.missing(*parts_of("r2", "abd", 60))
+    assert (one.anomaly_type, one.severity, one.state, one.detector) == (
+        "PatternDeviation",
+        "info",
+        "opened",
+        "pattern_deviation",
+    )
+    assert (one.entity_id, one.entity_name, one.entity_kind, one.run_id) == ("c", "C", "score", "r2")
+    assert (one.id, one.detected_at) == (one.incident_id, START + timedelta(minutes=60))
+    assert one.description == "C is missing from run r2; run r1 had it"
+    assert (one.metrics.current_value, one.metrics.baseline_value, one.metrics.deviation) == (0.0, 1.0, -1.0)
+    assert (one.metrics.confidence, one.metrics.unit, one.metrics.direction) == (0.75, "scores", "down")
+    assert [(item.kind, item.id) for item in one.affected_entities] == [("entity", "c"), ("run", "r2"), ("run", "r1")]
+    assert one.gates == [
+        "run r2 has completed, and r1 is the last run of its kind before it",
+        "3 of the 4 entities of run r1 are here, half of them or more",
+    ]
+    assert one.investigation_steps == [
+        "See why run r2 of 2026-01-01 01:00 UTC has no score of C: run r1 of 2026-01-01 00:00 UTC had one",
+        "Where C was taken out on purpose there is nothing to do: it is told this once",
+    ]
+    assert runs.missing(*parts_of("r3", "abd", 120)) == []
+    assert runs.names(*parts_of("r4", "abcd", 180), *parts_of("r5", "abd", 240)) == "c", "it had come back"
+
+
+def test_where_several_are_missing_the_run_is_looked_at_first():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcd", 0))
+    both = runs.missing(*parts_of("r2", "ad", 1))
+    assert [one.entity_id for one in both] == ["b", "c"]
+    assert len({one.id for one in both}) == 2
+    assert both[0].investigation_steps[0] == (
+        "2 entities are missing from run r2: look at the run first, not at each entity"
+    )
+
+
+def test_a_repeated_roster_and_an_older_one_change_nothing():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcd", 0))
+    second = parts_of("r2", "abc", 60)
+    assert runs.names(*second) == "d"
+    kept = dict(runs.rosters)
+    assert runs.names(*second, *parts_of("r1", "abcd", 0), *parts_of("late", "a", 59), *parts_of("same", "a", 60)) == ""
+    assert runs.rosters == kept
+
+
+def test_a_replay_from_the_state_before_gives_the_same_anomaly():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcd", 0))
+    before, second = dict(runs.rosters), parts_of("r2", "abc", 60)
+    first = runs.missing(*second)
+    runs.rosters = before
+    assert runs.missing(*parts_of("r1", "abcd", 0), *second) == first
+
+
+@pytest.mark.parametrize(("entities", "told"), [("ab", "cd"), ("a", ""), ("wxyz", ""), ("axyz", "")])
+def test_half_of_the_entities_make_a_run_of_the_same_kind(entities, told):
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcd", 0))
+    assert runs.names(*parts_of("r2", entities, 60)) == told
+
+
+def test_a_full_run_is_compared_with_the_full_one_before_the_partial_ones():
+    runs = Runs()
+    told = [
+        runs.names(*parts_of(f"r{n}", entities, n))
+        for n, entities in enumerate(["abcdefgh", "ab", "abcdefgh", "ab", "abcdefg", "a"])
+    ]
+    assert told == ["", "", "", "", "h", "b"]
+
+
+def test_the_newest_runs_of_four_kinds_are_kept():
+    runs = Runs()
+    assert runs.names(*(part for n, one in enumerate("abcde") for part in parts_of(f"r{n}", one, n))) == ""
+    (packed,) = runs.rosters.values()
+    assert [kept.run_id for kept in Rosters.unpack(packed).kept] == ["r4", "r3", "r2", "r1"]
+    assert len(Rosters.unpack(packed).kept) == KINDS
+
+
+def test_an_entity_that_failed_is_there_with_its_type_or_without():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcdef", 0))
+    with_type, without = entity("r2", "d", kind="failed"), entity("r2", "e", None, kind="failed", entity_name="")
+    assert runs.names(*parts_of("r2", "abc", 1, with_type, without)) == "f"
+    missing = runs.missing(*parts_of("r3", "abc", 2))
+    assert [(one.entity_id, one.entity_name) for one in missing] == [("d", "D"), ("e", "E")], "both were in r2"
+
+
+def test_a_failed_entity_is_not_taken_for_one_of_another_type():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "ab", 0))
+    runs.missing(*parts_of("r2", "ab", 1, entity("r2", "new", None, kind="failed")))
+    assert runs.names(*parts_of("r3", "ab", 2)) == ""
+
+
+def test_a_new_name_is_no_missing_entity_and_is_what_it_is_called_from_then_on():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abc", 0))
+    assert runs.names(*parts_of("r2", "ab", 1, entity("r2", "c", entity_name="Curve"))) == ""
+    assert [one.entity_name for one in runs.missing(*parts_of("r3", "ab", 2))] == ["Curve"]
+
+
+def test_an_entity_without_a_name_is_called_by_its_id():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "ab", 0, entity("r1", "c", entity_name="")))
+    assert runs.missing(*parts_of("r2", "ab", 1))[0].description == "c is missing from run r2; run r1 had it"
+
+
+def test_types_are_compared_each_by_itself():
+    runs = Runs()
+    both = parts_of("r1", "abc", 0, *(entity("r1", one, "fund") for one in "xyz"), entity("r1", "n", None))
+    assert {part.run_id for part in both} == {"roster~dao", "roster~fund", "roster~"}
+    runs.missing(*both)
+    assert runs.names(*parts_of("r2", "ab", 1)) == "c", "a run of one type alone says nothing of another"
+    assert runs.names(*parts_of("r3", "", 2, *(entity("r3", one, "fund") for one in "xy"))) == "z"
+
+
+def test_a_long_type_has_a_short_id():
+    assert missing_entity.roster_id("t" * 200) == "roster~" + "t" * 200
+    assert len(missing_entity.roster_id("t" * 201)) < 100
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [entity("r", "a"), ending("r", status="failed")],
+        [entity("r", "a")],
+        [entity("r", "a"), ending("r", expected=2)],
+        [ending("r")],
+    ],
+    ids=["failed", "without an end event", "not all are there", "empty"],
+)
+def test_no_roster_of_a_run_that_has_not_completed(parts):
+    assert roster_parts(gathered("r", *parts), NOW) == []
+
+
+def test_no_roster_of_a_run_that_timed_out_nor_of_a_window():
+    assert roster_parts(gathered("r", entity("r", "a")), NOW + DAY_MS) == []
+    assert roster_parts(gathered("window~dao~m", entity("window~dao~m", "a")), NOW + DAY_MS) == []
+
+
+def test_a_completed_run_whose_last_entity_never_came_passes_on_those_that_did():
+    run = gathered("r", entity("r", "a"), ending("r", expected=2))
+    (part,) = roster_parts(run, NOW + 15 * 60_000)
+    assert part.roster is not None
+    assert part.roster.entities == {"a": "A"}
+
+
+def test_no_roster_of_a_run_that_an_older_version_gathered():
+    run = gathered("r", entity("r", "a"), ending("r"))
+    run.entities["b"] = Entity(True)
+    assert roster_parts(run, NOW) == []
+
+
+def test_no_roster_above_5000_entities_and_no_more_names_are_kept():
+    run = gathered("r", *(entity("r", f"e{n}") for n in range(ROSTER_ENTITIES)))
+    apply_part(run, entity("r", "e1", entity_name="New"), NOW)
+    full = Run.unpack(run.pack())
+    apply_part(full, ending("r"), NOW)
+    (part,) = roster_parts(full, NOW)
+    assert part.roster is not None
+    assert (len(part.roster.entities), part.roster.entities["e1"]) == (ROSTER_ENTITIES, "New")
+    apply_part(run, entity("r", "one more"), NOW)
+    assert run.entities["one more"] == Entity(True)
+    apply_part(run, ending("r"), NOW)
+    assert roster_parts(run, NOW) == []
+
+
+def test_no_roster_of_more_than_20_types():
+    parts = [entity("r", f"e{n}", f"t{n}") for n in range(MOST_TYPES + 1)]
+    assert len(roster_parts(gathered("r", *parts[:-1], ending("r")), NOW)) == MOST_TYPES
+    assert roster_parts(gathered("r", *parts, ending("r")), NOW) == []
+
+
+def test_no_roster_of_a_type_whose_names_are_too_long_for_a_record():
+    parts = [entity("r", f"{n:05}", "big", entity_name="n" * 495) for n in range(MOST_CHARACTERS // 500)]
+    fits = gathered("r", *parts, entity("r", "a"), ending("r"))
+    assert len(roster_parts(fits, NOW)) == 2
+    over = gathered("r", *parts, entity("r", "a"), entity("r", "b", "big"), ending("r"))
+    assert [part.entity_type for part in roster_parts(over, NOW)] == ["dao"]
+
+
+def test_failed_entities_do_not_make_the_roster_grow_over_its_limit():
+    runs, half = Runs(), MOST_CHARACTERS // 2 // 500
+    parts = [entity("r1", f"{n:05}", entity_name="n" * 495) for n in range(2 * half)]
+    runs.missing(*parts_of("r1", "", 0, *parts))
+    failed = [entity("r2", f"{n:05}", None, kind="failed", entity_name="") for n in range(half)]
+    others = [entity("r2", f"{n:05}", entity_name="n" * 495) for n in range(half, 2 * half)]
+    assert runs.names(*parts_of("r2", "", 1, *failed, *others, entity("r2", "a"))) == ""
+    assert len(Rosters.unpack(runs.rosters["roster~dao"]).kept[0].entities) == half + 1
+
+
+def test_rosters_are_kept_for_90_days_after_the_last():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "ab", 0), at=NOW)
+    runs.missing(*parts_of("r2", "ab", 1), at=NOW + DAY_MS)
+    assert Rosters.unpack(runs.rosters["roster~dao"]).forget_at_ms == NOW + 91 * DAY_MS
+
+
+def scored(folding: Replayer, run_id: str, entities: str, day: float):
+    found = []
+    for one in entities:
+        event = score("5", day, entity_id=one, entity_name=one.upper(), entity_type="dao", run_id=run_id)
+        found += folding.gather(event, folding.apply(event), epoch_ms(event.scored_at))
+    return found
+
+
+def completed(folding: Replayer, run_id: str, day: float, expected: int | None = None):
+    event = ScoreRun(run_id=run_id, status="completed", at=START + timedelta(days=day), expected=expected)
+    return folding.put(run_event_part(event), epoch_ms(event.at))
+
+
+def test_the_fold_tells_what_is_missing_as_the_runs_complete():
+    folding = Replayer(CLASSIC)
+    assert scored(folding, "r1", "abc", 0) + completed(folding, "r1", 0) == []
+    assert scored(folding, "r2", "ab", 1) == []
+    (one,) = completed(folding, "r2", 1)
+    assert (one.entity_id, one.run_id, one.profile) == ("c", "r2", "classic")
+    assert completed(folding, "r2", 1) + folding.missing(NOW + 9 * DAY_MS) == []
+    assert [summary.scored for summary in folding.summaries(NOW + 9 * DAY_MS)] == [3, 2]
+
+
+def test_the_fold_waits_for_the_expected_count_and_15_minutes_no_longer():
+    folding = Replayer(CLASSIC)
+    scored(folding, "r1", "abc", 0)
+    completed(folding, "r1", 0)
+    completed(folding, "r2", 1, expected=3)
+    assert scored(folding, "r2", "ab", 1) == []
+    assert [one.run_id for one in scored(folding, "r3", "a", 2)] == ["r2"], "told before what comes later"
+    assert completed(folding, "r4", 3, expected=3) == []
+    assert folding.missing(NOW + 9 * DAY_MS) == []

@@ -1,0 +1,88 @@
+"""What a checkpoint writes of the detector's baselines, while events go on."""
+
+import random
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from benchmarks import load
+from benchmarks.hot_path import App
+from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.state import changelog_record
+from stream_detector.detect import Baseline, Config, step
+from stream_detector.events.decode import decode_completion
+from stream_detector.kafka import topics
+from stream_detector.roles.detector import Detector
+from tests.events_made import NOON
+
+CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
+NOW_MS = round(NOON.timestamp() * 1000)
+HERE = [number for number in range(40) if load.partition_of(f"wf-{number:06d}") == 0]
+"""The workflows of partition 0, by their numbers."""
+
+
+def event(workflows: load.Workflows, number: int, of: int) -> bytes:
+    """The `number`-th execution, of the workflow with the number `of`."""
+    return workflows.execution(number, f"{NOON:%Y-%m-%dT%H:%M:%SZ}", of)[1]
+
+
+class Scene:
+    """A detector, and beside it the same baselines without any checkpoint."""
+
+    def __init__(self) -> None:
+        app = App()
+        self.detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+        self.part = app.tables[0].parts[0]
+        self.plain: dict[str, Baseline] = {}
+        self.offset = 0
+
+    def handle(self, value: bytes) -> None:
+        chunk = Chunk(TP(topics.COMPLETIONS, 0), [self._record(value)], self.offset, 0, 0)
+        self.detector.handle(topics.COMPLETIONS, chunk)
+
+    def _record(self, value: bytes) -> Any:
+        completion = decode_completion(value, (), NOW_MS)
+        key = f"workflow:{completion.workflow_id}"
+        step(self.plain.setdefault(key, Baseline.new(key)), completion, CONFIG)
+        self.offset += 1
+        return SimpleNamespace(headers=[], value=value, timestamp=NOW_MS, key=None, offset=self.offset - 1)
+
+    def packed(self) -> dict[bytes, bytes]:
+        return {key.encode(): baseline.pack() for key, baseline in self.plain.items()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothing_is_left_out(seed: int) -> None:
+    draw, scene = random.Random(seed), Scene()
+    workflows = load.Workflows(len(HERE), seed, load.PLAIN)
+    written: dict[bytes, bytes] = {}
+    snapshot, then = None, {}
+    for number in range(300):
+        kind = draw.choice(("handle", "handle", "freeze", "encode"))
+        if kind == "handle":
+            scene.handle(event(workflows, number, draw.choice(HERE)))
+        elif kind == "freeze" and snapshot is None:
+            snapshot, then = scene.part.freeze({topics.COMPLETIONS: scene.offset}), scene.packed()
+        elif snapshot is not None:
+            if snapshot.waiting and draw.random() < 0.8:
+                scene.part.settle(min(snapshot.waiting))
+                continue
+            snapshot.finish()
+            made = {key: changelog_record.payload_of(value) for key, value in snapshot.records}
+            assert made == {key: then[key] for key in made}
+            written, snapshot = written | made, None
+            assert written == then, "what did not change is as it was written before"
+    assert len(scene.plain) > 5
+
+
+async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
+    scene, workflows = Scene(), load.Workflows(1, 1, load.PLAIN)
+    scene.handle(event(workflows, 1, HERE[0]))
+    key = f"workflow:wf-{HERE[0]:06d}"
+    scene.part.delete(key)
+    scene.handle(event(workflows, 2, HERE[0]))
+    (record,) = scene.part.take({topics.COMPLETIONS: 2})[0]
+    assert record[0] == key.encode() and not changelog_record.is_deleted(record[1])
