@@ -12,7 +12,7 @@ from functools import cache
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_detector.kafka.topics import owner
+from stream_detector.kafka.topics import owner_partition
 
 PARTITIONS = 4
 KINDS = 90
@@ -96,7 +96,7 @@ def events(
 @cache
 def partition_of(workflow: str) -> int:
     """The partition that a producer which keys by the workflow's id would choose."""
-    return owner(workflow, PARTITIONS)
+    return owner_partition(workflow, PARTITIONS)
 
 
 async def make_topics(broker: str, *names: str, compacted: tuple[str, ...] = ()) -> None:

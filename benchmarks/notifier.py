@@ -40,7 +40,7 @@ from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
 from stream_detector.events.encode import encode
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 from stream_detector.settings import Settings, environ_of
 from tests.events_made import anomaly
@@ -311,10 +311,10 @@ async def measure_memory(on: Scene, arguments: argparse.Namespace) -> dict[str, 
     settings = on.settings("memory.")
     await make_topics(settings)
     sizes: list[int] = []
-    async with on.notifier(settings) as notifier, Ends(settings) as ends:
+    async with on.notifier(settings) as notifier, EndOffsets(settings) as ends:
 
         async def rested() -> bool:
-            return not total(await ends.lags(), "notifier")
+            return not total_lag(await ends.lags(), "notifier")
 
         await until(rested, "the notifier to rest", notifier)
         sizes.append(notifier.memory_bytes())

@@ -5,7 +5,7 @@ import json
 import click
 
 from stream_detector.cli.options import settings_flags
-from stream_detector.kafka.acls import ROLES, kafka_acls, rights_of
+from stream_detector.kafka.acls import ROLES, acl_commands, required_acls
 from stream_detector.settings import Settings
 
 
@@ -27,14 +27,14 @@ def command(settings: Settings, roles: tuple[str, ...], principals: tuple[str, .
     Example: stream-detector acls --broker kafka:9093 --role detector --principal detector=User:watch
     """
     whom = {role: f"User:{role}" for role in ROLES} | dict(map(_pair, principals))
-    granted = {role: rights_of(role, settings) for role in roles or ROLES}
+    granted = {role: required_acls(role, settings) for role in roles or ROLES}
     if as_json:
         rows = [(role, right) for role, rights in granted.items() for right in rights]
         click.echo(json.dumps([{"role": role, "principal": whom[role]} | right._asdict() for role, right in rows]))
         return
     for role, rights in granted.items():
         click.echo(f"# {role}")
-        for call in kafka_acls(rights, whom[role], settings.broker or "HOST:PORT"):
+        for call in acl_commands(rights, whom[role], settings.broker or "HOST:PORT"):
             click.echo(call)
 
 

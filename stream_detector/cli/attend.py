@@ -15,7 +15,7 @@ from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
-from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.settings import Settings
 
 LOOK_EVERY_S = 0.2
@@ -140,8 +140,8 @@ async def _drain(settings: Settings, tell: Tell) -> None:
     """What an embedded broker holds is gone when it stops: let the roles finish it first."""
     left = -1
     try:
-        async with asyncio.timeout(DRAIN_TIMEOUT_S), Ends(settings) as ends:
-            while left := total(await ends.lags()):  # noqa: ASYNC110 - the broker tells nobody
+        async with asyncio.timeout(DRAIN_TIMEOUT_S), EndOffsets(settings) as ends:
+            while left := total_lag(await ends.lags()):  # noqa: ASYNC110 - the broker tells nobody
                 await asyncio.sleep(0.05)
     except (TimeoutError, KafkaError):
         pass

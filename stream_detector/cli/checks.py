@@ -9,8 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_detector.kafka.client import client_options, wait_for_broker
-from stream_detector.kafka.end_offsets import READ_BY, Ends
-from stream_detector.kafka.preflight import RightsError, read_topics, rights_lacking
+from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
+from stream_detector.kafka.preflight import MissingAclsError, find_missing_acls, read_topics
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
@@ -53,7 +53,7 @@ async def _broker(settings: Settings) -> AsyncIterator[Line]:
             await admin.start()
             cluster = await admin.describe_cluster()
             states = await read_topics(admin, settings, "operators")
-            refused = await rights_lacking(admin, settings, "operators", states)
+            refused = await find_missing_acls(admin, settings, "operators", states)
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         why = str(error) or type(error).__name__
         yield Line(
@@ -71,15 +71,15 @@ async def _broker(settings: Settings) -> AsyncIterator[Line]:
     for state in wrong:
         yield Line(f"topic {state.name}", state.state, state.advice)
     if refused:
-        yield Line("rights", "not all", str(RightsError("operators", refused, settings)))
+        yield Line("rights", "not all", str(MissingAclsError("operators", refused, settings)))
     elif all(state.state != "missing" for state in states):
         async for line in _lags(settings):
             yield line
 
 
 async def _lags(settings: Settings) -> AsyncIterator[Line]:
-    async with Ends(settings) as ends:
-        commits = {role: await ends.committed(role) for role in READ_BY}
+    async with EndOffsets(settings) as ends:
+        commits = {role: await ends.committed(role) for role in TOPICS_READ_BY}
         lags = await ends.lags()
     for role, by_topic in lags.items():
         behind = sum(by_topic.values())

@@ -14,10 +14,10 @@ from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka.dead_letters import (
     DeadLetterError,
     StoredDeadLetter,
-    dead_letter,
-    dead_letters,
+    fetch_dead_letter,
+    printable,
+    read_dead_letters,
     retry,
-    shown,
 )
 from stream_detector.settings import PREFIX, Settings
 
@@ -41,7 +41,7 @@ def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) 
     settings = _reached(settings)
 
     async def go() -> list[StoredDeadLetter]:
-        found = [each async for each in dead_letters(settings) if reason in (None, each.why.reason)]
+        found = [each async for each in read_dead_letters(settings) if reason in (None, each.why.reason)]
         return sorted(found, key=lambda each: each.why.timestamp_ms)[-limit:]
 
     found = asyncio.run(go())
@@ -68,9 +68,9 @@ def show(place: str, settings: Settings, as_json: bool) -> None:
     settings = _reached(settings)
     found = asyncio.run(_found(settings, place))
     told = _told(found) | {
-        "key": shown(found.key),
-        "headers": {name: shown(value) for name, value in found.why.headers},
-        "value": shown(found.value),
+        "key": printable(found.key),
+        "headers": {name: printable(value) for name, value in found.why.headers},
+        "value": printable(found.value),
     }
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
@@ -111,7 +111,7 @@ async def _found(settings: Settings, place: str) -> StoredDeadLetter:
     if not named:
         raise StopsWith(f"{place[:80]}: name it by its place, <partition>-<offset>, as `dead-letters list` does", 2)
     try:
-        return await dead_letter(settings, int(named[1]), int(named[2]))
+        return await fetch_dead_letter(settings, int(named[1]), int(named[2]))
     except DeadLetterError as error:
         raise StopsWith(str(error)) from None
 

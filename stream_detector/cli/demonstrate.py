@@ -15,7 +15,7 @@ from rich.table import Table
 
 from stream_detector.devstack.demo import demo_events, demo_note
 from stream_detector.events.decode import decode_anomaly
-from stream_detector.kafka.end_offsets import Ends, read_whole, total
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic, total_lag
 from stream_detector.kafka.publish import publish
 from stream_detector.kafka.topics import ALERTS, DEAD_LETTERS
 from stream_detector.settings import Settings
@@ -41,16 +41,16 @@ async def demonstrate(settings: Settings, *, started_s: float, as_json: bool) ->
         )
         began_s = time.monotonic()
         await publish(settings, events, progress=lambda done: bars.update(publishing, completed=done.events))
-        async with Ends(settings) as ends:
+        async with EndOffsets(settings) as ends:
             detected_s = 0.0
             while True:
                 lags = await ends.lags()
-                behind = total(lags, "detector")
+                behind = total_lag(lags, "detector")
                 bars.update(detecting, completed=max(0, len(events) - behind))
-                bars.update(storing, completed=max(0, len(events) - total(lags, "recorder")))
+                bars.update(storing, completed=max(0, len(events) - total_lag(lags, "recorder")))
                 if not behind and not detected_s:
                     detected_s = time.monotonic() - began_s
-                if not total(lags):
+                if not total_lag(lags):
                     break
                 if time.monotonic() - began_s > CAUGHT_UP_TIMEOUT_S:
                     raise TimeoutError(f"the roles have not caught up within {CAUGHT_UP_TIMEOUT_S:.0f} s: {lags}")
@@ -65,11 +65,11 @@ async def demonstrate(settings: Settings, *, started_s: float, as_json: bool) ->
 async def _found(settings: Settings) -> dict[str, Any]:
     """Counts from the ends of the pipe: anomalies by type from `alerts` (each id once), the rest from PostgreSQL."""
     by_id: dict[str, str] = {}
-    async for record in read_whole(settings, ALERTS):
+    async for record in read_topic(settings, ALERTS):
         anomaly = decode_anomaly(record.value)
         by_id[str(anomaly.id)] = str(getattr(anomaly.anomaly_type, "value", anomaly.anomaly_type))
     letters = 0
-    async for _ in read_whole(settings, DEAD_LETTERS):
+    async for _ in read_topic(settings, DEAD_LETTERS):
         letters += 1
     pool = await open_pool(settings.database_url, name="demo", size=1)
     try:

@@ -32,7 +32,7 @@ from mode.utils.futures import maybe_async
 
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka import fetch_codec
-from stream_detector.kafka.errors import in_words
+from stream_detector.kafka.errors import describe_error
 from stream_detector.telemetry.log_events import ChunkRewound, GroupTroubled
 
 IN_FLIGHT_BYTES = 64 << 20
@@ -127,7 +127,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         Faust asks the fetcher, so it would stop for ever: no heartbeat, no rejoining, every checkpoint refused, while
         what was assigned is read on.
         """
-        why = in_words(error, self.app.role, "Read")
+        why = describe_error(error, self.app.role, "Read")
         # What is unexpected comes as plain `KafkaError`, or as it is.
         if isinstance(error, KafkaError) and type(error) is not KafkaError and not error.retriable:
             self.app.fail(f"group: {why}")
@@ -163,7 +163,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         except CommitFailedError:
             return False
         except TopicAuthorizationFailedError as error:
-            self.app.fail(f"commit: {in_words(error, self.app.role, 'Read')}")
+            self.app.fail(f"commit: {describe_error(error, self.app.role, 'Read')}")
         return True
 
     def owns(self) -> bool:
@@ -432,7 +432,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         try:
             return bool(await self.app.checkpoint())
         except Exception as error:
-            self.app.fail(f"checkpoint: {in_words(error, self.app.role, 'Write')}")
+            self.app.fail(f"checkpoint: {describe_error(error, self.app.role, 'Write')}")
             raise
 
     def owns(self) -> bool:

@@ -28,8 +28,8 @@ from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
 from stream_detector.ending import FAILED, Ending
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.client import ssl_context, wait_for_broker
-from stream_detector.kafka.errors import in_words
-from stream_detector.kafka.preflight import SetupError, admit
+from stream_detector.kafka.errors import describe_error
+from stream_detector.kafka.preflight import SetupError, run_preflight
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
@@ -148,7 +148,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
     app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
     app.batch_producer = BatchProducer(
         lambda: app.producer._producer,
-        lambda error: app.fail(f"delivery: {in_words(error, role, 'Write')}"),
+        lambda error: app.fail(f"delivery: {describe_error(error, role, 'Write')}"),
         _observe,
     )
     app.checkpoint, app.progress = Checkpoint(app), Progress(settings.stalled_after_s)
@@ -229,7 +229,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     except SystemExit as exit_:
         code = int(exit_.code or 0)
     if app.crash_reason is not None:
-        RoleFailed(role, in_words(app.crash_reason, role, "Read")).emit()
+        RoleFailed(role, describe_error(app.crash_reason, role, "Read")).emit()
         return FAILED
     RoleStopped(role).emit()
     return code
@@ -237,7 +237,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
 
 async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> None:
     await wait_for_broker(app.settings)
-    app.partitions = await admit(app.settings, app.role)
+    app.partitions = await run_preflight(app.settings, app.role)
     prepare = build(app)
     _announce_readiness(app)
     _watch(app)

@@ -1,4 +1,4 @@
-"""What each role may do on a broker with ACLs: the least that it needs, read off the list of topics.
+"""The ACLs that each role needs, and no more: read off the list of topics.
 
 `stream-detector acls` prints it, docs/security.md shows it, the roles compare it with what the broker grants them
 before they start, and the tests of a secured broker grant exactly this.
@@ -24,7 +24,7 @@ SUBSCRIBERS_GROUP = "example-subscriber"
 """The group of examples/subscriber.py: a stand-in for the groups of your own subscribers."""
 
 
-class Right(NamedTuple):
+class Acl(NamedTuple):
     """One operation on one resource, by its full name."""
 
     kind: Kind
@@ -40,41 +40,41 @@ def topics_of(role: str, settings: Settings) -> list[Topic]:
     return [topic for topic in TOPICS if _operations(role, topic, settings)]
 
 
-def rights_of(role: str, settings: Settings) -> list[Right]:
+def required_acls(role: str, settings: Settings) -> list[Acl]:
     """Everything that a role needs on the broker, and no more.
 
     Read and Write contain Describe, by Kafka's own rule.
 
-    >>> for right in rights_of("subscribers", Settings(topic_prefix="ci.")):
-    ...     print(right)
+    >>> for acl in required_acls("subscribers", Settings(topic_prefix="ci.")):
+    ...     print(acl)
     Read on topic ci.alerts
     Read on topic ci.run-summaries
     Read on group example-subscriber
     """
-    rights = [
-        Right("topic", settings.topic(topic.name), operation)
+    acls = [
+        Acl("topic", settings.topic(topic.name), operation)
         for topic in TOPICS
         for operation in _operations(role, topic, settings)
     ]
     if role in GROUPED:
-        rights.append(Right("group", settings.group(role), "Read"))
+        acls.append(Acl("group", settings.group(role), "Read"))
     if role == "subscribers":
-        rights.append(Right("group", SUBSCRIBERS_GROUP, "Read"))
+        acls.append(Acl("group", SUBSCRIBERS_GROUP, "Read"))
     if role == "operators":
-        rights += [Right("group", settings.group(each), "Describe") for each in GROUPED]
-    return rights
+        acls += [Acl("group", settings.group(each), "Describe") for each in GROUPED]
+    return acls
 
 
-def kafka_acls(rights: Iterable[Right], principal: str, bootstrap: str) -> list[str]:
-    """Calls of Kafka's own `kafka-acls.sh` that grant the rights; needs an account with Alter on the cluster.
+def acl_commands(acls: Iterable[Acl], principal: str, bootstrap: str) -> list[str]:
+    """Calls of Kafka's own `kafka-acls.sh` that create these ACLs; needs an account with Alter on the cluster.
 
     Args:
-        rights: of one role.
+        acls: what one role needs.
         principal: whom to grant them, as the broker sees it, for example `User:detector`.
         bootstrap: the broker's address.
     """
     by_resource: dict[tuple[Kind, str], list[Operation]] = {}
-    for kind, name, operation in rights:
+    for kind, name, operation in acls:
         by_resource.setdefault((kind, name), []).append(operation)
     alike: dict[tuple[Kind, tuple[Operation, ...]], list[str]] = {}
     for (kind, name), operations in by_resource.items():
@@ -89,18 +89,18 @@ def kafka_acls(rights: Iterable[Right], principal: str, bootstrap: str) -> list[
     return calls
 
 
-def lacking(rights: Iterable[Right], granted: Mapping[tuple[Kind, str], frozenset[str] | None]) -> list[Right]:
-    """The rights that are not among the granted ones; a resource about which the broker says nothing counts as granted.
+def missing_acls(acls: Iterable[Acl], granted: Mapping[tuple[Kind, str], frozenset[str] | None]) -> list[Acl]:
+    """The ACLs that are not granted; a resource about which the broker says nothing counts as granted.
 
     Args:
-        rights: what is needed.
+        acls: what a role needs.
         granted: (kind, full name) -> the operations that the broker allows us, None where it does not say.
     """
     missing = []
-    for right in rights:
-        operations = granted.get((right.kind, right.name))
-        if operations is not None and right.operation not in operations:
-            missing.append(right)
+    for acl in acls:
+        operations = granted.get((acl.kind, acl.name))
+        if operations is not None and acl.operation not in operations:
+            missing.append(acl)
     return missing
 
 
@@ -120,5 +120,5 @@ def _operations(role: str, topic: Topic, settings: Settings) -> list[Operation]:
 
 
 def _watched(settings: Settings) -> set[str]:
-    """The topics of which the notifier tells when they fall silent."""
+    """The topics whose silence the notifier reports."""
     return {pair.partition("=")[0].strip() for pair in settings.quiet_after.split(",")}

@@ -53,7 +53,7 @@ async def wait_for_broker(settings: Settings, *, give_up_after_s: float | None =
         try:
             await _ask(settings)
         except (KafkaError, OSError) as error:  # ssl.SSLError is an OSError
-            waited, why = time.monotonic() - started, _in_words(error, settings)
+            waited, why = time.monotonic() - started, _describe_connection_error(error, settings)
             if give_up_after_s is not None and waited >= give_up_after_s:
                 raise KafkaConnectionError(f"{settings.broker}: {why}") from error
         else:
@@ -85,7 +85,7 @@ async def _ask(settings: Settings) -> None:
     raise failed
 
 
-def _in_words(error: Exception, settings: Settings) -> str:
+def _describe_connection_error(error: Exception, settings: Settings) -> str:
     """What is wrong, and which setting to look at."""
     if isinstance(error, UnsupportedSaslMechanismError):
         word = settings.broker_sasl_mechanism

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from stream_detector.kafka.acls import Right, lacking, rights_of
+from stream_detector.kafka.acls import Acl, missing_acls, required_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.preflight import (
-    RightsError,
+    MissingAclsError,
     SetupError,
     TopicMismatchError,
     TopicState,
@@ -35,7 +35,7 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
 
     Raises:
         TopicMismatchError: a topic is there and not as it should be.
-        RightsError: the broker does not allow us to see or to make one.
+        MissingAclsError: the broker does not allow us to see or to make one.
         SetupError: the broker refused one.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
@@ -55,9 +55,9 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
 
 def _fitting(states: list[TopicState], settings: Settings) -> list[TopicState]:
     # Create is not looked at: an account may have it on the cluster instead.
-    needed = [right for right in rights_of("setup", settings) if right.operation != "Create"]
-    if missing := lacking(needed, {("topic", state.name): state.operations for state in states}):
-        raise RightsError("setup", missing, settings)
+    needed = [acl for acl in required_acls("setup", settings) if acl.operation != "Create"]
+    if missing := missing_acls(needed, {("topic", state.name): state.operations for state in states}):
+        raise MissingAclsError("setup", missing, settings)
     wrong = [state.advice for state in states if state.state == "mismatch"]
     if wrong:
         raise TopicMismatchError("\n".join(wrong))
@@ -92,7 +92,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], set
     answer = await admin.create_topics(wanted)
     refused = {name: (code, *message) for name, code, *message in answer.topic_errors if code not in (0, _TOPIC_EXISTS)}
     if forbidden := [name for name, (code, *_) in refused.items() if code in _NOT_ALLOWED]:
-        raise RightsError("setup", [Right("topic", name, "Create") for name in forbidden], settings)
+        raise MissingAclsError("setup", [Acl("topic", name, "Create") for name in forbidden], settings)
     for name, (code, *message) in refused.items():
         reason = message[0] if message and message[0] else f"error {code}"
         raise SetupError(f"the broker refused topic {name}: {reason}")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import DeadLetter, read_dead_letter
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import BY_NAME, DEAD_LETTERS
 from stream_detector.settings import Settings
 
@@ -30,16 +30,16 @@ class StoredDeadLetter(Struct, frozen=True, gc=False, kw_only=True):
     value: bytes | None
 
 
-async def dead_letters(settings: Settings) -> AsyncIterator[StoredDeadLetter]:
+async def read_dead_letters(settings: Settings) -> AsyncIterator[StoredDeadLetter]:
     """Every one that the topic holds; what another program wrote there without our headers is left out."""
-    async for record in read_whole(settings, DEAD_LETTERS):
+    async for record in read_topic(settings, DEAD_LETTERS):
         try:
             yield _letter(record)
         except RefusedError:
             continue
 
 
-async def dead_letter(settings: Settings, partition: int, offset: int) -> StoredDeadLetter:
+async def fetch_dead_letter(settings: Settings, partition: int, offset: int) -> StoredDeadLetter:
     """The one at this place. Raises `DeadLetterError` or `KafkaError`."""
     place = TopicPartition(settings.topic(DEAD_LETTERS), partition)
     consumer = AIOKafkaConsumer(
@@ -89,10 +89,10 @@ async def retry(settings: Settings, letter: StoredDeadLetter) -> tuple[str, int,
     return name, done.partition, done.offset
 
 
-def shown(raw: bytes | None, limit: int = 10_000) -> str | None:
+def printable(raw: bytes | None, limit: int = 10_000) -> str | None:
     """Bytes as text for people: what is no UTF-8 and what could steer a terminal is escaped, what is long is cut.
 
-    >>> shown(bytes([0xff, 0x1b]) + b"[2Jx")
+    >>> printable(bytes([0xff, 0x1b]) + b"[2Jx")
     '\\\\xff\\\\x1b[2Jx'
     """
     if raw is None:

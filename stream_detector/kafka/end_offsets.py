@@ -17,14 +17,14 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from stream_detector.kafka.acls import GROUPED, Right, lacking
+from stream_detector.kafka.acls import GROUPED, Acl, missing_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_topics
-from stream_detector.kafka.preflight import RightsError
+from stream_detector.kafka.preflight import MissingAclsError
 from stream_detector.kafka.topics import BY_NAME, TOPICS
 from stream_detector.settings import Settings
 
-READ_BY = {
+TOPICS_READ_BY = {
     role: tuple(
         topic.name
         for topic in TOPICS
@@ -41,7 +41,7 @@ Lags = dict[str, dict[str, int]]
 """Role -> topic without prefix -> records between its group's committed offset and the end."""
 
 
-class Ends:
+class EndOffsets:
     """Asks one broker again and again. An async context manager.
 
     Args:
@@ -64,14 +64,14 @@ class Ends:
         self._partitions: list[TopicPartition] = []
         self._known: dict[TopicPartition, int] = {}
 
-    async def __aenter__(self) -> "Ends":
-        """Connect and learn the topics' partitions. Raises `KafkaError`, or `RightsError` where we may not read one."""
+    async def __aenter__(self) -> "EndOffsets":
+        """Connect and learn the partitions. Raises `KafkaError`, or `MissingAclsError` where one may not be read."""
         try:
             await self._admin.start()
             found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
             granted = {("topic", name): described.operations for name, described in found.items()}
-            if missing := lacking([Right("topic", name, "Read") for name in found], granted):
-                raise RightsError("operators", missing, self._settings)
+            if missing := missing_acls([Acl("topic", name, "Read") for name in found], granted):
+                raise MissingAclsError("operators", missing, self._settings)
             await self._consumer.start()
             await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
         except BaseException:
@@ -88,7 +88,7 @@ class Ends:
         await self._consumer.stop()
         await self._admin.close()
 
-    async def ends(self) -> dict[TopicPartition, int]:
+    async def end_offsets(self) -> dict[TopicPartition, int]:
         """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`."""
         consumer, wanted = self._consumer, self._partitions
         if not wanted:
@@ -109,7 +109,7 @@ class Ends:
 
     async def committed(self, role: str) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that the role reads, -1 where there is none."""
-        names = {self._settings.topic(name) for name in READ_BY[role]}
+        names = {self._settings.topic(name) for name in TOPICS_READ_BY[role]}
         wanted = [tp for tp in self._partitions if tp.topic in names]
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
@@ -129,31 +129,31 @@ class Ends:
         Commits are read first, ends afterwards. So all zero means that everything has come to rest: what a role makes
         of its input is acknowledged before its commit, hence within the ends.
         """
-        committed = dict(zip(READ_BY, await asyncio.gather(*map(self.committed, READ_BY)), strict=True))
-        ends = await self.ends()
+        committed = dict(zip(TOPICS_READ_BY, await asyncio.gather(*map(self.committed, TOPICS_READ_BY)), strict=True))
+        ends = await self.end_offsets()
         lags: Lags = {}
         for role, offsets in committed.items():
-            by_topic = lags[role] = dict.fromkeys(READ_BY[role], 0)
+            by_topic = lags[role] = dict.fromkeys(TOPICS_READ_BY[role], 0)
             for tp, offset in offsets.items():
                 name = tp.topic.removeprefix(self._settings.topic_prefix)
                 by_topic[name] += max(0, ends[tp] - max(0, offset))
         return lags
 
 
-def total(lags: Lags, role: str | None = None) -> int:
+def total_lag(lags: Lags, role: str | None = None) -> int:
     """Records that one role, or all, are behind."""
     return sum(sum(by_topic.values()) for name, by_topic in lags.items() if role in (None, name))
 
 
-async def read_whole(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
+async def read_topic(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
     """Every record that the topic holds when this is called, partition by partition.
 
     Raises:
-        RightsError: we may not read it.
+        MissingAclsError: we may not read it.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
-    async with Ends(settings, [name]) as asked:
-        ends = {tp: end for tp, end in (await asked.ends()).items() if end}
+    async with EndOffsets(settings, [name]) as asked:
+        ends = {tp: end for tp, end in (await asked.end_offsets()).items() if end}
     if not ends:
         return
     consumer = AIOKafkaConsumer(

@@ -1,19 +1,19 @@
-"""What a broker refused while a role ran, in words; before a role starts, `admission` has asked what is allowed."""
+"""Error messages for what a broker refuses while a role runs; `preflight` checks the same before it starts."""
 
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from stream_detector.kafka.acls import Operation
 
 
-def in_words(error: BaseException, role: str, operation: Operation) -> str:
-    """What happened, and for a right that was taken away which one, and what to do.
+def describe_error(error: BaseException, role: str, operation: Operation) -> str:
+    """The message for an error; for a missing ACL it names the ACL and the command that prints how to grant it.
 
     Args:
         error: what aiokafka raised.
-        role: whose right it is.
+        role: which needs the ACL.
         operation: what was being done with the topic; in a group it is always Read.
 
-    >>> print(in_words(TopicAuthorizationFailedError("alerts"), "detector", "Write"))
+    >>> print(describe_error(TopicAuthorizationFailedError("alerts"), "detector", "Write"))
     the broker does not allow it: Write on topic alerts. `stream-detector acls --role detector` prints what to grant
     """
     if isinstance(error, TopicAuthorizationFailedError):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_detector.kafka.acls import Kind, Right, lacking, rights_of, topics_of
+from stream_detector.kafka.acls import Acl, Kind, missing_acls, required_acls, topics_of
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
 from stream_detector.kafka.topics import Topic
@@ -21,13 +21,13 @@ class TopicMismatchError(SetupError):
     """A topic is missing or not as it should be. It was not changed."""
 
 
-class RightsError(SetupError):
+class MissingAclsError(SetupError):
     """The broker does not allow something that a role needs."""
 
-    def __init__(self, role: str, rights: Iterable[Right], settings: Settings) -> None:
+    def __init__(self, role: str, acls: Iterable[Acl], settings: Settings) -> None:
         whom = f"user {settings.broker_user}" if settings.broker_user else "a client that names no user"
         together: dict[tuple[str, str], list[str]] = {}
-        for kind, name, operation in rights:
+        for kind, name, operation in acls:
             together.setdefault((operation, kind), []).append(name)
         what = "; ".join(f"{operation} on {kind} {', '.join(names)}" for (operation, kind), names in together.items())
         super().__init__(
@@ -142,23 +142,23 @@ async def read_topics(admin: AIOKafkaAdminClient, settings: Settings, role: str 
     ]
 
 
-async def rights_lacking(
+async def find_missing_acls(
     admin: AIOKafkaAdminClient, settings: Settings, role: str, states: Iterable[TopicState]
-) -> list[Right]:
+) -> list[Acl]:
     """What the role needs and the broker does not allow us; `states` are those of its topics. Raises `KafkaError`."""
     granted: dict[tuple[Kind, str], frozenset[str] | None] = {("topic", s.name): s.operations for s in states}
-    rights = rights_of(role, settings)
-    for right in rights:
-        if right.kind == "group":
-            granted["group", right.name] = await group_operations(admin, right.name)
-    return lacking(rights, granted)
+    acls = required_acls(role, settings)
+    for acl in acls:
+        if acl.kind == "group":
+            granted["group", acl.name] = await group_operations(admin, acl.name)
+    return missing_acls(acls, granted)
 
 
-async def admit(settings: Settings, role: str) -> dict[str, int]:
+async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
     """The role's topics without their prefix -> partitions. The role may do everything that it needs afterwards.
 
     Raises:
-        RightsError: the broker does not allow something.
+        MissingAclsError: the broker does not allow something.
         TopicMismatchError: a topic is missing or not as it should be; for a topic of producers the number of partitions
             does not matter, since events are forwarded.
         aiokafka.errors.KafkaError: the broker does not answer.
@@ -167,8 +167,8 @@ async def admit(settings: Settings, role: str) -> dict[str, int]:
     try:
         await admin.start()
         states = await read_topics(admin, settings, role)
-        if missing := await rights_lacking(admin, settings, role, states):
-            raise RightsError(role, missing, settings)
+        if missing := await find_missing_acls(admin, settings, role, states):
+            raise MissingAclsError(role, missing, settings)
     finally:
         await admin.close()
     wrong = [s for s in states if s.state == "missing" or (s.state == "mismatch" and s.topic.is_ours)]

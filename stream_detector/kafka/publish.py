@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.preflight import admit
-from stream_detector.kafka.topics import owner
+from stream_detector.kafka.preflight import run_preflight
+from stream_detector.kafka.topics import owner_partition
 from stream_detector.settings import Settings
 
 BATCH_BYTES = 256 * 1024
@@ -71,7 +71,7 @@ async def publish(
         aiokafka.errors.KafkaError: the broker does not answer or refuses; what was acknowledged stays published.
     """
     # Asked first: a producer that names a missing topic would make it, with one partition.
-    partitions = await admit(settings, "producers")
+    partitions = await run_preflight(settings, "producers")
     producer = AIOKafkaProducer(
         **client_options(settings),
         client_id="stream-detector-publish",
@@ -125,7 +125,7 @@ class _Publishing:
         return self._published
 
     async def settled(self) -> None:
-        """No delivery is under way any more; what failed has been told to the caller already."""
+        """No delivery is under way any more; the caller already has the error of what failed."""
         await asyncio.gather(*self._acks, return_exceptions=True)
 
     async def _send(self, place: tuple[str, int]) -> None:
@@ -147,4 +147,4 @@ class _Publishing:
 
 @lru_cache(maxsize=100_000)  # the hash is pure Python: 3 us for a usual id
 def _owner(key: bytes, partitions: int) -> int:
-    return owner(key.decode(), partitions)
+    return owner_partition(key.decode(), partitions)

@@ -72,10 +72,10 @@ BY_NAME = {topic.name: topic for topic in TOPICS}
 
 
 @lru_cache(maxsize=100_000)
-def owner(name: str, partitions: int) -> int:
+def owner_partition(name: str, partitions: int) -> int:
     """The partition that owns an id: Kafka's default hash of the id alone, so producers that key by it need no hop.
 
-    >>> owner("nightly", 4)
+    >>> owner_partition("nightly", 4)
     1
 
     murmur2 in Python costs 5 us an id; a key that has a baseline here needs none at all.

@@ -152,7 +152,7 @@ class Detector:
             if packed is None:
                 packed = part.get(key)
             if not rekeyed and (packed is None or not at_home):
-                target = topics.owner(key.partition(":")[2], self._n)
+                target = topics.owner_partition(key.partition(":")[2], self._n)
                 if target != number or not at_home:
                     self._forward(record, headers, _here(name, number, record), key, target)
                     counts["forwarded"] += 1
@@ -220,7 +220,7 @@ class Detector:
                 self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
                 return
             for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
-                key, target = score_key(anomaly.entity_id), topics.owner(anomaly.entity_id, self._n)
+                key, target = score_key(anomaly.entity_id), topics.owner_partition(anomaly.entity_id, self._n)
                 self._alert(key, anomaly, target, record.timestamp)
             counts["applied"] += 1
 
@@ -251,7 +251,7 @@ class Detector:
     def _send_run_part(self, run_part: RunPart | None) -> None:
         if run_part is None:
             return  # a duplicate: the part of the first copy stands
-        target = topics.owner(run_part.run_id, self._n)
+        target = topics.owner_partition(run_part.run_id, self._n)
         self._put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
 
     def _refuse(self, record: Any, headers: Any, origin: Origin, number: int, error: RefusedError) -> None:

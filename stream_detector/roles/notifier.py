@@ -26,7 +26,7 @@ from stream_detector.events import Action, Anomaly, Notification, RefusedError, 
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
 from stream_detector.kafka import topics
-from stream_detector.kafka.end_offsets import Ends
+from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.notify import policy
 from stream_detector.notify.configure import channels, notify_config
 from stream_detector.notify.deliver import Deliverer
@@ -154,7 +154,7 @@ class Notifier:
             about = notification.incident_id or notification.run_id or notification.id
             self._app.batch_producer.put(
                 self._app.settings.topic(topics.NOTIFICATIONS),
-                topics.owner(about, n),
+                topics.owner_partition(about, n),
                 about.encode(),
                 encode(notification),
             )
@@ -221,9 +221,9 @@ class Notifier:
         every_s = min(WATCH_EVERY_S, *(after_s / 4 for after_s in wanted.values()))
         while not self._app.should_stop:
             with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the broker is away: everybody hears of that
-                async with Ends(self._app.settings, wanted) as asked:
+                async with EndOffsets(self._app.settings, wanted) as asked:
                     while not self._app.should_stop:
-                        self._note_ends(await asked.ends())
+                        self._note_ends(await asked.end_offsets())
                         await self._app.sleep(every_s)
             await self._app.sleep(every_s)
 

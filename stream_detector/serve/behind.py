@@ -5,7 +5,7 @@ import time
 
 from aiokafka.errors import KafkaError
 
-from stream_detector.kafka.end_offsets import READ_BY, Ends, total
+from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, total_lag
 from stream_detector.settings import Settings
 
 LOOK_EVERY_S = 10.0
@@ -19,7 +19,7 @@ class Behind:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ends: Ends | None = None
+        self._ends: EndOffsets | None = None
         self._looking: asyncio.Task[None] | None = None
         self._looked_s = -LOOK_EVERY_S
         self._known: dict[str, int] | None = None
@@ -45,9 +45,9 @@ class Behind:
         try:
             async with asyncio.timeout(_WITHIN_S):
                 if self._ends is None:
-                    self._ends = await Ends(self._settings).__aenter__()
+                    self._ends = await EndOffsets(self._settings).__aenter__()
                 lags = await self._ends.lags()
-                self._known = {role: total(lags, role) for role in READ_BY}
+                self._known = {role: total_lag(lags, role) for role in TOPICS_READ_BY}
         except (KafkaError, OSError, TimeoutError):
             self._known = None
             await self._close()

@@ -12,9 +12,9 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka.client import client_options, wait_for_broker
-from stream_detector.kafka.dead_letters import DeadLetterError, StoredDeadLetter, dead_letter, retry, shown
-from stream_detector.kafka.preflight import SetupError, admit
-from stream_detector.kafka.topics import DEAD_LETTERS, owner
+from stream_detector.kafka.dead_letters import DeadLetterError, StoredDeadLetter, fetch_dead_letter, printable, retry
+from stream_detector.kafka.preflight import SetupError, run_preflight
+from stream_detector.kafka.topics import DEAD_LETTERS, owner_partition
 from stream_detector.settings import Settings
 from stream_detector.telemetry.log_events import ServiceAway
 
@@ -78,7 +78,7 @@ class Broker:
 
     def owner(self, topic: str, entity_id: str) -> int:
         """The partition that owns an id. Raises `BrokerAwayError` where the topics are not known yet."""
-        return owner(entity_id, self.partitions(topic))
+        return owner_partition(entity_id, self.partitions(topic))
 
     def partitions(self, topic: str) -> int:
         """How many a topic has. Raises `BrokerAwayError` where that is not known yet."""
@@ -118,9 +118,9 @@ class Broker:
             "reason": why.reason,
             "message": why.message,
             "value_bytes": len(letter.value) if letter.value is not None else None,
-            "key": shown(letter.key),
-            "value": shown(letter.value),
-            "headers": {name: shown(value) for name, value in why.headers},
+            "key": printable(letter.key),
+            "value": printable(letter.value),
+            "headers": {name: printable(value) for name, value in why.headers},
         }
 
     async def retry_dead_letter(self, partition: int, offset: int) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Broker:
         if partition >= self.partitions(DEAD_LETTERS):
             raise DeadLetterError(f"there is no dead letter {partition}-{offset}")
         try:
-            return await dead_letter(self._settings, partition, offset)
+            return await fetch_dead_letter(self._settings, partition, offset)
         except (KafkaError, OSError) as error:
             raise BrokerAwayError(f"{type(error).__name__}: {error}") from error
 
@@ -169,7 +169,7 @@ class Broker:
                 max_request_size=4 * 1024 * 1024,
             )
             try:
-                self._partitions = await admit(self._settings, "api")
+                self._partitions = await run_preflight(self._settings, "api")
                 await producer.start()
                 self._producer, self.why_away = producer, ""
             except (KafkaError, OSError, SetupError) as error:

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import NOTIFICATIONS
 from tests.drills.ledger import folded, must_be_told
 from tests.drills.providers import RETRY_AFTER_S, SLOW_S, Provider, mail, slack, webhook
@@ -136,7 +136,7 @@ async def _met(scene: Scene) -> None:
 
 async def _has_said(scene: Scene, provider: Provider, fault: str) -> bool:
     words = WORDS[fault][provider.channel]
-    said = [msgspec.json.decode(record.value) async for record in read_whole(scene.play.settings, NOTIFICATIONS)]
+    said = [msgspec.json.decode(record.value) async for record in read_topic(scene.play.settings, NOTIFICATIONS)]
     return any(
         one["channel"] == provider.channel and one["outcome"] == "retrying" and words in one["reason"] for one in said
     )

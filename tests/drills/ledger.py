@@ -16,7 +16,7 @@ from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import decode_anomaly, decode_completion, decode_score, is_backfill
 from stream_detector.events.encode import encode
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
 from stream_detector.roles.detector import BASELINE
 from stream_detector.settings import Settings
@@ -56,7 +56,7 @@ async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) ->
     """Baselines and anomalies (id -> JSON) of what the topics hold, in the order of their partitions."""
     fold, anomalies = Replayer(Config(profile=settings.profile, score_threshold=settings.score_threshold)), {}
     for name in sources:
-        async for record in read_whole(settings, name):
+        async for record in read_topic(settings, name):
             try:
                 event = DECODE[name](record.value, record.headers, record.timestamp)
             except RefusedError:
@@ -69,7 +69,7 @@ async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) ->
 async def accepted(settings: Settings) -> set[str]:
     """The execution ids on the input topic, of those events that are to be accepted."""
     ids = set()
-    async for record in read_whole(settings, COMPLETIONS):
+    async for record in read_topic(settings, COMPLETIONS):
         try:
             ids.add(decode_completion(record.value, record.headers, record.timestamp).execution_id)
         except RefusedError:
@@ -80,10 +80,10 @@ async def accepted(settings: Settings) -> set[str]:
 async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdict) -> None:
     """Each refused record is kept with its own bytes; repeats name the same place."""
     kept, originals = {}, {}
-    async for record in read_whole(settings, DEAD_LETTERS):
+    async for record in read_topic(settings, DEAD_LETTERS):
         letter = read_dead_letter(record.headers)
         kept[letter.topic, letter.partition, letter.offset] = record.value
-    async for record in read_whole(settings, COMPLETIONS):
+    async for record in read_topic(settings, COMPLETIONS):
         originals[COMPLETIONS, record.partition, record.offset] = record.value
     verdict.note("dead letters", lost=max(0, refused - len(kept)), doubled=max(0, len(kept) - refused))
     other = sum(originals.get(place, b"?") != value for place, value in kept.items())
@@ -93,7 +93,7 @@ async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdic
 async def recovered(settings: Settings) -> dict[str, bytes]:
     """Key -> packed baseline, read from the changelog as a recovering worker reads it."""
     parts: dict[int, StatePartition[Any]] = defaultdict(lambda: StatePartition(BASELINE))
-    async for record in read_whole(settings, BASELINES):
+    async for record in read_topic(settings, BASELINES):
         parts[record.partition].recover([record])
     state: dict[str, bytes] = {}
     for part in parts.values():
@@ -136,7 +136,7 @@ async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: 
     """Every expected anomaly is on `alerts`, none else, and each copy has the same bytes."""
     emitted: dict[str, set[bytes]] = defaultdict(set)
     total = 0
-    async for record in read_whole(settings, ALERTS):
+    async for record in read_topic(settings, ALERTS):
         emitted[msgspec.json.decode(record.value)["id"]].add(record.value)
         total += 1
     verdict.note("alerts", lost=len(wanted.keys() - emitted.keys()), doubled=len(emitted.keys() - wanted.keys()))

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from stream_detector.events import Completion
 from stream_detector.events.encode import encode
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.topics import COMPLETIONS, owner
+from stream_detector.kafka.topics import COMPLETIONS, owner_partition
 from stream_detector.settings import Settings
 
 KEYS = 200
@@ -119,7 +119,7 @@ class Load:
     async def _send(self, producer: AIOKafkaProducer, one: Sent) -> "asyncio.Future[object]":
         n, partition = self._settings.partitions, None
         if one.workflow_id in self._misplaced:
-            partition = (owner(one.workflow_id, n) + 1) % n
+            partition = (owner_partition(one.workflow_id, n) + 1) % n
         if not one.counts:
             self.refused += 1
         elif one.execution_id not in self.ids:

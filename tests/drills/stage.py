@@ -19,7 +19,7 @@ from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import Settings
 from tests.drills.ledger import Verdict
@@ -150,7 +150,7 @@ class Play:
     async def committed(self, role: str) -> int:
         """How many completions the role's group has committed. 0 while nobody answers."""
         try:
-            async with Ends(self.settings) as ends:
+            async with EndOffsets(self.settings) as ends:
                 offsets = await ends.committed(role)
         except (KafkaError, OSError, TimeoutError):
             return 0
@@ -165,13 +165,13 @@ class Play:
 
     async def drained(self, *roles: str, alive: Callable[[], bool] = lambda: True) -> None:
         """Return once these roles have read, applied and committed everything. Raises `DrillError` when they cannot."""
-        async with Ends(self.settings) as ends:
+        async with EndOffsets(self.settings) as ends:
 
             async def done() -> bool:
                 if not alive():
                     raise DrillError(f"a role ended by itself:\n{self.last_words()}")
                 lags = await ends.lags()
-                return not any(total(lags, role) for role in roles)
+                return not any(total_lag(lags, role) for role in roles)
 
             await until(done, "the roles to catch up", self.last_words)
 

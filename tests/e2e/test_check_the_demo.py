@@ -13,7 +13,7 @@ import pytest
 from stream_detector.devstack.demo import demo_events
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_anomaly, decode_completion
-from stream_detector.kafka.end_offsets import Ends, read_whole, total
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic, total_lag
 from stream_detector.kafka.publish import publish
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 from stream_detector.settings import Settings
@@ -28,7 +28,7 @@ COUNT = "SELECT count(*), max(xmin::text::bigint) FROM {}"
 async def published(settings: Settings) -> dict[tuple[str, int], list[Any]]:
     """What is on `alerts` of each execution and attempt, in its order, each id once."""
     found: dict[tuple[str, int], dict[str, Any]] = defaultdict(dict)
-    async for record in read_whole(settings, ALERTS):
+    async for record in read_topic(settings, ALERTS):
         anomaly = decode_anomaly(record.value)
         about = anomaly.execution_id or "", anomaly.attempt or 1
         found[about].setdefault(f"{anomaly.id} {anomaly.state}", msgspec.to_builtins(anomaly))
@@ -48,9 +48,9 @@ async def test_w39_every_execution_of_the_demo_is_checked_as_it_was_said_live(
         await publish(settings, events)
 
         async def caught_up() -> bool:
-            async with Ends(settings) as ends:
+            async with EndOffsets(settings) as ends:
                 lags = await ends.lags()
-                return not total(lags, "detector") + total(lags, "recorder")
+                return not total_lag(lags, "detector") + total_lag(lags, "recorder")
 
         await wait_until(caught_up, "detector and recorder have worked everything off")
         said = await published(settings)

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
-from stream_detector.kafka.topics import owner
+from stream_detector.kafka.topics import owner_partition
 from stream_detector.settings import Settings
 from tests.events_made import action, anomaly, uuid
 from tests.servers.installation import Installation, wait_until
@@ -30,7 +30,7 @@ def settings(tansu: Tansu, make_settings: Callable[..., Settings]) -> Settings:
 
 async def publish(settings: Settings, topic: str, key: str, *values: bytes) -> None:
     async with AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all") as producer:
-        name, place = settings.topic(topic), owner(key, 4)
+        name, place = settings.topic(topic), owner_partition(key, 4)
         waiting = [await producer.send(name, value, key=key.encode(), partition=place) for value in values]
         await asyncio.gather(*waiting)
 

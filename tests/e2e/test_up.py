@@ -15,7 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.ports import free_port
-from stream_detector.kafka.end_offsets import Ends
+from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import PREFIX, Settings
 
@@ -238,8 +238,8 @@ def test_with_apache_kafka_the_stream_outlives_it(up):
     again.wait_for("ready: ")
 
     async def count():
-        async with Ends(Settings(broker=address)) as ends:
-            return sum(end for tp, end in (await ends.ends()).items() if tp.topic == COMPLETIONS)
+        async with EndOffsets(Settings(broker=address)) as ends:
+            return sum(end for tp, end in (await ends.end_offsets()).items() if tp.topic == COMPLETIONS)
 
     assert asyncio.run(count()) == 100
     assert again.end() == 0

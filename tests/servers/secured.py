@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from stream_detector.devstack.apache import Apache, java
 from stream_detector.devstack.ports import free_port
-from stream_detector.kafka.acls import ROLES, Right, rights_of
+from stream_detector.kafka.acls import ROLES, Acl, required_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.settings import Settings
 
@@ -86,16 +86,16 @@ class SecuredKafka:
         )
 
     async def grant(self, settings: Settings, roles: Iterable[str] = ROLES) -> None:
-        """Give each role what `rights_of` says: what `stream-detector acls` prints, without a JVM for each line."""
-        await self._change(CreateAclsRequest, [_acl(role, r) for role in roles for r in rights_of(role, settings)])
+        """Give each role what `required_acls` says: what `stream-detector acls` prints, without a JVM for each line."""
+        await self._change(CreateAclsRequest, [_acl(role, r) for role in roles for r in required_acls(role, settings)])
 
-    async def give_back(self, role: str, right: Right) -> None:
-        """Grant one right."""
-        await self._change(CreateAclsRequest, [_acl(role, right)])
+    async def give_back(self, role: str, acl: Acl) -> None:
+        """Create one ACL."""
+        await self._change(CreateAclsRequest, [_acl(role, acl)])
 
-    async def revoke(self, role: str, right: Right) -> None:
-        """Take one right away again."""
-        await self._change(DeleteAclsRequest, [_acl(role, right)])
+    async def revoke(self, role: str, acl: Acl) -> None:
+        """Delete one ACL."""
+        await self._change(DeleteAclsRequest, [_acl(role, acl)])
 
     async def _change(self, request: Any, entries: list[tuple[Any, ...]]) -> None:
         """Create or delete entries; the broker goes by them afterwards: it answers a moment before it does."""
@@ -128,10 +128,10 @@ class SecuredKafka:
         self.stop()
 
 
-def _acl(role: str, right: Right) -> tuple[Any, ...]:
+def _acl(role: str, acl: Acl) -> tuple[Any, ...]:
     """Kafka's numbers for one entry: kind of resource, its name, literal, principal, host, operation, allow."""
-    operation = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}[right.operation]
-    return {"topic": 2, "group": 3}[right.kind], right.name, 3, f"User:{role}", "*", operation, 3
+    operation = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}[acl.operation]
+    return {"topic": 2, "group": 3}[acl.kind], acl.name, 3, f"User:{role}", "*", operation, 3
 
 
 def password_of(user: str) -> str:

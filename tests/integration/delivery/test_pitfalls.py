@@ -13,20 +13,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_detector.delivery.state.partition import CLAIM_KEY
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import Ends, read_whole
-from stream_detector.kafka.topics import BASELINES, COMPLETIONS, SCORES, owner
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic
+from stream_detector.kafka.topics import BASELINES, COMPLETIONS, SCORES, owner_partition
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import until
 from tests.integration.roles.events import completion
 from tests.integration.roles.watching import caught_up, count, dead, producer_of, said
 
-HOME = owner("nightly", 4)
+HOME = owner_partition("nightly", 4)
 
 
 async def test_recovery_reads_to_the_end_that_fetches_report(play):
     """The embedded broker's ListOffsets counts batches: here one of 200 records."""
     settings = play.settings
-    names = [name for name in (f"flow-{number}" for number in range(2000)) if owner(name, 4) == HOME][:200]
+    names = [name for name in (f"flow-{number}" for number in range(2000)) if owner_partition(name, 4) == HOME][:200]
     async with producer_of(play) as producer:
         for number, name in enumerate(names):
             await producer.send(settings.topic(COMPLETIONS), completion(number, name), key=name.encode())
@@ -35,8 +35,8 @@ async def test_recovery_reads_to_the_end_that_fetches_report(play):
         await caught_up(play, first)
         assert await asyncio.to_thread(first.stop) == 0
         tp = TopicPartition(settings.topic(BASELINES), HOME)
-        async with AIOKafkaConsumer(**client_options(settings)) as consumer, Ends(settings) as ends:
-            asked, fetched = (await consumer.end_offsets([tp]))[tp], (await ends.ends())[tp]
+        async with AIOKafkaConsumer(**client_options(settings)) as consumer, EndOffsets(settings) as ends:
+            asked, fetched = (await consumer.end_offsets([tp]))[tp], (await ends.end_offsets())[tp]
         assert fetched > len(names) and asked <= fetched
         for number, name in enumerate(names):
             await producer.send(settings.topic(COMPLETIONS), completion(1000 + number, name), key=name.encode())
@@ -109,5 +109,5 @@ async def test_sixteen_partitions_and_several_sources_in_one_table_are_exact_aft
     workflows = {name: counted(state[f"workflow:{name}"], f"workflow:{name}") for name in names}
     assert workflows == dict.fromkeys(names, 60)
     assert {f"score:{entity}" for entity in entities} <= state.keys()
-    claims = [record.partition async for record in read_whole(settings, BASELINES) if record.key == CLAIM_KEY]
+    claims = [record.partition async for record in read_topic(settings, BASELINES) if record.key == CLAIM_KEY]
     assert sorted(set(claims)) == list(range(16))

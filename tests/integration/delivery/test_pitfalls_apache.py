@@ -13,8 +13,8 @@ from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.devstack.apache import Apache, java
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.end_offsets import read_whole
-from stream_detector.kafka.topics import BASELINES, BY_NAME, COMPLETIONS, owner
+from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.topics import BASELINES, BY_NAME, COMPLETIONS, owner_partition
 from stream_detector.roles.detector import BASELINE
 from tests.drills.stage import Play, until
 from tests.integration.delivery.compaction import (
@@ -29,7 +29,7 @@ from tests.integration.delivery.compaction import (
 from tests.integration.roles.watching import caught_up, count, epochs, producer_of, publish, ready, said
 
 pytestmark = pytest.mark.apache
-HOME = owner("nightly", 4)
+HOME = owner_partition("nightly", 4)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_a_topic_whose_head_is_gone_is_read_from_what_is_left(play, broker
 
 
 async def test_state_is_recovered_from_a_changelog_whose_head_is_compacted(play, broker):
-    names = [name for name in (f"flow-{number}" for number in range(200)) if owner(name, 4) == HOME][:10]
+    names = [name for name in (f"flow-{number}" for number in range(200)) if owner_partition(name, 4) == HOME][:10]
     for turn in range(3):
         detector = play.start("detector")
         for name in names:
@@ -161,7 +161,7 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
         await clean_often(broker)
         await until(compacted, "what is older than the lag to be compacted")
     part: StatePartition[Any] = StatePartition(BASELINE)
-    async for record in read_whole(play.settings, BASELINES):
+    async for record in read_topic(play.settings, BASELINES):
         part.recover([record])
     assert changelog_record.payload_of(part.packed[b"k"]) == {"none": b"late", "ours": b"good"}[lag]
 

@@ -25,8 +25,8 @@ from stream_detector.delivery.worker import make_app
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
-from stream_detector.kafka.end_offsets import Ends, read_whole
-from stream_detector.kafka.topics import ALERTS, BASELINES, BY_NAME, COMPLETIONS, DEAD_LETTERS, owner
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic
+from stream_detector.kafka.topics import ALERTS, BASELINES, BY_NAME, COMPLETIONS, DEAD_LETTERS, owner_partition
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import until
 from tests.integration.roles.events import completion
@@ -162,7 +162,7 @@ async def test_a_delivery_that_failed_is_committed_all_the_same_by_stock_faust_a
     await limit(stock.broker, settings.topic(ALERTS), BY_NAME[ALERTS].config())
     second = play.start("detector")
     await play.drained("detector", alive=lambda: second.alive)
-    assert len([record async for record in read_whole(settings, ALERTS)]) == 1, "nothing was committed, so it is found"
+    assert len([record async for record in read_topic(settings, ALERTS)]) == 1, "nothing was committed, so it is found"
 
 
 async def test_state_that_was_not_written_is_committed_all_the_same_by_stock_faust_and_never_here(
@@ -209,7 +209,7 @@ async def test_an_event_that_a_defect_meets_is_gone_in_stock_faust_and_kept_here
         event = completion(number, **({"labels": {"harm": "step"}} if number == 1 else {}))
         await producer.send_and_wait(settings.topic(COMPLETIONS), event, key=b"nightly")
     await play.drained("detector", alive=lambda: detector.alive)
-    (letter,) = [record async for record in read_whole(settings, DEAD_LETTERS)]
+    (letter,) = [record async for record in read_topic(settings, DEAD_LETTERS)]
     assert json.loads(letter.value)["execution_id"] == "x1"
     assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 2
 
@@ -242,7 +242,7 @@ async def test_take_of_stock_faust_ends_silently_at_a_value_that_it_cannot_decod
         await producer.send_and_wait(settings.topic(COMPLETIONS), value, key=b"nightly")
     detector = play.start("detector")
     await play.drained("detector", alive=lambda: detector.alive)
-    assert [record.value async for record in read_whole(settings, DEAD_LETTERS)] == [b"{"]
+    assert [record.value async for record in read_topic(settings, DEAD_LETTERS)] == [b"{"]
     assert counted((await recovered(settings))["workflow:nightly"], "workflow:nightly") == 7
 
 
@@ -266,9 +266,9 @@ async def test_a_commit_of_stock_faust_passes_one_gap_at_a_time_and_ours_all(sto
         stock.broker, settings.topic(COMPLETIONS), [completion(number) for number in range(10)], key=b"nightly"
     )
     detector = play.start("detector", checkpoint_interval_s="2")
-    home = TopicPartition(settings.topic(COMPLETIONS), owner("nightly", settings.partitions))
+    home = TopicPartition(settings.topic(COMPLETIONS), owner_partition("nightly", settings.partitions))
     committed: list[int] = []
-    async with Ends(settings) as ends:
+    async with EndOffsets(settings) as ends:
 
         async def done() -> bool:
             committed.append((await ends.committed("detector"))[home])
@@ -318,7 +318,7 @@ async def test_a_window_of_stock_faust_writes_720_times_for_one_event_and_ours_o
         await producer.send_and_wait(settings.topic(COMPLETIONS), completion(number), key=b"nightly")
     detector = play.start("detector")
     await play.drained("detector", alive=lambda: detector.alive)
-    written = [record async for record in read_whole(settings, BASELINES) if record.key == b"workflow:nightly"]
+    written = [record async for record in read_topic(settings, BASELINES) if record.key == b"workflow:nightly"]
     assert len(written) == 1, "50 events of one key within one checkpoint"
 
 

@@ -8,7 +8,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.preflight import TopicMismatchError, admit, read_topics
+from stream_detector.kafka.preflight import TopicMismatchError, read_topics, run_preflight
 from stream_detector.kafka.topics import ALERTS, BASELINES, BY_NAME, NOTIFIER_IN, TOPICS
 from tests.servers.secured import kafka_program
 
@@ -86,8 +86,8 @@ async def test_a_changelog_that_is_not_compacted_is_refused_by_setup_and_by_the_
         if topic.name != BASELINES and topic.partitions is None:
             await make(other, topic.name, topic.config())
     with pytest.raises(TopicMismatchError, match=r"baselines has cleanup\.policy=delete"):
-        await admit(other, "recorder")
-    assert BASELINES in await admit(settings, "recorder")
+        await run_preflight(other, "recorder")
+    assert BASELINES in await run_preflight(settings, "recorder")
 
 
 @pytest.mark.apache

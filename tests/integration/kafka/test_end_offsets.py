@@ -4,7 +4,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import Ends, total
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS
 
 
@@ -19,8 +19,8 @@ async def test_lag_counts_records_until_the_group_has_committed_them(broker, mak
     await consumer.start()
     topic = settings.topic(COMPLETIONS)
     try:
-        async with Ends(settings) as ends:
-            assert total(await ends.lags()) == 0
+        async with EndOffsets(settings) as ends:
+            assert total_lag(await ends.lags()) == 0
             for number in (0, 1, 1, 1):
                 await producer.send(topic, b"x" * 100, partition=number)
             await producer.flush()
@@ -30,8 +30,8 @@ async def test_lag_counts_records_until_the_group_has_committed_them(broker, mak
             consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
             await consumer.commit({TopicPartition(topic, 0): 1, TopicPartition(topic, 1): 2})
             lags = await ends.lags()
-            assert (total(lags, "detector"), total(lags, "recorder")) == (1, 4)
-            assert (await ends.ends())[TopicPartition(topic, 1)] == 3
+            assert (total_lag(lags, "detector"), total_lag(lags, "recorder")) == (1, 4)
+            assert (await ends.end_offsets())[TopicPartition(topic, 1)] == 3
     finally:
         await consumer.stop()
         await producer.stop()

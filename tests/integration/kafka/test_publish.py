@@ -11,7 +11,7 @@ from stream_detector.devstack.demo import demo_events
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import SetupError, make_topics
 from stream_detector.kafka.publish import Published, publish
-from stream_detector.kafka.topics import COMPLETIONS, SCORES, owner
+from stream_detector.kafka.topics import COMPLETIONS, SCORES, owner_partition
 from stream_detector.settings import Settings
 
 
@@ -52,7 +52,7 @@ async def test_events_lie_on_their_owners_partition_in_order(
     assert seen[-1] == 5000
     newest: dict[bytes, int] = {}
     for record in await read(settings, COMPLETIONS, 5000):
-        assert record.partition == owner(record.key.decode(), settings.partitions)
+        assert record.partition == owner_partition(record.key.decode(), settings.partitions)
         assert record.headers == ()
         number = int(record.value[5 : record.value.index(b",")])
         assert newest.get(record.key, -1) < number

@@ -13,8 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.dead_letters import dead_letter, retry
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.dead_letters import fetch_dead_letter, retry
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import (
     ALERTS,
     BASELINES,
@@ -25,7 +25,7 @@ from stream_detector.kafka.topics import (
     RUN_SUMMARIES,
     SCORE_RUNS,
     SCORES,
-    owner,
+    owner_partition,
 )
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import until
@@ -56,7 +56,7 @@ async def test_state_is_a_faust_table_also_after_recovery(play, producer):
 async def test_one_workflow_published_by_any_hash_has_one_baseline(play, producer):
     """With its id as the key, without a key, and on a partition that another client's hash chose."""
     settings = play.settings
-    topic, home = settings.topic(COMPLETIONS), owner("nightly", settings.partitions)
+    topic, home = settings.topic(COMPLETIONS), owner_partition("nightly", settings.partitions)
     detector = play.start("detector")
     for number in range(30):
         where = [{"key": b"nightly"}, {}, {"key": b"nightly", "partition": (home + 1) % settings.partitions}]
@@ -65,7 +65,7 @@ async def test_one_workflow_published_by_any_hash_has_one_baseline(play, produce
     state = await recovered(settings)
     assert list(state) == ["workflow:nightly"]
     assert counted(state["workflow:nightly"], "workflow:nightly") == 30
-    forwarded = [record async for record in read_whole(settings, REKEYED)]
+    forwarded = [record async for record in read_topic(settings, REKEYED)]
     assert 10 <= len(forwarded) <= 20
     assert {record.partition for record in forwarded} == {home}
 
@@ -139,7 +139,7 @@ async def test_a_score_run_has_one_summary_whatever_is_replayed(play, producer):
         assert killed.killed
     last = play.start("detector")
     await play.drained("detector", alive=lambda: last.alive)
-    emitted = [msgspec.json.decode(record.value) async for record in read_whole(settings, RUN_SUMMARIES)]
+    emitted = [msgspec.json.decode(record.value) async for record in read_topic(settings, RUN_SUMMARIES)]
     by_run = {summary["run_id"]: summary for summary in emitted}
     assert all(summary == by_run[summary["run_id"]] for summary in emitted), "a repeat has the same id and content"
     assert set(by_run) == {"r0", "r1"}
@@ -175,10 +175,10 @@ async def test_an_entity_missing_from_the_next_run_is_one_anomaly_whatever_is_re
     await play.drained("detector", alive=lambda: last.alive)
 
     async def told():
-        return any([True async for _ in read_whole(settings, ALERTS)])
+        return any([True async for _ in read_topic(settings, ALERTS)])
 
     await until(told, "the anomaly", play.last_words)
-    records = [record async for record in read_whole(settings, ALERTS)]
+    records = [record async for record in read_topic(settings, ALERTS)]
     (value,) = {record.value for record in records}
     anomaly = msgspec.json.decode(value)
     assert [anomaly[name] for name in ("anomaly_type", "entity_id", "entity_name", "run_id")] == [
@@ -187,7 +187,7 @@ async def test_an_entity_missing_from_the_next_run_is_one_anomaly_whatever_is_re
         "Curve",
         "r2",
     ]
-    home = owner("curve", settings.partitions)
+    home = owner_partition("curve", settings.partitions)
     assert {(record.key, record.partition) for record in records} == {(b"score:curve", home)}, "beside its own scores'"
 
 
@@ -199,7 +199,7 @@ async def test_a_refused_event_lies_on_dead_letters_with_its_own_bytes_and_heade
     nothing = await producer.send_and_wait(settings.topic(SCORES), None, key=b"tombstone", partition=2)
     await producer.send_and_wait(settings.topic(COMPLETIONS), completion(1), key=b"nightly")
     await play.drained("detector", alive=lambda: detector.alive)
-    letters = {record.key: record async for record in read_whole(settings, DEAD_LETTERS)}
+    letters = {record.key: record async for record in read_topic(settings, DEAD_LETTERS)}
     refused, tombstone = letters[b"k\xff"], letters[b"tombstone"]
     assert (refused.value, tombstone.value) == (raw, None)
     letter = read_dead_letter(refused.headers)
@@ -219,7 +219,7 @@ async def test_a_refused_score_with_a_run_id_that_is_too_long_stops_nothing(play
         event = {"entity_id": "lido", "entity_name": name, "score": 5, "scored_at": at, "run_id": run_id}
         await producer.send_and_wait(settings.topic(SCORES), json.dumps(event).encode(), key=b"lido")
     await play.drained("detector", alive=lambda: detector.alive)
-    assert len([record async for record in read_whole(settings, DEAD_LETTERS)]) == 3
+    assert len([record async for record in read_topic(settings, DEAD_LETTERS)]) == 3
     assert detector.stop() == 0
 
 
@@ -233,7 +233,7 @@ async def test_a_dead_letter_sent_again_twice_counts_once(play, producer):
     letter = await producer.send_and_wait(
         settings.topic(DEAD_LETTERS), completion(1), key=b"nightly", headers=headers, partition=0
     )
-    lying = await dead_letter(settings, 0, letter.offset)
+    lying = await fetch_dead_letter(settings, 0, letter.offset)
     for _ in range(2):
         assert (await retry(settings, lying))[:2] == (COMPLETIONS, 1)
     detector = play.start("detector")
@@ -310,7 +310,7 @@ async def refuses(play, said):
 async def test_a_topic_made_anew_is_refused(play, producer):
     settings = play.settings
     topic = settings.topic(COMPLETIONS)
-    home = owner("nightly", settings.partitions)
+    home = owner_partition("nightly", settings.partitions)
     for number in range(5):
         await producer.send_and_wait(topic, completion(number), key=b"nightly")
     detector = play.start("detector")
@@ -324,7 +324,7 @@ async def test_a_topic_made_anew_is_refused(play, producer):
 
 async def test_a_changelog_made_anew_is_refused_since_what_was_learned_is_gone(play, producer):
     settings = play.settings
-    home = owner("nightly", settings.partitions)
+    home = owner_partition("nightly", settings.partitions)
     await producer.send_and_wait(settings.topic(COMPLETIONS), completion(1), key=b"nightly")
     detector = play.start("detector")
     await play.drained("detector", alive=lambda: detector.alive)
@@ -342,5 +342,5 @@ async def test_w01_an_anomaly_is_on_alerts_while_the_worker_runs_on(play, produc
             play.settings.topic(COMPLETIONS), completion(number, status="failure"), key=b"nightly"
         )
     await play.drained("detector", alive=lambda: detector.alive)
-    found = [msgspec.json.decode(record.value) async for record in read_whole(play.settings, ALERTS)]
+    found = [msgspec.json.decode(record.value) async for record in read_topic(play.settings, ALERTS)]
     assert [anomaly["anomaly_type"] for anomaly in found] == ["ConsecutiveFailures"]

@@ -15,7 +15,7 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.ending import FAILED
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS, SCORES
 from tests.drills.stage import Play, until
 from tests.servers.installation import get
@@ -57,7 +57,7 @@ async def is_ready(role, play):
 
 
 async def alerts(settings):
-    return [json.loads(record.value) async for record in read_whole(settings, ALERTS)]
+    return [json.loads(record.value) async for record in read_topic(settings, ALERTS)]
 
 
 async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, pool, postgres_url):

@@ -11,8 +11,16 @@ import pytest
 from stream_detector.detect.runs import run_part_of, window_run_id
 from stream_detector.events import Score
 from stream_detector.events.encode import encode
-from stream_detector.kafka.end_offsets import read_whole
-from stream_detector.kafka.topics import ALERTS, NOTIFICATIONS, RUN_PARTS, RUN_SUMMARIES, SCORE_RUNS, SCORES, owner
+from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.topics import (
+    ALERTS,
+    NOTIFICATIONS,
+    RUN_PARTS,
+    RUN_SUMMARIES,
+    SCORE_RUNS,
+    SCORES,
+    owner_partition,
+)
 from tests.drills.stage import Play
 from tests.events_made import anomaly
 from tests.servers.installation import wait_until
@@ -37,7 +45,7 @@ async def put(play: Play, producer: Any) -> Any:
     async def send(topic: str, key: str, value: Any, *, ago_s: float = 0.0) -> None:
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         stamp_ms = round((time.time() - ago_s) * 1000)
-        place = owner(key, play.settings.partitions)
+        place = owner_partition(key, play.settings.partitions)
         name = play.settings.topic(topic)
         await producer.send_and_wait(name, raw, key=key.encode(), partition=place, timestamp_ms=stamp_ms)
 
@@ -45,7 +53,7 @@ async def put(play: Play, producer: Any) -> Any:
 
 
 async def read(play: Play, topic: str) -> list[dict[str, Any]]:
-    return [json.loads(record.value) async for record in read_whole(play.settings, topic)]
+    return [json.loads(record.value) async for record in read_topic(play.settings, topic)]
 
 
 def a_run(run_id: str, status: str, minutes: float, expected: int) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stream_detector.events.encode import encode
-from stream_detector.kafka.end_offsets import Ends, read_whole, total
-from stream_detector.kafka.topics import NOTIFICATIONS, owner
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic, total_lag
+from stream_detector.kafka.topics import NOTIFICATIONS, owner_partition
 from tests.drills.stage import Play
 from tests.events_made import anomaly, uuid
 from tests.servers.installation import wait_until
@@ -51,7 +51,10 @@ async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
         for name in new:
             value = encode(anomaly(name, entity_id=name, description=LONG, severity="critical"))
             await producer.send_and_wait(
-                play.settings.topic("alerts"), value, key=name.encode(), partition=owner(name, play.settings.partitions)
+                play.settings.topic("alerts"),
+                value,
+                key=name.encode(),
+                partition=owner_partition(name, play.settings.partitions),
             )
 
     ends_of_life = [0]
@@ -62,12 +65,12 @@ async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
         assert role.killed, f"{point}: {role.child.last_lines(5)}"
         ends_of_life.append(len(slack.accepted))
     standing = play.start("notifier")
-    async with Ends(play.settings) as ends:
+    async with EndOffsets(play.settings) as ends:
 
         async def done() -> bool:
             assert standing.alive, standing.child.last_lines(5)
             told = {one for text in _texts(slack) for one in text}
-            return told >= set(map(uuid, names)) and not total(await ends.lags(), "notifier")
+            return told >= set(map(uuid, names)) and not total_lag(await ends.lags(), "notifier")
 
         await wait_until(done, "every message")
     told = [one for text in _texts(slack) for one in text]
@@ -77,7 +80,7 @@ async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
         assert len(again) <= 1, f"after the kill at {point} {len(again)} messages were told again"
     assert len(told[ends_of_life[-1] :]) == len(set(told[ends_of_life[-1] :])), "nobody was killed after that"
     outcomes = Counter[str]()
-    async for record in read_whole(play.settings, NOTIFICATIONS):
+    async for record in read_topic(play.settings, NOTIFICATIONS):
         one = json.loads(record.value)
         outcomes[one["id"]] += one["channel"] == "slack" and one["outcome"] == "delivered"
     assert sum(count > 0 for count in outcomes.values()) == len(names)
@@ -95,7 +98,7 @@ async def test_a_retry_that_is_due_survives_a_kill(play: Play, producer: Any, sl
     first = play.start("notifier")
 
     async def retrying() -> bool:
-        said = [json.loads(record.value) async for record in read_whole(play.settings, NOTIFICATIONS)]
+        said = [json.loads(record.value) async for record in read_topic(play.settings, NOTIFICATIONS)]
         return any(one["outcome"] == "retrying" and "try 2 in 4 s" in one["reason"] for one in said)
 
     await wait_until(retrying, "the answer to be noted")

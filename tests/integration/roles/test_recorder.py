@@ -8,7 +8,7 @@ import pytest
 
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.encode import encode
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS, DEAD_LETTERS
 from tests.drills.stage import until
 from tests.events_made import anomaly
@@ -35,7 +35,7 @@ def completion(number, minutes=0, status="success"):
 
 
 async def letters(settings):
-    return [record async for record in read_whole(settings, DEAD_LETTERS)]
+    return [record async for record in read_topic(settings, DEAD_LETTERS)]
 
 
 async def test_a_row_that_the_database_refuses_is_kept_as_it_came_and_the_others_are_stored(play, producer, pool):

@@ -1,4 +1,4 @@
-"""Apache Kafka with TLS, SCRAM and ACLs: the whole way with the least rights, and what is said when one is missing."""
+"""Apache Kafka with TLS, SCRAM and ACLs: the whole way with the least ACLs, and what is said when one is missing."""
 
 import json
 import subprocess
@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from stream_detector.kafka import topics
-from stream_detector.kafka.acls import GROUPED, ROLES, SUBSCRIBERS_GROUP, Right, rights_of
+from stream_detector.kafka.acls import GROUPED, ROLES, SUBSCRIBERS_GROUP, Acl, required_acls
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import read_whole
-from stream_detector.kafka.preflight import RightsError, admit
+from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.preflight import MissingAclsError, run_preflight
 from stream_detector.settings import Settings, environ_of
 from tests.drills.roles import Role
 from tests.drills.stage import until
@@ -35,7 +35,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
 
 @pytest.fixture
 async def settings(secured: SecuredKafka, make_settings: Callable[..., Settings]) -> Settings:
-    """Every right is granted and every topic made. No user is set yet."""
+    """Every ACL is granted and every topic made. No user is set yet."""
     made = make_settings(broker=secured.address, checkpoint_interval_s=0.3)
     await secured.grant(made)
     await make_topics(secured.as_user(made, "setup"))
@@ -47,7 +47,7 @@ def call(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environ_of(settings), capture_output=True, text=True, timeout=120)
 
 
-async def test_the_whole_way_with_the_least_rights(secured, settings, postgres_url, slack, tmp_path):  # noqa: F811
+async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url, slack, tmp_path):  # noqa: F811
     """From an event to an alert, a row and a message; each role as a user of its own, and people as theirs."""
     settings = replace(settings, database_url=postgres_url, slack_webhook_url=slack.url)
     roles = [
@@ -98,7 +98,7 @@ async def test_the_whole_way_with_the_least_rights(secured, settings, postgres_u
 
         await until(sent, "the message")
         operators = secured.as_user(settings, "operators")
-        letters = [record.value async for record in read_whole(operators, topics.DEAD_LETTERS)]
+        letters = [record.value async for record in read_topic(operators, topics.DEAD_LETTERS)]
         assert letters == [b"no score"]
         done = call(operators, "doctor", "--json")
         lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
@@ -109,36 +109,36 @@ async def test_the_whole_way_with_the_least_rights(secured, settings, postgres_u
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "setup"])
-async def test_a_role_without_one_right_says_which(secured, settings, role):
+async def test_a_role_without_one_acl_says_which(secured, settings, role):
     mine = secured.as_user(settings, role)
-    await admit(mine, role)
-    for right in rights_of(role, settings):
-        await secured.revoke(role, right)
-        with pytest.raises(RightsError) as error:
-            await admit(mine, role)
-        await secured.give_back(role, right)
+    await run_preflight(mine, role)
+    for acl in required_acls(role, settings):
+        await secured.revoke(role, acl)
+        with pytest.raises(MissingAclsError) as error:
+            await run_preflight(mine, role)
+        await secured.give_back(role, acl)
         assert f"does not allow user {role}: " in str(error.value)
-        assert f"{right.operation} on {right.kind} {right.name}" in str(error.value), right
+        assert f"{acl.operation} on {acl.kind} {acl.name}" in str(error.value), acl
         assert f"`stream-detector acls --role {role}`" in str(error.value)
-    await admit(mine, role)
+    await run_preflight(mine, role)
 
 
-async def test_setup_without_one_right_says_which(secured, make_settings):
+async def test_setup_without_one_acl_says_which(secured, make_settings):
     settings = make_settings(broker=secured.address)
     await secured.grant(settings, ["setup"])
     mine = secured.as_user(settings, "setup")
-    create = Right("topic", settings.topic(topics.ALERTS), "Create")
+    create = Acl("topic", settings.topic(topics.ALERTS), "Create")
     await secured.revoke("setup", create)
-    with pytest.raises(RightsError, match=f"does not allow user setup: {create}"):
+    with pytest.raises(MissingAclsError, match=f"does not allow user setup: {create}"):
         await make_topics(mine)
     await secured.give_back("setup", create)
     await make_topics(mine)
     for operation in ("Describe", "DescribeConfigs"):
-        right = Right("topic", settings.topic(topics.ALERTS), operation)
-        await secured.revoke("setup", right)
-        with pytest.raises(RightsError, match=f"does not allow user setup: {right}|; {right}"):
+        acl = Acl("topic", settings.topic(topics.ALERTS), operation)
+        await secured.revoke("setup", acl)
+        with pytest.raises(MissingAclsError, match=f"does not allow user setup: {acl}|; {acl}"):
             await make_topics(mine)
-        await secured.give_back("setup", right)
+        await secured.give_back("setup", acl)
 
 
 async def test_what_is_printed_is_what_kafkas_own_program_takes(secured, make_settings):
@@ -147,14 +147,14 @@ async def test_what_is_printed_is_what_kafkas_own_program_takes(secured, make_se
     await secured.grant(settings, ["setup"])
     await make_topics(secured.as_user(settings, "setup"))
     mine = secured.as_user(settings, "api")
-    with pytest.raises(RightsError):
-        await admit(mine, "api")
+    with pytest.raises(MissingAclsError):
+        await run_preflight(mine, "api")
     done = call(settings, "acls", "--role", "api")
     assert done.returncode == 0, done.stderr
     comment, *calls = done.stdout.splitlines()
     assert comment == "# api" and len(calls) == 2
     secured.call(calls)
-    assert set(await admit(mine, "api")) == {
+    assert set(await run_preflight(mine, "api")) == {
         topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ALERTS, topics.ACTIONS, topics.DEAD_LETTERS,
     }  # fmt: skip
 
@@ -191,18 +191,18 @@ async def test_a_ca_that_cannot_be_read_stops_the_start(secured, settings):
     assert "STREAM_DETECTOR_BROKER_CA_FILE='/nowhere.pem': cannot be read as PEM" in done.stderr
 
 
-async def test_doctor_names_the_right_that_it_lacks(secured, settings):
-    right = Right("group", settings.group("recorder"), "Describe")
-    await secured.revoke("operators", right)
+async def test_doctor_names_the_acl_that_it_lacks(secured, settings):
+    acl = Acl("group", settings.group("recorder"), "Describe")
+    await secured.revoke("operators", acl)
     done = call(secured.as_user(settings, "operators"), "doctor", "--json")
-    await secured.give_back("operators", right)
+    await secured.give_back("operators", acl)
     lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert str(right) in lines["rights"]["advice"]
+    assert str(acl) in lines["rights"]["advice"]
     assert lines["topics"]["ok"]
 
 
 @pytest.mark.parametrize(
-    "right",
+    "acl",
     [
         ("topic", topics.ALERTS, "Write"),
         ("topic", topics.COMPLETIONS, "Read"),
@@ -210,10 +210,10 @@ async def test_doctor_names_the_right_that_it_lacks(secured, settings):
     ],
     ids="-".join,
 )
-async def test_a_right_taken_away_while_it_runs_is_named(secured, settings, tmp_path, right):
-    """The detector ends, says why, and refuses to start until the right is back; then it has lost nothing."""
-    kind, name, operation = right
-    right = Right(kind, settings.topic(name) if kind == "topic" else settings.group("detector"), operation)
+async def test_an_acl_taken_away_while_it_runs_is_named(secured, settings, tmp_path, acl):
+    """The detector ends, says why, and refuses to start until the ACL is back; then it has lost nothing."""
+    kind, name, operation = acl
+    acl = Acl(kind, settings.topic(name) if kind == "topic" else settings.group("detector"), operation)
     mine = secured.as_user(settings, "detector")
     role = Role.start("detector", mine, tmp_path)
     try:
@@ -222,7 +222,7 @@ async def test_a_right_taken_away_while_it_runs_is_named(secured, settings, tmp_
             return role.ready
 
         await until(ready, "the detector", lambda: role.child.last_lines(5))
-        await secured.revoke("detector", right)
+        await secured.revoke("detector", acl)
         day = datetime.now(UTC) - timedelta(days=1)
         async with AIOKafkaProducer(**client_options(secured.as_user(settings, "producers")), acks="all") as producer:
             for number in range(3):
@@ -235,18 +235,18 @@ async def test_a_right_taken_away_while_it_runs_is_named(secured, settings, tmp_
             return not role.alive
 
         await until(ended, "the detector ends itself", lambda: role.child.last_lines(5))
-        assert str(right) in role.child.last_lines(2)
+        assert str(acl) in role.child.last_lines(2)
         assert "`stream-detector acls --role detector`" in role.child.last_lines(2)
         role = Role.start("detector", mine, tmp_path)
         await until(ended, "the detector refuses to start", lambda: role.child.last_lines(5))
         assert role.child.process.returncode == 1
-        assert f"does not allow user detector: {right}" in role.child.last_lines(1)
+        assert f"does not allow user detector: {acl}" in role.child.last_lines(1)
 
-        await secured.give_back("detector", right)
+        await secured.give_back("detector", acl)
         role = Role.start("detector", mine, tmp_path)
 
         async def found():
-            return len([each async for each in read_whole(secured.as_user(settings, "operators"), topics.ALERTS)]) == 1
+            return len([each async for each in read_topic(secured.as_user(settings, "operators"), topics.ALERTS)]) == 1
 
         await until(found, "the alert", lambda: role.child.last_lines(5))
     finally:

@@ -12,8 +12,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from stream_detector.devstack.apache import Apache
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.end_offsets import read_whole
-from stream_detector.kafka.topics import COMPLETIONS, DEAD_LETTERS, REKEYED, owner
+from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.topics import COMPLETIONS, DEAD_LETTERS, REKEYED, owner_partition
 from tests.drills.ledger import counted, recovered
 from tests.drills.stage import Play, until
 from tests.integration.delivery.compaction import ROLLS, compact
@@ -80,7 +80,7 @@ async def test_what_is_not_committed_yet_waits(play):
         await producer.send_and_wait(topic, completion(1), key=b"nightly")
         await other.send_and_wait(topic, completion(2), key=b"nightly")  # behind it, on the same partition
         await other.send_and_wait(topic, completion(3, "weekly"), key=b"weekly")
-        assert owner("weekly", 4) != owner("nightly", 4)
+        assert owner_partition("weekly", 4) != owner_partition("nightly", 4)
 
         async def others_are_applied() -> bool:
             return "workflow:weekly" in await recovered(play.settings)
@@ -93,7 +93,7 @@ async def test_what_is_not_committed_yet_waits(play):
 
 
 async def test_a_compacted_source_has_gaps_that_a_commit_passes(play, broker):
-    topic, home = play.settings.topic(COMPLETIONS), owner("nightly", 4)
+    topic, home = play.settings.topic(COMPLETIONS), owner_partition("nightly", 4)
     async with producer_of(play) as producer:
         for number in range(100):  # as a producer that keys by something of its own
             await producer.send_and_wait(topic, completion(number), key=b"%d" % (number % 7), partition=home)
@@ -101,19 +101,19 @@ async def test_a_compacted_source_has_gaps_that_a_commit_passes(play, broker):
     assert len(left) == 7 and left[0] > 0
     found = await counts(play)
     assert found["nightly"] == 7
-    refused = [record async for record in read_whole(play.settings, DEAD_LETTERS)]
+    refused = [record async for record in read_topic(play.settings, DEAD_LETTERS)]
     assert {record.key for record in refused} == {ROLLS}
 
 
 async def test_records_without_value_or_key_stop_nothing(play):
-    topic, home = play.settings.topic(COMPLETIONS), owner("nightly", 4)
+    topic, home = play.settings.topic(COMPLETIONS), owner_partition("nightly", 4)
     async with producer_of(play) as producer:
         for number in range(10):
             await producer.send_and_wait(topic, completion(number), key=None, partition=home)
             await producer.send_and_wait(topic, None, key=b"nightly", partition=home)
             await producer.send_and_wait(topic, b"", key=b"", partition=home)
     assert await counts(play) == {"nightly": 10}
-    letters = [(record.key, record.value) async for record in read_whole(play.settings, DEAD_LETTERS)]
+    letters = [(record.key, record.value) async for record in read_topic(play.settings, DEAD_LETTERS)]
     assert sorted(letters, key=str) == sorted([(b"nightly", None), (b"", b"")] * 10, key=str)
 
 
@@ -124,7 +124,7 @@ async def test_a_tombstone_in_the_changelog_changes_nothing(play):
         await producer.send_and_wait(settings.topic(COMPLETIONS), completion(1), key=b"nightly")
         assert await counts(play) == {"nightly": 1}
         await producer.send_and_wait(
-            settings.topic("baselines"), None, key=b"workflow:nightly", partition=owner("nightly", 4)
+            settings.topic("baselines"), None, key=b"workflow:nightly", partition=owner_partition("nightly", 4)
         )
         await producer.send_and_wait(settings.topic(COMPLETIONS), completion(2), key=b"nightly")
     assert await counts(play) == {"nightly": 2}
@@ -132,14 +132,14 @@ async def test_a_tombstone_in_the_changelog_changes_nothing(play):
 
 async def test_an_event_as_large_as_the_broker_takes_is_forwarded_with_its_headers(play):
     """On a foreign partition, with headers that fill the batch to its last bytes."""
-    topic, home = play.settings.topic(COMPLETIONS), owner("nightly", 4)
+    topic, home = play.settings.topic(COMPLETIONS), owner_partition("nightly", 4)
     event = completion(1, payload="x" * 900_000)
     filler = LIMIT - len(event) - 61 - 40  # the batch's head, the record's own lengths
     async with producer_of(play, max_request_size=2 * LIMIT) as producer:
         sent = await send_largest(producer, topic, event, (home + 1) % 4, filler)
         assert sent > 100_000
         assert await counts(play) == {"nightly": 1}
-        (forwarded,) = [record async for record in read_whole(play.settings, REKEYED)]
+        (forwarded,) = [record async for record in read_topic(play.settings, REKEYED)]
         assert len(forwarded.value) == len(event)
 
 
@@ -160,7 +160,7 @@ async def test_a_record_as_large_as_the_broker_takes_is_kept_when_it_is_refused(
         filler = await send_largest(producer, topic, value, 0, LIMIT - len(value))
         await producer.send_and_wait(topic, completion(1), key=b"nightly")
     assert await counts(play) == {"nightly": 1}
-    (letter,) = [record async for record in read_whole(play.settings, DEAD_LETTERS)]
+    (letter,) = [record async for record in read_topic(play.settings, DEAD_LETTERS)]
     assert letter.value == value
     assert read_dead_letter(letter.headers).headers == [("fill", bytes(filler))]
 
@@ -174,14 +174,14 @@ async def test_a_record_that_is_small_only_while_compressed_is_kept_when_it_is_r
         await producer.send_and_wait(topic, bomb, key=b"bomb")
         await producer.send_and_wait(topic, completion(1), key=b"nightly")
     assert await counts(play) == {"nightly": 1}
-    (letter,) = [record async for record in read_whole(play.settings, DEAD_LETTERS)]
+    (letter,) = [record async for record in read_topic(play.settings, DEAD_LETTERS)]
     assert letter.value == bomb
 
 
 async def test_one_workflow_published_by_clients_that_hash_otherwise_has_one_baseline(play):
     """murmur2 as aiokafka and Java, CRC-32 as librdkafka (confluent-kafka, Go, PHP), and no key at all."""
     names = [f"flow-{number}" for number in range(40)]
-    differ = [name for name in names if zlib.crc32(name.encode()) % 4 != owner(name, 4)]
+    differ = [name for name in names if zlib.crc32(name.encode()) % 4 != owner_partition(name, 4)]
     assert 20 < len(differ) < 40
     topic = play.settings.topic(COMPLETIONS)
     async with producer_of(play) as producer:

@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.delivery.state import changelog_record
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.end_offsets import read_whole
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import BASELINES, COMPLETIONS
 from tests.drills.ledger import counted, recovered
 from tests.drills.roles import Role
@@ -52,7 +52,7 @@ async def epochs(play: Play, partition: int) -> list[int]:
     """The epochs of the changelog's records, in their order; a test's own records without a value are none."""
     return [
         changelog_record.epoch_of(record.value)
-        async for record in read_whole(play.settings, BASELINES)
+        async for record in read_topic(play.settings, BASELINES)
         if record.partition == partition and record.value is not None
     ]
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.decode import decode_action
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner
+from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner_partition
 from stream_detector.notify.links import Link, sign
 from stream_detector.serve.broker import Record
 from stream_detector.serve.handlers import BROKER, DATABASE
@@ -85,8 +85,8 @@ async def test_an_action_is_on_kafka_at_its_owner_and_visible_at_once(
     assert [each["comment"] for each in one["actions"]] == ["on it"]
     on_kafka = await published(client, tansu.address)
     assert {(partition, key) for partition, key, _ in on_kafka} == {
-        (owner("nightly", 4), b"workflow:nightly"),
-        (owner("lido", 4), b"score:lido"),
+        (owner_partition("nightly", 4), b"workflow:nightly"),
+        (owner_partition("lido", 4), b"score:lido"),
     }
     # The recorder's turn, with the same records, changes nothing.
     same = [decode_action(json.dumps(value).encode(), (), -1) for _, _, value in on_kafka]

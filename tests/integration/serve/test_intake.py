@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.topics import owner
+from stream_detector.kafka.topics import owner_partition
 from stream_detector.serve.handlers import BROKER
 from stream_detector.serve.intake import BODY_BYTES
 from stream_detector.settings import Settings
@@ -82,7 +82,7 @@ async def test_one_event_is_on_its_topic_at_its_owner_when_answered(client: Clie
         "accepted": 1, "refused": [], "topics": {"workflow-completions": 1},
     }  # fmt: skip
     (record,) = await on(client, tansu.address, "workflow-completions")
-    assert (record.key, record.partition) == (b"nightly", owner("nightly", 4))
+    assert (record.key, record.partition) == (b"nightly", owner_partition("nightly", 4))
     assert json.loads(record.value)["execution_id"] == "run-1" and not record.headers
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from stream_detector.cli.settings_page import env_example, settings_page
 from stream_detector.kafka import topics
-from stream_detector.kafka.acls import ROLES, rights_of
+from stream_detector.kafka.acls import ROLES, required_acls
 from stream_detector.settings import PREFIX, SPECS, Settings, load
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ def test_the_table_of_rights_is_what_the_roles_get(topic):
     assert set(head[1:]) == set(ROLES) - {"setup", "operators"}
     assert set(rows) == {each.name for each in topics.TOPICS}
     for role, cell in zip(head[1:], rows[topic.name], strict=True):
-        granted = {right.operation for right in rights_of(role, Settings()) if right.name == topic.name}
+        granted = {right.operation for right in required_acls(role, Settings()) if right.name == topic.name}
         assert cell == "".join(letter for letter, word in (("R", "Read"), ("W", "Write")) if word in granted), role
 
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_detector.cli import main
-from stream_detector.kafka.acls import ROLES, Right, kafka_acls, lacking, rights_of
+from stream_detector.kafka.acls import ROLES, Acl, acl_commands, missing_acls, required_acls
 from stream_detector.kafka.topics import (
     ALERTS,
     BASELINES,
@@ -33,7 +33,7 @@ READS = {
 
 
 def of(role, operation, settings=Settings()):  # noqa: B008
-    return {right.name for right in rights_of(role, settings) if right.operation == operation and right.kind == "topic"}
+    return {acl.name for acl in required_acls(role, settings) if acl.operation == operation and acl.kind == "topic"}
 
 
 @pytest.mark.parametrize("role", READS)
@@ -55,8 +55,8 @@ def test_every_topic_has_a_writer_and_a_reader_among_the_roles():
 
 
 def test_the_prefix_is_in_every_name_of_ours():
-    rights = [right for role in ROLES for right in rights_of(role, Settings(topic_prefix="ci."))]
-    assert {right.name for right in rights if not right.name.startswith("ci.")} == {"example-subscriber"}
+    acls = [acl for role in ROLES for acl in required_acls(role, Settings(topic_prefix="ci."))]
+    assert {acl.name for acl in acls if not acl.name.startswith("ci.")} == {"example-subscriber"}
 
 
 def test_the_notifier_may_read_a_topic_that_it_watches():
@@ -64,16 +64,16 @@ def test_the_notifier_may_read_a_topic_that_it_watches():
     assert SCORES in of("notifier", "Read", Settings(quiet_after="scores=3600"))
 
 
-def test_a_missing_right_is_found_and_what_the_broker_does_not_say_is_not_guessed():
-    wanted = [Right("topic", "a", "Read"), Right("topic", "b", "Write"), Right("group", "g", "Read")]
+def test_a_missing_acl_is_found_and_what_the_broker_does_not_say_is_not_guessed():
+    wanted = [Acl("topic", "a", "Read"), Acl("topic", "b", "Write"), Acl("group", "g", "Read")]
     granted = {("topic", "a"): frozenset({"Read"}), ("topic", "b"): frozenset({"Read"}), ("group", "g"): None}
-    assert lacking(wanted, granted) == [Right("topic", "b", "Write")]
+    assert missing_acls(wanted, granted) == [Acl("topic", "b", "Write")]
 
 
 def test_resources_with_the_same_operations_share_a_call():
-    rights = [Right("topic", "a", "Read"), Right("topic", "b", "Read"), Right("group", "g b", "Read")]
+    acls = [Acl("topic", "a", "Read"), Acl("topic", "b", "Read"), Acl("group", "g b", "Read")]
     start = "kafka-acls.sh --bootstrap-server h:1 --command-config admin.properties --add --allow-principal User:x"
-    assert kafka_acls(rights, "User:x", "h:1") == [
+    assert acl_commands(acls, "User:x", "h:1") == [
         f"{start} --operation Read --topic a --topic b",
         f"{start} --operation Read --group 'g b'",
     ]
@@ -83,7 +83,7 @@ def test_the_command_prints_them_for_machines_and_for_other_names():
     done = CliRunner().invoke(main, ["acls", "--json", "--role", "api", "--principal", "api=User:CN=watch"])
     rows = json.loads(done.output)
     assert {row.pop("role") for row in rows} == {"api"} and {row.pop("principal") for row in rows} == {"User:CN=watch"}
-    assert [Right(**row) for row in rows] == rights_of("api", Settings())
+    assert [Acl(**row) for row in rows] == required_acls("api", Settings())
     assert CliRunner().invoke(main, ["acls", "--principal", "cook=User:x"]).exit_code == 2
     text = CliRunner().invoke(main, ["acls"]).output
     assert [line[2:] for line in text.splitlines() if line.startswith("# ")] == list(ROLES)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream_detector.kafka.acls import Right
-from stream_detector.kafka.preflight import RightsError, TopicState, wanted_config
+from stream_detector.kafka.acls import Acl
+from stream_detector.kafka.preflight import MissingAclsError, TopicState, wanted_config
 from stream_detector.kafka.topics import ALERTS, BASELINES, BY_NAME, SCORES
 from stream_detector.settings import Settings
 
@@ -53,8 +53,8 @@ def test_what_could_lose_something_is_a_mismatch_and_says_what_to_do(bad, word, 
     assert said in state(**bad).advice
 
 
-def test_rights_of_the_same_kind_are_named_together_with_who_lacks_them():
-    rights = [Right("topic", "a", "Read"), Right("topic", "b", "Read"), Right("group", "g", "Read")]
-    said = str(RightsError("detector", rights, Settings(broker="h:1", broker_user="watch")))
+def test_acls_of_the_same_kind_are_named_together_with_who_lacks_them():
+    acls = [Acl("topic", "a", "Read"), Acl("topic", "b", "Read"), Acl("group", "g", "Read")]
+    said = str(MissingAclsError("detector", acls, Settings(broker="h:1", broker_user="watch")))
     assert said.startswith("Kafka at h:1 does not allow user watch: Read on topic a, b; Read on group g. ")
-    assert "a client that names no user" in str(RightsError("detector", rights, Settings(broker="h:1")))
+    assert "a client that names no user" in str(MissingAclsError("detector", acls, Settings(broker="h:1")))

@@ -5,7 +5,7 @@ import random
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 
-from stream_detector.kafka.topics import BY_NAME, TOPICS, owner
+from stream_detector.kafka.topics import BY_NAME, TOPICS, owner_partition
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from stream_detector.kafka.topics import BY_NAME, TOPICS, owner
 )
 def test_the_hash_is_that_of_the_java_client(key, java):
     for partitions in (1, 4, 16, 1000):
-        assert owner(key.decode(), partitions) == (java & 0x7FFFFFFF) % partitions
+        assert owner_partition(key.decode(), partitions) == (java & 0x7FFFFFFF) % partitions
 
 
 def test_aiokafkas_default_partitioner_agrees():
@@ -30,7 +30,7 @@ def test_aiokafkas_default_partitioner_agrees():
     for number in range(500):
         name = "".join(chr(rng.randrange(33, 0x2FF)) for _ in range(rng.randrange(1, 40))) + str(number)
         partitions = list(range(rng.choice((1, 3, 4, 16))))
-        assert owner(name, len(partitions)) == choose(name.encode(), partitions, partitions)
+        assert owner_partition(name, len(partitions)) == choose(name.encode(), partitions, partitions)
 
 
 def test_every_topic_is_declared_once():
