@@ -2,9 +2,9 @@
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ANOMALIES, ApiError, type Anomaly, type AnomalyPage } from "./api";
-import { belongs, questionOf, type Filters } from "./filters";
+import { matchesFilters, apiQuery, type Filters } from "./filters";
 import { useLive } from "./live";
-import { ask, useAnswer } from "./load";
+import { fetchJson, useQuery } from "./query";
 
 const PAGE_SIZE = "50";
 const POLL_MS = 15_000;
@@ -35,7 +35,7 @@ const shownBefore = new Map<string, Shown>();
 let lastKey = "";
 
 /** Where an anomaly stands in the list that was looked at last: its neighbours' ids, null at an end. */
-export function neighbours(id: string): { before: string | null; after: string | null; place: number; of: number } | null {
+export function positionInList(id: string): { before: string | null; after: string | null; place: number; of: number } | null {
   const shown = shownBefore.get(lastKey);
   if (shown === undefined) return null;
   const items = itemsOf(shown);
@@ -45,14 +45,14 @@ export function neighbours(id: string): { before: string | null; after: string |
 }
 
 /** Every anomaly that matches, the newest 5,000 at most. Throws `ApiError`. */
-export async function everyMatch(filters: Filters): Promise<Anomaly[]> {
+export async function fetchAllMatches(filters: Filters): Promise<Anomaly[]> {
   const found: Anomaly[] = [];
   let next: string | null = null;
   do {
-    const query = questionOf(filters);
+    const query = apiQuery(filters);
     query.set("limit", WHOLE_PAGE);
     if (next !== null) query.set("cursor", next);
-    const page: AnomalyPage = await ask<AnomalyPage>(ANOMALIES, query, new AbortController().signal);
+    const page: AnomalyPage = await fetchJson<AnomalyPage>(ANOMALIES, query, new AbortController().signal);
     found.push(...page.items);
     next = page.next;
   } while (next !== null && found.length < MOST);
@@ -60,7 +60,7 @@ export async function everyMatch(filters: Filters): Promise<Anomaly[]> {
 }
 
 export function useAnomalies(filters: Filters): AnomalyList {
-  const key = questionOf(filters).toString();
+  const key = apiQuery(filters).toString();
   const [, redraw] = useState(0);
   const [isEmpty, setEmpty] = useState(false);
   const [more, setMore] = useState<{ key: string; busy: boolean; error: ApiError | null } | null>(null);
@@ -69,7 +69,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     asked.set("limit", PAGE_SIZE);
     return asked;
   }, [key]);
-  const answer = useAnswer<AnomalyPage>(ANOMALIES, query, isEmpty ? EMPTY_POLL_MS : POLL_MS);
+  const answer = useQuery<AnomalyPage>(ANOMALIES, query, isEmpty ? EMPTY_POLL_MS : POLL_MS);
 
   let shown = shownBefore.get(key);
   if (answer.value !== null && (shown === undefined || shown.first.items.length === 0)) {
@@ -81,7 +81,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
 
   const { recent } = useLive();
   // A live one may be here before its row: it stands at the top until the server lists it.
-  const latest = useMemo(() => withLive(answer.value, recent.filter((one) => belongs(one, filters, Date.now()))), [answer.value, recent, filters]);
+  const latest = useMemo(() => withLive(answer.value, recent.filter((one) => matchesFilters(one, filters, Date.now()))), [answer.value, recent, filters]);
   const showFresh = useCallback(() => {
     if (latest !== null) show(key, latest);
     redraw((n) => n + 1);
@@ -98,7 +98,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     const control = new AbortController();
     abort.current = control;
     setMore({ key, busy: true, error: null });
-    ask<AnomalyPage>(ANOMALIES, asked, control.signal).then(
+    fetchJson<AnomalyPage>(ANOMALIES, asked, control.signal).then(
       (page) => {
         shownBefore.set(key, { ...current, older: [...current.older, ...page.items], next: page.next });
         setMore(null);

@@ -8,9 +8,9 @@
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
-export type Standing = Schemas["IncidentBrief"];
+export type IncidentStatus = Schemas["IncidentBrief"];
 /** One of a list says how its incident stands; one that just came over the live stream, and one asked for alone, do not. */
-export type Anomaly = Schemas["StoredAnomaly"] & { incident?: Standing | null };
+export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null };
 export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
   items: Anomaly[];
 }
@@ -40,7 +40,7 @@ export type Notification = IncidentDetail["notifications"][number];
 export type ActionKind = Action["kind"];
 export type Silence = Answer<typeof SILENCES>["items"][number];
 export type Overview = Answer<typeof OVERVIEW>;
-export type Why = Answer<typeof WHY>;
+export type Explanation = Answer<typeof WHY>;
 export type Setting = Answer<typeof SETTINGS>["items"][number];
 export type Preview = Answer<typeof PREVIEW>;
 export type DeadLetter = Answer<typeof DEAD_LETTERS>["items"][number];

@@ -1,23 +1,23 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isTyping, useKeys } from "./keys";
-import { onTokenWanted, reloadAll } from "./load";
+import { isTyping, useHotkeys } from "./hotkeys";
+import { onTokenNeeded, reloadAll } from "./query";
 import { AnomaliesPage } from "./pages/anomalies";
 import { AnomalyPage } from "./pages/anomaly";
 import { DeadLettersPage } from "./pages/dead-letters";
 import { InboxPage } from "./pages/inbox";
-import { OneWatchedPage } from "./pages/one-watched";
+import { EntityPage } from "./pages/entity";
 import { OverviewPage } from "./pages/overview";
 import { RunPage, RunsPage } from "./pages/runs";
 import { SettingsPage } from "./pages/settings";
 import { SilencesPage } from "./pages/silences";
-import { WatchedPage } from "./pages/watched";
-import { KeyHelp } from "./parts/dialog";
-import { Inbox } from "./parts/inbox";
-import { LiveMark } from "./parts/live-mark";
-import { Link } from "./parts/link";
-import { Nav } from "./parts/nav";
-import { Notice, TokenWanted } from "./parts/notices";
-import { Says } from "./parts/says";
+import { EntitiesPage } from "./pages/entities";
+import { HotkeyHelp } from "./components/dialog";
+import { InboxMenu } from "./components/inbox-menu";
+import { LiveIndicator } from "./components/live-indicator";
+import { Link } from "./components/link";
+import { Nav } from "./components/nav";
+import { Notice, TokenForm } from "./components/notices";
+import { Toasts } from "./components/toasts";
 import { go, useRoute } from "./route";
 
 const GO_TO: Record<string, string> = { o: "/overview", a: "/anomalies", w: "/workflows", e: "/entities", r: "/runs", i: "/inbox" };
@@ -25,12 +25,12 @@ const CHORD_MS = 1_000;
 
 export function App() {
   const { path, query } = useRoute();
-  const [tokenWanted, setTokenWanted] = useState(false);
+  const [needsToken, setNeedsToken] = useState(false);
   const [help, setHelp] = useState(false);
-  useEffect(() => onTokenWanted(() => setTokenWanted(true)), []);
-  useFocusOnTurn(path);
-  useGoing();
-  useKeys({ "?": () => setHelp(true) });
+  useEffect(() => onTokenNeeded(() => setNeedsToken(true)), []);
+  useFocusOnNavigation(path);
+  useGoToHotkeys();
+  useHotkeys({ "?": () => setHelp(true) });
   return (
     <>
       <a class="skip" href="#main">
@@ -42,14 +42,14 @@ export function App() {
           <span>stream-detector</span>
         </Link>
         <Nav path={path} onHelp={() => setHelp(true)} />
-        {!tokenWanted && <LiveMark />}
-        {!tokenWanted && <Inbox />}
+        {!needsToken && <LiveIndicator />}
+        {!needsToken && <InboxMenu />}
       </header>
-      {tokenWanted ? (
+      {needsToken ? (
         <main id="main" class="page">
-          <TokenWanted
+          <TokenForm
             onEntered={() => {
-              setTokenWanted(false);
+              setNeedsToken(false);
               reloadAll();
             }}
           />
@@ -57,14 +57,14 @@ export function App() {
       ) : (
         <CurrentPage path={path} query={query} />
       )}
-      <Says />
-      {help && <KeyHelp onClose={() => setHelp(false)} />}
+      <Toasts />
+      {help && <HotkeyHelp onClose={() => setHelp(false)} />}
     </>
   );
 }
 
 /** g, then the first letter of a page. Caught before the pages see it: a alone acknowledges. */
-function useGoing(): void {
+function useGoToHotkeys(): void {
   useEffect(() => {
     let until = 0;
     const pressed = (event: KeyboardEvent) => {
@@ -87,8 +87,8 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   const item = decoded(id);
   if (page === "overview" && id === "") return <OverviewPage query={query} />;
   if (page === "anomalies") return id === "" ? <AnomaliesPage query={query} /> : <AnomalyPage key={id} id={item} />;
-  if (page === "workflows") return id === "" ? <WatchedPage key={page} kind="workflow" query={query} /> : <OneWatchedPage key={path} kind="workflow" id={item} query={query} />;
-  if (page === "entities") return id === "" ? <WatchedPage key={page} kind="score" query={query} /> : <OneWatchedPage key={path} kind="score" id={item} query={query} />;
+  if (page === "workflows") return id === "" ? <EntitiesPage key={page} kind="workflow" query={query} /> : <EntityPage key={path} kind="workflow" id={item} query={query} />;
+  if (page === "entities") return id === "" ? <EntitiesPage key={page} kind="score" query={query} /> : <EntityPage key={path} kind="score" id={item} query={query} />;
   if (page === "runs") return id === "" ? <RunsPage /> : <RunPage key={id} id={item} />;
   if (page === "settings" && id === "") return <SettingsPage query={query} />;
   if (page === "dead-letters" && id === "") return <DeadLettersPage />;
@@ -114,7 +114,7 @@ function decoded(text: string): string {
 }
 
 /** After a turn to another page a screen reader starts at its heading, as after a full load. */
-function useFocusOnTurn(path: string): void {
+function useFocusOnNavigation(path: string): void {
   const first = useRef(true);
   useEffect(() => {
     if (first.current) {

@@ -17,12 +17,12 @@ const USUAL: Span = "7d";
 const ASKED_BY_NAME: readonly string[] = ["24h", "7d", "30d"] satisfies Range[];
 
 /** How an incident stands, with what the server is asked for each. */
-export const STANDS = {
+export const STATUSES = {
   unacknowledged: { open: "true", acknowledged: "false" },
   acknowledged: { open: "true", acknowledged: "true" },
   resolved: { open: "false" },
 } as const;
-export type Stand = keyof typeof STANDS;
+export type Status = keyof typeof STATUSES;
 
 export interface Filters {
   range: Span;
@@ -31,7 +31,7 @@ export interface Filters {
   type: AnomalyType | null;
   /** Of the record. */
   state: State | null;
-  incident: Stand | null;
+  incident: Status | null;
   /** The id of one workflow or scored entity, whole. */
   entity: string;
   /** A part of its name or id. */
@@ -54,7 +54,7 @@ export function readFilters(query: URLSearchParams): Filters {
     severity: SEVERITIES.filter((one) => severities.includes(one)),
     type: known(TYPES, query.get("type")),
     state: known(STATES, query.get("state")),
-    incident: readStand(query),
+    incident: readStatus(query),
     entity: query.get("entity")?.trim() ?? "",
     q: query.get("q")?.trim() ?? "",
     run,
@@ -63,7 +63,7 @@ export function readFilters(query: URLSearchParams): Filters {
   };
 }
 
-function readStand(query: URLSearchParams): Stand | null {
+function readStatus(query: URLSearchParams): Status | null {
   const open = query.get("open");
   if (open === "false") return "resolved";
   if (open !== "true") return null;
@@ -72,12 +72,12 @@ function readStand(query: URLSearchParams): Stand | null {
 }
 
 /** The filters with nothing chosen but the range. */
-export function anyOf(range: Span): Filters {
+export function defaultFilters(range: Span): Filters {
   return { range, severity: [], type: null, state: null, incident: null, entity: "", q: "", run: "", from: "", to: "" };
 }
 
 /** The address of the list with these filters; what is the default is left out. */
-export function addressOf(filters: Filters): string {
+export function listPath(filters: Filters): string {
   const query = new URLSearchParams();
   if (filters.from !== "") {
     query.set("from", filters.from);
@@ -91,7 +91,7 @@ export function addressOf(filters: Filters): string {
 }
 
 /** What the server is asked; `range` in place of the filters' own span, for the counts of other spans. */
-export function questionOf(filters: Filters, range?: Span): URLSearchParams {
+export function apiQuery(filters: Filters, range?: Span): URLSearchParams {
   const query = new URLSearchParams();
   const span = range ?? filters.range;
   if (range === undefined && filters.from !== "") {
@@ -111,7 +111,7 @@ function narrow(query: URLSearchParams, filters: Filters): void {
   if (type !== null) query.set("type", type);
   if (severity.length > 0) query.set("severity", severity.join(","));
   if (state !== null) query.set("state", state);
-  for (const [name, value] of Object.entries(incident === null ? {} : STANDS[incident])) query.set(name, value);
+  for (const [name, value] of Object.entries(incident === null ? {} : STATUSES[incident])) query.set(name, value);
   for (const [name, value] of Object.entries({ entity, q, run })) if (value !== "") query.set(name, value);
 }
 
@@ -129,7 +129,7 @@ export function toggled(chosen: readonly Severity[], severity: Severity): Severi
 const HOUR_MS = 3_600_000;
 
 /** Whether an anomaly that just came belongs in this list, as the server would answer. */
-export function belongs(anomaly: Anomaly, filters: Filters, nowMs: number): boolean {
+export function matchesFilters(anomaly: Anomaly, filters: Filters, nowMs: number): boolean {
   const at = Date.parse(anomaly.detected_at);
   const { range, type, severity, state, incident, entity, q, run, from, to } = filters;
   const hours = SPANS[range].hours;

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get, HEALTH, STREAM, type Anomaly, type Health } from "./api";
-import { reloadAll } from "./load";
+import { reloadAll } from "./query";
 
 export type LiveState = "connecting" | "live" | "away";
 

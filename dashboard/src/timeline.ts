@@ -1,9 +1,9 @@
 /** What happened to an incident, in order: what was found, what people did, what was sent or held and why. Pure. */
 
 import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
-import { saying, SEVERITY_NAMES } from "./words";
+import { shortDescription, SEVERITY_NAMES } from "./format";
 
-export interface Happening {
+export interface TimelineEntry {
   key: string;
   at: string;
   kind: "found" | "decided" | "sent" | "held";
@@ -12,7 +12,7 @@ export interface Happening {
   detail: string;
 }
 
-const ACTS: Record<string, string> = {
+const ACTION_LABELS: Record<string, string> = {
   acknowledge: "acknowledged it",
   resolve: "resolved it",
   expected: "marked it as expected",
@@ -25,24 +25,24 @@ const ACTS: Record<string, string> = {
 const CHANNELS: Record<string, string> = { inbox: "Inbox", slack: "Slack", slack_bot: "Slack", email: "Email", webhook: "Webhook", apprise: "Apprise" };
 
 /** Oldest first. */
-export function timeline({ anomalies, actions, notifications }: Pick<IncidentDetail, "anomalies" | "actions" | "notifications">): Happening[] {
+export function timeline({ anomalies, actions, notifications }: Pick<IncidentDetail, "anomalies" | "actions" | "notifications">): TimelineEntry[] {
   return [...anomalies.map(ofAnomaly), ...actions.map(ofAction), ...notifications.map(ofNotification)].sort(
     (a, b) => Date.parse(a.at) - Date.parse(b.at),
   );
 }
 
-function ofAnomaly(anomaly: Anomaly): Happening {
+function ofAnomaly(anomaly: Anomaly): TimelineEntry {
   const { id, state, severity, detected_at: at } = anomaly;
   const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved by itself" : `Went on, ${SEVERITY_NAMES[severity].toLowerCase()}`;
-  return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: saying(anomaly) };
+  return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: shortDescription(anomaly) };
 }
 
-function ofAction({ action_id: id, kind, by, at, comment, until }: Action): Happening {
+function ofAction({ action_id: id, kind, by, at, comment, until }: Action): TimelineEntry {
   const end = kind === "silence" && until != null ? ` until ${until.slice(0, 16).replace("T", " ")} UTC` : "";
-  return { key: `action ${id}`, at, kind: "decided", title: `${by} ${ACTS[kind] ?? kind}${end}`, detail: comment ?? "" };
+  return { key: `action ${id}`, at, kind: "decided", title: `${by} ${ACTION_LABELS[kind] ?? kind}${end}`, detail: comment ?? "" };
 }
 
-function ofNotification({ id, channel, outcome, reason, at }: Notification): Happening {
+function ofNotification({ id, channel, outcome, reason, at }: Notification): TimelineEntry {
   const sent = outcome === "delivered";
   return { key: `notification ${id}`, at, kind: sent ? "sent" : "held", title: `${CHANNELS[channel] ?? channel}: ${outcome.replaceAll("_", " ")}`, detail: reason };
 }

@@ -1,18 +1,18 @@
 import { expect, it } from "vitest";
-import { bars } from "../src/outcomes";
+import { bars } from "../src/run-bars";
 import type { Execution } from "../src/api";
-import { between, slices } from "../src/selection";
+import { idsBetween, chunks } from "../src/selection";
 
 it("chooses everything between two rows, in either direction", () => {
-  expect(between(["a", "b", "c", "d"], "b", "d")).toEqual(["b", "c", "d"]);
-  expect(between(["a", "b", "c", "d"], "d", "b")).toEqual(["b", "c", "d"]);
-  expect(between(["a", "b"], null, "b")).toEqual(["b"]);
-  expect(between(["a", "b"], "gone", "b")).toEqual(["b"]);
+  expect(idsBetween(["a", "b", "c", "d"], "b", "d")).toEqual(["b", "c", "d"]);
+  expect(idsBetween(["a", "b", "c", "d"], "d", "b")).toEqual(["b", "c", "d"]);
+  expect(idsBetween(["a", "b"], null, "b")).toEqual(["b"]);
+  expect(idsBetween(["a", "b"], "gone", "b")).toEqual(["b"]);
 });
 
 it("cuts many into parts that the server takes", () => {
-  expect(slices([1, 2, 3, 4, 5], 2)).toEqual([[1, 2], [3, 4], [5]]);
-  expect(slices([], 2)).toEqual([]);
+  expect(chunks([1, 2, 3, 4, 5], 2)).toEqual([[1, 2], [3, 4], [5]]);
+  expect(chunks([], 2)).toEqual([]);
 });
 
 it("shows the last runs oldest first, each as high as it took long", () => {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Trends } from "../src/api";
-import { anyOf } from "../src/filters";
+import { defaultFilters } from "../src/filters";
 import { bars, chartSpan, DAY_MS, daily, total } from "../src/trends";
 
 const NOW = Date.parse("2026-01-22T12:00:00Z");
@@ -31,11 +31,11 @@ it("begins with the first anomaly where nothing else is asked", () => {
 
 it("shows the last 30 days with the chosen span shaded, and more where more is chosen", () => {
   const usual = { asked: "30d", first: TODAY - 29 * DAY_MS, last: TODAY };
-  expect(chartSpan(anyOf("7d"), NOW)).toEqual({ ...usual, shade: [NOW - 7 * DAY_MS, NOW] });
-  expect(chartSpan(anyOf("30d"), NOW)).toEqual({ ...usual, shade: null });
-  expect(chartSpan(anyOf("90d"), NOW)).toEqual({ asked: "90d", first: TODAY - 89 * DAY_MS, last: TODAY, shade: null });
-  expect(chartSpan(anyOf("all"), NOW)).toEqual({ asked: "all", first: null, last: TODAY, shade: null });
-  const own = (from: string, to: string) => chartSpan({ ...anyOf("7d"), from, to }, NOW);
+  expect(chartSpan(defaultFilters("7d"), NOW)).toEqual({ ...usual, shade: [NOW - 7 * DAY_MS, NOW] });
+  expect(chartSpan(defaultFilters("30d"), NOW)).toEqual({ ...usual, shade: null });
+  expect(chartSpan(defaultFilters("90d"), NOW)).toEqual({ asked: "90d", first: TODAY - 89 * DAY_MS, last: TODAY, shade: null });
+  expect(chartSpan(defaultFilters("all"), NOW)).toEqual({ asked: "all", first: null, last: TODAY, shade: null });
+  const own = (from: string, to: string) => chartSpan({ ...defaultFilters("7d"), from, to }, NOW);
   expect(own("2026-01-20T12:00:00Z", "2026-01-21T00:00:00Z")).toEqual({
     ...usual,
     shade: [Date.parse("2026-01-20T12:00:00Z"), Date.parse("2026-01-21T00:00:00Z")],

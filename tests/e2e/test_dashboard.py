@@ -378,9 +378,9 @@ async def test_w50_nothing_in_the_range_is_not_a_first_start(root: str, write: W
 @pytest.mark.parametrize(
     ("path", "places"),
     [
-        ("/anomalies", ".list-bones, .found"),
+        ("/anomalies", ".list-skeletons, .found"),
         ("/workflows/nightly", "main .section h2"),
-        ("/entities/lido", "main .section h2, .list-bones, .found"),
+        ("/entities/lido", "main .section h2, .list-skeletons, .found"),
     ],
 )
 async def test_w50_skeletons_keep_the_place_while_loading(
@@ -397,12 +397,12 @@ async def test_w50_skeletons_keep_the_place_while_loading(
         await page.route("**/api/**", hold)
         await page.goto(f"{root}{path}")
         await expect(page.get_by_text("Loading", exact=True).first).to_be_attached()
-        assert await page.locator(".bone").count() > 6
+        assert await page.locator(".skeleton").count() > 6
         tops = "places => [...document.querySelectorAll(places)].map(each => each.getBoundingClientRect().top)"
         before = await page.evaluate(tops, places)
         answer.set()
         await expect(page.locator("tbody tr").first).to_be_visible()
-        await expect(page.locator(".bone")).to_have_count(0, timeout=15_000)  # the first score loads river
+        await expect(page.locator(".skeleton")).to_have_count(0, timeout=15_000)  # the first score loads river
         after = await page.evaluate(tops, places)
         assert len(before) == len(after) > 0
         assert after == pytest.approx(before, abs=4), "what was on the page already moved when more came"

@@ -50,7 +50,7 @@ async def look(page: Page, name: str, views: Sequence[tuple[int, str]] = CORNERS
 
     What axe finds beside contrast does not depend on the theme, so it is looked for once a width.
     """
-    await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
+    await expect(page.locator(".skeleton")).to_have_count(0, timeout=LOADED_MS)
     await look_as_it_is(page, name, views)
 
 
@@ -115,11 +115,11 @@ async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walki
         for name in ("anomalies", f"anomalies/{shown}", *PAGES):
             answer.clear()
             await page.goto(f"{root}/{name}")
-            await expect(page.locator(".bone").first).to_be_visible()
+            await expect(page.locator(".skeleton").first).to_be_visible()
             await expect(page.get_by_role("main").get_by_role("status").first).to_be_attached()
             await look_as_it_is(page, f"loading-{name.split('/')[0]}{'-one' if '/' in name else ''}")
             answer.set()
-            await expect(page.locator(".bone")).to_have_count(0, timeout=LOADED_MS)
+            await expect(page.locator(".skeleton")).to_have_count(0, timeout=LOADED_MS)
 
 
 async def test_w50_the_list_with_the_longest_names_and_all_that_opens_over_it(

@@ -1,24 +1,24 @@
 import { useMemo, useState } from "preact/hooks";
-import { useActing } from "../acting";
+import { useRowActions } from "../row-actions";
 import { useAnomalies, type AnomalyList } from "../anomalies";
 import { ANOMALIES, EXPORT, FACETS, TRENDS, type AnomalyPage, type Facets, type Range, type Trends } from "../api";
-import { addressOf, anyOf, isNarrowed, questionOf, readFilters, type Filters, type Span } from "../filters";
-import { useAnswer, useNow, type Loaded } from "../load";
-import { BulkBar } from "../parts/bulk";
-import { FilterBar } from "../parts/filter-bar";
-import { NothingYet } from "../parts/first-start";
-import { Frame, RowBones } from "../parts/frame";
-import { Link } from "../parts/link";
-import { List } from "../parts/list";
-import { Icon } from "../parts/marks";
-import { Failed, Notice, Stale } from "../parts/notices";
-import { OverTime } from "../parts/over-time";
-import { Severities } from "../parts/severities";
-import { SilenceDialog } from "../parts/silence";
-import { Spans } from "../parts/spans";
-import { Stands } from "../parts/stands";
+import { listPath, defaultFilters, isNarrowed, apiQuery, readFilters, type Filters, type Span } from "../filters";
+import { useQuery, useNow, type QueryResult } from "../query";
+import { BulkBar } from "../components/bulk-bar";
+import { FilterBar } from "../components/filter-bar";
+import { GettingStarted } from "../components/getting-started";
+import { PageFrame, RowSkeletons } from "../components/page-frame";
+import { Link } from "../components/link";
+import { AnomalyTable } from "../components/anomaly-table";
+import { Icon } from "../components/badges";
+import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
+import { TrendChart } from "../components/trend-chart";
+import { SeverityChart } from "../components/severity-chart";
+import { SilenceDialog } from "../components/silence-dialog";
+import { RangeCards } from "../components/range-cards";
+import { StatusTabs } from "../components/status-tabs";
 import { go } from "../route";
-import { iso } from "../times";
+import { iso } from "../time";
 import { chartSpan } from "../trends";
 
 const POLL_MS = 15_000;
@@ -29,32 +29,32 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   const list = useAnomalies(filters);
   // The list is asked for first: what is counted over everything comes after it.
   const ready = list.items !== null;
-  const facets = useAnswer<Facets>(ready ? FACETS : null, questionOf(filters), POLL_MS).value;
+  const facets = useQuery<Facets>(ready ? FACETS : null, apiQuery(filters), POLL_MS).value;
   // Whether anything is stored at all, asked only when nothing is found: the first start looks different.
-  const ever = useAnswer<AnomalyPage>(list.items?.length === 0 ? ANOMALIES : null, ONE, 3_000).value;
+  const ever = useQuery<AnomalyPage>(list.items?.length === 0 ? ANOMALIES : null, ONE, 3_000).value;
 
   if (list.items?.length === 0 && ever?.items.length === 0) {
     return (
-      <Frame title="Anomalies">
-        <NothingYet />
-      </Frame>
+      <PageFrame title="Anomalies">
+        <GettingStarted />
+      </PageFrame>
     );
   }
   const failed = list.items === null ? list.error : null;
   if (failed !== null && failed.kind !== "refused") {
     return (
-      <Frame title="Anomalies">
-        <Failed error={failed} reload={list.reload} />
-      </Frame>
+      <PageFrame title="Anomalies">
+        <ErrorNotice error={failed} reload={list.reload} />
+      </PageFrame>
     );
   }
   return (
-    <Frame title="Anomalies" aside={<Exports filters={filters} />}>
-      {list.error !== null && list.items !== null && <Stale error={list.error} at={list.at} reload={list.reload} />}
+    <PageFrame title="Anomalies" aside={<Exports filters={filters} />}>
+      {list.error !== null && list.items !== null && <StaleBanner error={list.error} at={list.at} reload={list.reload} />}
       <FilterBar filters={filters} facets={facets} />
-      <Glance filters={filters} ready={ready} />
-      {failed !== null ? <Failed error={failed} reload={list.reload} /> : <Found list={list} filters={filters} facets={facets} known={ever !== null} />}
-    </Frame>
+      <Summary filters={filters} ready={ready} />
+      {failed !== null ? <ErrorNotice error={failed} reload={list.reload} /> : <Results list={list} filters={filters} facets={facets} known={ever !== null} />}
+    </PageFrame>
   );
 }
 
@@ -62,9 +62,9 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
  * How many there were when, and how severe: above the list, and small, so that the list begins high on the page. On a
  * narrow screen the charts are shown when asked for.
  */
-function Glance({ filters, ready }: { filters: Filters; ready: boolean }) {
+function Summary({ filters, ready }: { filters: Filters; ready: boolean }) {
   const now = useNow(60_000);
-  const trends: Record<Range, Loaded<Trends>> = {
+  const trends: Record<Range, QueryResult<Trends>> = {
     "24h": useTrends(ready, filters, "24h"),
     "7d": useTrends(ready, filters, "7d"),
     "30d": useTrends(ready, filters, "30d"),
@@ -76,12 +76,12 @@ function Glance({ filters, ready }: { filters: Filters; ready: boolean }) {
   const [open, setOpen] = useState(false);
   return (
     <div class={open ? "glance open" : "glance"}>
-      <Spans filters={filters} trends={trends} />
+      <RangeCards filters={filters} trends={trends} />
       <button type="button" class="link-button charts-button" aria-expanded={open} onClick={() => setOpen(!open)}>
         {open ? "Hide the charts" : "Show the charts"}
       </button>
-      <OverTime trends={charted} span={span} onSpan={(from, to) => go(addressOf({ ...filters, from: iso(from), to: iso(to) }))} />
-      <Severities trends={chosen} filters={filters} />
+      <TrendChart trends={charted} span={span} onSpan={(from, to) => go(listPath({ ...filters, from: iso(from), to: iso(to) }))} />
+      <SeverityChart trends={chosen} filters={filters} />
     </div>
   );
 }
@@ -89,7 +89,7 @@ function Glance({ filters, ready }: { filters: Filters; ready: boolean }) {
 /** What is filtered, as a file. */
 function Exports({ filters }: { filters: Filters }) {
   const href = (format: string) => {
-    const query = questionOf(filters);
+    const query = apiQuery(filters);
     query.set("format", format);
     return `${EXPORT}?${query.toString()}`;
   };
@@ -106,8 +106,8 @@ function Exports({ filters }: { filters: Filters }) {
   );
 }
 
-function useTrends(ready: boolean, filters: Filters, range: Span | null): Loaded<Trends> {
-  return useAnswer<Trends>(ready ? TRENDS : null, questionOf(filters, range ?? undefined), POLL_MS);
+function useTrends(ready: boolean, filters: Filters, range: Span | null): QueryResult<Trends> {
+  return useQuery<Trends>(ready ? TRENDS : null, apiQuery(filters, range ?? undefined), POLL_MS);
 }
 
 interface FoundProps {
@@ -117,14 +117,14 @@ interface FoundProps {
   known: boolean;
 }
 
-function Found({ list, filters, facets, known }: FoundProps) {
+function Results({ list, filters, facets, known }: FoundProps) {
   const items = list.items ?? [];
-  const { count, acting, act, silencing, endSilencing, clear, widen } = useActing(items, list.more, filters);
+  const { count, rowActions, act, silencing, endSilencing, clear, widen } = useRowActions(items, list.more, filters);
   return (
     <>
-      <Stands filters={filters} facets={facets} />
+      <StatusTabs filters={filters} facets={facets} />
       {list.items === null || (items.length === 0 && !known) ? (
-        <RowBones />
+        <RowSkeletons />
       ) : items.length === 0 ? (
         <Nothing filters={filters} />
       ) : (
@@ -134,7 +134,7 @@ function Found({ list, filters, facets, known }: FoundProps) {
               {list.fresh} new
             </button>
           )}
-          <List items={items} acting={acting} />
+          <AnomalyTable items={items} rowActions={rowActions} />
           {list.more && (
             <button type="button" class="button more" disabled={list.loadingMore} onClick={list.loadMore}>
               {list.loadingMore ? "Loading…" : "Show older"}
@@ -154,7 +154,7 @@ function Nothing({ filters }: { filters: Filters }) {
     return (
       <Notice title="Nothing needs attention">
         <p>Every incident of this range is acknowledged or over.</p>
-        <Link class="button" href={addressOf({ ...filters, incident: null })}>
+        <Link class="button" href={listPath({ ...filters, incident: null })}>
           Show them
         </Link>
       </Notice>
@@ -162,14 +162,14 @@ function Nothing({ filters }: { filters: Filters }) {
   }
   return isNarrowed(filters) ? (
     <Notice title="Nothing matches these filters">
-      <Link class="button" href={addressOf({ ...anyOf(filters.range), from: filters.from, to: filters.to })}>
+      <Link class="button" href={listPath({ ...defaultFilters(filters.range), from: filters.from, to: filters.to })}>
         Clear filters
       </Link>
     </Notice>
   ) : (
     <Notice title="No anomalies in this range">
       <p>All quiet. Earlier ones are further back.</p>
-      <Link class="button" href={addressOf(anyOf("all"))}>
+      <Link class="button" href={listPath(defaultFilters("all"))}>
         Show all
       </Link>
     </Notice>

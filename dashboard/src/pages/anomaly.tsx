@@ -1,13 +1,13 @@
 import { useEffect, useState } from "preact/hooks";
 import { withId, type Anomaly } from "../api";
-import { useAnswer } from "../load";
-import { Detail } from "../parts/detail";
-import { Link } from "../parts/link";
-import { Icon } from "../parts/marks";
-import { Neighbours } from "../parts/neighbours";
-import { Failed, Notice, Stale } from "../parts/notices";
+import { useQuery } from "../query";
+import { AnomalyDetail } from "../components/anomaly-detail";
+import { Link } from "../components/link";
+import { Icon } from "../components/badges";
+import { PrevNext } from "../components/prev-next";
+import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { lastList } from "../route";
-import { typeName } from "../words";
+import { typeName } from "../format";
 
 const POLL_MS = 30_000;
 const RETRY_MS = 2_000;
@@ -16,7 +16,7 @@ const NO_QUERY = new URLSearchParams();
 
 export function AnomalyPage({ id }: { id: string }) {
   const [waiting, setWaiting] = useState(true);
-  const { value, error, at, reload } = useAnswer<Anomaly>(
+  const { value, error, at, reload } = useQuery<Anomaly>(
     withId("/api/v1/ai/anomalies/{id}", id),
     NO_QUERY,
     waiting ? RETRY_MS : POLL_MS,
@@ -40,17 +40,17 @@ export function AnomalyPage({ id }: { id: string }) {
           <Icon name="back" />
           Anomalies
         </Link>
-        <Neighbours id={id} />
+        <PrevNext id={id} />
       </div>
-      {value !== null && error !== null && <Stale error={error} at={at} reload={reload} />}
+      {value !== null && error !== null && <StaleBanner error={error} at={at} reload={reload} />}
       {value !== null ? (
-        <Detail anomaly={value} />
+        <AnomalyDetail anomaly={value} />
       ) : error === null ? (
-        <Bones />
+        <Skeleton />
       ) : error.kind === "missing" ? (
         <Missing waiting={waiting} reload={reload} />
       ) : (
-        <Failed alone error={error} reload={reload} />
+        <ErrorNotice alone error={error} reload={reload} />
       )}
     </main>
   );
@@ -73,14 +73,14 @@ function Missing({ waiting, reload }: { waiting: boolean; reload: () => void }) 
   );
 }
 
-function Bones() {
+function Skeleton() {
   return (
-    <div role="status" class="detail-bones">
-      <span class="bone" />
-      <span class="bone" />
-      <span class="bone" />
-      <span class="bone history-bone" />
-      <h1 class="unseen" tabIndex={-1}>
+    <div role="status" class="detail-skeletons">
+      <span class="skeleton" />
+      <span class="skeleton" />
+      <span class="skeleton" />
+      <span class="skeleton history-skeleton" />
+      <h1 class="visually-hidden" tabIndex={-1}>
         Loading the anomaly
       </h1>
     </div>

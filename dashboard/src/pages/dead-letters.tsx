@@ -1,18 +1,18 @@
 /** What was refused: why, where it came from, what it holds; and sending it on its way again. */
 
 import { useMemo, useState } from "preact/hooks";
-import { reason } from "../acts";
+import { errorText } from "../actions";
 import { DEAD_LETTERS, ONE_DEAD_LETTER, send, withId, type DeadLetter, type DeadLetterDetail } from "../api";
-import { reloadAll, useAnswer } from "../load";
-import { usePages } from "../pages-of";
-import { Dialog } from "../parts/dialog";
-import { Fact } from "../parts/facts";
-import { Frame, Listed } from "../parts/frame";
-import { Notice } from "../parts/notices";
-import { Table, type Column } from "../parts/table";
-import { When } from "../parts/when";
-import { say } from "../says";
-import { exact } from "../times";
+import { reloadAll, useQuery } from "../query";
+import { usePagination } from "../pagination";
+import { Dialog } from "../components/dialog";
+import { Fact } from "../components/fact";
+import { PageFrame, PagedList } from "../components/page-frame";
+import { Notice } from "../components/notices";
+import { Table, type Column } from "../components/table";
+import { RelativeTime } from "../components/relative-time";
+import { showToast } from "../toast";
+import { exact } from "../time";
 
 const FIRST = new URLSearchParams({ limit: "50" });
 const NO_QUERY = new URLSearchParams();
@@ -22,7 +22,7 @@ function place({ partition, offset }: Pick<DeadLetter, "partition" | "offset">):
 }
 
 export function DeadLettersPage() {
-  const pages = usePages<DeadLetter>(DEAD_LETTERS, FIRST, 15_000);
+  const pages = usePagination<DeadLetter>(DEAD_LETTERS, FIRST, 15_000);
   const [shown, setShown] = useState<DeadLetter | null>(null);
   const columns: Column<DeadLetter>[] = [
     {
@@ -40,11 +40,11 @@ export function DeadLettersPage() {
     { name: "Place", show: ({ original_partition: partition, original_offset: offset }) => <code>{`${partition}:${offset}`}</code> },
     { name: "Stage", show: ({ stage }) => stage },
     { name: "Size", right: true, show: ({ value_bytes: size }) => (size == null ? "–" : `${size.toLocaleString("en-GB")} bytes`) },
-    { name: "When", right: true, show: ({ record_at: at }) => <When at={at} /> },
+    { name: "When", right: true, show: ({ record_at: at }) => <RelativeTime at={at} /> },
   ];
   return (
-    <Frame title="Dead letters" note="Events that could not be used. The stream went on without them; none is lost.">
-      <Listed
+    <PageFrame title="Dead letters" note="Events that could not be used. The stream went on without them; none is lost.">
+      <PagedList
         pages={pages}
         empty={
           <Notice title="No dead letters">
@@ -53,14 +53,14 @@ export function DeadLettersPage() {
         }
         show={(items) => <Table label="Dead letters" items={items} columns={columns} id={place} />}
       />
-      {shown !== null && <Letter letter={shown} onClose={() => setShown(null)} />}
-    </Frame>
+      {shown !== null && <DeadLetterDialog letter={shown} onClose={() => setShown(null)} />}
+    </PageFrame>
   );
 }
 
-function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }) {
+function DeadLetterDialog({ letter, onClose }: { letter: DeadLetter; onClose: () => void }) {
   const path = withId(ONE_DEAD_LETTER, place(letter));
-  const { value, error } = useAnswer<DeadLetterDetail>(path, NO_QUERY, 3_600_000);
+  const { value, error } = useQuery<DeadLetterDetail>(path, NO_QUERY, 3_600_000);
   const [busy, setBusy] = useState(false);
   const headers = useMemo(() => Object.entries(value?.headers ?? {}), [value]);
   const retry = () => {
@@ -68,11 +68,11 @@ function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }
     send("POST", `${path}/retry`)
       .then(
         () => {
-          say("Sent again. If it is refused once more, it comes back here.");
+          showToast("Sent again. If it is refused once more, it comes back here.");
           reloadAll();
           onClose();
         },
-        (failed: unknown) => say(reason(failed), true),
+        (failed: unknown) => showToast(errorText(failed), true),
       )
       .finally(() => setBusy(false));
   };
@@ -98,7 +98,7 @@ function Letter({ letter, onClose }: { letter: DeadLetter; onClose: () => void }
         ))}
       </dl>
       {value === null ? (
-        error === null ? <div class="bone" /> : <p class="quiet">{error.message}</p>
+        error === null ? <div class="skeleton" /> : <p class="quiet">{error.message}</p>
       ) : (
         <pre class="payload" tabIndex={0}>
           <code>{value.value ?? "(empty)"}</code>

@@ -1,17 +1,17 @@
 /** Every message of the inbox: what is unread, what is severe, and all of it. */
 
 import { useMemo } from "preact/hooks";
-import { INBOX, SEVERITIES, type InboxPage as Found, type Message, type Severity } from "../api";
-import { moveFocus, useKeys } from "../keys";
-import { useAnswer } from "../load";
-import { markAllRead } from "../messages";
-import { usePages } from "../pages-of";
-import { Frame, Listed } from "../parts/frame";
-import { Link } from "../parts/link";
-import { SeverityShape, Unseen } from "../parts/marks";
-import { MessageLine } from "../parts/message";
-import { Notice } from "../parts/notices";
-import { SEVERITY_NAMES } from "../words";
+import { INBOX, SEVERITIES, type InboxPage as InboxResponse, type Message, type Severity } from "../api";
+import { moveFocus, useHotkeys } from "../hotkeys";
+import { useQuery } from "../query";
+import { markAllRead } from "../inbox-messages";
+import { usePagination } from "../pagination";
+import { PageFrame, PagedList } from "../components/page-frame";
+import { Link } from "../components/link";
+import { SeverityShape, VisuallyHidden } from "../components/badges";
+import { MessageRow } from "../components/message-row";
+import { Notice } from "../components/notices";
+import { SEVERITY_NAMES } from "../format";
 
 const POLL_MS = 15_000;
 const ONE = new URLSearchParams({ limit: "1" });
@@ -20,15 +20,15 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
   const unreadOnly = query.get("unread") === "true";
   const severity = SEVERITIES.find((one) => one === query.get("severity")) ?? null;
   const asked = useMemo(() => new URLSearchParams({ ...narrowed(unreadOnly, severity), limit: "50" }), [unreadOnly, severity]);
-  const pages = usePages<Message>(INBOX, asked, POLL_MS);
-  const newest = useAnswer<Found>(INBOX, ONE, POLL_MS).value;
+  const pages = usePagination<Message>(INBOX, asked, POLL_MS);
+  const newest = useQuery<InboxResponse>(INBOX, ONE, POLL_MS).value;
   const unread = newest?.unread ?? 0;
   const first = newest?.items[0];
-  useKeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
+  useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   const to = (changes: { unread?: boolean; severity?: Severity | null }) =>
-    addressOf(changes.unread ?? unreadOnly, changes.severity === undefined ? severity : changes.severity);
+    inboxPath(changes.unread ?? unreadOnly, changes.severity === undefined ? severity : changes.severity);
   return (
-    <Frame
+    <PageFrame
       title="Inbox"
       note="Every message that was sent, also those that other channels held back."
       aside={
@@ -42,7 +42,7 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
       <div class="filters" role="search" aria-label="Filters">
         <nav class="segments" aria-label="Which">
           <Link href={to({ unread: false })} aria-current={unreadOnly ? undefined : "true"}>
-            All<Unseen> messages</Unseen>
+            All<VisuallyHidden> messages</VisuallyHidden>
           </Link>
           <Link href={to({ unread: true })} aria-current={unreadOnly ? "true" : undefined}>
             Unread <small class="facet">{unread >= 1_000 ? "1,000+" : unread.toLocaleString("en-GB")}</small>
@@ -50,7 +50,7 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
         </nav>
         <nav class="segments" aria-label="Severity">
           <Link href={to({ severity: null })} aria-current={severity === null ? "true" : undefined}>
-            Any<Unseen> severity</Unseen>
+            Any<VisuallyHidden> severity</VisuallyHidden>
           </Link>
           {SEVERITIES.map((one) => (
             <Link key={one} href={to({ severity: one })} aria-current={severity === one ? "true" : undefined}>
@@ -60,18 +60,18 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
           ))}
         </nav>
       </div>
-      <Listed
+      <PagedList
         pages={pages}
         empty={<Nothing unreadOnly={unreadOnly} severity={severity} />}
         show={(items) => (
           <ol class="messages whole">
             {items.map((message) => (
-              <MessageLine key={message.id} message={message} whole />
+              <MessageRow key={message.id} message={message} whole />
             ))}
           </ol>
         )}
       />
-    </Frame>
+    </PageFrame>
   );
 }
 
@@ -79,7 +79,7 @@ function narrowed(unread: boolean, severity: Severity | null): Record<string, st
   return { ...(unread ? { unread: "true" } : {}), ...(severity === null ? {} : { severity }) };
 }
 
-function addressOf(unread: boolean, severity: Severity | null): string {
+function inboxPath(unread: boolean, severity: Severity | null): string {
   const text = new URLSearchParams(narrowed(unread, severity)).toString();
   return text === "" ? "/inbox" : `/inbox?${text}`;
 }

@@ -1,25 +1,25 @@
 import { useMemo } from "preact/hooks";
-import { anomalyAddress } from "../addresses";
+import { anomalyPath } from "../paths";
 import { ANOMALIES, OVERVIEW, RANGES, SEVERITIES, TRENDS, type Anomaly, type AnomalyPage, type Overview, type Range, type Trends } from "../api";
-import { addressOf, anyOf, SPANS } from "../filters";
-import { moveFocus, useKeys } from "../keys";
+import { listPath, defaultFilters, SPANS } from "../filters";
+import { moveFocus, useHotkeys } from "../hotkeys";
 import { useLive } from "../live";
-import { useAnswer, useNow } from "../load";
-import { NothingYet } from "../parts/first-start";
-import { Frame, RowBones, Section } from "../parts/frame";
-import { Link } from "../parts/link";
-import { SeverityShape } from "../parts/marks";
-import { Failed, Stale } from "../parts/notices";
-import { OverTime } from "../parts/over-time";
-import { Pipeline } from "../parts/pipeline";
-import { Severities } from "../parts/severities";
-import { Span } from "../parts/spans";
-import { Swimlane } from "../parts/swimlane";
-import { When } from "../parts/when";
+import { useQuery, useNow } from "../query";
+import { GettingStarted } from "../components/getting-started";
+import { PageFrame, RowSkeletons, Section } from "../components/page-frame";
+import { Link } from "../components/link";
+import { SeverityShape } from "../components/badges";
+import { ErrorNotice, StaleBanner } from "../components/notices";
+import { TrendChart } from "../components/trend-chart";
+import { PipelineHealth } from "../components/pipeline-health";
+import { SeverityChart } from "../components/severity-chart";
+import { Span } from "../components/range-cards";
+import { Swimlane } from "../components/swimlane";
+import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
-import { iso } from "../times";
+import { iso } from "../time";
 import { chartSpan, total } from "../trends";
-import { saying, typeName } from "../words";
+import { shortDescription, typeName } from "../format";
 
 const POLL_MS = 15_000;
 const HOUR_MS = 3_600_000;
@@ -33,54 +33,54 @@ export function OverviewPage({ query }: { query: URLSearchParams }) {
   const range = RANGES.find((one) => one === query.get("range")) ?? "7d";
   const rows = query.get("rows") === MOST_ROWS ? MOST_ROWS : USUAL_ROWS;
   const asked = useMemo(() => new URLSearchParams({ range, rows }), [range, rows]);
-  const { value, error, at, reload } = useAnswer<Overview>(OVERVIEW, asked, POLL_MS);
-  const month = useAnswer<Trends>(TRENDS, MONTH, POLL_MS).value;
-  const chosen = useAnswer<Trends>(TRENDS, useMemo(() => new URLSearchParams({ range }), [range]), POLL_MS).value;
+  const { value, error, at, reload } = useQuery<Overview>(OVERVIEW, asked, POLL_MS);
+  const month = useQuery<Trends>(TRENDS, MONTH, POLL_MS).value;
+  const chosen = useQuery<Trends>(TRENDS, useMemo(() => new URLSearchParams({ range }), [range]), POLL_MS).value;
   const minute = Math.floor(useNow(60_000) / 60_000) * 60_000;
-  const filters = anyOf(range);
-  const span = useMemo(() => chartSpan(anyOf(range), minute), [range, minute]);
+  const filters = defaultFilters(range);
+  const span = useMemo(() => chartSpan(defaultFilters(range), minute), [range, minute]);
   const quiet = value?.latest.length === 0;
-  const ever = useAnswer<AnomalyPage>(quiet ? ANOMALIES : null, ONE, 3_000).value;
-  useKeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
+  const ever = useQuery<AnomalyPage>(quiet ? ANOMALIES : null, ONE, 3_000).value;
+  useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   if (value === null) {
-    return <Frame title="Overview">{error === null ? <Bones /> : <Failed error={error} reload={reload} />}</Frame>;
+    return <PageFrame title="Overview">{error === null ? <Skeleton /> : <ErrorNotice error={error} reload={reload} />}</PageFrame>;
   }
   return (
-    <Frame title="Overview" aside={<Pipeline pipeline={value.pipeline} />}>
-      {error !== null && <Stale error={error} at={at} reload={reload} />}
+    <PageFrame title="Overview" aside={<PipelineHealth pipeline={value.pipeline} />}>
+      {error !== null && <StaleBanner error={error} at={at} reload={reload} />}
       {(value.pipeline.reasons ?? []).map((reason) => (
         <div key={reason} class="banner" role="status">
           <span>{reason}</span>
         </div>
       ))}
       {quiet && ever?.items.length === 0 ? (
-        <NothingYet />
+        <GettingStarted />
       ) : (
         <>
           <nav class="card spans wide" aria-label="Range">
             {RANGES.map((one) => (
-              <Counted key={one} range={one} counts={value.counts[one] ?? {}} current={one === range} now={minute} />
+              <CountedRange key={one} range={one} counts={value.counts[one] ?? {}} current={one === range} now={minute} />
             ))}
           </nav>
           <Section title="Where and when" wide aside={<Open count={value.unacknowledged} />}>
             {value.swimlane.length === 0 ? (
               <p class="quiet">No anomaly opened in this range.</p>
             ) : (
-              <Swimlane overview={value} more={value.entities > value.swimlane.length ? overviewAddress(range, MOST_ROWS) : null} />
+              <Swimlane overview={value} more={value.entities > value.swimlane.length ? overviewPath(range, MOST_ROWS) : null} />
             )}
           </Section>
           <div class="charts">
-            <OverTime trends={month} span={span} onSpan={(from, to) => go(addressOf({ ...filters, from: iso(from), to: iso(to) }))} />
-            <Severities trends={chosen} filters={filters} />
+            <TrendChart trends={month} span={span} onSpan={(from, to) => go(listPath({ ...filters, from: iso(from), to: iso(to) }))} />
+            <SeverityChart trends={chosen} filters={filters} />
           </div>
           <Latest stored={value.latest} />
         </>
       )}
-    </Frame>
+    </PageFrame>
   );
 }
 
-function overviewAddress(range: Range, rows: string): string {
+function overviewPath(range: Range, rows: string): string {
   const query = new URLSearchParams();
   if (range !== "7d") query.set("range", range);
   if (rows !== USUAL_ROWS) query.set("rows", rows);
@@ -92,7 +92,7 @@ function Open({ count }: { count: number }) {
   return count === 0 ? (
     <span class="quiet">Everything that is open is acknowledged</span>
   ) : (
-    <Link href={addressOf({ ...anyOf("all"), incident: "unacknowledged" })}>
+    <Link href={listPath({ ...defaultFilters("all"), incident: "unacknowledged" })}>
       {count.toLocaleString("en-GB")} {count === 1 ? "incident needs" : "incidents need"} attention
     </Link>
   );
@@ -101,17 +101,17 @@ function Open({ count }: { count: number }) {
 type Counts = Partial<Record<(typeof SEVERITIES)[number], number>>;
 
 /** One span, and how it compares with the span of the same length before it. */
-function Counted({ range, counts, current, now }: { range: Range; counts: Counts; current: boolean; now: number }) {
+function CountedRange({ range, counts, current, now }: { range: Range; counts: Counts; current: boolean; now: number }) {
   const hour = Math.floor(now / HOUR_MS) * HOUR_MS;
   const before = useMemo(() => {
     const length = SPANS[range].hours * HOUR_MS;
     return new URLSearchParams({ from: new Date(hour - 2 * length).toISOString(), to: new Date(hour - length).toISOString() });
   }, [range, hour]);
-  const earlier = useAnswer<Trends>(TRENDS, before, 300_000).value;
+  const earlier = useQuery<Trends>(TRENDS, before, 300_000).value;
   return (
     <Span
       range={range}
-      href={overviewAddress(range, USUAL_ROWS)}
+      href={overviewPath(range, USUAL_ROWS)}
       current={current}
       sum={SEVERITIES.reduce((all, severity) => all + (counts[severity] ?? 0), 0)}
       counts={counts}
@@ -137,16 +137,16 @@ function Latest({ stored }: { stored: Anomaly[] }) {
       <ol class="latest" aria-live="off">
         {items.map((anomaly) => (
           <li key={anomaly.id} class={ids.has(anomaly.id) ? "arrived" : ""} data-id={anomaly.id}>
-            <Link class="message" href={anomalyAddress(anomaly.id)}>
+            <Link class="message" href={anomalyPath(anomaly.id)}>
               <SeverityShape severity={anomaly.severity} />
               <span class="message-title">
                 <strong>{anomaly.entity_name || anomaly.entity_id}</strong>{" "}
                 <span class="quiet">
-                  {typeName(anomaly.anomaly_type)}: {saying(anomaly)}
+                  {typeName(anomaly.anomaly_type)}: {shortDescription(anomaly)}
                 </span>
               </span>
               <span class="message-when">
-                <When at={anomaly.detected_at} />
+                <RelativeTime at={anomaly.detected_at} />
               </span>
             </Link>
           </li>
@@ -156,11 +156,11 @@ function Latest({ stored }: { stored: Anomaly[] }) {
   );
 }
 
-function Bones() {
+function Skeleton() {
   return (
     <>
-      <span class="bone spans-bone" />
-      <RowBones />
+      <span class="skeleton spans-skeleton" />
+      <RowSkeletons />
     </>
   );
 }

@@ -1,28 +1,28 @@
 /** Score runs: what each scored, what changed, what failed. */
 
-import { anomalyAddress, runAddress } from "../addresses";
+import { anomalyPath, runPath } from "../paths";
 import { RUNS, withId, type Run } from "../api";
-import { useAnswer } from "../load";
-import { moveFocus, useKeys } from "../keys";
-import { usePages } from "../pages-of";
-import { Figure, Frame, Listed, RowBones, Section } from "../parts/frame";
-import { Link } from "../parts/link";
-import { Icon, StatusChip, Unseen } from "../parts/marks";
-import { Failed, Notice, Stale } from "../parts/notices";
-import { Table, type Column } from "../parts/table";
-import { When } from "../parts/when";
-import { duration, exact } from "../times";
-import { change, quantity } from "../words";
+import { useQuery } from "../query";
+import { moveFocus, useHotkeys } from "../hotkeys";
+import { usePagination } from "../pagination";
+import { Figure, PageFrame, PagedList, RowSkeletons, Section } from "../components/page-frame";
+import { Link } from "../components/link";
+import { Icon, StatusChip, VisuallyHidden } from "../components/badges";
+import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
+import { Table, type Column } from "../components/table";
+import { RelativeTime } from "../components/relative-time";
+import { duration, exact } from "../time";
+import { change, quantity } from "../format";
 
 const FIRST = new URLSearchParams({ limit: "50" });
 const NO_QUERY = new URLSearchParams();
 
 export function RunsPage() {
-  const pages = usePages<Run>(RUNS, FIRST, 15_000);
-  useKeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
+  const pages = usePagination<Run>(RUNS, FIRST, 15_000);
+  useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   return (
-    <Frame title="Score runs" note="All anomalies of one run make one message, sent when the run completes.">
-      <Listed
+    <PageFrame title="Score runs" note="All anomalies of one run make one message, sent when the run completes.">
+      <PagedList
         pages={pages}
         empty={
           <Notice title="No score runs yet">
@@ -31,7 +31,7 @@ export function RunsPage() {
         }
         show={(items) => <Table label="Score runs" items={items} columns={COLUMNS} id={({ run_id }) => run_id} />}
       />
-    </Frame>
+    </PageFrame>
   );
 }
 
@@ -40,7 +40,7 @@ const COLUMNS: Column<Run>[] = [
   {
     name: "Run",
     show: ({ run_id: id }) => (
-      <Link class="row-link" href={runAddress(id)}>
+      <Link class="row-link" href={runPath(id)}>
         {id}
       </Link>
     ),
@@ -55,13 +55,13 @@ const COLUMNS: Column<Run>[] = [
 
 function Began({ run: { started_at: started, ended_at: ended } }: { run: Run }) {
   const at = ended ?? started;
-  return at === null ? <span class="quiet">–</span> : <When at={at} />;
+  return at === null ? <span class="quiet">–</span> : <RelativeTime at={at} />;
 }
 
 export function RunPage({ id }: { id: string }) {
-  const { value, error, at, reload } = useAnswer<Run>(withId("/api/v1/runs/{id}", id), NO_QUERY, 10_000);
+  const { value, error, at, reload } = useQuery<Run>(withId("/api/v1/runs/{id}", id), NO_QUERY, 10_000);
   return (
-    <Frame
+    <PageFrame
       title={`Score run ${id}`}
       aside={
         <div class="head-marks">
@@ -72,19 +72,19 @@ export function RunPage({ id }: { id: string }) {
         </div>
       }
     >
-      {value !== null && error !== null && <Stale error={error} at={at} reload={reload} />}
+      {value !== null && error !== null && <StaleBanner error={error} at={at} reload={reload} />}
       {value !== null ? (
         <RunDetail run={value} />
       ) : error === null ? (
-        <RowBones rows={4} />
+        <RowSkeletons rows={4} />
       ) : error.kind === "missing" ? (
         <Notice title="No such run">
           <p>No run with this id is stored. It appears here by itself when it arrives.</p>
         </Notice>
       ) : (
-        <Failed error={error} reload={reload} />
+        <ErrorNotice error={error} reload={reload} />
       )}
-    </Frame>
+    </PageFrame>
   );
 }
 
@@ -127,7 +127,7 @@ const CHANGES: Column<Change>[] = [
   {
     name: "Entity",
     show: ({ id, entity_id: entity, entity_name: shown }) => (
-      <Link class="row-link" href={anomalyAddress(id)}>
+      <Link class="row-link" href={anomalyPath(id)}>
         {shown || entity}
       </Link>
     ),
@@ -140,7 +140,7 @@ const CHANGES: Column<Change>[] = [
     show: ({ previous, current, delta, direction }) => (
       <span class={`change ${direction}`}>
         <Icon name={direction} />
-        <Unseen>{direction}</Unseen>
+        <VisuallyHidden>{direction}</VisuallyHidden>
         {change(delta, "points", String(previous).length > String(current).length ? previous : current)}
       </span>
     ),

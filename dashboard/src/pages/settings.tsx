@@ -2,20 +2,20 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { PREVIEW, SETTINGS, type Preview, type Setting } from "../api";
-import { useAnswer } from "../load";
-import { Frame, RowBones, Section } from "../parts/frame";
-import { Link } from "../parts/link";
-import { Unseen } from "../parts/marks";
-import { Failed, Notice, Stale } from "../parts/notices";
-import { SearchBox } from "../parts/search-box";
-import { Table, type Column } from "../parts/table";
+import { useQuery } from "../query";
+import { PageFrame, RowSkeletons, Section } from "../components/page-frame";
+import { Link } from "../components/link";
+import { VisuallyHidden } from "../components/badges";
+import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
+import { SearchBox } from "../components/search-box";
+import { Table, type Column } from "../components/table";
 import { go } from "../route";
-import { sentence, settingValue, typeName } from "../words";
+import { sentence, settingValue, typeName } from "../format";
 
 const NO_QUERY = new URLSearchParams();
 
 export function SettingsPage({ query }: { query: URLSearchParams }) {
-  const { value, error, at, reload } = useAnswer<{ items: Setting[] }>(SETTINGS, NO_QUERY, 60_000);
+  const { value, error, at, reload } = useQuery<{ items: Setting[] }>(SETTINGS, NO_QUERY, 60_000);
   const q = query.get("q")?.trim() ?? "";
   const changedOnly = query.get("changed") === "true";
   const found =
@@ -24,24 +24,24 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
     ) ?? [];
   const groups = [...new Set(found.map(({ group }) => group))];
   return (
-    <Frame title="Settings" note="In force now. They are set by environment, file or command line; this page changes none.">
-      {value !== null && <Try items={value.items} />}
+    <PageFrame title="Settings" note="In force now. They are set by environment, file or command line; this page changes none.">
+      {value !== null && <PreviewForm items={value.items} />}
       <div class="filters" role="search" aria-label="Filters">
-        <SearchBox label="Setting" text={q} onSearch={(text) => go(addressOf(text, changedOnly), { replace: true })} />
+        <SearchBox label="Setting" text={q} onSearch={(text) => go(settingsPath(text, changedOnly), { replace: true })} />
         <nav class="segments" aria-label="Which">
-          <Link href={addressOf(q, false)} aria-current={changedOnly ? undefined : "true"}>
-            All<Unseen> settings</Unseen>
+          <Link href={settingsPath(q, false)} aria-current={changedOnly ? undefined : "true"}>
+            All<VisuallyHidden> settings</VisuallyHidden>
           </Link>
-          <Link href={addressOf(q, true)} aria-current={changedOnly ? "true" : undefined}>
+          <Link href={settingsPath(q, true)} aria-current={changedOnly ? "true" : undefined}>
             Not the default
           </Link>
         </nav>
       </div>
       {value === null ? (
-        error === null ? <RowBones /> : <Failed error={error} reload={reload} />
+        error === null ? <RowSkeletons /> : <ErrorNotice error={error} reload={reload} />
       ) : (
         <>
-          {error !== null && <Stale error={error} at={at} reload={reload} />}
+          {error !== null && <StaleBanner error={error} at={at} reload={reload} />}
           {found.length === 0 && <Notice title="No setting matches">{null}</Notice>}
           {groups.map((group) => (
             <section key={group} class="card found settings">
@@ -53,11 +53,11 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
           ))}
         </>
       )}
-    </Frame>
+    </PageFrame>
   );
 }
 
-function addressOf(q: string, changedOnly: boolean): string {
+function settingsPath(q: string, changedOnly: boolean): string {
   const query = new URLSearchParams({ ...(q === "" ? {} : { q }), ...(changedOnly ? { changed: "true" } : {}) }).toString();
   return query === "" ? "/settings" : `/settings?${query}`;
 }
@@ -90,12 +90,12 @@ const COLUMNS: Column<Setting>[] = [
 ];
 
 /** Folds the stored history again with another threshold or profile: how many alerts that would have been. */
-function Try({ items }: { items: Setting[] }) {
+function PreviewForm({ items }: { items: Setting[] }) {
   const now = (name: string) => items.find((one) => one.name.toLowerCase().endsWith(name))?.value ?? "";
   const [threshold, setThreshold] = useState(now("score_threshold"));
   const [profile, setProfile] = useState(now("profile") || "classic");
   const [asked, setAsked] = useState<URLSearchParams | null>(null);
-  const { value, error } = useAnswer<Preview>(asked === null ? null : PREVIEW, useMemo(() => asked ?? new URLSearchParams(), [asked]), 3_600_000);
+  const { value, error } = useQuery<Preview>(asked === null ? null : PREVIEW, useMemo(() => asked ?? new URLSearchParams(), [asked]), 3_600_000);
   const types = value === null ? [] : [...new Set([...Object.keys(value.now.by_type), ...Object.keys(value.then.by_type)])];
   return (
     <Section title="What would change?" wide>

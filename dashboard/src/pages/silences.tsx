@@ -1,20 +1,20 @@
 /** What is kept quiet, until when, by whom; lifting it, and a new one by entity or by what an anomaly is. */
 
 import { useMemo, useState } from "preact/hooks";
-import { reason } from "../acts";
+import { errorText } from "../actions";
 import { send, SEVERITIES, SILENCES, TYPES, withId, type Silence } from "../api";
-import { reloadAll, useNow } from "../load";
-import { usePages } from "../pages-of";
-import { Dialog } from "../parts/dialog";
-import { Frame, Listed } from "../parts/frame";
-import { Link } from "../parts/link";
-import { Notice } from "../parts/notices";
-import { Table, type Column } from "../parts/table";
-import { When } from "../parts/when";
-import { useMayAct } from "../rights";
-import { say } from "../says";
-import { duration, exact } from "../times";
-import { SEVERITY_NAMES, TYPE_NAMES } from "../words";
+import { reloadAll, useNow } from "../query";
+import { usePagination } from "../pagination";
+import { Dialog } from "../components/dialog";
+import { PageFrame, PagedList } from "../components/page-frame";
+import { Link } from "../components/link";
+import { Notice } from "../components/notices";
+import { Table, type Column } from "../components/table";
+import { RelativeTime } from "../components/relative-time";
+import { useCanAct } from "../permissions";
+import { showToast } from "../toast";
+import { duration, exact } from "../time";
+import { SEVERITY_NAMES, TYPE_NAMES } from "../format";
 
 const VIEWS = [
   ["active", "Active"],
@@ -24,16 +24,16 @@ const VIEWS = [
 
 export function SilencesPage({ query }: { query: URLSearchParams }) {
   const view = VIEWS.find(([name]) => name === query.get("state"))?.[0] ?? "active";
-  const pages = usePages<Silence>(SILENCES, useMemo(() => new URLSearchParams({ state: view, limit: "50" }), [view]), 15_000);
-  const mayAct = useMayAct();
+  const pages = usePagination<Silence>(SILENCES, useMemo(() => new URLSearchParams({ state: view, limit: "50" }), [view]), 15_000);
+  const canAct = useCanAct();
   const [making, setMaking] = useState(false);
   const now = useNow(30_000);
   return (
-    <Frame
+    <PageFrame
       title="Silences"
       note="What is silenced is still detected and listed. No message is sent about it."
       aside={
-        mayAct && (
+        canAct && (
           <button type="button" class="button primary" onClick={() => setMaking(true)}>
             New silence
           </button>
@@ -47,21 +47,21 @@ export function SilencesPage({ query }: { query: URLSearchParams }) {
           </Link>
         ))}
       </nav>
-      <Listed
+      <PagedList
         pages={pages}
         empty={
           <Notice title={view === "active" ? "Nothing is silenced" : "No silences"}>
             <p>An anomaly's page and the list silence one incident, the button above everything that matches.</p>
           </Notice>
         }
-        show={(items) => <Table label="Silences" items={items} columns={columns(mayAct, now)} id={({ id }) => id} />}
+        show={(items) => <Table label="Silences" items={items} columns={columns(canAct, now)} id={({ id }) => id} />}
       />
       {making && <NewSilence onClose={() => setMaking(false)} />}
-    </Frame>
+    </PageFrame>
   );
 }
 
-function columns(mayAct: boolean, now: number): Column<Silence>[] {
+function columns(canAct: boolean, now: number): Column<Silence>[] {
   return [
     { name: "What", show: (silence) => <What silence={silence} /> },
     {
@@ -72,13 +72,13 @@ function columns(mayAct: boolean, now: number): Column<Silence>[] {
     },
     { name: "By", show: ({ by }) => by },
     { name: "Why", show: ({ comment }) => comment ?? <span class="quiet">–</span> },
-    { name: "Since", right: true, show: ({ at }) => <When at={at} /> },
+    { name: "Since", right: true, show: ({ at }) => <RelativeTime at={at} /> },
     {
       name: "Lift",
       right: true,
       show: ({ id, active }) =>
-        active && mayAct ? (
-          <button type="button" class="button small" onClick={() => lift(id)}>
+        active && canAct ? (
+          <button type="button" class="button small" onClick={() => endSilence(id)}>
             Lift
           </button>
         ) : (
@@ -103,13 +103,13 @@ function What({ silence: { entity, incident_id: incident, matchers } }: { silenc
   );
 }
 
-function lift(id: string): void {
+function endSilence(id: string): void {
   send("DELETE", withId("/api/v1/silences/{id}", id)).then(
     () => {
-      say("Lifted.");
+      showToast("Lifted.");
       reloadAll();
     },
-    (error: unknown) => say(reason(error), true),
+    (error: unknown) => showToast(errorText(error), true),
   );
 }
 
@@ -135,11 +135,11 @@ function NewSilence({ onClose }: { onClose: () => void }) {
     }
     send("POST", SILENCES, { matchers, for_s: span, ...(comment.trim() === "" ? {} : { comment: comment.trim() }) }).then(
       () => {
-        say("Silenced.");
+        showToast("Silenced.");
         reloadAll();
         onClose();
       },
-      (error: unknown) => setWrong(reason(error)),
+      (error: unknown) => setWrong(errorText(error)),
     );
   };
   return (
@@ -180,7 +180,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
           </label>
         </div>
         <fieldset class="segments">
-          <legend class="unseen">For how long</legend>
+          <legend class="visually-hidden">For how long</legend>
           {SPANS.map(([name, seconds]) => (
             <button key={name} type="button" aria-pressed={span === seconds} onClick={() => setSpan(seconds)}>
               {name}
@@ -188,7 +188,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
           ))}
         </fieldset>
         <label>
-          Why (others will read it)
+          Reason (others will read it)
           <input value={comment} maxLength={500} placeholder="Optional" onInput={(event) => setComment(event.currentTarget.value)} />
         </label>
         {wrong !== "" && (

@@ -1,0 +1,48 @@
+import type { Anomaly } from "../api";
+import { runPath, entityPath } from "../paths";
+import { Fact } from "./fact";
+import { Link, OutsideLink } from "./link";
+
+/** Where it belongs, and what came with it. */
+export function AnomalyContext({ anomaly }: { anomaly: Anomaly }) {
+  return (
+    <dl class="facts">
+      <Fact name={anomaly.entity_kind === "score" ? "Entity" : "Workflow"}>
+        <Link href={entityPath(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_id}</Link>
+      </Fact>
+      {anomaly.execution_id != null && (
+        <Fact name="Execution">
+          <code>{anomaly.execution_id}</code>
+          {anomaly.attempt != null && <span> attempt {anomaly.attempt}</span>}
+        </Fact>
+      )}
+      {anomaly.run_id != null && (
+        <Fact name="Score run">
+          <Link href={runPath(anomaly.run_id)}>{anomaly.run_id}</Link>
+        </Fact>
+      )}
+      {Object.entries(anomaly.labels ?? {}).map(([name, value]) => (
+        <Fact key={name} name={name} own>
+          {value}
+        </Fact>
+      ))}
+      {anomaly.url != null && (
+        <Fact name="Link">
+          <OutsideLink href={anomaly.url} />
+        </Fact>
+      )}
+      <Fact name="Type">
+        <code>{anomaly.anomaly_type}</code>
+      </Fact>
+      <Fact name="Detector">
+        {anomaly.detector}, profile {anomaly.profile}
+      </Fact>
+      <Fact name="Incident">
+        <code>{anomaly.incident_id}</code>
+      </Fact>
+      <Fact name="Anomaly">
+        <code>{anomaly.id}</code>
+      </Fact>
+    </dl>
+  );
+}

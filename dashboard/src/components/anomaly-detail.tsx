@@ -1,0 +1,163 @@
+/** Everything about one anomaly: what happened, the numbers, how it went before, what to do and what was done. */
+
+import { useMemo } from "preact/hooks";
+import { runPath, entityPath } from "../paths";
+import { withId, type Affected, type Anomaly, type IncidentDetail } from "../api";
+import { useQuery } from "../query";
+import { usePreviousRuns } from "../previous-runs";
+import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
+import { exact } from "../time";
+import { KIND_NAMES, shortDescription, typeName } from "../format";
+import { AnomalyContext } from "./anomaly-context";
+import { CommentBox, IncidentActions } from "./incident-actions";
+import { Fact } from "./fact";
+import { Section } from "./page-frame";
+import { SeriesChart } from "./series-chart";
+import { isOutside, Link, OutsideLink, Linkified } from "./link";
+import { IncidentChip } from "./anomaly-table";
+import { Icon, SeverityBadge, StateChip } from "./badges";
+import { AnomalyMetrics } from "./anomaly-metrics";
+import { RunBars } from "./run-bars";
+import { RelatedAnomalies } from "./related-anomalies";
+import { Steps } from "./step-changes";
+import { Timeline } from "./timeline";
+import { RelativeTime } from "./relative-time";
+import { Explanation } from "./explanation";
+
+const NO_QUERY = new URLSearchParams();
+const OF_FAILURES: readonly string[] = ["SpikeInFailures", "ConsecutiveFailures"];
+
+export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
+  useOptimisticUpdates();
+  const { value: incident } = useQuery<IncidentDetail>(withId("/api/v1/incidents/{id}", anomaly.incident_id), NO_QUERY, 15_000);
+  const status = incidentStatusOf({ ...anomaly, incident });
+  const known = useKnown(anomaly);
+  return (
+    <article>
+      <header class="detail-head">
+        <div class="detail-marks">
+          <SeverityBadge severity={anomaly.severity} />
+          <span class="detail-type">{typeName(anomaly.anomaly_type)}</span>
+          <StateChip state={anomaly.state} />
+          <IncidentChip status={status} record={anomaly.state} />
+          <span class="quiet">
+            <RelativeTime at={anomaly.detected_at} /> · {exact(anomaly.detected_at)}
+          </span>
+        </div>
+        <h1 tabIndex={-1}>
+          <Link href={entityPath(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_name || anomaly.entity_id}</Link>
+        </h1>
+        <p class="lead">{shortDescription(anomaly)}</p>
+      </header>
+      <IncidentActions anomaly={anomaly} status={status} />
+      <AnomalyMetrics anomaly={anomaly} />
+      <Charts anomaly={anomaly} />
+      {anomaly.entity_kind === "workflow" && <Steps anomaly={anomaly} />}
+      <div class="columns">
+        <div class="column">
+          <Section title="What to look at" aside={anomaly.url != null && isOutside(anomaly.url) && <OpenRun href={anomaly.url} />}>
+            <ol class="steps">
+              {anomaly.investigation_steps.map((step, index) => (
+                <li key={index}>
+                  <Linkified text={step} known={known} />
+                </li>
+              ))}
+            </ol>
+          </Section>
+          <Section title="Why it was reported">
+            <ul class="gates">
+              {anomaly.gates.map((gate, index) => (
+                <li key={index}>
+                  <Icon name="check" />
+                  <span>{gate}</span>
+                </li>
+              ))}
+            </ul>
+          </Section>
+          <Explanation anomaly={anomaly.id} />
+          <Section title="Affected">
+            <dl class="facts">
+              {anomaly.affected_entities.map(({ kind, id, name }, index) => (
+                <Fact key={index} name={KIND_NAMES[kind]}>
+                  {name != null && name !== id && <span>{name} </span>}
+                  <Known id={id} href={kindPath(kind, id) ?? known.get(id)} />
+                </Fact>
+              ))}
+            </dl>
+          </Section>
+          <Section title="Context">
+            <AnomalyContext anomaly={anomaly} />
+          </Section>
+        </div>
+        <div class="column">
+          <Section title="What happened">
+            {incident === null ? <div class="skeleton" /> : <Timeline incident={incident} />}
+            <CommentBox incident={anomaly.incident_id} />
+          </Section>
+          <RelatedAnomalies anomaly={anomaly} />
+        </div>
+      </div>
+    </article>
+  );
+}
+
+/** The series that the rule looked at, first; of failures also how the runs before ended. */
+function Charts({ anomaly }: { anomaly: Anomaly }) {
+  const entity = `${anomaly.entity_kind}:${anomaly.entity_id}`;
+  const isOfFailures = OF_FAILURES.includes(anomaly.anomaly_type);
+  const before = usePreviousRuns(anomaly);
+  if (anomaly.entity_kind === "score") {
+    return (
+      <Section title="Score over time" wide>
+        <SeriesChart entity={entity} until={anomaly.detected_at} anomaly={anomaly} />
+      </Section>
+    );
+  }
+  return (
+    <>
+      {isOfFailures && (
+        <Section title="Failure rate of the last 10 runs" wide>
+          {before !== null && <RunBars runs={before.run === undefined ? before.others : [before.run, ...before.others]} />}
+          <SeriesChart entity={entity} of="failures" until={anomaly.detected_at} anomaly={anomaly} />
+        </Section>
+      )}
+      <Section title="Execution time" wide>
+        <SeriesChart entity={entity} until={anomaly.detected_at} anomaly={anomaly} />
+      </Section>
+    </>
+  );
+}
+
+function kindPath(kind: Affected["kind"], id: string): string | undefined {
+  if (kind === "workflow") return entityPath("workflow", id);
+  return kind === "entity" ? entityPath("score", id) : undefined;
+}
+
+function Known({ id, href }: { id: string; href: string | undefined }) {
+  if (href === undefined) return <code>{id}</code>;
+  return (
+    <code>{href.startsWith("/") ? <Link href={href}>{id}</Link> : <OutsideLink href={href}>{id}</OutsideLink>}</code>
+  );
+}
+
+function OpenRun({ href }: { href: string }) {
+  return (
+    <a class="button small" href={href} target="_blank" rel="noopener noreferrer">
+      <Icon name="out" />
+      Open the execution
+    </a>
+  );
+}
+
+/** Where the executions and the score run that are named can be looked at. */
+function useKnown(anomaly: Anomaly): ReadonlyMap<string, string> {
+  const before = usePreviousRuns(anomaly);
+  return useMemo(() => {
+    const known = new Map<string, string>();
+    for (const { execution_id: id, url } of [...(before?.others ?? []), ...(before?.run === undefined ? [] : [before.run])]) {
+      if (url != null && isOutside(url)) known.set(id, url);
+    }
+    if (anomaly.run_id != null) known.set(anomaly.run_id, runPath(anomaly.run_id));
+    return known;
+  }, [before, anomaly.run_id]);
+}

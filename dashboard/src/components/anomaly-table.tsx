@@ -1,0 +1,175 @@
+import { anomalyPath } from "../paths";
+import type { Anomaly, IncidentStatus, State } from "../api";
+import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
+import { compare, shortDescription, typeName, zScore } from "../format";
+import { Link } from "./link";
+import { Icon, SeverityBadge, StateChip, VisuallyHidden } from "./badges";
+import { Sparkline } from "./sparkline";
+import { RelativeTime } from "./relative-time";
+
+/** What can be done with the rows of a list. */
+export interface RowActions {
+  chosen: ReadonlySet<string>;
+  /** `range`: with everything between it and the one that was chosen last. */
+  toggle: (id: string, range: boolean) => void;
+  toggleAll: () => void;
+  acknowledge: (anomaly: Anomaly) => void;
+}
+
+const COLUMNS = [
+  ["severity", "Severity"],
+  ["anomaly", "Anomaly"],
+  ["history", "History"],
+  ["now", "Now"],
+  ["usual", "Usual"],
+  ["z", "z-score"],
+  ["when", "When"],
+] as const;
+
+interface Props {
+  items: Anomaly[];
+  rowActions?: RowActions | undefined;
+  /** All are of one entity, which the page names: each row then begins with its type, and has no history of its own. */
+  ofOne?: boolean;
+}
+
+/** One row an anomaly; on a narrow screen each row becomes a card. The roles keep it a table in both forms. */
+export function AnomalyTable({ items, rowActions, ofOne = false }: Props) {
+  useOptimisticUpdates();
+  const all = rowActions !== undefined && items.length > 0 && items.every(({ id }) => rowActions.chosen.has(id));
+  return (
+    <table class="list" role="table" aria-label="Anomalies">
+      <thead role="rowgroup">
+        <tr role="row">
+          {rowActions !== undefined && (
+            <th role="columnheader" scope="col" class="col-choose">
+              <input type="checkbox" aria-label="Select all" checked={all} onChange={rowActions.toggleAll} />
+            </th>
+          )}
+          {COLUMNS.filter(([column]) => !ofOne || column !== "history").map(([column, name]) => (
+            <th key={column} role="columnheader" scope="col" class={`col-${column}`}>
+              {name}
+            </th>
+          ))}
+          {rowActions !== undefined && (
+            <th role="columnheader" scope="col" class="col-act">
+              <VisuallyHidden>Acknowledge</VisuallyHidden>
+            </th>
+          )}
+        </tr>
+      </thead>
+      <tbody role="rowgroup">
+        {items.map((anomaly) => (
+          <Row key={anomaly.id} anomaly={anomaly} rowActions={rowActions} ofOne={ofOne} />
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: RowActions | undefined; ofOne: boolean }) {
+  const words = compare(anomaly);
+  const { direction, z_score: z } = anomaly.metrics;
+  const name = anomaly.entity_name || anomaly.entity_id;
+  const status = incidentStatusOf(anomaly);
+  const isChosen = rowActions?.chosen.has(anomaly.id) === true;
+  const seen = status.acknowledged_at !== null || status.state === "resolved";
+  return (
+    <tr role="row" data-id={anomaly.id} class={`${isChosen ? "chosen " : ""}${seen ? "seen" : ""}`}>
+      {rowActions !== undefined && (
+        <td role="cell" class="col-choose">
+          <input
+            type="checkbox"
+            aria-label={`Select ${name}`}
+            checked={isChosen}
+            // The click knows whether shift was held; change does not.
+            onClick={(event) => rowActions.toggle(anomaly.id, event.shiftKey)}
+          />
+        </td>
+      )}
+      <td role="cell" class="col-severity">
+        <SeverityBadge severity={anomaly.severity} />
+      </td>
+      <td role="cell" class="col-anomaly">
+        <span class="row-name">
+          <Link class="row-link" href={anomalyPath(anomaly.id)} title={`${anomaly.entity_id}: ${anomaly.description}`}>
+            {ofOne ? typeName(anomaly.anomaly_type) : name}
+          </Link>
+          {anomaly.state !== "opened" && <StateChip state={anomaly.state} />}
+          <IncidentChip status={status} record={anomaly.state} />
+        </span>
+        <span class="row-what">
+          {!ofOne && <span class="row-type">{typeName(anomaly.anomaly_type)}</span>} {shortDescription(anomaly)}
+        </span>
+      </td>
+      {!ofOne && (
+        <td role="cell" class="col-history">
+          <Sparkline entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.detected_at} />
+        </td>
+      )}
+      <td role="cell" class="col-now">
+        <span class={`direction ${direction}`}>
+          <Icon name={direction} />
+          <VisuallyHidden>{direction}</VisuallyHidden>
+        </span>
+        {words.now}
+      </td>
+      <td role="cell" class="col-usual">
+        <span class="narrow-only">{words.usualLabel} </span>
+        {words.usual}
+      </td>
+      <td role="cell" class="col-z">
+        <span class="narrow-only">z </span>
+        {zScore(z)}
+      </td>
+      <td role="cell" class="col-when">
+        <RelativeTime at={anomaly.detected_at} />
+      </td>
+      {rowActions !== undefined && (
+        <td role="cell" class="col-act">
+          <Acknowledge name={name} status={status} act={() => rowActions.acknowledge(anomaly)} />
+        </td>
+      )}
+    </tr>
+  );
+}
+
+/** One click; nothing to click where it is over or somebody has it already. */
+function Acknowledge({ name, status, act }: { name: string; status: IncidentStatus; act: () => void }) {
+  if (status.acknowledged_at !== null || status.state === "resolved") return null;
+  return (
+    <button
+      type="button"
+      class="icon-button small"
+      title="Acknowledge (a)"
+      aria-label={`Acknowledge ${name}`}
+      onClick={(event) => {
+        // The button goes; who came by keyboard stays at the row.
+        event.currentTarget.closest("tr")?.querySelector<HTMLElement>(".row-link")?.focus();
+        act();
+      }}
+    >
+      <Icon name="check" />
+    </button>
+  );
+}
+
+/** What a person said of the incident, and that it is over where the record does not say so itself. */
+export function IncidentChip({ status, record }: { status: IncidentStatus; record: State }) {
+  const { verdict, acknowledged_at: at, acknowledged_by: by, state } = status;
+  return (
+    <>
+      {state === "resolved" && record !== "resolved" && <span class="chip state-resolved">Over</span>}
+      {verdict != null ? (
+        <span class="chip decided">{verdict === "expected" ? "Expected" : "Not an anomaly"}</span>
+      ) : (
+        at != null && (
+          <span class="chip decided" title={by == null ? "" : `by ${by}`}>
+            <Icon name="check" />
+            Acknowledged
+          </span>
+        )
+      )}
+    </>
+  );
+}

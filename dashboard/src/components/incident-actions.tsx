@@ -1,0 +1,113 @@
+/** The buttons of one incident, their keys, and a comment. */
+
+import { useState } from "preact/hooks";
+import { submitAction } from "../actions";
+import type { ActionKind, Anomaly, IncidentStatus } from "../api";
+import { useHotkeys } from "../hotkeys";
+import { useCanAct } from "../permissions";
+import { exact } from "../time";
+import { Dialog } from "./dialog";
+import { Icon } from "./badges";
+import { SilenceDialog } from "./silence-dialog";
+
+export function IncidentActions({ anomaly, status }: { anomaly: Anomaly; status: IncidentStatus }) {
+  const canAct = useCanAct();
+  const [busy, setBusy] = useState(false);
+  const [silencing, setSilencing] = useState(false);
+  const [relearning, setRelearning] = useState(false);
+  const ids = [anomaly.incident_id];
+  const act = (kind: ActionKind) => {
+    if (!canAct || busy) return;
+    setBusy(true);
+    void submitAction({ kind, incident_ids: ids }).finally(() => setBusy(false));
+  };
+  const { acknowledged_at: acknowledged, acknowledged_by: by, verdict } = status;
+  const done = acknowledged !== null;
+  const ended = status.state === "resolved";
+  useHotkeys({
+    a: () => !done && act("acknowledge"),
+    r: () => !ended && act("resolve"),
+    s: () => canAct && setSilencing(true),
+  });
+  if (!canAct) return <p class="quiet not-allowed">You may read here. Acknowledging and silencing needs the role operator.</p>;
+  return (
+    <>
+      <div class="decisions" role="toolbar" aria-label="Decide">
+        <button type="button" class={done || ended ? "button" : "button primary"} disabled={busy || done} onClick={() => act("acknowledge")}>
+          <Icon name="check" />
+          {done ? "Acknowledged" : "Acknowledge"}
+          {!done && <kbd aria-hidden="true">a</kbd>}
+        </button>
+        <button type="button" class="button" disabled={busy || ended} onClick={() => act("resolve")}>
+          <Icon name="flag" />
+          {ended ? "Resolved" : "Resolve"}
+          {!ended && <kbd aria-hidden="true">r</kbd>}
+        </button>
+        <button type="button" class="button" disabled={busy} onClick={() => setSilencing(true)}>
+          <Icon name="silence" />
+          Silence for…
+          <kbd aria-hidden="true">s</kbd>
+        </button>
+        <span class="decisions-gap" />
+        <button type="button" class="button" disabled={busy || verdict === "expected"} onClick={() => act("expected")}>
+          Expected
+        </button>
+        <button type="button" class="button" disabled={busy || verdict === "not_an_anomaly"} onClick={() => act("not_an_anomaly")}>
+          Not an anomaly
+        </button>
+        <button type="button" class="button" onClick={() => setRelearning(true)}>
+          <Icon name="refresh" />
+          Relearn
+        </button>
+      </div>
+      {acknowledged !== null && (
+        <p class="quiet">
+          Acknowledged{by === null ? "" : ` by ${by}`} on {exact(acknowledged)}.
+        </p>
+      )}
+      {silencing && <SilenceDialog incidents={ids} onClose={() => setSilencing(false)} />}
+      {relearning && <RelearnDialog entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} onClose={() => setRelearning(false)} />}
+    </>
+  );
+}
+
+/** Asks first: what was learned cannot be had back. */
+export function RelearnDialog({ entity, onClose }: { entity: string; onClose: () => void }) {
+  const relearn = () => void submitAction({ kind: "relearn", entity }).then((done) => done && onClose());
+  return (
+    <Dialog title="Learn anew?" onClose={onClose}>
+      <p>
+        What is usual for <code>{entity}</code> is forgotten and learned again from the next event on. Until then nothing is reported about
+        it. Its history stays.
+      </p>
+      <div class="dialog-buttons">
+        <button type="button" class="button" onClick={onClose}>
+          Keep
+        </button>
+        <button type="button" class="button primary" onClick={relearn}>
+          Learn anew
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+export function CommentBox({ incident }: { incident: string }) {
+  const [text, setText] = useState("");
+  if (!useCanAct()) return null;
+  return (
+    <form
+      class="comment"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (text.trim() === "") return;
+        void submitAction({ kind: "comment", incident_ids: [incident], comment: text.trim() }).then((done) => done && setText(""));
+      }}
+    >
+      <input value={text} aria-label="Comment" placeholder="Say what you found" maxLength={1000} onInput={(event) => setText(event.currentTarget.value)} />
+      <button type="submit" class="button">
+        Comment
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,77 @@
+import { RANGES, SEVERITIES, type Range, type Trends } from "../api";
+import { listPath, SPANS, type Filters } from "../filters";
+import type { QueryResult } from "../query";
+import { total } from "../trends";
+import { SEVERITY_NAMES } from "../format";
+import { Link } from "./link";
+import { SeverityShape, VisuallyHidden } from "./badges";
+
+/** How many there were in each span; choosing one is the range filter. */
+export function RangeCards({ filters, trends }: { filters: Filters; trends: Record<Range, QueryResult<Trends>> }) {
+  return (
+    <nav class="card spans" aria-label="Range">
+      {RANGES.map((range) => {
+        const counts = trends[range].value?.by_severity ?? null;
+        return (
+          <Span
+            key={range}
+            range={range}
+            href={listPath({ ...filters, range, from: "", to: "" })}
+            current={filters.from === "" && filters.range === range}
+            sum={trends[range].value === null ? null : total(trends[range].value)}
+            counts={counts}
+          />
+        );
+      })}
+    </nav>
+  );
+}
+
+interface SpanProps {
+  range: Range;
+  href: string;
+  current: boolean;
+  sum: number | null;
+  counts: Partial<Record<(typeof SEVERITIES)[number], number>> | null;
+  /** In the span of the same length before. */
+  before?: number | null;
+}
+
+/** One span: how many, how that compares with the span before, and how severe. */
+export function Span({ range, href, current, sum, counts, before }: SpanProps) {
+  return (
+    <Link class="span" href={href} aria-current={current ? "true" : undefined}>
+      <span class="span-name">{SPANS[range].name}</span>
+      <span class="span-count">
+        {sum === null ? <span class="skeleton count" /> : <span class="count">{sum.toLocaleString("en-GB")}</span>}
+        {sum !== null && before != null && <Trend now={sum} before={before} />}
+      </span>
+      <span class="split">
+        {counts !== null &&
+          SEVERITIES.map((severity) => (
+            <span key={severity} title={SEVERITY_NAMES[severity]}>
+              <SeverityShape severity={severity} />
+              {(counts[severity] ?? 0).toLocaleString("en-GB")}
+              <VisuallyHidden> {severity}</VisuallyHidden>
+            </span>
+          ))}
+      </span>
+    </Link>
+  );
+}
+
+function Trend({ now, before }: { now: number; before: number }) {
+  const title = `${before.toLocaleString("en-GB")} in the span before`;
+  if (now === before) {
+    return (
+      <small class="trend" title={title}>
+        as before
+      </small>
+    );
+  }
+  return (
+    <small class="trend" title={title}>
+      {now > before ? "▲" : "▼"} {Math.abs(now - before).toLocaleString("en-GB")} {now > before ? "more" : "fewer"}
+    </small>
+  );
+}

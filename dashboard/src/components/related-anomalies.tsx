@@ -1,0 +1,49 @@
+import { useMemo } from "preact/hooks";
+import { anomalyPath } from "../paths";
+import { ANOMALIES, type Anomaly, type AnomalyPage } from "../api";
+import { listPath, defaultFilters } from "../filters";
+import { useQuery } from "../query";
+import { shortDescription, typeName } from "../format";
+import { Section } from "./page-frame";
+import { Link } from "./link";
+import { SeverityShape } from "./badges";
+import { RelativeTime } from "./relative-time";
+
+const POLL_MS = 30_000;
+const SHOWN = 6;
+
+/** Others of the same score run, or of the same workflow: of other incidents, since its own is told by the timeline. */
+export function RelatedAnomalies({ anomaly }: { anomaly: Anomaly }) {
+  const { run_id: run, entity_id: id, entity_kind: kind, incident_id: incident } = anomaly;
+  const ofRun = run != null;
+  const query = useMemo(() => {
+    const asked = new URLSearchParams({ limit: "30" });
+    if (run != null) asked.set("run", run);
+    else asked.set("entity", `${kind}:${id}`);
+    return asked;
+  }, [run, kind, id]);
+  const { value } = useQuery<AnomalyPage>(ANOMALIES, query, POLL_MS);
+  const others = value?.items.filter((other) => other.incident_id !== incident).slice(0, SHOWN) ?? [];
+  if (others.length === 0) return null;
+  const all = { ...defaultFilters("all"), ...(ofRun ? { run } : { entity: `${kind}:${id}` }) };
+  return (
+    <Section title={ofRun ? "Others of this run" : "Others of this workflow"} aside={<Link href={listPath(all)}>All</Link>}>
+      <ol class="related">
+        {others.map((other) => (
+          <li key={other.id}>
+            <Link class="message" href={anomalyPath(other.id)}>
+              <SeverityShape severity={other.severity} />
+              <span class="message-title">
+                <span class="row-type">{ofRun ? other.entity_name || other.entity_id : typeName(other.anomaly_type)}</span>
+                <span class="quiet">{shortDescription(other)}</span>
+              </span>
+              <span class="message-when">
+                <RelativeTime at={other.detected_at} />
+              </span>
+            </Link>
+          </li>
+        ))}
+      </ol>
+    </Section>
+  );
+}

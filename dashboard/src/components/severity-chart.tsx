@@ -1,0 +1,39 @@
+import type { Trends } from "../api";
+import { listPath, type Filters } from "../filters";
+import { bars } from "../trends";
+import { percent, SEVERITY_NAMES } from "../format";
+import { Link } from "./link";
+import { SeverityShape } from "./badges";
+
+/** The distribution of severities as bars. Hover or focus says count and share; a click filters. */
+export function SeverityChart({ trends, filters }: { trends: Trends | null; filters: Filters }) {
+  return (
+    <figure class="card figure">
+      <figcaption>Severity</figcaption>
+      {trends === null ? (
+        <div class="skeleton bars-skeleton" />
+      ) : (
+        <ul class="bars">
+          {bars(trends).map(({ severity, count, share, part }) => (
+            <li key={severity}>
+              <Link class="bar" href={listPath({ ...filters, severity: [severity] })}>
+                <span class="bar-name">
+                  <SeverityShape severity={severity} />
+                  {SEVERITY_NAMES[severity]}
+                </span>
+                <svg class={`bar-fill ${severity}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
+                  <rect class="bar-space" width="1" height="1" />
+                  <rect width={share} height="1" />
+                </svg>
+                <span class="bar-count">{count.toLocaleString("en-GB")}</span>
+                <span class="bar-tip" role="tooltip">
+                  {count.toLocaleString("en-GB")} {SEVERITY_NAMES[severity].toLowerCase()}, {percent(part)}
+                </span>
+              </Link>
+            </li>
+          ))}
+        </ul>
+      )}
+    </figure>
+  );
+}

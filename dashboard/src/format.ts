@@ -1,0 +1,194 @@
+/** Anomalies in words: names of types, numbers with their units, and the sentence that compares them. Pure. */
+
+import type { Affected, Anomaly, AnomalyType, Baseline, Severity, State } from "./api";
+import { duration } from "./time";
+
+export const TYPE_NAMES: Record<AnomalyType, string> = {
+  SpikeInFailures: "Spike in failures",
+  ConsecutiveFailures: "Consecutive failures",
+  UnusualExecutionTime: "Unusual execution time",
+  PerformanceDegradation: "Performance degradation",
+  PatternDeviation: "Pattern deviation",
+  ResourceExhaustion: "Resource exhaustion",
+  SignificantScoreChange: "Significant score change",
+};
+export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", info: "Info" };
+export const STATE_NAMES: Record<State, string> = { opened: "Opened", ongoing: "Ongoing", resolved: "Resolved" };
+export type BaselineState = Baseline["state"];
+export const BASELINE_STATES = ["anomalous", "normal", "learning"] as const satisfies BaselineState[];
+export const BASELINE_STATE_NAMES: Record<BaselineState, string> = { anomalous: "Anomalous", normal: "Normal", learning: "Learning" };
+export const KIND_NAMES: Record<Affected["kind"], string> = {
+  workflow: "Workflow",
+  execution: "Execution",
+  step: "Step",
+  resource: "Resource",
+  entity: "Entity",
+  run: "Score run",
+};
+
+/** The name of a type this page knows, else the type as it came: a reader accepts what it does not know. */
+export function typeName(type: string): string {
+  return Object.hasOwn(TYPE_NAMES, type) ? TYPE_NAMES[type as AnomalyType] : type;
+}
+
+/** A number with its unit in words. `beside` is the number it is shown next to: both get the same decimals. */
+export function quantity(value: number, unit: string, beside: number = value): string {
+  switch (unit) {
+    case "s":
+      return duration(value);
+    case "ratio":
+      return `${plain(value * 100, 3)} %`;
+    case "runs":
+      return `${plain(value, 6)} ${value === 1 ? "run" : "runs"}`;
+    case "points":
+      return withSign(value.toFixed(Math.min(4, Math.max(1, decimals(value), decimals(beside)))));
+    default:
+      return unit === "" ? plain(value, 4) : `${plain(value, 4)} ${unit}`;
+  }
+}
+
+/** The same with its sign always shown: "+2 m 7 s", "−1.7". */
+export function change(value: number, unit: string, beside: number = value): string {
+  const text = quantity(value, unit, beside);
+  return value > 0 ? `+${text}` : text;
+}
+
+/** The sentence of a message that says what happened: its second paragraph, or the first where there is one alone. */
+export function summaryOf(body: string, title: string): string {
+  const paragraphs = body.split(/\n\s*\n/).map((part) => part.trim());
+  const told = paragraphs.length > 1 ? (paragraphs[1] ?? "") : (paragraphs[0] ?? "");
+  return told === title ? "" : told;
+}
+
+export interface Comparison {
+  now: string;
+  usual: string;
+  change: string;
+  /** What `now` and `usual` are called for this kind of number. */
+  nowLabel: string;
+  usualLabel: string;
+}
+
+/** Current against baseline, with the words that fit the number. */
+export function compare(anomaly: Anomaly): Comparison {
+  const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
+  const [nowLabel, usualLabel] = labelsOf(unit);
+  if (unit === "steps" && deviation === 0) {
+    // A sequence of steps has no size that could be off.
+    return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "in this order", usualLabel: "not so lately" };
+  }
+  return {
+    now: quantity(current, unit, baseline),
+    usual: quantity(baseline, unit, current),
+    change: change(deviation, unit, unit === "points" ? longer(current, baseline) : deviation),
+    nowLabel,
+    usualLabel,
+  };
+}
+
+function labelsOf(unit: string): [string, string] {
+  switch (unit) {
+    case "s":
+      return ["took", "usually"];
+    case "ratio":
+      return ["now", "usually"];
+    case "runs":
+      return ["in a row", "usually"];
+    case "points":
+      return ["now", "before"];
+    default:
+      return ["now", "usually"];
+  }
+}
+
+/** "3.2", "−4.1", or "no z-score" where the rule needs none. */
+export function zScore(z: number | null): string {
+  return z === null ? "–" : withSign(z.toFixed(Math.abs(z) < 100 ? 1 : 0));
+}
+
+/**
+ * What the rule was held against, in its own terms: a z-score; in profile robust how rare a time must be, which the
+ * event tells as the surprise, −log10 of a probability; else a value in the unit of the numbers.
+ */
+export function threshold({ anomaly_type: type, profile, metrics }: Anomaly): { value: string; note: string } | null {
+  const { threshold: limit, unit } = metrics;
+  if (limit == null) return null;
+  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
+  if (ofTime && profile === "robust") return { value: `1 in ${plain(10 ** limit, 2)}`, note: "rarer than this is told" };
+  if (ofTime || type === "SpikeInFailures" || (type === "ResourceExhaustion" && unit !== "ratio")) {
+    return { value: `z ${plain(limit, 4)}`, note: "beyond this is told" };
+  }
+  return { value: quantity(limit, unit), note: "from here on it is told" };
+}
+
+/** What is told of an anomaly, without the name that stands beside it already. */
+export function shortDescription({ description, entity_name: name, entity_id: id }: Pick<Anomaly, "description" | "entity_name" | "entity_id">): string {
+  const begins = [name, id].find((one) => one !== "" && description.startsWith(`${one} `));
+  return begins === undefined ? description : description.slice(begins.length + 1);
+}
+
+/** "1 m 40 s ± 3.2 s", "2 %": a learned value with its spread where it says something; "–" before anything is learned. */
+export function withSpread(learned: { value: number | null; std_dev: number | null; window_size: number } | undefined, unit: string): string {
+  if (learned?.value == null || learned.window_size === 0) return "–";
+  const value = quantity(learned.value, unit);
+  return unit === "s" && learned.std_dev !== null && learned.std_dev > 0 ? `${value} ± ${duration(learned.std_dev)}` : value;
+}
+
+/**
+ * How far the usual strays, where z says so: z is the deviation in standard deviations of profile classic's durations
+ * alone. "± 9 s"
+ */
+export function spreadOfBaseline({ anomaly_type: type, profile, metrics: { deviation, z_score: z } }: Anomaly): string | null {
+  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
+  return ofTime && profile === "classic" && z !== null && z !== 0 ? `± ${duration(Math.abs(deviation / z))}` : null;
+}
+
+/** A setting's value with its unit in words: "1 h", "90 days", "1000 a second". */
+export function settingValue(value: string, unit: string): string {
+  if (value === "") return "–";
+  const size = Number(value);
+  if (unit === "" || Number.isNaN(size)) return value;
+  switch (unit) {
+    case "s":
+      return duration(size);
+    case "d":
+      return `${plain(size, 6)} ${size === 1 ? "day" : "days"}`;
+    case "1/s":
+      return `${plain(size, 6)} a second`;
+    default:
+      return `${value} ${unit}`;
+  }
+}
+
+/** "success" -> "Success", "timed_out" -> "Timed out". */
+export function sentence(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
+}
+
+/** A share as one reads it in passing: "58 %", "5.8 %", "0.04 %". */
+export function share(ratio: number): string {
+  const size = ratio * 100;
+  return `${size >= 10 || size === 0 ? size.toFixed(0) : plain(size, 2)} %`;
+}
+
+export function percent(ratio: number): string {
+  return `${plain(ratio * 100, ratio > 0.99 && ratio < 1 ? 4 : 3)} %`;
+}
+
+function plain(value: number, digits: number): string {
+  return withSign(Number(value.toPrecision(digits)).toLocaleString("en-GB", { maximumFractionDigits: 6 }));
+}
+
+function withSign(text: string): string {
+  return text.replace(/^-/, "−");
+}
+
+function decimals(value: number): number {
+  const text = String(value);
+  const at = text.indexOf(".");
+  return at < 0 ? 0 : text.length - at - 1;
+}
+
+function longer(a: number, b: number): number {
+  return decimals(a) >= decimals(b) ? a : b;
+}

@@ -1,0 +1,96 @@
+/** Workflows and scored entities: each with its state, its last readings as a line, and what it is judged by. */
+
+import { useMemo } from "preact/hooks";
+import { ENTITY_PATHS, entityPath, type Kind } from "../paths";
+import { ENTITIES, WORKFLOWS, type Baseline } from "../api";
+import { moveFocus, useHotkeys } from "../hotkeys";
+import { usePagination } from "../pagination";
+import { PageFrame, PagedList } from "../components/page-frame";
+import { Link } from "../components/link";
+import { Nothing } from "../components/empty-list";
+import { BaselineStateChip, VisuallyHidden } from "../components/badges";
+import { SearchBox } from "../components/search-box";
+import { Sparkline } from "../components/sparkline";
+import { Table, type Column } from "../components/table";
+import { RelativeTime } from "../components/relative-time";
+import { go } from "../route";
+import { BASELINE_STATE_NAMES, BASELINE_STATES, withSpread } from "../format";
+
+export const KINDS = {
+  workflow: { path: ENTITY_PATHS.workflow, route: WORKFLOWS, title: "Workflows", note: "What each usually does, and how it is now." },
+  score: { path: ENTITY_PATHS.score, route: ENTITIES, title: "Entities", note: "Scored entities and their last scores." },
+} as const;
+
+export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchParams }) {
+  const { path, route, title, note } = KINDS[kind];
+  const q = query.get("q")?.trim() ?? "";
+  const state = BASELINE_STATES.find((one) => one === query.get("state")) ?? null;
+  const asked = useMemo(() => {
+    const question = new URLSearchParams({ limit: "50" });
+    if (q !== "") question.set("q", q);
+    if (state !== null) question.set("state", state);
+    return question;
+  }, [q, state]);
+  const pages = usePagination<Baseline>(route, asked, 15_000);
+  useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
+  const to = (changes: { q?: string; state?: string | null }) => {
+    const next = new URLSearchParams();
+    const { q: text, state: level } = { q, state, ...changes };
+    if (text !== "") next.set("q", text);
+    if (level !== null) next.set("state", level);
+    const search = next.toString();
+    return search === "" ? path : `${path}?${search}`;
+  };
+  return (
+    <PageFrame title={title} note={note}>
+      <div class="filters" role="search" aria-label="Filters">
+        <SearchBox label={kind === "workflow" ? "Workflow" : "Entity"} text={q} onSearch={(text) => go(to({ q: text }), { replace: true })} />
+        <nav class="segments" aria-label="State">
+          <Link href={to({ state: null })} aria-current={state === null ? "true" : undefined}>
+            All<VisuallyHidden> states</VisuallyHidden>
+          </Link>
+          {BASELINE_STATES.map((level) => (
+            <Link key={level} href={to({ state: level })} aria-current={state === level ? "true" : undefined}>
+              {BASELINE_STATE_NAMES[level]}
+            </Link>
+          ))}
+        </nav>
+      </div>
+      <PagedList
+        pages={pages}
+        empty={<Nothing what={title.toLowerCase()} filtered={q !== "" || state !== null} all={path} kind={kind} />}
+        show={(items) => <Table label={title} items={items} columns={kind === "workflow" ? WORKFLOW_COLUMNS : ENTITY_COLUMNS} id={({ key }) => key} />}
+      />
+    </PageFrame>
+  );
+}
+
+const name = (kind: Kind): Column<Baseline> => ({
+  name: kind === "workflow" ? "Workflow" : "Entity",
+  show: ({ entity_id: id, entity_name: shown }) => (
+    <>
+      <Link class="row-link" href={entityPath(kind, id)}>
+        {shown}
+      </Link>
+      {shown !== id && <code class="row-id">{id}</code>}
+    </>
+  ),
+});
+const state: Column<Baseline> = { name: "State", show: ({ state: level }) => <BaselineStateChip level={level} /> };
+const updated: Column<Baseline> = { name: "Updated", right: true, show: ({ recorded_at: at }) => <RelativeTime at={at} /> };
+
+const WORKFLOW_COLUMNS: Column<Baseline>[] = [
+  name("workflow"),
+  state,
+  { name: "Last runs", show: ({ key }) => <Sparkline entity={key} /> },
+  { name: "Execution time", right: true, show: ({ baselines }) => withSpread(baselines["execution_time"], "s") },
+  { name: "Failure rate", right: true, show: ({ baselines }) => withSpread(baselines["failure_rate"], "ratio") },
+  { name: "Runs in 30 days", right: true, show: ({ baselines }) => (baselines["failure_rate"]?.window_size ?? 0).toLocaleString("en-GB") },
+  updated,
+];
+const ENTITY_COLUMNS: Column<Baseline>[] = [
+  name("score"),
+  state,
+  { name: "Last scores", show: ({ key }) => <Sparkline entity={key} last /> },
+  updated,
+];

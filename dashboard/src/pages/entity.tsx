@@ -1,0 +1,200 @@
+/** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
+
+import { useMemo, useState } from "preact/hooks";
+import { entityPath, type Kind } from "../paths";
+import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList, type SeriesPoint } from "../api";
+import { useQuery, type QueryResult } from "../query";
+import { RelearnDialog } from "../components/incident-actions";
+import { Figure, PageFrame, RowSkeletons, Section } from "../components/page-frame";
+import { SeriesChart } from "../components/series-chart";
+import { Link, OutsideLink } from "../components/link";
+import { AnomalyTable } from "../components/anomaly-table";
+import { Icon, BaselineStateChip, StatusChip } from "../components/badges";
+import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
+import { RunBars } from "../components/run-bars";
+import { Table, type Column } from "../components/table";
+import { RelativeTime } from "../components/relative-time";
+import { useCanAct } from "../permissions";
+import { before, LENGTHS, readSeriesWindow, seriesWindowPath, type SeriesWindow } from "../series-window";
+import { date, duration } from "../time";
+import { quantity } from "../format";
+import { KINDS } from "./entities";
+
+const POLL_MS = 30_000;
+
+export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query: URLSearchParams }) {
+  const { path, route, title } = KINDS[kind];
+  const seriesWindow = readSeriesWindow(query);
+  const { value, error, at, reload } = useQuery<BaselinePage>(route, useMemo(() => new URLSearchParams({ q: id.slice(0, 256), limit: "500" }), [id]), POLL_MS);
+  const canAct = useCanAct();
+  const [relearning, setRelearning] = useState(false);
+  const found = value?.items.find(({ entity_id }) => entity_id === id);
+  return (
+    <PageFrame
+      title={found?.entity_name ?? id}
+      note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}`}
+      aside={
+        <div class="head-marks">
+          {found !== undefined && <BaselineStateChip level={found.state} />}
+          {found !== undefined && canAct && (
+            <button type="button" class="button small" onClick={() => setRelearning(true)}>
+              Relearn
+            </button>
+          )}
+          <Link class="button small" href={path}>
+            All {title.toLowerCase()}
+          </Link>
+        </div>
+      }
+    >
+      {error !== null && (value === null ? <ErrorNotice error={error} reload={reload} /> : <StaleBanner error={error} at={at} reload={reload} />)}
+      {value !== null && found === undefined && (
+        <Notice title="No baseline yet">
+          <p>Nothing was learned about this {kind === "workflow" ? "workflow" : "entity"} so far. It appears with its first event.</p>
+        </Notice>
+      )}
+      {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
+      <Readings kind={kind} id={id} seriesWindow={seriesWindow} />
+      {kind === "workflow" && <Failures id={id} seriesWindow={seriesWindow} />}
+      <Anomalies id={id} />
+      {kind === "workflow" && <LastRuns id={id} />}
+      {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
+    </PageFrame>
+  );
+}
+
+/** `of` is null while it is on its way. */
+function Baselines({ of }: { of: Baseline | null }) {
+  const { execution_time: time, failure_rate: failing, success_rate: good } = of?.baselines ?? {};
+  const shown = (words: string) => (of === null ? <span class="skeleton figure-skeleton" /> : words);
+  const over = (count: number | undefined, word: string) => (of === null ? "\u00a0" : `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`);
+  const around = (value: number | null | undefined, unit: string) => shown(value == null ? "–" : quantity(value, unit));
+  return (
+    <dl class="numbers">
+      <Figure name="Execution time" value={around(time?.value, "s")} note={over(time?.window_size, "timed runs")} strong />
+      <Figure name="Its spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
+      <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
+      <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
+    </dl>
+  );
+}
+
+interface PartProps {
+  kind: Kind;
+  id: string;
+  seriesWindow: SeriesWindow;
+}
+
+function Readings({ kind, id, seriesWindow }: PartProps) {
+  return (
+    <Section
+      title={kind === "workflow" ? "Execution time" : "Score"}
+      wide
+      aside={
+        <nav class="segments small fit" aria-label="How many readings">
+          {LENGTHS.map((readings) => (
+            <Link key={readings} href={seriesWindowPath(entityPath(kind, id), { ...seriesWindow, readings })} aria-current={readings === seriesWindow.readings ? "true" : undefined}>
+              {readings.toLocaleString("en-GB")}
+            </Link>
+          ))}
+        </nav>
+      }
+    >
+      <SeriesChart entity={`${kind}:${id}`} {...seriesWindow} below={(points) => <PageTurn points={points} kind={kind} id={id} seriesWindow={seriesWindow} />} />
+    </Section>
+  );
+}
+
+/** Which readings the chart shows, with the way further back and to the newest. */
+function PageTurn({ points, kind, id, seriesWindow }: PartProps & { points: readonly SeriesPoint[] }) {
+  const path = entityPath(kind, id);
+  const [first, last] = [points[0], points[points.length - 1]];
+  const earlier = before(seriesWindow, points);
+  return (
+    <div class="turn">
+      {earlier !== null && (
+        <Link class="button small" href={seriesWindowPath(path, earlier)}>
+          <Icon name="back" />
+          Earlier
+        </Link>
+      )}
+      {seriesWindow.until !== undefined && (
+        <Link class="button small" href={seriesWindowPath(path, { ...seriesWindow, until: undefined })}>
+          Newest
+          <Icon name="next" />
+        </Link>
+      )}
+      {first !== undefined && last !== undefined && (
+        <span class="quiet">
+          {points.length.toLocaleString("en-GB")} {points.length === 1 ? "reading" : "readings"}, {date(first.t)} to {date(last.t)}
+          {earlier === null && (seriesWindow.until === undefined ? ": all that is stored" : ": the beginning of what is stored")}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function useRuns(id: string): QueryResult<ExecutionList> {
+  return useQuery<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "40" }), [id]), POLL_MS);
+}
+
+function Failures({ id, seriesWindow }: { id: string; seriesWindow: SeriesWindow }) {
+  const { value, error } = useRuns(id);
+  return (
+    <Section title="Failure rate of the last 10 runs" wide>
+      {value !== null ? <RunBars runs={value.items} /> : error === null && <div class="skeleton outcomes-skeleton" />}
+      <SeriesChart
+        entity={`workflow:${id}`}
+        of="failures"
+        {...seriesWindow}
+        below={(points) => <PageTurn points={points} kind="workflow" id={id} seriesWindow={seriesWindow} />}
+      />
+    </Section>
+  );
+}
+
+function Anomalies({ id }: { id: string }) {
+  const { value, error, reload } = useQuery<AnomalyPage>(ANOMALIES, useMemo(() => new URLSearchParams({ entity: id, limit: "10" }), [id]), POLL_MS);
+  if (value === null) return error === null ? <RowSkeletons rows={2} /> : <ErrorNotice error={error} reload={reload} />;
+  return (
+    <section class="card found">
+      <div class="section-head inset">
+        <h2>Anomalies</h2>
+        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All of them</Link>}
+      </div>
+      {value.items.length === 0 ? <p class="quiet inset">None so far.</p> : <AnomalyTable items={value.items} ofOne />}
+    </section>
+  );
+}
+
+function LastRuns({ id }: { id: string }) {
+  const { value, error, reload } = useRuns(id);
+  if (value === null) return error === null ? <RowSkeletons rows={4} /> : <ErrorNotice error={error} reload={reload} />;
+  return (
+    <section class="card found">
+      <div class="section-head inset">
+        <h2>Last runs</h2>
+      </div>
+      {value.items.length === 0 ? (
+        <p class="quiet inset">None is stored.</p>
+      ) : (
+        <Table label="Last runs" items={value.items} columns={RUN_COLUMNS} id={(run) => `${run.execution_id} ${run.attempt ?? 1}`} />
+      )}
+    </section>
+  );
+}
+
+const RUN_COLUMNS: Column<Execution>[] = [
+  {
+    name: "Execution",
+    show: ({ execution_id: id, attempt, url }) => (
+      <>
+        <code>{url == null ? id : <OutsideLink href={url}>{id}</OutsideLink>}</code>
+        {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
+      </>
+    ),
+  },
+  { name: "Ended", show: ({ status }) => <StatusChip status={status} /> },
+  { name: "Took", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
+  { name: "When", right: true, show: ({ finished_at: at }) => <RelativeTime at={at} /> },
+];
