@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks import injected, nab
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.detect.incident import SEVERITIES
 from stream_detector.detect.statistics.series import Series
 from stream_detector.events import Anomaly, Completion, Score
+from stream_detector.events.anomaly_types import SEVERITIES
 
 PROFILES = ("classic", "robust")
 DURATION_TYPES = frozenset({"UnusualExecutionTime", "PerformanceDegradation"})

@@ -16,9 +16,9 @@ from rich.table import Table
 from stream_detector.cli import StopsWith
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.detect import Config, profile_rules
-from stream_detector.detect.incident import SEVERITIES
 from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.events import Anomaly, AnomalyType, ScoreRun, Severity
+from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, Line, read_history
 from stream_detector.events.times import epoch_ms

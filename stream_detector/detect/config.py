@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
-from stream_detector.events import Completion
-
-Profile = Literal["classic", "robust"]
+from stream_detector.events import Completion, Profile
 
 
 class ProfileRule(NamedTuple):

@@ -9,6 +9,7 @@ from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64, mypyc_attr
 
 from stream_detector.events import Severity
+from stream_detector.events.anomaly_types import SEVERITIES
 
 DETECTORS = (
     "unusual_execution_time",
@@ -20,7 +21,6 @@ DETECTORS = (
     "significant_score_change",
 )
 """The packed value holds a detector's place in this list: append only."""
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 _PACKED: Final = struct.Struct("<BBIq16s")
 _crc32: Final = crc32
 _adler32: Final = adler32

@@ -7,10 +7,11 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import SEVERITIES, Incident, hash_of_id, is_recent, remember
+from stream_detector.detect.incident import Incident, hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
 from stream_detector.detect.rules import shared
 from stream_detector.events import Anomaly, Completion, State
+from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.times import epoch_ms
 

@@ -5,7 +5,8 @@ Never does I/O (but `files`, which reads the history it is given) and never read
 """
 
 from stream_detector.events.action import Action, ActionKind
-from stream_detector.events.anomaly import Affected, Anomaly, AnomalyType, EntityKind, Metrics, Severity, State
+from stream_detector.events.anomaly import Affected, Anomaly, EntityKind, Metrics, State
+from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
 from stream_detector.events.completion import Completion, Resource, Status, Step
 from stream_detector.events.notification import Notification, Outcome
 from stream_detector.events.refused import RefusedError
@@ -25,6 +26,7 @@ __all__ = [
     "Metrics",
     "Notification",
     "Outcome",
+    "Profile",
     "RefusedError",
     "Resource",
     "Roster",

@@ -4,18 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
 from stream_detector.events.fields import Id, Instant, Labels, Name, Text, Url
 
-AnomalyType = Literal[
-    "SpikeInFailures",
-    "ConsecutiveFailures",
-    "UnusualExecutionTime",
-    "PerformanceDegradation",
-    "PatternDeviation",
-    "ResourceExhaustion",
-    "SignificantScoreChange",
-]
-Severity = Literal["info", "warning", "critical"]
 State = Literal["opened", "ongoing", "resolved"]
 EntityKind = Literal["workflow", "score"]
 
@@ -68,7 +59,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     gates: list[Text]
     """Each gate that the reading passed, in order, in plain words with its numbers."""
     detector: Name
-    profile: Literal["classic", "robust"]
+    profile: Profile
     duration_s: float | None = None
     """How long the incident lasted; on `resolved` alone."""
     labels: Labels = {}

@@ -5,10 +5,9 @@ from typing import Any
 
 from stream_detector.delivery import worker
 from stream_detector.delivery.state.partition import Codec, StatePartition
-from stream_detector.detect.config import Profile
 from stream_detector.detect.rules.missing_entity import PREFIX, Rosters, apply_roster, roster_parts
 from stream_detector.detect.runs import Run, apply_part, summaries
-from stream_detector.events import Anomaly, RunPart, RunSummary
+from stream_detector.events import Anomaly, Profile, RunPart, RunSummary
 from stream_detector.kafka import topics
 
 Value = Run | Rosters

@@ -6,7 +6,8 @@ from typing import Literal
 from msgspec import Struct
 
 from stream_detector.events import Action, Anomaly, Completion, Notification
-from stream_detector.events.anomaly import AnomalyType, EntityKind, Severity, State
+from stream_detector.events.anomaly import EntityKind, State
+from stream_detector.events.anomaly_types import AnomalyType, Severity
 from stream_detector.events.fields import Instant
 from stream_detector.events.refused import Reason
 

@@ -10,7 +10,8 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events.action import ActionKind
-from stream_detector.events.anomaly import AnomalyType, Severity, State
+from stream_detector.events.anomaly import State
+from stream_detector.events.anomaly_types import AnomalyType, Severity
 from stream_detector.events.fields import Id, Instant, Labels
 from stream_detector.events.refused import Reason
 from stream_detector.serve.problems import ProblemError

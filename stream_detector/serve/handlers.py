@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.detect import Config, profile_rules
-from stream_detector.events.anomaly import AnomalyType, Severity
+from stream_detector.events.anomaly_types import AnomalyType, Severity
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
 from stream_detector.serve.behind import Behind

@@ -11,10 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from stream_detector.detect import anomaly, wording
-from stream_detector.detect.config import Profile
 from stream_detector.detect.rules import pattern_deviation
 from stream_detector.detect.runs import ROSTER_ENTITIES, Run
-from stream_detector.events import Affected, Anomaly, Roster, RunPart
+from stream_detector.events import Affected, Anomaly, Profile, Roster, RunPart
 from stream_detector.events.ids import SEPARATOR, derived_id, score_key
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 

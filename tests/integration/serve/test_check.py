@@ -10,8 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.detect.config import Profile
-from stream_detector.events import Anomaly, Completion
+from stream_detector.events import Anomaly, Completion, Profile
 from stream_detector.serve.routes import ROUTES
 from stream_detector.store.epochs import epoch_of
 from stream_detector.store.rows import Row, Rows

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient
 
-from stream_detector.detect.config import Profile
+from stream_detector.events import Profile
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, completion, row, score

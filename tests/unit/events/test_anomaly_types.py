@@ -1,0 +1,52 @@
+"""The table of types is whole, and what publishes names of types agrees with it."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES, AnomalyType, Severity, describe
+
+SCHEMA = Path(__file__).parents[3] / "schemas" / "anomaly.v1.json"
+
+
+def test_every_name_has_an_entry_in_the_same_order() -> None:
+    assert tuple(TYPES) == get_args(AnomalyType)
+    assert get_args(Severity) == SEVERITIES
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_an_entry_says_what_people_read(name: str) -> None:
+    entry = TYPES[name]
+    assert entry.title and entry.title[0].isupper() and not entry.title.endswith(".")
+    assert entry.description.endswith(".")
+    assert entry.rule == entry.rule.lower()
+    assert entry.severities == tuple(word for word in SEVERITIES if word in entry.severities), "the least first"
+    assert entry.entity_kinds
+
+
+def test_titles_and_rules_name_one_type_each() -> None:
+    assert len({entry.title for entry in TYPES.values()}) == len({entry.rule for entry in TYPES.values()}) == len(TYPES)
+
+
+def test_the_schema_lists_the_same_names() -> None:
+    listed = json.loads(SCHEMA.read_text("utf-8"))["properties"]["anomaly_type"]
+    assert sorted(listed["enum"]) == sorted(TYPES)
+
+
+def test_only_incidents_end() -> None:
+    timing = TYPES["UnusualExecutionTime"]
+    assert timing.has_end("robust", "warning")
+    assert not timing.has_end("robust", "info")
+    assert not timing.has_end("classic", "critical")
+    assert TYPES["SpikeInFailures"].has_end("classic", "warning")
+    assert not TYPES["SignificantScoreChange"].has_end("robust", "critical")
+
+
+def test_a_type_of_a_later_version_is_called_by_its_name() -> None:
+    unknown = describe("StuckQueue")
+    assert (unknown.name, unknown.title) == ("StuckQueue", "StuckQueue")
+    assert unknown.severities == SEVERITIES
+    assert not unknown.has_end("robust", "critical")
+    assert not unknown.is_timing and not unknown.in_run_summary
