@@ -42,7 +42,7 @@ def learned(profile: str, shape: load.Shape = load.PLAIN) -> tuple[bytes, ...]:
 
 async def write(broker: str, prefix: str, keys: int, kinds: tuple[bytes, ...]) -> None:
     """Put a baseline of each workflow on the changelog, as a detector that has ended would have."""
-    head = changelog_record.head(1, {})
+    head = changelog_record.encode_header(1, {})
     values = [head + packed for packed in kinds]
 
     def records() -> Iterator[tuple[int, bytes, bytes]]:

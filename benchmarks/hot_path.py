@@ -33,7 +33,8 @@ from faust.types import TP
 from benchmarks import load
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.consumer import Chunk
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.worker import COLLECT_AT
 from stream_detector.detect import Config
 from stream_detector.kafka import topics
@@ -64,17 +65,17 @@ class Producer:
 
 
 class Table:
-    """One table's parts, all ours."""
+    """One table's partitions, all ours."""
 
     def __init__(self, codec: Codec[Any], partitions: int) -> None:
-        self.parts: list[StatePartition[Any]] = [StatePartition(codec) for _ in range(partitions)]
+        self.partitions: list[StatePartition[Any]] = [StatePartition(codec) for _ in range(partitions)]
         self.data = self
-        for part in self.parts:
-            part.owned = True
+        for partition in self.partitions:
+            partition.owned = True
 
-    def owned(self, number: int) -> StatePartition[Any]:
+    def owned_partition(self, number: int) -> StatePartition[Any]:
         """Where a partition's keys are."""
-        return self.parts[number]
+        return self.partitions[number]
 
 
 class App:
@@ -85,7 +86,7 @@ class App:
         self.partitions = {topic.name: load.PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
         self.consumer = SimpleNamespace(
-            follows=lambda chunk: True, advance=lambda chunk: None, release=lambda chunk: None
+            is_next=lambda chunk: True, advance=lambda chunk: None, release=lambda chunk: None
         )
         self.batch_producer = BatchProducer(Producer, self.fail)
 
@@ -164,8 +165,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
         if handled - at_checkpoint >= EVENTS_A_KEY * arguments.keys:
             began, at_checkpoint = clock(), handled
             for table in app.tables:
-                for of, part in enumerate(table.parts):
-                    part.take({name: applied[of]})
+                for number, partition in enumerate(table.partitions):
+                    partition.begin_snapshot({name: applied[number]}).encode_rest()
             took["checkpoint_us"] += clock() - began
     blur = statistics.median(yardsticks) / min(yardsticks)
     figures = {stage: round(seconds / handled * 1e6, 3) for stage, seconds in took.items() if seconds}

@@ -73,7 +73,7 @@ def learned() -> tuple[tuple[int, float, float], ...]:
 
 async def write_states(name: str, orders: Orders, keys: int) -> None:
     """Put the reference job's state of each workflow on the changelog that `name` reads."""
-    topic, head = orders.prefix + BASELINES, changelog_record.head(1, {})
+    topic, head = orders.prefix + BASELINES, changelog_record.encode_header(1, {})
     if name == "kafka_streams":
         topic, head = f"{orders.group}-baselines-changelog", b""
         await load.make_topics(orders.broker, compacted=(topic,))

@@ -24,7 +24,7 @@ class Timed(detector.Detector):
             self._app.loop.create_task(own_worker.end(self._app, orders))
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     """The product's agents and tables."""
     return detector.build(app, Timed)
 

@@ -12,7 +12,8 @@ from benchmarks.peers import own_worker
 from benchmarks.reference import decode, judge, learn
 from stream_detector.delivery import worker
 from stream_detector.delivery.consumer import Chunk
-from stream_detector.delivery.state.table import Codec, StatePartition
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.kafka.topics import BASELINES, COMPLETIONS
 
 State = tuple[int, float, float]
@@ -23,7 +24,7 @@ NEW: State = (0, 0.0, 0.0)
 orders = Orders.from_environment()
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     """Add the table and the agent that takes a chunk at a time."""
     table = app.state(BASELINES, STATE, orders.partitions)
 
@@ -34,17 +35,17 @@ def build(app: worker.WorkerApp) -> worker.Prepare:
 
     def handle(chunk: Chunk) -> None:
         consumer = app.consumer
-        if consumer.follows(chunk):
+        if consumer.is_next(chunk):
             orders.started()
-            apply(table.data.part(chunk.tp.partition), chunk)
+            apply(table.data.get_or_create(chunk.tp.partition), chunk)
             app.dispatch(chunk.tp.partition)
             consumer.advance(chunk)
             if orders.handled(len(chunk.records)):
                 app.loop.create_task(own_worker.end(app, orders))
         consumer.release(chunk)
 
-    def apply(part: StatePartition[State], chunk: Chunk) -> None:
-        get, put, number = part.get, part.put, chunk.tp.partition
+    def apply(partition: StatePartition[State], chunk: Chunk) -> None:
+        get, put, number = partition.get, partition.put, chunk.tp.partition
         for record in chunk.records:
             reading = decode(record.value)
             key, value = reading.workflow_id, reading.duration_s

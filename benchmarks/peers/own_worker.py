@@ -13,7 +13,7 @@ SESSION_S = 45.0
 """As in Kafka Streams: on a busy machine a worker may wait for its core longer than our 10 s, and be thrown out."""
 
 
-def run(build: Callable[[worker.WorkerApp], worker.Prepare], orders: Orders, **more: Any) -> int:
+def run(build: Callable[[worker.WorkerApp], worker.BeforeStart], orders: Orders, **more: Any) -> int:
     """Run the worker with the product's default settings and `more`; returns its exit code."""
     place = {"broker": orders.broker, "topic_prefix": orders.prefix, "metrics_port": free_port()}
     return worker.run("detector", Settings(**place, session_timeout_s=SESSION_S, log_level="warning", **more), build)

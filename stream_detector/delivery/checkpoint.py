@@ -24,9 +24,10 @@ from typing import Any
 from faust.types import TP
 
 from stream_detector.delivery import faults
+from stream_detector.delivery.state.contents import Records
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
-from stream_detector.delivery.state.snapshot import PartitionSnapshot, Records
+from stream_detector.delivery.state.snapshot import PartitionSnapshot
 from stream_detector.delivery.task import Task
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import CheckpointRefused, ForeignWrite
@@ -46,7 +47,7 @@ class _Written:
 
     topic: str
     number: int
-    part: StatePartition[Any]
+    partition: StatePartition[Any]
     snapshot: PartitionSnapshot[Any]
 
 
@@ -97,7 +98,7 @@ class Checkpoint:
                 if snapshot := self._snapshot(task):  # 1
                     snapshots.append(snapshot)
                 await asyncio.sleep(0)  # each task is a snapshot of its own
-            return await self._carry_out(snapshots)
+            return await self._write_and_commit(snapshots)
         except BaseException:  # also when cancelled: a later checkpoint must not commit what this one did not write
             for snapshot in snapshots:
                 snapshot.undo()
@@ -105,7 +106,7 @@ class Checkpoint:
         finally:
             self.running = False
 
-    async def _carry_out(self, snapshots: list[_Snapshot]) -> bool:
+    async def _write_and_commit(self, snapshots: list[_Snapshot]) -> bool:
         consumer = self._app.consumer
         if not snapshots:
             self._finish()
@@ -115,20 +116,22 @@ class Checkpoint:
         await _encode([place.snapshot for place in written])
         await asyncio.gather(*(asyncio.shield(send) for snapshot in snapshots for send in snapshot.sends))  # 2
         faults.reach("alerts-acked")
-        if not consumer.owns():  # 3
+        if not consumer.owns_partitions():  # 3
             for snapshot in snapshots:
                 snapshot.undo()
             CheckpointRefused("the group coordinator has not answered within the session").emit()
             return False
         faults.reach("owned")
-        await self._write([(place, place.part.journal(place.snapshot.records)) for place in written])  # 4, 5
+        await self._write(
+            [(place, place.partition.journal_records(place.snapshot.records)) for place in written]
+        )  # 4, 5
         faults.reach("journal-acked")
         await self._write([(place, place.snapshot.records) for place in written])
         await self._write([(place, place.snapshot.watermarks) for place in written])
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
         # A generation lost by now is -1, which a group that has become empty would accept.
-        committed = bool(offsets) and consumer.owns() and await consumer._commit(offsets)  # 6
+        committed = bool(offsets) and consumer.owns_partitions() and await consumer._commit(offsets)  # 6
         faults.reach("committed")
         if committed:
             for snapshot in snapshots:
@@ -141,19 +144,19 @@ class Checkpoint:
         return committed
 
     def _snapshot(self, task: Task) -> _Snapshot | None:
-        positions = task.by_source(self._app.topic_prefix)
+        positions = task.source_positions(self._app.topic_prefix)
         written = []
         for table in self._app.tables.values():
-            part = table.data.owned(task.number)
-            if part is None:
+            partition = table.data.owned_partition(task.number)
+            if partition is None:
                 continue
-            watch = time.monotonic() > part.watched_at + WATCH_EVERY_S
-            if watch or not part.clean():
-                taken = part.freeze(positions)
+            watch = time.monotonic() > partition.written_at_s + WATCH_EVERY_S
+            if watch or not partition.is_clean():
+                taken = partition.begin_snapshot(positions)
                 if watch:
-                    taken.watermarks.append(part.claim())
-                written.append(_Written(table.changelog_name, task.number, part, taken))
-                part.watched_at = time.monotonic()
+                    taken.watermarks.append(partition.claim_record())
+                written.append(_Written(table.changelog_name, task.number, partition, taken))
+                partition.written_at_s = time.monotonic()
         if not written and not task.sends and task.committed:
             return None
         offsets = {tp: p.next for tp, p in task.positions.items() if p.next != p.committed}
@@ -166,23 +169,23 @@ class Checkpoint:
         # All partitions at once: aiokafka takes a partition's next batch only when the one before is on its way.
         await asyncio.gather(*(self._send(place, records, pace, pending) for place, records in todo))
         for place, count, sent in pending:
-            base, expected = (await sent).offset, place.part.end
-            if not place.part.acknowledged(base, count):
-                await self._others_wrote(place, expected, base)
+            base, expected = (await sent).offset, place.partition.end_offset
+            if not place.partition.confirm_write(base, count):
+                await self._handle_foreign_write(place, expected, base)
 
     async def _send(self, place: _Written, records: Records, pace: "_Pace", pending: "_Pending") -> None:
         producer = self._app.producer._producer
         for batch in _batches(producer, records):
-            await pace.give_way()
+            await pace.yield_if_due()
             sent = await producer.send_batch(batch, place.topic, partition=place.number)
             pending.append((place, batch.record_count(), sent))
             if len(pending) == 2:
                 faults.reach("changelog-half")
 
-    async def _others_wrote(self, place: _Written, first: int, end: int) -> None:
+    async def _handle_foreign_write(self, place: _Written, first: int, end: int) -> None:
         ForeignWrite(place.topic, place.number, end, first).emit()
         theirs = await read_between(self._app.settings, place.topic, place.number, first, end)
-        if not place.part.others_wrote(theirs):
+        if not place.partition.note_foreign_writes(theirs):
             self._app.fail(f"{place.topic}-{place.number}: a later owner has claimed it")
 
     def _finish(self) -> None:
@@ -196,7 +199,7 @@ class _Pace:
     def __init__(self) -> None:
         self.slice_s, self._since_s = SLICE_S, time.perf_counter()
 
-    async def give_way(self) -> None:
+    async def yield_if_due(self) -> None:
         left_s = time.perf_counter()
         if left_s - self._since_s < self.slice_s:
             return
@@ -208,9 +211,9 @@ class _Pace:
 async def _encode(snapshots: list[PartitionSnapshot[Any]]) -> None:
     pace = _Pace()
     for snapshot in snapshots:
-        while not snapshot.done:
-            snapshot.go_on(pace.slice_s)
-            await pace.give_way()
+        while not snapshot.is_done:
+            snapshot.encode_for(pace.slice_s)
+            await pace.yield_if_due()
 
 
 def _batches(producer: Any, records: Records) -> Iterator[Any]:

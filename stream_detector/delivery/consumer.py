@@ -135,7 +135,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         await asyncio.sleep(REJOIN_AFTER_S)
         self._consumer._coordinator.request_rejoin()
 
-    def ended_task(self) -> str:
+    def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty: none has."""
         tasks = {
             "the coordination of the group": self._consumer._coordinator._coordination_task,
@@ -166,7 +166,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             self.app.fail(f"commit: {describe_error(error, self.app.role, 'Read')}")
         return True
 
-    def owns(self) -> bool:
+    def owns_partitions(self) -> bool:
         """True if the partitions are surely ours: generation unchanged and a heartbeat answered within the session.
 
         The generation alone says nothing: right after SIGCONT a stopped process still believes the old one.
@@ -183,17 +183,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.tasks = Tasks()
-        self._stamps: Counter[TP] = Counter()
+        self._rewinds: Counter[TP] = Counter()
         """Rewinds per partition: a chunk fetched before one is not used."""
         self.in_flight_bytes = 0
         self.era = 0
         """Counts assignments: a chunk of an earlier one is in no queue any more."""
-        self._undone: Counter[TP] = Counter()
+        self._unfinished: Counter[TP] = Counter()
         """Chunks per partition that agents have not finished."""
-        self._handed: dict[TP, int] = {}
+        self._delivered_until: dict[TP, int] = {}
         """The offset behind the last chunk of this assignment that went to the agents."""
-        self._drained = asyncio.Event()
-        self.in_hand: dict[TP, int] = {}
+        self._room_freed = asyncio.Event()
+        self.fetched_until: dict[TP, int] = {}
         """Partitions of which records are fetched and not used yet: their fetch position, which is ahead of the use."""
         self._short_since: dict[TP, float] = {}
 
@@ -213,7 +213,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         state = self._fetch_state(tp)
         return state.position if state and state.has_valid_position else -1
 
-    def stable_end(self, tp: TP) -> int:
+    def last_stable_offset(self, tp: TP) -> int:
         """The end of the partition as the last fetch reported it , also where ListOffsets lies; 0 if unknown."""
         state = self._fetch_state(tp)
         return (state and state.lso) or 0
@@ -229,16 +229,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp in sources:
             committed = self._committed_offset.get(tp)
             start = earliest[tp] if committed is None else committed
-            self._handed.pop(tp, None)
+            self._delivered_until.pop(tp, None)
             self.tasks.of(tp.partition).positions[tp] = Position(start, committed)
 
     def rewind(self, tp: TP, offset: int) -> None:
         """Fetch again from an offset: what was fetched behind it is not used."""
-        self._stamps[tp] += 1
+        self._rewinds[tp] += 1
         if tp in self.assignment():
             self._thread.seek(tp, offset)
 
-    def follows(self, chunk: Chunk) -> bool:
+    def is_next(self, chunk: Chunk) -> bool:
         """True if the chunk continues what was applied; else it is dropped, and fetched again if something is missing.
 
         Faust empties the agents' queues when it resumes the flow after a rebalance (tables/recovery.py:659), with the
@@ -246,22 +246,22 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """
         tp, first = chunk.tp, chunk.records[0].offset
         position = self.tasks.position(tp)
-        if position is None or chunk.era != self.era or chunk.stamp != self._stamps[tp]:
+        if position is None or chunk.era != self.era or chunk.stamp != self._rewinds[tp]:
             return False
         if first < position.next:
-            self._made_anew(tp, first, position.next)
-        if self.shortened(tp, chunk.next):
+            self._fail_recreated(tp, first, position.next)
+        if self.is_truncated(tp, chunk.next):
             self.rewind(tp, position.next)
             return False
         if first > position.next and position.rewound != chunk.stamp:
             ChunkRewound(tp.topic, tp.partition, first, position.next).emit()
             self.rewind(tp, position.next)
-            position.rewound = self._stamps[tp]
+            position.rewound = self._rewinds[tp]
             return False
         position.rewound = None
         return True
 
-    def shortened(self, tp: TP, end: int = 0) -> bool:
+    def is_truncated(self, tp: TP, end: int = 0) -> bool:
         """True if the topic ends before what was applied of it; if it stays so, it was made anew and the process ends.
 
         The new events would pass for repeats, silently. The committed offset alone does not tell: Kafka deletes it with
@@ -271,28 +271,28 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if position is None or state is None or state.highwater is None:
             return False
         end, name = max(end, state.highwater), tp.topic[len(self.app.topic_prefix) :]
-        parts = filter(None, (table.data.owned(tp.partition) for table in self.app.tables.values()))
-        applied = max([position.next, *(part.replay_until.get(name, 0) for part in parts)])
+        partitions = filter(None, (table.data.owned_partition(tp.partition) for table in self.app.tables.values()))
+        applied = max([position.next, *(partition.replay_until.get(name, 0) for partition in partitions)])
         if end >= applied:
             self._short_since.pop(tp, None)
             return False
         if _clock() - self._short_since.setdefault(tp, _clock()) > SHORT_FOR_S:
-            self._made_anew(tp, end, applied)
+            self._fail_recreated(tp, end, applied)
         return True
 
-    def _made_anew(self, tp: TP, answered: int, applied: int) -> None:
+    def _fail_recreated(self, tp: TP, answered: int, applied: int) -> None:
         self.app.fail(
             f"{tp.topic}-{tp.partition} answers offset {answered}, below {applied} which was applied: the topic was "
             "made anew. Choose another TOPIC_PREFIX, or delete every topic and group of this one and run setup"
         )
 
-    def pass_gap(self, tp: TP) -> None:
+    def skip_gap(self, tp: TP) -> None:
         """Where everything that was fetched is applied, what the fetches have passed since holds no records: markers
         of transactions, aborted ones, what compaction removed. It is applied, so that no lag stays behind."""
         position = self.tasks.position(tp)
-        if position is not None and position.next == self._handed.get(tp, position.next):
+        if position is not None and position.next == self._delivered_until.get(tp, position.next):
             position.next = max(position.next, self.fetch_position(tp))
-            self._handed[tp] = position.next
+            self._delivered_until[tp] = position.next
 
     def advance(self, chunk: Chunk) -> None:
         """The chunk is applied: the next one follows it."""
@@ -304,8 +304,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """The chunk is out of memory, applied or not."""
         if chunk.era == self.era:
             self.in_flight_bytes -= chunk.n_bytes
-            self._undone[chunk.tp] -= 1
-            self._drained.set()
+            self._unfinished[chunk.tp] -= 1
+            self._room_freed.set()
 
     async def standing(self) -> list[tuple[TP, int, int]]:
         """Each partition of ours, where it stands, and its end: of changelogs while recovering, else of sources.
@@ -316,7 +316,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         recovery = self.app.tables.recovery
         if recovery.in_recovery:
             return [
-                (tp, self.fetch_position(tp), max(last + 1, self.stable_end(tp)))
+                (tp, self.fetch_position(tp), max(last + 1, self.last_stable_offset(tp)))
                 for tp, last in recovery.active_highwaters.items()
                 if tp in recovery.active_tps and last >= 0
             ]
@@ -328,7 +328,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except (KafkaError, TimeoutError):
             return []  # the broker is away: everybody stands
         return [
-            (tp, offset if self._undone[tp] else max(offset, self.fetch_position(tp)), asked[TopicPartition(*tp)])
+            (tp, offset if self._unfinished[tp] else max(offset, self.fetch_position(tp)), asked[TopicPartition(*tp)])
             for tp, offset in at.items()
         ]
 
@@ -346,9 +346,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         while self.in_flight_bytes + self.app.batch_producer.pending_bytes > IN_FLIGHT_BYTES and self.flow_active:
-            self._drained.clear()
-            await self.wait(self._drained, timeout=0.02)  # the batch_producer tells nobody when it empties
-        # First layer against the emptied queues (see `follows`): only changelogs are read until the rebalance is over.
+            self._room_freed.clear()
+            await self.wait(self._room_freed, timeout=0.02)  # the batch_producer tells nobody when it empties
+        # First layer against the emptied queues (see `is_next`): only changelogs are read until the rebalance is over.
         changelogs = self.app.tables._changelogs
         wanted = {tp for tp in self._get_active_partitions() if tp.topic in changelogs or not self.app.rebalancing}
         if not wanted:
@@ -357,16 +357,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         recovery, began = self.app.tables.recovery, self.era
         fetched = await self._getmany(wanted, 0.1 if recovery.in_recovery else 1.0)
         # Noted before anything else can run: what somebody seeks from now on makes these records stale.
-        self.in_hand = {tp: self.fetch_position(tp) for tp in fetched}
+        self.fetched_until = {tp: self.fetch_position(tp) for tp in fetched}
         await asyncio.sleep(0)
         if not fetched and began == self.era and self.flow_active and not self.app.rebalancing:
             for tp in wanted:
-                if not self.shortened(tp):
-                    self.pass_gap(tp)
+                if not self.is_truncated(tp):
+                    self.skip_gap(tp)
         for tp, records in fetched.items():
-            if self.fetch_position(tp) == self.in_hand[tp]:
+            if self.fetch_position(tp) == self.fetched_until[tp]:
                 await self._use(tp, records)
-            del self.in_hand[tp]
+            del self.fetched_until[tp]
         if recovery.in_recovery and self.flow_active and not recovery.need_recovery():
             recovery.signal_recovery_end.set()  # a pulse: one left behind would end the next recovery early
             recovery.signal_recovery_end.clear()
@@ -380,17 +380,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active or (table is None and self.app.rebalancing):
             self.rewind(tp, records[0].offset)
         elif table is not None:
-            table.data.part(tp.partition).recover(records)
+            table.data.get_or_create(tp.partition).apply_changelog(records)
             recovery.active_offsets[tp] = records[-1].offset
             await asyncio.sleep(0)
         else:
-            behind = max(self.in_hand[tp], records[-1].offset + 1)
-            await self._deliver(Chunk(tp, records, behind, self._stamps[tp], self.era))
+            behind = max(self.fetched_until[tp], records[-1].offset + 1)
+            await self._deliver(Chunk(tp, records, behind, self._rewinds[tp], self.era))
 
     async def _deliver(self, chunk: Chunk) -> None:
         self.in_flight_bytes += chunk.n_bytes
-        self._undone[chunk.tp] += 1
-        self._handed[chunk.tp] = chunk.next
+        self._unfinished[chunk.tp] += 1
+        self._delivered_until[chunk.tp] = chunk.next
         tp, last = chunk.tp, chunk.records[-1]
         message = ConsumerMessage(
             tp.topic,
@@ -415,10 +415,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint while the partitions are still ours (Faust commits before aiokafka rejoins), then disown them."""
         await super().on_partitions_revoked(revoked)
-        self.tasks.disown()
+        self.tasks.clear()
         self.era += 1
         self.in_flight_bytes = 0
-        self._undone.clear()
+        self._unfinished.clear()
 
     async def commit_and_end_transactions(self) -> None:
         """The last commit before revocation and shutdown: never lean on one already under way."""
@@ -435,13 +435,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             self.app.fail(f"checkpoint: {describe_error(error, self.app.role, 'Write')}")
             raise
 
-    def owns(self) -> bool:
+    def owns_partitions(self) -> bool:
         """True if the partitions are surely ours now."""
-        return self._thread.owns()
+        return self._thread.owns_partitions()
 
-    def ended_task(self) -> str:
+    def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty: none has."""
-        return self._thread.ended_task()
+        return self._thread.find_ended_task()
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock warns by counting acks per record; `/livez` watches progress instead."""

@@ -32,7 +32,7 @@ class Origin(NamedTuple):
         return ORIGIN, f"{self.topic}/{self.partition}/{self.offset}/{self.timestamp_ms}".encode()
 
 
-def origin_of(headers: Headers) -> Origin | None:
+def read_origin(headers: Headers) -> Origin | None:
     """The origin that the last such header names, None for a record that nobody forwarded.
 
     >>> origin_of([Origin("scores", 2, 7, 1000).header()])
@@ -45,6 +45,6 @@ def origin_of(headers: Headers) -> Origin | None:
     return None
 
 
-def without_origin(headers: Headers) -> list[tuple[str, bytes | None]]:
+def strip_origin(headers: Headers) -> list[tuple[str, bytes | None]]:
     """The record's own headers."""
     return [(name, value) for name, value in headers if name != ORIGIN]

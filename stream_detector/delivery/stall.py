@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from faust.types import TP
 
 
-class Progress:
+class StallDetector:
     """Remembers since when each partition stands where it is.
 
     Args:
@@ -17,7 +17,7 @@ class Progress:
         self._after_s = after_s
         self._stands: dict[TP, tuple[int, float]] = {}
 
-    def stalled(self, partitions: Iterable[tuple[TP, int, int]], now_s: float) -> str:
+    def find_stalled(self, partitions: Iterable[tuple[TP, int, int]], now_s: float) -> str:
         """Why the process is not alive; empty if it is. To be asked every few seconds.
 
         Args:

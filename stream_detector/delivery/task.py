@@ -1,4 +1,4 @@
-"""What this worker owns of one partition number: read positions, table parts, sends not yet acknowledged.
+"""What this worker owns of one partition number: read positions, table partitions, sends not yet acknowledged.
 
 Kafka Streams calls it a task. All topics of N partitions are assigned together, so a key's events, its state and its
 alerts share one task.
@@ -32,7 +32,7 @@ class Task:
     positions: dict[TP, Position] = field(default_factory=dict)
     sends: list[asyncio.Future[Any]] = field(default_factory=list)
 
-    def by_source(self, prefix: str) -> dict[str, int]:
+    def source_positions(self, prefix: str) -> dict[str, int]:
         """Source topic without its prefix -> next offset, of the sources that state is made from."""
         named = ((tp.topic[len(prefix) :], position.next) for tp, position in self.positions.items())
         return {name: offset for name, offset in named if name in SOURCES}
@@ -61,6 +61,6 @@ class Tasks:
         """The task of a partition number."""
         return self.tasks.setdefault(number, Task(number))
 
-    def disown(self) -> None:
+    def clear(self) -> None:
         """Forget all positions and sends: from here on no chunk is applied until the next assignment."""
         self.tasks.clear()

@@ -30,7 +30,7 @@ class Watchdog:
         """The loop came round."""
         self._beaten_s = time.monotonic()
 
-    def standing_s(self, now_s: float) -> float:
+    def blocked_s(self, now_s: float) -> float:
         """How long the loop has stood, on a monotonic clock. Time in which the whole process stood does not count."""
         if now_s - self._looked_s > 5 * LOOK_EVERY_S:  # this thread slept, too: SIGSTOP, or a machine asleep
             self._beaten_s = now_s
@@ -40,7 +40,7 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             time.sleep(LOOK_EVERY_S)
-            standing_s = self.standing_s(time.monotonic())
-            if standing_s > self._after_s:
-                RoleFailed(self._role, f"its loop has stood for {standing_s:.0f} s").emit()
+            blocked_s = self.blocked_s(time.monotonic())
+            if blocked_s > self._after_s:
+                RoleFailed(self._role, f"its loop has stood for {blocked_s:.0f} s").emit()
                 os._exit(FAILED)

@@ -19,7 +19,7 @@ import stream_detector
 from stream_detector.delivery import consumer, faults  # noqa: F401  (registers batch://)
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
-from stream_detector.delivery.stall import Progress
+from stream_detector.delivery.stall import StallDetector
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import Tables
 from stream_detector.delivery.state.table import StateTable
@@ -36,7 +36,7 @@ from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 from stream_detector.telemetry.log_events import RoleFailed, RoleReady, RoleStarting, RoleStopped
 from stream_detector.telemetry.logs import start_logging
 
-Prepare = Callable[[], Awaitable[None]]
+BeforeStart = Callable[[], Awaitable[None]]
 """What a role does once before it joins its group, for example connect to its database."""
 
 COLLECT_AT = 50_000, 10, 10
@@ -55,7 +55,7 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     batch_producer: BatchProducer
     checkpoint: Checkpoint
     before_checkpoint: Callable[[Task], None]
-    progress: Progress
+    progress: StallDetector
     waiting_for: str = ""
     """A service outside that is away; while it is, standing still is right."""
     partitions: dict[str, int]
@@ -151,7 +151,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         lambda error: app.fail(f"delivery: {describe_error(error, role, 'Write')}"),
         _observe,
     )
-    app.checkpoint, app.progress = Checkpoint(app), Progress(settings.stalled_after_s)
+    app.checkpoint, app.progress = Checkpoint(app), StallDetector(settings.stalled_after_s)
     app.before_checkpoint = lambda task: None
     return app
 
@@ -167,12 +167,12 @@ def _credentials(settings: Settings) -> Any:
     return faust.SSLCredentials(ssl_context(settings)) if settings.broker_security == "ssl" else None
 
 
-def _observe(topic: str, stamps_ms: list[int], now_s: float) -> None:
-    for stamp_ms in stamps_ms:
+def _observe(topic: str, caused_at_ms_list: list[int], now_s: float) -> None:
+    for stamp_ms in caused_at_ms_list:
         metrics.EVENT_TO_ALERT.observe(max(0.0, now_s - stamp_ms / 1000))
 
 
-def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) -> int:
+def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]) -> int:
     """Run one role until SIGTERM or SIGINT; returns its exit code.
 
     Args:
@@ -235,7 +235,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], Prepare]) ->
     return code
 
 
-async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], Prepare]) -> None:
+async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], BeforeStart]) -> None:
     await wait_for_broker(app.settings)
     app.partitions = await run_preflight(app.settings, app.role)
     prepare = build(app)
@@ -255,17 +255,19 @@ def _announce_readiness(app: WorkerApp) -> None:
         gc.collect()
         gc.freeze()
         numbers = sorted({tp.partition for tp in app.consumer.assignment()})
-        keys = sum(len(part.packed) for table in app.tables.values() for part in table.data.parts.values())
+        keys = sum(
+            len(partition.packed) for table in app.tables.values() for partition in table.data.partitions.values()
+        )
         RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
 
 
 def _watch(app: WorkerApp) -> None:
     @app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))
     async def look() -> None:
-        if why := app.consumer.ended_task() or _live(app)[1]:
+        if why := app.consumer.find_ended_task() or _live(app)[1]:
             app.fail(why)
         positions = [] if app.waiting_for else await app.consumer.standing()
-        if why := app.progress.stalled(positions, time.monotonic()):
+        if why := app.progress.find_stalled(positions, time.monotonic()):
             app.fail(why)
 
 
@@ -310,5 +312,5 @@ def _refresh(app: WorkerApp) -> None:
     for task in app.consumer.tasks:
         for tp, position in task.positions.items():
             done = position.next if position.committed is None else position.committed
-            lag = max(0, app.consumer.stable_end(tp) - done)
+            lag = max(0, app.consumer.last_stable_offset(tp) - done)
             metrics.LAG.labels(tp.topic[len(app.topic_prefix) :], str(tp.partition)).set(lag)

@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from stream_detector.delivery import worker
 from stream_detector.delivery.consumer import Chunk
-from stream_detector.delivery.repartition import Origin, origin_of, without_origin
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
 from stream_detector.detect import BaselineBuffer, Config, key_of, profile_rules, step
 from stream_detector.detect.loading import detection_loaded
@@ -61,7 +62,7 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 found_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
-BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, kept=0)
+BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
 """A key is its bytes; an event's baseline lies unpacked on a buffer while it is judged."""
 
 
@@ -99,7 +100,7 @@ class Detector:
         """Apply one chunk of the source topic `name`, if it continues what was applied; else it is fetched again."""
         app, consumer = self._app, self._app.consumer
         try:
-            if not consumer.follows(chunk):
+            if not consumer.is_next(chunk):
                 return
             counts: Counter[str] = Counter()
             if name == topics.RUN_PARTS:
@@ -119,20 +120,22 @@ class Detector:
         number = chunk.tp.partition
         at_home = self._app.partitions[name] == self._n
         # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
-        part: StatePartition[bytes] = self._baselines.data.owned(number) if at_home else StatePartition(BASELINE)
+        partition: StatePartition[bytes] = (
+            self._baselines.data.owned_partition(number) if at_home else StatePartition(BASELINE)
+        )
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
-        replaying = chunk.records[0].offset < part.replay_until.get(name, 0)
+        replaying = chunk.records[0].offset < partition.replay_until.get(name, 0)
         rekeyed, decode = name == topics.REKEYED, DECODE.get(name)
-        live, waiting, dirty, opened = part.live, part.waiting, part.dirty, self._buffer.open
+        live, waiting, dirty, opened = partition.live, partition.unencoded, partition.dirty, self._buffer.open
         config, quiet = self._config, 0
         for record in chunk.records:
             headers, origin = record.headers, None
             if rekeyed:
-                origin = origin_of(headers)
-                if origin is None or not self._is_news(part, origin):
+                origin = read_origin(headers)
+                if origin is None or not self._is_news(partition, origin):
                     counts["duplicate"] += 1
                     continue
-                headers, decode = without_origin(headers), DECODE[origin.topic]
+                headers, decode = strip_origin(headers), DECODE[origin.topic]
             try:
                 event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
             except RefusedError as error:
@@ -150,14 +153,14 @@ class Detector:
                 key = key_of(event)
             packed = live.get(key)
             if packed is None:
-                packed = part.get(key)
+                packed = partition.get(key)
             if not rekeyed and (packed is None or not at_home):
                 target = topics.owner_partition(key.partition(":")[2], self._n)
                 if target != number or not at_home:
                     self._forward(record, headers, _here(name, number, record), key, target)
                     counts["forwarded"] += 1
                     continue
-            if replaying and record.offset < part.applied(key, name):
+            if replaying and record.offset < partition.applied_offset(key, name):
                 counts["duplicate"] += 1
                 continue
             if packed is None and kind is Action:
@@ -172,7 +175,7 @@ class Detector:
                 self._step_failed(record, headers, origin or _here(name, number, record), number, event, error)
                 continue
             if packed is None or (waiting and key in waiting):
-                part.put(key, baseline.pack())
+                partition.put(key, baseline.pack())
             else:  # `put` without its call
                 live[key] = baseline.pack()
                 dirty.add(key)
@@ -186,7 +189,7 @@ class Detector:
             if kind is Score and not backfill:
                 self._send_run_part(run_part_of(event, outcome, failed=False))
             if baseline.retired:
-                part.delete(key)
+                partition.delete(key)
         if quiet:
             counts["applied"] += quiet
 
@@ -204,12 +207,12 @@ class Detector:
         if isinstance(event, Score):
             self._send_run_part(run_part_of(event, None, failed=True))
 
-    def _is_news(self, part: StatePartition[Any], origin: Origin) -> bool:
+    def _is_news(self, partition: StatePartition[Any], origin: Origin) -> bool:
         """False for an event that a forwarder has sent twice; moves the watermark."""
-        if origin.offset < part.watermarks.get(origin.place, 0):
+        if origin.offset < partition.watermarks.get(origin.place, 0):
             return False
-        part.watermarks[origin.place] = origin.offset + 1
-        part.watermarks_changed = True
+        partition.watermarks[origin.place] = origin.offset + 1
+        partition.watermarks_changed = True
         return True
 
     def _apply_run_parts(self, chunk: Chunk, counts: Counter[str]) -> None:
@@ -273,7 +276,7 @@ class Detector:
             )
 
 
-def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.Prepare:
+def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.BeforeStart:
     """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
     settings = app.settings
     rules = profile_rules(settings.profile_rules)

@@ -19,9 +19,10 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.delivery import faults, worker
 from stream_detector.delivery.consumer import Chunk
-from stream_detector.delivery.repartition import Origin, origin_of
+from stream_detector.delivery.repartition import Origin, read_origin
+from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
@@ -81,12 +82,16 @@ class Notifier:
             self._config = replace(self._config, routes=found)
             RoutesRead(self._app.settings.routes_file, len(found)).emit()
 
-    def _memory_of(self, part: StatePartition[Slot]) -> Memory:
-        """The policy's state: this part, with an index that is made once for each time that we own it."""
-        if self._memory is None or self._memory[:2] != (part, part.epoch):
-            slots = {name: slot for name in [*part.keys()] if (slot := part.get(name)) is not None}
+    def _memory_of(self, partition: StatePartition[Slot]) -> Memory:
+        """The policy's state: this partition, with an index that is made once for each time that we own it."""
+        if self._memory is None or self._memory[:2] != (partition, partition.epoch):
+            slots = {name: slot for name in [*partition.keys()] if (slot := partition.get(name)) is not None}
             at = self._app.checkpoint
-            self._memory = part, part.epoch, Memory(slots, part.settle, part.put, lambda: (at.begun + 1, at.done))
+            self._memory = (
+                partition,
+                partition.epoch,
+                Memory(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.done)),
+            )
         return self._memory[2]
 
     # -- copying -------------------------------------------------------------------------------------------------
@@ -95,7 +100,7 @@ class Notifier:
         """Put a chunk's records onto `notifier-in`; committed once the broker has them there."""
         app, consumer = self._app, self._app.consumer
         try:
-            if not consumer.follows(chunk):
+            if not consumer.is_next(chunk):
                 return
             number, target = chunk.tp.partition, app.settings.topic(topics.NOTIFIER_IN)
             for record in chunk.records:
@@ -115,12 +120,12 @@ class Notifier:
         """Run the policy over a chunk of `notifier-in`."""
         app, consumer = self._app, self._app.consumer
         try:
-            if not consumer.follows(chunk):
+            if not consumer.is_next(chunk):
                 return
-            part: StatePartition[Slot] = self._table.data.owned(0)
-            replaying = chunk.records[0].offset < part.replay_until.get(topics.NOTIFIER_IN, 0)
+            partition: StatePartition[Slot] = self._table.data.owned_partition(0)
+            replaying = chunk.records[0].offset < partition.replay_until.get(topics.NOTIFIER_IN, 0)
             for record in chunk.records:
-                self._accept(part, record, replaying)
+                self._accept(partition, record, replaying)
             app.dispatch(0)
             consumer.advance(chunk)
             faults.reach("decided")
@@ -130,22 +135,22 @@ class Notifier:
         finally:
             consumer.release(chunk)
 
-    def _accept(self, part: StatePartition[Slot], record: Any, replaying: bool) -> None:
-        origin = origin_of(record.headers)
+    def _accept(self, partition: StatePartition[Slot], record: Any, replaying: bool) -> None:
+        origin = read_origin(record.headers)
         if origin is None:
             return  # not put there by a notifier
         # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
-        if not replaying and origin.offset < part.watermarks.get(origin.place, 0):
+        if not replaying and origin.offset < partition.watermarks.get(origin.place, 0):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "duplicate").inc()
             return
-        part.watermarks[origin.place] = max(origin.offset + 1, part.watermarks.get(origin.place, 0))
-        part.watermarks_changed = True
+        partition.watermarks[origin.place] = max(origin.offset + 1, partition.watermarks.get(origin.place, 0))
+        partition.watermarks_changed = True
         try:
             item = DECODE[origin.topic](record)
         except (ValueError, RefusedError):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
             return  # the recorder keeps what was refused of our own topics
-        self._publish(policy.accept(self._memory_of(part), item, time.time(), self._config))
+        self._publish(policy.accept(self._memory_of(partition), item, time.time(), self._config))
         metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
 
     def _publish(self, notifications: list[Notification]) -> None:
@@ -185,10 +190,10 @@ class Notifier:
             await self._deliverer.stop()
 
     def _deliver_due(self) -> None:
-        part: StatePartition[Slot] | None = self._table.data.owned(0)
-        if part is None or self._app.rebalancing or self._app.consumer.tasks.tasks.get(0) is None:
+        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
+        if partition is None or self._app.rebalancing or self._app.consumer.tasks.tasks.get(0) is None:
             return
-        now_s, state = time.time(), self._memory_of(part)
+        now_s, state = time.time(), self._memory_of(partition)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
@@ -228,31 +233,31 @@ class Notifier:
             await self._app.sleep(every_s)
 
     def _note_ends(self, ends: Mapping[Any, int]) -> None:
-        part: StatePartition[Slot] | None = self._table.data.owned(0)
-        if part is None or self._app.rebalancing:
+        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
+        if partition is None or self._app.rebalancing:
             return
         for topic in self._config.quiet_after_s:
             name = self._app.settings.topic(topic)
             end = sum(offset for tp, offset in ends.items() if tp.topic == name)
-            said = policy.watch(self._memory_of(part), topic, end, time.time(), self._config)
+            said = policy.watch(self._memory_of(partition), topic, end, time.time(), self._config)
             if said:
                 self._publish(said)
                 self._decided.set()
         self._app.dispatch(0)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
-        part: StatePartition[Slot] | None = self._table.data.owned(0)
+        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
         faults.reach("answered")
-        if part is None or self._app.rebalancing:
+        if partition is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
-        self._publish(policy.settle(self._memory_of(part), delivery, result, time.time(), self._config))
+        self._publish(policy.encode_now(self._memory_of(partition), delivery, result, time.time(), self._config))
         self._app.dispatch(0)
         self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
         self._decided.set()
         faults.reach("settled")
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     """Add the table, the agents and the task that delivers."""
     notifier = Notifier(app)
 

@@ -16,7 +16,7 @@ import asyncpg
 from stream_detector.delivery import worker
 from stream_detector.delivery.consumer import Chunk
 from stream_detector.delivery.state import changelog_record
-from stream_detector.delivery.state.partition import CLAIM_KEY, WATERMARKS_KEY
+from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.detect import Baseline
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
@@ -116,7 +116,7 @@ class Recorder:
         """Store one chunk; afterwards it counts as applied. Given up, unapplied, when the partitions are taken away."""
         app, consumer = self._app, self._app.consumer
         try:
-            if not consumer.follows(chunk):
+            if not consumer.is_next(chunk):
                 return
             rows = self._rows(name, chunk)
             bad = await self._store(rows) if len(rows) else []
@@ -225,7 +225,7 @@ class Recorder:
         EventRefused(**place, reason=error.reason, message=error.message).emit()
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     """Add one agent per topic."""
     recorder = Recorder(app)
 

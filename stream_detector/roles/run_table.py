@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from stream_detector.delivery import worker
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect.rules.missing_entity import PREFIX, Rosters, apply_roster, roster_parts
 from stream_detector.detect.runs import Run, apply_part, summaries
 from stream_detector.events import Anomaly, Profile, RunPart, RunSummary
@@ -40,19 +41,19 @@ class RunTable:
 
     def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:
         """Put a part into its run, or a run's roster beside those before it: the entities that are missing from it."""
-        part: StatePartition[Value] = self._table.data.owned(number)
+        partition: StatePartition[Value] = self._table.data.owned_partition(number)
         key = key_of(run_part)
-        value = part.get(key)
+        value = partition.get(key)
         if run_part.kind == "roster":
             rosters = value if isinstance(value, Rosters) else Rosters()
             missing = apply_roster(rosters, run_part, record_ms, self._profile)
-            part.put(key, rosters)
+            partition.put(key, rosters)
             return missing
         run = value if isinstance(value, Run) else Run.new(run_part.run_id)
         apply_part(run, run_part, record_ms)
-        part.put(key, run)
+        partition.put(key, run)
         if not run.closed:
-            self._open_runs(number, part).add(key)
+            self._open_runs(number, partition).add(key)
         return []
 
     def ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
@@ -60,32 +61,32 @@ class RunTable:
 
         The runs are closed with the same checkpoint.
         """
-        part: StatePartition[Value] | None = self._table.data.owned(number)
-        if part is None:
+        partition: StatePartition[Value] | None = self._table.data.owned_partition(number)
+        if partition is None:
             return  # a partition of a producer's topic that has more of them than our tables
         if now_ms > self._forget_at_ms:
             self._forget_at_ms = now_ms + FORGET_EVERY_MS
             self._forget(now_ms)
-        still_open = self._open_runs(number, part)
+        still_open = self._open_runs(number, partition)
         for key in list(still_open):
-            run = part.get(key)
+            run = partition.get(key)
             if isinstance(run, Run) and run.finished(now_ms):
                 yield from summaries(run, now_ms)
                 yield from roster_parts(run, now_ms)
                 run.close()
-                part.put(key, run)
+                partition.put(key, run)
                 still_open.discard(key)
 
-    def _open_runs(self, number: int, part: StatePartition[Value]) -> set[str]:
+    def _open_runs(self, number: int, partition: StatePartition[Value]) -> set[str]:
         if number not in self._open:
-            known = ((key, part.get(key)) for key in list(part.keys()))
+            known = ((key, partition.get(key)) for key in list(partition.keys()))
             self._open[number] = {key for key, value in known if isinstance(value, Run) and not value.closed}
         return self._open[number]
 
     def _forget(self, now_ms: int) -> None:
-        for part in filter(None, map(self._table.data.owned, list(self._table.data.parts))):
-            for key in list(part.keys()):
-                value = part.get(key)
+        for partition in filter(None, map(self._table.data.owned_partition, list(self._table.data.partitions))):
+            for key in list(partition.keys()):
+                value = partition.get(key)
                 over = isinstance(value, Rosters) or (value is not None and value.closed)
                 if over and value.forget_at_ms < now_ms:
-                    part.delete(key)
+                    partition.delete(key)

@@ -1,4 +1,4 @@
-"""Harms from within a role, which no signal can do: each must cost no event. No part of the product."""
+"""Harms from within a role, which no signal can do: each must cost no event. Not part of the product."""
 
 import asyncio
 import os
@@ -153,7 +153,7 @@ def slow_revocation() -> None:
 
 def slow_recovery() -> None:
     """Reading state from the changelog takes seconds: 200 records at a time, each time 50 ms."""
-    make_app, recover = worker.make_app, StatePartition.recover
+    make_app, recover = worker.make_app, StatePartition.apply_changelog
 
     def with_small_chunks(*args: Any) -> worker.WorkerApp:
         app = make_app(*args)
@@ -166,7 +166,7 @@ def slow_recovery() -> None:
         recover(self, records)
 
     worker.make_app = with_small_chunks
-    StatePartition.recover = slowly  # type: ignore[method-assign]
+    StatePartition.apply_changelog = slowly  # type: ignore[method-assign]
 
 
 def standbys() -> None:

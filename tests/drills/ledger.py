@@ -92,13 +92,13 @@ async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdic
 
 async def recovered(settings: Settings) -> dict[str, bytes]:
     """Key -> packed baseline, read from the changelog as a recovering worker reads it."""
-    parts: dict[int, StatePartition[Any]] = defaultdict(lambda: StatePartition(BASELINE))
+    partitions: dict[int, StatePartition[Any]] = defaultdict(lambda: StatePartition(BASELINE))
     async for record in read_topic(settings, BASELINES):
-        parts[record.partition].recover([record])
+        partitions[record.partition].apply_changelog([record])
     state: dict[str, bytes] = {}
-    for part in parts.values():
-        part.recovered(-1)
-        state |= {key.decode(): changelog_record.payload_of(value) for key, value in part.packed.items()}
+    for partition in partitions.values():
+        partition.finish_recovery(-1)
+        state |= {key.decode(): changelog_record.payload_of(value) for key, value in partition.packed.items()}
     return state
 
 

@@ -1,4 +1,4 @@
-"""Protections that can be taken out of a role: a drill that tests one must fail without it. No part of the product."""
+"""Protections that can be taken out of a role: a drill that tests one must fail without it. Not part of the product."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,30 +29,30 @@ def commit_order() -> None:
             faults.reach("committed")
         written = [place for snapshot in snapshots for place in snapshot.written]
         for place in written:
-            place.snapshot.finish()
+            place.snapshot.encode_rest()
         await self._write([(place, place.snapshot.records) for place in written])
         self._finish()
         return bool(offsets)
 
-    Checkpoint._carry_out = carry_out  # type: ignore[method-assign]
+    Checkpoint._write_and_commit = carry_out  # type: ignore[method-assign]
 
 
 def applied_positions() -> None:
     """A key does not know what it has applied, neither by position nor by id: each replayed event is applied again."""
-    StatePartition.applied = lambda self, key, source: 0  # type: ignore[method-assign]
+    StatePartition.applied_offset = lambda self, key, source: 0  # type: ignore[method-assign]
     recent_ids()
 
 
 def following() -> None:
     """Faust's emptying of the queues is made to hit (see `harms`), and no chunk must follow the one before."""
     harms.emptied_queues()
-    BatchConsumer.follows = lambda self, chunk: self.tasks.position(chunk.tp) is not None  # type: ignore[method-assign]
+    BatchConsumer.is_next = lambda self, chunk: self.tasks.position(chunk.tp) is not None  # type: ignore[method-assign]
 
 
 def epochs() -> None:
     """The later record wins, whoever wrote it, and nobody looks at what others wrote."""
     StatePartition._is_late = lambda self, key, written_by: False  # type: ignore[method-assign]
-    StatePartition.others_wrote = lambda self, records: True  # type: ignore[method-assign]
+    StatePartition.note_foreign_writes = lambda self, records: True  # type: ignore[method-assign]
 
 
 def awaited_delivery() -> None:

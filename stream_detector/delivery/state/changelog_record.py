@@ -2,10 +2,10 @@
 
 Layout, little-endian: version u8 = 1, epoch u32, count u8, count times (source u8, position i64), then the payload.
 
-- `epoch` counts the owners of the partition: whoever takes it over claims a larger one than was ever seen there (see
-  `part`), so a late write of a former owner (a zombie between its check and its write) is known, whatever its offset.
-- a position says: every event of that source below it that concerns this key is in the payload. So a replayed event is
-  applied exactly where it was not. Written once for all keys of a checkpoint, it costs no work per event.
+- `epoch` counts the owners of the partition: each new owner claims a larger one than was ever seen there (see
+  partition.py), so what a former owner writes late (a zombie between its check and its write) is recognised anywhere.
+- `position`: every event of that source below it that concerns this key is in the payload, so a replayed event is
+  applied exactly where it was not. It is written once for all keys of a checkpoint and costs no work per event.
 
 An empty payload is a deleted key.
 """
@@ -30,7 +30,7 @@ Positions = Mapping[str, int]
 """Source topic -> offset of the first event that is not in the state."""
 
 _VERSION = 1
-_HEAD = struct.Struct("<BIB")
+_HEADER = struct.Struct("<BIB")
 _POSITION = struct.Struct("<Bq")
 _INDEX = {name: index for index, name in enumerate(SOURCES)}
 
@@ -39,10 +39,10 @@ class StateFormatError(Exception):
     """A changelog value of a version that this program does not know: a newer one wrote it. Start that one."""
 
 
-def later(one: Positions, other: Positions) -> dict[str, int]:
-    """Of each source the larger position.
+def merge_positions(one: Positions, other: Positions) -> dict[str, int]:
+    """The larger position of each source.
 
-    >>> later({"scores": 7}, {"scores": 3, "rekeyed": 1})
+    >>> merge_positions({"scores": 7}, {"scores": 3, "rekeyed": 1})
     {'scores': 7, 'rekeyed': 1}
     """
     merged = dict(one)
@@ -52,46 +52,57 @@ def later(one: Positions, other: Positions) -> dict[str, int]:
     return merged
 
 
-def head(epoch: int, positions: Positions) -> bytes:
+def encode_header(epoch: int, positions: Positions) -> bytes:
     """The bytes before the payload, the same for all keys of one checkpoint.
 
-    >>> open_value(head(3, {"scores": 7}) + b"x")
+    >>> value = encode_header(3, {"scores": 7}) + b"x"
+    >>> epoch_of(value), positions_of(value), payload_of(value)
     (3, {'scores': 7}, b'x')
     """
     parts = [_POSITION.pack(_INDEX[name], position) for name, position in positions.items()]
-    return _HEAD.pack(_VERSION, epoch, len(parts)) + b"".join(parts)
+    return _HEADER.pack(_VERSION, epoch, len(parts)) + b"".join(parts)
 
 
 def epoch_of(value: bytes) -> int:
     """The owner's epoch, without reading the rest. Raises `StateFormatError` on an unknown version."""
-    version, epoch, _ = _HEAD.unpack_from(value)
+    version, epoch, _ = _HEADER.unpack_from(value)
     if version != _VERSION:
         raise StateFormatError(f"state of version {version}; this program knows version {_VERSION}")
     return int(epoch)
 
 
-def head_of(value: bytes) -> bytes:
+def header_of(value: bytes) -> bytes:
     """The bytes before the payload."""
-    return value[: _HEAD.size + value[_HEAD.size - 1] * _POSITION.size]
+    return value[: _HEADER.size + value[_HEADER.size - 1] * _POSITION.size]
 
 
 def is_deleted(value: bytes) -> bool:
     """True if there is no payload."""
-    return len(value) == _HEAD.size + value[_HEAD.size - 1] * _POSITION.size
+    return len(value) == _HEADER.size + value[_HEADER.size - 1] * _POSITION.size
 
 
 def positions_of(value: bytes) -> dict[str, int]:
-    """What has been applied."""
-    _, _, count = _HEAD.unpack_from(value)
-    pairs = (_POSITION.unpack_from(value, _HEAD.size + n * _POSITION.size) for n in range(count))
+    """Source topic -> offset of the first event that is not in the payload."""
+    _, _, count = _HEADER.unpack_from(value)
+    pairs = (_POSITION.unpack_from(value, _HEADER.size + n * _POSITION.size) for n in range(count))
     return {SOURCES[index]: position for index, position in pairs}
 
 
 def payload_of(value: bytes) -> bytes:
-    """The packed state."""
-    return value[_HEAD.size + value[_HEAD.size - 1] * _POSITION.size :]
+    """The packed state; empty for a deleted key."""
+    return value[_HEADER.size + value[_HEADER.size - 1] * _POSITION.size :]
 
 
-def open_value(value: bytes) -> tuple[int, dict[str, int], bytes]:
-    """Epoch, positions, payload."""
-    return epoch_of(value), positions_of(value), payload_of(value)
+def encode_watermarks(watermarks: Mapping[str, int]) -> bytes:
+    """The payload of the watermarks' record.
+
+    >>> decode_watermarks(encode_watermarks({"scores/2": 7}))
+    {'scores/2': 7}
+    """
+    return "\n".join(f"{place} {offset}" for place, offset in watermarks.items()).encode() or b"-"
+
+
+def decode_watermarks(payload: bytes) -> dict[str, int]:
+    """Place that repartitioned events came from ("topic/partition") -> first offset not applied."""
+    lines = (line.rsplit(" ", 1) for line in payload.decode().split("\n") if " " in line)
+    return {place: int(offset) for place, offset in lines}

@@ -1,26 +1,19 @@
 """A table partition whose keys depend on each other: of a checkpoint's changes all are recovered, or none.
 
 A batch is in the log whole or not at all. A checkpoint that needs more than one could be torn by a crash between them,
-and with it, for example, a message lost whose incident says that people were told. So such a checkpoint is written
+and with it, for example, a message lost whose incident says that people were notified. So such a checkpoint is written
 twice: first as a journal, and once that is acknowledged key by key. Recovery takes a complete journal's values where
 the keys' own are older; an incomplete one is of a checkpoint that has changed nothing yet. The journal's pages have the
 same few keys each time, so compaction keeps the last one only.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
 from stream_detector.delivery.state import changelog_record
-from stream_detector.delivery.state.partition import (
-    CLAIM_KEY,
-    WATERMARKS_KEY,
-    Codec,
-    StatePartition,
-    V,
-    unpack_watermarks,
-)
-from stream_detector.delivery.state.snapshot import Records
+from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, Records, V
+from stream_detector.delivery.state.partition import ChangelogRecord, StatePartition
 
 BATCH_BYTES = 200_000
 """So much fits into one batch (`producer_max_batch_size`, 256 KB) with its heads."""
@@ -39,7 +32,7 @@ class JournaledPartition(StatePartition[V]):
         self._pages: dict[bytes, tuple[int, _Page]] = {}
         self._written_at: dict[bytes, int] = {}
 
-    def journal(self, records: Records) -> Records:
+    def journal_records(self, records: Records) -> Records:
         """What is to be acknowledged before these records are written; nothing where they fit into one batch."""
         if sum(len(key) + len(value) + 32 for key, value in records) <= BATCH_BYTES:
             return []
@@ -51,33 +44,33 @@ class JournaledPartition(StatePartition[V]):
                 pages.append([])
                 room = BATCH_BYTES - len(key) - len(value) - 32
             pages[-1].append((key, value))
-        head = changelog_record.head(self.epoch, {})
+        header = changelog_record.encode_header(self.epoch, {})
         return [
-            (PAGE + b"%d" % number, head + msgspec.msgpack.encode((self.end, number, len(pages), page)))
+            (PAGE + b"%d" % number, header + msgspec.msgpack.encode((self.end_offset, number, len(pages), page)))
             for number, page in enumerate(pages)
         ]
 
-    def give_back(self, records: Records) -> None:
+    def mark_dirty(self, records: Records) -> None:
         """As in `StatePartition`; pages are made anew from what they held."""
-        super().give_back([(key, value) for key, value in records if not key.startswith(PAGE)])
+        super().mark_dirty([(key, value) for key, value in records if not key.startswith(PAGE)])
 
-    def recover(self, records: list[Any]) -> None:
-        """Take in one fetched chunk of the changelog."""
-        head = b""
+    def apply_changelog(self, records: Sequence[ChangelogRecord]) -> None:
+        """Apply one fetched chunk of the changelog."""
+        header = b""
         for record in records:
             key, value = record.key, record.value
             if value is None or key is None:
                 continue  # never written by us
             written_by = changelog_record.epoch_of(value)
             if written_by < self.epoch:
-                self._replace(key)
+                self._write_again(key)
                 continue
             self.epoch = written_by
-            if (own_head := changelog_record.head_of(value)) != head:
-                head = own_head
-                self.replay_until = changelog_record.later(self.replay_until, changelog_record.positions_of(value))
+            if (its_header := changelog_record.header_of(value)) != header:
+                header, positions = its_header, changelog_record.positions_of(value)
+                self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
             if key == WATERMARKS_KEY:
-                self.watermarks = unpack_watermarks(changelog_record.payload_of(value))
+                self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
             elif key.startswith(PAGE):
                 self._pages[key] = record.offset, _pages.decode(changelog_record.payload_of(value))
             elif key != CLAIM_KEY:
@@ -85,18 +78,18 @@ class JournaledPartition(StatePartition[V]):
                 self.live.pop(key.decode(), None)
         self.read_offset = records[-1].offset
 
-    def recovered(self, last_offset: int) -> None:
+    def finish_recovery(self, last_offset: int) -> None:
         """As in `StatePartition`, after a last journal that may not have been followed by all of its records."""
-        for offset, (key, value) in self._journaled():
+        for offset, (key, value) in self._newest_journal():
             if self._written_at.get(key, -1) < offset:
                 self.packed[key] = value
                 self.live.pop(key.decode(), None)
                 self.dirty.add(key.decode())
         self._pages.clear()
         self._written_at.clear()
-        super().recovered(last_offset)
+        super().finish_recovery(last_offset)
 
-    def _journaled(self) -> list[tuple[int, tuple[bytes, bytes]]]:
+    def _newest_journal(self) -> list[tuple[int, tuple[bytes, bytes]]]:
         """Each record of the newest journal with its page's offset; nothing where a page is missing."""
         if not self._pages:
             return []
@@ -107,7 +100,7 @@ class JournaledPartition(StatePartition[V]):
             return []
         return [(offset, record) for offset, page in pages for record in page[3]]
 
-    def _replace(self, key: bytes) -> None:
+    def _write_again(self, key: bytes) -> None:
         """Somebody wrote late: what holds is written again behind it, before compaction can keep the late one."""
         if key == WATERMARKS_KEY:
             self.watermarks_changed = True

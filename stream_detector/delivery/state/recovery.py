@@ -5,7 +5,7 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery
 from faust.types import TP
 
-from stream_detector.delivery.state.snapshot import Records
+from stream_detector.delivery.state.contents import Records
 from stream_detector.kafka.client import client_options
 from stream_detector.settings import Settings
 
@@ -54,9 +54,9 @@ class PositionRecovery(Recovery):  # type: ignore[misc]
 
     def _behind(self, tp: TP) -> bool:
         last, consumer = self.active_highwaters[tp], self.app.consumer
-        if tp in consumer.in_hand:
+        if tp in consumer.fetched_until:
             return True  # its position says what is fetched, and not all of that is in the store
-        return bool(last >= 0 and consumer.fetch_position(tp) <= max(last, consumer.stable_end(tp) - 1))
+        return bool(last >= 0 and consumer.fetch_position(tp) <= max(last, consumer.last_stable_offset(tp) - 1))
 
 
 class Tables(TableManager):  # type: ignore[misc]

@@ -14,7 +14,8 @@ from aiokafka import TopicPartition
 from faust.stores import memory
 from faust.types import TP
 
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 
 
 class Store(memory.Store):  # type: ignore[misc]
@@ -22,32 +23,32 @@ class Store(memory.Store):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.parts: dict[int, StatePartition[Any]] = {}
+        self.partitions: dict[int, StatePartition[Any]] = {}
         self.data = _View(self)
 
-    def owned(self, number: int) -> StatePartition[Any] | None:
-        """The part that is ours to read and to change; None where another worker, or nobody, has it."""
-        part = self.parts.get(number)
-        return part if part is not None and part.owned else None
+    def owned_partition(self, number: int) -> StatePartition[Any] | None:
+        """The partition that is ours to read and to change; None where another worker, or nobody, has it."""
+        partition = self.partitions.get(number)
+        return partition if partition is not None and partition.owned else None
 
-    def part(self, number: int) -> StatePartition[Any]:
-        """The part, made when first asked for: recovery fills it."""
-        if number not in self.parts:
-            self.parts[number] = self.table.kind(self.table.codec)
-        return self.parts[number]
+    def get_or_create(self, number: int) -> StatePartition[Any]:
+        """The partition, made when first asked for: recovery fills it."""
+        if number not in self.partitions:
+            self.partitions[number] = self.table.kind(self.table.codec)
+        return self.partitions[number]
 
     def persisted_offset(self, tp: TP) -> int:
         """Where recovery goes on. -1 reads all: None would make every rebalance read our own writes again."""
-        return self.part(tp.partition).read_offset
+        return self.get_or_create(tp.partition).read_offset
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
     ) -> None:
         """Drop what is not ours any more, and what holds changes that no checkpoint has written."""
         ours = {tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == self.table.changelog_name}
-        for number, part in list(self.parts.items()):
-            if number not in ours or not part.clean():
-                del self.parts[number]
+        for number, partition in list(self.partitions.items()):
+            if number not in ours or not partition.is_clean():
+                del self.partitions[number]
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Everything up to the highwater is in: claim the partitions, and only then let events in."""
@@ -55,7 +56,7 @@ class Store(memory.Store):  # type: ignore[misc]
         if recovery.interrupted:
             return  # other partitions are ours by now: the next recovery will come here again
         for tp in active_tps:
-            self.part(tp.partition).recovered(recovery.active_highwaters[tp])
+            self.get_or_create(tp.partition).finish_recovery(recovery.active_highwaters[tp])
         claims = asyncio.ensure_future(self._claim(active_tps, self.app.consumer.era))
         self.app.checkpoint.claims.add(claims)
         claims.add_done_callback(self.app.checkpoint.claims.discard)
@@ -68,16 +69,18 @@ class Store(memory.Store):  # type: ignore[misc]
             self.app.fail(f"claiming partitions: {error!r}")
 
     async def _claim_one(self, tp: TP, era: int) -> None:
-        part, producer, consumer = self.part(tp.partition), self.app.producer._producer, self.app.consumer
-        if part.end == 0:
+        partition, producer, consumer = self.get_or_create(tp.partition), self.app.producer._producer, self.app.consumer
+        if partition.end_offset == 0:
             await self._demand_beginning(tp)
-        key, value = part.claim()
+        key, value = partition.claim_record()
         batch = producer.create_batch()
         batch.append(key=key, value=value, timestamp=None)
         acknowledged = await producer.send_batch(batch, tp.topic, partition=tp.partition)
         offset = (await acknowledged).offset
-        if not part.claimed_at(offset) and consumer.era == era:
-            self.app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {part.end} while this one recovered")
+        if not partition.confirm_claim(offset) and consumer.era == era:
+            self.app.fail(
+                f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered"
+            )
 
     async def _demand_beginning(self, tp: TP) -> None:
         """A changelog without a single record, not even a claim: right at the first start, and never again."""
@@ -94,7 +97,7 @@ class Store(memory.Store):  # type: ignore[misc]
                 )
 
     def _clear(self) -> None:
-        self.parts.clear()
+        self.partitions.clear()
 
 
 class _View(MutableMapping[str, Any]):
@@ -104,20 +107,20 @@ class _View(MutableMapping[str, Any]):
         self._store = store
 
     def __getitem__(self, key: str) -> Any:
-        for part in self._store.parts.values():
-            if (value := part.get(key)) is not None:
+        for partition in self._store.partitions.values():
+            if (value := partition.get(key)) is not None:
                 return value
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
-        for part in self._store.parts.values():
-            yield from part.keys()
+        for partition in self._store.partitions.values():
+            yield from partition.keys()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __contains__(self, key: object) -> bool:
-        return any(part.get(str(key)) is not None for part in self._store.parts.values())
+        return any(partition.get(str(key)) is not None for partition in self._store.partitions.values())
 
     def __setitem__(self, key: str, value: Any) -> None:
         raise TypeError("state changes by events alone; publish an action to operator-actions instead")
@@ -127,7 +130,7 @@ class _View(MutableMapping[str, Any]):
 
 
 class StateTable(faust.Table):  # type: ignore[misc]
-    """A Faust table over `Store`. `codec` and the kind of its parts are set by the role that declares it."""
+    """A Faust table over `Store`. `codec` and the kind of its partitions are set by the role that declares it."""
 
     codec: Codec[Any]
     kind: type[StatePartition[Any]] = StatePartition

@@ -17,7 +17,7 @@ def counted(key: str, packed: bytes) -> int:
     return Baseline.unpack(key, packed).named()["success_rate"].window_size
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     prepare = detector.build(app)
     key, count = sys.argv[1], int(sys.argv[2])
 

@@ -31,7 +31,7 @@ def counting_loop() -> Any:
     return loop
 
 
-def build(app: worker.WorkerApp) -> worker.Prepare:
+def build(app: worker.WorkerApp) -> worker.BeforeStart:
     prepare = detector.build(app)
     count = int(sys.argv[1])
 

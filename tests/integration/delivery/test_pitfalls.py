@@ -10,7 +10,7 @@ import random
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream_detector.delivery.state.partition import CLAIM_KEY
+from stream_detector.delivery.state.contents import CLAIM_KEY
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import EndOffsets, read_topic

@@ -39,7 +39,7 @@ def broker(apache: Apache) -> Apache:
 
 
 async def test_standbys_make_no_second_writer(play):
-    """Faust's default of one standby a table; a part that turned into one kept what it had not written."""
+    """Faust's default of one standby a table; a partition that turned into one kept what it had not written."""
     stays = play.start("detector", change="standbys")
     await ready(play, stays)
     for number in range(3):
@@ -135,7 +135,7 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
     async with producer_of(play) as producer:
 
         async def write(key: bytes, epoch: int, payload: bytes, at_ms: int | None = None) -> None:
-            value = changelog_record.head(epoch, {COMPLETIONS: epoch}) + payload
+            value = changelog_record.encode_header(epoch, {COMPLETIONS: epoch}) + payload
             await producer.send_and_wait(topic, value, key=key, partition=0, timestamp_ms=at_ms)
 
         async def rolled() -> bool:
@@ -160,10 +160,10 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
 
         await clean_often(broker)
         await until(compacted, "what is older than the lag to be compacted")
-    part: StatePartition[Any] = StatePartition(BASELINE)
+    partition: StatePartition[Any] = StatePartition(BASELINE)
     async for record in read_topic(play.settings, BASELINES):
-        part.recover([record])
-    assert changelog_record.payload_of(part.packed[b"k"]) == {"none": b"late", "ours": b"good"}[lag]
+        partition.apply_changelog([record])
+    assert changelog_record.payload_of(partition.packed[b"k"]) == {"none": b"late", "ours": b"good"}[lag]
 
 
 async def test_a_rebalance_that_takes_longer_than_it_may_costs_nothing(play):

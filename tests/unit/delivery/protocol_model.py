@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from stream_detector.delivery.state.partition import Codec, StatePartition
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.kafka.topics import COMPLETIONS, REKEYED
 
 SOURCES = (COMPLETIONS, REKEYED)
@@ -104,7 +105,7 @@ class World:
 
     def settle(self) -> None:
         """No more harm: what is under way arrives, the owner finishes (a new one where it is dead), then compaction."""
-        owner = next((w for w in self.workers if w.generation == self.generation and w.part.owned), None)
+        owner = next((w for w in self.workers if w.generation == self.generation and w.partition.owned), None)
         for queue in self.under_way:
             while queue:
                 self.append(queue)
@@ -129,11 +130,11 @@ class World:
 
     def found(self) -> dict[str, list[list[object]]]:
         """What a worker recovers from the changelog, sources one after the other (between them any order is right)."""
-        part: StatePartition[list[list[object]]] = StatePartition(CODEC)
+        partition: StatePartition[list[list[object]]] = StatePartition(CODEC)
         if self.changelog:
-            part.recover(self.changelog)
-        part.recovered(-1)
-        state = {key: part.get(key) or [] for key in part.keys()}  # noqa: SIM118
+            partition.apply_changelog(self.changelog)
+        partition.finish_recovery(-1)
+        state = {key: partition.get(key) or [] for key in partition.keys()}  # noqa: SIM118
         return {key: sorted(value, key=lambda one: SOURCES.index(str(one[0]))) for key, value in state.items()}
 
 
@@ -146,7 +147,7 @@ class Worker:
         self.generation = 0
         self.queue: deque[Batch] = deque()
         world.under_way.append(self.queue)
-        self.part: StatePartition[list[list[object]]] = StatePartition(CODEC)
+        self.partition: StatePartition[list[list[object]]] = StatePartition(CODEC)
         self.positions: dict[str, int] = {}
         self.alerts: list[tuple[str, int]] = []
         self._life = self._live()
@@ -185,14 +186,14 @@ class Worker:
                 Worker(world).finish()
                 return
             whole += pause == "committed"
-            if pause == "committed" and whole > 1 and world.committed == ends and self.part.clean():
+            if pause == "committed" and whole > 1 and world.committed == ends and self.partition.is_clean():
                 return
         raise AssertionError("the last worker does not come to an end")
 
     def _live(self) -> Iterator[str]:
         while True:
             yield from self._recover()
-            if not self.part.owned:
+            if not self.partition.owned:
                 return
             still_ours = True
             while still_ours:
@@ -205,66 +206,66 @@ class Worker:
                     self._apply(source)
                 still_ours = yield from self._checkpoint()
             # It has noticed. It joins again, and keeps what it has in memory where nothing is unwritten.
-            if not self.part.clean():
-                self.part = StatePartition(CODEC)
+            if not self.partition.is_clean():
+                self.partition = StatePartition(CODEC)
             self.alerts.clear()
 
     def _recover(self) -> Iterator[str]:
-        world, part = self.world, self.part
+        world, partition = self.world, self.partition
         world.generation += 1
         self.generation = world.generation
         yield "joined"
-        while chunk := [record for record in world.changelog if record.offset > part.read_offset][:3]:
-            part.recover(chunk)
+        while chunk := [record for record in world.changelog if record.offset > partition.read_offset][:3]:
+            partition.apply_changelog(chunk)
             yield "reading"
-        part.recovered(-1)
-        claim = self._send([part.claim()])
+        partition.finish_recovery(-1)
+        claim = self._send([partition.claim_record()])
         yield from self._await([claim])
-        if part.claimed_at(claim.base or 0):
+        if partition.confirm_claim(claim.base or 0):
             self.positions = dict(world.committed)
 
     def _apply(self, source: str) -> None:
         """As `Detector._apply` does."""
-        part, log, at = self.part, self.world.sources[source], self.positions[source]
-        replaying = at < part.replay_until.get(source, 0)
+        partition, log, at = self.partition, self.world.sources[source], self.positions[source]
+        replaying = at < partition.replay_until.get(source, 0)
         end = min(len(log), at + 1 + self.world.choose(4))
         for offset in range(at, end):
             event = log[offset]
             if source == REKEYED:
-                if event.origin < part.watermarks.get(PLACE, 0):
+                if event.origin < partition.watermarks.get(PLACE, 0):
                     continue
-                part.watermarks[PLACE] = event.origin + 1
-                part.watermarks_changed = True
-            if replaying and offset < part.applied(event.key, source):
+                partition.watermarks[PLACE] = event.origin + 1
+                partition.watermarks_changed = True
+            if replaying and offset < partition.applied_offset(event.key, source):
                 continue
-            value = part.get(event.key)
+            value = partition.get(event.key)
             if value is None:
                 value = []
-                part.put(event.key, value)
+                partition.put(event.key, value)
             value.append([source, event.number])
-            part.dirty.add(event.key)
+            partition.dirty.add(event.key)
             self.alerts.append((source, event.number))
             if event.last:
-                part.delete(event.key)
+                partition.delete(event.key)
         self.positions[source] = end
 
     def _checkpoint(self) -> "Iterator[str] | bool":  # type: ignore[misc]
         """As `Checkpoint` does; False when the partition turns out not to be ours any more."""
-        world, part = self.world, self.part
+        world, partition = self.world, self.partition
         positions, alerts = dict(self.positions), self.alerts
         self.alerts = []
-        snapshot = part.freeze(positions)
-        while part.waiting and self.world.choose(4):  # encoded while events go on
-            key = sorted(part.waiting)[self.world.choose(len(part.waiting))]
-            part.waiting.discard(key)
+        snapshot = partition.begin_snapshot(positions)
+        while partition.unencoded and self.world.choose(4):  # encoded while events go on
+            key = sorted(partition.unencoded)[self.world.choose(len(partition.unencoded))]
+            partition.unencoded.discard(key)
             snapshot.encode([key])
             if self.world.choose(2):
                 self._apply(SOURCES[self.world.choose(2)])
             yield "encoding"
-        snapshot.finish()
+        snapshot.encode_rest()
         records, watermarks = snapshot.records, snapshot.watermarks
         if self.world.choose(3):
-            watermarks.append(part.claim())  # what the checkpoint does every ten minutes
+            watermarks.append(partition.claim_record())  # what the checkpoint does every ten minutes
         records.sort()  # a set's order differs from process to process; a case must not
         yield "alerts-sent"
         world.alerts |= set(alerts)
@@ -278,10 +279,10 @@ class Worker:
             batches = [self._send(records) for records in (some[:half], some[half:]) if records]
             yield from self._await(batches)
             for batch in batches:
-                expected, base = part.end, batch.base or 0
-                if not part.acknowledged(base, len(batch.records)):
+                expected, base = partition.end_offset, batch.base or 0
+                if not partition.confirm_write(base, len(batch.records)):
                     between = [(r.key, r.value) for r in world.changelog if expected <= r.offset < base]
-                    if not part.others_wrote(between):
+                    if not partition.note_foreign_writes(between):
                         yield "dead"
         yield "changelog-acked"
         if self.generation != world.generation:

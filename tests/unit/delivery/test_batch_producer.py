@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stream_detector.delivery import batch_producer as module
-from stream_detector.delivery.batch_producer import LARGE_BYTES, UNDER_WAY, BatchProducer
+from stream_detector.delivery.batch_producer import LARGE_BYTES, MAX_IN_FLIGHT, BatchProducer
 
 
 class Batch:
@@ -63,7 +63,7 @@ async def _until(condition):
 
 
 async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failures, monkeypatch):
-    monkeypatch.setattr(module, "UNDER_WAY", 1)
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT", 1)
     producer = Producer()
     batch_producer = make(producer, failures)
     for number in range(5):
@@ -89,12 +89,12 @@ async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failure
 async def test_so_many_dispatches_go_out_before_the_first_is_acknowledged(failures):
     producer = Producer()
     batch_producer = make(producer, failures)
-    for number in range(UNDER_WAY + 3):
+    for number in range(MAX_IN_FLIGHT + 3):
         batch_producer.put("alerts", 0, b"k", b"%d" % number)
         batch_producer.dispatch()
-    await _until(lambda: len(producer.sent) == UNDER_WAY)
+    await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT)
     producer.sent[0][3].set_result(None)
-    await _until(lambda: len(producer.sent) == UNDER_WAY + 2)  # a batch has room for two
+    await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT + 2)  # a batch has room for two
     batch_producer.stop()
 
 

@@ -10,7 +10,8 @@ from faust.types import TP
 
 from stream_detector.delivery import checkpoint as module
 from stream_detector.delivery.checkpoint import Checkpoint
-from stream_detector.delivery.state.partition import CLAIM_KEY, Codec, StatePartition
+from stream_detector.delivery.state.contents import CLAIM_KEY, Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka.topics import COMPLETIONS
 
@@ -37,21 +38,23 @@ class Fake:
 
     def __init__(self) -> None:
         self.steps: list[Any] = []
-        self.tasks, self.outcome, self.ours, self.end = Tasks(), True, True, 1
-        self.part: StatePartition[str] = StatePartition(TEXT)
-        self.part.recovered(-1)
-        self.part.claimed_at(0)
-        self.part.watched_at = float("inf")
+        self.tasks, self.outcome, self.ours, self.end_offset = Tasks(), True, True, 1
+        self.partition: StatePartition[str] = StatePartition(TEXT)
+        self.partition.finish_recovery(-1)
+        self.partition.confirm_claim(0)
+        self.partition.written_at_s = float("inf")
         self.tasks.of(0).positions[TP0] = Position(5, 3)
         self.consumer, self.settings, self.topic_prefix = self, None, ""
-        table = SimpleNamespace(changelog_name="baselines", data=SimpleNamespace(owned={0: self.part}.get))
+        table = SimpleNamespace(
+            changelog_name="baselines", data=SimpleNamespace(owned_partition={0: self.partition}.get)
+        )
         self.tables = {"baselines": table}
         self.producer = SimpleNamespace(_producer=self)
 
     def before_checkpoint(self, task):
         self.steps.append("before")
 
-    def owns(self) -> bool:
+    def owns_partitions(self) -> bool:
         return self.ours
 
     async def _commit(self, offsets):
@@ -63,7 +66,7 @@ class Fake:
 
     async def send_batch(self, batch, topic, *, partition):
         self.steps.append(("changelog", [key for key, _ in batch.records]))
-        base, self.end = self.end, self.end + batch.record_count()
+        base, self.end_offset = self.end_offset, self.end_offset + batch.record_count()
         acknowledged = asyncio.get_running_loop().create_future()
         acknowledged.set_result(SimpleNamespace(offset=base))
         return acknowledged
@@ -80,8 +83,8 @@ def fake():
 async def test_alerts_then_changelog_then_watermarks_then_offsets(fake):
     alert = asyncio.get_running_loop().create_future()
     fake.tasks.of(0).sends.append(alert)
-    fake.part.put("a", "1")
-    fake.part.watermarks_changed = True
+    fake.partition.put("a", "1")
+    fake.partition.watermarks_changed = True
     taking = asyncio.create_task(Checkpoint(fake)())
     for _ in range(20):
         await asyncio.sleep(0)
@@ -95,7 +98,7 @@ async def test_alerts_then_changelog_then_watermarks_then_offsets(fake):
         ("commit", {TP0: 5}),
     ]
     assert fake.tasks.position(TP0).committed == 5
-    assert fake.part.clean()
+    assert fake.partition.is_clean()
 
 
 async def test_nothing_new_writes_nothing_and_commits_nothing(fake):
@@ -105,28 +108,28 @@ async def test_nothing_new_writes_nothing_and_commits_nothing(fake):
 
 
 async def test_a_lost_lease_writes_nothing_and_forgets_nothing(fake):
-    fake.part.put("a", "1")
+    fake.partition.put("a", "1")
     fake.ours = False
     checkpoint = Checkpoint(fake)
     assert not await checkpoint()
     assert fake.steps == ["before"]
-    assert fake.part.dirty == {"a"}
+    assert fake.partition.dirty == {"a"}
     fake.ours = True
     assert await checkpoint()
 
 
 async def test_a_refused_commit_leaves_the_offsets_uncommitted(fake):
-    fake.part.put("a", "1")
+    fake.partition.put("a", "1")
     fake.outcome = False
     assert not await Checkpoint(fake)()
     assert fake.tasks.position(TP0).committed == 3
-    assert fake.part.replay_until == {COMPLETIONS: 5}, "so that a replay skips what the changelog has"
+    assert fake.partition.replay_until == {COMPLETIONS: 5}, "so that a replay skips what the changelog has"
 
 
 async def test_a_cancelled_one_is_taken_again_whole(fake):
     alert = asyncio.get_running_loop().create_future()
     fake.tasks.of(0).sends.append(alert)
-    fake.part.put("a", "1")
+    fake.partition.put("a", "1")
     checkpoint = Checkpoint(fake)
     taking = asyncio.create_task(checkpoint())
     await asyncio.sleep(0)
@@ -135,7 +138,7 @@ async def test_a_cancelled_one_is_taken_again_whole(fake):
     with pytest.raises(asyncio.CancelledError):
         await taking
     assert not alert.cancelled()
-    assert (fake.part.dirty, fake.tasks.of(0).sends) == ({"a"}, [alert])
+    assert (fake.partition.dirty, fake.tasks.of(0).sends) == ({"a"}, [alert])
     alert.set_result(None)
     assert await checkpoint()
     assert ("changelog", [b"a"]) in fake.steps
@@ -144,12 +147,12 @@ async def test_a_cancelled_one_is_taken_again_whole(fake):
 async def test_what_changes_meanwhile_belongs_to_the_next(fake):
     alert = asyncio.get_running_loop().create_future()
     fake.tasks.of(0).sends.append(alert)
-    fake.part.put("a", "1")
+    fake.partition.put("a", "1")
     checkpoint = Checkpoint(fake)
     taking = asyncio.create_task(checkpoint())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    fake.part.put("b", "2")
+    fake.partition.put("b", "2")
     fake.tasks.position(TP0).next = 9
     alert.set_result(None)
     await taking
@@ -158,9 +161,9 @@ async def test_what_changes_meanwhile_belongs_to_the_next(fake):
     assert fake.steps[-2:] == [("changelog", [b"b"]), ("commit", {TP0: 9})]
 
 
-async def test_a_part_that_is_not_ours_is_never_written(fake):
-    fake.part.put("a", "1")
-    fake.tables["baselines"].data.owned = lambda number: None
+async def test_a_partition_that_is_not_ours_is_never_written(fake):
+    fake.partition.put("a", "1")
+    fake.tables["baselines"].data.owned_partition = lambda number: None
     assert await Checkpoint(fake)()
     assert fake.steps == ["before", ("commit", {TP0: 5})]
 
@@ -172,24 +175,24 @@ async def test_a_foreign_write_is_looked_at_before_the_commit(fake, monkeypatch,
 
     async def read_between(settings, topic, partition, first, end):
         assert (topic, partition, first, end) == ("baselines", 0, 1, 4)
-        return [(b"b", other.claim()[1])]
+        return [(b"b", other.claim_record()[1])]
 
     monkeypatch.setattr(module, "read_between", read_between)
-    fake.part.put("a", "1")
-    fake.end = 4
+    fake.partition.put("a", "1")
+    fake.end_offset = 4
     if later:
         with pytest.raises(SystemExit, match="a later owner has claimed it"):
             await Checkpoint(fake)()
         assert not any(step[0] == "commit" for step in fake.steps)
     else:
         assert await Checkpoint(fake)()
-        assert fake.part.dirty == {"b"}, "what the former owner wrote is written again"
+        assert fake.partition.dirty == {"b"}, "what the former owner wrote is written again"
 
 
 async def test_an_idle_partition_is_written_to_now_and_then(fake):
     """Otherwise a former owner's late write would stay unseen until compaction has kept it."""
     fake.tasks.position(TP0).committed = 5
-    fake.part.watched_at = -module.WATCH_EVERY_S
+    fake.partition.written_at_s = -module.WATCH_EVERY_S
     checkpoint = Checkpoint(fake)
     await checkpoint()
     await checkpoint()
@@ -198,7 +201,7 @@ async def test_an_idle_partition_is_written_to_now_and_then(fake):
 
 async def test_a_full_batch_begins_another(fake):
     for name in ("a", "b", "c"):
-        fake.part.put(name, "1")
+        fake.partition.put(name, "1")
     await Checkpoint(fake)()
     written = [step[1] for step in fake.steps if step[0] == "changelog"]
     assert sorted(map(len, written)) == [1, 2]

@@ -30,13 +30,13 @@ class Consumer(BatchConsumer):
     """The real decisions, without Faust around them."""
 
     def __init__(self) -> None:
-        self.tasks, self._stamps, self.era, self.in_flight_bytes = Tasks(), Counter(), 0, 0
-        self._drained, self._short_since = asyncio.Event(), {}
-        self._undone, self._handed = Counter(), {}
+        self.tasks, self._rewinds, self.era, self.in_flight_bytes = Tasks(), Counter(), 0, 0
+        self._room_freed, self._short_since = asyncio.Event(), {}
+        self._unfinished, self._delivered_until = Counter(), {}
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
-        self.part = SimpleNamespace(replay_until={})
-        table = SimpleNamespace(data=SimpleNamespace(owned={0: self.part}.get))
+        self.partition = SimpleNamespace(replay_until={})
+        table = SimpleNamespace(data=SimpleNamespace(owned_partition={0: self.partition}.get))
         self.app = SimpleNamespace(fail=self._fail, topic_prefix="", tables={"baselines": table})
         self.highwater: int | None = 1000
         self.tasks.of(0).positions[TP0] = Position(10, 10)
@@ -52,7 +52,7 @@ class Consumer(BatchConsumer):
 
     def fetched(self, first: int, count: int = 5, *, next_offset: int | None = None) -> Chunk:
         records = [SimpleNamespace(offset=first + n, value=b"12345678") for n in range(count)]
-        return Chunk(TP0, records, next_offset or first + count, self._stamps[TP0], self.era)
+        return Chunk(TP0, records, next_offset or first + count, self._rewinds[TP0], self.era)
 
     @property
     def at(self) -> int:
@@ -67,55 +67,55 @@ async def consumer():
 def test_chunks_in_a_row_are_applied(consumer):
     for first in (10, 15, 20):
         chunk = consumer.fetched(first)
-        assert consumer.follows(chunk)
+        assert consumer.is_next(chunk)
         consumer.advance(chunk)
     assert (consumer.at, consumer.sought) == (25, [])
 
 
 def test_a_chunk_behind_one_that_was_thrown_away_is_fetched_again(consumer):
     """Faust empties the agents' queues when it resumes after a rebalance, with the position already behind."""
-    assert not consumer.follows(consumer.fetched(15))
+    assert not consumer.is_next(consumer.fetched(15))
     assert consumer.sought == [10]
     chunk = consumer.fetched(10)
-    assert consumer.follows(chunk)
+    assert consumer.is_next(chunk)
     consumer.advance(chunk)
     assert consumer.at == 15
 
 
 def test_a_gap_that_is_still_there_is_a_gap_of_the_topic(consumer):
     """Compaction and transaction markers leave some."""
-    assert not consumer.follows(consumer.fetched(17))
+    assert not consumer.is_next(consumer.fetched(17))
     again = consumer.fetched(17)
-    assert consumer.follows(again)
+    assert consumer.is_next(again)
     consumer.advance(again)
     assert consumer.at == 22
-    assert not consumer.follows(consumer.fetched(30)), "the next gap is looked at anew"
+    assert not consumer.is_next(consumer.fetched(30)), "the next gap is looked at anew"
 
 
 def test_a_chunk_fetched_before_a_rewind_is_not_used(consumer):
     before = consumer.fetched(20)
-    assert not consumer.follows(consumer.fetched(15))
-    assert not consumer.follows(before)
+    assert not consumer.is_next(consumer.fetched(15))
+    assert not consumer.is_next(before)
     assert consumer.sought == [10]
 
 
 def test_markers_behind_the_last_record_are_passed(consumer):
     chunk = consumer.fetched(10, next_offset=17)
-    assert consumer.follows(chunk)
+    assert consumer.is_next(chunk)
     consumer.advance(chunk)
     assert consumer.at == 17
 
 
 def test_nothing_is_applied_once_the_partition_is_given_up(consumer):
     chunk = consumer.fetched(10)
-    consumer.tasks.disown()
-    assert not consumer.follows(chunk)
+    consumer.tasks.clear()
+    assert not consumer.is_next(chunk)
 
 
 def test_a_chunk_of_an_earlier_assignment_moves_nothing(consumer):
     """A recorder may still be writing it when the partition comes back."""
     chunk = consumer.fetched(10)
-    consumer.tasks.disown()
+    consumer.tasks.clear()
     consumer.era += 1
     consumer.tasks.of(0).positions[TP0] = Position(10, 10)
     consumer.advance(chunk)
@@ -127,7 +127,7 @@ def test_nor_is_it_applied(consumer):
     """An agent that waited with it has it still when the partition has come back and begins at the same offset."""
     chunk = consumer.fetched(10)
     consumer.era += 1
-    assert not consumer.follows(chunk)
+    assert not consumer.is_next(chunk)
 
 
 class Reading(Consumer):
@@ -135,10 +135,10 @@ class Reading(Consumer):
 
     def __init__(self, *, flow: bool = True, rebalancing: bool = False, active: bool = True) -> None:
         super().__init__()
-        self.in_hand, self.positions, self.delivered = {}, {TP0: 15, CHANGELOG: 15}, []
+        self.fetched_until, self.positions, self.delivered = {}, {TP0: 15, CHANGELOG: 15}, []
         self.recovered: list[int] = []
-        part = SimpleNamespace(recover=lambda records: self.recovered.append(records[0].offset))
-        table = SimpleNamespace(data=SimpleNamespace(part=lambda number: part))
+        partition = SimpleNamespace(apply_changelog=lambda records: self.recovered.append(records[0].offset))
+        table = SimpleNamespace(data=SimpleNamespace(get_or_create=lambda number: partition))
         recovery = SimpleNamespace(active_tps={CHANGELOG} if active else set(), active_offsets={}, in_recovery=False)
         self.app.tables = SimpleNamespace(_changelogs={CHANGELOG.topic: table}, recovery=recovery)
         self.app.rebalancing, self.app.batch_producer = rebalancing, SimpleNamespace(pending_bytes=0)
@@ -166,7 +166,7 @@ async def test_a_fetch_goes_to_the_agents_and_into_the_store():
     reading = Reading()
     await reading._drain_once()
     assert (reading.delivered, reading.recovered, reading.sought) == ([(10, 15)], [10], [])
-    assert not reading.in_hand
+    assert not reading.fetched_until
 
 
 async def test_what_a_rebalance_keeps_from_its_use_is_fetched_again():
@@ -191,7 +191,7 @@ async def test_a_standby_is_read_by_nobody():
 
 def test_a_topic_made_anew_is_refused_with_what_to_do(consumer):
     with pytest.raises(Refused, match="the topic was made anew"):
-        consumer.follows(consumer.fetched(0))
+        consumer.is_next(consumer.fetched(0))
 
 
 def test_a_topic_that_ends_before_what_the_state_has_of_it_is_refused(consumer, monkeypatch):
@@ -199,30 +199,30 @@ def test_a_topic_that_ends_before_what_the_state_has_of_it_is_refused(consumer, 
     now = 100.0
     monkeypatch.setattr(module, "_clock", lambda: now)
     consumer.tasks.of(0).positions[TP0] = Position(0, None)
-    consumer.part.replay_until = {COMPLETIONS: 50}
+    consumer.partition.replay_until = {COMPLETIONS: 50}
     consumer.highwater = 60
-    assert consumer.follows(consumer.fetched(0)), "a replay"
+    assert consumer.is_next(consumer.fetched(0)), "a replay"
     consumer.highwater = 5
-    assert not consumer.follows(consumer.fetched(0)), "a new leader may answer so for a moment"
+    assert not consumer.is_next(consumer.fetched(0)), "a new leader may answer so for a moment"
     consumer.highwater = 60
-    assert consumer.follows(consumer.fetched(0))
+    assert consumer.is_next(consumer.fetched(0))
     consumer.highwater = 5
-    assert not consumer.follows(consumer.fetched(0))
+    assert not consumer.is_next(consumer.fetched(0))
     now += module.SHORT_FOR_S + 1
     with pytest.raises(Refused, match="answers offset 5, below 50"):
-        consumer.follows(consumer.fetched(0))
+        consumer.is_next(consumer.fetched(0))
 
 
 def test_an_empty_topic_where_there_was_one_is_refused_without_any_record(consumer, monkeypatch):
     now = 100.0
     monkeypatch.setattr(module, "_clock", lambda: now)
     consumer.highwater = None
-    assert not consumer.shortened(TP0), "nothing is known yet"
+    assert not consumer.is_truncated(TP0), "nothing is known yet"
     consumer.highwater = 0
-    assert consumer.shortened(TP0)
+    assert consumer.is_truncated(TP0)
     now += module.SHORT_FOR_S + 1
     with pytest.raises(Refused, match="made anew"):
-        consumer.shortened(TP0)
+        consumer.is_truncated(TP0)
 
 
 def test_memory_is_counted_by_bytes(consumer):
@@ -251,7 +251,7 @@ async def test_a_partition_stands_where_its_agents_have_got_to_and_markers_are_n
     consumer.app.tables = SimpleNamespace(recovery=SimpleNamespace(in_recovery=False))
     consumer.app.rebalancing = False
     consumer.fetch_position = lambda tp: fetched
-    consumer._undone[TP0] = undone
+    consumer._unfinished[TP0] = undone
     assert await consumer.standing() == [(TP0, stands, 13)]
 
 
@@ -268,19 +268,19 @@ async def test_while_the_broker_is_away_nobody_stands(consumer):
 def test_what_holds_no_records_behind_the_last_one_is_passed_once_that_is_applied(consumer):
     """Aborted transactions at the end of a topic."""
     chunk = consumer.fetched(10)
-    consumer._handed[TP0] = chunk.next
+    consumer._delivered_until[TP0] = chunk.next
     consumer.fetch_position = lambda tp: 40
-    consumer.pass_gap(TP0)
+    consumer.skip_gap(TP0)
     assert consumer.at == 10, "the chunk is not applied yet"
     consumer.advance(chunk)
-    consumer.pass_gap(TP0)
+    consumer.skip_gap(TP0)
     assert consumer.at == 40
 
 
 def test_a_chunk_that_was_thrown_away_is_no_gap(consumer):
-    consumer._handed[TP0] = 15
+    consumer._delivered_until[TP0] = 15
     consumer.fetch_position = lambda tp: 15
-    consumer.pass_gap(TP0)
+    consumer.skip_gap(TP0)
     assert consumer.at == 10
 
 
@@ -335,6 +335,6 @@ async def test_a_task_of_the_library_that_has_ended_is_named():
     member._consumer._coordinator._coordination_task = ended
     member._consumer._client = SimpleNamespace(_sync_task=cancelled)
     member.app.producer = SimpleNamespace(_producer=SimpleNamespace(client=SimpleNamespace(_sync_task=ended)))
-    assert member.ended_task() == ""
+    assert member.find_ended_task() == ""
     member.app.producer._producer.client._sync_task = broken
-    assert member.ended_task() == "the producer's renewal of metadata has ended: AssertionError('no metadata')"
+    assert member.find_ended_task() == "the producer's renewal of metadata has ended: AssertionError('no metadata')"

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from stream_detector.delivery.state.contents import Records
 from stream_detector.delivery.state.partition import StatePartition
-from stream_detector.delivery.state.snapshot import PartitionSnapshot, Records
+from stream_detector.delivery.state.snapshot import PartitionSnapshot
 from tests.unit.delivery.protocol_model import SOURCES, World
 
 CASES, STEPS = 1_500, 160
@@ -53,9 +54,9 @@ def _encoded_after_it_changed(self: StatePartition, key: str) -> None:
     ("name", "broken"),
     [
         ("_is_late", _later_record_wins),
-        ("applied", _no_memory_of_replays),
-        ("others_wrote", _no_look_at_others),
-        ("settle", _encoded_after_it_changed),
+        ("applied_offset", _no_memory_of_replays),
+        ("note_foreign_writes", _no_look_at_others),
+        ("encode_now", _encoded_after_it_changed),
     ],
 )
 def test_each_rule_is_needed(monkeypatch, name, broken):
@@ -64,11 +65,11 @@ def test_each_rule_is_needed(monkeypatch, name, broken):
 
 
 def test_a_watermark_ahead_of_the_state_would_lose_events(monkeypatch):
-    finish = PartitionSnapshot.finish
+    finish = PartitionSnapshot.encode_rest
 
     def watermarks_first(self):
         finish(self)
         self.records, self.watermarks = self.watermarks + self.records, []
 
-    monkeypatch.setattr(PartitionSnapshot, "finish", watermarks_first)
+    monkeypatch.setattr(PartitionSnapshot, "encode_rest", watermarks_first)
     assert _wrong(map(_case, range(10 * CASES))) is not None

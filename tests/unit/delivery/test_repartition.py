@@ -1,24 +1,24 @@
 """Where a forwarded event came from travels with it."""
 
-from stream_detector.delivery.repartition import ORIGIN, Origin, origin_of, without_origin
+from stream_detector.delivery.repartition import ORIGIN, Origin, read_origin, strip_origin
 
 
 def test_an_origin_survives_the_way():
     origin = Origin("workflow-completions", 3, 1 << 40, 1_769_040_300_000)
-    assert origin_of([("mode", b"backfill"), origin.header()]) == origin
+    assert read_origin([("mode", b"backfill"), origin.header()]) == origin
     assert origin.place == "workflow-completions/3"
 
 
 def test_a_record_that_nobody_forwarded_has_none():
-    assert origin_of([]) is None
-    assert origin_of([("mode", b"backfill"), (ORIGIN, None)]) is None
+    assert read_origin([]) is None
+    assert read_origin([("mode", b"backfill"), (ORIGIN, None)]) is None
 
 
 def test_the_last_header_counts_since_a_producer_may_have_sent_one_too():
     false, true = Origin("scores", 0, 1, 2), Origin("scores", 1, 7, 8)
-    assert origin_of([false.header(), true.header()]) == true
+    assert read_origin([false.header(), true.header()]) == true
 
 
 def test_the_records_own_headers_stay_as_they_were():
     own = [("traceparent", b"00-1"), ("mode", None)]
-    assert without_origin([*own, Origin("scores", 0, 1, 2).header()]) == own
+    assert strip_origin([*own, Origin("scores", 0, 1, 2).header()]) == own

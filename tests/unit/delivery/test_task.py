@@ -13,7 +13,7 @@ def test_a_position_is_ours_until_the_partitions_are_given_up():
     assert tasks.position(tp) == Position(7, None)
     assert tasks.position(TP("p." + SCORES, 2)) is None
     assert tasks.position(TP("p." + COMPLETIONS, 1)) is None
-    tasks.disown()
+    tasks.clear()
     assert tasks.position(tp) is None
     assert list(tasks) == []
 
@@ -22,7 +22,7 @@ def test_state_names_only_the_sources_that_it_is_made_from():
     task = Tasks().of(0)
     task.positions[TP("p." + COMPLETIONS, 0)] = Position(7, 7)
     task.positions[TP("p." + ALERTS, 0)] = Position(9, 9)
-    assert task.by_source("p.") == {COMPLETIONS: 7}
+    assert task.source_positions("p.") == {COMPLETIONS: 7}
 
 
 def test_a_task_is_committed_when_each_position_is():

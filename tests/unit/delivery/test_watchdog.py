@@ -19,21 +19,21 @@ def test_a_loop_that_comes_round_stands_for_no_time(clock):
     for _ in range(100):
         clock[0] += LOOK_EVERY_S
         dog.beat()
-        assert dog.standing_s(clock[0]) == 0
+        assert dog.blocked_s(clock[0]) == 0
 
 
 def test_one_that_does_not_stands_since_its_last_beat(clock):
     dog = Watchdog("detector", 5)
     for number in range(1, 10):
         clock[0] += LOOK_EVERY_S
-        assert dog.standing_s(clock[0]) == pytest.approx(number * LOOK_EVERY_S)
+        assert dog.blocked_s(clock[0]) == pytest.approx(number * LOOK_EVERY_S)
 
 
 def test_a_process_that_was_stopped_has_not_hung(clock):
     dog = Watchdog("detector", 5)
     clock[0] += LOOK_EVERY_S
-    dog.standing_s(clock[0])
+    dog.blocked_s(clock[0])
     clock[0] += 3600
-    assert dog.standing_s(clock[0]) == 0
+    assert dog.blocked_s(clock[0]) == 0
     clock[0] += LOOK_EVERY_S
-    assert dog.standing_s(clock[0]) == LOOK_EVERY_S
+    assert dog.blocked_s(clock[0]) == LOOK_EVERY_S

@@ -17,6 +17,7 @@ from stream_detector.events.decode import decode_completion
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from tests.events_made import NOON
+from tests.unit.delivery.snapshots import take_snapshot
 
 CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
 NOW_MS = round(NOON.timestamp() * 1000)
@@ -35,7 +36,7 @@ class Scene:
     def __init__(self) -> None:
         app = App()
         self.detector = Detector(app, CONFIG)  # type: ignore[arg-type]
-        self.part = app.tables[0].parts[0]
+        self.partition = app.tables[0].partitions[0]
         self.plain: dict[str, Baseline] = {}
         self.offset = 0
 
@@ -65,12 +66,12 @@ async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothin
         if kind == "handle":
             scene.handle(event(workflows, number, draw.choice(HERE)))
         elif kind == "freeze" and snapshot is None:
-            snapshot, then = scene.part.freeze({topics.COMPLETIONS: scene.offset}), scene.packed()
+            snapshot, then = scene.partition.begin_snapshot({topics.COMPLETIONS: scene.offset}), scene.packed()
         elif snapshot is not None:
-            if snapshot.waiting and draw.random() < 0.8:
-                scene.part.settle(min(snapshot.waiting))
+            if snapshot.unencoded and draw.random() < 0.8:
+                scene.partition.encode_now(min(snapshot.unencoded))
                 continue
-            snapshot.finish()
+            snapshot.encode_rest()
             made = {key: changelog_record.payload_of(value) for key, value in snapshot.records}
             assert made == {key: then[key] for key in made}
             written, snapshot = written | made, None
@@ -82,7 +83,7 @@ async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
     scene, workflows = Scene(), load.Workflows(1, 1, load.PLAIN)
     scene.handle(event(workflows, 1, HERE[0]))
     key = f"workflow:wf-{HERE[0]:06d}"
-    scene.part.delete(key)
+    scene.partition.delete(key)
     scene.handle(event(workflows, 2, HERE[0]))
-    (record,) = scene.part.take({topics.COMPLETIONS: 2})[0]
+    (record,) = take_snapshot(scene.partition, {topics.COMPLETIONS: 2})[0]
     assert record[0] == key.encode() and not changelog_record.is_deleted(record[1])

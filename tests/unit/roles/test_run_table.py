@@ -8,6 +8,7 @@ import pytest
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import RunPart, RunSummary
 from stream_detector.roles.run_table import FORGET_EVERY_MS, VALUE, RunTable, key_of
+from tests.unit.delivery.snapshots import take_snapshot
 
 AT = datetime(2026, 1, 22, tzinfo=UTC)
 NOW_MS = 1_769_040_000_000
@@ -15,30 +16,32 @@ QUARTER_MS, DAY_MS = 15 * 60_000, 86_400_000
 
 
 class App:
-    def __init__(self, part):
-        self.part = part
+    def __init__(self, partition):
+        self.partition = partition
         self.listeners = []
         self.on_rebalance_complete = SimpleNamespace(connect=lambda weak: self.listeners.append)
 
     def state(self, name, codec, partitions):
-        return SimpleNamespace(data=SimpleNamespace(owned={0: self.part}.get, parts={0: self.part}))
+        return SimpleNamespace(
+            data=SimpleNamespace(owned_partition={0: self.partition}.get, partitions={0: self.partition})
+        )
 
 
 @pytest.fixture
-def part():
+def partition():
     made = StatePartition(VALUE)
-    made.recovered(-1)
-    made.claimed_at(0)
+    made.finish_recovery(-1)
+    made.confirm_claim(0)
     return made
 
 
-def table(part):
-    return RunTable(App(part), 1, "robust")
+def table(partition):
+    return RunTable(App(partition), 1, "robust")
 
 
 @pytest.fixture
-def runs(part):
-    return table(part)
+def runs(partition):
+    return table(partition)
 
 
 def scored(entity_id, run_id="r1"):
@@ -63,8 +66,8 @@ def rosters_of(runs, run_id, entities, second, now_ms=NOW_MS):
     return [one for one in runs.ended(0, now_ms) if isinstance(one, RunPart)]
 
 
-def missing(runs, parts, now_ms=NOW_MS):
-    return [(one.run_id, one.entity_id, one.id) for part in parts for one in runs.apply(0, part, now_ms)]
+def missing(runs, partitions, now_ms=NOW_MS):
+    return [(one.run_id, one.entity_id, one.id) for partition in partitions for one in runs.apply(0, partition, now_ms)]
 
 
 def test_one_summary_when_it_is_complete_and_entities_are_counted_distinct(runs):
@@ -78,25 +81,25 @@ def test_one_summary_when_it_is_complete_and_entities_are_counted_distinct(runs)
     assert told(runs, NOW_MS + QUARTER_MS) == [], "what comes after the end changes nothing"
 
 
-def test_a_replay_before_the_state_was_written_tells_the_same_again(part, runs):
-    parts = [scored("a"), scored("b"), completed()]
-    for one in parts:
+def test_a_replay_before_the_state_was_written_tells_the_same_again(partition, runs):
+    partitions = [scored("a"), scored("b"), completed()]
+    for one in partitions:
         runs.apply(0, one, NOW_MS)
     first = told(runs)
     again = table(StatePartition(VALUE))
-    again._table.data.owned(0).owned = True
-    for one in parts:
+    again._table.data.owned_partition(0).owned = True
+    for one in partitions:
         again.apply(0, one, NOW_MS)
     assert told(again, NOW_MS + 5) == first
 
 
-def test_a_replay_after_the_state_was_written_tells_nothing(part, runs):
-    parts = [scored("a"), scored("b"), completed()]
-    for one in parts:
+def test_a_replay_after_the_state_was_written_tells_nothing(partition, runs):
+    partitions = [scored("a"), scored("b"), completed()]
+    for one in partitions:
         runs.apply(0, one, NOW_MS)
     assert told(runs)
-    part.take({})
-    for one in parts:
+    take_snapshot(partition, {})
+    for one in partitions:
         runs.apply(0, one, NOW_MS)
     assert told(runs) == []
 
@@ -107,20 +110,20 @@ def test_it_times_out_by_the_clock_after_its_last_part(runs):
     assert [count for _, count, _ in told(runs, NOW_MS + QUARTER_MS)] == [1]
 
 
-def test_runs_that_came_with_a_recovered_partition_are_looked_at(part, runs):
+def test_runs_that_came_with_a_recovered_partition_are_looked_at(partition, runs):
     runs.apply(0, scored("a"), NOW_MS)
-    fresh = table(part)
+    fresh = table(partition)
     assert [key for key, *_ in told(fresh, NOW_MS + QUARTER_MS)] == ["r1"]
 
 
-def test_a_closed_run_is_forgotten_a_day_later(part, runs):
+def test_a_closed_run_is_forgotten_a_day_later(partition, runs):
     for one in (scored("a"), completed(1)):
         runs.apply(0, one, NOW_MS)
     assert told(runs)
     told(runs, NOW_MS + DAY_MS - 1)
-    assert list(part.keys()) == ["r1"]
+    assert list(partition.keys()) == ["r1"]
     told(runs, NOW_MS + DAY_MS + FORGET_EVERY_MS + 1)
-    assert list(part.keys()) == []
+    assert list(partition.keys()) == []
 
 
 def test_a_partition_beyond_our_tables_has_no_runs(runs):
@@ -128,42 +131,42 @@ def test_a_partition_beyond_our_tables_has_no_runs(runs):
     assert list(runs.ended(7, NOW_MS)) == []
 
 
-def test_an_entity_missing_from_the_next_run_is_told_once_also_by_who_recovers(part, runs):
+def test_an_entity_missing_from_the_next_run_is_told_once_also_by_who_recovers(partition, runs):
     first, second = rosters_of(runs, "r1", "abc", 0), rosters_of(runs, "r2", "ab", 60)
     assert missing(runs, first) == []
-    state, _ = part.take({})
+    state, _ = take_snapshot(partition, {})
     ((run_id, entity_id, own_id),) = missing(runs, second)
     assert (run_id, entity_id) == ("r2", "c")
     assert missing(runs, [*first, *second]) == [], "what is applied changes nothing"
 
     heir = StatePartition(VALUE)
     heir.packed.update(state)
-    heir.recovered(-1)
-    heir.claimed_at(0)
+    heir.finish_recovery(-1)
+    heir.confirm_claim(0)
     assert missing(table(heir), [*first, *second]) == [("r2", "c", own_id)], "the state was not written: the same id"
 
 
-def test_a_run_that_has_passed_on_its_roster_does_it_once(part, runs):
+def test_a_run_that_has_passed_on_its_roster_does_it_once(partition, runs):
     assert len(rosters_of(runs, "r1", "ab", 0)) == 1
-    part.take({})
+    take_snapshot(partition, {})
     assert rosters_of(runs, "r1", "ab", 0) == []
 
 
-def test_rosters_are_no_runs_and_are_forgotten_after_90_days(part, runs):
+def test_rosters_are_no_runs_and_are_forgotten_after_90_days(partition, runs):
     missing(runs, rosters_of(runs, "r1", "ab", 0))
-    fresh = table(part)
+    fresh = table(partition)
     assert list(fresh.ended(0, NOW_MS + 90 * DAY_MS)) == []
-    assert list(part.keys()) == ["roster~"], "the run itself is kept for a day"
+    assert list(partition.keys()) == ["roster~"], "the run itself is kept for a day"
     list(fresh.ended(0, NOW_MS + 90 * DAY_MS + FORGET_EVERY_MS + 1))
-    assert list(part.keys()) == []
+    assert list(partition.keys()) == []
 
 
 @pytest.mark.parametrize("run_id", ["roster~", "~roster~", "~~roster~dao", "~other", "other"])
-def test_a_run_may_be_called_like_a_roster(part, runs, run_id):
+def test_a_run_may_be_called_like_a_roster(partition, runs, run_id):
     missing(runs, rosters_of(runs, "r1", "abc", 0))
     mine = rosters_of(runs, run_id, "ab", 60)
     assert [entity_id for _, entity_id, _ in missing(runs, mine)] == ["c"]
-    assert told(table(part), NOW_MS) == [], "it has ended"
+    assert told(table(partition), NOW_MS) == [], "it has ended"
 
 
 def test_no_two_runs_share_a_key():

@@ -5,12 +5,14 @@ from typing import NamedTuple
 import pytest
 
 from stream_detector.delivery.state import changelog_record
-from stream_detector.delivery.state.partition import CLAIM_KEY, WATERMARKS_KEY, Codec, StatePartition
+from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
+from tests.unit.delivery.snapshots import take_snapshot
 
 KEPT = 100
 TEXT: Codec[list[str]] = Codec(
-    lambda value: ",".join(value).encode(), lambda _, packed: packed.decode().split(","), kept=KEPT
+    lambda value: ",".join(value).encode(), lambda _, packed: packed.decode().split(","), max_unpacked=KEPT
 )
 
 
@@ -33,18 +35,18 @@ class Log:
 
     def owner(self, *, seen: int | None = None) -> StatePartition:
         """A new owner that has read everything (or the first `seen` records) and claimed the partition."""
-        part = StatePartition(TEXT)
+        partition = StatePartition(TEXT)
         if known := self.records[:seen]:
-            part.recover(known)
-        part.recovered(-1)
-        part.claimed_at(self.append([part.claim()]))
-        return part
+            partition.apply_changelog(known)
+        partition.finish_recovery(-1)
+        partition.confirm_claim(self.append([partition.claim_record()]))
+        return partition
 
-    def checkpoint(self, part, **positions):
-        records, watermarks = part.take({COMPLETIONS: 0} | positions)
+    def checkpoint(self, partition, **positions):
+        records, watermarks = take_snapshot(partition, {COMPLETIONS: 0} | positions)
         for some in (records, watermarks):
             if some:
-                part.acknowledged(self.append(some), len(some))
+                partition.confirm_write(self.append(some), len(some))
 
 
 def at(offset: int) -> dict[str, int]:
@@ -53,25 +55,29 @@ def at(offset: int) -> dict[str, int]:
 
 def test_what_a_checkpoint_wrote_is_recovered():
     log = Log()
-    part = log.owner()
-    part.put("a", ["1"])
-    part.put("b", ["2"])
-    part.watermarks["scores/3"] = 9
-    part.watermarks_changed = True
-    log.checkpoint(part, **at(5))
+    partition = log.owner()
+    partition.put("a", ["1"])
+    partition.put("b", ["2"])
+    partition.watermarks["scores/3"] = 9
+    partition.watermarks_changed = True
+    log.checkpoint(partition, **at(5))
     again = log.owner()
     assert {key: again.get(key) for key in again.keys()} == {"a": ["1"], "b": ["2"]}  # noqa: SIM118
     assert again.watermarks == {"scores/3": 9}
-    assert (again.epoch, again.owned, again.clean()) == (2, True, True)
-    assert (again.applied("a", COMPLETIONS), again.applied("a", SCORES), again.applied("?", COMPLETIONS)) == (5, 0, 0)
+    assert (again.epoch, again.owned, again.is_clean()) == (2, True, True)
+    assert (
+        again.applied_offset("a", COMPLETIONS),
+        again.applied_offset("a", SCORES),
+        again.applied_offset("?", COMPLETIONS),
+    ) == (5, 0, 0)
     assert again.replay_until == at(5)
 
 
 def test_a_key_stays_bytes_until_it_is_touched():
     log = Log()
-    part = log.owner()
-    part.put("a", ["1"])
-    log.checkpoint(part)
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition)
     again = log.owner()
     assert not again.live
     assert again.get("a") is again.get("a")
@@ -79,150 +85,150 @@ def test_a_key_stays_bytes_until_it_is_touched():
 
 
 def test_many_live_values_go_back_to_bytes_after_they_are_written():
-    part = Log().owner()
+    partition = Log().owner()
     for number in range(KEPT + 1):
-        part.put(f"k{number}", ["x"])
-    part.take(at(1))
-    assert len(part.live) == KEPT and "k0" not in part.live
-    assert part.get("k0") == ["x"]
+        partition.put(f"k{number}", ["x"])
+    take_snapshot(partition, at(1))
+    assert len(partition.live) == KEPT and "k0" not in partition.live
+    assert partition.get("k0") == ["x"]
 
 
 def test_of_a_table_that_keeps_nothing_unpacked_what_is_written_goes_at_once():
-    part = StatePartition(Codec(TEXT.pack, TEXT.unpack, kept=0))
-    part.owned = True
-    part.put("a", ["1"])
-    part.put("b", ["1"])
-    snapshot = part.freeze(at(1))
-    part.settle("a")
-    assert list(part.live) == ["b"] and part.get("a") == ["1"]
-    part.put("a", ["2"])
-    snapshot.finish()
-    assert part.live == {"a": ["2"]}
-    assert (part.get("b"), part.get("a")) == (["1"], ["2"])
+    partition = StatePartition(Codec(TEXT.pack, TEXT.unpack, max_unpacked=0))
+    partition.owned = True
+    partition.put("a", ["1"])
+    partition.put("b", ["1"])
+    snapshot = partition.begin_snapshot(at(1))
+    partition.encode_now("a")
+    assert list(partition.live) == ["b"] and partition.get("a") == ["1"]
+    partition.put("a", ["2"])
+    snapshot.encode_rest()
+    assert partition.live == {"a": ["2"]}
+    assert (partition.get("b"), partition.get("a")) == (["1"], ["2"])
     snapshot.undo()
-    again, _ = part.take(at(1))
+    again, _ = take_snapshot(partition, at(1))
     assert sorted(changelog_record.payload_of(value) for _, value in again) == [b"1", b"2"]
-    assert not part.live
+    assert not partition.live
 
 
 def test_what_is_not_written_stays_live():
-    part = Log().owner()
+    partition = Log().owner()
     for number in range(KEPT + 1):
-        part.put(f"k{number}", ["x"])
-    snapshot = part.freeze(at(1))
-    part.put("k0", ["y"])
-    snapshot.finish()
-    assert part.live["k0"] == ["y"]
+        partition.put(f"k{number}", ["x"])
+    snapshot = partition.begin_snapshot(at(1))
+    partition.put("k0", ["y"])
+    snapshot.encode_rest()
+    assert partition.live["k0"] == ["y"]
 
 
 def test_a_snapshot_holds_what_was_then_however_late_it_is_encoded():
-    part = Log().owner()
+    partition = Log().owner()
     for key in ("changed", "put", "deleted", "gone", "still"):
-        part.put(key, ["1"])
-    part.delete("gone")
-    snapshot = part.freeze(at(1))
-    assert not part.clean() and set(part.keys()) == {"changed", "put", "deleted", "still"}
-    part.get("changed").append("2")
-    part.dirty.add("changed")
-    part.put("put", ["2"])
-    part.delete("deleted")
-    part.put("gone", ["2"])
-    snapshot.finish()
+        partition.put(key, ["1"])
+    partition.delete("gone")
+    snapshot = partition.begin_snapshot(at(1))
+    assert not partition.is_clean() and set(partition.keys()) == {"changed", "put", "deleted", "still"}
+    partition.get("changed").append("2")
+    partition.dirty.add("changed")
+    partition.put("put", ["2"])
+    partition.delete("deleted")
+    partition.put("gone", ["2"])
+    snapshot.encode_rest()
     before = {key: changelog_record.payload_of(value) for key, value in snapshot.records}
     assert before == {b"changed": b"1", b"put": b"1", b"deleted": b"1", b"gone": b"", b"still": b"1"}
-    after = {key: changelog_record.payload_of(value) for key, value in part.take(at(2))[0]}
+    after = {key: changelog_record.payload_of(value) for key, value in take_snapshot(partition, at(2))[0]}
     assert after == {b"changed": b"1,2", b"put": b"2", b"deleted": b"", b"gone": b"2"}
 
 
 @pytest.mark.parametrize("encoded", [0, 1, 3])
 def test_a_snapshot_that_is_undone_is_taken_again(encoded):
-    part = Log().owner()
+    partition = Log().owner()
     for key in ("a", "b", "c"):
-        part.put(key, ["1"])
-    part.take(at(1))
-    part.delete("a")
-    part.put("b", ["2"])
-    part.put("c", ["2"])
-    part.watermarks_changed = True
-    snapshot = part.freeze(at(2))
-    for key in sorted(part.waiting)[:encoded]:
+        partition.put(key, ["1"])
+    take_snapshot(partition, at(1))
+    partition.delete("a")
+    partition.put("b", ["2"])
+    partition.put("c", ["2"])
+    partition.watermarks_changed = True
+    snapshot = partition.begin_snapshot(at(2))
+    for key in sorted(partition.unencoded)[:encoded]:
         snapshot.encode(key)
     snapshot.undo()
-    assert not part.waiting and set(part.keys()) == {"b", "c"}
-    records, watermarks = part.take(at(3))
+    assert not partition.unencoded and set(partition.keys()) == {"b", "c"}
+    records, watermarks = take_snapshot(partition, at(3))
     found = {key: changelog_record.payload_of(value) for key, value in records}
     assert found == {b"a": b"", b"b": b"2", b"c": b"2"} and len(watermarks) == 1
 
 
 def test_nothing_is_taken_twice():
-    part = Log().owner()
-    part.put("a", ["1"])
-    assert [key for key, _ in part.take(at(1))[0]] == [b"a"]
-    assert part.take(at(2)) == ([], [])
+    partition = Log().owner()
+    partition.put("a", ["1"])
+    assert [key for key, _ in take_snapshot(partition, at(1))[0]] == [b"a"]
+    assert take_snapshot(partition, at(2)) == ([], [])
 
 
 def test_what_was_not_written_is_taken_again():
-    part = Log().owner()
-    part.put("a", ["1"])
-    part.put("b", ["2"])
-    part.delete("b")
-    part.watermarks_changed = True
-    records, watermarks = part.take(at(1))
-    part.give_back(records + watermarks)
-    assert not part.clean()
-    records, watermarks = part.take(at(2))
+    partition = Log().owner()
+    partition.put("a", ["1"])
+    partition.put("b", ["2"])
+    partition.delete("b")
+    partition.watermarks_changed = True
+    records, watermarks = take_snapshot(partition, at(1))
+    partition.mark_dirty(records + watermarks)
+    assert not partition.is_clean()
+    records, watermarks = take_snapshot(partition, at(2))
     assert {key: changelog_record.payload_of(value) for key, value in records} == {b"a": b"1", b"b": b""}
     assert [key for key, _ in watermarks] == [WATERMARKS_KEY]
 
 
 def test_a_deleted_key_is_gone_also_after_recovery_and_can_come_back():
     log = Log()
-    part = log.owner()
-    part.put("a", ["1"])
-    log.checkpoint(part)
-    part.delete("a")
-    assert part.get("a") is None
-    log.checkpoint(part, **at(3))
-    assert (list(part.keys()), list(log.owner().keys())) == ([], [])
-    part.put("a", ["2"])
-    log.checkpoint(part, **at(4))
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition)
+    partition.delete("a")
+    assert partition.get("a") is None
+    log.checkpoint(partition, **at(3))
+    assert (list(partition.keys()), list(log.owner().keys())) == ([], [])
+    partition.put("a", ["2"])
+    log.checkpoint(partition, **at(4))
     assert log.owner().get("a") == ["2"]
 
 
 def test_a_deleted_key_remembers_what_it_had_applied_while_that_may_be_replayed():
     log = Log()
-    part = log.owner()
-    part.put("a", ["1"])
-    part.delete("a")
-    log.checkpoint(part, **at(8))
+    partition = log.owner()
+    partition.put("a", ["1"])
+    partition.delete("a")
+    log.checkpoint(partition, **at(8))
     again = log.owner()
-    assert again.applied("a", COMPLETIONS) == 8
+    assert again.applied_offset("a", COMPLETIONS) == 8
     again.put("b", ["1"])
     log.checkpoint(again, **at(8))
-    assert again.applied("a", COMPLETIONS) == 0, "nothing below is replayed any more"
+    assert again.applied_offset("a", COMPLETIONS) == 0, "nothing below is replayed any more"
 
 
 def test_while_replaying_a_key_is_never_written_with_less_than_it_has():
     log = Log()
-    part = log.owner()
-    part.put("ahead", ["1"])
-    log.checkpoint(part, **at(10))  # and the process dies before the commit: 4 is committed
+    partition = log.owner()
+    partition.put("ahead", ["1"])
+    log.checkpoint(partition, **at(10))  # and the process dies before the commit: 4 is committed
     again = log.owner()
     again.put("ahead", ["1", "2"])  # changed by another source meanwhile
     again.put("new", ["3"])
     log.checkpoint(again, **at(6), **{SCORES: 1})
     third = log.owner()
-    assert (third.applied("ahead", COMPLETIONS), third.applied("ahead", SCORES)) == (10, 1)
-    assert third.applied("new", COMPLETIONS) == 6
+    assert (third.applied_offset("ahead", COMPLETIONS), third.applied_offset("ahead", SCORES)) == (10, 1)
+    assert third.applied_offset("new", COMPLETIONS) == 6
     assert third.replay_until == {COMPLETIONS: 10, SCORES: 1}
 
 
 def test_a_part_kept_over_a_rebalance_knows_what_it_wrote_without_a_commit():
-    part = Log().owner()
-    part.put("a", ["1"])
-    part.take(at(10))
-    assert part.replay_until == at(10)
-    assert part.applied("a", COMPLETIONS) == 10
+    partition = Log().owner()
+    partition.put("a", ["1"])
+    take_snapshot(partition, at(10))
+    assert partition.replay_until == at(10)
+    assert partition.applied_offset("a", COMPLETIONS) == 10
 
 
 def test_of_two_that_read_the_same_end_one_alone_owns():
@@ -236,7 +242,7 @@ def test_the_larger_epoch_wins_whatever_the_offset():
     log = Log()
     zombie = log.owner()
     zombie.put("a", ["old"])
-    late = zombie.take(at(2))[0]
+    late = take_snapshot(zombie, at(2))[0]
     owner = log.owner()
     owner.put("a", ["new"])
     log.checkpoint(owner, **at(5))
@@ -253,7 +259,7 @@ def test_a_late_write_does_not_bring_back_a_deleted_key():
     log = Log()
     zombie = log.owner()
     zombie.put("a", ["old"])
-    late = zombie.take(at(2))[0]
+    late = take_snapshot(zombie, at(2))[0]
     owner = log.owner()
     owner.put("a", ["old"])
     owner.delete("a")
@@ -261,7 +267,7 @@ def test_a_late_write_does_not_bring_back_a_deleted_key():
     log.append(late)
     again = log.owner()
     assert again.get("a") is None
-    records, _ = again.take(at(5))
+    records, _ = take_snapshot(again, at(5))
     assert [(key, changelog_record.payload_of(value)) for key, value in records] == [(b"a", b"")]
 
 
@@ -270,18 +276,18 @@ def test_an_owner_writes_again_what_a_former_one_wrote_behind_its_back():
     zombie = log.owner()
     zombie.put("a", ["old"])
     zombie.watermarks_changed = True
-    late = [record for records in zombie.take(at(2)) for record in records]
+    late = [record for records in take_snapshot(zombie, at(2)) for record in records]
     owner = log.owner()
     owner.put("a", ["new"])
     owner.put("b", ["new"])
     log.checkpoint(owner, **at(5))
     first = log.append(late)
     owner.put("b", ["newer"])
-    records, _ = owner.take(at(6))
+    records, _ = take_snapshot(owner, at(6))
     base = log.append(records)
-    assert not owner.acknowledged(base, len(records))
+    assert not owner.confirm_write(base, len(records))
     assert owner.read_offset == first - 1, "recovery must read what is not ours"
-    assert owner.others_wrote([(r.key, r.value) for r in log.records[first:base]])
+    assert owner.note_foreign_writes([(r.key, r.value) for r in log.records[first:base]])
     assert (owner.dirty, owner.watermarks_changed) == ({"a"}, True)
 
 
@@ -289,33 +295,33 @@ def test_an_owner_that_a_later_one_has_followed_is_told():
     log = Log()
     owner = log.owner()
     later = log.owner()
-    assert not owner.others_wrote([(CLAIM_KEY, log.records[-1].value)])
+    assert not owner.note_foreign_writes([(CLAIM_KEY, log.records[-1].value)])
     assert later.epoch > owner.epoch
 
 
 def test_recovery_goes_on_where_it_was_interrupted():
     log = Log()
-    part = log.owner()
+    partition = log.owner()
     for number in range(4):
-        part.put(f"k{number}", [str(number)])
-        log.checkpoint(part, **at(number))
+        partition.put(f"k{number}", [str(number)])
+        log.checkpoint(partition, **at(number))
     again = StatePartition(TEXT)
-    again.recover(log.records[:2])
+    again.apply_changelog(log.records[:2])
     assert again.read_offset == 1
-    again.recover(log.records[2:])
-    again.recovered(-1)
+    again.apply_changelog(log.records[2:])
+    again.finish_recovery(-1)
     assert sorted(again.keys()) == ["k0", "k1", "k2", "k3"]
-    assert again.end == 5
+    assert again.end_offset == 5
 
 
 def test_records_that_nobody_of_ours_wrote_are_passed_over():
-    part = StatePartition(TEXT)
-    part.recover([Written(0, b"a", None), Written(1, None, b"x")])
-    assert (list(part.keys()), part.read_offset) == ([], 1)
+    partition = StatePartition(TEXT)
+    partition.apply_changelog([Written(0, b"a", None), Written(1, None, b"x")])
+    assert (list(partition.keys()), partition.read_offset) == ([], 1)
 
 
 def test_the_end_is_not_moved_back_by_a_broker_that_answers_one_too_low():
-    part = StatePartition(TEXT)
-    part.recover([Written(41, b"a", changelog_record.head(1, {}) + b"x")])
-    part.recovered(0)  # the embedded broker's ListOffsets counts batches
-    assert part.end == 42
+    partition = StatePartition(TEXT)
+    partition.apply_changelog([Written(41, b"a", changelog_record.encode_header(1, {}) + b"x")])
+    partition.finish_recovery(0)  # the embedded broker's ListOffsets counts batches
+    assert partition.end_offset == 42
