@@ -1,4 +1,4 @@
-/** What a person decides: shown at once, sent, said on the page, and everything that shows it asked again. */
+/** Operator actions: shown at once, sent to the server, confirmed by a toast; then every query is refetched. */
 
 import { ACTIONS, ApiError, send, type ActionKind } from "./api";
 import { reloadAll } from "./query";
@@ -19,31 +19,31 @@ interface Done {
   unknown?: string[];
 }
 
-/** The server takes so many incidents at once. */
-const MOST = 200;
-const DONE: Record<string, string> = {
+/** The server accepts this many incidents per request. */
+const MAX_INCIDENTS = 200;
+const CONFIRMATIONS: Record<string, string> = {
   acknowledge: "Acknowledged",
   resolve: "Resolved",
   expected: "Marked as expected",
   not_an_anomaly: "Marked as not an anomaly",
   comment: "Comment added",
   silence: "Silenced",
-  relearn: "It learns anew from its next event",
+  relearn: "Baseline reset; learning starts with the next event",
   retire: "Retired",
 };
 
-/** True when Kafka has it. What failed is said on the page, and shown no longer. */
+/** True once Kafka has acknowledged it. A failure is shown as a toast, and the optimistic update is rolled back. */
 export async function submitAction(decision: ActionRequest): Promise<boolean> {
   const incidents = decision.incident_ids ?? [];
   const rollBack = updateOptimistically(decision.kind, incidents, new Date().toISOString());
-  const parts = decision.incident_ids === undefined ? [{}] : chunks(incidents, MOST).map((ids) => ({ incident_ids: ids }));
+  const parts = decision.incident_ids === undefined ? [{}] : chunks(incidents, MAX_INCIDENTS).map((ids) => ({ incident_ids: ids }));
   try {
     const answers: Done[] = [];
     for (const part of parts) answers.push(((await send("POST", ACTIONS, { ...decision, ...part })) ?? {}));
     const unknown = answers.reduce((sum, answer) => sum + (answer.unknown?.length ?? 0), 0);
     const count = Math.max(1, incidents.length) - unknown;
-    const late = answers.some(({ stored }) => stored === false) ? ". It is shown when the database is back" : "";
-    showToast(`${DONE[decision.kind] ?? decision.kind}${count > 1 ? `: ${count.toLocaleString("en-GB")} incidents` : ""}${late}.`);
+    const late = answers.some(({ stored }) => stored === false) ? "; visible once the database is available again" : "";
+    showToast(`${CONFIRMATIONS[decision.kind] ?? decision.kind}${count > 1 ? `: ${count.toLocaleString("en-GB")} incidents` : ""}${late}.`);
     reloadAll();
     return true;
   } catch (error) {
@@ -53,8 +53,8 @@ export async function submitAction(decision: ActionRequest): Promise<boolean> {
   }
 }
 
-/** Why something was not done, in words. */
+/** The text of a failed action. */
 export function errorText(error: unknown): string {
-  if (!(error instanceof ApiError)) return "It did not work.";
-  return error.kind === "offline" ? "No connection to the server: nothing was changed." : error.message;
+  if (!(error instanceof ApiError)) return "The action failed.";
+  return error.kind === "offline" ? "No connection to the server; nothing was changed." : error.message;
 }

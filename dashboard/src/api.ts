@@ -1,15 +1,15 @@
 /**
- * What the server says, and the only place that asks it.
+ * The API client: nothing else calls the server.
  *
  * The types come from `schemas/openapi.yaml` (`npm run types`), so a changed route or field breaks the build. Every
- * failure ends as an `ApiError` whose `kind` decides what a person sees.
+ * failure becomes an `ApiError`; its `kind` decides what is shown.
  */
 
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
 export type IncidentStatus = Schemas["IncidentBrief"];
-/** One of a list says how its incident stands; one that just came over the live stream, and one asked for alone, do not. */
+/** Items of a list carry the status of their incident; items of the live stream and of the detail route do not. */
 export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null };
 export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
   items: Anomaly[];
@@ -73,7 +73,7 @@ export const INBOX = "/api/v1/inbox" satisfies keyof paths;
 export const INBOX_READ = "/api/v1/inbox/read" satisfies keyof paths;
 export const EVENTS = "/api/v1/events" satisfies keyof paths;
 
-/** The address of an item's route, its id put in. */
+/** The path of an item's route with its id filled in. */
 export function withId(route: Extract<keyof paths, `${string}{id}${string}`>, id: string): string {
   return route.replace("{id}", encodeURIComponent(id));
 }
@@ -91,7 +91,7 @@ export const SEVERITIES = ["critical", "warning", "info"] as const satisfies Sev
 export const STATES = ["opened", "ongoing", "resolved"] as const satisfies State[];
 export const RANGES = ["24h", "7d", "30d"] as const satisfies Range[];
 
-/** offline: no answer; unauthorised: a token is needed; forbidden: the role may not; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
+/** offline: no response; unauthorised: 401; forbidden: 403; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
 export type Failure = "offline" | "unauthorised" | "forbidden" | "missing" | "refused" | "failed";
 
 export class ApiError extends Error {
@@ -106,7 +106,7 @@ export class ApiError extends Error {
 
 const TOKEN = "stream-detector.token";
 
-/** Keeps the token for this tab alone; it is gone when the tab closes. */
+/** Keeps the token for this tab only (sessionStorage). */
 export function keepToken(token: string): void {
   sessionStorage.setItem(TOKEN, token);
 }
@@ -123,19 +123,19 @@ export async function get<T>(path: string, query: URLSearchParams, signal: Abort
     return (await answer.json()) as T;
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new ApiError("failed", "The server's answer is not JSON.");
+    throw new ApiError("failed", "The server's response is not JSON.");
   }
 }
 
-/** Sends what changes something. Resolves with the answer's JSON, null where it has none. Throws `ApiError`. */
+/** Sends a change. Resolves with the JSON of the response, or null if it has none. Throws `ApiError`. */
 export async function send(method: "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> {
   const answer = await call(method, path, new AbortController().signal, body);
   return answer.status === 204 ? null : ((await answer.json().catch(() => null)) as unknown);
 }
 
 /**
- * Changes the token of this tab into a session, whose cookie no script can read: the live stream needs it, for a
- * browser's EventSource carries no header. While that fails the token goes on to be sent along.
+ * Exchanges the token of this tab for a session, whose cookie no script can read. The live stream needs the session,
+ * because EventSource cannot send a header. Until the exchange succeeds, requests carry the token.
  */
 export async function openSession(): Promise<void> {
   if (!hasToken()) return;
@@ -143,7 +143,7 @@ export async function openSession(): Promise<void> {
     await send("POST", SESSION);
     sessionStorage.removeItem(TOKEN);
   } catch {
-    // The next answer that is refused says why.
+    // The next refused request reports the reason.
   }
 }
 
@@ -158,7 +158,7 @@ async function call(method: string, address: string, signal: AbortSignal, body?:
     answer = await fetch(address, { method, headers, signal, ...sent });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new ApiError("offline", "The server does not answer.");
+    throw new ApiError("offline", "The server does not respond.");
   }
   if (!answer.ok) throw new ApiError(failureOf(answer.status), await reasonOf(answer));
   return answer;
@@ -171,7 +171,7 @@ function failureOf(status: number): Failure {
   return status < 500 ? "refused" : "failed";
 }
 
-/** The detail of problem details (RFC 9457), else its title, else the status in words. */
+/** The `detail` of the problem details (RFC 9457), else the `title`, else the HTTP status. */
 async function reasonOf(answer: Response): Promise<string> {
   const problem: unknown = await answer.json().catch(() => null);
   if (typeof problem === "object" && problem !== null) {
@@ -180,5 +180,5 @@ async function reasonOf(answer: Response): Promise<string> {
       if (typeof text === "string" && text !== "") return text;
     }
   }
-  return `The server answered ${answer.status} ${answer.statusText}`.trim() + ".";
+  return `The server responded with ${answer.status} ${answer.statusText}`.trim() + ".";
 }

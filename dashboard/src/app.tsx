@@ -96,7 +96,7 @@ function CurrentPage({ path, query }: { path: string; query: URLSearchParams }) 
   if (page === "silences" && id === "") return <SilencesPage query={query} />;
   return (
     <main id="main" class="page">
-      <Notice alone title="No such page">
+      <Notice alone title="Page not found">
         <Link class="button" href="/anomalies">
           Anomalies
         </Link>

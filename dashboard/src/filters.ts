@@ -1,8 +1,8 @@
-/** Filters live in the address alone; this maps it to what the page shows and to what the server is asked. Pure. */
+/** Filters are kept in the URL; this maps them from the URL and to the API query. Pure. */
 
 import { SEVERITIES, STATES, TYPES, type Anomaly, type AnomalyType, type Range, type Severity, type State } from "./api";
 
-/** Spans up to now, by their name in the address. */
+/** Relative time ranges, by their name in the URL. */
 export const SPANS = {
   "1h": { name: "Last hour", hours: 1 },
   "6h": { name: "Last 6 hours", hours: 6 },
@@ -16,7 +16,7 @@ export type Span = keyof typeof SPANS;
 const USUAL: Span = "7d";
 const ASKED_BY_NAME: readonly string[] = ["24h", "7d", "30d"] satisfies Range[];
 
-/** How an incident stands, with what the server is asked for each. */
+/** Incident status, with the API query of each. */
 export const STATUSES = {
   unacknowledged: { open: "true", acknowledged: "false" },
   acknowledged: { open: "true", acknowledged: "true" },
@@ -37,12 +37,12 @@ export interface Filters {
   /** A part of its name or id. */
   q: string;
   run: string;
-  /** A span of its own in place of the range: instants, or both empty. */
+  /** A custom range in place of `range`: RFC 3339 times, or both empty. */
   from: string;
   to: string;
 }
 
-/** Reads the address. Unknown values are ignored; a link to one score run shows the run whenever it was. */
+/** Reads the URL. Malformed values are ignored; a link to one score run covers all time. */
 export function readFilters(query: URLSearchParams): Filters {
   const run = query.get("run")?.trim() ?? "";
   const from = query.get("from") ?? "";
@@ -71,12 +71,12 @@ function readStatus(query: URLSearchParams): Status | null {
   return acknowledged === "true" ? "acknowledged" : acknowledged === "false" ? "unacknowledged" : null;
 }
 
-/** The filters with nothing chosen but the range. */
+/** No filter other than the time range. */
 export function defaultFilters(range: Span): Filters {
   return { range, severity: [], type: null, state: null, incident: null, entity: "", q: "", run: "", from: "", to: "" };
 }
 
-/** The address of the list with these filters; what is the default is left out. */
+/** The path of the list with these filters; defaults are omitted. */
 export function listPath(filters: Filters): string {
   const query = new URLSearchParams();
   if (filters.from !== "") {
@@ -90,7 +90,7 @@ export function listPath(filters: Filters): string {
   return text === "" ? "/anomalies" : `/anomalies?${text}`;
 }
 
-/** What the server is asked; `range` in place of the filters' own span, for the counts of other spans. */
+/** The API query of the filters; `range` replaces their own time range, for counts of other ranges. */
 export function apiQuery(filters: Filters, range?: Span): URLSearchParams {
   const query = new URLSearchParams();
   const span = range ?? filters.range;
@@ -115,12 +115,12 @@ function narrow(query: URLSearchParams, filters: Filters): void {
   for (const [name, value] of Object.entries({ entity, q, run })) if (value !== "") query.set(name, value);
 }
 
-/** Whether anything but the range is chosen. */
+/** Whether any filter other than the time range is set. */
 export function isNarrowed({ severity, type, state, incident, entity, q, run }: Filters): boolean {
   return severity.length > 0 || type !== null || state !== null || incident !== null || entity !== "" || q !== "" || run !== "";
 }
 
-/** The severities with one more chosen, or one less; all of them is the same as none. */
+/** The severities with one toggled; selecting all of them is the same as none. */
 export function toggled(chosen: readonly Severity[], severity: Severity): Severity[] {
   const next = SEVERITIES.filter((one) => chosen.includes(one) !== (one === severity));
   return next.length === SEVERITIES.length ? [] : next;
@@ -128,7 +128,7 @@ export function toggled(chosen: readonly Severity[], severity: Severity): Severi
 
 const HOUR_MS = 3_600_000;
 
-/** Whether an anomaly that just came belongs in this list, as the server would answer. */
+/** Whether a live anomaly matches the filters, as the server would decide. */
 export function matchesFilters(anomaly: Anomaly, filters: Filters, nowMs: number): boolean {
   const at = Date.parse(anomaly.detected_at);
   const { range, type, severity, state, incident, entity, q, run, from, to } = filters;

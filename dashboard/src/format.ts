@@ -1,4 +1,4 @@
-/** Anomalies in words: names of types, numbers with their units, and the sentence that compares them. Pure. */
+/** Values as text: names, numbers with their units, comparisons. Pure. */
 
 import type { Affected, Anomaly, AnomalyType, Baseline, Severity, State } from "./api";
 import { duration } from "./time";
@@ -26,12 +26,12 @@ export const KIND_NAMES: Record<Affected["kind"], string> = {
   run: "Score run",
 };
 
-/** The name of a type this page knows, else the type as it came: a reader accepts what it does not know. */
+/** The display name of a type. */
 export function typeName(type: string): string {
   return Object.hasOwn(TYPE_NAMES, type) ? TYPE_NAMES[type as AnomalyType] : type;
 }
 
-/** A number with its unit in words. `beside` is the number it is shown next to: both get the same decimals. */
+/** A number with its unit. `beside` is the number shown next to it: both get the same decimals. */
 export function quantity(value: number, unit: string, beside: number = value): string {
   switch (unit) {
     case "s":
@@ -47,35 +47,35 @@ export function quantity(value: number, unit: string, beside: number = value): s
   }
 }
 
-/** The same with its sign always shown: "+2 m 7 s", "−1.7". */
+/** `quantity` with an explicit sign: "+2 m 7 s", "−1.7". */
 export function change(value: number, unit: string, beside: number = value): string {
   const text = quantity(value, unit, beside);
   return value > 0 ? `+${text}` : text;
 }
 
-/** The sentence of a message that says what happened: its second paragraph, or the first where there is one alone. */
+/** The summary sentence of a message: its second paragraph, or the only one. */
 export function summaryOf(body: string, title: string): string {
   const paragraphs = body.split(/\n\s*\n/).map((part) => part.trim());
-  const told = paragraphs.length > 1 ? (paragraphs[1] ?? "") : (paragraphs[0] ?? "");
-  return told === title ? "" : told;
+  const summary = paragraphs.length > 1 ? (paragraphs[1] ?? "") : (paragraphs[0] ?? "");
+  return summary === title ? "" : summary;
 }
 
 export interface Comparison {
   now: string;
   usual: string;
   change: string;
-  /** What `now` and `usual` are called for this kind of number. */
+  /** Labels of `now` and `usual` for this unit. */
   nowLabel: string;
   usualLabel: string;
 }
 
-/** Current against baseline, with the words that fit the number. */
+/** Current value against baseline, with labels that fit the unit. */
 export function compare(anomaly: Anomaly): Comparison {
   const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
   const [nowLabel, usualLabel] = labelsOf(unit);
   if (unit === "steps" && deviation === 0) {
-    // A sequence of steps has no size that could be off.
-    return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "in this order", usualLabel: "not so lately" };
+    // A sequence of steps has no magnitude.
+    return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "step order", usualLabel: "not seen recently" };
   }
   return {
     now: quantity(current, unit, baseline),
@@ -101,33 +101,33 @@ function labelsOf(unit: string): [string, string] {
   }
 }
 
-/** "3.2", "−4.1", or "no z-score" where the rule needs none. */
+/** "3.2", "−4.1", or "–" for a rule without a z-score. */
 export function zScore(z: number | null): string {
   return z === null ? "–" : withSign(z.toFixed(Math.abs(z) < 100 ? 1 : 0));
 }
 
 /**
- * What the rule was held against, in its own terms: a z-score; in profile robust how rare a time must be, which the
- * event tells as the surprise, −log10 of a probability; else a value in the unit of the numbers.
+ * The alert threshold in the terms of the rule: a z-score; for durations in profile robust a rarity (the event carries
+ * −log10 of a probability); else a value in the unit of the metrics.
  */
 export function threshold({ anomaly_type: type, profile, metrics }: Anomaly): { value: string; note: string } | null {
   const { threshold: limit, unit } = metrics;
   if (limit == null) return null;
   const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
-  if (ofTime && profile === "robust") return { value: `1 in ${plain(10 ** limit, 2)}`, note: "rarer than this is told" };
+  if (ofTime && profile === "robust") return { value: `1 in ${plain(10 ** limit, 2)}`, note: "alert threshold (rarity)" };
   if (ofTime || type === "SpikeInFailures" || (type === "ResourceExhaustion" && unit !== "ratio")) {
-    return { value: `z ${plain(limit, 4)}`, note: "beyond this is told" };
+    return { value: `z ${plain(limit, 4)}`, note: "alert threshold" };
   }
-  return { value: quantity(limit, unit), note: "from here on it is told" };
+  return { value: quantity(limit, unit), note: "alert threshold" };
 }
 
-/** What is told of an anomaly, without the name that stands beside it already. */
+/** The description without the leading entity name, which is shown next to it. */
 export function shortDescription({ description, entity_name: name, entity_id: id }: Pick<Anomaly, "description" | "entity_name" | "entity_id">): string {
   const begins = [name, id].find((one) => one !== "" && description.startsWith(`${one} `));
   return begins === undefined ? description : description.slice(begins.length + 1);
 }
 
-/** "1 m 40 s ± 3.2 s", "2 %": a learned value with its spread where it says something; "–" before anything is learned. */
+/** "1 m 40 s ± 3.2 s", "2 %": a baseline value with its standard deviation where useful; "–" while there is none. */
 export function withSpread(learned: { value: number | null; std_dev: number | null; window_size: number } | undefined, unit: string): string {
   if (learned?.value == null || learned.window_size === 0) return "–";
   const value = quantity(learned.value, unit);
@@ -135,15 +135,15 @@ export function withSpread(learned: { value: number | null; std_dev: number | nu
 }
 
 /**
- * How far the usual strays, where z says so: z is the deviation in standard deviations of profile classic's durations
- * alone. "± 9 s"
+ * The standard deviation of the baseline, "± 9 s". Only for durations in profile classic, where z is the deviation in
+ * standard deviations.
  */
 export function spreadOfBaseline({ anomaly_type: type, profile, metrics: { deviation, z_score: z } }: Anomaly): string | null {
   const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
   return ofTime && profile === "classic" && z !== null && z !== 0 ? `± ${duration(Math.abs(deviation / z))}` : null;
 }
 
-/** A setting's value with its unit in words: "1 h", "90 days", "1000 a second". */
+/** A setting's value with its unit: "1 h", "90 days", "1000 per second". */
 export function settingValue(value: string, unit: string): string {
   if (value === "") return "–";
   const size = Number(value);
@@ -154,7 +154,7 @@ export function settingValue(value: string, unit: string): string {
     case "d":
       return `${plain(size, 6)} ${size === 1 ? "day" : "days"}`;
     case "1/s":
-      return `${plain(size, 6)} a second`;
+      return `${plain(size, 6)} per second`;
     default:
       return `${value} ${unit}`;
   }
@@ -165,7 +165,7 @@ export function sentence(word: string): string {
   return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 }
 
-/** A share as one reads it in passing: "58 %", "5.8 %", "0.04 %". */
+/** A share with two significant digits: "58 %", "5.8 %", "0.04 %". */
 export function share(ratio: number): string {
   const size = ratio * 100;
   return `${size >= 10 || size === 0 ? size.toFixed(0) : plain(size, 2)} %`;

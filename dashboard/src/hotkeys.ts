@@ -1,25 +1,25 @@
-/** Keys that act: never while one types, never with a modifier, and a dialog that is open has them to itself. */
+/** Hotkeys: ignored while typing, with a modifier key, and outside an open dialog. */
 
 import { useEffect, useRef } from "preact/hooks";
 
 export type Hotkeys = Record<string, (event: KeyboardEvent) => void>;
 
-/** Every key of the page, for its help: key and what it does. */
+/** Every hotkey and what it does, for the help dialog. */
 export const HOTKEY_HELP = [
-  ["j k", "Next and previous in a list"],
+  ["j k", "Next / previous row"],
   ["Enter", "Open"],
-  ["x", "Select for an action on many"],
-  ["J K X", "Select on the way; X everything in between"],
+  ["x", "Select row"],
+  ["J K X", "Extend the selection; X selects the range"],
   ["a", "Acknowledge"],
   ["r", "Resolve"],
   ["s", "Silence"],
   ["/", "Search"],
   ["g then o a w e r i", "Go to Overview, Anomalies, Workflows, Entities, Score runs, Inbox"],
-  ["?", "This help"],
-  ["Esc", "Close; leave the search; back to the list"],
+  ["?", "Show this help"],
+  ["Esc", "Close; leave the search box; back to the list"],
 ] as const;
 
-/** Calls the function of a key that is pressed while the component is on the page. */
+/** Binds hotkeys while the component is mounted. */
 export function useHotkeys(keys: Hotkeys): void {
   const current = useRef(keys);
   current.current = keys;
@@ -42,7 +42,7 @@ export function isTyping(target: EventTarget | null): boolean {
     && !(target instanceof HTMLInputElement && target.type === "checkbox");
 }
 
-/** Moves the focus by `step` among the rows' links, from the row that has it; the first or last where none has. */
+/** Moves the focus by `step` among the row links; to the first or last if no row has it. */
 export function moveFocus(step: 1 | -1): void {
   const links = [...document.querySelectorAll<HTMLElement>("main [data-id] .row-link, main [data-id] .message")];
   const row = document.activeElement?.closest("[data-id]");
@@ -52,7 +52,7 @@ export function moveFocus(step: 1 | -1): void {
   links[next]?.scrollIntoView({ block: "nearest" });
 }
 
-/** The row of the list that has the focus: its `data-id`. */
+/** `data-id` of the focused row. */
 export function focusedId(): string | null {
   return document.activeElement?.closest<HTMLElement>("[data-id]")?.dataset["id"] ?? null;
 }

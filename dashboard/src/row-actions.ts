@@ -1,4 +1,4 @@
-/** Choosing rows of a list of anomalies and acting on them, by pointer and by key. */
+/** Row selection and actions of the anomaly list, by pointer and hotkey. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { submitAction, errorText } from "./actions";
@@ -12,20 +12,20 @@ import { showToast } from "./toast";
 import { idsBetween } from "./selection";
 
 interface RowActionState {
-  /** How many are chosen. */
+  /** Number of selected rows. */
   count: number;
-  /** For the list; absent for who may only read. */
+  /** For the table; absent for read-only sessions. */
   rowActions: RowActions | undefined;
   act: (kind: ActionKind) => void;
-  /** The incidents that a person is about to silence. */
+  /** Incidents of the open silence dialog. */
   silencing: string[] | null;
   endSilencing: (done: boolean) => void;
   clear: () => void;
-  /** Chooses all that match, also those not loaded; absent where there are none, or not all loaded ones are chosen. */
-  widen: (() => void) | undefined;
+  /** Selects every match, also rows not loaded; absent unless all loaded rows are selected and more exist. */
+  selectAllMatches: (() => void) | undefined;
 }
 
-/** `more`: whether the list goes on after `items`. */
+/** `more`: whether there are more rows than `items`. */
 export function useRowActions(items: readonly Anomaly[], more: boolean, filters: Filters): RowActionState {
   const canAct = useCanAct();
   /** Anomaly -> its incident. */
@@ -82,7 +82,7 @@ export function useRowActions(items: readonly Anomaly[], more: boolean, filters:
     s: () => act("silence"),
     Escape: clear,
   });
-  const widen = () => {
+  const selectAllMatches = () => {
     fetchAllMatches(filters).then(
       (found) => setChosen(new Map(found.map(({ id, incident_id: incident }) => [id, incident]))),
       (error: unknown) => showToast(errorText(error), true),
@@ -105,6 +105,6 @@ export function useRowActions(items: readonly Anomaly[], more: boolean, filters:
       if (done) clear();
     },
     clear,
-    widen: more && allChosen && chosen.size === items.length ? widen : undefined,
+    selectAllMatches: more && allChosen && chosen.size === items.length ? selectAllMatches : undefined,
   };
 }

@@ -1,4 +1,4 @@
-/** What happened to an incident, in order: what was found, what people did, what was sent or held and why. Pure. */
+/** The timeline of an incident: anomalies, operator actions, notifications with their outcome and reason. Pure. */
 
 import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
 import { shortDescription, SEVERITY_NAMES } from "./format";
@@ -8,7 +8,7 @@ export interface TimelineEntry {
   at: string;
   kind: "found" | "decided" | "sent" | "held";
   title: string;
-  /** In words of others: shown as text. */
+  /** From events or people: rendered as plain text. */
   detail: string;
 }
 
@@ -19,7 +19,7 @@ const ACTION_LABELS: Record<string, string> = {
   not_an_anomaly: "marked it as not an anomaly",
   comment: "commented",
   silence: "silenced it",
-  relearn: "let it learn anew",
+  relearn: "reset the baseline",
   retire: "retired it",
 };
 const CHANNELS: Record<string, string> = { inbox: "Inbox", slack: "Slack", slack_bot: "Slack", email: "Email", webhook: "Webhook", apprise: "Apprise" };
@@ -33,7 +33,7 @@ export function timeline({ anomalies, actions, notifications }: Pick<IncidentDet
 
 function ofAnomaly(anomaly: Anomaly): TimelineEntry {
   const { id, state, severity, detected_at: at } = anomaly;
-  const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved by itself" : `Went on, ${SEVERITY_NAMES[severity].toLowerCase()}`;
+  const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved automatically" : `Ongoing, ${SEVERITY_NAMES[severity].toLowerCase()}`;
   return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: shortDescription(anomaly) };
 }
 

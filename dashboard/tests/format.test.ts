@@ -114,7 +114,7 @@ it("takes from a message the sentence that says what happened", () => {
 it("says the values of settings with their units in words", () => {
   expect(settingValue("3600.0", "s")).toBe("1 h");
   expect(settingValue("90", "d")).toBe("90 days");
-  expect(settingValue("1000", "1/s")).toBe("1,000 a second");
+  expect(settingValue("1000", "1/s")).toBe("1,000 per second");
   expect(settingValue("0.5", "points")).toBe("0.5 points");
   expect(settingValue("", "s")).toBe("–");
   expect(settingValue("(set)", "")).toBe("(set)");

@@ -90,7 +90,7 @@ async def test_w46_every_filter_is_in_the_address_and_back_undoes_it(
         await expect(rows).to_have_count(1)
         assert query() == {"range": ["30d"], "type": ["SpikeInFailures"]}
         await page.get_by_label("Severity").get_by_role("link", name="Critical").click()
-        await expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+        await expect(page.get_by_text("No matches for these filters")).to_be_visible()
         await page.go_back()
         await expect(rows).to_have_count(1)
         await page.go_back()
@@ -136,18 +136,18 @@ async def test_w46_every_filter_says_how_many_each_value_would_find(
         for text in ("Opened (3)", "Ongoing (0)", "Resolved (1)"):
             await expect(states.locator("option", has_text=text)).to_be_attached()
         tabs = page.get_by_role("navigation", name="Incidents").get_by_role("link")
-        assert await tabs.all_inner_texts() == ["All 4", "Needs attention 2", "Acknowledged 1", "Over 1"]
+        assert await tabs.all_inner_texts() == ["All 4", "Needs attention 2", "Acknowledged 1", "Resolved 1"]
         await states.select_option("opened")
         await expect(severities.nth(3)).to_have_text("Info1")
         await expect(states.locator("option", has_text="Resolved (1)")).to_be_attached()
-        await expect(tabs.nth(3)).to_have_text("Over 0")
+        await expect(tabs.nth(3)).to_have_text("Resolved 0")
         await tabs.nth(2).click()
         await expect(page.locator("tbody tr")).to_have_count(1)
         await expect(page.locator("tbody tr")).to_contain_text("Weekly report")
         query = parse_qs(urlsplit(page.url).query)
         assert (query["open"], query["acknowledged"]) == (["true"], ["true"])
         await tabs.nth(3).click()
-        await expect(page.get_by_text("Nothing matches these filters")).to_be_visible()
+        await expect(page.get_by_text("No matches for these filters")).to_be_visible()
 
 
 async def test_w46_the_span_of_time_is_chosen_by_name_by_hand_or_drawn(
@@ -236,9 +236,9 @@ async def test_w47_detail_shows_everything(root: str, write: Write, open_page: O
             f"{numbers.z_score:.1f}",
             "1 m 40",
             "± 3.",
-            "z 2beyond this is told",
+            "z 2alert threshold",
             "+2 m 3",
-            "times the usual",
+            "times the baseline",
             "Confidence",
             "build-40",
             "branch",
@@ -268,7 +268,7 @@ async def test_w47_a_link_that_is_faster_than_its_row_waits_for_it(
     late = anomaly("late", detected_at=ago(minutes=1))
     async with open_page() as page:
         await page.goto(f"{root}/anomalies/{late.id}")
-        await expect(page.get_by_role("heading", name="Not here yet")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Not stored yet")).to_be_visible()
         await write(anomalies=[late])
         await expect(page.locator(".lead", has_text="late happened")).to_be_visible(timeout=15_000)
 
@@ -319,7 +319,7 @@ async def test_w50_first_start_says_how_to_send_an_event_and_notices_it(
         assert command.count('"status":"failure"') == 3
         await expect(page.get_by_role("button", name="Copy")).to_be_visible()
         await write(executions=[completion("1", finished_at=ago(minutes=2))])
-        await expect(page.get_by_text("All is well: events arrive, the last one ended 2 minutes ago")).to_be_visible(
+        await expect(page.get_by_text("the newest is from 2 minutes ago")).to_be_visible(
             timeout=15_000
         )
         await write(anomalies=three())
@@ -352,8 +352,8 @@ async def test_w50_a_command_that_may_not_be_copied_is_selected(root: str, open_
 async def test_w50_the_first_event_can_be_sent_from_the_page(site: Site, root: str, open_page: OpenPage) -> None:
     async with open_page() as page:
         await page.goto(f"{root}/anomalies")
-        await page.get_by_role("button", name="Send it from here").click()
-        await expect(page.get_by_text("Sent. It appears here within seconds.")).to_be_visible()
+        await page.get_by_role("button", name="Send from here").click()
+        await expect(page.get_by_text("Sent. The anomaly appears here within seconds.")).to_be_visible()
         consumer = AIOKafkaConsumer(
             f"{site.topic_prefix}workflow-completions", bootstrap_servers=site.broker, auto_offset_reset="earliest"
         )
@@ -507,7 +507,7 @@ async def test_a_token_is_asked_for_and_kept_for_the_tab(
             await page.get_by_label("Token").fill(token)
             await page.get_by_role("button", name="Continue").click()
             if token == "wrong":
-                await expect(page.get_by_text("The server refused this token.")).to_be_visible()
+                await expect(page.get_by_text("The server rejected this token.")).to_be_visible()
         await expect(page.locator("tbody tr")).to_have_count(2)
         await page.reload()
         await expect(page.locator("tbody tr")).to_have_count(2)
@@ -519,7 +519,7 @@ async def test_a_database_that_is_away_is_said_and_mended_by_itself(
 ) -> None:
     async with serving(make_settings(database_url=site.database_url), connected=False) as away, open_page() as page:
         await page.goto(f"{away}/anomalies")
-        await expect(page.get_by_role("heading", name="This could not be loaded")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Loading failed")).to_be_visible()
         await expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
@@ -542,7 +542,7 @@ async def test_unknown_addresses_get_the_page_with_404(root: str, open_page: Ope
     async with open_page() as page:
         answer = await page.goto(f"{root}/no/such/page")
         assert answer and answer.status == 404
-        await expect(page.get_by_role("heading", name="No such page")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Page not found")).to_be_visible()
 
 
 async def test_the_page_is_served_compressed_kept_and_locked_down(root: str) -> None:

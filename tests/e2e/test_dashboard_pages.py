@@ -182,13 +182,13 @@ async def test_many_are_chosen_at_once_and_decided_in_parts_that_the_server_take
         await expect(bar).to_have_count(0)
         await page.get_by_role("checkbox", name="Select all").click()
         await expect(bar).to_contain_text("50 selected")
-        await bar.get_by_role("button", name="Select all that match").click()
+        await bar.get_by_role("button", name="Select all matches").click()
         await expect(bar).to_contain_text("220 selected")
         await bar.get_by_role("button", name="Resolve").click()
         await expect(page.get_by_text("Resolved: 220 incidents.")).to_be_visible(timeout=20_000)
         assert sent == [5, 200, 20]
         tabs = page.get_by_role("navigation", name="Incidents")
-        await expect(tabs.get_by_role("link", name="Over")).to_contain_text("220")
+        await expect(tabs.get_by_role("link", name="Resolved")).to_contain_text("220")
 
 
 async def test_what_is_chosen_is_silenced_in_the_store_and_nothing_else(
@@ -208,7 +208,7 @@ async def test_what_is_chosen_is_silenced_in_the_store_and_nothing_else(
         await bar.get_by_role("button", name="Silence").click()
         dialog = page.get_by_role("dialog", name="Silence 3 incidents")
         await dialog.get_by_role("button", name="1 day").click()
-        await dialog.get_by_label("Why").fill("the runners are being moved")
+        await dialog.get_by_label("Reason").fill("the runners are being moved")
         await dialog.get_by_role("button", name="Silence", exact=True).click()
         await expect(page.get_by_text("Silenced: 3 incidents.")).to_be_visible()
         await expect(dialog).to_have_count(0)
@@ -248,7 +248,7 @@ async def test_one_click_acknowledges_at_once_and_what_fails_is_taken_back(
         await page.unroute("**/api/v1/actions")
         await page.route("**/api/v1/actions", lambda route: route.abort())
         await page.get_by_role("button", name="Acknowledge b").click()
-        await expect(page.get_by_text("No connection to the server: nothing was changed.")).to_be_visible()
+        await expect(page.get_by_text("No connection to the server; nothing was changed.")).to_be_visible()
         await expect(rows.nth(1)).not_to_contain_text("Acknowledged")
         await expect(page.get_by_role("button", name="Acknowledge b")).to_be_visible()
 
@@ -302,7 +302,7 @@ async def test_the_detail_of_failures_shows_their_rate_how_runs_ended_and_where_
         look = page.locator(".steps").first
         last_good = look.get_by_role("link", name=re.compile("build-"))
         await expect(last_good.first).to_have_attribute("href", re.compile(r"https://ci\.example\.org/build-\d+"))
-        await expect(page.get_by_role("link", name="Open the execution")).to_have_attribute("target", "_blank")
+        await expect(page.get_by_role("link", name="Open execution")).to_have_attribute("target", "_blank")
 
 
 async def test_what_is_decided_on_the_detail_is_there_for_everyone(
@@ -318,7 +318,7 @@ async def test_what_is_decided_on_the_detail_is_there_for_everyone(
         await expect(timeline).to_contain_text("Opened as critical")
         await expect(timeline).to_contain_text("Inbox: delivered")
         await expect(timeline).to_contain_text("severity warning is sent")
-        decide = page.get_by_role("toolbar", name="Decide")
+        decide = page.get_by_role("toolbar", name="Actions")
         await decide.get_by_role("button", name="Acknowledge").click()
         await expect(decide.get_by_role("button", name="Acknowledged")).to_be_disabled()
         await page.get_by_label("Comment").fill(HOSTILE)
@@ -329,22 +329,22 @@ async def test_what_is_decided_on_the_detail_is_there_for_everyone(
         await decide.get_by_role("button", name="Silence for").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("button", name="1 week").click()
-        await dialog.get_by_label("Why").fill("known outage")
+        await dialog.get_by_label("Reason").fill("known outage")
         await dialog.get_by_role("button", name="Silence", exact=True).click()
         await expect(timeline).to_contain_text("known outage")
         await decide.get_by_role("button", name="Not an anomaly").click()
         await expect(timeline).to_contain_text("marked it as not an anomaly")
-        await decide.get_by_role("button", name="Relearn").click()
-        await page.get_by_role("dialog").get_by_role("button", name="Learn anew").click()
+        await decide.get_by_role("button", name="Reset baseline").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Reset baseline").click()
         await expect(dialog).to_have_count(0)
         await page.keyboard.press("r")
         await expect(decide.get_by_role("button", name="Resolved")).to_be_disabled()
-        await page.get_by_role("button", name="Tell me").click()
+        await page.get_by_role("button", name="Explain").click()
         await expect(page.get_by_text("It was judged")).to_be_visible()
         await page.goto(f"{root}/silences")
         await expect(page.get_by_role("table")).to_contain_text("known outage")
-        await page.get_by_role("button", name="Lift").click()
-        await expect(page.get_by_role("heading", name="Nothing is silenced")).to_be_visible()
+        await page.get_by_role("button", name="Expire").click()
+        await expect(page.get_by_role("heading", name="No active silences")).to_be_visible()
         await page.get_by_role("button", name="New silence").click()
         await page.get_by_role("dialog").get_by_role("button", name="Silence", exact=True).click()
         await expect(page.get_by_role("alert")).to_contain_text("at least one")
@@ -359,7 +359,7 @@ async def test_what_is_found_appears_by_itself_before_it_is_stored(
     await write(anomalies=three())
     async with open_page(viewport=WIDE) as page:
         await page.goto(f"{root}/anomalies")
-        await expect(page.get_by_title("New anomalies appear by themselves")).to_have_text("Live", timeout=20_000)
+        await expect(page.get_by_title("New anomalies appear automatically")).to_have_text("Live", timeout=20_000)
         await expect(page.locator("tbody tr")).to_have_count(2)
         producer = AIOKafkaProducer(bootstrap_servers=site.broker)
         await producer.start()
@@ -464,7 +464,7 @@ async def test_the_inbox_lists_filters_and_marks(root: str, write: Write, open_p
         await expect(lines).to_have_count(30)
         await lines.first.get_by_role("button", name="Mark as read").click()
         await expect(page.get_by_role("button", name="Inbox, 59 unread")).to_be_visible()
-        await page.get_by_label("Which").get_by_role("link", name="Unread").click()
+        await page.get_by_label("Read status").get_by_role("link", name="Unread").click()
         await page.wait_for_url("**/inbox?unread=true&severity=critical")
         await expect(lines).to_have_count(29)
         await page.keyboard.press("j")
@@ -474,9 +474,9 @@ async def test_the_inbox_lists_filters_and_marks(root: str, write: Write, open_p
         await page.go_back()
         await page.get_by_role("button", name="Mark all as read").click()
         await expect(page.get_by_role("button", name="Inbox", exact=True)).to_be_visible()
-        await expect(page.get_by_role("heading", name="Nothing matches these filters")).to_be_visible()
+        await expect(page.get_by_role("heading", name="No matches for these filters")).to_be_visible()
         await page.goto(f"{root}/inbox?unread=true")
-        await expect(page.get_by_role("heading", name="Everything is read")).to_be_visible()
+        await expect(page.get_by_role("heading", name="No unread messages")).to_be_visible()
 
 
 async def test_a_viewer_reads_and_is_told_why_there_are_no_buttons(
@@ -488,7 +488,7 @@ async def test_a_viewer_reads_and_is_told_why_there_are_no_buttons(
         await page.goto(f"{root}/anomalies/{shown}")
         await page.get_by_label("Token").fill(secret)
         await page.get_by_role("button", name="Continue").click()
-        await expect(page.get_by_text("needs the role operator")).to_be_visible()
+        await expect(page.get_by_text("require the operator role")).to_be_visible()
         await expect(page.get_by_role("toolbar")).to_have_count(0)
         await page.goto(f"{root}/anomalies")
         await expect(page.locator("tbody tr").first).to_be_visible()
@@ -507,15 +507,15 @@ async def test_settings_in_force_and_what_others_would_find(root: str, write: Wr
         await page.get_by_role("searchbox").fill("score_threshold")
         await expect(page.get_by_role("main")).not_to_contain_text("STREAM_DETECTOR_API_TOKEN")
         await page.get_by_role("searchbox").fill("")
-        await page.get_by_role("link", name="Not the default").click()
+        await page.get_by_role("link", name="Changed").click()
         await page.wait_for_url("**/settings?changed=true")
         await expect(page.get_by_role("main")).to_contain_text("STREAM_DETECTOR_API_TOKEN")
         await expect(page.get_by_role("main")).not_to_contain_text("STREAM_DETECTOR_RATE_LIMIT_WINDOW_S")
         await page.get_by_role("link", name="All settings").click()
         await expect(page.get_by_role("row").filter(has_text="RATE_LIMIT_WINDOW_S")).to_contain_text("1 h")
         await page.get_by_label("Score threshold").fill("0.05")
-        await page.get_by_role("button", name="Show", exact=True).click()
-        await expect(page.locator(".tried")).to_contain_text("in your last 30 days, instead of", timeout=15_000)
+        await page.get_by_role("button", name="Preview", exact=True).click()
+        await expect(page.locator(".tried")).to_contain_text("in the last 30 days, instead of", timeout=15_000)
         await expect(page.get_by_role("table", name="Alerts by type")).to_contain_text("Significant score change")
 
 
@@ -542,7 +542,7 @@ async def test_a_dead_letter_is_shown_as_it_is_and_sent_again(
         await expect(dialog.locator("pre")).to_have_text(HOSTILE)
         await expect(dialog).to_contain_text("0:7")
         assert await page.locator("img").count() == 1, "the logo alone"
-        await dialog.get_by_role("button", name="Send again").click()
+        await dialog.get_by_role("button", name="Retry").click()
         await expect(page.get_by_text("Sent again.")).to_be_visible()
 
 

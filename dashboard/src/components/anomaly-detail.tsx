@@ -1,4 +1,4 @@
-/** Everything about one anomaly: what happened, the numbers, how it went before, what to do and what was done. */
+/** One anomaly: description, metrics, history, investigation steps, timeline. */
 
 import { useMemo } from "preact/hooks";
 import { runPath, entityPath } from "../paths";
@@ -55,7 +55,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
       {anomaly.entity_kind === "workflow" && <Steps anomaly={anomaly} />}
       <div class="columns">
         <div class="column">
-          <Section title="What to look at" aside={anomaly.url != null && isOutside(anomaly.url) && <OpenRun href={anomaly.url} />}>
+          <Section title="Investigation steps" aside={anomaly.url != null && isOutside(anomaly.url) && <OpenRun href={anomaly.url} />}>
             <ol class="steps">
               {anomaly.investigation_steps.map((step, index) => (
                 <li key={index}>
@@ -75,7 +75,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
             </ul>
           </Section>
           <Explanation anomaly={anomaly.id} />
-          <Section title="Affected">
+          <Section title="Affected entities">
             <dl class="facts">
               {anomaly.affected_entities.map(({ kind, id, name }, index) => (
                 <Fact key={index} name={KIND_NAMES[kind]}>
@@ -85,12 +85,12 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
               ))}
             </dl>
           </Section>
-          <Section title="Context">
+          <Section title="Details">
             <AnomalyContext anomaly={anomaly} />
           </Section>
         </div>
         <div class="column">
-          <Section title="What happened">
+          <Section title="Timeline">
             {incident === null ? <div class="skeleton" /> : <Timeline incident={incident} />}
             <CommentBox incident={anomaly.incident_id} />
           </Section>
@@ -101,7 +101,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
   );
 }
 
-/** The series that the rule looked at, first; of failures also how the runs before ended. */
+/** The series that the rule evaluated comes first; for failures also the outcomes of the previous runs. */
 function Charts({ anomaly }: { anomaly: Anomaly }) {
   const entity = `${anomaly.entity_kind}:${anomaly.entity_id}`;
   const isOfFailures = OF_FAILURES.includes(anomaly.anomaly_type);
@@ -144,12 +144,12 @@ function OpenRun({ href }: { href: string }) {
   return (
     <a class="button small" href={href} target="_blank" rel="noopener noreferrer">
       <Icon name="out" />
-      Open the execution
+      Open execution
     </a>
   );
 }
 
-/** Where the executions and the score run that are named can be looked at. */
+/** Links for the executions and the score run that texts mention. */
 function useKnown(anomaly: Anomaly): ReadonlyMap<string, string> {
   const before = usePreviousRuns(anomaly);
   return useMemo(() => {

@@ -7,10 +7,10 @@ import { Icon, SeverityBadge, StateChip, VisuallyHidden } from "./badges";
 import { Sparkline } from "./sparkline";
 import { RelativeTime } from "./relative-time";
 
-/** What can be done with the rows of a list. */
+/** Selection and actions of the rows. */
 export interface RowActions {
   chosen: ReadonlySet<string>;
-  /** `range`: with everything between it and the one that was chosen last. */
+  /** `range`: also selects everything between this row and the one selected last. */
   toggle: (id: string, range: boolean) => void;
   toggleAll: () => void;
   acknowledge: (anomaly: Anomaly) => void;
@@ -20,20 +20,20 @@ const COLUMNS = [
   ["severity", "Severity"],
   ["anomaly", "Anomaly"],
   ["history", "History"],
-  ["now", "Now"],
-  ["usual", "Usual"],
+  ["now", "Current"],
+  ["usual", "Baseline"],
   ["z", "z-score"],
-  ["when", "When"],
+  ["when", "Detected"],
 ] as const;
 
 interface Props {
   items: Anomaly[];
   rowActions?: RowActions | undefined;
-  /** All are of one entity, which the page names: each row then begins with its type, and has no history of its own. */
+  /** All rows are of one entity, which the page names: each row then begins with its type and has no sparkline. */
   ofOne?: boolean;
 }
 
-/** One row an anomaly; on a narrow screen each row becomes a card. The roles keep it a table in both forms. */
+/** One row per anomaly; on a narrow screen each row becomes a card. ARIA roles keep it a table in both layouts. */
 export function AnomalyTable({ items, rowActions, ofOne = false }: Props) {
   useOptimisticUpdates();
   const all = rowActions !== undefined && items.length > 0 && items.every(({ id }) => rowActions.chosen.has(id));
@@ -134,7 +134,7 @@ function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: Row
   );
 }
 
-/** One click; nothing to click where it is over or somebody has it already. */
+/** Acknowledge with one click; absent if the incident is acknowledged or resolved. */
 function Acknowledge({ name, status, act }: { name: string; status: IncidentStatus; act: () => void }) {
   if (status.acknowledged_at !== null || status.state === "resolved") return null;
   return (
@@ -144,7 +144,7 @@ function Acknowledge({ name, status, act }: { name: string; status: IncidentStat
       title="Acknowledge (a)"
       aria-label={`Acknowledge ${name}`}
       onClick={(event) => {
-        // The button goes; who came by keyboard stays at the row.
+        // The button disappears: keep the keyboard focus on the row.
         event.currentTarget.closest("tr")?.querySelector<HTMLElement>(".row-link")?.focus();
         act();
       }}
@@ -154,12 +154,12 @@ function Acknowledge({ name, status, act }: { name: string; status: IncidentStat
   );
 }
 
-/** What a person said of the incident, and that it is over where the record does not say so itself. */
+/** What an operator decided about the incident; `Resolved` where this record itself does not say so. */
 export function IncidentChip({ status, record }: { status: IncidentStatus; record: State }) {
   const { verdict, acknowledged_at: at, acknowledged_by: by, state } = status;
   return (
     <>
-      {state === "resolved" && record !== "resolved" && <span class="chip state-resolved">Over</span>}
+      {state === "resolved" && record !== "resolved" && <span class="chip state-resolved">Resolved</span>}
       {verdict != null ? (
         <span class="chip decided">{verdict === "expected" ? "Expected" : "Not an anomaly"}</span>
       ) : (

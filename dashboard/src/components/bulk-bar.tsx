@@ -11,18 +11,18 @@ interface Props {
   count: number;
   act: (kind: ActionKind) => void;
   clear: () => void;
-  /** Chooses all that match, also those not loaded yet; absent where all are chosen. */
-  widen?: (() => void) | undefined;
+  /** Selects every match, including rows not loaded yet; absent if all are selected. */
+  selectAllMatches?: (() => void) | undefined;
 }
 
-/** Actions on everything that is chosen, at the foot of the window. */
-export function BulkBar({ count, act, clear, widen }: Props) {
+/** Actions on the selected rows, at the bottom of the window. */
+export function BulkBar({ count, act, clear, selectAllMatches }: Props) {
   return (
     <div class="bulk" role="toolbar" aria-label="Selected anomalies">
       <strong>{count.toLocaleString("en-GB")} selected</strong>
-      {widen !== undefined && (
-        <button type="button" class="link-button" onClick={widen}>
-          Select all that match
+      {selectAllMatches !== undefined && (
+        <button type="button" class="link-button" onClick={selectAllMatches}>
+          Select all matches
         </button>
       )}
       {ACTION_LABELS.map(([kind, name, icon, key]) => (
@@ -32,7 +32,7 @@ export function BulkBar({ count, act, clear, widen }: Props) {
           <kbd aria-hidden="true">{key}</kbd>
         </button>
       ))}
-      <button type="button" class="icon-button" aria-label="Clear the selection" onClick={clear}>
+      <button type="button" class="icon-button" aria-label="Clear selection" onClick={clear}>
         <Icon name="close" />
       </button>
     </div>

@@ -2,11 +2,11 @@ import { Link } from "./link";
 import { GettingStarted } from "./getting-started";
 import { Notice } from "./notices";
 
-/** Nothing with these filters, or nothing at all: two different things to do next. */
+/** No match for the filters, or no data at all: each has its own next step. */
 export function Nothing({ what, filtered, all, kind }: { what: string; filtered: boolean; all: string; kind: "workflow" | "score" }) {
   if (filtered) {
     return (
-      <Notice title="Nothing matches these filters">
+      <Notice title="No matches for these filters">
         <Link class="button" href={all}>
           Clear filters
         </Link>
@@ -17,7 +17,7 @@ export function Nothing({ what, filtered, all, kind }: { what: string; filtered:
     <GettingStarted title={`No ${what} yet`} />
   ) : (
     <Notice title={`No ${what} yet`}>
-      <p>They appear here by themselves when the first score arrives on the topic of scores.</p>
+      <p>Entities appear here when the first event arrives on the scores topic.</p>
     </Notice>
   );
 }

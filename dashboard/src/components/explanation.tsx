@@ -3,24 +3,24 @@ import { WHY, type Explanation as Story } from "../api";
 import { useQuery } from "../query";
 import { Section } from "./page-frame";
 
-/** The whole story in plain words, asked for when one wants it: every gate, then every stage of the message. */
+/** Every detection gate and every notification stage in order, loaded on demand. */
 export function Explanation({ anomaly }: { anomaly: string }) {
   const [open, setOpen] = useState(false);
   const { value, error } = useQuery<Story>(open ? WHY : null, useMemo(() => new URLSearchParams({ anomaly }), [anomaly]), 300_000);
   return (
     <Section
-      title="Why was I (not) told?"
+      title="Why was I (not) notified?"
       aside={
         <button type="button" class="button small" aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? "Hide" : "Tell me"}
+          {open ? "Hide" : "Explain"}
         </button>
       }
     >
       {!open ? (
-        <p class="quiet">Every gate and value in order, then route, silence, group, throttle and channel.</p>
+        <p class="quiet">Each detection gate with its values, then each notification stage: routing, silences, grouping, rate limit, delivery.</p>
       ) : value !== null ? (
         <>
-          {value.approximate !== null && <p class="quiet">Told from what is stored, which may differ: {value.approximate}.</p>}
+          {value.approximate !== null && <p class="quiet">Reconstructed from stored data, which may differ: {value.approximate}.</p>}
           <ol class="steps">
             {value.sentences.map((sentence, index) => (
               <li key={index}>{sentence}</li>

@@ -8,11 +8,11 @@ import { SearchBox } from "./search-box";
 import { TimeRangePicker } from "./time-range-picker";
 
 /**
- * The filters, each value with how many it would find. Each choice is an address of its own, so back undoes it; typing
- * replaces the address instead.
+ * The filters, each value with its number of matches. Each choice is a URL of its own, so the back button undoes it;
+ * typing replaces the URL instead.
  */
 export function FilterBar({ filters, facets }: { filters: Filters; facets: Facets | null }) {
-  // Of very many only the newest are counted by how they stand.
+  // With very many anomalies the server counts incident status for the newest only.
   const more = facets !== null && !facets.whole && filters.incident !== null ? "+" : "";
   const number = (counts: Partial<Record<string, number>>, value: string) => (counts[value] ?? 0).toLocaleString("en-GB") + more;
   const counted = (counts: Partial<Record<string, number>> | undefined, value: string) =>

@@ -1,4 +1,4 @@
-/** Nothing found yet: either nothing has arrived, and then how to send the first event, or all is well. */
+/** No anomalies yet: either no event has arrived (how to send one), or nothing unusual was found. */
 
 import { useState } from "preact/hooks";
 import { errorText } from "../actions";
@@ -12,18 +12,18 @@ import { Command, Notice } from "./notices";
 import { RelativeTime } from "./relative-time";
 
 const NO_QUERY = new URLSearchParams();
-const LOOK_EVERY_MS = 3_000;
+const POLL_MS = 3_000;
 
 export function GettingStarted({ title = "No anomalies yet" }: { title?: string }) {
-  const health = useQuery<Health>(HEALTH, NO_QUERY, LOOK_EVERY_MS).value;
+  const health = useQuery<Health>(HEALTH, NO_QUERY, POLL_MS).value;
   const newest = health?.newest_event_at ?? null;
   return (
     <Notice title={title}>
       {newest === null ? (
         <>
           <p>
-            No event has arrived yet. Send the first: this publishes a workflow that fails three times in a row, which is
-            an anomaly. It appears here by itself.
+            No event has arrived yet. This command publishes a workflow that fails three times in a row, which is an anomaly. It
+            appears here automatically.
           </p>
           <HowToSend health={health} />
           <p class="waiting">
@@ -33,15 +33,15 @@ export function GettingStarted({ title = "No anomalies yet" }: { title?: string 
       ) : (
         <>
           <p>
-            All is well: events arrive, the last one ended <RelativeTime at={newest} />, and nothing unusual is among them. What is
-            usual for each workflow is learned from its first 10 to 30 executions.
+            Events are arriving (the newest is from <RelativeTime at={newest} />) and none is anomalous. A baseline needs the first
+            10 to 30 executions of a workflow.
           </p>
           <p>
             <Link class="button" href="/workflows">
-              What was learned so far
+              Show baselines
             </Link>
           </p>
-          <p>To see how an anomaly looks, publish a workflow that fails three times in a row:</p>
+          <p>To see an example anomaly, publish a workflow that fails three times in a row:</p>
           <HowToSend health={health} />
         </>
       )}
@@ -57,7 +57,7 @@ function HowToSend({ health }: { health: Health | null }) {
     setBusy(true);
     send("POST", EVENTS, sampleEvents(Date.now()))
       .then(
-        () => showToast("Sent. It appears here within seconds."),
+        () => showToast("Sent. The anomaly appears here within seconds."),
         (error: unknown) => showToast(errorText(error), true),
       )
       .finally(() => setBusy(false));
@@ -66,12 +66,12 @@ function HowToSend({ health }: { health: Health | null }) {
     <>
       <Command text={command} />
       <p class="quiet">
-        Where STREAM_DETECTOR_BROKER is not set, add <code>--broker</code> with the address that{" "}
-        <code>stream-detector up</code> printed as its broker.
+        If STREAM_DETECTOR_BROKER is not set, add <code>--broker</code> with the broker address that{" "}
+        <code>stream-detector up</code> printed.
       </p>
       {canAct && health?.broker === "ok" && (
         <button type="button" class="button primary" disabled={busy} onClick={publish}>
-          Send it from here
+          Send from here
         </button>
       )}
     </>

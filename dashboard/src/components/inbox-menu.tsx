@@ -9,9 +9,9 @@ import { MessageRow } from "./message-row";
 
 const POLL_MS = 15_000;
 const SHOWN = new URLSearchParams({ limit: "10" });
-const MOST_COUNTED = 99;
+const MAX_COUNT = 99;
 
-/** The bell with the count of unread messages, and the latest messages under it. */
+/** The bell with the number of unread messages; opens the latest messages. */
 export function InboxMenu() {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
@@ -20,7 +20,7 @@ export function InboxMenu() {
   const items = value?.items ?? [];
   const [newest] = items;
   const unread = value?.unread ?? 0;
-  const count = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
+  const count = unread > MAX_COUNT ? `${MAX_COUNT}+` : String(unread);
   useDismiss(open, setOpen, box, button);
   return (
     <div class="inbox" ref={box}>
@@ -51,7 +51,7 @@ export function InboxMenu() {
             )}
           </header>
           {items.length === 0 ? (
-            <p class="quiet">No messages. Alerts from severity “warning” on arrive here, unless set otherwise.</p>
+            <p class="quiet">No messages. Alerts of severity “warning” and above arrive here by default.</p>
           ) : (
             <ol class="messages">
               {items.map((message) => (

@@ -1,4 +1,4 @@
-/** The buttons of one incident, their keys, and a comment. */
+/** The actions of one incident with their hotkeys, and the comment box. */
 
 import { useState } from "preact/hooks";
 import { submitAction } from "../actions";
@@ -29,10 +29,10 @@ export function IncidentActions({ anomaly, status }: { anomaly: Anomaly; status:
     r: () => !ended && act("resolve"),
     s: () => canAct && setSilencing(true),
   });
-  if (!canAct) return <p class="quiet not-allowed">You may read here. Acknowledging and silencing needs the role operator.</p>;
+  if (!canAct) return <p class="quiet not-allowed">Read-only: acknowledging and silencing require the operator role.</p>;
   return (
     <>
-      <div class="decisions" role="toolbar" aria-label="Decide">
+      <div class="decisions" role="toolbar" aria-label="Actions">
         <button type="button" class={done || ended ? "button" : "button primary"} disabled={busy || done} onClick={() => act("acknowledge")}>
           <Icon name="check" />
           {done ? "Acknowledged" : "Acknowledge"}
@@ -57,7 +57,7 @@ export function IncidentActions({ anomaly, status }: { anomaly: Anomaly; status:
         </button>
         <button type="button" class="button" onClick={() => setRelearning(true)}>
           <Icon name="refresh" />
-          Relearn
+          Reset baseline
         </button>
       </div>
       {acknowledged !== null && (
@@ -71,21 +71,21 @@ export function IncidentActions({ anomaly, status }: { anomaly: Anomaly; status:
   );
 }
 
-/** Asks first: what was learned cannot be had back. */
+/** Asks for confirmation: a reset cannot be undone. */
 export function RelearnDialog({ entity, onClose }: { entity: string; onClose: () => void }) {
   const relearn = () => void submitAction({ kind: "relearn", entity }).then((done) => done && onClose());
   return (
-    <Dialog title="Learn anew?" onClose={onClose}>
+    <Dialog title="Reset this baseline?" onClose={onClose}>
       <p>
-        What is usual for <code>{entity}</code> is forgotten and learned again from the next event on. Until then nothing is reported about
-        it. Its history stays.
+        The baseline of <code>{entity}</code> is deleted and learned again, starting with the next event. Until it is ready, no anomalies
+        are detected for it. The stored history is kept.
       </p>
       <div class="dialog-buttons">
         <button type="button" class="button" onClick={onClose}>
-          Keep
+          Cancel
         </button>
         <button type="button" class="button primary" onClick={relearn}>
-          Learn anew
+          Reset baseline
         </button>
       </div>
     </Dialog>
@@ -104,7 +104,7 @@ export function CommentBox({ incident }: { incident: string }) {
         void submitAction({ kind: "comment", incident_ids: [incident], comment: text.trim() }).then((done) => done && setText(""));
       }}
     >
-      <input value={text} aria-label="Comment" placeholder="Say what you found" maxLength={1000} onInput={(event) => setText(event.currentTarget.value)} />
+      <input value={text} aria-label="Comment" placeholder="Add a comment" maxLength={1000} onInput={(event) => setText(event.currentTarget.value)} />
       <button type="submit" class="button">
         Comment
       </button>

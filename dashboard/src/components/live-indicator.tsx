@@ -2,13 +2,13 @@ import { useEffect, useState } from "preact/hooks";
 import { useLive } from "../live";
 
 const WORDS = {
-  live: ["Live", "New anomalies appear by themselves"],
+  live: ["Live", "New anomalies appear automatically"],
   connecting: ["Connecting", "Connecting to the live stream"],
-  away: ["Not live", "The live stream is away; the page asks every few seconds"],
+  away: ["Not live", "Live stream unavailable; the page polls every few seconds"],
 } as const;
-const MARKED_MS = 4_000;
+const HIGHLIGHT_MS = 4_000;
 
-/** A calm mark: live or not, and for some seconds how many came. */
+/** Whether the live stream is connected; highlighted for a few seconds when an anomaly arrives. */
 export function LiveIndicator() {
   const { state, recent } = useLive();
   const newest = recent[0]?.id;
@@ -16,7 +16,7 @@ export function LiveIndicator() {
   useEffect(() => {
     if (newest === undefined) return undefined;
     setMarked(true);
-    const timer = setTimeout(() => setMarked(false), MARKED_MS);
+    const timer = setTimeout(() => setMarked(false), HIGHLIGHT_MS);
     return () => clearTimeout(timer);
   }, [newest]);
   const [word, title] = WORDS[state];

@@ -5,7 +5,7 @@ import { Link } from "./link";
 import { Icon, SeverityShape, VisuallyHidden } from "./badges";
 import { RelativeTime } from "./relative-time";
 
-/** One message in a line; following it marks it as read. `whole` shows what else it says. */
+/** One message as a row; opening it marks it as read. `whole` also shows its summary. */
 export function MessageRow({ message, whole = false }: { message: Message; whole?: boolean }) {
   const { severity, title, body, at, read } = message;
   const text = whole ? summaryOf(body ?? "", title ?? "") : "";

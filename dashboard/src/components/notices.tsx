@@ -1,4 +1,4 @@
-/** What stands in for content: nothing found, an error, no answer, a token wanted. */
+/** In place of content: an empty list, an error, no connection, a token needed. */
 
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
@@ -19,13 +19,13 @@ export function Notice({ title, alone = false, children }: { title: string; alon
 }
 
 const FAILURES: Partial<Record<Failure, [string, string]>> = {
-  offline: ["No connection to the server", "Is the api role running? This page tries again every few seconds."],
-  forbidden: ["Not allowed", "Your role may not see this. Whoever runs this installation can make a token of another role."],
+  offline: ["No connection to the server", "Check that the api role is running. This page retries every few seconds."],
+  forbidden: ["Not allowed", "Your role does not permit this. An administrator can create a token with another role."],
 };
 
-/** A failure where nothing older can be shown. */
+/** A failure with no earlier data to show. */
 export function ErrorNotice({ error, reload, alone = false }: { error: ApiError; reload: () => void; alone?: boolean }) {
-  const [title, next] = FAILURES[error.kind] ?? ["This could not be loaded", "The server's log says more."];
+  const [title, next] = FAILURES[error.kind] ?? ["Loading failed", "See the server's log for details."];
   return (
     <Notice title={title} alone={alone}>
       <p>{error.message}</p>
@@ -37,13 +37,13 @@ export function ErrorNotice({ error, reload, alone = false }: { error: ApiError;
   );
 }
 
-/** A failure while older content stays on the page. */
+/** A failure while earlier data stays on the page. */
 export function StaleBanner({ error, at, reload }: { error: ApiError; at: number; reload: () => void }) {
   return (
     <div class="banner" role="status">
       <span>
         {error.kind === "offline" ? "No connection to the server. " : `${error.message} `}
-        Shown: what was loaded <RelativeTime at={new Date(at).toISOString()} />.
+        Showing data loaded <RelativeTime at={new Date(at).toISOString()} />.
       </span>
       <button type="button" class="button small" onClick={reload}>
         Try again
@@ -56,13 +56,13 @@ export function StaleBanner({ error, at, reload }: { error: ApiError; at: number
 export function Command({ text }: { text: string }) {
   const [copied, setCopied] = useState(false);
   const shown = useRef<HTMLPreElement>(null);
-  // Over http browsers keep the clipboard from every host but this machine; then a person's own keys copy it.
+  // Browsers block the clipboard over http except on localhost; select the text so that the user can copy it.
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
       if (shown.current !== null) getSelection()?.selectAllChildren(shown.current);
-      showToast("The browser keeps its clipboard. The command is selected: copy it with Ctrl C or ⌘ C.", true);
+      showToast("The browser blocked clipboard access. The command is selected: copy it with Ctrl+C or ⌘C.", true);
       return;
     }
     setCopied(true);
@@ -95,10 +95,10 @@ export function TokenForm({ onEntered }: { onEntered: () => void }) {
         onEntered();
       }}
     >
-      <h1>A token is needed</h1>
+      <h1>Sign in</h1>
       <p>
-        {refused ? "The server refused this token. " : ""}Open the one-time link that <code>stream-detector up</code> or{" "}
-        <code>stream-detector token link</code> prints, or enter a token. It is changed into a session of this browser and not kept.
+        {refused ? "The server rejected this token. " : ""}Open the one-time link that <code>stream-detector up</code> or{" "}
+        <code>stream-detector token link</code> prints, or enter a token. It is exchanged for a browser session and not stored.
       </p>
       <label>
         Token

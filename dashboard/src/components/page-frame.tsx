@@ -1,4 +1,4 @@
-/** What every page has: its heading, and in place of its content what is wrong, missing or on its way. */
+/** The layout of every page: heading, and loading, error and empty states in place of content. */
 
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
@@ -28,7 +28,7 @@ export function useTitle(title: string): void {
   }, [title]);
 }
 
-/** The items as `show` draws them; else skeletons, the failure, or `empty`. A failure keeps what was seen. */
+/** The items as `show` renders them; else skeletons, the error, or `empty`. An error keeps the items already loaded. */
 export function PagedList<T>({ pages, empty, show, skeleton = <RowSkeletons /> }: {
   pages: Pagination<T>;
   empty: ComponentChildren;

@@ -3,10 +3,10 @@ import { VisuallyHidden } from "./badges";
 import { RelativeTime } from "./relative-time";
 
 const MARKS = { ok: "good", away: "bad", behind: "bad", unset: "open", unknown: "open" } as const;
-/** More records than these are not the ordinary distance between two checkpoints. */
-const FAR_BEHIND = 1_000;
+/** More records than this is not just the distance between two checkpoints. */
+const LAGGING = 1_000;
 
-/** The pipeline's own health: each part, how far it is behind, and when something was last seen and stored. */
+/** Pipeline health: each component, its consumer lag, and when the last event was read and stored. */
 export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] }) {
   const { broker, detector, database, behind } = pipeline;
   const parts = [
@@ -22,7 +22,7 @@ export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] })
         <li key={name} class={`status ${MARKS[state]}`}>
           {name}
           {records > 0 ? (
-            <span class="quiet" title="Records on Kafka that it has not worked off">
+            <span class="quiet" title="Consumer lag: records on Kafka not processed yet">
               {records.toLocaleString("en-GB")} behind
             </span>
           ) : state === "ok" || state === "unknown" ? (
@@ -34,7 +34,7 @@ export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] })
       ))}
       <li class="quiet">
         {pipeline.newest_event_at == null ? (
-          "no event yet"
+          "no events yet"
         ) : (
           <>
             last event <RelativeTime at={pipeline.newest_event_at} />
@@ -51,5 +51,5 @@ export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] })
 }
 
 function stateOf(records: number | undefined): "ok" | "behind" | "unknown" {
-  return records === undefined ? "unknown" : records >= FAR_BEHIND ? "behind" : "ok";
+  return records === undefined ? "unknown" : records >= LAGGING ? "behind" : "ok";
 }

@@ -5,7 +5,7 @@ import { go, lastList } from "../route";
 import { Link } from "./link";
 import { Icon, VisuallyHidden } from "./badges";
 
-/** The way to the next and the previous of the list that one came from, by link and by the keys of the list. */
+/** Links and hotkeys to the previous and next anomaly of the list that was open before. */
 export function PrevNext({ id }: { id: string }) {
   const around = positionInList(id);
   const turn = (next: string | null | undefined) => {

@@ -6,7 +6,7 @@ import { SEVERITY_NAMES } from "../format";
 import { Link } from "./link";
 import { SeverityShape, VisuallyHidden } from "./badges";
 
-/** How many there were in each span; choosing one is the range filter. */
+/** The number of anomalies in each time range; choosing one sets the range filter. */
 export function RangeCards({ filters, trends }: { filters: Filters; trends: Record<Range, QueryResult<Trends>> }) {
   return (
     <nav class="card spans" aria-label="Range">
@@ -33,11 +33,11 @@ interface SpanProps {
   current: boolean;
   sum: number | null;
   counts: Partial<Record<(typeof SEVERITIES)[number], number>> | null;
-  /** In the span of the same length before. */
+  /** Count of the preceding range of the same length. */
   before?: number | null;
 }
 
-/** One span: how many, how that compares with the span before, and how severe. */
+/** One time range: count, change from the preceding range, and counts by severity. */
 export function Span({ range, href, current, sum, counts, before }: SpanProps) {
   return (
     <Link class="span" href={href} aria-current={current ? "true" : undefined}>
@@ -61,11 +61,11 @@ export function Span({ range, href, current, sum, counts, before }: SpanProps) {
 }
 
 function Trend({ now, before }: { now: number; before: number }) {
-  const title = `${before.toLocaleString("en-GB")} in the span before`;
+  const title = `${before.toLocaleString("en-GB")} in the preceding period`;
   if (now === before) {
     return (
       <small class="trend" title={title}>
-        as before
+        no change
       </small>
     );
   }

@@ -10,9 +10,9 @@ import { SeverityShape } from "./badges";
 import { RelativeTime } from "./relative-time";
 
 const POLL_MS = 30_000;
-const SHOWN = 6;
+const MAX_SHOWN = 6;
 
-/** Others of the same score run, or of the same workflow: of other incidents, since its own is told by the timeline. */
+/** Anomalies of other incidents of the same score run or workflow; the timeline has those of its own incident. */
 export function RelatedAnomalies({ anomaly }: { anomaly: Anomaly }) {
   const { run_id: run, entity_id: id, entity_kind: kind, incident_id: incident } = anomaly;
   const ofRun = run != null;
@@ -23,11 +23,11 @@ export function RelatedAnomalies({ anomaly }: { anomaly: Anomaly }) {
     return asked;
   }, [run, kind, id]);
   const { value } = useQuery<AnomalyPage>(ANOMALIES, query, POLL_MS);
-  const others = value?.items.filter((other) => other.incident_id !== incident).slice(0, SHOWN) ?? [];
+  const others = value?.items.filter((other) => other.incident_id !== incident).slice(0, MAX_SHOWN) ?? [];
   if (others.length === 0) return null;
   const all = { ...defaultFilters("all"), ...(ofRun ? { run } : { entity: `${kind}:${id}` }) };
   return (
-    <Section title={ofRun ? "Others of this run" : "Others of this workflow"} aside={<Link href={listPath(all)}>All</Link>}>
+    <Section title={ofRun ? "Also in this score run" : "Related anomalies"} aside={<Link href={listPath(all)}>All</Link>}>
       <ol class="related">
         {others.map((other) => (
           <li key={other.id}>

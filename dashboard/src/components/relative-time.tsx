@@ -1,7 +1,7 @@
 import { useNow } from "../query";
 import { ago, exact } from "../time";
 
-/** How long ago; the exact instant on hover and for machines. */
+/** Relative time; the exact time on hover and in the markup. */
 export function RelativeTime({ at }: { at: string }) {
   const now = useNow(30_000);
   return (

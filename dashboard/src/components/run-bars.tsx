@@ -9,7 +9,7 @@ const HEIGHT = 44;
 const LEAST = 6;
 const ROOM = 12;
 
-/** How the last runs ended, oldest first: as high as they took long; those that failed are full and have a cross. */
+/** Outcomes of the last runs, oldest first: bar height is the duration; failed runs are filled and crossed. */
 export function RunBars({ runs }: { runs: readonly Execution[] }) {
   const shown = bars(runs, MOST);
   if (shown.length < 2) return null;
@@ -22,7 +22,7 @@ export function RunBars({ runs }: { runs: readonly Execution[] }) {
         ))}
       </svg>
       <figcaption class="quiet">
-        {failed} of the last {shown.length} runs failed. Oldest first; the height is the time each took.
+        {failed} of the last {shown.length} runs failed. Oldest first; bar height is the duration.
       </figcaption>
     </figure>
   );

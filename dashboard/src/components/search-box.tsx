@@ -4,7 +4,7 @@ import { Icon, VisuallyHidden } from "./badges";
 
 const TYPING_PAUSE_MS = 250;
 
-/** Searches when one pauses. The key / brings the focus here, Escape takes it away. */
+/** Searches when typing pauses. The hotkey / focuses it, Escape leaves it. */
 export function SearchBox({ label, text, onSearch }: { label: string; text: string; onSearch: (text: string) => void }) {
   const [typed, setTyped] = useState(text);
   const timer = useRef(0);

@@ -11,8 +11,8 @@ import { quantity } from "../format";
 import { Plot, type Colours } from "./plot";
 
 const HEIGHT = 260;
-/** Above that the dots are a blot, and cost most of the time that drawing takes. */
-const MOST_DOTS = 300;
+/** With more readings, dots overlap and take most of the drawing time. */
+const MAX_DOTS = 300;
 /** Steps of a duration axis in seconds: round to a person, 1 ms to 10 days. */
 const TIME_STEPS = [
   0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
@@ -32,11 +32,11 @@ interface Props {
   below?: (points: readonly SeriesPoint[]) => ComponentChildren;
 }
 
-/** What ended is asked for again for the sake of events that come late; it costs the server a fold over all of it. */
+/** A past window is refetched only for late events: the server has to replay all of it. */
 const PAST_MS = 600_000;
 const NOW_MS = 60_000;
 
-/** The readings with the band that was expected before each; those that were anomalies are marked. */
+/** The readings with the band expected before each; anomalies are marked. */
 export function SeriesChart({ entity, until, readings = 200, of = "value", anomaly, below }: Props) {
   const query = useMemo(() => {
     const asked = new URLSearchParams({ entity, limit: String(readings) });
@@ -58,29 +58,29 @@ function Skeleton() {
     <>
       <div class="skeleton history-skeleton" />
       <p class="legend">
-        <UsualKeys />
+        <LegendKeys />
       </p>
     </>
   );
 }
 
-/** What every chart shows. */
-function UsualKeys() {
+/** The legend of every chart. */
+function LegendKeys() {
   return (
     <>
       <span class="key value">reading</span>
       <span class="key band">expected</span>
-      <span class="key mean">usual</span>
+      <span class="key mean">baseline</span>
     </>
   );
 }
 
 function None({ error }: { error: ApiError }) {
-  return <p class="quiet">{error.kind === "missing" ? "No reading is stored." : `The history could not be loaded: ${error.message}`}</p>;
+  return <p class="quiet">{error.kind === "missing" ? "No data stored." : `Failed to load the history: ${error.message}`}</p>;
 }
 
 function Shown({ series, anomaly }: { series: Series; anomaly: Anomaly | undefined }) {
-  if (series.points.length < 2) return <p class="quiet">There is no earlier reading to compare with.</p>;
+  if (series.points.length < 2) return <p class="quiet">No earlier reading to compare with.</p>;
   return <Chart series={series} anomaly={anomaly} />;
 }
 
@@ -106,11 +106,11 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
           </span>
         )}
         <span>{exact(point.t)}</span>
-        {point.status != null && point.status !== "success" && <span>ended with {point.status}</span>}
+        {point.status != null && point.status !== "success" && <span>status: {point.status}</span>}
         {isThis(point, anomaly) ? (
           <span>this anomaly</span>
         ) : (
-          point.anomaly !== null && <span>an anomaly: click to open</span>
+          point.anomaly !== null && <span>anomaly: click to open</span>
         )}
       </>
     );
@@ -129,7 +129,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
         }}
       />
       <p class="legend">
-        <UsualKeys />
+        <LegendKeys />
         {anomaly !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
           <span class="key other">{anomaly === undefined ? "anomalies" : "other anomalies"}</span>
@@ -168,7 +168,7 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
       {
         stroke: colours("accent"),
         width: 1.5,
-        points: { show: (_plot, _series, first, last) => last - first <= MOST_DOTS, size: 4, width: 0, fill: colours("accent"), space: 10 },
+        points: { show: (_plot, _series, first, last) => last - first <= MAX_DOTS, size: 4, width: 0, fill: colours("accent"), space: 10 },
       },
       dots(colours("critical-fill"), 6, 0, colours("card")),
       dots(colours("card"), 8, 2, colours("strong")),

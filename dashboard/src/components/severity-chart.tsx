@@ -5,7 +5,7 @@ import { percent, SEVERITY_NAMES } from "../format";
 import { Link } from "./link";
 import { SeverityShape } from "./badges";
 
-/** The distribution of severities as bars. Hover or focus says count and share; a click filters. */
+/** Severity distribution as bars. Hover or focus shows count and share; a click filters. */
 export function SeverityChart({ trends, filters }: { trends: Trends | null; filters: Filters }) {
   return (
     <figure class="card figure">

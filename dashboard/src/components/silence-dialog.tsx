@@ -9,7 +9,7 @@ const SPANS = [
   ["1 week", 604_800],
 ] as const;
 
-/** Asks for how long. What is silenced is still detected and listed; no message is sent about it. */
+/** Asks for the duration. A silenced incident is still detected and listed; no notifications are sent. */
 export function SilenceDialog({ incidents, onClose }: { incidents: string[]; onClose: (done: boolean) => void }) {
   const [comment, setComment] = useState("");
   const [span, setSpan] = useState<number>(14_400);
@@ -29,9 +29,9 @@ export function SilenceDialog({ incidents, onClose }: { incidents: string[]; onC
           void silence();
         }}
       >
-        <p class="quiet">It is still detected and listed here. No message is sent about it.</p>
+        <p class="quiet">Still detected and listed here, but no notifications are sent.</p>
         <fieldset class="segments">
-          <legend class="visually-hidden">For how long</legend>
+          <legend class="visually-hidden">Duration</legend>
           {SPANS.map(([name, seconds]) => (
             <button key={name} type="button" aria-pressed={span === seconds} onClick={() => setSpan(seconds)}>
               {name}
@@ -39,7 +39,7 @@ export function SilenceDialog({ incidents, onClose }: { incidents: string[]; onC
           ))}
         </fieldset>
         <label>
-          Reason (others will read it)
+          Reason (visible to others)
           <input value={comment} maxLength={500} placeholder="Optional" onInput={(event) => setComment(event.currentTarget.value)} />
         </label>
         <button type="submit" class="button primary" disabled={busy}>

@@ -1,4 +1,4 @@
-/** A small line of the last readings, asked for when it comes into view, two at a time: a long list stays quick. */
+/** A sparkline of the last readings, loaded when it scrolls into view, two at a time: a long list appears at once. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, SERIES, type Series } from "../api";
@@ -36,18 +36,18 @@ async function queued<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** `last` shows the newest reading in words beside the line; the dot of an anomaly at `marked` stands out. */
+/** `last` also shows the newest reading as text; the dot of the anomaly at `marked` is emphasised. */
 export function Sparkline({ entity, last = false, marked = "" }: { entity: string; last?: boolean; marked?: string }) {
   const box = useRef<HTMLSpanElement>(null);
   const [series, setSeries] = useState<Series | null>(null);
   useEffect(() => {
     let here = true;
     setSeries(null);
-    // A busy browser tells of several changes at once; the first may be that it was not in view yet.
+    // A busy browser reports several changes at once; the first may be "not in view yet".
     const seen = new IntersectionObserver((entries) => {
       if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
       seen.disconnect();
-      // Without its line a row still says everything in words.
+      // Without its sparkline a row is still complete.
       readings(entity).then((found) => here && setSeries(found), () => undefined);
     });
     if (box.current !== null) seen.observe(box.current);

@@ -6,17 +6,17 @@ const NAMES: readonly (readonly [Status | null, string])[] = [
   [null, "All"],
   ["unacknowledged", "Needs attention"],
   ["acknowledged", "Acknowledged"],
-  ["resolved", "Over"],
+  ["resolved", "Resolved"],
 ];
 
-/** What still waits for somebody, what somebody has, what is over. */
+/** Filter by incident status: needs attention, acknowledged, resolved. */
 export function StatusTabs({ filters, facets }: { filters: Filters; facets: Facets | null }) {
   const count = (status: Status | null) => {
     if (facets === null) return "";
     const { incident, whole } = facets;
     const all = (incident.unacknowledged ?? 0) + (incident.acknowledged ?? 0) + (incident.resolved ?? 0);
     const found = status === null ? (filters.incident === null ? facets.total : all) : (incident[status] ?? 0);
-    // Of very many only the newest are counted by how they stand.
+    // With very many anomalies the server counts incident status for the newest only.
     const atLeast = !whole && (status !== null || filters.incident !== null);
     return found.toLocaleString("en-GB") + (atLeast ? "+" : "");
   };

@@ -8,7 +8,7 @@ import { Section } from "./page-frame";
 const SHOWN = 6;
 const WIDTH = 100;
 
-/** The steps that failed or grew against the runs before; nothing where the execution has no timed steps. */
+/** Steps that failed or took longer than in previous runs; nothing if the execution has no timed steps. */
 export function Steps({ anomaly }: { anomaly: Anomaly }) {
   const before = usePreviousRuns(anomaly);
   const run = before?.run;
@@ -17,9 +17,9 @@ export function Steps({ anomaly }: { anomaly: Anomaly }) {
   const shown = notable.slice(0, SHOWN);
   const most = Math.max(...shown.map(({ now_s, usual_s }) => Math.max(now_s, usual_s ?? 0)), Number.MIN_VALUE);
   return (
-    <Section title="Steps that grew or failed" wide aside={<span class="quiet">against the median of {before.others.length} runs before</span>}>
+    <Section title="Slower or failed steps" wide aside={<span class="quiet">compared with the median of {before.others.length} previous runs</span>}>
       {shown.length === 0 ? (
-        <p class="quiet">None: each of its {run.steps.length} steps took about as long as it usually does.</p>
+        <p class="quiet">None: each of its {run.steps.length} steps took about its usual time.</p>
       ) : (
         <ol class="step-bars">
           {shown.map((step, index) => (
@@ -51,7 +51,7 @@ function Step({ step, most }: { step: StepChange; most: number }) {
           <strong>{duration(now)}</strong> <span class="quiet">{share(part)} of the steps</span>
         </span>
         <span class="quiet">
-          {usual === null ? "not seen before" : `usually ${duration(usual)}${usualPart === null ? "" : `, ${share(usualPart)}`}`}
+          {usual === null ? "new step" : `usually ${duration(usual)}${usualPart === null ? "" : `, ${share(usualPart)}`}`}
         </span>
       </span>
     </li>

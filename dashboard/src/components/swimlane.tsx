@@ -1,4 +1,4 @@
-/** Entity by time: each cell as high and as coloured as the worst in it. A click shows those anomalies. */
+/** Entity by time: height and colour of each cell show its worst severity. A click lists those anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
 import { SEVERITIES, type Overview } from "../api";
@@ -22,7 +22,7 @@ interface Spot {
   cell: number;
 }
 
-/** `more` is the address that shows more lanes, where there are more. */
+/** `more` is the path that shows more lanes, or null. */
 export function Swimlane({ overview, more }: { overview: Overview; more: string | null }) {
   const { from, to, bucket_s: bucketS, swimlane, everything, entities } = overview;
   const [spot, setSpot] = useState<Spot | null>(null);
@@ -54,7 +54,7 @@ export function Swimlane({ overview, more }: { overview: Overview; more: string 
               {SEVERITY_NAMES[severity]}
             </span>
           ))}
-          <span>The higher the worse. A click or Enter lists them, the arrow keys move. UTC.</span>
+          <span>Taller is more severe. Click or Enter lists the anomalies; arrow keys navigate. Times are UTC.</span>
         </p>
         {more !== null && (
           <Link href={more}>
@@ -66,12 +66,12 @@ export function Swimlane({ overview, more }: { overview: Overview; more: string 
   );
 }
 
-/** One lane for everything at the top, where there is more than one: what went wrong at once stands out there. */
+/** The first lane sums all entities if there are several: problems that hit many at once show up there. */
 function allOf(cells: Overview["everything"], lanes: readonly LaneData[], entities: number): LaneData | null {
   if (lanes.length < 2) return null;
   const worst = SEVERITIES.find((severity) => cells.some((cell) => cell.severity === severity)) ?? "info";
   const count = cells.reduce((sum, cell) => sum + cell.count, 0);
-  return { cells, count, worst, entity: "", name: `All ${entities.toLocaleString("en-GB")}`, title: "Everything that opened in this range" };
+  return { cells, count, worst, entity: "", name: `All ${entities.toLocaleString("en-GB")}`, title: "All anomalies opened in this range" };
 }
 
 interface LaneProps {
@@ -165,7 +165,7 @@ function Mark({ at, label }: { at: number; label: string }) {
 }
 
 function followIn(event: MouseEvent): void {
-  // An SVG link has no pathname of its own: the address is read from its attribute.
+  // An SVG link has no `pathname`: read its href attribute.
   const link = event.currentTarget as SVGAElement;
   const address = new URL(link.href.baseVal, location.href);
   follow(event, { address: address.pathname + address.search });

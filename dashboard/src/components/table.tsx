@@ -2,12 +2,12 @@ import type { ComponentChildren } from "preact";
 
 export interface Column<T> {
   name: string;
-  /** Numbers stand at the right. */
+  /** Right-aligned, for numbers. */
   right?: boolean;
   show: (item: T) => ComponentChildren;
 }
 
-/** A table that becomes cards on a narrow screen: each cell then says its column's name. The first cell is the row's name. */
+/** A table that becomes cards on a narrow screen, each cell labelled with its column. The first cell names the row. */
 export function Table<T>({ label, items, columns, id }: { label: string; items: readonly T[]; columns: readonly Column<T>[]; id: (item: T) => string }) {
   return (
     <table class="table" role="table" aria-label={label}>

@@ -6,7 +6,7 @@ import { spanWords } from "../time";
 import { Link } from "./link";
 import { Icon } from "./badges";
 
-/** The span of time: one up to now, or from one instant to another. */
+/** Time range picker: relative ranges up to now, or a custom range. */
 export function TimeRangePicker({ filters }: { filters: Filters }) {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
@@ -21,7 +21,7 @@ export function TimeRangePicker({ filters }: { filters: Filters }) {
       </button>
       {open && (
         <div id="range" class="panel range-panel">
-          <nav aria-label="Spans up to now">
+          <nav aria-label="Relative ranges">
             {(Object.keys(SPANS) as Span[]).map((range) => (
               <Link key={range} href={listPath({ ...filters, range, from: "", to: "" })} aria-current={!own && filters.range === range ? "true" : undefined}>
                 {SPANS[range].name}
@@ -56,16 +56,16 @@ function FromTo({ filters }: { filters: Filters }) {
         To (UTC)
         <input type="datetime-local" value={to} required onInput={(event) => setTo(event.currentTarget.value)} />
       </label>
-      {!isSpan && <p class="wrong">The end must be after the beginning.</p>}
+      {!isSpan && <p class="wrong">The end must be after the start.</p>}
       <button type="submit" class="button primary" disabled={!isSpan}>
         Apply
       </button>
-      <p class="quiet">Or draw across the chart of anomalies over time.</p>
+      <p class="quiet">Or drag across the “Anomalies over time” chart.</p>
     </form>
   );
 }
 
-/** As the field has it: "2026-11-22T14:00", in UTC. */
+/** The value of a datetime-local input: "2026-11-22T14:00", in UTC. */
 function field(at: Date): string {
   return at.toISOString().slice(0, 16);
 }

@@ -10,11 +10,11 @@ const HEIGHT = 132;
 interface Props {
   trends: Trends | null;
   span: ChartSpan;
-  /** A day was clicked, or a stretch drawn: its first instant and the one after its last, ms. */
+  /** A day was clicked or a range dragged: start (inclusive) and end (exclusive), ms. */
   onSpan: (from: number, to: number) => void;
 }
 
-/** Anomalies a day as a line; the chosen span is shaded. */
+/** Anomalies per day as a line; the selected range is shaded. */
 export function TrendChart({ trends, span, onSpan }: Props) {
   const { first, last } = span;
   const counted = useMemo(() => (trends === null ? null : daily(trends, first, last)), [trends, first, last]);
@@ -25,13 +25,13 @@ export function TrendChart({ trends, span, onSpan }: Props) {
   return (
     <figure class="card figure">
       <figcaption>
-        Anomalies over time <span class="quiet">a day, {length === 30 ? "last 30 days" : `${length.toLocaleString("en-GB")} days`}</span>
+        Anomalies over time <span class="quiet">per day, {length === 30 ? "last 30 days" : `${length.toLocaleString("en-GB")} days`}</span>
       </figcaption>
       {counted === null ? (
         <div class="skeleton plot" />
       ) : (
         <Plot
-          label={`Anomalies a day over ${length} days, at most ${Math.max(...counted.counts)} a day`}
+          label={`Anomalies per day over ${length} days, at most ${Math.max(...counted.counts)} per day`}
           height={HEIGHT}
           options={options}
           data={data}

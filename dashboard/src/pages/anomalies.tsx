@@ -27,10 +27,10 @@ const ONE = new URLSearchParams({ limit: "1" });
 export function AnomaliesPage({ query }: { query: URLSearchParams }) {
   const filters = useMemo(() => readFilters(query), [query]);
   const list = useAnomalies(filters);
-  // The list is asked for first: what is counted over everything comes after it.
+  // The list loads first; aggregates over all anomalies follow.
   const ready = list.items !== null;
   const facets = useQuery<Facets>(ready ? FACETS : null, apiQuery(filters), POLL_MS).value;
-  // Whether anything is stored at all, asked only when nothing is found: the first start looks different.
+  // If nothing matches: is anything stored at all? A fresh installation shows the getting-started page.
   const ever = useQuery<AnomalyPage>(list.items?.length === 0 ? ANOMALIES : null, ONE, 3_000).value;
 
   if (list.items?.length === 0 && ever?.items.length === 0) {
@@ -59,8 +59,8 @@ export function AnomaliesPage({ query }: { query: URLSearchParams }) {
 }
 
 /**
- * How many there were when, and how severe: above the list, and small, so that the list begins high on the page. On a
- * narrow screen the charts are shown when asked for.
+ * Counts, trend and severities above the list, small, so that the list starts high on the page. On a narrow screen the
+ * charts are collapsed.
  */
 function Summary({ filters, ready }: { filters: Filters; ready: boolean }) {
   const now = useNow(60_000);
@@ -78,7 +78,7 @@ function Summary({ filters, ready }: { filters: Filters; ready: boolean }) {
     <div class={open ? "glance open" : "glance"}>
       <RangeCards filters={filters} trends={trends} />
       <button type="button" class="link-button charts-button" aria-expanded={open} onClick={() => setOpen(!open)}>
-        {open ? "Hide the charts" : "Show the charts"}
+        {open ? "Hide charts" : "Show charts"}
       </button>
       <TrendChart trends={charted} span={span} onSpan={(from, to) => go(listPath({ ...filters, from: iso(from), to: iso(to) }))} />
       <SeverityChart trends={chosen} filters={filters} />
@@ -86,7 +86,7 @@ function Summary({ filters, ready }: { filters: Filters; ready: boolean }) {
   );
 }
 
-/** What is filtered, as a file. */
+/** Download of the filtered list. */
 function Exports({ filters }: { filters: Filters }) {
   const href = (format: string) => {
     const query = apiQuery(filters);
@@ -119,7 +119,7 @@ interface FoundProps {
 
 function Results({ list, filters, facets, known }: FoundProps) {
   const items = list.items ?? [];
-  const { count, rowActions, act, silencing, endSilencing, clear, widen } = useRowActions(items, list.more, filters);
+  const { count, rowActions, act, silencing, endSilencing, clear, selectAllMatches } = useRowActions(items, list.more, filters);
   return (
     <>
       <StatusTabs filters={filters} facets={facets} />
@@ -142,35 +142,35 @@ function Results({ list, filters, facets, known }: FoundProps) {
           )}
         </section>
       )}
-      {count > 0 && <BulkBar count={count} act={act} clear={clear} widen={widen} />}
+      {count > 0 && <BulkBar count={count} act={act} clear={clear} selectAllMatches={selectAllMatches} />}
       {silencing !== null && <SilenceDialog incidents={silencing} onClose={endSilencing} />}
     </>
   );
 }
 
-/** Nothing in this range and nothing with these filters are two different things to do next. */
+/** An empty range and filters without a match have different next steps. */
 function Nothing({ filters }: { filters: Filters }) {
   if (filters.incident === "unacknowledged" && !isNarrowed({ ...filters, incident: null })) {
     return (
       <Notice title="Nothing needs attention">
-        <p>Every incident of this range is acknowledged or over.</p>
+        <p>Every incident in this range is acknowledged or resolved.</p>
         <Link class="button" href={listPath({ ...filters, incident: null })}>
-          Show them
+          Show all
         </Link>
       </Notice>
     );
   }
   return isNarrowed(filters) ? (
-    <Notice title="Nothing matches these filters">
+    <Notice title="No matches for these filters">
       <Link class="button" href={listPath({ ...defaultFilters(filters.range), from: filters.from, to: filters.to })}>
         Clear filters
       </Link>
     </Notice>
   ) : (
     <Notice title="No anomalies in this range">
-      <p>All quiet. Earlier ones are further back.</p>
+      <p>Choose a longer range to see earlier anomalies.</p>
       <Link class="button" href={listPath(defaultFilters("all"))}>
-        Show all
+        Show all time
       </Link>
     </Notice>
   );

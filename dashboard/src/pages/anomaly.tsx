@@ -56,18 +56,18 @@ export function AnomalyPage({ id }: { id: string }) {
   );
 }
 
-/** A link may be faster than the row it points to: messages leave before the recorder has written. */
+/** A notification may be delivered before the recorder has stored the anomaly. */
 function Missing({ waiting, reload }: { waiting: boolean; reload: () => void }) {
   return waiting ? (
-    <Notice alone title="Not here yet">
-      <p>This anomaly has not been stored yet. A message can be faster than its row; this page looks again every two seconds.</p>
+    <Notice alone title="Not stored yet">
+      <p>The notification arrived before the anomaly was stored. This page retries every two seconds.</p>
       <div class="progress" />
     </Notice>
   ) : (
-    <Notice alone title="No such anomaly">
-      <p>Nothing is stored under this id. It may have been deleted, or is older than what is kept.</p>
+    <Notice alone title="Anomaly not found">
+      <p>No anomaly with this id is stored. It may have been deleted or have passed the retention period.</p>
       <button type="button" class="button" onClick={reload}>
-        Look again
+        Retry
       </button>
     </Notice>
   );
@@ -81,7 +81,7 @@ function Skeleton() {
       <span class="skeleton" />
       <span class="skeleton history-skeleton" />
       <h1 class="visually-hidden" tabIndex={-1}>
-        Loading the anomaly
+        Loading anomaly
       </h1>
     </div>
   );

@@ -1,4 +1,4 @@
-/** What was refused: why, where it came from, what it holds; and sending it on its way again. */
+/** Dead letters: reason, origin and payload of each rejected event, and retry. */
 
 import { useMemo, useState } from "preact/hooks";
 import { errorText } from "../actions";
@@ -26,7 +26,7 @@ export function DeadLettersPage() {
   const [shown, setShown] = useState<DeadLetter | null>(null);
   const columns: Column<DeadLetter>[] = [
     {
-      name: "Why",
+      name: "Reason",
       show: (letter) => (
         <>
           <button type="button" class="link-button row-link" onClick={() => setShown(letter)}>
@@ -37,18 +37,18 @@ export function DeadLettersPage() {
       ),
     },
     { name: "Topic", show: ({ topic }) => <code>{topic}</code> },
-    { name: "Place", show: ({ original_partition: partition, original_offset: offset }) => <code>{`${partition}:${offset}`}</code> },
+    { name: "Partition:offset", show: ({ original_partition: partition, original_offset: offset }) => <code>{`${partition}:${offset}`}</code> },
     { name: "Stage", show: ({ stage }) => stage },
     { name: "Size", right: true, show: ({ value_bytes: size }) => (size == null ? "–" : `${size.toLocaleString("en-GB")} bytes`) },
-    { name: "When", right: true, show: ({ record_at: at }) => <RelativeTime at={at} /> },
+    { name: "Rejected", right: true, show: ({ record_at: at }) => <RelativeTime at={at} /> },
   ];
   return (
-    <PageFrame title="Dead letters" note="Events that could not be used. The stream went on without them; none is lost.">
+    <PageFrame title="Dead letters" note="Events that could not be processed. They are kept on the dead-letter topic with the reason.">
       <PagedList
         pages={pages}
         empty={
           <Notice title="No dead letters">
-            <p>Every event that arrived could be used.</p>
+            <p>Every event so far was processed.</p>
           </Notice>
         }
         show={(items) => <Table label="Dead letters" items={items} columns={columns} id={place} />}
@@ -68,7 +68,7 @@ function DeadLetterDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
     send("POST", `${path}/retry`)
       .then(
         () => {
-          showToast("Sent again. If it is refused once more, it comes back here.");
+          showToast("Sent again. If it is rejected again, it returns to this list.");
           reloadAll();
           onClose();
         },
@@ -85,7 +85,7 @@ function DeadLetterDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
             {letter.topic} {letter.original_partition}:{letter.original_offset}
           </code>
         </Fact>
-        <Fact own name="Refused">{exact(letter.record_at)}</Fact>
+        <Fact own name="Rejected">{exact(letter.record_at)}</Fact>
         {value?.key != null && value.key !== "" && (
           <Fact own name="Key">
             <code>{value.key}</code>
@@ -109,7 +109,7 @@ function DeadLetterDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
           Close
         </button>
         <button type="button" class="button primary" disabled={busy || value === null} onClick={retry}>
-          Send again
+          Retry
         </button>
       </div>
     </Dialog>

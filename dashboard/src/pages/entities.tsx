@@ -1,4 +1,4 @@
-/** Workflows and scored entities: each with its state, its last readings as a line, and what it is judged by. */
+/** Workflows and scored entities: state, sparkline and baseline of each. */
 
 import { useMemo } from "preact/hooks";
 import { ENTITY_PATHS, entityPath, type Kind } from "../paths";
@@ -17,8 +17,8 @@ import { go } from "../route";
 import { BASELINE_STATE_NAMES, BASELINE_STATES, withSpread } from "../format";
 
 export const KINDS = {
-  workflow: { path: ENTITY_PATHS.workflow, route: WORKFLOWS, title: "Workflows", note: "What each usually does, and how it is now." },
-  score: { path: ENTITY_PATHS.score, route: ENTITIES, title: "Entities", note: "Scored entities and their last scores." },
+  workflow: { path: ENTITY_PATHS.workflow, route: WORKFLOWS, title: "Workflows", note: "The baseline and current state of each workflow." },
+  score: { path: ENTITY_PATHS.score, route: ENTITIES, title: "Entities", note: "Scored entities and their latest scores." },
 } as const;
 
 export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchParams }) {

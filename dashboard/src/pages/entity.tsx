@@ -1,4 +1,4 @@
-/** One workflow or scored entity: its whole history with the expected band, its baselines, last runs and anomalies. */
+/** One workflow or scored entity: history with the expected band, baselines, last runs, anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
 import { entityPath, type Kind } from "../paths";
@@ -38,7 +38,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
           {found !== undefined && <BaselineStateChip level={found.state} />}
           {found !== undefined && canAct && (
             <button type="button" class="button small" onClick={() => setRelearning(true)}>
-              Relearn
+              Reset baseline
             </button>
           )}
           <Link class="button small" href={path}>
@@ -50,7 +50,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
       {error !== null && (value === null ? <ErrorNotice error={error} reload={reload} /> : <StaleBanner error={error} at={at} reload={reload} />)}
       {value !== null && found === undefined && (
         <Notice title="No baseline yet">
-          <p>Nothing was learned about this {kind === "workflow" ? "workflow" : "entity"} so far. It appears with its first event.</p>
+          <p>This {kind === "workflow" ? "workflow" : "entity"} has no baseline. It gets one with its first event.</p>
         </Notice>
       )}
       {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
@@ -63,7 +63,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
   );
 }
 
-/** `of` is null while it is on its way. */
+/** `of` is null while loading. */
 function Baselines({ of }: { of: Baseline | null }) {
   const { execution_time: time, failure_rate: failing, success_rate: good } = of?.baselines ?? {};
   const shown = (words: string) => (of === null ? <span class="skeleton figure-skeleton" /> : words);
@@ -72,7 +72,7 @@ function Baselines({ of }: { of: Baseline | null }) {
   return (
     <dl class="numbers">
       <Figure name="Execution time" value={around(time?.value, "s")} note={over(time?.window_size, "timed runs")} strong />
-      <Figure name="Its spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
+      <Figure name="Spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
       <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
       <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
     </dl>
@@ -91,7 +91,7 @@ function Readings({ kind, id, seriesWindow }: PartProps) {
       title={kind === "workflow" ? "Execution time" : "Score"}
       wide
       aside={
-        <nav class="segments small fit" aria-label="How many readings">
+        <nav class="segments small fit" aria-label="Number of readings">
           {LENGTHS.map((readings) => (
             <Link key={readings} href={seriesWindowPath(entityPath(kind, id), { ...seriesWindow, readings })} aria-current={readings === seriesWindow.readings ? "true" : undefined}>
               {readings.toLocaleString("en-GB")}
@@ -105,7 +105,7 @@ function Readings({ kind, id, seriesWindow }: PartProps) {
   );
 }
 
-/** Which readings the chart shows, with the way further back and to the newest. */
+/** The range of the chart, with links to earlier and to the newest readings. */
 function PageTurn({ points, kind, id, seriesWindow }: PartProps & { points: readonly SeriesPoint[] }) {
   const path = entityPath(kind, id);
   const [first, last] = [points[0], points[points.length - 1]];
@@ -127,7 +127,7 @@ function PageTurn({ points, kind, id, seriesWindow }: PartProps & { points: read
       {first !== undefined && last !== undefined && (
         <span class="quiet">
           {points.length.toLocaleString("en-GB")} {points.length === 1 ? "reading" : "readings"}, {date(first.t)} to {date(last.t)}
-          {earlier === null && (seriesWindow.until === undefined ? ": all that is stored" : ": the beginning of what is stored")}
+          {earlier === null && (seriesWindow.until === undefined ? " (all stored data)" : " (start of stored data)")}
         </span>
       )}
     </div>
@@ -160,9 +160,9 @@ function Anomalies({ id }: { id: string }) {
     <section class="card found">
       <div class="section-head inset">
         <h2>Anomalies</h2>
-        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All of them</Link>}
+        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All</Link>}
       </div>
-      {value.items.length === 0 ? <p class="quiet inset">None so far.</p> : <AnomalyTable items={value.items} ofOne />}
+      {value.items.length === 0 ? <p class="quiet inset">None yet.</p> : <AnomalyTable items={value.items} ofOne />}
     </section>
   );
 }
@@ -176,7 +176,7 @@ function LastRuns({ id }: { id: string }) {
         <h2>Last runs</h2>
       </div>
       {value.items.length === 0 ? (
-        <p class="quiet inset">None is stored.</p>
+        <p class="quiet inset">None stored.</p>
       ) : (
         <Table label="Last runs" items={value.items} columns={RUN_COLUMNS} id={(run) => `${run.execution_id} ${run.attempt ?? 1}`} />
       )}
@@ -194,7 +194,7 @@ const RUN_COLUMNS: Column<Execution>[] = [
       </>
     ),
   },
-  { name: "Ended", show: ({ status }) => <StatusChip status={status} /> },
-  { name: "Took", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
-  { name: "When", right: true, show: ({ finished_at: at }) => <RelativeTime at={at} /> },
+  { name: "Status", show: ({ status }) => <StatusChip status={status} /> },
+  { name: "Duration", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
+  { name: "Finished", right: true, show: ({ finished_at: at }) => <RelativeTime at={at} /> },
 ];

@@ -1,4 +1,4 @@
-/** Every message of the inbox: what is unread, what is severe, and all of it. */
+/** The inbox: all messages, filtered by unread and severity. */
 
 import { useMemo } from "preact/hooks";
 import { INBOX, SEVERITIES, type InboxPage as InboxResponse, type Message, type Severity } from "../api";
@@ -30,7 +30,7 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
   return (
     <PageFrame
       title="Inbox"
-      note="Every message that was sent, also those that other channels held back."
+      note="Every notification, including those that were rate-limited on other channels."
       aside={
         unread > 0 && first !== undefined ? (
           <button type="button" class="button" onClick={() => markAllRead(first)}>
@@ -40,7 +40,7 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
       }
     >
       <div class="filters" role="search" aria-label="Filters">
-        <nav class="segments" aria-label="Which">
+        <nav class="segments" aria-label="Read status">
           <Link href={to({ unread: false })} aria-current={unreadOnly ? undefined : "true"}>
             All<VisuallyHidden> messages</VisuallyHidden>
           </Link>
@@ -86,14 +86,14 @@ function inboxPath(unread: boolean, severity: Severity | null): string {
 
 function Nothing({ unreadOnly, severity }: { unreadOnly: boolean; severity: Severity | null }) {
   return unreadOnly || severity !== null ? (
-    <Notice title={unreadOnly && severity === null ? "Everything is read" : "Nothing matches these filters"}>
+    <Notice title={unreadOnly && severity === null ? "No unread messages" : "No matches for these filters"}>
       <Link class="button" href="/inbox">
         Show all
       </Link>
     </Notice>
   ) : (
     <Notice title="No messages yet">
-      <p>Alerts from severity “warning” on arrive here, unless set otherwise. They are told apart from what is listed under Anomalies: that is everything.</p>
+      <p>Alerts of severity “warning” and above arrive here by default. The Anomalies page lists everything, including anomalies below this threshold.</p>
     </Notice>
   );
 }

@@ -62,9 +62,9 @@ export function OverviewPage({ query }: { query: URLSearchParams }) {
               <CountedRange key={one} range={one} counts={value.counts[one] ?? {}} current={one === range} now={minute} />
             ))}
           </nav>
-          <Section title="Where and when" wide aside={<Open count={value.unacknowledged} />}>
+          <Section title="Anomalies by entity and time" wide aside={<Open count={value.unacknowledged} />}>
             {value.swimlane.length === 0 ? (
-              <p class="quiet">No anomaly opened in this range.</p>
+              <p class="quiet">No anomalies opened in this range.</p>
             ) : (
               <Swimlane overview={value} more={value.entities > value.swimlane.length ? overviewPath(range, MOST_ROWS) : null} />
             )}
@@ -90,7 +90,7 @@ function overviewPath(range: Range, rows: string): string {
 
 function Open({ count }: { count: number }) {
   return count === 0 ? (
-    <span class="quiet">Everything that is open is acknowledged</span>
+    <span class="quiet">All open incidents are acknowledged</span>
   ) : (
     <Link href={listPath({ ...defaultFilters("all"), incident: "unacknowledged" })}>
       {count.toLocaleString("en-GB")} {count === 1 ? "incident needs" : "incidents need"} attention
@@ -100,7 +100,7 @@ function Open({ count }: { count: number }) {
 
 type Counts = Partial<Record<(typeof SEVERITIES)[number], number>>;
 
-/** One span, and how it compares with the span of the same length before it. */
+/** One time range, compared with the preceding one of the same length. */
 function CountedRange({ range, counts, current, now }: { range: Range; counts: Counts; current: boolean; now: number }) {
   const hour = Math.floor(now / HOUR_MS) * HOUR_MS;
   const before = useMemo(() => {
@@ -120,7 +120,7 @@ function CountedRange({ range, counts, current, now }: { range: Range; counts: C
   );
 }
 
-/** What opened just now. A live one stands there before its row is stored. */
+/** The latest opened anomalies, including live ones that are not stored yet. */
 function Latest({ stored }: { stored: Anomaly[] }) {
   const { recent } = useLive();
   const live = recent.filter(({ state }) => state === "opened");
@@ -131,7 +131,7 @@ function Latest({ stored }: { stored: Anomaly[] }) {
   return (
     <section class="card found">
       <div class="section-head inset">
-        <h2>Opened last</h2>
+        <h2>Latest anomalies</h2>
         <Link href="/anomalies">All anomalies</Link>
       </div>
       <ol class="latest" aria-live="off">

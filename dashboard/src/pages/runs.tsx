@@ -1,4 +1,4 @@
-/** Score runs: what each scored, what changed, what failed. */
+/** Score runs: entities scored, anomalies and failures of each. */
 
 import { anomalyPath, runPath } from "../paths";
 import { RUNS, withId, type Run } from "../api";
@@ -21,12 +21,12 @@ export function RunsPage() {
   const pages = usePagination<Run>(RUNS, FIRST, 15_000);
   useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   return (
-    <PageFrame title="Score runs" note="All anomalies of one run make one message, sent when the run completes.">
+    <PageFrame title="Score runs" note="All anomalies of a run are sent in one notification when the run completes.">
       <PagedList
         pages={pages}
         empty={
           <Notice title="No score runs yet">
-            <p>A run appears here when its start arrives, or when the first score that names it does.</p>
+            <p>A run appears here with its start event or its first score.</p>
           </Notice>
         }
         show={(items) => <Table label="Score runs" items={items} columns={COLUMNS} id={({ run_id }) => run_id} />}
@@ -49,8 +49,8 @@ const COLUMNS: Column<Run>[] = [
   { name: "Scored", right: true, show: ({ scored, expected }) => (expected === null ? number(scored) : `${number(scored)} of ${number(expected)}`) },
   { name: "Anomalies", right: true, show: ({ anomaly_count: count }) => (count !== null && count > 0 ? <strong>{number(count)}</strong> : number(count)) },
   { name: "Failures", right: true, show: ({ failures }) => number(failures) },
-  { name: "Took", right: true, show: ({ duration_s: took }) => (took === null ? "–" : duration(took)) },
-  { name: "When", right: true, show: (run) => <Began run={run} /> },
+  { name: "Duration", right: true, show: ({ duration_s: took }) => (took === null ? "–" : duration(took)) },
+  { name: "Time", right: true, show: (run) => <Began run={run} /> },
 ];
 
 function Began({ run: { started_at: started, ended_at: ended } }: { run: Run }) {
@@ -78,8 +78,8 @@ export function RunPage({ id }: { id: string }) {
       ) : error === null ? (
         <RowSkeletons rows={4} />
       ) : error.kind === "missing" ? (
-        <Notice title="No such run">
-          <p>No run with this id is stored. It appears here by itself when it arrives.</p>
+        <Notice title="Score run not found">
+          <p>No run with this id is stored. This page updates when it arrives.</p>
         </Notice>
       ) : (
         <ErrorNotice error={error} reload={reload} />
@@ -91,7 +91,7 @@ export function RunPage({ id }: { id: string }) {
 type Change = Run["anomalies"][number];
 
 function RunDetail({ run }: { run: Run }) {
-  const expected = run.expected === null ? "no number was announced" : `of ${number(run.expected)} expected`;
+  const expected = run.expected === null ? "expected number unknown" : `of ${number(run.expected)} expected`;
   return (
     <>
       {run.error !== null && <div class="banner">The run failed: {run.error}</div>}
@@ -99,17 +99,17 @@ function RunDetail({ run }: { run: Run }) {
         <Figure name="Scored" value={number(run.scored)} note={expected} strong />
         <Figure name="Anomalies" value={number(run.anomaly_count)} note="significant changes" />
         <Figure name="Failures" value={number(run.failures)} note="entities without a score" />
-        <Figure name="Took" value={run.duration_s === null ? "–" : duration(run.duration_s)} note={run.ended_at === null ? "not ended" : "start to end"} />
+        <Figure name="Duration" value={run.duration_s === null ? "–" : duration(run.duration_s)} note={run.ended_at === null ? "still running" : "start to end"} />
       </dl>
       <Section title="Times" wide>
         <p>
-          {run.started_at === null ? "No start was announced." : `Started ${exact(run.started_at)}.`}{" "}
-          {run.ended_at === null ? "Not ended yet." : `Ended ${exact(run.ended_at)}.`}
+          {run.started_at === null ? "No start event received." : `Started ${exact(run.started_at)}.`}{" "}
+          {run.ended_at === null ? "Still running." : `Ended ${exact(run.ended_at)}.`}
         </p>
       </Section>
       {run.anomalies.length === 0 ? (
-        <Notice title={run.scored === null ? "Still on its way" : "Nothing unusual in this run"}>
-          <p class="quiet">{run.scored === null ? "The summary comes when the run ends." : "No score changed by more than its threshold."}</p>
+        <Notice title={run.scored === null ? "In progress" : "No anomalies in this run"}>
+          <p class="quiet">{run.scored === null ? "The summary is available when the run ends." : "No score changed by more than its threshold."}</p>
         </Notice>
       ) : (
         <section class="card found">

@@ -1,4 +1,4 @@
-/** The settings in force, where each comes from, and what another threshold or profile would have found. */
+/** Effective settings with their sources, and a preview of another threshold or profile. */
 
 import { useMemo, useState } from "preact/hooks";
 import { PREVIEW, SETTINGS, type Preview, type Setting } from "../api";
@@ -24,16 +24,16 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
     ) ?? [];
   const groups = [...new Set(found.map(({ group }) => group))];
   return (
-    <PageFrame title="Settings" note="In force now. They are set by environment, file or command line; this page changes none.">
+    <PageFrame title="Settings" note="Effective settings (read-only). Set them by environment variable, file or command line.">
       {value !== null && <PreviewForm items={value.items} />}
       <div class="filters" role="search" aria-label="Filters">
         <SearchBox label="Setting" text={q} onSearch={(text) => go(settingsPath(text, changedOnly), { replace: true })} />
-        <nav class="segments" aria-label="Which">
+        <nav class="segments" aria-label="Show">
           <Link href={settingsPath(q, false)} aria-current={changedOnly ? undefined : "true"}>
             All<VisuallyHidden> settings</VisuallyHidden>
           </Link>
           <Link href={settingsPath(q, true)} aria-current={changedOnly ? "true" : undefined}>
-            Not the default
+            Changed
           </Link>
         </nav>
       </div>
@@ -42,7 +42,7 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
       ) : (
         <>
           {error !== null && <StaleBanner error={error} at={at} reload={reload} />}
-          {found.length === 0 && <Notice title="No setting matches">{null}</Notice>}
+          {found.length === 0 && <Notice title="No matching settings">{null}</Notice>}
           {groups.map((group) => (
             <section key={group} class="card found settings">
               <div class="section-head inset">
@@ -62,7 +62,7 @@ function settingsPath(q: string, changedOnly: boolean): string {
   return query === "" ? "/settings" : `/settings?${query}`;
 }
 
-/** A document's words; what stands in backquotes is code. */
+/** Help text with code spans in backquotes. */
 function Doc({ text }: { text: string }) {
   return <>{text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part))}</>;
 }
@@ -86,10 +86,10 @@ const COLUMNS: Column<Setting>[] = [
     ),
   },
   { name: "Default", show: ({ default: usual, unit }) => <span class="quiet">{settingValue(usual, unit)}</span> },
-  { name: "From", show: ({ origin }) => origin },
+  { name: "Source", show: ({ origin }) => origin },
 ];
 
-/** Folds the stored history again with another threshold or profile: how many alerts that would have been. */
+/** Replays the stored history with another threshold or profile and counts the alerts. */
 function PreviewForm({ items }: { items: Setting[] }) {
   const now = (name: string) => items.find((one) => one.name.toLowerCase().endsWith(name))?.value ?? "";
   const [threshold, setThreshold] = useState(now("score_threshold"));
@@ -98,7 +98,7 @@ function PreviewForm({ items }: { items: Setting[] }) {
   const { value, error } = useQuery<Preview>(asked === null ? null : PREVIEW, useMemo(() => asked ?? new URLSearchParams(), [asked]), 3_600_000);
   const types = value === null ? [] : [...new Set([...Object.keys(value.now.by_type), ...Object.keys(value.then.by_type)])];
   return (
-    <Section title="What would change?" wide>
+    <Section title="Preview other settings" wide>
       <form
         class="try"
         onSubmit={(event) => {
@@ -118,19 +118,19 @@ function PreviewForm({ items }: { items: Setting[] }) {
           </select>
         </label>
         <button type="submit" class="button primary">
-          Show
+          Preview
         </button>
       </form>
       {asked === null ? (
-        <p class="quiet">Your last 30 days are judged again, with these values in place of those in force. Nothing is changed.</p>
+        <p class="quiet">Replays your last 30 days with these values. Nothing is changed.</p>
       ) : value === null ? (
         error === null ? <div class="progress" /> : <p class="wrong">{error.message}</p>
       ) : (
         <div class="tried" aria-live="polite">
           <p class="lead">
-            <strong>{value.then.alerts.toLocaleString("en-GB")} alerts</strong> in your last 30 days, instead of {value.now.alerts.toLocaleString("en-GB")}.{" "}
+            <strong>{value.then.alerts.toLocaleString("en-GB")} alerts</strong> in the last 30 days, instead of {value.now.alerts.toLocaleString("en-GB")}.{" "}
             <span class="quiet">
-              From {value.events.toLocaleString("en-GB")} stored events{value.whole ? "" : ", a part of them"}.
+              From {value.events.toLocaleString("en-GB")} stored events{value.whole ? "" : " (a sample)"}.
             </span>
           </p>
           <Table
@@ -139,8 +139,8 @@ function PreviewForm({ items }: { items: Setting[] }) {
             id={(type) => type}
             columns={[
               { name: "Type", show: (type) => typeName(type) },
-              { name: "In force", right: true, show: (type) => (count(value.now, type)).toLocaleString("en-GB") },
-              { name: "Then", right: true, show: (type) => <strong>{count(value.then, type).toLocaleString("en-GB")}</strong> },
+              { name: "Current", right: true, show: (type) => (count(value.now, type)).toLocaleString("en-GB") },
+              { name: "Preview", right: true, show: (type) => <strong>{count(value.then, type).toLocaleString("en-GB")}</strong> },
             ]}
           />
         </div>

@@ -1,4 +1,4 @@
-/** What is kept quiet, until when, by whom; lifting it, and a new one by entity or by what an anomaly is. */
+/** Silences: list, expire, and create by entity, type or severity. */
 
 import { useMemo, useState } from "preact/hooks";
 import { errorText } from "../actions";
@@ -31,7 +31,7 @@ export function SilencesPage({ query }: { query: URLSearchParams }) {
   return (
     <PageFrame
       title="Silences"
-      note="What is silenced is still detected and listed. No message is sent about it."
+      note="Silenced anomalies are still detected and listed, but no notifications are sent."
       aside={
         canAct && (
           <button type="button" class="button primary" onClick={() => setMaking(true)}>
@@ -40,7 +40,7 @@ export function SilencesPage({ query }: { query: URLSearchParams }) {
         )
       }
     >
-      <nav class="segments fit" aria-label="Which">
+      <nav class="segments fit" aria-label="Status">
         {VIEWS.map(([name, title]) => (
           <Link key={name} href={name === "active" ? "/silences" : `/silences?state=${name}`} aria-current={name === view ? "true" : undefined}>
             {title}
@@ -50,8 +50,8 @@ export function SilencesPage({ query }: { query: URLSearchParams }) {
       <PagedList
         pages={pages}
         empty={
-          <Notice title={view === "active" ? "Nothing is silenced" : "No silences"}>
-            <p>An anomaly's page and the list silence one incident, the button above everything that matches.</p>
+          <Notice title={view === "active" ? "No active silences" : "No silences"}>
+            <p>Silence one incident on its page or in the list. “New silence” silences everything that matches.</p>
           </Notice>
         }
         show={(items) => <Table label="Silences" items={items} columns={columns(canAct, now)} id={({ id }) => id} />}
@@ -63,23 +63,23 @@ export function SilencesPage({ query }: { query: URLSearchParams }) {
 
 function columns(canAct: boolean, now: number): Column<Silence>[] {
   return [
-    { name: "What", show: (silence) => <What silence={silence} /> },
+    { name: "Matches", show: (silence) => <What silence={silence} /> },
     {
       name: "Until",
       show: ({ until, active }) => (
-        <span title={exact(until)}>{active ? `${duration(Math.max(0, Math.round((Date.parse(until) - now) / 60_000) * 60))} more` : `ended ${exact(until)}`}</span>
+        <span title={exact(until)}>{active ? `${duration(Math.max(0, Math.round((Date.parse(until) - now) / 60_000) * 60))} left` : `ended ${exact(until)}`}</span>
       ),
     },
     { name: "By", show: ({ by }) => by },
-    { name: "Why", show: ({ comment }) => comment ?? <span class="quiet">–</span> },
-    { name: "Since", right: true, show: ({ at }) => <RelativeTime at={at} /> },
+    { name: "Reason", show: ({ comment }) => comment ?? <span class="quiet">–</span> },
+    { name: "Created", right: true, show: ({ at }) => <RelativeTime at={at} /> },
     {
-      name: "Lift",
+      name: "Expire",
       right: true,
       show: ({ id, active }) =>
         active && canAct ? (
-          <button type="button" class="button small" onClick={() => endSilence(id)}>
-            Lift
+          <button type="button" class="button small" onClick={() => expireSilence(id)}>
+            Expire
           </button>
         ) : (
           <span class="quiet">–</span>
@@ -103,10 +103,10 @@ function What({ silence: { entity, incident_id: incident, matchers } }: { silenc
   );
 }
 
-function endSilence(id: string): void {
+function expireSilence(id: string): void {
   send("DELETE", withId("/api/v1/silences/{id}", id)).then(
     () => {
-      showToast("Lifted.");
+      showToast("Silence expired.");
       reloadAll();
     },
     (error: unknown) => showToast(errorText(error), true),
@@ -130,7 +130,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
   const make = () => {
     const matchers = Object.fromEntries(Object.entries({ type, severity, entity: entity.trim() }).filter(([, value]) => value !== ""));
     if (Object.keys(matchers).length === 0) {
-      setWrong("Choose at least one: everything at once cannot be silenced.");
+      setWrong("Set at least one matcher.");
       return;
     }
     send("POST", SILENCES, { matchers, for_s: span, ...(comment.trim() === "" ? {} : { comment: comment.trim() }) }).then(
@@ -152,7 +152,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
         }}
       >
         <label>
-          Workflow or entity (its id)
+          Workflow or entity id
           <input value={entity} maxLength={256} placeholder="Any" onInput={(event) => setEntity(event.currentTarget.value)} />
         </label>
         <div class="form-pair">
@@ -180,7 +180,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
           </label>
         </div>
         <fieldset class="segments">
-          <legend class="visually-hidden">For how long</legend>
+          <legend class="visually-hidden">Duration</legend>
           {SPANS.map(([name, seconds]) => (
             <button key={name} type="button" aria-pressed={span === seconds} onClick={() => setSpan(seconds)}>
               {name}
@@ -188,7 +188,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
           ))}
         </fieldset>
         <label>
-          Reason (others will read it)
+          Reason (visible to others)
           <input value={comment} maxLength={500} placeholder="Optional" onInput={(event) => setComment(event.currentTarget.value)} />
         </label>
         {wrong !== "" && (
