@@ -8,16 +8,19 @@
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
-export type IncidentStatus = Schemas["IncidentBrief"];
+/**
+ * Names that a later version may add to. The schema lists those of this version; the page must show any other as it is,
+ * so the types are open.
+ */
+type OpenNames = "anomaly_type" | "severity" | "state" | "profile";
+type WithOpenNames<T> = Omit<T, OpenNames> & { [K in OpenNames & keyof T]: T[K] | (string & {}) };
+export type IncidentStatus = WithOpenNames<Schemas["IncidentBrief"]>;
 /** Items of a list carry the status of their incident; items of the live stream and of the detail route do not. */
-export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null };
+export type Anomaly = WithOpenNames<Schemas["StoredAnomaly"]> & { incident?: IncidentStatus | null };
 export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
   items: Anomaly[];
 }
 export type Facets = Schemas["AnomalyFacets"];
-export type AnomalyType = Anomaly["anomaly_type"];
-export type Severity = Anomaly["severity"];
-export type State = Anomaly["state"];
 export type Affected = Schemas["Affected"];
 export type Trends = Schemas["TrendsAnswer"];
 export type Series = Schemas["Series"];
@@ -78,17 +81,6 @@ export function withId(route: Extract<keyof paths, `${string}{id}${string}`>, id
   return route.replace("{id}", encodeURIComponent(id));
 }
 
-export const TYPES = [
-  "SpikeInFailures",
-  "ConsecutiveFailures",
-  "UnusualExecutionTime",
-  "PerformanceDegradation",
-  "PatternDeviation",
-  "ResourceExhaustion",
-  "SignificantScoreChange",
-] as const satisfies AnomalyType[];
-export const SEVERITIES = ["critical", "warning", "info"] as const satisfies Severity[];
-export const STATES = ["opened", "ongoing", "resolved"] as const satisfies State[];
 export const RANGES = ["24h", "7d", "30d"] as const satisfies Range[];
 
 /** offline: no response; unauthorised: 401; forbidden: 403; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */

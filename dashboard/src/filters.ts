@@ -1,6 +1,8 @@
 /** Filters are kept in the URL; this maps them from the URL and to the API query. Pure. */
 
-import { SEVERITIES, STATES, TYPES, type Anomaly, type AnomalyType, type Range, type Severity, type State } from "./api";
+import type { Anomaly, Range } from "./api";
+import { SEVERITIES } from "./generated/registry";
+import { withUnknown } from "./vocabulary";
 
 /** Relative time ranges, by their name in the URL. */
 export const SPANS = {
@@ -27,10 +29,10 @@ export type Status = keyof typeof STATUSES;
 export interface Filters {
   range: Span;
   /** Any of them; none means all. */
-  severity: Severity[];
-  type: AnomalyType | null;
+  severity: string[];
+  type: string | null;
   /** Of the record. */
-  state: State | null;
+  state: string | null;
   incident: Status | null;
   /** The id of one workflow or scored entity, whole. */
   entity: string;
@@ -51,9 +53,9 @@ export function readFilters(query: URLSearchParams): Filters {
   const severities = query.getAll("severity").flatMap((text) => text.split(","));
   return {
     range: known(Object.keys(SPANS) as Span[], query.get("range")) ?? (run === "" ? USUAL : "all"),
-    severity: SEVERITIES.filter((one) => severities.includes(one)),
-    type: known(TYPES, query.get("type")),
-    state: known(STATES, query.get("state")),
+    severity: withUnknown(SEVERITIES, severities.filter((one) => WORD.test(one))).filter((one) => severities.includes(one)),
+    type: word(query.get("type")),
+    state: word(query.get("state")),
     incident: readStatus(query),
     entity: query.get("entity")?.trim() ?? "",
     q: query.get("q")?.trim() ?? "",
@@ -121,9 +123,9 @@ export function isNarrowed({ severity, type, state, incident, entity, q, run }: 
 }
 
 /** The severities with one toggled; selecting all of them is the same as none. */
-export function toggled(chosen: readonly Severity[], severity: Severity): Severity[] {
-  const next = SEVERITIES.filter((one) => chosen.includes(one) !== (one === severity));
-  return next.length === SEVERITIES.length ? [] : next;
+export function toggled(chosen: readonly string[], severity: string): string[] {
+  const next = withUnknown(SEVERITIES, chosen, [severity]).filter((one) => chosen.includes(one) !== (one === severity));
+  return SEVERITIES.every((one) => next.includes(one)) ? [] : next;
 }
 
 const HOUR_MS = 3_600_000;
@@ -149,4 +151,11 @@ export function matchesFilters(anomaly: Anomaly, filters: Filters, nowMs: number
 
 function known<T extends string>(allowed: readonly T[], value: string | null): T | null {
   return allowed.find((one) => one === value) ?? null;
+}
+
+/** Names of types, severities and states. Those of later versions are kept: the list may hold such anomalies. */
+const WORD = /^\w{1,64}$/;
+
+function word(value: string | null): string | null {
+  return value !== null && WORD.test(value) ? value : null;
 }

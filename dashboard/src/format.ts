@@ -1,35 +1,8 @@
 /** Values as text: names, numbers with their units, comparisons. Pure. */
 
-import type { Affected, Anomaly, AnomalyType, Baseline, Severity, State } from "./api";
+import type { Anomaly } from "./api";
 import { duration } from "./time";
-
-export const TYPE_NAMES: Record<AnomalyType, string> = {
-  SpikeInFailures: "Spike in failures",
-  ConsecutiveFailures: "Consecutive failures",
-  UnusualExecutionTime: "Unusual execution time",
-  PerformanceDegradation: "Performance degradation",
-  PatternDeviation: "Pattern deviation",
-  ResourceExhaustion: "Resource exhaustion",
-  SignificantScoreChange: "Significant score change",
-};
-export const SEVERITY_NAMES: Record<Severity, string> = { critical: "Critical", warning: "Warning", info: "Info" };
-export const STATE_NAMES: Record<State, string> = { opened: "Opened", ongoing: "Ongoing", resolved: "Resolved" };
-export type BaselineState = Baseline["state"];
-export const BASELINE_STATES = ["anomalous", "normal", "learning"] as const satisfies BaselineState[];
-export const BASELINE_STATE_NAMES: Record<BaselineState, string> = { anomalous: "Anomalous", normal: "Normal", learning: "Learning" };
-export const KIND_NAMES: Record<Affected["kind"], string> = {
-  workflow: "Workflow",
-  execution: "Execution",
-  step: "Step",
-  resource: "Resource",
-  entity: "Entity",
-  run: "Score run",
-};
-
-/** The display name of a type. */
-export function typeName(type: string): string {
-  return Object.hasOwn(TYPE_NAMES, type) ? TYPE_NAMES[type as AnomalyType] : type;
-}
+import { typeInfo } from "./vocabulary";
 
 /** A number with its unit. `beside` is the number shown next to it: both get the same decimals. */
 export function quantity(value: number, unit: string, beside: number = value): string {
@@ -113,11 +86,23 @@ export function zScore(z: number | null): string {
 export function threshold({ anomaly_type: type, profile, metrics }: Anomaly): { value: string; note: string } | null {
   const { threshold: limit, unit } = metrics;
   if (limit == null) return null;
-  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
-  if (ofTime && profile === "robust") return { value: `1 in ${plain(10 ** limit, 2)}`, note: "alert threshold (rarity)" };
-  if (ofTime || type === "SpikeInFailures" || (type === "ResourceExhaustion" && unit !== "ratio")) {
-    return { value: `z ${plain(limit, 4)}`, note: "alert threshold" };
+  switch (typeInfo(type).thresholdUnit) {
+    case "z_or_rarity":
+      return profile === "robust" ? { value: `1 in ${plain(10 ** limit, 2)}`, note: "alert threshold (rarity)" } : zThreshold(limit);
+    case "z":
+      return zThreshold(limit);
+    case "value_or_z":
+      return unit === "ratio" ? valueThreshold(limit, unit) : zThreshold(limit);
+    default:
+      return valueThreshold(limit, unit);
   }
+}
+
+function zThreshold(limit: number): { value: string; note: string } {
+  return { value: `z ${plain(limit, 4)}`, note: "alert threshold" };
+}
+
+function valueThreshold(limit: number, unit: string): { value: string; note: string } {
   return { value: quantity(limit, unit), note: "alert threshold" };
 }
 
@@ -139,8 +124,7 @@ export function withSpread(learned: { value: number | null; std_dev: number | nu
  * standard deviations.
  */
 export function spreadOfBaseline({ anomaly_type: type, profile, metrics: { deviation, z_score: z } }: Anomaly): string | null {
-  const ofTime = type === "UnusualExecutionTime" || type === "PerformanceDegradation";
-  return ofTime && profile === "classic" && z !== null && z !== 0 ? `± ${duration(Math.abs(deviation / z))}` : null;
+  return typeInfo(type).isTiming && profile === "classic" && z !== null && z !== 0 ? `± ${duration(Math.abs(deviation / z))}` : null;
 }
 
 /** A setting's value with its unit: "1 h", "90 days", "1000 per second". */
@@ -158,11 +142,6 @@ export function settingValue(value: string, unit: string): string {
     default:
       return `${value} ${unit}`;
   }
-}
-
-/** "success" -> "Success", "timed_out" -> "Timed out". */
-export function sentence(word: string): string {
-  return word.charAt(0).toUpperCase() + word.slice(1).replaceAll("_", " ");
 }
 
 /** A share with two significant digits: "58 %", "5.8 %", "0.04 %". */

@@ -1,7 +1,8 @@
 /** The timeline of an incident: anomalies, operator actions, notifications with their outcome and reason. Pure. */
 
 import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
-import { shortDescription, SEVERITY_NAMES } from "./format";
+import { shortDescription } from "./format";
+import { channelName, readable } from "./vocabulary";
 
 export interface TimelineEntry {
   key: string;
@@ -22,10 +23,12 @@ const ACTION_LABELS: Record<string, string> = {
   relearn: "reset the baseline",
   retire: "retired it",
 };
-const CHANNELS: Record<string, string> = { inbox: "Inbox", slack: "Slack", slack_bot: "Slack", email: "Email", webhook: "Webhook", apprise: "Apprise" };
+
+/** The records of an incident; its anomalies may be of types of a later version. */
+type Events = Pick<IncidentDetail, "actions" | "notifications"> & { anomalies: readonly Anomaly[] };
 
 /** Oldest first. */
-export function timeline({ anomalies, actions, notifications }: Pick<IncidentDetail, "anomalies" | "actions" | "notifications">): TimelineEntry[] {
+export function timeline({ anomalies, actions, notifications }: Events): TimelineEntry[] {
   return [...anomalies.map(ofAnomaly), ...actions.map(ofAction), ...notifications.map(ofNotification)].sort(
     (a, b) => Date.parse(a.at) - Date.parse(b.at),
   );
@@ -33,16 +36,17 @@ export function timeline({ anomalies, actions, notifications }: Pick<IncidentDet
 
 function ofAnomaly(anomaly: Anomaly): TimelineEntry {
   const { id, state, severity, detected_at: at } = anomaly;
-  const title = state === "opened" ? `Opened as ${SEVERITY_NAMES[severity].toLowerCase()}` : state === "resolved" ? "Resolved automatically" : `Ongoing, ${SEVERITY_NAMES[severity].toLowerCase()}`;
+  const how = readable(severity).toLowerCase();
+  const title = state === "opened" ? `Opened as ${how}` : state === "resolved" ? "Resolved automatically" : `${readable(state)}, ${how}`;
   return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: shortDescription(anomaly) };
 }
 
 function ofAction({ action_id: id, kind, by, at, comment, until }: Action): TimelineEntry {
   const end = kind === "silence" && until != null ? ` until ${until.slice(0, 16).replace("T", " ")} UTC` : "";
-  return { key: `action ${id}`, at, kind: "decided", title: `${by} ${ACTION_LABELS[kind] ?? kind}${end}`, detail: comment ?? "" };
+  return { key: `action ${id}`, at, kind: "decided", title: `${by} ${ACTION_LABELS[kind] ?? readable(kind).toLowerCase()}${end}`, detail: comment ?? "" };
 }
 
 function ofNotification({ id, channel, outcome, reason, at }: Notification): TimelineEntry {
   const sent = outcome === "delivered";
-  return { key: `notification ${id}`, at, kind: sent ? "sent" : "held", title: `${CHANNELS[channel] ?? channel}: ${outcome.replaceAll("_", " ")}`, detail: reason };
+  return { key: `notification ${id}`, at, kind: sent ? "sent" : "held", title: `${channelName(channel)}: ${outcome.replaceAll("_", " ")}`, detail: reason };
 }

@@ -1,6 +1,8 @@
 /** Counts per day, made ready for a chart. Pure. */
 
-import { SEVERITIES, type Severity, type Trends } from "./api";
+import type { Trends } from "./api";
+import { SEVERITIES } from "./generated/registry";
+import { withUnknown } from "./vocabulary";
 import { SPANS, type Filters, type Span } from "./filters";
 
 export const DAY_MS = 86_400_000;
@@ -44,17 +46,22 @@ export function startOfDay(ms: number): number {
   return Math.floor(ms / DAY_MS) * DAY_MS;
 }
 
+/** Of all severities, those of later versions included. */
 export function total(trends: Trends): number {
-  return SEVERITIES.reduce((sum, severity) => sum + (trends.by_severity[severity] ?? 0), 0);
+  return sumOf(trends.by_severity);
 }
 
-/** Worst first, with each one's share of the largest (0..1). */
-export function bars(trends: Trends): { severity: Severity; count: number; share: number; part: number }[] {
-  const counts = SEVERITIES.map((severity) => trends.by_severity[severity] ?? 0);
-  const most = Math.max(1, ...counts);
+export function sumOf(counts: Partial<Record<string, number>>): number {
+  return Object.values(counts).reduce<number>((sum, count) => sum + (count ?? 0), 0);
+}
+
+/** The most severe first, with each one's size relative to the largest (0..1) and its part of all. */
+export function bars(trends: Trends): { severity: string; count: number; share: number; part: number }[] {
+  const counts: Partial<Record<string, number>> = trends.by_severity;
+  const most = Math.max(1, ...Object.values(counts).map((count) => count ?? 0));
   const all = Math.max(1, total(trends));
-  return SEVERITIES.map((severity, index) => {
-    const count = counts[index] ?? 0;
+  return withUnknown(SEVERITIES, Object.keys(counts)).map((severity) => {
+    const count = counts[severity] ?? 0;
     return { severity, count, share: count / most, part: count / all };
   });
 }

@@ -20,8 +20,16 @@ describe("the address holds every filter", () => {
   });
 });
 
-it("ignores words it does not know", () => {
-  expect(read("range=9y&type=toString&severity=bad&state=&other=1")).toEqual(defaultFilters("7d"));
+it("ignores malformed values and unknown parameters", () => {
+  expect(read("range=9y&type=%3Cb%3E&severity=%20&state=&other=1")).toEqual(defaultFilters("7d"));
+});
+
+it("X12: keeps a type, severity and state of a later version", () => {
+  const address = "/anomalies?type=StuckQueue&severity=critical%2Cfatal&state=paused";
+  expect(listPath(read(address.split("?")[1] ?? ""))).toBe(address);
+  expect(toggled(["critical", "fatal"], "fatal")).toEqual(["critical"]);
+  expect(toggled(["critical"], "fatal")).toEqual(["critical", "fatal"]);
+  expect(toggled(["critical", "warning", "fatal"], "info")).toEqual([]);
 });
 
 it("shows a score run whenever it was, unless a range is asked for", () => {

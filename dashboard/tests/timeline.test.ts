@@ -13,6 +13,6 @@ test("all that happened, in order, each with its reason", () => {
     ["found", "Opened as critical", "slow"],
     ["decided", "ann silenced it until 2026-01-22 16:00 UTC", ""],
     ["sent", "Slack: delivered", "severity critical is sent"],
-    ["held", "pager: suppressed", "silenced until noon"],
+    ["held", "Pager: suppressed", "silenced until noon"],
   ]);
 });

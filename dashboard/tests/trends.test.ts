@@ -53,6 +53,17 @@ it("measures each bar against the largest, worst first", () => {
   ]);
 });
 
+it("X12: counts and shows a severity of a later version", () => {
+  const later = { days: [], by_type: {}, by_severity: { critical: 1, fatal: 4 } } as Trends;
+  expect(total(later)).toBe(5);
+  expect(bars(later).map(({ severity, count, share }) => [severity, count, share])).toEqual([
+    ["critical", 1, 0.25],
+    ["warning", 0, 0],
+    ["info", 0, 0],
+    ["fatal", 4, 1],
+  ]);
+});
+
 it("has flat bars, not broken ones, where nothing was found", () => {
   expect(bars({ days: [], by_severity: {}, by_type: {} }).every(({ share, part }) => share === 0 && part === 0)).toBe(true);
 });

@@ -546,6 +546,66 @@ async def test_a_dead_letter_is_shown_as_it_is_and_sent_again(
         await expect(page.get_by_text("Sent again.")).to_be_visible()
 
 
+LATER = {
+    "UnusualExecutionTime": "StuckQueue",
+    "PerformanceDegradation": "CPUThrottling",
+    "critical": "fatal",
+    "opened": "paused",
+    "robust": "tuned",
+    "classic": "tuned",
+    "inbox": "pager_duty",
+    "normal": "drifting",
+}
+
+
+async def as_of_a_later_version(route: Route) -> None:
+    """The answer of the real server with names that this page does not know."""
+    asked = route.request.url
+    for now, then in LATER.items():
+        asked = asked.replace(then, now)
+    answer = await route.fetch(url=asked)
+    text = await answer.text()
+    for now, then in LATER.items():
+        text = text.replace(f'"{now}"', f'"{then}"')
+    await route.fulfill(response=answer, body=text)
+
+
+async def test_x12_names_of_a_later_version_are_shown_as_they_are(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    shown = await everything(write)
+    async with open_page(viewport=WIDE) as page:
+        broken: list[str] = []
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        for pattern in ("**/api/v1/ai/**", "**/api/v1/overview*", "**/api/v1/workflows*", "**/api/v1/incidents/*"):
+            await page.route(pattern, as_of_a_later_version)
+        await page.route("**/api/v1/inbox*", as_of_a_later_version)
+        for path in ("overview", "anomalies", "workflows", "inbox", f"anomalies/{shown}"):
+            await page.goto(f"{root}/{path}")
+            await expect(page.get_by_role("heading", level=1)).to_be_visible()
+            await expect(page.locator(".skeleton")).to_have_count(0, timeout=15_000)
+            await expect(page.get_by_role("main")).not_to_contain_text("undefined")
+        main = page.get_by_role("main")
+        for text in ("Fatal", "Paused", "profile tuned"):
+            await expect(main).to_contain_text(text)
+        await expect(page.locator(".detail-type")).to_have_text(re.compile("^(Stuck queue|CPU throttling)$"))
+        await expect(page.locator(".uplot").first).to_be_visible()
+        await page.goto(f"{root}/workflows")
+        await expect(main).to_contain_text("Drifting")
+        await page.goto(f"{root}/overview")
+        await expect(page.locator(".lane-name").first).to_contain_text("worst Fatal")
+        await page.goto(f"{root}/anomalies?range=30d")
+        rows = page.locator("tbody tr")
+        await expect(rows.filter(has_text="Stuck queue").first).to_contain_text("Fatal")
+        await page.get_by_role("navigation", name="Severity").get_by_role("link", name="Fatal").click()
+        await page.wait_for_url("**severity=fatal**")
+        await expect(rows.first).to_contain_text("Fatal")
+        await page.get_by_label("Type").select_option("StuckQueue")
+        await page.wait_for_url("**type=StuckQueue**")
+        await expect(rows.first).to_contain_text("Stuck queue")
+        assert broken == []
+
+
 async def test_hostile_names_on_every_page(root: str, write: Write, open_page: OpenPage) -> None:
     baseline = learned("x")[0]
     await write(

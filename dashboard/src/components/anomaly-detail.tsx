@@ -7,7 +7,7 @@ import { useQuery } from "../query";
 import { usePreviousRuns } from "../previous-runs";
 import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
 import { exact } from "../time";
-import { KIND_NAMES, shortDescription, typeName } from "../format";
+import { shortDescription } from "../format";
 import { AnomalyContext } from "./anomaly-context";
 import { CommentBox, IncidentActions } from "./incident-actions";
 import { Fact } from "./fact";
@@ -23,9 +23,9 @@ import { Steps } from "./step-changes";
 import { Timeline } from "./timeline";
 import { RelativeTime } from "./relative-time";
 import { Explanation } from "./explanation";
+import { kindName, typeInfo, typeName } from "../vocabulary";
 
 const NO_QUERY = new URLSearchParams();
-const OF_FAILURES: readonly string[] = ["SpikeInFailures", "ConsecutiveFailures"];
 
 export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
   useOptimisticUpdates();
@@ -37,7 +37,9 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
       <header class="detail-head">
         <div class="detail-marks">
           <SeverityBadge severity={anomaly.severity} />
-          <span class="detail-type">{typeName(anomaly.anomaly_type)}</span>
+          <span class="detail-type" title={typeInfo(anomaly.anomaly_type).description}>
+            {typeName(anomaly.anomaly_type)}
+          </span>
           <StateChip state={anomaly.state} />
           <IncidentChip status={status} record={anomaly.state} />
           <span class="quiet">
@@ -78,7 +80,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
           <Section title="Affected entities">
             <dl class="facts">
               {anomaly.affected_entities.map(({ kind, id, name }, index) => (
-                <Fact key={index} name={KIND_NAMES[kind]}>
+                <Fact key={index} name={kindName(kind)}>
                   {name != null && name !== id && <span>{name} </span>}
                   <Known id={id} href={kindPath(kind, id) ?? known.get(id)} />
                 </Fact>
@@ -104,7 +106,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
 /** The series that the rule evaluated comes first; for failures also the outcomes of the previous runs. */
 function Charts({ anomaly }: { anomaly: Anomaly }) {
   const entity = `${anomaly.entity_kind}:${anomaly.entity_id}`;
-  const isOfFailures = OF_FAILURES.includes(anomaly.anomaly_type);
+  const { isFailure } = typeInfo(anomaly.anomaly_type);
   const before = usePreviousRuns(anomaly);
   if (anomaly.entity_kind === "score") {
     return (
@@ -115,7 +117,7 @@ function Charts({ anomaly }: { anomaly: Anomaly }) {
   }
   return (
     <>
-      {isOfFailures && (
+      {isFailure && (
         <Section title="Failure rate of the last 10 runs" wide>
           {before !== null && <RunBars runs={before.run === undefined ? before.others : [before.run, ...before.others]} />}
           <SeriesChart entity={entity} of="failures" until={anomaly.detected_at} anomaly={anomaly} />

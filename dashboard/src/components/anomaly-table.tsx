@@ -1,7 +1,8 @@
 import { anomalyPath } from "../paths";
-import type { Anomaly, IncidentStatus, State } from "../api";
+import type { Anomaly, IncidentStatus } from "../api";
 import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
-import { compare, shortDescription, typeName, zScore } from "../format";
+import { compare, shortDescription, zScore } from "../format";
+import { typeName } from "../vocabulary";
 import { Link } from "./link";
 import { Icon, SeverityBadge, StateChip, VisuallyHidden } from "./badges";
 import { Sparkline } from "./sparkline";
@@ -155,7 +156,7 @@ function Acknowledge({ name, status, act }: { name: string; status: IncidentStat
 }
 
 /** What an operator decided about the incident; `Resolved` where this record itself does not say so. */
-export function IncidentChip({ status, record }: { status: IncidentStatus; record: State }) {
+export function IncidentChip({ status, record }: { status: IncidentStatus; record: string }) {
   const { verdict, acknowledged_at: at, acknowledged_by: by, state } = status;
   return (
     <>

@@ -1,44 +1,45 @@
-/** Small signs: severities as shape and colour, states, icons. Every sign has words beside it or as its label. */
+/** Severity and state badges, and icons. Each has text next to it or an accessible label. */
 
 import type { ComponentChildren } from "preact";
-import type { Severity, State } from "../api";
-import { BASELINE_STATE_NAMES, sentence, SEVERITY_NAMES, STATE_NAMES, type BaselineState } from "../format";
+import type { SEVERITIES } from "../generated/registry";
+import { readable, severityClass, type BaselineState } from "../vocabulary";
 
-const SHAPES: Record<Severity, string> = {
+const SHAPES: Record<(typeof SEVERITIES)[number] | "unknown", string> = {
   critical: "M4.6 0.8h4.8l3.8 3.8v4.8l-3.8 3.8h-4.8l-3.8-3.8v-4.8z",
   warning: "M7 1.2 13.4 12.6H0.6z",
   info: "M7 1.6a5.4 5.4 0 1 0 0 10.8a5.4 5.4 0 1 0 0-10.8z",
+  unknown: "M7 0.8 13.2 7 7 13.2 0.8 7z",
 };
 
-export function SeverityShape({ severity }: { severity: Severity }) {
+export function SeverityShape({ severity }: { severity: string }) {
   return (
-    <svg class={`shape ${severity}`} viewBox="0 0 14 14" width="14" height="14" aria-hidden="true">
-      <path d={SHAPES[severity]} />
+    <svg class={`shape ${severityClass(severity)}`} viewBox="0 0 14 14" width="14" height="14" aria-hidden="true">
+      <path d={own(SHAPES, severity) ?? SHAPES.unknown} />
     </svg>
   );
 }
 
-export function SeverityBadge({ severity }: { severity: Severity }) {
+export function SeverityBadge({ severity }: { severity: string }) {
   return (
-    <span class={`badge ${severity}`}>
+    <span class={`badge ${severityClass(severity)}`}>
       <SeverityShape severity={severity} />
-      {SEVERITY_NAMES[severity]}
+      {readable(severity)}
     </span>
   );
 }
 
-export function StateChip({ state }: { state: State }) {
-  return <span class={`chip state-${state}`}>{STATE_NAMES[state]}</span>;
+export function StateChip({ state }: { state: string }) {
+  return <span class={`chip state-${state}`}>{readable(state)}</span>;
 }
 
 /** The state of a workflow or entity; each has its own shape. */
-export function BaselineStateChip({ level }: { level: BaselineState }) {
+export function BaselineStateChip({ state }: { state: string }) {
   return (
-    <span class={`level ${level}`}>
+    <span class={`level ${state}`}>
       <svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">
-        <path d={BASELINE_STATE_SHAPES[level]} />
+        <path d={own(BASELINE_STATE_SHAPES, state) ?? UNKNOWN_STATE_SHAPE} />
       </svg>
-      {BASELINE_STATE_NAMES[level]}
+      {readable(state)}
     </span>
   );
 }
@@ -48,6 +49,12 @@ const BASELINE_STATE_SHAPES: Record<BaselineState, string> = {
   normal: "M2 6.4 5 9.2 10 3.2",
   learning: "M6 2a4 4 0 1 0 4 4",
 };
+const UNKNOWN_STATE_SHAPE = "M6 2 10 6 6 10 2 6z";
+
+/** The entry of the table itself: a name such as "toString" has none. */
+function own(table: Record<string, string>, key: string): string | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
 
 const BAD = ["failure", "error", "timeout", "failed", "timed_out"];
 const GOOD = ["success", "completed"];
@@ -55,7 +62,7 @@ const GOOD = ["success", "completed"];
 /** How an execution or a score run ended. */
 export function StatusChip({ status }: { status: string }) {
   const kind = BAD.includes(status) ? "bad" : GOOD.includes(status) ? "good" : "open";
-  return <span class={`status ${kind}`}>{sentence(status)}</span>;
+  return <span class={`status ${kind}`}>{readable(status)}</span>;
 }
 
 const PATHS = {

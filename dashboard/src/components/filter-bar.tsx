@@ -1,11 +1,12 @@
-import { SEVERITIES, STATES, TYPES, type Facets } from "../api";
+import type { Facets } from "../api";
 import { listPath, defaultFilters, isNarrowed, toggled, type Filters } from "../filters";
 import { go } from "../route";
-import { SEVERITY_NAMES, STATE_NAMES, TYPE_NAMES } from "../format";
 import { Link } from "./link";
 import { Icon, SeverityShape, VisuallyHidden } from "./badges";
 import { SearchBox } from "./search-box";
 import { TimeRangePicker } from "./time-range-picker";
+import { SEVERITIES, STATES } from "../generated/registry";
+import { readable, TYPES, typeName, withUnknown } from "../vocabulary";
 
 /**
  * The filters, each value with its number of matches. Each choice is a URL of its own, so the back button undoes it;
@@ -24,14 +25,14 @@ export function FilterBar({ filters, facets }: { filters: Filters; facets: Facet
         <Link href={listPath({ ...filters, severity: [] })} aria-current={filters.severity.length === 0 ? "true" : undefined}>
           All<VisuallyHidden> severities</VisuallyHidden>
         </Link>
-        {SEVERITIES.map((severity) => (
+        {withUnknown(SEVERITIES, Object.keys(facets?.severity ?? {}), filters.severity).map((severity) => (
           <Link
             key={severity}
             href={listPath({ ...filters, severity: toggled(filters.severity, severity) })}
             aria-current={filters.severity.includes(severity) ? "true" : undefined}
           >
             <SeverityShape severity={severity} />
-            <span class="segment-name">{SEVERITY_NAMES[severity]}</span>
+            <span class="segment-name">{readable(severity)}</span>
             {facets !== null && <small class="facet">{number(facets.severity, severity)}</small>}
           </Link>
         ))}
@@ -40,14 +41,14 @@ export function FilterBar({ filters, facets }: { filters: Filters; facets: Facet
         label="Type"
         any="Any type"
         value={filters.type}
-        choices={TYPES.map((type) => [type, TYPE_NAMES[type] + counted(facets?.type, type)])}
+        choices={withUnknown(TYPES, Object.keys(facets?.type ?? {}), given(filters.type)).map((type) => [type, typeName(type) + counted(facets?.type, type)])}
         onChoose={(type) => go(listPath({ ...filters, type }))}
       />
       <Choice
         label="State"
         any="Any state"
         value={filters.state}
-        choices={STATES.map((state) => [state, STATE_NAMES[state] + counted(facets?.state, state)])}
+        choices={withUnknown(STATES, Object.keys(facets?.state ?? {}), given(filters.state)).map((state) => [state, readable(state) + counted(facets?.state, state)])}
         onChoose={(state) => go(listPath({ ...filters, state }))}
       />
       <TimeRangePicker filters={filters} />
@@ -74,15 +75,19 @@ function Chip({ name, value, href }: { name: string; value: string; href: string
   );
 }
 
-interface ChoiceProps<T extends string> {
-  label: string;
-  any: string;
-  value: T | null;
-  choices: readonly (readonly [T, string])[];
-  onChoose: (value: T | null) => void;
+function given(value: string | null): string[] {
+  return value === null ? [] : [value];
 }
 
-function Choice<T extends string>({ label, any, value, choices, onChoose }: ChoiceProps<T>) {
+interface ChoiceProps {
+  label: string;
+  any: string;
+  value: string | null;
+  choices: readonly (readonly [string, string])[];
+  onChoose: (value: string | null) => void;
+}
+
+function Choice({ label, any, value, choices, onChoose }: ChoiceProps) {
   const choose = (picked: string) => onChoose(choices.find(([one]) => one === picked)?.[0] ?? null);
   return (
     <label class={value === null ? "choice" : "choice chosen"}>

@@ -1,8 +1,9 @@
-import { RANGES, SEVERITIES, type Range, type Trends } from "../api";
+import { RANGES, type Range, type Trends } from "../api";
 import { listPath, SPANS, type Filters } from "../filters";
 import type { QueryResult } from "../query";
 import { total } from "../trends";
-import { SEVERITY_NAMES } from "../format";
+import { SEVERITIES } from "../generated/registry";
+import { readable, withUnknown } from "../vocabulary";
 import { Link } from "./link";
 import { SeverityShape, VisuallyHidden } from "./badges";
 
@@ -32,7 +33,7 @@ interface SpanProps {
   href: string;
   current: boolean;
   sum: number | null;
-  counts: Partial<Record<(typeof SEVERITIES)[number], number>> | null;
+  counts: Partial<Record<string, number>> | null;
   /** Count of the preceding range of the same length. */
   before?: number | null;
 }
@@ -48,8 +49,8 @@ export function Span({ range, href, current, sum, counts, before }: SpanProps) {
       </span>
       <span class="split">
         {counts !== null &&
-          SEVERITIES.map((severity) => (
-            <span key={severity} title={SEVERITY_NAMES[severity]}>
+          withUnknown(SEVERITIES, Object.keys(counts)).map((severity) => (
+            <span key={severity} title={readable(severity)}>
               <SeverityShape severity={severity} />
               {(counts[severity] ?? 0).toLocaleString("en-GB")}
               <VisuallyHidden> {severity}</VisuallyHidden>

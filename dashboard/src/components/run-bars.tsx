@@ -1,7 +1,7 @@
 import type { Execution } from "../api";
 import { bars, type Bar } from "../run-bars";
 import { duration, exact } from "../time";
-import { sentence } from "../format";
+import { readable } from "../vocabulary";
 
 const MOST = 40;
 const WIDTH = 12;
@@ -35,7 +35,7 @@ function Run({ bar, x, last }: { bar: Bar; x: number; last: boolean }) {
   const took = run.duration_s == null || run.duration_s === 0 ? "" : `, ${duration(run.duration_s)}`;
   return (
     <g class={`outcome${failed ? " failed" : ""}${aside ? " aside" : ""}${last ? " this" : ""}`}>
-      <title>{`${sentence(run.status)}${took}, ${exact(run.finished_at)}`}</title>
+      <title>{`${readable(run.status)}${took}, ${exact(run.finished_at)}`}</title>
       <rect class="outcome-hit" x={x} y="0" width={WIDTH} height={HEIGHT + ROOM} />
       <rect class="outcome-bar" x={x + 2} y={top} width={WIDTH - 4} height={height} rx="1.5" />
       {failed && <path d={`M${x + 3.5} ${top - 8.5}l5 5m0 -5l-5 5`} />}

@@ -9,6 +9,7 @@ import { go } from "../route";
 import { axisTime, exact } from "../time";
 import { quantity } from "../format";
 import { Plot, type Colours } from "./plot";
+import { severityClass } from "../vocabulary";
 
 const HEIGHT = 260;
 /** With more readings, dots overlap and take most of the drawing time. */
@@ -86,7 +87,7 @@ function Shown({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
 
 function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefined }) {
   const { points: all, unit } = series;
-  const severity = anomaly?.severity ?? "critical";
+  const severity = severityClass(anomaly?.severity ?? "critical");
   const { points, columns } = useMemo(() => {
     const began = performance.now();
     const drawn = columnsOf(all, anomaly, unit);

@@ -1,7 +1,8 @@
 import type { Trends } from "../api";
 import { listPath, type Filters } from "../filters";
 import { bars } from "../trends";
-import { percent, SEVERITY_NAMES } from "../format";
+import { percent } from "../format";
+import { readable, severityClass } from "../vocabulary";
 import { Link } from "./link";
 import { SeverityShape } from "./badges";
 
@@ -19,15 +20,15 @@ export function SeverityChart({ trends, filters }: { trends: Trends | null; filt
               <Link class="bar" href={listPath({ ...filters, severity: [severity] })}>
                 <span class="bar-name">
                   <SeverityShape severity={severity} />
-                  {SEVERITY_NAMES[severity]}
+                  {readable(severity)}
                 </span>
-                <svg class={`bar-fill ${severity}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
+                <svg class={`bar-fill ${severityClass(severity)}`} preserveAspectRatio="none" viewBox="0 0 1 1" aria-hidden="true">
                   <rect class="bar-space" width="1" height="1" />
                   <rect width={share} height="1" />
                 </svg>
                 <span class="bar-count">{count.toLocaleString("en-GB")}</span>
                 <span class="bar-tip" role="tooltip">
-                  {count.toLocaleString("en-GB")} {SEVERITY_NAMES[severity].toLowerCase()}, {percent(part)}
+                  {count.toLocaleString("en-GB")} {readable(severity).toLowerCase()}, {percent(part)}
                 </span>
               </Link>
             </li>

@@ -1,17 +1,19 @@
 /** Entity by time: height and colour of each cell show its worst severity. A click lists those anomalies. */
 
 import { useMemo, useState } from "preact/hooks";
-import { SEVERITIES, type Overview } from "../api";
+import type { Overview } from "../api";
 import { listPath, defaultFilters } from "../filters";
 import { moveInSwimlane } from "../swimlane-keys";
 import { ticks, type Tick } from "../swimlane-axis";
 import { follow } from "../route";
 import { clock, day, iso } from "../time";
-import { SEVERITY_NAMES } from "../format";
+import { SEVERITIES } from "../generated/registry";
+import { readable, severityClass, severityRank, withUnknown } from "../vocabulary";
 import { Link } from "./link";
 import { SeverityShape, VisuallyHidden } from "./badges";
 
-const HEIGHTS = { critical: 24, warning: 16, info: 9 } as const;
+/** By severity rank: critical, warning, one of a later version, info. */
+const HEIGHTS: Record<number, number> = { 0: 24, 1: 16, 1.5: 12, 2: 9 };
 const ROW = 24;
 const CELL = 10;
 
@@ -49,9 +51,9 @@ export function Swimlane({ overview, more }: { overview: Overview; more: string 
       </div>
       <div class="lanes-foot">
         <p class="legend">
-          {SEVERITIES.map((severity) => (
-            <span key={severity} class={`key lane-key ${severity}`}>
-              {SEVERITY_NAMES[severity]}
+          {withUnknown(SEVERITIES, everything.map(({ severity }) => severity)).map((severity) => (
+            <span key={severity} class={`key lane-key ${severityClass(severity)}`}>
+              {readable(severity)}
             </span>
           ))}
           <span>Taller is more severe. Click or Enter lists the anomalies; arrow keys navigate. Times are UTC.</span>
@@ -69,7 +71,7 @@ export function Swimlane({ overview, more }: { overview: Overview; more: string 
 /** The first lane sums all entities if there are several: problems that hit many at once show up there. */
 function allOf(cells: Overview["everything"], lanes: readonly LaneData[], entities: number): LaneData | null {
   if (lanes.length < 2) return null;
-  const worst = SEVERITIES.find((severity) => cells.some((cell) => cell.severity === severity)) ?? "info";
+  const worst = cells.map(({ severity }) => severity).sort((a, b) => severityRank(a) - severityRank(b))[0] ?? "info";
   const count = cells.reduce((sum, cell) => sum + cell.count, 0);
   return { cells, count, worst, entity: "", name: `All ${entities.toLocaleString("en-GB")}`, title: "All anomalies opened in this range" };
 }
@@ -95,7 +97,7 @@ function Lane({ lane, count, marks, span, spot, onSpot }: LaneProps) {
         <span class="lane-text">{name}</span>
         <span class="lane-count">
           {lane.count.toLocaleString("en-GB")}
-          <VisuallyHidden> anomalies, worst {SEVERITY_NAMES[worst]}</VisuallyHidden>
+          <VisuallyHidden> anomalies, worst {readable(worst)}</VisuallyHidden>
         </span>
       </Link>
       <div
@@ -113,20 +115,20 @@ function Lane({ lane, count, marks, span, spot, onSpot }: LaneProps) {
           ))}
           {cells.map(({ bucket, severity, count: found }) => {
             const [at, end] = span(bucket);
-            const height = HEIGHTS[severity];
+            const height = HEIGHTS[severityRank(severity)] ?? ROW;
             return (
               <a
                 key={bucket}
                 href={address(at, end)}
                 tabIndex={-1}
                 data-bucket={bucket}
-                aria-label={`${stamp(at)} UTC: ${found}, worst ${SEVERITY_NAMES[severity].toLowerCase()}`}
+                aria-label={`${stamp(at)} UTC: ${found}, worst ${readable(severity).toLowerCase()}`}
                 onClick={(event) => followIn(event)}
                 onFocus={() => onSpot({ lane: entity, cell: bucket })}
                 onBlur={() => onSpot(null)}
               >
                 <rect class="lane-hit" x={bucket * CELL} y="0" width={CELL} height={ROW} />
-                <rect class={`lane-cell ${severity}`} x={bucket * CELL + 0.7} y={ROW - height} width={CELL - 1.4} height={height} />
+                <rect class={`lane-cell ${severityClass(severity)}`} x={bucket * CELL + 0.7} y={ROW - height} width={CELL - 1.4} height={height} />
               </a>
             );
           })}
@@ -139,7 +141,7 @@ function Lane({ lane, count, marks, span, spot, onSpot }: LaneProps) {
             }}
           >
             <strong>
-              {shown.count.toLocaleString("en-GB")} {shown.count === 1 ? "anomaly" : "anomalies"}, worst {SEVERITY_NAMES[shown.severity].toLowerCase()}
+              {shown.count.toLocaleString("en-GB")} {shown.count === 1 ? "anomaly" : "anomalies"}, worst {readable(shown.severity).toLowerCase()}
             </strong>
             <span>
               {stamp(span(shown.bucket)[0])} to {stamp(span(shown.bucket)[1])} UTC

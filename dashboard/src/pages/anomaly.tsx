@@ -7,7 +7,7 @@ import { Icon } from "../components/badges";
 import { PrevNext } from "../components/prev-next";
 import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { lastList } from "../route";
-import { typeName } from "../format";
+import { typeName } from "../vocabulary";
 
 const POLL_MS = 30_000;
 const RETRY_MS = 2_000;

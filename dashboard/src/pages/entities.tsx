@@ -14,7 +14,8 @@ import { Sparkline } from "../components/sparkline";
 import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
-import { BASELINE_STATE_NAMES, BASELINE_STATES, withSpread } from "../format";
+import { withSpread } from "../format";
+import { BASELINE_STATES, readable, withUnknown } from "../vocabulary";
 
 export const KINDS = {
   workflow: { path: ENTITY_PATHS.workflow, route: WORKFLOWS, title: "Workflows", note: "The baseline and current state of each workflow." },
@@ -24,7 +25,7 @@ export const KINDS = {
 export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchParams }) {
   const { path, route, title, note } = KINDS[kind];
   const q = query.get("q")?.trim() ?? "";
-  const state = BASELINE_STATES.find((one) => one === query.get("state")) ?? null;
+  const state = query.get("state") || null;
   const asked = useMemo(() => {
     const question = new URLSearchParams({ limit: "50" });
     if (q !== "") question.set("q", q);
@@ -49,9 +50,9 @@ export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchPara
           <Link href={to({ state: null })} aria-current={state === null ? "true" : undefined}>
             All<VisuallyHidden> states</VisuallyHidden>
           </Link>
-          {BASELINE_STATES.map((level) => (
-            <Link key={level} href={to({ state: level })} aria-current={state === level ? "true" : undefined}>
-              {BASELINE_STATE_NAMES[level]}
+          {withUnknown(BASELINE_STATES, state === null ? [] : [state]).map((one) => (
+            <Link key={one} href={to({ state: one })} aria-current={state === one ? "true" : undefined}>
+              {readable(one)}
             </Link>
           ))}
         </nav>
@@ -76,7 +77,7 @@ const name = (kind: Kind): Column<Baseline> => ({
     </>
   ),
 });
-const state: Column<Baseline> = { name: "State", show: ({ state: level }) => <BaselineStateChip level={level} /> };
+const state: Column<Baseline> = { name: "State", show: ({ state: level }) => <BaselineStateChip state={level} /> };
 const updated: Column<Baseline> = { name: "Updated", right: true, show: ({ recorded_at: at }) => <RelativeTime at={at} /> };
 
 const WORKFLOW_COLUMNS: Column<Baseline>[] = [

@@ -35,7 +35,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
       note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}`}
       aside={
         <div class="head-marks">
-          {found !== undefined && <BaselineStateChip level={found.state} />}
+          {found !== undefined && <BaselineStateChip state={found.state} />}
           {found !== undefined && canAct && (
             <button type="button" class="button small" onClick={() => setRelearning(true)}>
               Reset baseline

@@ -1,7 +1,7 @@
 /** The inbox: all messages, filtered by unread and severity. */
 
 import { useMemo } from "preact/hooks";
-import { INBOX, SEVERITIES, type InboxPage as InboxResponse, type Message, type Severity } from "../api";
+import { INBOX, type InboxPage as InboxResponse, type Message } from "../api";
 import { moveFocus, useHotkeys } from "../hotkeys";
 import { useQuery } from "../query";
 import { markAllRead } from "../inbox-messages";
@@ -11,21 +11,22 @@ import { Link } from "../components/link";
 import { SeverityShape, VisuallyHidden } from "../components/badges";
 import { MessageRow } from "../components/message-row";
 import { Notice } from "../components/notices";
-import { SEVERITY_NAMES } from "../format";
+import { SEVERITIES } from "../generated/registry";
+import { readable, withUnknown } from "../vocabulary";
 
 const POLL_MS = 15_000;
 const ONE = new URLSearchParams({ limit: "1" });
 
 export function InboxPage({ query }: { query: URLSearchParams }) {
   const unreadOnly = query.get("unread") === "true";
-  const severity = SEVERITIES.find((one) => one === query.get("severity")) ?? null;
+  const severity = query.get("severity") || null;
   const asked = useMemo(() => new URLSearchParams({ ...narrowed(unreadOnly, severity), limit: "50" }), [unreadOnly, severity]);
   const pages = usePagination<Message>(INBOX, asked, POLL_MS);
   const newest = useQuery<InboxResponse>(INBOX, ONE, POLL_MS).value;
   const unread = newest?.unread ?? 0;
   const first = newest?.items[0];
   useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
-  const to = (changes: { unread?: boolean; severity?: Severity | null }) =>
+  const to = (changes: { unread?: boolean; severity?: string | null }) =>
     inboxPath(changes.unread ?? unreadOnly, changes.severity === undefined ? severity : changes.severity);
   return (
     <PageFrame
@@ -52,10 +53,10 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
           <Link href={to({ severity: null })} aria-current={severity === null ? "true" : undefined}>
             Any<VisuallyHidden> severity</VisuallyHidden>
           </Link>
-          {SEVERITIES.map((one) => (
+          {withUnknown(SEVERITIES, severity === null ? [] : [severity]).map((one) => (
             <Link key={one} href={to({ severity: one })} aria-current={severity === one ? "true" : undefined}>
               <SeverityShape severity={one} />
-              {SEVERITY_NAMES[one]}
+              {readable(one)}
             </Link>
           ))}
         </nav>
@@ -75,16 +76,16 @@ export function InboxPage({ query }: { query: URLSearchParams }) {
   );
 }
 
-function narrowed(unread: boolean, severity: Severity | null): Record<string, string> {
+function narrowed(unread: boolean, severity: string | null): Record<string, string> {
   return { ...(unread ? { unread: "true" } : {}), ...(severity === null ? {} : { severity }) };
 }
 
-function inboxPath(unread: boolean, severity: Severity | null): string {
+function inboxPath(unread: boolean, severity: string | null): string {
   const text = new URLSearchParams(narrowed(unread, severity)).toString();
   return text === "" ? "/inbox" : `/inbox?${text}`;
 }
 
-function Nothing({ unreadOnly, severity }: { unreadOnly: boolean; severity: Severity | null }) {
+function Nothing({ unreadOnly, severity }: { unreadOnly: boolean; severity: string | null }) {
   return unreadOnly || severity !== null ? (
     <Notice title={unreadOnly && severity === null ? "No unread messages" : "No matches for these filters"}>
       <Link class="button" href="/inbox">

@@ -1,6 +1,6 @@
 import { useMemo } from "preact/hooks";
 import { anomalyPath } from "../paths";
-import { ANOMALIES, OVERVIEW, RANGES, SEVERITIES, TRENDS, type Anomaly, type AnomalyPage, type Overview, type Range, type Trends } from "../api";
+import { ANOMALIES, OVERVIEW, RANGES, TRENDS, type Anomaly, type AnomalyPage, type Overview, type Range, type Trends } from "../api";
 import { listPath, defaultFilters, SPANS } from "../filters";
 import { moveFocus, useHotkeys } from "../hotkeys";
 import { useLive } from "../live";
@@ -18,8 +18,9 @@ import { Swimlane } from "../components/swimlane";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
 import { iso } from "../time";
-import { chartSpan, total } from "../trends";
-import { shortDescription, typeName } from "../format";
+import { chartSpan, sumOf, total } from "../trends";
+import { shortDescription } from "../format";
+import { typeName } from "../vocabulary";
 
 const POLL_MS = 15_000;
 const HOUR_MS = 3_600_000;
@@ -98,7 +99,7 @@ function Open({ count }: { count: number }) {
   );
 }
 
-type Counts = Partial<Record<(typeof SEVERITIES)[number], number>>;
+type Counts = Partial<Record<string, number>>;
 
 /** One time range, compared with the preceding one of the same length. */
 function CountedRange({ range, counts, current, now }: { range: Range; counts: Counts; current: boolean; now: number }) {
@@ -113,7 +114,7 @@ function CountedRange({ range, counts, current, now }: { range: Range; counts: C
       range={range}
       href={overviewPath(range, USUAL_ROWS)}
       current={current}
-      sum={SEVERITIES.reduce((all, severity) => all + (counts[severity] ?? 0), 0)}
+      sum={sumOf(counts)}
       counts={counts}
       before={earlier === null ? null : total(earlier)}
     />

@@ -10,7 +10,9 @@ import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { SearchBox } from "../components/search-box";
 import { Table, type Column } from "../components/table";
 import { go } from "../route";
-import { sentence, settingValue, typeName } from "../format";
+import { settingValue } from "../format";
+import { PROFILES } from "../generated/registry";
+import { readable, typeName, withUnknown } from "../vocabulary";
 
 const NO_QUERY = new URLSearchParams();
 
@@ -46,9 +48,9 @@ export function SettingsPage({ query }: { query: URLSearchParams }) {
           {groups.map((group) => (
             <section key={group} class="card found settings">
               <div class="section-head inset">
-                <h2>{sentence(group)}</h2>
+                <h2>{readable(group)}</h2>
               </div>
-              <Table label={sentence(group)} items={found.filter((one) => one.group === group)} columns={COLUMNS} id={({ name }) => name} />
+              <Table label={readable(group)} items={found.filter((one) => one.group === group)} columns={COLUMNS} id={({ name }) => name} />
             </section>
           ))}
         </>
@@ -113,8 +115,11 @@ function PreviewForm({ items }: { items: Setting[] }) {
         <label>
           Profile
           <select value={profile} onChange={(event) => setProfile(event.currentTarget.value)}>
-            <option value="classic">classic</option>
-            <option value="robust">robust</option>
+            {withUnknown(PROFILES, [profile]).map((one) => (
+              <option key={one} value={one}>
+                {one}
+              </option>
+            ))}
           </select>
         </label>
         <button type="submit" class="button primary">

@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { errorText } from "../actions";
-import { send, SEVERITIES, SILENCES, TYPES, withId, type Silence } from "../api";
+import { send, SILENCES, withId, type Silence } from "../api";
 import { reloadAll, useNow } from "../query";
 import { usePagination } from "../pagination";
 import { Dialog } from "../components/dialog";
@@ -14,7 +14,8 @@ import { RelativeTime } from "../components/relative-time";
 import { useCanAct } from "../permissions";
 import { showToast } from "../toast";
 import { duration, exact } from "../time";
-import { SEVERITY_NAMES, TYPE_NAMES } from "../format";
+import { SEVERITIES } from "../generated/registry";
+import { readable, TYPES, typeName } from "../vocabulary";
 
 const VIEWS = [
   ["active", "Active"],
@@ -162,7 +163,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
               <option value="">Any</option>
               {TYPES.map((one) => (
                 <option key={one} value={one}>
-                  {TYPE_NAMES[one]}
+                  {typeName(one)}
                 </option>
               ))}
             </select>
@@ -173,7 +174,7 @@ function NewSilence({ onClose }: { onClose: () => void }) {
               <option value="">Any</option>
               {SEVERITIES.map((one) => (
                 <option key={one} value={one}>
-                  {SEVERITY_NAMES[one]}
+                  {readable(one)}
                 </option>
               ))}
             </select>
