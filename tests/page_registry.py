@@ -1,4 +1,4 @@
-"""The names that the dashboard shows, generated from the registries of the package: `dashboard/src/generated/registry.ts`.
+"""The names that the dashboard shows, from the registries of the package: `dashboard/src/generated/registry.ts`.
 
 `make generate` writes the file. The dashboard shows a name that is not in it (of a later version) as it is.
 """

@@ -319,9 +319,7 @@ async def test_w50_first_start_says_how_to_send_an_event_and_notices_it(
         assert command.count('"status":"failure"') == 3
         await expect(page.get_by_role("button", name="Copy")).to_be_visible()
         await write(executions=[completion("1", finished_at=ago(minutes=2))])
-        await expect(page.get_by_text("the newest is from 2 minutes ago")).to_be_visible(
-            timeout=15_000
-        )
+        await expect(page.get_by_text("the newest is from 2 minutes ago")).to_be_visible(timeout=15_000)
         await write(anomalies=three())
         await expect(page.locator("tbody tr")).to_have_count(2, timeout=15_000)
 

@@ -570,9 +570,7 @@ async def as_of_a_later_version(route: Route) -> None:
     await route.fulfill(response=answer, body=text)
 
 
-async def test_x12_names_of_a_later_version_are_shown_as_they_are(
-    root: str, write: Write, open_page: OpenPage
-) -> None:
+async def test_x12_names_of_a_later_version_are_shown_as_they_are(root: str, write: Write, open_page: OpenPage) -> None:
     shown = await everything(write)
     async with open_page(viewport=WIDE) as page:
         broken: list[str] = []

@@ -10,7 +10,6 @@ from tests.texts.dialect import findings
 NOT_YET_CLEAN = {
     "CHANGELOG.md",
     "README.md",
-    "dashboard",
     "deploy",
     "docs/architecture.md",
     "docs/contracts.md",
