@@ -1,14 +1,14 @@
 """`check`, `anomalies`, `why`: the API from a terminal."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from stream_detector.cli import StopsWith
 from stream_detector.cli.local import ask_api, reached
 from stream_detector.cli.options import settings_flags
-from stream_detector.events import AnomalyType, Severity
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.settings import Settings
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="What the API answered, as JSON")
@@ -38,8 +38,8 @@ def check(execution_id: str, attempt: int | None, settings: Settings, as_json: b
 
 
 @click.command()
-@click.option("--type", "kinds", type=click.Choice(get_args(AnomalyType)), multiple=True)
-@click.option("--severity", "severities", type=click.Choice(get_args(Severity)), multiple=True)
+@click.option("--type", "kinds", type=click.Choice(tuple(TYPES)), multiple=True)
+@click.option("--severity", "severities", type=click.Choice(SEVERITIES), multiple=True)
 @click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="Of the last so many hours")
 @click.option("--entity", help="An id, or workflow:<id> or score:<id>")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 from rich.console import Console
@@ -17,8 +17,8 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.detect import Config, profile_rules
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Anomaly, AnomalyType, ScoreRun, Severity
-from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.events import Anomaly, AnomalyTypeName, ScoreRun, SeverityName
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, Line, read_history
 from stream_detector.events.times import epoch_ms
@@ -32,7 +32,7 @@ class Found:
     """What one profile found: counts by (type, severity), by key, and what would have been sent by default."""
 
     profile: str
-    by_type: Counter[tuple[AnomalyType, Severity]] = field(default_factory=Counter)
+    by_type: Counter[tuple[AnomalyTypeName, SeverityName]] = field(default_factory=Counter)
     by_key: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     resolved: int = 0
@@ -91,7 +91,7 @@ def _replay(
     """Feed every line to one fold a profile."""
     folds = [(Replayer(config), Found(config.profile)) for config in configs]
     refused: Counter[str] = Counter()
-    rising: dict[tuple[str, str], Severity] = {}
+    rising: dict[tuple[str, str], SeverityName] = {}
 
     def tell(found: Found, anomalies: Iterable[Anomaly]) -> None:
         for anomaly in anomalies:
@@ -136,7 +136,7 @@ def _watched(lines: Iterator[Line], file: Path) -> Iterator[Line]:
             yield line
 
 
-def _count(found: Found, anomaly: Anomaly, settings: Settings, rising: dict[tuple[str, str], Severity]) -> None:
+def _count(found: Found, anomaly: Anomaly, settings: Settings, rising: dict[tuple[str, str], SeverityName]) -> None:
     if anomaly.state == "resolved":
         found.resolved += 1
         return
@@ -158,7 +158,7 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
     for column in ("profile", "type", *SEVERITIES, "all"):
         table.add_column(column, justify="left" if column in ("profile", "type") else "right")
     for one in found:
-        for kind in get_args(AnomalyType):
+        for kind in TYPES:
             counts = [one.by_type[kind, severity] for severity in SEVERITIES]
             if any(counts):
                 table.add_row(one.profile, kind, *map(str, counts), str(sum(counts)))

@@ -5,7 +5,18 @@ Never does I/O (but `files`, which reads the history it is given) and never read
 """
 
 from stream_detector.events.action import Action, ActionKind
-from stream_detector.events.anomaly import Affected, Anomaly, EntityKind, Metrics, State
+from stream_detector.events.anomaly import (
+    Affected,
+    Anomaly,
+    AnomalyTypeName,
+    EntityKind,
+    EntityKindName,
+    Metrics,
+    ProfileName,
+    SeverityName,
+    State,
+    StateName,
+)
 from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
 from stream_detector.events.completion import Completion, Resource, Status, Step
 from stream_detector.events.notification import Notification, Outcome
@@ -21,12 +32,15 @@ __all__ = [
     "Affected",
     "Anomaly",
     "AnomalyType",
+    "AnomalyTypeName",
     "Completion",
     "EntityKind",
+    "EntityKindName",
     "Metrics",
     "Notification",
     "Outcome",
     "Profile",
+    "ProfileName",
     "RefusedError",
     "Resource",
     "Roster",
@@ -36,7 +50,9 @@ __all__ = [
     "Score",
     "ScoreRun",
     "Severity",
+    "SeverityName",
     "State",
+    "StateName",
     "Status",
     "Step",
     "SummaryAnomaly",

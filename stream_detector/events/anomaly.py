@@ -1,14 +1,52 @@
-"""Anomaly v1: what was found, with its evidence."""
+"""Anomaly v1: what was found, with its evidence.
 
-from typing import Annotated, Literal
+A later version may write a type, severity, state, profile or kind that this one does not know. It is read as it is, as
+text within the limits, so that an older recorder, notifier, API or page stores, sends and shows it: the types below
+that end in `Name`. What this version itself finds is typed more narrowly (`anomaly_types`, `State`, `EntityKind`).
+"""
+
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
 
-from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES, Profile
 from stream_detector.events.fields import Id, Instant, Labels, Name, Text, Url
 
 State = Literal["opened", "ongoing", "resolved"]
 EntityKind = Literal["workflow", "score"]
+STATES: tuple[State, ...] = get_args(State)
+ENTITY_KINDS: tuple[EntityKind, ...] = get_args(EntityKind)
+
+
+def _known(*values: str) -> Meta:
+    """The values known today, under the keyword that generators of clients read for a list that may grow."""
+    return Meta(extra_json_schema={"x-extensible-enum": list(values)})
+
+
+_Word = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="A later version may add values: show one that you do not know as it is.",
+    ),
+]
+AnomalyTypeName = Annotated[_Word, _known(*TYPES)]
+SeverityName = Annotated[_Word, _known(*SEVERITIES)]
+StateName = Annotated[_Word, _known(*STATES)]
+EntityKindName = Annotated[_Word, _known(*ENTITY_KINDS)]
+ProfileName = Annotated[_Word, _known(*get_args(Profile))]
+Direction = Annotated[_Word, _known("up", "down")]
+AffectedKind = Annotated[_Word, _known("workflow", "execution", "step", "resource", "entity", "run")]
+
+
+def severity_rank(severity: str) -> int:
+    """0 for the least; a severity that this version does not know ranks above all, so that no threshold hides it.
+
+    >>> [severity_rank(each) for each in ("info", "critical", "urgent")]
+    [0, 2, 3]
+    """
+    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
 
 
 class Metrics(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
@@ -23,14 +61,14 @@ class Metrics(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=False):
     z_score: float | None
     confidence: Annotated[float, Meta(ge=0, le=1)]
     unit: str
-    direction: Literal["up", "down"]
+    direction: Direction
     threshold: float | None = None
 
 
 class Affected(Struct, frozen=True, gc=False, omit_defaults=True):
     """One thing that the anomaly touches."""
 
-    kind: Literal["workflow", "execution", "step", "resource", "entity", "run"]
+    kind: AffectedKind
     id: Annotated[str, Meta(max_length=512)]
     name: Name | None = None
 
@@ -41,15 +79,15 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     schema_version: Literal[1]
     id: Id
     incident_id: Id
-    state: State
+    state: StateName
     detected_at: Instant
     """The event's own time, not the clock's."""
-    anomaly_type: AnomalyType
-    severity: Severity
+    anomaly_type: AnomalyTypeName
+    severity: SeverityName
     description: Text
     entity_id: Id
     entity_name: Name
-    entity_kind: EntityKind
+    entity_kind: EntityKindName
     execution_id: Id | None = None
     attempt: int | None = None
     run_id: Id | None = None
@@ -59,7 +97,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     gates: list[Text]
     """Each gate that the reading passed, in order, in plain words with its numbers."""
     detector: Name
-    profile: Profile
+    profile: ProfileName
     duration_s: float | None = None
     """How long the incident lasted; on `resolved` alone."""
     labels: Labels = {}

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from stream_detector.events.anomaly import SeverityName
 from stream_detector.events.fields import Id, Instant, Name, Text
 
 Outcome = Literal["delivered", "held", "suppressed", "retrying", "failed"]
@@ -24,7 +25,7 @@ class Notification(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     incident_id: Id | None = None
     anomaly_id: Id | None = None
     run_id: Id | None = None
-    severity: Literal["info", "warning", "critical"] | None = None
+    severity: SeverityName | None = None
     title: Text = ""
     body: str = ""
     link: str = ""

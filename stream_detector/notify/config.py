@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from stream_detector.events import Severity
+from stream_detector.events.anomaly import severity_rank
+from stream_detector.events.anomaly_types import SEVERITIES, Severity
 
 INBOX, SLACK, EMAIL = "inbox", "slack", "email"
 SLACK_BOT, WEBHOOK, APPRISE = "slack_bot", "webhook", "apprise"
@@ -12,7 +13,15 @@ CHANNELS = (INBOX, SLACK, SLACK_BOT, EMAIL, WEBHOOK, APPRISE)
 UPDATING = frozenset({SLACK_BOT})
 """Channels that can change a message they have sent: one message per incident there."""
 
-RANK: Mapping[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+
+class _Ranks(dict[str, int]):
+    """A severity of a later version ranks above all."""
+
+    def __missing__(self, severity: str) -> int:
+        return severity_rank(severity)
+
+
+RANK: Mapping[str, int] = _Ranks({severity: severity_rank(severity) for severity in SEVERITIES})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream_detector.events import Anomaly, Severity
+from stream_detector.events import Anomaly, SeverityName
 
 
 class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -13,7 +13,7 @@ class Incident(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Literal[1] = 1
     at_s: float
     entity: str
-    severity: Severity
+    severity: SeverityName
     told: list[str] = []
     acknowledged_by: str = ""
     opened_s: float = 0.0
@@ -39,7 +39,7 @@ class Due(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Literal[1] = 1
     message_id: str
     channel: str
-    severity: Severity
+    severity: SeverityName
     first_at_s: float
     next_at_s: float
     reason: str
@@ -61,7 +61,7 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=Tru
     version: Literal[1] = 1
     at_s: float
     message_id: str
-    severity: Severity
+    severity: SeverityName
     state: str
     title: str
     link: str
@@ -139,7 +139,7 @@ class Group(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those of them that nobody has acknowledged."""
     endless: int = 0
     """Members of which no end will come."""
-    worst: Severity = "info"
+    worst: SeverityName = "info"
     remind_at_s: float = 0.0
     next_at_s: float = 0.0
     """No message of it sooner."""
@@ -160,7 +160,7 @@ class Flap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     groups: dict[str, str] = {}
     times: int = 0
     """How often it opened again within the window."""
-    severity: Severity = "warning"
+    severity: SeverityName = "warning"
     window_s: float = 0.0
     ending: Anomaly | None = None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from stream_detector.events import Anomaly, Severity
+from stream_detector.events import Anomaly, SeverityName
 from stream_detector.notify import groups
 from stream_detector.notify.config import INBOX, RANK, NotifyConfig
 from stream_detector.notify.flap import ended, flap_key, opened
@@ -39,7 +39,7 @@ class Known:
         """Bucket -> the group with which the incident was told."""
         return self.incident.groups if self.incident else {}
 
-    def severity(self, subject: Subject) -> Severity:
+    def severity(self, subject: Subject) -> SeverityName:
         """What the threshold is held against: an end is as important as what it ends."""
         if isinstance(subject, Anomaly) and subject.state == "resolved" and self.incident is not None:
             return self.incident.severity

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from stream_detector.events import Severity
+from stream_detector.events import SeverityName
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -13,7 +13,7 @@ class Message(Struct, frozen=True, kw_only=True):
     id: str
     """The same on every channel and at every try, so that a provider can recognise a repeat."""
     channel: str
-    severity: Severity
+    severity: SeverityName
     title: str
     """One line: the mail's subject, the inbox's heading."""
     text: str

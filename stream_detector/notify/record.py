@@ -1,6 +1,6 @@
 """Outcomes for the topic `notifications`: what became of each message on each channel, and why."""
 
-from stream_detector.events import Notification, Outcome, Severity
+from stream_detector.events import Notification, Outcome, SeverityName
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
 from stream_detector.notify.kept import Line
@@ -29,7 +29,7 @@ def of_message(message: Message, outcome: Outcome, reason: str, at_s: float, tri
 
 def of_line(line: Line, channel: str, outcome: Outcome, reason: str, at_s: float, tries: int = 0) -> Notification:
     """The outcome of one thing that was, or would have been, told together with others."""
-    severity: Severity = line.severity
+    severity: SeverityName = line.severity
     return Notification(
         schema_version=1,
         id=derived_id("notification", line.message_id, channel, outcome, str(tries)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from stream_detector.events import Severity
+from stream_detector.events import SeverityName
 from stream_detector.notify.config import INBOX, RANK, NotifyConfig, Route
 from stream_detector.notify.verdict import Verdict, passes, stops
 
@@ -40,7 +40,7 @@ def route_of_bucket(bucket: str, config: NotifyConfig) -> Route:
     return next((one for one in config.routes if one.name == name), config.fallback)
 
 
-def route(channel: str, severity: Severity, taken: Route | None, config: NotifyConfig) -> Verdict:
+def route(channel: str, severity: SeverityName, taken: Route | None, config: NotifyConfig) -> Verdict:
     """W29 and W30: below the threshold, or on a channel that is switched off, it is stored and shown, not sent."""
     if not config.channels.get(channel, False):
         return stops("suppressed", f"{channel} is switched off")

@@ -14,13 +14,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
-from stream_detector.events import AnomalyType, Severity
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES, Severity
 from stream_detector.notify.config import CHANNELS, INBOX, Route
 from stream_detector.notify.share import ALL
 
 Seconds = Annotated[float, Meta(ge=0, le=31 * 86_400)]
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-_TYPES, _SEVERITIES = AnomalyType.__args__, Severity.__args__  # type: ignore[attr-defined]
 
 
 class RoutesError(ValueError):
@@ -88,7 +87,7 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
         if channel not in CHANNELS or channel == INBOX:
             allowed = ", ".join(name for name in CHANNELS if name != INBOX)
             raise RoutesError(f"{where}: channels: {channel!r} is none; there are {allowed}")
-    known = {"type": _TYPES, "severity": _SEVERITIES, "kind": ("workflow", "score")}
+    known = {"type": tuple(TYPES), "severity": SEVERITIES, "kind": ("workflow", "score")}
     for fact, allowed_values in known.items():
         for pattern in _patterns(one.match.get(fact, [])):
             if pattern not in allowed_values and not re.search(r"[*?\[]", pattern):

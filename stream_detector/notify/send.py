@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from stream_detector.events import Anomaly, Severity
+from stream_detector.events import Anomaly, SeverityName
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
 from stream_detector.notify.kept import Due, Line, Reference, Sent, Several
@@ -113,7 +113,7 @@ def counts_of(lines: list[Line]) -> dict[str, int]:
     return found
 
 
-def worst_of(lines: list[Line]) -> Severity:
+def worst_of(lines: list[Line]) -> SeverityName:
     """The severity of a message with these lines: an end counts as info."""
     kinds = {kind_of(line) for line in lines}
     return "critical" if "critical" in kinds else "warning" if "warning" in kinds else "info"

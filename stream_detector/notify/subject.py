@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from stream_detector.events import Anomaly, RunSummary, Severity, SummaryAnomaly
+from stream_detector.events import Anomaly, RunSummary, SeverityName, SummaryAnomaly
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.ids import derived_id, score_key, workflow_key
 
 CRITICAL_THRESHOLDS = 3
@@ -43,18 +44,18 @@ TIMING = ("UnusualExecutionTime", "PerformanceDegradation")
 
 
 def has_end(opened: Anomaly) -> bool:
-    """Whether detection will say when it is over."""
+    """Whether detection will say when it is over; of a type of a later version nothing is known."""
     if opened.anomaly_type in TIMING:
         return opened.profile == "robust" and opened.severity != "info"  # what is `info` stands by itself
-    return opened.anomaly_type not in WITHOUT_END
+    return opened.anomaly_type in TYPES and opened.anomaly_type not in WITHOUT_END
 
 
-def severity_of_change(anomaly: SummaryAnomaly) -> Severity:
+def severity_of_change(anomaly: SummaryAnomaly) -> SeverityName:
     """The severity that detection gave it, which a summary does not repeat."""
     return "critical" if abs(anomaly.delta) >= CRITICAL_THRESHOLDS * abs(anomaly.threshold) else "warning"
 
 
-def severity_of(subject: Subject) -> Severity:
+def severity_of(subject: Subject) -> SeverityName:
     """An anomaly's own, or the worst within a run."""
     if isinstance(subject, Anomaly):
         return subject.severity

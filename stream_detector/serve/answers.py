@@ -6,10 +6,9 @@ from typing import Literal
 from msgspec import Struct
 
 from stream_detector.events import Action, Anomaly, Completion, Notification
-from stream_detector.events.anomaly import EntityKind, State
-from stream_detector.events.anomaly_types import AnomalyType, Severity
+from stream_detector.events.anomaly import AnomalyTypeName, EntityKindName, SeverityName, StateName
 from stream_detector.events.fields import Instant
-from stream_detector.events.refused import Reason
+from stream_detector.serve.ask import ReasonWord
 
 
 class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
@@ -21,7 +20,7 @@ class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
 class IncidentBrief(Struct, kw_only=True):
     """How an incident stands."""
 
-    state: State
+    state: StateName
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     verdict: Literal["expected", "not_an_anomaly"] | None
@@ -54,9 +53,9 @@ class StreamEvent(Struct, kw_only=True):
 class AnomalyFacets(Struct, kw_only=True):
     """For each filter how many anomalies match all the others, by its values; a value without any is left out."""
 
-    severity: dict[Severity, int]
-    type: dict[AnomalyType, int]
-    state: dict[State, int]
+    severity: dict[SeverityName, int]
+    type: dict[AnomalyTypeName, int]
+    state: dict[StateName, int]
     incident: dict[Literal["unacknowledged", "acknowledged", "resolved"], int]
     """unacknowledged: open=true&acknowledged=false; acknowledged: open=true&acknowledged=true; resolved: open=false."""
     total: int
@@ -76,8 +75,8 @@ class TrendsAnswer(Struct, kw_only=True):
     """Openings counted: an incident that goes on for days counts once."""
 
     days: list[Day]
-    by_severity: dict[Severity, int]
-    by_type: dict[AnomalyType, int]
+    by_severity: dict[SeverityName, int]
+    by_type: dict[AnomalyTypeName, int]
 
 
 class InboxMessage(Notification, frozen=True, kw_only=True):
@@ -196,12 +195,12 @@ class Incident(Struct, kw_only=True):
     """What opened, goes on or is over, with what people decided about it. `severity` is the worst of its records."""
 
     id: str
-    state: State
-    severity: Severity
-    anomaly_type: AnomalyType
+    state: StateName
+    severity: SeverityName
+    anomaly_type: AnomalyTypeName
     detector: str
     profile: str
-    entity_kind: EntityKind
+    entity_kind: EntityKindName
     entity_id: str
     entity_name: str
     run_id: str | None
@@ -275,7 +274,7 @@ class Cell(Struct, kw_only=True):
     """One bucket of a lane in which something opened; `bucket` counts from 0 at `from`."""
 
     bucket: int
-    severity: Severity
+    severity: SeverityName
     count: int
 
 
@@ -284,9 +283,9 @@ class Lane(Struct, kw_only=True):
 
     entity: str
     entity_id: str
-    entity_kind: EntityKind
+    entity_kind: EntityKindName
     entity_name: str
-    worst: Severity
+    worst: SeverityName
     count: int
     cells: list[Cell]
 
@@ -294,9 +293,9 @@ class Lane(Struct, kw_only=True):
 class Facets(Struct, kw_only=True):
     """Openings of the span by severity and type, and how its incidents stand now."""
 
-    severity: dict[Severity, int]
-    type: dict[AnomalyType, int]
-    state: dict[State, int]
+    severity: dict[SeverityName, int]
+    type: dict[AnomalyTypeName, int]
+    state: dict[StateName, int]
 
 
 class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
@@ -305,7 +304,7 @@ class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
     from_at: datetime
     to_at: datetime
     bucket_s: int
-    counts: dict[Literal["24h", "7d", "30d"], dict[Severity, int]]
+    counts: dict[Literal["24h", "7d", "30d"], dict[SeverityName, int]]
     facets: Facets
     swimlane: list[Lane]
     """The worst first, then by count."""
@@ -357,7 +356,7 @@ class DeadLetterNote(Struct, kw_only=True):
     original_offset: int
     original_at: datetime | None
     stage: str
-    reason: Reason
+    reason: ReasonWord
     message: str
     value_bytes: int | None
     record_at: datetime
@@ -380,7 +379,7 @@ class WholeDeadLetter(Struct, kw_only=True):
     original_offset: int
     original_at: datetime | None
     stage: str
-    reason: Reason
+    reason: ReasonWord
     message: str
     value_bytes: int | None
     key: str | None
@@ -419,8 +418,8 @@ class Alerts(Struct, kw_only=True):
     """What would be sent by default: openings of `warning` and above."""
 
     alerts: int
-    by_type: dict[AnomalyType, int]
-    by_severity: dict[Severity, int]
+    by_type: dict[AnomalyTypeName, int]
+    by_severity: dict[SeverityName, int]
 
 
 class Preview(Struct, kw_only=True):

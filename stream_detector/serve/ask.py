@@ -10,8 +10,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events.action import ActionKind
-from stream_detector.events.anomaly import State
-from stream_detector.events.anomaly_types import AnomalyType, Severity
+from stream_detector.events.anomaly import AnomalyTypeName, SeverityName, StateName
 from stream_detector.events.fields import Id, Instant, Labels
 from stream_detector.events.refused import Reason
 from stream_detector.serve.problems import ProblemError
@@ -55,9 +54,9 @@ class RangeQuestion(Struct, kw_only=True, rename={"from_at": "from", "to_at": "t
 class FilterQuestion(RangeQuestion, kw_only=True):
     """Which anomalies. A parameter that may be repeated means any of its values."""
 
-    type: list[AnomalyType] = []
-    severity: list[Severity] = []
-    state: list[State] = []
+    type: list[AnomalyTypeName] = []
+    severity: list[SeverityName] = []
+    state: list[StateName] = []
     entity: Entity | None = None
     q: Substring | None = None
     run: Id | None = None
@@ -189,7 +188,7 @@ class InboxQuestion(Paged, kw_only=True):
     """A page of in-app messages."""
 
     unread: Annotated[bool, Meta(description="Only those that you have not read, or have.")] | None = None
-    severity: list[Severity] = []
+    severity: list[SeverityName] = []
 
 
 class InboxReadBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -198,10 +197,17 @@ class InboxReadBody(Struct, kw_only=True, forbid_unknown_fields=True):
     until: Instant | None = None
 
 
+ReasonWord = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, extra_json_schema={"x-extensible-enum": list(get_args(Reason))}),
+]
+"""Also one that a later version gives."""
+
+
 class DeadLettersQuestion(Paged, kw_only=True):
     """Which dead letters."""
 
-    reason: Reason | None = None
+    reason: ReasonWord | None = None
     topic: Annotated[str, Meta(min_length=1, max_length=249)] | None = None
 
 
@@ -269,8 +275,8 @@ def _given(type_: Any) -> Any:
 def words_of(type_: Any) -> list[str]:
     """The words that a type allows, [] where it is not a choice of words.
 
-    >>> words_of(list[Severity])
-    ['info', 'warning', 'critical']
+    >>> words_of(list[Literal["day", "week"]])
+    ['day', 'week']
     """
     if get_origin(type_) is Literal:
         return [str(word) for word in get_args(type_)]

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.detect import Config, profile_rules
-from stream_detector.events.anomaly_types import AnomalyType, Severity
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.serve import ask
 from stream_detector.serve.access import IDENTITY
 from stream_detector.serve.behind import Behind
@@ -136,8 +136,8 @@ async def trends(request: web.Request) -> web.Response:
     return answer(
         {
             "days": [{"date": day, "count": counted.days.get(day, 0)} for day in days],
-            "by_severity": {word: counted.by_severity.get(word, 0) for word in ask.words_of(Severity)},
-            "by_type": {word: counted.by_type.get(word, 0) for word in ask.words_of(AnomalyType)},
+            "by_severity": dict.fromkeys(SEVERITIES, 0) | counted.by_severity,
+            "by_type": dict.fromkeys(TYPES, 0) | counted.by_type,
         }
     )
 

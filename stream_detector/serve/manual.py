@@ -144,6 +144,9 @@ def words(schema: dict[str, Any]) -> str:
         said = f'<a href="#type-{name}">{name}</a>'
     elif "enum" in schema:
         said = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["enum"])
+    elif "x-extensible-enum" in schema:
+        known = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["x-extensible-enum"])
+        said = f"{known}, or what a later version adds"
     elif "anyOf" in schema:
         said = " or ".join(map(words, schema["anyOf"]))
     elif schema.get("type") == "array":

@@ -167,7 +167,7 @@ def test_schema_and_decoder_agree_on_what_we_write() -> None:
                 accepted = True
                 try:
                     decode(msgspec.json.encode(changed))
-                except msgspec.ValidationError:
+                except RefusedError:
                     accepted = False
                 assert validator(name).is_valid(changed) == accepted, (name, field, changed.get(field))
 

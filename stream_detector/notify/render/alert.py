@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from stream_detector.events import Anomaly
+from stream_detector.events.anomaly import STATES
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.render.escape import one_line, paragraph
 from stream_detector.notify.render.words import TYPE_WORDS, amount, anomaly_link, duration, minute, number
 
 MARKS = {"info": "🔵", "warning": "🟠", "critical": "🔴"}
 RESOLVED = "✅"
+UNKNOWN = "⚪"
+"""Of a severity that a later version has."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,10 @@ def headline(anomaly: Anomaly) -> tuple[str, str]:
     """Mark and title: how bad, what, and where."""
     name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
     resolved = anomaly.state == "resolved"
-    severity = "resolved" if resolved else anomaly.severity
-    mark = RESOLVED if resolved else MARKS[anomaly.severity]
-    return mark, f"{severity.capitalize()}: {TYPE_WORDS[anomaly.anomaly_type]} in {name}"
+    severity = "resolved" if resolved else one_line(anomaly.severity)
+    mark = RESOLVED if resolved else MARKS.get(anomaly.severity, UNKNOWN)
+    kind = TYPE_WORDS.get(anomaly.anomaly_type) or one_line(anomaly.anomaly_type)
+    return mark, f"{severity.capitalize()}: {kind} in {name}"
 
 
 def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
@@ -38,14 +42,16 @@ def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
     resolved = anomaly.state == "resolved"
     metrics = anomaly.metrics
     lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
-    severity = "resolved" if resolved else anomaly.severity
+    severity = "resolved" if resolved else one_line(anomaly.severity)
+    state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
     return Alert(
         mark=mark,
         title=title,
         description=paragraph(anomaly.description),
         facts=(
-            ("Type", anomaly.anomaly_type),
+            ("Type", one_line(anomaly.anomaly_type)),
             ("Severity", severity),
+            *state,
             *lasted,
             ("Current", amount(metrics, metrics.current_value)),
             ("Baseline", amount(metrics, metrics.baseline_value)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from stream_detector.events import Anomaly, Severity, SummaryAnomaly
+from stream_detector.events import Anomaly, SeverityName, SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.render.escape import one_line
 from stream_detector.notify.render.words import anomaly_link, decimals, exact, minute, points, run_link
@@ -20,7 +20,7 @@ class Changes:
     """Score changes of one message, the largest first."""
 
     changes: tuple[SummaryAnomaly, ...]
-    severity: Severity
+    severity: SeverityName
     detected_at: datetime
     link: str
     run_id: str | None = None

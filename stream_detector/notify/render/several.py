@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stream_detector.events import Severity
+from stream_detector.events import SeverityName
 from stream_detector.notify.config import EMAIL, SLACK, SLACK_BOT, NotifyConfig
 from stream_detector.notify.kept import Line, Notice, Several
 from stream_detector.notify.message import Message
@@ -41,7 +41,7 @@ def render_several(
     channel: str,
     head: Several,
     lines: Sequence[Line],
-    severity: Severity,
+    severity: SeverityName,
     config: NotifyConfig,
     message_id: str,
     *,
@@ -69,7 +69,9 @@ def render_several(
     return linked(made, links_of_group(head, known, channel, config, at_s)) if act else made
 
 
-def render_notice(channel: str, notice: Notice, severity: Severity, config: NotifyConfig, message_id: str) -> Message:
+def render_notice(
+    channel: str, notice: Notice, severity: SeverityName, config: NotifyConfig, message_id: str
+) -> Message:
     """Something about ourselves."""
     title, text = one_line(notice.title, 200), "\n".join(one_line(row, 1_000) for row in notice.text.splitlines())
     link = f"{config.base_url}/anomalies"
