@@ -8,8 +8,6 @@ from tests.texts.collect import Text, all_texts
 from tests.texts.dialect import findings
 
 NOT_YET_CLEAN = {
-    "CHANGELOG.md",
-    "README.md",
     "deploy",
     "docs/architecture.md",
     "docs/contracts.md",
