@@ -1,5 +1,5 @@
-# `make demo` shows it, `make test` runs every suite; both call `make install`. Nothing is installed outside of this
-# folder, but by `make test` as root: the Debian packages that its suites need.
+# `make` lists what can be made. Nothing is installed outside of this folder, but by `make test` and `make drills` as
+# root: the Debian packages that their suites need.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
@@ -7,9 +7,8 @@ UV := .uv/bin/uv
 # A change of the page's sources installs anew, and the build hook of that builds the page.
 PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json index.html vite.config.ts public/* \
 	src/*.ts src/*.tsx src/*/*.tsx src/*/*.css)))
-# So does a change of the detection, and the hook compiles what it has to.
-SETTLED := requirements.lock pyproject.toml hatch_build.py compile_detection.py $(PAGE) \
-	$(wildcard stream_detector/detect/*.py stream_detector/detect/*/*.py) $(addprefix stream_detector/events/,decode.py documents.py times.py)
+# A change of the detection, which is compiled but for the demo, does so alone.
+DETECTION := compile_detection.py $(wildcard $(addprefix stream_detector/,detect/*.py detect/*/*.py events/*.py))
 # uv does not read pip's configuration; where pip was told of another index, uv is told the same.
 export UV_DEFAULT_INDEX ?= $(or $(PIP_INDEX_URL),$(shell .uv/bin/pip config get global.index-url 2>/dev/null))
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)
@@ -18,31 +17,32 @@ endif
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 
-.PHONY: help install demo test lock clean
+.PHONY: help install demo lint types unit test drills generate format lock clean
 
-help:
-	@echo "make demo     install, then replay a real history and open the page's address (ARGS=\"--once --json\")"
-	@echo "make test     install, then run every suite"
-	@echo "make install  .venv with everything the demo needs"
-	@echo "make lock     resolve the locks again"
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: .venv/.installed
-
-demo: install
+install: .venv/.compiled  ## .venv with everything a user needs, the detection compiled
+demo: .venv/.sources  ## replay a real history and print the page's address (ARGS="--once --json")
 	$(BIN)/stream-detector up --demo $(ARGS)
+lint: .venv/.tested  ## ruff, its format, and import-linter
+types: .venv/.tested  ## mypy strict over the package
+unit: .venv/.tested  ## tests/unit without the benchmarks' own tests: a minute
+test: .venv/.tested  ## every suite but the drills
+drills: .venv/.tested  ## the long drills, and that each fails without what it tests; notes the day in docs/delivery.md
+lint types unit test drills:
+	$(BIN)/python -m tests.suites $@
 
-test: .venv/.tested
-	$(BIN)/python -m tests.suites
+generate: .venv/.tested  ## write anew every file that is generated from the sources
+	$(BIN)/python -m tests.generate
 
-.venv/.installed: $(UV) $(SETTLED)
-	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@touch $@
+format: .venv/.tested  ## order imports, lay out the Python files
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format --quiet .
 
-.venv/.tested: .venv/.installed requirements-test.lock
-	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
-	@touch $@
+clean:  ## remove what was installed and built
+	rm -rf .venv .uv dashboard/node_modules stream_detector/serve/static build dist
+	find stream_detector -name '*.so' -delete
 
 $(UV): requirements-uv.lock
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and not on PATH (Debian: apt-get install python3)" >&2; exit 2; }
@@ -52,12 +52,32 @@ $(UV): requirements-uv.lock
 	.uv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
+.venv/.packages: $(UV) requirements.lock
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@touch $@
+
+# The package and its page. The hook that builds the page would compile too, which is a target of its own here.
+.venv/.installed: .venv/.packages pyproject.toml hatch_build.py $(PAGE)
+	STREAM_DETECTOR_PURE=1 $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.compiled: .venv/.installed $(DETECTION)
+	$(BIN)/python compile_detection.py
+	@touch $@
+
+# The demo takes what `make install` has compiled, if that is not older than its source, and compiles nothing itself.
+.venv/.sources: .venv/.installed $(DETECTION)
+	@$(BIN)/python compile_detection.py --remove-stale
+	@touch $@
+
+.venv/.tested: .venv/.compiled requirements-test.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
+	@touch $@
+
 # Each lock holds for Python 3.11 to 3.13 on every system, with a hash per file and without a registry's address.
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock: $(UV)
+lock: $(UV)  ## resolve the locks again
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group build --group test -c requirements.lock -o requirements-test.lock
 	echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(COMPILE) - -o requirements-uv.lock
-
-clean:
-	rm -rf .venv .uv dashboard/node_modules stream_detector/serve/static build dist

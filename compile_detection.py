@@ -1,10 +1,11 @@
 """Compiles what each event passes, decoding and detection, to C by mypyc: libraries that Python prefers to the sources.
 
-    python compile_detection.py
+    python compile_detection.py [--remove-stale]
 
-hatch_build.py calls it when a wheel is built or the checkout is installed editable. An event costs an eighth of the
-processor time then (docs/performance.md). Without a C compiler or Python's headers nothing is lost but that:
-the sources are run. Set STREAM_DETECTOR_PURE=1 to run them in any case.
+hatch_build.py calls it when a wheel is built or the checkout is installed editable, `make install` after that. An event
+costs an eighth of the processor time then (docs/performance.md). Without a C compiler or Python's headers nothing is
+lost but that: the sources are run. With STREAM_DETECTOR_PURE=1 nothing is compiled, and the sources are run in any
+case. `--remove-stale` compiles nothing: it removes libraries that are older than a source.
 """
 
 import os
@@ -24,6 +25,7 @@ _DETECT = (
 )
 _EVENTS = "decode", "documents", "times"
 MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))
+_IN_PLACE = "--in-place"
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
 
 
@@ -49,11 +51,16 @@ def is_stale() -> bool:
 
 
 def compile_all() -> list[Path]:
-    """The libraries, made anew where a source is newer; none where they cannot be made: those of before go."""
+    """The libraries, made anew where a source is newer; none where they cannot be made: those of before go.
+
+    None either where STREAM_DETECTOR_PURE is set.
+    """
+    remove_stale()
+    if os.environ.get("STREAM_DETECTOR_PURE", "").lower() not in ("", "0", "false"):
+        return []
     if not is_stale():
         return libraries()
-    _remove()
-    done = subprocess.run([sys.executable, __file__], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, __file__, _IN_PLACE], cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0:
         for path in libraries():
             path.touch()  # one that came out the same was copied with its old time
@@ -64,14 +71,32 @@ def compile_all() -> list[Path]:
     return []
 
 
+def remove_stale() -> None:
+    """Leave no library that Python would prefer to a newer source."""
+    if is_stale():
+        _remove()
+
+
 def _remove() -> None:
     for package in ("detect", "events"):  # those of a module that has moved, too: Python would prefer them
         for path in (ROOT / PACKAGE / package).rglob(f"*{SUFFIX}"):
             path.unlink()
 
 
-def main() -> None:
-    """Compile in place. The exit code tells whether it worked."""
+def main(arguments: list[str]) -> None:
+    """What the command line asks for."""
+    if arguments == [_IN_PLACE]:
+        compile_in_place()
+    elif arguments == ["--remove-stale"]:
+        remove_stale()
+    elif not arguments:
+        compile_all()
+    else:
+        sys.exit("usage: python compile_detection.py [--remove-stale]")
+
+
+def compile_in_place() -> None:
+    """Compile beside the sources. Raises where it does not work; so it is called in a process of its own."""
     from mypyc.build import mypycify
     from setuptools import Distribution
     from setuptools.command.build_ext import build_ext
@@ -89,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
