@@ -1,12 +1,10 @@
 """JSON Schema 2020-12 of every contract, made from the types, so that the two cannot disagree.
 
-`python -m stream_detector.events.schema schemas` writes the files; with `--check` it changes nothing and exits with 1
-where one differs. What JSON Schema cannot say (order of two times, 20 digits, the future) is in `docs/contracts.md`.
+`make generate` writes the files. What JSON Schema cannot say (order of two times, 20 digits, the future) is in
+`docs/contracts.md`.
 """
 
 import json
-import sys
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -27,11 +25,6 @@ def schemas() -> dict[str, dict[str, Any]]:
     """File name -> schema, one per contract and version."""
     made = {name: _of_type(name, event) for name, event in EXAMPLES.items()} | {"dead-letter": _of_dead_letter()}
     return {f"{name}.{VERSION}.json": schema for name, schema in sorted(made.items())}
-
-
-def text_of(schema: dict[str, Any]) -> str:
-    """The file's text."""
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _head(name: str) -> dict[str, Any]:
@@ -87,23 +80,3 @@ def _of_dead_letter() -> dict[str, Any]:
         "properties": {PREFIX + name: schema for name, schema in fields.items()},
         "required": [PREFIX + name for name in fields],
     }
-
-
-def main(arguments: list[str]) -> int:
-    """Write the files, or check them. Returns the exit code."""
-    check = "--check" in arguments
-    folder = Path(next((word for word in arguments if not word.startswith("-")), "schemas"))
-    stale = [
-        name
-        for name, schema in schemas().items()
-        if not (folder / name).is_file() or (folder / name).read_text("utf-8") != text_of(schema)
-    ]
-    for name in stale:
-        print(f"{folder / name}: {'differs from the types; write it anew' if check else 'written'}")
-        if not check:
-            (folder / name).write_text(text_of(schemas()[name]), "utf-8")
-    return 1 if check and stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

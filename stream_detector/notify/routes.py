@@ -1,14 +1,11 @@
 """The routes file: TOML text in, routes out, or what is wrong with it and where.
 
-The file's form is the type below; `schemas/routes.v1.json` is made from it, so an editor can complete and check it:
-`python -m stream_detector.notify.routes schemas` writes it, with `--check` it only compares.
+The file's form is the type below; `make generate` makes `schemas/routes.v1.json` from it, by which an editor can
+complete and check it.
 """
 
-import json
 import re
-import sys
 import tomllib
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -142,20 +139,3 @@ def schema() -> dict[str, Any]:
         "enum": [name for name in CHANNELS if name != INBOX]
     }
     return made
-
-
-def main(arguments: list[str]) -> int:
-    """Write `routes.v1.json` into the folder, or check it. Returns the exit code."""
-    folder = Path(next((word for word in arguments if not word.startswith("-")), "schemas"))
-    file, text = folder / "routes.v1.json", json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
-    if file.is_file() and file.read_text("utf-8") == text:
-        return 0
-    if "--check" in arguments:
-        print(f"{file}: differs from the type; write it anew")
-        return 1
-    file.write_text(text, "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

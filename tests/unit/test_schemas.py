@@ -23,7 +23,6 @@ from stream_detector.events.decode import (
     decode_score_run,
 )
 from stream_detector.events.encode import encode
-from stream_detector.events.schema import main, schemas, text_of
 from stream_detector.kafka.topics import BY_NAME, TOPICS
 from tests.unit.events.samples import action, completion, score, score_run
 
@@ -36,22 +35,6 @@ def validator(name: str) -> Draft202012Validator:
     schema = json.loads((FOLDER / f"{name}.v1.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
-
-
-def test_the_files_are_what_the_types_say() -> None:
-    assert {path.name for path in FOLDER.glob("*.json")} - {"openapi.json", "routes.v1.json"} == set(schemas())
-    for name, schema in schemas().items():
-        assert (FOLDER / name).read_text("utf-8") == text_of(schema), (
-            f"python -m stream_detector.events.schema {FOLDER}"
-        )
-
-
-def test_the_command_writes_what_is_stale_and_checks(tmp_path: Path) -> None:
-    assert main([str(tmp_path), "--check"]) == 1
-    assert list(tmp_path.iterdir()) == []
-    assert main([str(tmp_path)]) == 0
-    assert main(["--check", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == set(schemas())
 
 
 @pytest.mark.parametrize("name", sorted(e.EXAMPLES))

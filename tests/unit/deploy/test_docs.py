@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stream_detector.cli.settings_page import env_example, settings_page
 from stream_detector.kafka import topics
 from stream_detector.kafka.acls import ROLES, required_acls
 from stream_detector.settings import PREFIX, SPECS, Settings, load
@@ -19,16 +18,6 @@ def _rows(section):
     part = SECURITY.partition(f"## {section}")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line.startswith("|")]
     return rows[0], {row[0].strip("`"): row[1:] for row in rows[2:]}
-
-
-def test_the_settings_page_is_current():
-    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert page == settings_page(), "run: stream-detector config docs > docs/settings.md"
-
-
-def test_the_example_of_an_environment_file_is_current():
-    example = (ROOT / ".env.example").read_text("utf-8")
-    assert example == env_example(), "run: stream-detector config docs --env > .env.example"
 
 
 def test_s08_the_example_names_the_threshold_under_both_its_names():
