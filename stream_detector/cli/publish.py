@@ -13,7 +13,7 @@ import click
 from stream_detector.cli import StopsWith
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.files import HistoryError, read_history
-from stream_detector.events.lines import INPUT_TOPICS
+from stream_detector.events.inputs import INPUT_TOPICS
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.publish import Published, publish
 from stream_detector.settings import Settings

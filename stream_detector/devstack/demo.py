@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from stream_detector.events import Completion, Score
 from stream_detector.events.encode import encode
 from stream_detector.events.files import read_history
-from stream_detector.events.lines import INPUT_TOPICS, Event, Kind, key_of
+from stream_detector.events.inputs import INPUT_TOPICS, Event, Kind, key_of
 from stream_detector.events.times import epoch_ms
 
 DATA = Path(__file__).parent / "demo_data"

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from stream_detector.events.lines import Kind, Record
+from stream_detector.events.inputs import Kind
+from stream_detector.events.lines import Record
 from stream_detector.events.refused import RefusedError
 
 Row = dict[str, str]

@@ -12,25 +12,27 @@ MAX_DIGITS = 20
 LIMIT = Decimal(10) ** 12
 
 
-def believed(name: str, at: datetime) -> None:
+def check_plausible(name: str, at: datetime) -> None:
     """Accept a time that a clock can have shown."""
     if not EARLIEST <= at < LATEST:
-        raise invalid("bad_time", f"$.{name} lies outside of the years 2000 to 2099; check the unit and the clock")
+        raise invalid_value("bad_time", f"$.{name} is not in the years 2000 to 2099; check the unit and the clock")
 
 
-def not_future(name: str, at: datetime, record_ms: int) -> None:
+def check_not_future(name: str, at: datetime, record_ms: int) -> None:
     """Accept a time that its record's own timestamp allows; below 0 the record has none."""
     if 0 <= record_ms < at.timestamp() * 1000 - FUTURE_MS:
-        raise invalid("future", f"$.{name} lies over 10 minutes after the record's own timestamp; check the clocks")
+        raise invalid_value(
+            "future", f"$.{name} lies over 10 minutes after the record's own timestamp; check the clocks"
+        )
 
 
-def decimal(name: str, raw: bytes) -> Decimal:
+def exact_decimal(name: str, raw: bytes) -> Decimal:
     """A JSON number, exactly. Beyond 20 digits or 1e12 nobody can show it, nor a float hold it."""
     text = raw.decode().strip()
     if text[:1] == '"':
-        raise invalid("bad_number", f"$.{name}: a number sent as text; send it without quotes")
+        raise invalid_value("bad_number", f"$.{name}: a number sent as text; send it without quotes")
     if text[:1] not in "-0123456789":
-        raise invalid("wrong_type", f"$.{name}: a number is expected")
+        raise invalid_value("wrong_type", f"$.{name}: a number is expected")
     try:
         number = Decimal(text)
     except InvalidOperation:  # an exponent beyond what the decimal library itself can hold
@@ -40,14 +42,14 @@ def decimal(name: str, raw: bytes) -> Decimal:
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)  # JSON has neither NaN nor infinity
     if max(len(digits), -exponent) + max(exponent, 0) > MAX_DIGITS:
-        raise invalid("bad_number", f"$.{name}: more than {MAX_DIGITS} digits; round it")
+        raise invalid_value("bad_number", f"$.{name}: more than {MAX_DIGITS} digits; round it")
     return number.quantize(Decimal(1)) if exponent > 0 else number
 
 
 def _too_big(name: str) -> RefusedError:
-    return invalid("out_of_range", f"$.{name}: the number lies outside of what is allowed; send one within 1e12")
+    return invalid_value("out_of_range", f"$.{name}: the number is out of range; send one within 1e12")
 
 
-def invalid(reason: Reason, message: str) -> RefusedError:
+def invalid_value(reason: Reason, message: str) -> RefusedError:
     """The refusal of a value that could be read."""
     return RefusedError("validate", reason, message)

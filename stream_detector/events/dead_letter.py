@@ -4,14 +4,12 @@ Key, value and headers of the record itself stay untouched; ours are appended. A
 again carries two sets: the last one counts.
 """
 
-from collections.abc import Sequence
 from typing import cast
 
 from msgspec import Struct
 
+from stream_detector.events.headers import Headers
 from stream_detector.events.refused import Reason, RefusedError, Stage
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 PREFIX = "__connect.errors."
 MESSAGE_CHARACTERS = 1000

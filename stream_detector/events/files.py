@@ -1,4 +1,4 @@
-"""Histories in files: JSON lines of our contracts and the tables of `tables.py`, each also gzipped.
+"""Histories in files: JSON lines of our contracts or of a source, and the tables of `tables.py`, each also gzipped.
 
 `read_history` is what `validate`, `publish` and `replay` share: the same lines, the same checks, the same answer.
 It is the one place of this package that opens a file.
@@ -8,25 +8,23 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_detector.events.decode import Headers, decode_completion, decode_score, decode_score_run
+from stream_detector.events.decode import DECODERS
 from stream_detector.events.documents import MAX_BYTES
-from stream_detector.events.lines import Event, Kind, Line, Record
+from stream_detector.events.encode import encode
+from stream_detector.events.inputs import Kind, kind_of_event
+from stream_detector.events.lines import Line, Record
 from stream_detector.events.reasons import refused
 from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources import find_source
 from stream_detector.events.tables import layout_of
 
-_DECODE: dict[Kind, Callable[[bytes, Headers, int], Event]] = {
-    "completion": decode_completion,
-    "score": decode_score,
-    "score_run": decode_score_run,
-}
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
@@ -126,15 +124,32 @@ def _json_lines(stream: IO[bytes]) -> Iterator[Record]:
         if not value:
             continue
         try:
-            yield Record(number, "completion" if len(value) > MAX_BYTES else kind_of(value), value)
+            yield from _events_in(number, value)
         except RefusedError as error:
             yield Record(number, None, value, error)
+
+
+def _events_in(number: int, value: bytes) -> Iterator[Record]:
+    """The event, or those of a source's payload: there may be none in it. Raises `RefusedError`."""
+    if len(value) > MAX_BYTES:
+        yield Record(number, "completion", value)  # the decoder refuses it by its size
+        return
+    try:
+        kind = kind_of(value)
+    except RefusedError:
+        source = find_source(value)
+        if source is None:
+            raise
+        for event in source.read(value):
+            yield Record(number, kind_of_event(event), encode(event))
+        return
+    yield Record(number, kind, value)
 
 
 def _checked(record: Record, record_ms: int) -> Line:
     if record.error is not None or record.kind is None:
         return Line(record.number, record.kind, record.value, None, record.error)
     try:
-        return Line(record.number, record.kind, record.value, _DECODE[record.kind](record.value, (), record_ms), None)
+        return Line(record.number, record.kind, record.value, DECODERS[record.kind](record.value, (), record_ms), None)
     except RefusedError as error:
         return Line(record.number, record.kind, record.value, None, error)

@@ -1,38 +1,31 @@
 """Events from sources that cannot speak Kafka: checked as the decoder checks them, answered once Kafka has them."""
 
-import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from stream_detector.events import Completion, RefusedError, Score, ScoreRun
-from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
+from stream_detector.events import RefusedError
+from stream_detector.events.decode import DECODERS
 from stream_detector.events.encode import encode
 from stream_detector.events.files import kind_of
+from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
 from stream_detector.events.reasons import refused
-from stream_detector.events.sources import github, gitlab
+from stream_detector.events.sources.source import Source, Webhook
 from stream_detector.serve import ask
 from stream_detector.serve.answers import IntakeAnswer, RefusedEvent
 from stream_detector.serve.broker import Broker, BrokerAwayError, Record
 from stream_detector.serve.handlers import BROKER, SETTINGS, answer
 from stream_detector.serve.problems import ProblemError
+from stream_detector.settings import PREFIX
 from stream_detector.store.access import token_digest
 
 BODY_BYTES = 5 * 1024 * 1024
 MOST_EVENTS = 10_000
 BURST_S = 10.0
 """So many seconds' worth of events may come at once."""
-_TOPICS: dict[type, tuple[str, Callable[[Any], str]]] = {
-    Completion: ("workflow-completions", lambda event: event.workflow_id),
-    Score: ("scores", lambda event: event.entity_id),
-    ScoreRun: ("score-runs", lambda event: event.run_id),
-}
-_DECODE = {"completion": decode_completion, "score": decode_score, "score_run": decode_score_run}
 _LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines"}
 _JSON = {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
 _BACKFILL = (("mode", b"backfill"),)
@@ -65,6 +58,7 @@ class Allowance:
         return 0.0
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ALLOWANCE: web.AppKey[Allowance] = web.AppKey("allowance", Allowance)
 
 
@@ -80,64 +74,58 @@ async def take_events(request: web.Request) -> web.Response:
     values = _values(await _body(request), request.content_type, enveloped=bool(enveloped))
     _demand_allowance(request, len(values))
     now_ms = int(time.time() * 1000)
-    events: list[tuple[int, Any]] = []
+    events: list[tuple[int, Event]] = []
     wrong: list[RefusedEvent] = []
     for index, value in enumerate(values):
         try:
-            events.append((index, _DECODE[kind_of(value)](value, enveloped, now_ms)))
+            events.append((index, DECODERS[kind_of(value)](value, enveloped, now_ms)))
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     return await _publish(request.app[BROKER], events, wrong, backfill=asked.backfill)
 
 
-async def take_github(request: web.Request) -> web.Response:
-    """GitHub's webhook: a completed `workflow_run` becomes an execution; any other delivery is acknowledged."""
-    secret = request.app[SETTINGS].github_webhook_secret
-    _demand_switched_on(secret, "STREAM_DETECTOR_GITHUB_WEBHOOK_SECRET")
-    body = await _body(request)
-    expected = "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
-    _demand_same(request.headers.get("X-Hub-Signature-256", ""), expected, "X-Hub-Signature-256")
-    known = request.headers.get("X-GitHub-Event") == "workflow_run"
-    return await _take_delivery(request, body, github.completion_of if known else None)
+def webhook_handler(source: Source, webhook: Webhook) -> Handler:
+    """The handler of `POST /api/v1/webhooks/<source>`: 404 while switched off, 401 where the signature is wrong."""
 
-
-async def take_gitlab(request: web.Request) -> web.Response:
-    """GitLab's webhook: a pipeline that has ended becomes an execution; any other is acknowledged, no more."""
-    token = request.app[SETTINGS].gitlab_webhook_token
-    _demand_switched_on(token, "STREAM_DETECTOR_GITLAB_WEBHOOK_TOKEN")
-    _demand_same(request.headers.get("X-Gitlab-Token", ""), token, "X-Gitlab-Token")
-    known = request.headers.get("X-Gitlab-Event") == "Pipeline Hook"
-    return await _take_delivery(request, await _body(request), gitlab.completion_of if known else None)
-
-
-async def _take_delivery(
-    request: web.Request, body: bytes, completion_of: Callable[[bytes], Completion | None] | None
-) -> web.Response:
-    _demand_allowance(request, 1)
-    if completion_of is None:
-        return answer(IntakeAnswer(accepted=0, refused=[], topics={}))
-    try:
-        found = completion_of(body)
-        if found is None:
+    async def take_delivery(request: web.Request) -> web.Response:
+        secret = getattr(request.app[SETTINGS], webhook.setting)
+        if not secret:
+            raise ProblemError(404, f"This webhook is not switched on: set {PREFIX}{webhook.setting.upper()}.")
+        body, header = await _body(request), webhook.signature_header
+        if not webhook.is_authentic(secret, request.headers.get(header, ""), body):
+            raise ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
+        _demand_allowance(request, 1)
+        name, value = webhook.event_header
+        events = _events_of_delivery(source, body) if request.headers.get(name) == value else []
+        if not events:
             return answer(IntakeAnswer(accepted=0, refused=[], topics={}))
-        event = decode_completion(encode(found), (), int(time.time() * 1000))  # the contract's own limits
+        return await _publish(request.app[BROKER], list(enumerate(events)), [], backfill=False)
+
+    take_delivery.__name__ = f"take_{source.name}"
+    take_delivery.__doc__ = webhook.description
+    return take_delivery
+
+
+def _events_of_delivery(source: Source, body: bytes) -> list[Event]:
+    """The delivery's events, held to the contract's own limits. Raises 400."""
+    now_ms = int(time.time() * 1000)
+    try:
+        return [DECODERS[kind_of_event(event)](encode(event), (), now_ms) for event in source.read(body)]
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
-    return await _publish(request.app[BROKER], [(0, event)], [], backfill=False)
 
 
 async def _publish(
-    broker: Broker, events: Sequence[tuple[int, Any]], wrong: list[RefusedEvent], *, backfill: bool
+    broker: Broker, events: Sequence[tuple[int, Event]], wrong: list[RefusedEvent], *, backfill: bool
 ) -> web.Response:
     """Each on the partition of its owner, so that no worker has to forward it. Raises `BrokerAwayError`."""
     if not events:
         raise ProblemError(400, "None of the events can be used.", refused=msgspec.to_builtins(wrong))
     records = []
     for _, event in events:
-        topic, id_of = _TOPICS[type(event)]
-        key = id_of(event)
+        topic, key = INPUTS[kind_of_event(event)].topic, key_of(event)
         headers = _BACKFILL if backfill else ()
-        records.append(Record(topic, broker.owner(topic, key), key.encode(), encode(event), headers))
+        records.append(Record(topic, broker.owner(topic, key.decode()), key, encode(event), headers))
     topics: dict[str, int] = {}
     for (index, _), record, place in zip(events, records, await broker.send(records), strict=True):
         if isinstance(place, BrokerAwayError):
@@ -195,13 +183,3 @@ def _demand_allowance(request: web.Request, events: int) -> None:
             f"This token has sent more than {allowance.rate:g} events a second. Nothing was taken; send them later."
         )
         raise ProblemError(429, detail, headers={"Retry-After": str(int(wait_s) + 1)})
-
-
-def _demand_switched_on(secret: str, name: str) -> None:
-    if not secret:
-        raise ProblemError(404, f"This webhook is not switched on: set {name}.")
-
-
-def _demand_same(given: str, expected: str, name: str) -> None:
-    if not hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode()):
-        raise ProblemError(401, f"{name} is missing or wrong.", headers={"WWW-Authenticate": name})

@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
+from stream_detector.events.sources import SOURCES
 from stream_detector.serve import (
     act,
     answers,
@@ -209,27 +210,20 @@ ROUTES: tuple[Route, ...] = (
         roles=SEND,
         partly=True,
     ),
-    Route(
-        "POST",
-        "/api/v1/webhooks/github",
-        intake.take_github,
-        "GitHub's webhook",
-        answers.IntakeAnswer,
-        body=dict[str, Any],
-        problems=(400, 404, 413, 415, 429, 503),
-        database=False,
-        roles=SIGNED,
-    ),
-    Route(
-        "POST",
-        "/api/v1/webhooks/gitlab",
-        intake.take_gitlab,
-        "GitLab's webhook",
-        answers.IntakeAnswer,
-        body=dict[str, Any],
-        problems=(400, 404, 413, 415, 429, 503),
-        database=False,
-        roles=SIGNED,
+    *(
+        Route(
+            "POST",
+            f"/api/v1/webhooks/{source.name}",
+            intake.webhook_handler(source, source.webhook),
+            f"{source.title} webhook",
+            answers.IntakeAnswer,
+            body=dict[str, Any],
+            problems=(400, 404, 413, 415, 429, 503),
+            database=False,
+            roles=SIGNED,
+        )
+        for source in SOURCES.values()
+        if source.webhook
     ),
     Route(
         "GET",

@@ -1,5 +1,57 @@
-"""One adapter per way in which others write events; each opens what it knows and leaves the rest alone.
+"""The formats of others: one file each, and this table of them. A format that is not here does not exist.
 
-Receives a record's value and headers from `events.decode`; returns the JSON of an event of our contract. Never
-validates that event: the decoder does, the same for every source.
+Receives a record's value and headers from `events.decode`, a line from `events.files`, a delivery from the API; returns
+events of our contract, or their JSON. Never validates them: the decoder does, the same for every source. Everything
+that has to know a source reads it from here: webhook routes, topics, files, the page of contracts.
 """
+
+import msgspec
+from msgspec import Raw
+
+from stream_detector.events.encode import encode
+from stream_detector.events.headers import Headers, header_text
+from stream_detector.events.inputs import INPUTS, kind_of_event
+from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources import cloudevents, confluent, github, gitlab
+from stream_detector.events.sources.source import Envelope, Source
+
+ENVELOPES: tuple[Envelope, ...] = (confluent.ENVELOPE, cloudevents.ENVELOPE)
+"""From the outside to the inside: a frame may hold a CloudEvent, never the other way."""
+
+SOURCES: dict[str, Source] = {source.name: source for source in (github.SOURCE, gitlab.SOURCE)}
+"""By name. Those named first are asked first whether a payload is theirs."""
+
+SOURCE_HEADER = "source"
+"""Kafka header with a source's name, for payloads that no content tells from others. Any other value is left alone."""
+
+_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def find_source(value: bytes, headers: Headers = ()) -> Source | None:
+    """The source of a payload: the one that the header names, else the first that recognises it, else None."""
+    named = SOURCES.get(header_text(headers, SOURCE_HEADER))
+    if named is not None:
+        return named
+    try:
+        fields = _fields(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return next((source for source in SOURCES.values() if source.recognises(fields)), None)
+
+
+def read_single(source: Source, value: bytes, own_type: str) -> bytes:
+    """The JSON of the one event in a payload that a record on a topic carries.
+
+    Raises `RefusedError` where the payload holds none or several, or one that belongs on another topic.
+    """
+    events = source.read(value)
+    if len(events) != 1:
+        raise _unsupported(f"a payload of {source.title} with {len(events)} events; publish one event per record")
+    belongs = INPUTS[kind_of_event(events[0])]
+    if belongs.cloudevents_type != own_type:
+        raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
+    return encode(events[0])
+
+
+def _unsupported(message: str) -> RefusedError:
+    return RefusedError("decode", "unsupported_format", message)

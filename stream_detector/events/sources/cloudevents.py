@@ -4,15 +4,16 @@ Sources: CloudEvents specification 1.0.2 and its "Kafka Protocol Binding" and "J
 """
 
 from base64 import b64decode
-from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from stream_detector.events.headers import Headers, header_text, shown
 from stream_detector.events.reasons import refused
 from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.confluent import without_frame
+from stream_detector.events.sources.source import Envelope
 
-Headers = Sequence[tuple[str, bytes | None]]
 OWN_TYPES = "stream_detector."
 _REQUIRED = ("id", "source", "type")
 
@@ -30,25 +31,37 @@ class _Envelope(Struct):
 _envelope = msgspec.json.Decoder(_Envelope)
 
 
-def is_structured(headers: Headers) -> bool:
-    """The content type says that the value is an envelope."""
+def is_announced(headers: Headers) -> bool:
+    """The headers say so: by the content type (structured), or by the attributes themselves (binary)."""
+    return _is_structured(headers) or _is_binary(headers)
+
+
+def open_envelope(value: bytes, headers: Headers, own_type: str) -> bytes:
+    """The event within; of a binary one, which is the value itself, the attributes are checked.
+
+    Raises `RefusedError` where it is no CloudEvent 1.0, or one of ours that belongs on another topic.
+    """
+    if not _is_binary(headers) or _is_structured(headers):
+        return _structured_data(without_frame(value), headers, own_type)
+    _check_binary(headers, own_type)
+    return value
+
+
+def _is_structured(headers: Headers) -> bool:
     return _content_type(headers).startswith("application/cloudevents")
 
 
-def is_binary(headers: Headers) -> bool:
-    """The attributes are in headers, the value is the event's data."""
+def _is_binary(headers: Headers) -> bool:
     return any(name.lower() == "ce_specversion" for name, _ in headers)
 
 
-def check_binary(headers: Headers, own_type: str) -> None:
-    """Accept the attributes of a binary event; raise `RefusedError` otherwise."""
-    named = {name.lower(): _text(value) for name, value in headers}
+def _check_binary(headers: Headers, own_type: str) -> None:
+    named = {name.lower(): shown(value) for name, value in headers}
     attributes = {name: named.get("ce_" + name) for name in ("specversion", *_REQUIRED)}
     _check(attributes, named.get("content-type"), own_type)
 
 
-def structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
-    """The event's data, out of its envelope. Raises `RefusedError` where the envelope is not one."""
+def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
     if "-batch" in _content_type(headers):
         raise _unsupported("a batch of CloudEvents; send one event a record")
     try:
@@ -91,12 +104,11 @@ def _check(attributes: dict[str, str | None], content_type: str | None, own_type
 
 
 def _content_type(headers: Headers) -> str:
-    return next((_text(value).lower() for name, value in headers if name.lower() == "content-type"), "")
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
+    return header_text(headers, "content-type").lower()
 
 
 def _unsupported(message: str) -> RefusedError:
     return RefusedError("decode", "unsupported_format", message)
+
+
+ENVELOPE = Envelope(title="CloudEvents 1.0", is_announced=is_announced, recognises=looks_structured, open=open_envelope)

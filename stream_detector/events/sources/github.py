@@ -5,6 +5,8 @@ what GitHub's own page shows; id and `run_attempt` together are the event's id, 
 once and a run that is started again counts anew.
 """
 
+import hmac
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from stream_detector.events.completion import Completion, Status
 from stream_detector.events.fields import Instant
 from stream_detector.events.reasons import refused
 from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.source import Source, Webhook, has_fields
 
 STATUS: dict[str, Status] = {
     "success": "success",
@@ -56,15 +59,15 @@ class _Delivery(Struct):
 _decode = msgspec.json.Decoder(_Delivery).decode
 
 
-def completion_of(payload: bytes) -> Completion | None:
-    """The execution that ended; None where the delivery tells of none. Raises `RefusedError`."""
+def read(payload: bytes) -> list[Completion]:
+    """The execution that ended; none of a run that is requested or in progress. Raises `RefusedError`."""
     try:
         delivery = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refused(error, payload) from None
     run = delivery.workflow_run
     if delivery.action != "completed":
-        return None
+        return []
     if run.conclusion not in STATUS:
         raise RefusedError("validate", "unknown_value", "$.workflow_run.conclusion: not one that GitHub documents")
     path = run.path.partition("@")[0] or run.name or "workflow"
@@ -74,7 +77,7 @@ def completion_of(payload: bytes) -> Completion | None:
         "commit": run.head_sha,
         "trigger": run.event,
     }
-    return Completion(
+    event = Completion(
         execution_id=f"github:{run.id}",
         workflow_id=f"github:{delivery.repository.full_name}:{path}",
         workflow_name=run.name or path,
@@ -86,3 +89,27 @@ def completion_of(payload: bytes) -> Completion | None:
         labels={name: value for name, value in labels.items() if value},
         url=run.html_url,
     )
+    return [event]
+
+
+def is_authentic(secret: str, given: str, body: bytes) -> bool:
+    """Whether the header is the body's HMAC-SHA256 under the secret, as GitHub signs its deliveries."""
+    expected = "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+SOURCE = Source(
+    name="github",
+    title="GitHub Actions",
+    recognises=has_fields("action", "workflow_run", "repository"),
+    read=read,
+    becomes="a completed `workflow_run` becomes an execution; its jobs are not in it, so it has no steps",
+    webhook=Webhook(
+        setting="github_webhook_secret",
+        signature_header="X-Hub-Signature-256",
+        is_authentic=is_authentic,
+        event_header=("X-GitHub-Event", "workflow_run"),
+        description="GitHub's webhook: a completed `workflow_run` becomes an execution; any other delivery is "
+        "acknowledged.",
+    ),
+)

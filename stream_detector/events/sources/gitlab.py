@@ -4,6 +4,7 @@ Source: GitLab's "Webhook events", pipeline events. A pipeline that is retried k
 event's id is the number and the time of the end; a delivery that is sent again has both the same.
 """
 
+import hmac
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Struct
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.reasons import refused
 from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.source import Fields, Source, Webhook
 
 STATUS: dict[str, Status] = {
     "success": "success",
@@ -59,15 +61,15 @@ class _Delivery(Struct):
 _decode = msgspec.json.Decoder(_Delivery).decode
 
 
-def completion_of(payload: bytes) -> Completion | None:
-    """The execution that ended; None where the delivery tells of none. Raises `RefusedError`."""
+def read(payload: bytes) -> list[Completion]:
+    """The pipeline that ended; none of one that has not, or of another kind of delivery. Raises `RefusedError`."""
     try:
         delivery = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refused(error, payload) from None
     pipeline, project = delivery.object_attributes, delivery.project
     if delivery.object_kind != "pipeline" or pipeline.status not in STATUS:
-        return None
+        return []
     finished_at = _instant("finished_at", pipeline.finished_at or pipeline.created_at)
     begun_at = _instant("created_at", pipeline.created_at or pipeline.finished_at)
     duration_s = pipeline.duration if pipeline.duration and pipeline.duration > 0 else None
@@ -78,7 +80,7 @@ def completion_of(payload: bytes) -> Completion | None:
         "commit": pipeline.sha,
         "trigger": pipeline.source,
     }
-    return Completion(
+    event = Completion(
         execution_id=f"gitlab:{pipeline.id}.{int(finished_at.timestamp())}",
         workflow_id=f"gitlab:{project.path_with_namespace}",
         workflow_name=pipeline.name or project.path_with_namespace,
@@ -95,6 +97,7 @@ def completion_of(payload: bytes) -> Completion | None:
         labels={name: value for name, value in labels.items() if value},
         url=pipeline.url or (f"{project.web_url}/-/pipelines/{pipeline.id}" if project.web_url else None),
     )
+    return [event]
 
 
 def _instant(name: str, text: str | None) -> datetime:
@@ -108,3 +111,30 @@ def _instant(name: str, text: str | None) -> datetime:
     if parsed is None or parsed.tzinfo is None:
         raise RefusedError("validate", "bad_time", f"$.object_attributes.{name}: no time that GitLab documents")
     return parsed.astimezone(UTC)
+
+
+def is_authentic(secret: str, given: str, body: bytes) -> bool:
+    """Whether the header is the secret itself, which is how GitLab proves its deliveries."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+
+
+def _recognises(fields: Fields) -> bool:
+    kind = fields.get("object_kind")
+    return kind is not None and bytes(kind) == b'"pipeline"' and "object_attributes" in fields and "project" in fields
+
+
+SOURCE = Source(
+    name="gitlab",
+    title="GitLab CI",
+    recognises=_recognises,
+    read=read,
+    becomes="a pipeline that has ended becomes an execution with its jobs as steps; a retry is a new execution",
+    webhook=Webhook(
+        setting="gitlab_webhook_token",
+        signature_header="X-Gitlab-Token",
+        is_authentic=is_authentic,
+        event_header=("X-Gitlab-Event", "Pipeline Hook"),
+        description="GitLab's webhook: a pipeline that has ended becomes an execution; any other is acknowledged, "
+        "no more.",
+    ),
+)

@@ -9,7 +9,7 @@ from stream_detector.devstack.demo import DATA, DemoEvent, demo_events, demo_not
 from stream_detector.events import Completion, Score, ScoreRun
 from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
 from stream_detector.events.ids import score_key, workflow_key
-from stream_detector.events.lines import key_of
+from stream_detector.events.inputs import key_of
 from stream_detector.events.times import epoch_ms
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)

@@ -7,7 +7,8 @@ import pytest
 from stream_detector.events import Completion, Score, ScoreRun
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.files import HistoryError, read_history
-from stream_detector.events.lines import INPUT_TOPICS, Line
+from stream_detector.events.inputs import INPUT_TOPICS
+from stream_detector.events.lines import Line
 from stream_detector.kafka import topics
 from tests.unit.events.samples import AT_MS, completion, score, score_run
 

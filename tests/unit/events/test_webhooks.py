@@ -22,8 +22,7 @@ def changed(payload: Any, place: str, **given: Any) -> bytes:
 
 
 def test_a_completed_workflow_run_is_an_execution() -> None:
-    event = github.completion_of(json.dumps(GITHUB).encode())
-    assert event is not None
+    (event,) = github.read(json.dumps(GITHUB).encode())
     assert (event.execution_id, event.attempt, event.status) == ("github:30433642", 2, "timeout")
     assert event.workflow_id == "github:octo-org/octo-repo:.github/workflows/build.yml"
     assert (event.workflow_name, event.duration_s) == ("Build", 270.0)
@@ -34,18 +33,17 @@ def test_a_completed_workflow_run_is_an_execution() -> None:
 
 @pytest.mark.parametrize("action", ["requested", "in_progress"])
 def test_a_run_that_goes_on_is_no_execution(action: str) -> None:
-    assert github.completion_of(json.dumps(GITHUB | {"action": action}).encode()) is None
+    assert github.read(json.dumps(GITHUB | {"action": action}).encode()) == []
 
 
 @pytest.mark.parametrize("conclusion", sorted(github.STATUS))
 def test_each_conclusion_has_its_status(conclusion: str) -> None:
-    event = github.completion_of(changed(GITHUB, "workflow_run", conclusion=conclusion))
-    assert event is not None and event.status == github.STATUS[conclusion]
+    (event,) = github.read(changed(GITHUB, "workflow_run", conclusion=conclusion))
+    assert event.status == github.STATUS[conclusion]
 
 
 def test_an_ended_pipeline_is_an_execution_with_its_jobs_as_steps() -> None:
-    event = gitlab.completion_of(json.dumps(GITLAB).encode())
-    assert event is not None
+    (event,) = gitlab.read(json.dumps(GITLAB).encode())
     assert event.execution_id == "gitlab:31.1769095589" and event.workflow_id == "gitlab:gitlab-org/gitlab-test"
     assert (event.status, event.duration_s) == ("failure", 63.0)
     assert event.finished_at == datetime(2026, 1, 22, 15, 26, 29, tzinfo=UTC)
@@ -60,13 +58,13 @@ def test_an_ended_pipeline_is_an_execution_with_its_jobs_as_steps() -> None:
 
 @pytest.mark.parametrize("status", ["running", "pending", "created", "manual", "waiting_for_resource"])
 def test_a_pipeline_that_goes_on_is_no_execution(status: str) -> None:
-    assert gitlab.completion_of(changed(GITLAB, "object_attributes", status=status)) is None
+    assert gitlab.read(changed(GITLAB, "object_attributes", status=status)) == []
 
 
 def test_a_retried_pipeline_is_another_execution_and_a_repeated_delivery_is_not() -> None:
-    first, again = (gitlab.completion_of(json.dumps(GITLAB).encode()) for _ in range(2))
-    later = gitlab.completion_of(changed(GITLAB, "object_attributes", finished_at="2026-01-22T16:00:00Z"))
-    assert first == again and later is not None and first is not None
+    (first,), (again,) = (gitlab.read(json.dumps(GITLAB).encode()) for _ in range(2))
+    (later,) = gitlab.read(changed(GITLAB, "object_attributes", finished_at="2026-01-22T16:00:00Z"))
+    assert first == again
     assert later.execution_id != first.execution_id
 
 
@@ -87,7 +85,7 @@ def test_a_retried_pipeline_is_another_execution_and_a_repeated_delivery_is_not(
 )
 def test_what_is_no_delivery_of_github_is_refused(payload: bytes) -> None:
     with pytest.raises(RefusedError):
-        github.completion_of(payload)
+        github.read(payload)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +102,4 @@ def test_what_is_no_delivery_of_github_is_refused(payload: bytes) -> None:
 )
 def test_what_is_no_delivery_of_gitlab_is_refused(payload: bytes) -> None:
     with pytest.raises(RefusedError):
-        gitlab.completion_of(payload)
+        gitlab.read(payload)
