@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-from stream_detector.ending import FAILED
+from stream_detector.shutdown import EXIT_FAILURE
 from stream_detector.telemetry.log_events import RoleFailed
 
 LOOK_EVERY_S = 1.0
@@ -43,4 +43,4 @@ class Watchdog:
             blocked_s = self.blocked_s(time.monotonic())
             if blocked_s > self._after_s:
                 RoleFailed(self._role, f"its loop has stood for {blocked_s:.0f} s").emit()
-                os._exit(FAILED)
+                os._exit(EXIT_FAILURE)

@@ -25,12 +25,12 @@ from stream_detector.delivery.state.recovery import Tables
 from stream_detector.delivery.state.table import StateTable
 from stream_detector.delivery.task import Task
 from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
-from stream_detector.ending import FAILED, Ending
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.client import ssl_context, wait_for_broker
 from stream_detector.kafka.errors import describe_error
 from stream_detector.kafka.preflight import SetupError, run_preflight
 from stream_detector.settings import Settings
+from stream_detector.shutdown import EXIT_FAILURE, GracefulShutdown
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 from stream_detector.telemetry.log_events import RoleFailed, RoleReady, RoleStarting, RoleStopped
@@ -64,7 +64,7 @@ class WorkerApp(faust.App):  # type: ignore[misc]
     def fail(self, why: str) -> None:
         """End the process at once: going on would break the promise. What is not committed is replayed."""
         RoleFailed(self.role, why).emit()
-        os._exit(FAILED)
+        os._exit(EXIT_FAILURE)
 
     def _create_directories(self) -> None:
         """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
@@ -98,13 +98,13 @@ class WorkerApp(faust.App):  # type: ignore[misc]
 class RoleWorker(faust.Worker):  # type: ignore[misc]
     """Faust's worker with our way to end. Stock waits for ever, ignores a second signal, and debugs on SIGUSR2."""
 
-    def __init__(self, *args: Any, ending: Ending, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, shutdown: GracefulShutdown, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ending = ending
+        self._graceful_shutdown = shutdown
 
     def install_signal_handlers(self) -> None:
         """Signals are ours already; from now on there is something to end in order."""
-        self._ending.stop = lambda: self._schedule_shutdown(signal.SIGTERM)
+        self._graceful_shutdown.stop = lambda: self._schedule_shutdown(signal.SIGTERM)
 
 
 def make_app(role: str, settings: Settings) -> WorkerApp:
@@ -188,8 +188,8 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
     aiokafka_patches.install()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    ending = Ending(role)
-    ending.take(loop)
+    shutdown = GracefulShutdown(role)
+    shutdown.handle_signals(loop)
     app = make_app(role, settings)
     _watch_loop(app, loop)
     health = HealthServer(
@@ -211,7 +211,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
         return 1
     worker = RoleWorker(
         app,
-        ending=ending,
+        shutdown=shutdown,
         loop=loop,
         loglevel="WARNING",
         redirect_stdouts=False,
@@ -230,7 +230,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
         code = int(exit_.code or 0)
     if app.crash_reason is not None:
         RoleFailed(role, describe_error(app.crash_reason, role, "Read")).emit()
-        return FAILED
+        return EXIT_FAILURE
     RoleStopped(role).emit()
     return code
 

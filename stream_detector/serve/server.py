@@ -8,13 +8,13 @@ import uvloop
 from aiohttp import web
 
 from stream_detector.detect.loading import begin_to_load
-from stream_detector.ending import Ending
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
 from stream_detector.serve.runner import LINE_BYTES, Runner
 from stream_detector.settings import Settings, SettingsError
+from stream_detector.shutdown import GracefulShutdown
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 from stream_detector.telemetry.log_events import ApiListening, RoleFailed, RoleStopped
 
@@ -55,9 +55,9 @@ async def _serve(settings: Settings) -> int:
         ready=lambda: (database.pool is not None, f"the database is away: {database.why_away}"),
     )
     ended = asyncio.Event()
-    ending = Ending("api")
-    ending.stop = ended.set
-    ending.take(asyncio.get_running_loop())
+    shutdown = GracefulShutdown("api")
+    shutdown.stop = ended.set
+    shutdown.handle_signals(asyncio.get_running_loop())
     try:
         await runner.setup()
         await _listen(health.start(), "STREAM_DETECTOR_METRICS_PORT")

@@ -12,11 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_detector.devstack.ports import free_port
 from stream_detector.devstack.tansu import Tansu
-from stream_detector.ending import FAILED
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import ALERTS, COMPLETIONS, SCORES
+from stream_detector.shutdown import EXIT_FAILURE
 from tests.drills.stage import Play, until
 from tests.servers.installation import get
 
@@ -73,7 +73,7 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
     async with AIOKafkaProducer(**client_options(settings), acks="all") as producer:
         score = {"entity_id": "lido", "entity_name": "Lido", "score": 7.5, "scored_at": datetime.now(UTC).isoformat()}
         await producer.send_and_wait(settings.topic(SCORES), json.dumps(score).encode(), partition=2)
-    assert await ended(recorder, play) == FAILED
+    assert await ended(recorder, play) == EXIT_FAILURE
     assert f"{settings.topic(SCORES)}-2 stands at 0 of 1" in recorder.child.last_lines(1)
     await holding.rollback()
     await blocker.close()
@@ -95,7 +95,7 @@ async def test_a_detector_that_hangs_ends_itself_and_its_successor_detects(play,
     detector = play.start("detector", change=harm, **STALLED)
     await is_ready(detector, play)
     await three_failures(play.settings)
-    assert await ended(detector, play) == FAILED
+    assert await ended(detector, play) == EXIT_FAILURE
     assert said in detector.child.last_lines(1)
     detector = play.start("detector")
     await play.drained("detector", alive=lambda: detector.alive)
@@ -187,8 +187,8 @@ async def frozen(make_settings, tmp_path):
 async def test_where_the_broker_is_away_a_deadline_ends_it_and_nothing_is_lost(frozen):
     play, detector, broker = frozen
     detector.child.send(signal.SIGTERM)
-    assert await ended(detector, play) == FAILED
-    assert "did not end in order within 9 s" in detector.child.last_lines(1)
+    assert await ended(detector, play) == EXIT_FAILURE
+    assert "did not shut down within 9 s" in detector.child.last_lines(1)
     broker.child.send(signal.SIGCONT)
     detector = play.start("detector", checkpoint_interval_s="0.3")
     await play.drained("detector", alive=lambda: detector.alive)
@@ -201,7 +201,7 @@ async def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(frozen):
     detector.child.send(signal.SIGINT)
     code = await ended(detector, play)
     assert code in (128 + signal.SIGTERM, 128 + signal.SIGINT)  # two signals at once come in the order of their numbers
-    assert "asked to end a second time" in detector.child.last_lines(1)
+    assert "a second signal to stop arrived" in detector.child.last_lines(1)
     broker.child.send(signal.SIGCONT)
     detector = play.start("detector", checkpoint_interval_s="0.3")
     await play.drained("detector", alive=lambda: detector.alive)

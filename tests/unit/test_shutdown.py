@@ -7,7 +7,7 @@ import signal
 import pytest
 import uvloop
 
-from stream_detector.ending import Ending
+from stream_detector.shutdown import GracefulShutdown
 
 
 @pytest.fixture
@@ -23,17 +23,17 @@ def loop():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_loop_does_not_run_ends_the_role_once_it_does(loop, number):
     """Between two parts of the start."""
-    ending, stopped = Ending("detector", within_s=86_400.0), asyncio.Event()
-    ending.take(loop)
+    shutdown, stopped = GracefulShutdown("detector", timeout_s=86_400.0), asyncio.Event()
+    shutdown.handle_signals(loop)
     loop.run_until_complete(asyncio.sleep(0))
     os.kill(os.getpid(), number)
-    ending.stop = stopped.set
+    shutdown.stop = stopped.set
     loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
 
 
 def test_a_signal_while_it_waits_ends_the_role(loop):
-    ending, stopped = Ending("detector", within_s=86_400.0), asyncio.Event()
-    ending.take(loop)
-    ending.stop = stopped.set
+    shutdown, stopped = GracefulShutdown("detector", timeout_s=86_400.0), asyncio.Event()
+    shutdown.handle_signals(loop)
+    shutdown.stop = stopped.set
     loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
     loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
