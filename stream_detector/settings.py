@@ -43,7 +43,7 @@ def _flag(raw: str) -> bool:
 def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(raw: str) -> int:
         if not re.fullmatch(r"[+-]?\d{1,18}", raw.strip()) or not low <= int(raw) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
+            raise ValueError(f"must be an integer from {low} to {high}")
         return int(raw)
 
     return parse
@@ -85,7 +85,7 @@ def _profile_rules(raw: str) -> str:
     """Checked here by its form alone; detect reads it."""
     for rule in filter(str.strip, raw.split(",")):
         if not re.fullmatch(r"\s*[^\s=>][^=>]*(=[^=>]+)?->\s*(classic|robust)\s*", rule):
-            raise ValueError("must be PATTERN -> PROFILE or LABEL=PATTERN -> PROFILE, several separated by commas")
+            raise ValueError("must be PATTERN -> PROFILE or LABEL=PATTERN -> PROFILE, comma-separated")
     return raw.strip()
 
 
@@ -104,13 +104,13 @@ def _addresses(raw: str) -> str:
     for address in filter(None, raw.split(",")):
         host, _, port = address.strip().rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise ValueError("must be host:port, several separated by commas")
+            raise ValueError("must be host:port, comma-separated if several")
     return raw.replace(" ", "")
 
 
 def _prefix(raw: str) -> str:
     if raw and not re.fullmatch(r"[a-zA-Z0-9._-]{1,80}", raw):
-        raise ValueError("may hold letters, digits, dot, underscore and hyphen, at most 80")
+        raise ValueError("may contain letters, digits, dots, underscores and hyphens, at most 80 characters")
     return raw
 
 
@@ -121,7 +121,9 @@ def _quiet_after(raw: str) -> str:
         if topic.strip() not in ("workflow-completions", "scores", "score-runs") or not re.fullmatch(
             r"\s*[1-9]\d{0,7}\s*", seconds
         ):
-            raise ValueError("must be topic=seconds, for example workflow-completions=3600,scores=90000")
+            raise ValueError(
+                "must be topic=seconds, comma-separated if several, for example workflow-completions=3600,scores=90000"
+            )
     return raw
 
 
@@ -129,13 +131,13 @@ def _names(raw: str) -> str:
     """Names separated by commas, or none."""
     names = [name.strip() for name in raw.split(",")]
     if not all(names) or (len(names) > 1 and "none" in names):
-        raise ValueError("must be names separated by commas, for example build,commit,step,*; or none")
+        raise ValueError("must be comma-separated names, for example build,commit,step,*; or none")
     return ",".join(names)
 
 
 def _secret_key(raw: str) -> str:
     if raw and len(raw.encode()) < 32:
-        raise ValueError("must have 32 bytes or more")
+        raise ValueError("must have at least 32 bytes")
     return raw
 
 
@@ -172,69 +174,77 @@ def is_loopback(host: str) -> bool:
 class Settings:
     """Every setting in force. `origin` says where each came from: default, file, environment or flag."""
 
-    broker: str = setting("", _addresses, "Kafka bootstrap servers, host:port; empty starts the embedded broker in `up`", group="Kafka")  # fmt: skip
-    broker_security: str = setting("plaintext", _one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "Security protocol of the broker", group="Kafka")  # fmt: skip
+    broker: str = setting("", _addresses, "Kafka bootstrap servers, host:port; if empty, `up` starts the embedded broker", group="Kafka")  # fmt: skip
+    broker_security: str = setting("plaintext", _one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "Security protocol of the Kafka connection", group="Kafka")  # fmt: skip
     broker_sasl_mechanism: str = setting("scram-sha-512", _one_of("plain", "scram-sha-256", "scram-sha-512"), "SASL mechanism", group="Kafka")  # fmt: skip
     broker_user: str = setting("", _text, "SASL user", group="Kafka")
     broker_password: str = setting("", _text, "SASL password", secret=True, group="Kafka")
-    broker_ca_file: str = setting("", _text, "PEM file of the CA that signed the broker's certificate; empty uses the system's", group="Kafka")  # fmt: skip
-    topic_prefix: str = setting("", _prefix, "Put before every topic and consumer group name", group="Kafka")
-    partitions: int = setting(4, _integer(1, 1000), "Partitions of the topics that `setup` makes; `baselines` decides who owns a key", group="Kafka")  # fmt: skip
-    replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 from three brokers on, else 1", group="Kafka")  # fmt: skip
-    group_instance_id: str = setting("", _prefix, "Name of this worker in its group, the same after a restart and no other worker's: static membership; empty is dynamic (docs/operations.md says what each costs)", group="Kafka")  # fmt: skip
-    session_timeout_s: float = setting(10.0, _number(6, 300), "A worker that is silent for so long loses its partitions", unit="s", group="Kafka")  # fmt: skip
-    stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker ends itself, to be started again, when a partition with something to read has not got on for so long", unit="s", group="Kafka")  # fmt: skip
-    checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Time between two checkpoints", unit="s", group="Kafka")  # fmt: skip
-    database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL; empty starts the embedded one in `up`", secret=True, group="Database")  # fmt: skip
-    data_dir: str = setting("", _text, "Folder of the embedded stack and of generated secrets; empty is $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
-    profile: str = setting("robust", _one_of("classic", "robust"), "Detection profile", group="Detection")
-    profile_rules: str = setting("", _profile_rules, "Workflows with another profile, by id or label: `deploy-* -> classic, team=core -> robust`; the first that matches holds", group="Detection")  # fmt: skip
-    score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score that moves by so much or more is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
-    base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Where people reach the dashboard; links in messages start with it", aliases=("NEXT_PUBLIC_BASE_URL",), group="Messages")  # fmt: skip
-    api_host: str = setting("127.0.0.1", _text, "Address that the API listens on; any but loopback demands API_TOKEN", group="API")  # fmt: skip
-    api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 picks a free one", group="API")  # fmt: skip
-    api_local_session: str = setting("auto", _one_of("auto", "on", "off"), "Whether a page that the user of the API's process opens in a browser on this machine gets an operator's session by itself, on loopback alone: on, off, or auto: on under `up`. Linux only; elsewhere use the one-time link", group="API")  # fmt: skip
-    api_token: str = setting("", _text, "A bearer token with the role operator, beside those that `token create` makes", secret=True, group="API")  # fmt: skip
-    api_allowed_hosts: str = setting("", _text, "Further Host names that the API answers to, separated by commas", group="API")  # fmt: skip
-    api_behind_proxy: bool = setting(False, _flag, "A proxy of yours is before the API: believe its X-Forwarded-Host and X-Forwarded-Proto", group="API")  # fmt: skip
-    intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; ten times as many at once", unit="1/s", group="API")  # fmt: skip
-    github_webhook_secret: str = setting("", _text, "Secret of the GitHub webhook; empty switches /api/v1/webhooks/github off", secret=True, group="API")  # fmt: skip
-    gitlab_webhook_token: str = setting("", _text, "Secret token of the GitLab webhook; empty switches /api/v1/webhooks/gitlab off", secret=True, group="API")  # fmt: skip
-    secret_key: str = setting("", _secret_key, "Signs links and sessions; 32 bytes or more", secret=True, group="API")
-    metrics_host: str = setting("127.0.0.1", _text, "Address of /metrics, /livez and /readyz", group="Metrics")
+    broker_ca_file: str = setting("", _text, "PEM file of the CA that signed the broker's certificate; if empty, the system's CAs", group="Kafka")  # fmt: skip
+    topic_prefix: str = setting("", _prefix, "Prefix of all topic and consumer group names", group="Kafka")
+    partitions: int = setting(4, _integer(1, 1000), "Number of partitions of the topics that `setup` creates; a key is owned by its partition of `baselines`", group="Kafka")  # fmt: skip
+    replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 with three or more brokers, else 1", group="Kafka")  # fmt: skip
+    group_instance_id: str = setting("", _prefix, "Enables static group membership: a name that is unique in the group and stays the same across restarts; if empty, membership is dynamic (trade-offs: docs/operations.md)", group="Kafka")  # fmt: skip
+    session_timeout_s: float = setting(10.0, _number(6, 300), "Consumer group session timeout: a worker without heartbeats for this long loses its partitions", unit="s", group="Kafka")  # fmt: skip
+    stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker exits, to be restarted, when a partition with unread records makes no progress for this long", unit="s", group="Kafka")  # fmt: skip
+    checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Interval between checkpoints", unit="s", group="Kafka")  # fmt: skip
+    database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
+    data_dir: str = setting("", _text, "Directory of the embedded broker and database and of generated secrets; if empty, $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
+    profile: str = setting(
+        "robust", _one_of("classic", "robust"), "Detection profile (docs/detection.md)", group="Detection"
+    )
+    profile_rules: str = setting("", _profile_rules, "Profiles of individual workflows, by id or label: `deploy-* -> classic, team=core -> robust`; the first match wins", group="Detection")  # fmt: skip
+    score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score change of at least this much is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
+    base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Public URL of the dashboard, used for links in messages", aliases=("NEXT_PUBLIC_BASE_URL",), group="Notifications")  # fmt: skip
+    api_host: str = setting("127.0.0.1", _text, "Listen address of the API; any other than loopback requires API_TOKEN", group="API")  # fmt: skip
+    api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 selects a free port", group="API")  # fmt: skip
+    api_local_session: str = setting("auto", _one_of("auto", "on", "off"), "Sign in browsers on this machine automatically as operator, if they run as the same user as the API and connect over loopback: on, off, or auto (on under `up`). Linux only; on other systems use the one-time link", group="API")  # fmt: skip
+    api_token: str = setting("", _text, "An additional bearer token with the operator role, independent of those created by `token create`", secret=True, group="API")  # fmt: skip
+    api_allowed_hosts: str = setting("", _text, "Additional Host names that the API accepts, comma-separated", group="API")  # fmt: skip
+    api_behind_proxy: bool = setting(False, _flag, "The API is behind a trusted proxy: use its X-Forwarded-Host and X-Forwarded-Proto", group="API")  # fmt: skip
+    intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; the burst limit is ten times this", unit="1/s", group="API")  # fmt: skip
+    github_webhook_secret: str = setting("", _text, "Secret of the GitHub webhook; if empty, /api/v1/webhooks/github is disabled", secret=True, group="API")  # fmt: skip
+    gitlab_webhook_token: str = setting("", _text, "Secret token of the GitLab webhook; if empty, /api/v1/webhooks/gitlab is disabled", secret=True, group="API")  # fmt: skip
+    secret_key: str = setting(
+        "", _secret_key, "Key that signs links and sessions; at least 32 bytes", secret=True, group="API"
+    )
+    metrics_host: str = setting("127.0.0.1", _text, "Listen address of /metrics, /livez and /readyz", group="Metrics")
     metrics_port: int = setting(0, _integer(0, 65535), "Port of /metrics, /livez and /readyz; 0 means 9101 detector, 9102 recorder, 9103 notifier, 9104 api", group="Metrics")  # fmt: skip
-    inbox_enabled: bool = setting(True, _flag, "Put every alert into the in-app inbox", group="Messages")
-    slack_enabled: bool = setting(True, _flag, "Send to Slack where SLACK_WEBHOOK_URL is set", group="Messages")
-    email_enabled: bool = setting(True, _flag, "Send mail where SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Messages")  # fmt: skip
-    slack_webhook_url: str = setting("", _url("https", "http"), "Slack incoming webhook", secret=True, aliases=("SLACK_WEBHOOK_URL",), group="Messages")  # fmt: skip
-    smtp_url: str = setting("", _url("smtp", "smtps"), "Mail server: smtp://user:password@host:587 (STARTTLS where offered) or smtps://", secret=True, group="Messages")  # fmt: skip
-    smtp_ca_file: str = setting("", _text, "PEM file of the CA that signed the mail server's certificate; empty uses the system's", group="Messages")  # fmt: skip
-    email_from: str = setting("", _text, "Sender of mails", group="Messages")
-    email_to: str = setting("", _text, "Recipients of mails, separated by commas", group="Messages")
-    notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Least severity that is sent; everything is stored and shown", group="Messages")  # fmt: skip
-    rate_limit_count: int = setting(5, _integer(1, 100_000), "Messages that one channel may get within the window", group="Messages")  # fmt: skip
-    rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Window of the rate limit", unit="s", group="Messages")  # fmt: skip
-    group_by: str = setting("execution,build,commit,step,*", _names, "What anomalies that open together may share to be one message: execution, step, workflow, a label's name, * for every label; or none", group="Messages")  # fmt: skip
-    group_wait_s: float = setting(2.0, _number(0, 31 * 86400), "How long the first anomaly waits for others to be told with", unit="s", group="Messages")  # fmt: skip
-    group_interval_s: float = setting(60.0, _number(0, 31 * 86400), "Least time between two messages of one group, or of one incident", unit="s", group="Messages")  # fmt: skip
-    routes_file: str = setting("", _text, "TOML file of routes: who gets what, when and how often; empty sends everything to every channel", group="Messages")  # fmt: skip
-    slack_bot_enabled: bool = setting(True, _flag, "Send by the Slack bot where its token and channel are set", group="Messages")  # fmt: skip
-    slack_bot_token: str = setting("", _text, "Slack bot token (xoxb-…) with chat:write; one message per incident, changed as it goes on", secret=True, group="Messages")  # fmt: skip
-    slack_bot_channel: str = setting("", _text, "Slack channel that the bot writes to, best its id", group="Messages")
-    slack_api_url: str = setting("https://slack.com/api/", _url("https", "http"), "Address of Slack's API", group="Messages")  # fmt: skip
-    webhook_enabled: bool = setting(True, _flag, "Post to WEBHOOK_URL where it and WEBHOOK_SECRET are set", group="Messages")  # fmt: skip
-    webhook_url: str = setting("", _url("https", "http"), "Gets every message as signed JSON", secret=True, group="Messages")  # fmt: skip
-    webhook_secret: str = setting("", _secret_key, "Signs what is posted to WEBHOOK_URL (HMAC-SHA256); 32 bytes or more", secret=True, group="Messages")  # fmt: skip
-    apprise_enabled: bool = setting(True, _flag, "Send by Apprise where APPRISE_URLS is set", group="Messages")
-    apprise_urls: str = setting("", _text, "Services of Apprise, separated by spaces; needs the extra `apprise`", secret=True, group="Messages")  # fmt: skip
-    quiet_after: str = setting("", _quiet_after, "Input topics and the seconds after which no event on one is told, for example workflow-completions=3600", group="Messages")  # fmt: skip
-    product_name: str = setting("GVS", _text, "Name in the heading of messages", group="Messages")
-    entity_word: str = setting("DAO", _text, "What a scored entity is called in messages", group="Messages")
-    executions_retention_d: int = setting(90, _integer(30, 3650), "Executions and scores are kept so long", unit="d", group="Database")  # fmt: skip
-    anomalies_retention_d: int = setting(365, _integer(1, 36500), "Anomalies are kept so long", unit="d", group="Database")  # fmt: skip
-    fault_point: str = setting("", _text, "Drills only: kill this process at a point of the checkpoint, for example changelog-half:2", group="General")  # fmt: skip
-    log_format: str = setting("text", _one_of("text", "json"), "One line per happening, as text or as JSON", group="General")  # fmt: skip
-    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Least level that is logged", group="General")  # fmt: skip
+    inbox_enabled: bool = setting(
+        True, _flag, "Deliver every alert to the inbox of the dashboard", group="Notifications"
+    )
+    slack_enabled: bool = setting(True, _flag, "Send to Slack if SLACK_WEBHOOK_URL is set", group="Notifications")
+    email_enabled: bool = setting(True, _flag, "Send email if SMTP_URL, EMAIL_FROM and EMAIL_TO are set", group="Notifications")  # fmt: skip
+    slack_webhook_url: str = setting("", _url("https", "http"), "URL of the Slack incoming webhook", secret=True, aliases=("SLACK_WEBHOOK_URL",), group="Notifications")  # fmt: skip
+    smtp_url: str = setting("", _url("smtp", "smtps"), "Mail server: smtp://user:password@host:587 (STARTTLS if offered) or smtps://", secret=True, group="Notifications")  # fmt: skip
+    smtp_ca_file: str = setting("", _text, "PEM file of the CA that signed the mail server's certificate; if empty, the system's CAs", group="Notifications")  # fmt: skip
+    email_from: str = setting("", _text, "Sender address of emails", group="Notifications")
+    email_to: str = setting("", _text, "Recipient addresses of emails, comma-separated", group="Notifications")
+    notify_severity: str = setting("warning", _one_of("info", "warning", "critical"), "Minimum severity of notifications; all anomalies are stored and shown", group="Notifications")  # fmt: skip
+    rate_limit_count: int = setting(5, _integer(1, 100_000), "Maximum number of messages per channel within the rate limit window", group="Notifications")  # fmt: skip
+    rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Rate limit window", unit="s", group="Notifications")  # fmt: skip
+    group_by: str = setting("execution,build,commit,step,*", _names, "Group anomalies that open together and share one of these into one message: execution, step, workflow, a label name, * for every label; or none", group="Notifications")  # fmt: skip
+    group_wait_s: float = setting(2.0, _number(0, 31 * 86400), "How long to wait before sending the first notification of a group", unit="s", group="Notifications")  # fmt: skip
+    group_interval_s: float = setting(60.0, _number(0, 31 * 86400), "Minimum time between two notifications of a group or incident", unit="s", group="Notifications")  # fmt: skip
+    routes_file: str = setting("", _text, "TOML file of notification routes; if empty, everything is sent to every channel", group="Notifications")  # fmt: skip
+    slack_bot_enabled: bool = setting(True, _flag, "Send with the Slack bot if its token and channel are set", group="Notifications")  # fmt: skip
+    slack_bot_token: str = setting("", _text, "Slack bot token (xoxb-…) with scope chat:write; one message per incident, updated while it is open", secret=True, group="Notifications")  # fmt: skip
+    slack_bot_channel: str = setting(
+        "", _text, "Slack channel that the bot posts to, preferably its id", group="Notifications"
+    )
+    slack_api_url: str = setting("https://slack.com/api/", _url("https", "http"), "Base URL of the Slack API", group="Notifications")  # fmt: skip
+    webhook_enabled: bool = setting(True, _flag, "Post to WEBHOOK_URL if it and WEBHOOK_SECRET are set", group="Notifications")  # fmt: skip
+    webhook_url: str = setting("", _url("https", "http"), "URL that receives every message as signed JSON", secret=True, group="Notifications")  # fmt: skip
+    webhook_secret: str = setting("", _secret_key, "Key that signs requests to WEBHOOK_URL (HMAC-SHA256); at least 32 bytes", secret=True, group="Notifications")  # fmt: skip
+    apprise_enabled: bool = setting(True, _flag, "Send with Apprise if APPRISE_URLS is set", group="Notifications")
+    apprise_urls: str = setting("", _text, "Apprise service URLs, separated by spaces; requires the extra `apprise`", secret=True, group="Notifications")  # fmt: skip
+    quiet_after: str = setting("", _quiet_after, "Notify when an input topic has no events for this many seconds, for example workflow-completions=3600,scores=90000", group="Notifications")  # fmt: skip
+    product_name: str = setting("GVS", _text, "Product name in message headings", group="Notifications")
+    entity_word: str = setting("DAO", _text, "Term for a scored entity in messages", group="Notifications")
+    executions_retention_d: int = setting(90, _integer(30, 3650), "Retention of executions and scores", unit="d", group="Database")  # fmt: skip
+    anomalies_retention_d: int = setting(365, _integer(1, 36500), "Retention of anomalies", unit="d", group="Database")  # fmt: skip
+    fault_point: str = setting("", _text, "For drills only: kill this process at a point of the checkpoint, for example changelog-half:2", group="General")  # fmt: skip
+    log_format: str = setting("text", _one_of("text", "json"), "Format of log lines: text or JSON", group="General")  # fmt: skip
+    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Minimum log level", group="General")  # fmt: skip
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def topic(self, name: str) -> str:

@@ -1,6 +1,6 @@
-"""What can happen, one type each: it owns its log line and, where there is one, its metric.
+"""Log events, one type each: it owns its log line and, if there is one, its metric.
 
-A log event is told by `emit()`; nothing else in the package logs. Text from events appears only where named and is
+A log event is written by `emit()`; nothing else in the package logs. Text from events appears only where named and is
 cut and escaped, so that a log line stays one line.
 """
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("stream_detector")
 
 @dataclass(frozen=True)
 class LogEvent:
-    """One thing that happened. Subclasses give `line`, a format over their own fields, and may count."""
+    """One log event. Subclasses define `line`, a format over their own fields, and may count."""
 
     level: ClassVar[int] = logging.INFO
     line: ClassVar[str] = ""
@@ -30,7 +30,7 @@ class LogEvent:
             _log.log(self.level, "%s", self.line.format(**fields), extra=extra)
 
     def count(self) -> None:
-        """Move the metric that belongs to it; most have none."""
+        """Increment the metric of the event; most have none."""
 
 
 _TEXT_LIMIT = 500
@@ -47,7 +47,7 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True)
 class RoleStarting(LogEvent):
-    line = "{role} {version} starts, broker {broker}"
+    line = "{role} {version} starting, broker {broker}"
     role: str
     version: str
     broker: str
@@ -55,7 +55,7 @@ class RoleStarting(LogEvent):
 
 @dataclass(frozen=True)
 class RoleReady(LogEvent):
-    line = "{role} is ready: partitions {partitions}, {keys} keys recovered in {seconds:.1f} s"
+    line = "{role} is ready: partitions {partitions}, {keys} keys restored in {seconds:.1f} s"
     role: str
     partitions: str
     keys: int
@@ -64,16 +64,16 @@ class RoleReady(LogEvent):
 
 @dataclass(frozen=True)
 class RoleStopped(LogEvent):
-    line = "{role} has stopped"
+    line = "{role} stopped"
     role: str
 
 
 @dataclass(frozen=True)
 class RoleFailed(LogEvent):
-    """The process ends: going on would break the promise of delivery. The supervisor restarts it."""
+    """The process exits, because continuing would break the delivery guarantee. The supervisor restarts it."""
 
     level = logging.ERROR
-    line = "{role} stops itself: {why}. Nothing is lost: it goes on from its last checkpoint when started again"
+    line = "{role} exits: {why}. No data is lost: it resumes from its last checkpoint after a restart"
     role: str
     why: str
 
@@ -81,7 +81,7 @@ class RoleFailed(LogEvent):
 @dataclass(frozen=True)
 class EventRefused(LogEvent):
     level = logging.WARNING
-    line = "refused {topic}-{partition}@{offset}: {reason}: {message} (kept on dead-letters)"
+    line = "rejected {topic}-{partition}@{offset}: {reason}: {message} (stored on dead-letters)"
     topic: str
     partition: int
     offset: int
@@ -94,12 +94,12 @@ class EventRefused(LogEvent):
 
 @dataclass(frozen=True)
 class ServiceAway(LogEvent):
-    """A broker, database or provider does not answer; it is tried again."""
+    """A broker, database or provider does not answer; it is retried."""
 
     level = logging.WARNING
     line = (
-        "{service} at {address} does not answer ({error}); next try in {retry_in_s:.1f} s. "
-        "`stream-detector doctor` says what to do"
+        "{service} at {address} does not answer ({error}); retrying in {retry_in_s:.1f} s. "
+        "Run `stream-detector doctor` for a diagnosis"
     )
     service: str
     address: str
@@ -117,19 +117,19 @@ class ServiceBack(LogEvent):
 
 @dataclass(frozen=True)
 class CheckpointRefused(LogEvent):
-    """The partitions are no longer ours: nothing was written or committed."""
+    """The partitions were reassigned: nothing was written or committed."""
 
     level = logging.WARNING
-    line = "checkpoint not written: {why}"
+    line = "checkpoint skipped: {why}"
     why: str
 
 
 @dataclass(frozen=True)
 class GroupTroubled(LogEvent):
-    """Something unexpected between this worker and its group's coordinator."""
+    """An unexpected response of the group coordinator."""
 
     level = logging.WARNING
-    line = "group {group}: {why}; joining again"
+    line = "consumer group {group}: {why}; rejoining"
     group: str
     why: str
 
@@ -137,7 +137,9 @@ class GroupTroubled(LogEvent):
 @dataclass(frozen=True)
 class ForeignWrite(LogEvent):
     level = logging.WARNING
-    line = "another worker wrote {topic}-{partition} at {offset}, expected {expected}: what it wrote is written again"
+    line = (
+        "another worker wrote to {topic}-{partition} at offset {offset}, expected {expected}; writing our state again"
+    )
     topic: str
     partition: int
     offset: int
@@ -147,7 +149,7 @@ class ForeignWrite(LogEvent):
 @dataclass(frozen=True)
 class ChunkRewound(LogEvent):
     level = logging.DEBUG
-    line = "{topic}-{partition}: fetched {got}, expected {expected}: fetched again"
+    line = "{topic}-{partition}: fetched offset {got}, expected {expected}; fetching again"
     topic: str
     partition: int
     got: int
@@ -170,26 +172,26 @@ class MessageDone(LogEvent):
 
 @dataclass(frozen=True)
 class RoutesRead(LogEvent):
-    line = "{file}: {routes} routes are in force"
+    line = "{file}: loaded {routes} routes"
     file: str
     routes: int
 
 
 @dataclass(frozen=True)
 class RoutesRefused(LogEvent):
-    """The routes file was changed and cannot be used: those before stay in force."""
+    """The changed routes file is invalid: the previous routes remain in use."""
 
     level = logging.ERROR
-    line = "the routes stay as they were: {why}. `stream-detector notify validate` checks the file"
+    line = "keeping the previous routes: {why}. Check the file with `stream-detector notify validate`"
     why: str
 
 
 @dataclass(frozen=True)
 class StepFailed(LogEvent):
-    """A defect of ours: the event is kept on dead letters, the stream goes on."""
+    """A bug in this program: the event is stored on dead-letters, the stream continues."""
 
     level = logging.ERROR
-    line = "step failed on {topic}-{partition}@{offset}: {error}"
+    line = "processing failed for {topic}-{partition}@{offset}: {error}"
     topic: str
     partition: int
     offset: int
@@ -198,10 +200,10 @@ class StepFailed(LogEvent):
 
 @dataclass(frozen=True)
 class AnswerNotTaken(LogEvent):
-    """A defect of ours: a provider's answer could not be settled. The message stays due and may come twice."""
+    """A bug in this program: a provider's response could not be recorded. The message may be sent twice."""
 
     level = logging.ERROR
-    line = "the answer for message {message_id} on {channel} could not be settled: {error}"
+    line = "the response for message {message_id} on {channel} could not be recorded: {error}"
     message_id: str
     channel: str
     error: str
@@ -209,7 +211,7 @@ class AnswerNotTaken(LogEvent):
 
 @dataclass(frozen=True)
 class RequestFailed(LogEvent):
-    """A defect of ours, or of what we ask: the caller got 500 without the reason."""
+    """A bug in this program or a failing dependency: the client got 500 without the reason."""
 
     level = logging.ERROR
     line = "{method} {path} failed: {error}"
@@ -220,5 +222,5 @@ class RequestFailed(LogEvent):
 
 @dataclass(frozen=True)
 class ApiListening(LogEvent):
-    line = "the API and the dashboard answer at {address}"
+    line = "API and dashboard listening at {address}"
     address: str

@@ -1,7 +1,7 @@
-"""The metrics that each role serves. No label holds a name from an event, so their number is bounded.
+"""The metrics that each role exports. No label holds a name from an event, so their number is bounded.
 
-Series that an alert rule watches exist from the start at 0: Prometheus counts no increase for a series that is born
-at 1, so the first dead letter or failed message after a start would pass unseen.
+Series used by alert rules exist from startup with value 0: Prometheus sees no increase in a series that first appears
+with value 1, so the first dead letter or failed message after a start would not fire an alert.
 """
 
 from typing import get_args
@@ -16,15 +16,21 @@ EVENTS = Counter(
     "Events read, by source topic and outcome (applied, duplicate, forwarded, refused, late, backfilled, ignored)",
     ["source", "outcome"],
 )
-ANOMALIES = Counter("stream_detector_anomalies", "Anomalies found, by type and severity", ["type", "severity"])
-LAG = Gauge("stream_detector_lag_records", "Records behind the end of the partition", ["topic", "partition"])
-CHECKPOINT_AGE = Gauge("stream_detector_checkpoint_age_seconds", "Time since the last finished checkpoint")
-DEAD_LETTERS = Counter("stream_detector_dead_letters", "Events written to dead letters, by reason", ["reason"])
-SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored, by table", ["table"])
-NOTIFICATIONS = Counter("stream_detector_notifications", "Messages, by channel and outcome", ["channel", "outcome"])
+ANOMALIES = Counter("stream_detector_anomalies", "Anomalies detected, by type and severity", ["type", "severity"])
+LAG = Gauge(
+    "stream_detector_lag_records",
+    "Consumer lag: records between the last one processed and the end of the partition",
+    ["topic", "partition"],
+)
+CHECKPOINT_AGE = Gauge("stream_detector_checkpoint_age_seconds", "Time since the last completed checkpoint")
+DEAD_LETTERS = Counter("stream_detector_dead_letters", "Rejected events written to dead-letters, by reason", ["reason"])
+SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored in PostgreSQL, by table", ["table"])
+NOTIFICATIONS = Counter(
+    "stream_detector_notifications", "Notification messages, by channel and outcome", ["channel", "outcome"]
+)
 EVENT_TO_ALERT = Histogram(
     "stream_detector_event_to_alert_seconds",
-    "From the event's record time on the broker to the broker's answer for its alert",
+    "From the record timestamp of an event to the broker's acknowledgement of its alert",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 

@@ -125,12 +125,12 @@ async def test_routes_are_read_again_and_a_fault_changes_nothing(
     first = await wait_until(lambda: outcome("a"), "the first outcome")
     assert first["reason"] == "no route that takes it leads to slack"
     routes.write_text('[[route]]\nname = "all"\nchannels = ["slack"]')
-    await logged("1 routes are in force")
+    await logged("loaded 1 routes")
     routes.write_text("[[route]")
-    await logged("the routes stay as they were")
+    await logged("keeping the previous routes")
     (notifier,) = installation.supervisor.roles
     notifier.child.send(signal.SIGHUP)
-    await logged("the routes stay as they were", 2)
+    await logged("keeping the previous routes", 2)
     await publish(given, "alerts", "c", encode(anomaly("c")))
     told = await wait_until(lambda: outcome("c"), "an outcome by the routes before")
     assert "of route all" in told["reason"] and len(slack.accepted) == 1

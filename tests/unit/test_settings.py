@@ -78,7 +78,7 @@ def test_a_secret_may_come_from_a_file_and_is_never_shown(tmp_path):
     assert settings.shown("secret_key") == "(set)"
     with pytest.raises(SettingsError) as error:
         load({"STREAM_DETECTOR_SECRET_KEY": "short secret"})
-    assert str(error.value) == "STREAM_DETECTOR_SECRET_KEY=(hidden): must have 32 bytes or more"
+    assert str(error.value) == "STREAM_DETECTOR_SECRET_KEY=(hidden): must have at least 32 bytes"
 
 
 def test_a_secret_file_that_cannot_be_read_is_named(tmp_path):
@@ -92,16 +92,16 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path):
         ("broker", "kafka", "must be host:port"),
         ("broker", "kafka:0", "must be host:port"),
         ("broker_security", "tls", "must be one of plaintext, ssl, sasl_plaintext, sasl_ssl"),
-        ("topic_prefix", "a b", "may hold letters"),
-        ("partitions", "0", "must be a whole number from 1 to 1000"),
-        ("partitions", "4.0", "must be a whole number from 1 to 1000"),
+        ("topic_prefix", "a b", "may contain letters"),
+        ("partitions", "0", "must be an integer from 1 to 1000"),
+        ("partitions", "4.0", "must be an integer from 1 to 1000"),
         ("session_timeout_s", "5", "must be a number from 6 to 300"),
         ("session_timeout_s", "nan", "must be a number from 6 to 300"),
         ("profile", "best", "must be one of classic, robust"),
         ("base_url", "ftp://x", "must be a URL with scheme http or https"),
         ("inbox_enabled", "maybe", "must be true or false"),
-        ("api_port", "65536", "must be a whole number from 0 to 65535"),
-        ("executions_retention_d", "29", "must be a whole number from 30 to 3650"),
+        ("api_port", "65536", "must be an integer from 0 to 65535"),
+        ("executions_retention_d", "29", "must be an integer from 30 to 3650"),
         ("log_format", "xml", "must be one of text, json"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_what_is_allowed(name, value,
 
 
 def test_a_wrong_flag_is_refused_by_the_flags_name():
-    with pytest.raises(SettingsError, match="--api-port='x': must be a whole number"):
+    with pytest.raises(SettingsError, match="--api-port='x': must be an integer"):
         load({}, flags={"api_port": "x"})
 
 

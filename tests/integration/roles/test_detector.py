@@ -259,7 +259,7 @@ async def test_it_is_ready_once_it_owns_partitions_and_alive_all_the_time(play):
     assert detector.stop() == 0
 
 
-@pytest.mark.parametrize("said", ["", "starts, broker"])
+@pytest.mark.parametrize("said", ["", "starting, broker"])
 async def test_sigterm_at_any_time_of_the_start_ends_it_in_order(play, said):
     for patience_s in (0.0, 0.2, 1.0, 2.0):
         detector = play.start("detector")

@@ -218,7 +218,7 @@ async def test_one_that_waits_for_its_broker_ends_when_asked(make_settings, tmp_
     await until(waits, "the wait", play.last_words)
     detector.child.send(signal.SIGTERM)
     assert await ended(detector, play) == 0
-    assert "detector has stopped" in detector.child.last_lines(1)
+    assert "detector stopped" in detector.child.last_lines(1)
 
 
 @pytest.mark.apache

@@ -149,7 +149,7 @@ async def test_a_port_in_use_says_so_and_names_the_setting(postgres_url: str, se
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         async with api(postgres_url, **{setting: taken.getsockname()[1]}) as process:
-            line = await line_with(process, "stops itself")
+            line = await line_with(process, " exits: ")
             assert "in use" in line and f"STREAM_DETECTOR_{setting}" in line
             assert await process.wait() == 1
 
@@ -168,5 +168,5 @@ async def test_a_database_that_does_not_answer_is_named_and_waited_for(tmp_path:
 async def test_a_database_of_a_newer_program_ends_it_with_the_reason(pool: asyncpg.Pool, postgres_url: str) -> None:
     await pool.execute("INSERT INTO schema_migrations (version, name, digest) VALUES (9999, '9999_later.sql', '')")
     async with api(postgres_url) as process:
-        assert "9999_later.sql" in await line_with(process, "stops itself")
+        assert "9999_later.sql" in await line_with(process, " exits: ")
         assert await process.wait() == 1

@@ -10,7 +10,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "notifications.md").read_text("utf-
 
 
 def test_every_setting_of_messages_is_explained_with_an_example() -> None:
-    names = [name.upper() for name, spec in SPECS.items() if spec["group"] == "Messages"]
+    names = [name.upper() for name, spec in SPECS.items() if spec["group"] == "Notifications"]
     rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
     for name in names:
         assert any(row.startswith(f"| `{name}`") and row.count("|") == 5 for row in rows), name

@@ -84,7 +84,7 @@ def test_json_lines_keep_a_field_called_message_apart_from_the_line(capsys):
     EventRefused("scores", 0, 7, "no_zone", "why").emit()
     (line,) = capsys.readouterr().err.splitlines()
     shown = json.loads(line)
-    assert shown["message"].startswith("refused scores-0@7")
+    assert shown["message"].startswith("rejected scores-0@7")
     assert shown["fields"]["message"] == "why"
     assert (shown["level"], shown["happening"]) == ("warning", "EventRefused")
     assert shown["at"].endswith("Z")
