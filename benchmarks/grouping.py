@@ -24,11 +24,11 @@ from stream_detector.detect import Config
 from stream_detector.detect.replay import Replayer
 from stream_detector.events import Anomaly, Notification
 from stream_detector.events.files import read_history
-from stream_detector.notify.config import SLACK, NotifyConfig, Route
-from stream_detector.notify.memory import Memory
+from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered
-from stream_detector.notify.policy import accept, due, expire, settle, tick
-from stream_detector.notify.share import ALL
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.state.slotted_store import SlottedStore
 from tests.unit.notify.living import next_at
 
 UNLIMITED = 10**9
@@ -64,8 +64,8 @@ class Life:
     """The policy on the clock of the data."""
 
     def __init__(self, route: Route, states: Mapping[str, str]) -> None:
-        self._config = NotifyConfig(channels={SLACK: True}, routes=(route,))
-        self._state = Memory({})
+        self._config = NotifyConfig(channels={"slack": True}, routes=(route,))
+        self._state = SlottedStore({})
         self._states = states
         self._expire_at_s = 0.0
         self.told = Told()
@@ -86,7 +86,7 @@ class Life:
             self._deliver(at_s)
 
     def _deliver(self, now_s: float) -> None:
-        while ready := due(self._state, now_s, self._config):
+        while ready := due_deliveries(self._state, now_s, self._config):
             (delivery,) = ready
             said = settle(self._state, delivery, Delivered("ok"), now_s, self._config)
             opened = sum(self._states.get(one.anomaly_id or "") == "opened" for one in said)
@@ -154,7 +154,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.grouping", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ci"), help="folder of CI tables")
     parser.add_argument("--profiles", default="robust,classic")
-    parser.add_argument("--group-by", default=",".join(ALL), help="as in a route")
+    parser.add_argument("--group-by", default=",".join(GROUP_BY), help="as in a route")
     parser.add_argument("--wait", type=float, default=30.0, help="group_wait_s")
     parser.add_argument("--interval", type=float, default=300.0, help="group_interval_s")
     parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")

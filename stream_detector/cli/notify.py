@@ -16,22 +16,14 @@ from stream_detector.cli import StopsWith
 from stream_detector.cli.local import ask_api, reached
 from stream_detector.cli.options import settings_flags
 from stream_detector.events import Anomaly, Metrics, RunSummary
-from stream_detector.notify.config import APPRISE, CHANNELS, EMAIL, SLACK, SLACK_BOT, WEBHOOK, NotifyConfig
-from stream_detector.notify.configure import channels, notify_config, routes
+from stream_detector.notify.channels.registry import CHANNELS, PROVIDERS
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.configure import connect_channels, notify_config, read_routes_file
 from stream_detector.notify.message import Delivered, Message, Result
-from stream_detector.notify.render import render
-from stream_detector.notify.route import routes_of
-from stream_detector.notify.silence import facts_of, facts_of_run
+from stream_detector.notify.stages.matching import facts_of, matching_routes
+from stream_detector.notify.stages.render import render
 from stream_detector.notify.subject import Run, Subject, message_id
-from stream_detector.settings import PREFIX, Settings, SettingsError
-
-NEEDED = {
-    SLACK: "SLACK_WEBHOOK_URL",
-    SLACK_BOT: f"{PREFIX}SLACK_BOT_TOKEN and {PREFIX}SLACK_BOT_CHANNEL",
-    EMAIL: f"{PREFIX}SMTP_URL, {PREFIX}EMAIL_FROM and {PREFIX}EMAIL_TO",
-    WEBHOOK: f"{PREFIX}WEBHOOK_URL and {PREFIX}WEBHOOK_SECRET",
-    APPRISE: f"{PREFIX}APPRISE_URLS",
-}
+from stream_detector.settings import PREFIX, SPECS, Settings, SettingsError
 
 
 @click.group("notify")
@@ -40,7 +32,7 @@ def command() -> None:
 
 
 @command.command("test")
-@click.argument("channel", type=click.Choice(list(NEEDED)))
+@click.argument("channel", type=click.Choice(PROVIDERS))
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: delivered, and the answer")
 def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
@@ -52,10 +44,10 @@ def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
     \b
     Example: stream-detector notify test slack
     """
-    found = channels(settings)
+    found = connect_channels(settings)
     if channel not in found:
         switched_off = channel in notify_config(settings).channels
-        what = f"{PREFIX}{channel.upper()}_ENABLED is false" if switched_off else f"set {NEEDED[channel]}"
+        what = f"{PREFIX}{CHANNELS[channel].switch.upper()} is false" if switched_off else f"set {_needed(channel)}"
         raise StopsWith(f"{channel} is not in use: {what}", 2)
 
     async def send() -> Result:
@@ -75,6 +67,12 @@ def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
     raise SystemExit(0 if delivered else 1)
 
 
+def _needed(channel: str) -> str:
+    """The settings that a channel needs, in words."""
+    names = [(SPECS[name]["aliases"] or (PREFIX + name.upper(),))[0] for name in CHANNELS[channel].settings]
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 @command.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @settings_flags
@@ -90,7 +88,7 @@ def validate(file: Path, settings: Settings, source: str | None, as_json: bool) 
     """
     config = notify_config(dataclasses.replace(settings, routes_file=""))
     try:
-        found = routes(dataclasses.replace(settings, routes_file=str(file)), config.fallback)
+        found = read_routes_file(dataclasses.replace(settings, routes_file=str(file)), config.fallback)
     except SettingsError as error:
         words = str(error).partition(": ")[2]
         click.echo(json.dumps({"valid": False, "error": words}) if as_json else f"{file}: {words}")
@@ -104,21 +102,21 @@ def validate(file: Path, settings: Settings, source: str | None, as_json: bool) 
     for one in found:
         to = ", ".join(one.channels) if one.channels is not None else "every channel"
         what = ", ".join(f"{fact} {'|'.join(patterns)}" for fact, patterns in one.match.items()) or "everything"
-        click.echo(f"  {one.name}: {what} from {one.threshold} on -> {to}{', and on' if one.goes_on else ''}")
+        click.echo(f"  {one.name}: {what} from {one.threshold} on -> {to}{', and on' if one.continues else ''}")
     for way in ways:
         click.echo(f"  {way['about']}: {', '.join(way['routes'])}")
 
 
 def _way(subject: Subject, config: NotifyConfig) -> dict[str, Any]:
-    facts = facts_of(subject) if isinstance(subject, Anomaly) else facts_of_run(subject)
+    facts = facts_of(subject)
     about = subject.id if isinstance(subject, Anomaly) else f"run {subject.run_id}"
-    return {"about": about, "routes": [one.name or "(the settings)" for one in routes_of(facts, config)]}
+    return {"about": about, "routes": [one.name or "(the settings)" for one in matching_routes(facts, config)]}
 
 
 @command.command()
 @click.argument("source", metavar="FILE_OR_ID")
 @settings_flags
-@click.option("--channel", type=click.Choice(CHANNELS), default=SLACK, show_default=True)
+@click.option("--channel", type=click.Choice(list(CHANNELS)), default="slack", show_default=True)
 @click.option("--html", is_flag=True, help="The mail's HTML, to be opened in a browser")
 @click.option("--json", "as_json", is_flag=True, help="The whole message as JSON, Slack's blocks too")
 def preview(source: str, settings: Settings, channel: str, html: bool, as_json: bool) -> None:
@@ -132,7 +130,7 @@ def preview(source: str, settings: Settings, channel: str, html: bool, as_json: 
     """
     config = notify_config(settings)
     for subject in _subjects(source, settings):
-        message = render(EMAIL if html else channel, subject, config, message_id(subject))
+        message = render("email" if html else channel, subject, config, message_id(subject))
         click.echo(_shown(message, html=html, as_json=as_json))
 
 

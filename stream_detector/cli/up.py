@@ -55,13 +55,13 @@ def _run(settings: Settings, *, apache: bool, demo: bool, once: bool, as_json: b
     from stream_detector.cli.attend import attend
     from stream_detector.devstack.stack import choose_ports, start_stack
     from stream_detector.devstack.supervise import Supervisor
-    from stream_detector.notify.configure import channels, notify_config
+    from stream_detector.notify.configure import connect_channels, notify_config
     from stream_detector.serve.guard import demand_token
     from stream_detector.telemetry.logs import start_logging
 
     demand_token(settings)  # what a role would refuse stops the start before anything is started
     notify_config(settings)
-    channels(settings)
+    connect_channels(settings)
     start_logging("up", form=settings.log_format, level=settings.log_level)
     settings, ports = choose_ports(settings, pick_free=demo)
     stack = start_stack(settings, apache=apache, fresh=demo, tell=_tell)

@@ -4,24 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from stream_detector.events.anomaly import severity_rank
-from stream_detector.events.anomaly_types import SEVERITIES, Severity
+INBOX = "inbox"
+"""The in-app inbox: the one channel without a provider. It gets each alert by itself, at once and without a limit."""
 
-INBOX, SLACK, EMAIL = "inbox", "slack", "email"
-SLACK_BOT, WEBHOOK, APPRISE = "slack_bot", "webhook", "apprise"
-CHANNELS = (INBOX, SLACK, SLACK_BOT, EMAIL, WEBHOOK, APPRISE)
-UPDATING = frozenset({SLACK_BOT})
-"""Channels that can change a message they have sent: one message per incident there."""
-
-
-class _Ranks(dict[str, int]):
-    """A severity of a later version ranks above all."""
-
-    def __missing__(self, severity: str) -> int:
-        return severity_rank(severity)
-
-
-RANK: Mapping[str, int] = _Ranks({severity: severity_rank(severity) for severity in SEVERITIES})
+SILENCE_S = 24 * 3600.0
+"""A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,20 +21,21 @@ class Route:
     """Fact -> shell patterns, of which one must match; every fact must."""
     channels: tuple[str, ...] | None = None
     """None: every channel."""
-    threshold: Severity = "warning"
+    threshold: str = "warning"
+    """Least severity that is sent."""
     group_by: tuple[str, ...] = ()
-    """What anomalies may share to be one message, the most telling first; none: each is told by itself."""
+    """What anomalies may share to be one message, the most telling first; none: each is sent by itself."""
     group_wait_s: float = 0.0
     group_interval_s: float = 0.0
     repeat_interval_s: float = 0.0
-    """0: never reminded."""
+    """0: no reminders."""
     rate_limit_count: int = 5
     rate_limit_window_s: float = 3600.0
     own_limit: bool = False
     """Whether its messages are counted by themselves, not with the rest of the channel."""
     flap_window_s: float = 600.0
     """What opens again within it after its end is the same incident; 0: never."""
-    goes_on: bool = False
+    continues: bool = False
     """Whether the routes after it are asked too."""
 
 
@@ -60,7 +48,7 @@ class NotifyConfig:
     """
 
     channels: Mapping[str, bool] = field(default_factory=lambda: {INBOX: True})
-    severity: Severity = "warning"
+    severity: str = "warning"
     rate_limit_count: int = 5
     rate_limit_window_s: float = 3600.0
     group_by: tuple[str, ...] = ()
@@ -68,7 +56,7 @@ class NotifyConfig:
     group_interval_s: float = 0.0
     routes: tuple[Route, ...] = ()
     quiet_after_s: Mapping[str, float] = field(default_factory=dict)
-    """Input topic -> how long it may be without an event before people are told."""
+    """Input topic -> how long it may be without an event before people are notified."""
     product_name: str = "GVS"
     entity_word: str = "DAO"
     base_url: str = "http://127.0.0.1:8080"

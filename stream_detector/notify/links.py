@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from stream_detector.events import Action
 from stream_detector.events.ids import derived_id
-from stream_detector.notify.act import SILENCE_S
+from stream_detector.notify.config import SILENCE_S
 
 LASTS_S = 7 * 86_400.0
 MOST_CHARACTERS = 2_000

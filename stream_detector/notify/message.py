@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from stream_detector.events import SeverityName
+from stream_detector.notify.state.keys import due_key
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -13,7 +13,7 @@ class Message(Struct, frozen=True, kw_only=True):
     id: str
     """The same on every channel and at every try, so that a provider can recognise a repeat."""
     channel: str
-    severity: SeverityName
+    severity: str
     title: str
     """One line: the mail's subject, the inbox's heading."""
     text: str
@@ -43,7 +43,7 @@ class Delivery(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """What it is called in the policy's state."""
-        return f"due:{self.message.id}:{self.message.channel}"
+        return due_key(self.message.id, self.message.channel)
 
 
 class Delivered(Struct, frozen=True):

@@ -1,48 +1,99 @@
-"""The policy, in order: route -> silence -> group -> deduplicate -> throttle -> render -> deliver -> record.
+"""The policy, in order; the one file to read first:
 
-`accept` takes an item through the first five, for each channel by itself; the first that stops it decides, and each
-says why: the reasons together answer why somebody was, or was not, told. What passes lies in the state, where it waits
-for others or is due. `tick` does what only time brings. `due` renders what it is time for, the caller delivers it, and
-`settle` records what the channel answered. Nothing here knows a clock, a network or the settings.
+    receive -> route -> silence -> group -> deduplicate -> throttle -> render -> deliver -> settle
+
+`accept` receives an item and takes it through the stages up to `throttle`, for each channel by itself. The first stage
+that stops it decides, and each gives its reason: the reasons together answer why somebody was, or was not, notified.
+What passes lies in the state, pending in its group wait (`group_wait`) or due (`outbox`). `tick` does what only time
+brings. `due_deliveries` renders what it is time for, the caller delivers it (`deliver`), and `settle` records what the
+channel answered. Nothing here knows a clock, a network or the settings.
 
 Order of effects for the caller, so that a crash between any two loses nothing and repeats one delivery a channel at
 most:
 1. `accept` every item that was read, `tick`; append their outcomes and await their acknowledgement.
-2. Write the changed state, whole, and await it. 3. Commit what was read. 4. Deliver what `due` returns.
+2. Write the changed state, whole, and await it. 3. Commit what was read. 4. Deliver what `due_deliveries` returns.
 5. `settle` each answer; append its outcomes and await them before the state without the delivery is written, and
    deliver the channel's next only then.
 Outcomes carry ids made from message, channel, outcome and try, so an outcome that is appended twice is one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cached_property
 
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
-from stream_detector.notify.act import act, silences
+from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
-from stream_detector.notify.deduplicate import deduplicate
-from stream_detector.notify.expire import expire
-from stream_detector.notify.group import collect, forget, group, hide
-from stream_detector.notify.kept import Line
-from stream_detector.notify.known import Known, learn
-from stream_detector.notify.outgoing import due, settle
-from stream_detector.notify.pool import wait, waits
-from stream_detector.notify.record import of_message
-from stream_detector.notify.remind import remind
-from stream_detector.notify.render import render
-from stream_detector.notify.render.line import line_of
-from stream_detector.notify.route import route, route_of, routes_of
-from stream_detector.notify.seen import is_seen, note
-from stream_detector.notify.send import due_key, entry_of, send
-from stream_detector.notify.silence import facts_of, facts_of_run, hidden_in, silence
-from stream_detector.notify.state import State
-from stream_detector.notify.subject import Subject, message_id
-from stream_detector.notify.tick import tick
-from stream_detector.notify.verdict import Verdict
-from stream_detector.notify.watch import watch
+from stream_detector.notify.rendering.line import line_of
+from stream_detector.notify.stages.actions import apply_action
+from stream_detector.notify.stages.digest import send_digests
+from stream_detector.notify.stages.expire import expire
+from stream_detector.notify.stages.flapping import END_OF_FLAPPING, reopens, take_quiet_end
+from stream_detector.notify.stages.group_wait import add_pending, has_group_wait, send_ready_groups
+from stream_detector.notify.stages.incidents import read_history, update_incident
+from stream_detector.notify.stages.matching import (
+    facts_of,
+    matching_routes,
+    route_to,
+    silence_of,
+    silenced_in_run,
+    stored_silences,
+)
+from stream_detector.notify.stages.outbox import due_deliveries, new_delivery
+from stream_detector.notify.stages.outcomes import outcome_of_line, outcome_of_message
+from stream_detector.notify.stages.reminders import (
+    REPEAT,
+    REPEAT_GROUP,
+    schedule_reminder,
+    send_group_reminder,
+    send_reminder,
+)
+from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.results import settle
+from stream_detector.notify.stages.self_monitoring import watch_topic
+from stream_detector.notify.stages.throttle import throttle
+from stream_detector.notify.stages.verdict import Verdict, passes, silenced_reason, stops
+from stream_detector.notify.state.decided_ids import is_decided, mark_decided
+from stream_detector.notify.state.keys import TIMER, State, due_key, keys_of
+from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run
+from stream_detector.notify.state.state_models import Flap, Line
+from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
 
-__all__ = ["accept", "due", "expire", "settle", "tick", "watch"]
+NO_ROUTE = Route(channels=())
+"""Where no route leads to a channel."""
+
+__all__ = ["accept", "due_deliveries", "expire", "settle", "tick", "watch_topic"]
+
+
+class Candidate:
+    """An anomaly or a run on its way, with what is known of its incident before it."""
+
+    def __init__(self, state: State, subject: Subject, now_s: float, config: NotifyConfig) -> None:
+        self.state, self.subject, self.now_s, self.config = state, subject, now_s, config
+        self.history = read_history(state, subject)
+        self.severity = self.history.severity(subject)
+        self.routes = matching_routes(facts_of(subject) | {"severity": self.severity}, config)
+
+    @cached_property
+    def silence(self) -> Verdict:
+        """The same for each channel, and asked only where one gets so far."""
+        silences, now_s = stored_silences(self.state), self.now_s
+        if isinstance(self.subject, Run):
+            anomalies, silenced = self.subject.anomalies, silenced_in_run(self.subject, silences, now_s)
+            if anomalies and len(silenced) == len(anomalies):
+                return stops("suppressed", f"all {len(silenced)} anomalies of the run are silenced")
+            return passes(f"{len(silenced)} of {len(anomalies)} anomalies are silenced" if silenced else "no silence")
+        found = silence_of(self.subject, silences, now_s)
+        return stops("suppressed", silenced_reason(found)) if found else passes("no silence")
+
+    @cached_property
+    def line(self) -> Line:
+        """What it is in one line."""
+        return line_of(self.subject, self.config, self.now_s)
+
+
+# -- receive ---------------------------------------------------------------------------------------------------------
 
 
 def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, config: NotifyConfig) -> list[Notification]:
@@ -54,88 +105,190 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
         The outcomes that are final already: suppressed, held, and delivered to the inbox.
     """
     if isinstance(item, Action):
-        act(state, item, now_s, config)
+        apply_action(state, item, now_s, config)
         return []
     name = message_id(item)
-    if is_seen(state, name):
+    if is_decided(state, name):
         return []
-    subject: Subject | None = item if isinstance(item, Anomaly) else collect(state, item, now_s)
+    subject: Subject | None = item if isinstance(item, Anomaly) else add_run_part(state, item, now_s)
     if subject is None:
         return []  # parts of its run are still to come
-    note(state, name, now_s)
-    return _Case(state, subject, now_s, config).decide()
+    mark_decided(state, name, now_s)
+    candidate = Candidate(state, subject, now_s, config)
+    notified: dict[str, str] = {}
+    decided: list[tuple[str, Outcome, str]] = []
+    for channel in config.channels:
+        before = candidate.history.route_notified_by(channel)
+        chosen = route_to(channel, candidate.routes, config, before) or NO_ROUTE
+        verdict = _judge(candidate, channel, chosen)
+        if verdict.passed:
+            notified[channel] = chosen.name
+            verdict = _send_or_wait(candidate, channel, chosen, verdict.reason)
+        if verdict.outcome:
+            decided.append((channel, verdict.outcome, verdict.reason))
+    _remember(candidate, notified)
+    if not decided:
+        return []
+    message = render(INBOX, subject, config, name)
+    return [outcome_of_message(replace(message, channel=on), outcome, why, now_s, 0) for on, outcome, why in decided]
 
 
-class _Case:
-    """One item on its way to every channel."""
-
-    def __init__(self, state: State, subject: Subject, now_s: float, config: NotifyConfig) -> None:
-        self._state, self._subject, self._now_s, self._config = state, subject, now_s, config
-        self._known = Known.of(state, subject)
-        self._severity = self._known.severity(subject)
-        self._line: Line | None = None
-        self._silence: Verdict | None = None
-
-    def decide(self) -> list[Notification]:
-        """Take it through the stages for each channel; leave deliveries and what people now know in the state."""
-        subject, config = self._subject, self._config
-        facts = facts_of(subject) if isinstance(subject, Anomaly) else facts_of_run(subject)
-        facts["severity"] = self._severity
-        taking = routes_of(facts, config)
-        told: dict[str, str] = {}
-        said: list[tuple[str, Outcome, str]] = []
-        for channel in config.channels:
-            taken = route_of(channel, taking, config, self._known.told_by(channel))
-            verdict = _first_that_stops(self._stages(channel, taken))
-            if verdict.goes and taken is not None:
-                told[channel] = taken.name
-                verdict = self._hand_on(channel, taken, verdict.reason)
-            if verdict.outcome:
-                said.append((channel, verdict.outcome, verdict.reason))
-        self._remember(told)
-        if not said:
-            return []
-        message = render(INBOX, subject, config, message_id(subject))
-        return [of_message(replace(message, channel=name), outcome, why, self._now_s, 0) for name, outcome, why in said]
-
-    def _stages(self, channel: str, taken: Route | None) -> Iterator[Verdict]:
-        """The pure part, in order; a stage is asked only where those before it let the item pass."""
-        subject, known, now_s = self._subject, self._known, self._now_s
-        yield route(channel, self._severity, taken, self._config)
-        self._silence = self._silence or silence(subject, silences(self._state), now_s)  # the same for each channel
-        yield self._silence
-        yield group(channel, subject)
-        yield deduplicate(channel, subject, known.incident, known.flap, taken or self._config.fallback, now_s)
-
-    def _hand_on(self, channel: str, taken: Route, reason: str) -> Verdict:
-        """Into the inbox, to those that wait for others, or out; unless the throttle holds it back."""
-        state, subject, now_s = self._state, self._subject, self._now_s
-        if channel == INBOX:
-            return Verdict(True, f"{reason}; the inbox has no limit", "delivered")
-        if isinstance(subject, Anomaly) and waits(taken):
-            wait(state, channel, taken, subject, self._known.told_in, reason, now_s)
-            return Verdict(True, reason)
-        self._line = self._line or line_of(subject, self._config, now_s)
-        verdict = send(state, taken, entry_of(channel, subject, reason, now_s), [self._line], now_s)
-        if verdict.goes and isinstance(subject, Anomaly):
-            remind(state, channel, taken, subject, now_s)
-        return verdict
-
-    def _remember(self, told: dict[str, str]) -> None:
-        state, subject, now_s = self._state, self._subject, self._now_s
-        if isinstance(subject, Anomaly):
-            learn(state, subject, self._known, told, now_s, self._config)
-        elif any(due_key(message_id(subject), channel) in state for channel in told):
-            hide(state, subject, hidden_in(subject, silences(state), now_s), now_s)
-        else:
-            forget(state, subject.run_id, subject.parts)
-
-
-def _first_that_stops(stages: Iterator[Verdict]) -> Verdict:
-    """The verdict of the first stage that stops the item; else it goes, with all their reasons."""
+def _judge(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
+    """The verdict of the first stage that stops it; else it passes, with all their reasons."""
     reasons = []
-    for verdict in stages:
-        if not verdict.goes:
+    for stage in STAGES:
+        verdict = stage(candidate, channel, chosen)
+        if not verdict.passed:
             return verdict
         reasons.append(verdict.reason)
-    return Verdict(True, "; ".join(reasons))
+    return passes("; ".join(reasons))
+
+
+# -- route, silence, group, deduplicate ------------------------------------------------------------------------------
+
+
+def route(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
+    """W29 and W30: below the threshold, or on a channel that is switched off, it is stored and shown, not sent."""
+    severity = candidate.severity
+    if not candidate.config.channels.get(channel, False):
+        return stops("suppressed", f"{channel} is switched off")
+    if chosen is NO_ROUTE:
+        return stops("suppressed", f"no route that takes it leads to {channel}")
+    where = f" of route {chosen.name}" if chosen.name else ""
+    if severity_rank(severity) < severity_rank(chosen.threshold):
+        return stops("suppressed", f"{severity} is below the threshold {chosen.threshold}{where}")
+    return passes(f"{severity} reaches the threshold {chosen.threshold}{where}")
+
+
+def silence(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
+    """Stops what a silence in force matches; a run only where each of its anomalies is silenced."""
+    return candidate.silence
+
+
+def group(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
+    """S14, S15, S22: score changes go by the summary of their run; the inbox gets each by itself instead.
+
+    A drift (`PatternDeviation`) within a run goes alone: a summary lists steps from one score to the next, and a
+    drift has none to show. Anomalies that share something meet later, in their group wait.
+    """
+    subject = candidate.subject
+    if isinstance(subject, Run):
+        if channel == INBOX:
+            return stops(None, "each of its anomalies is in the inbox by itself")
+        if not subject.anomalies:
+            return stops("suppressed", "the run has no anomaly")
+        return passes(f"one message for the run's {len(subject.anomalies)} anomalies")
+    if channel != INBOX and is_in_run_summary(subject):
+        return stops(None, "goes with the message of its run")
+    return passes("by itself")
+
+
+def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
+    """Stops what this channel already knows: an incident is opened, may get worse, and ends; the rest is no news."""
+    subject, incident, flap = candidate.subject, candidate.history.incident, candidate.history.flap
+    if not isinstance(subject, Anomaly):
+        return passes("first message of this run")
+    if subject.state == RESOLVED:
+        if incident is None or channel not in incident.notified:
+            return stops("suppressed", "its opening was not sent here")
+        if channel != INBOX and flap is not None and flap.reopened:
+            quiet = f"{flap.window_s:g} s"
+            return stops("held", f"flapping: its end is told once it has been quiet for {quiet}, if it is then")
+        return passes("its opening was sent here")
+    if incident is None:
+        return _judge_opening(channel, subject, flap, chosen, candidate.now_s)
+    if incident.acknowledged_by:
+        return stops("suppressed", f"acknowledged by {incident.acknowledged_by}")
+    if severity_rank(subject.severity) <= severity_rank(incident.severity):
+        return stops("suppressed", f"goes on, no more severe than before ({incident.severity})")
+    return passes(f"rises from {incident.severity} to {subject.severity}")
+
+
+def _judge_opening(channel: str, anomaly: Anomaly, flap: Flap | None, chosen: Route, now_s: float) -> Verdict:
+    again = flap is not None and channel in flap.notified and reopens(flap, now_s, chosen.flap_window_s)
+    if channel == INBOX or not again or flap is None:
+        return passes("first notice of its incident")
+    if severity_rank(anomaly.severity) > severity_rank(flap.severity):
+        return passes(f"opened again, now {anomaly.severity} instead of {flap.severity}")
+    if flap.reopened == 0:
+        return passes(f"opened again {now_s - flap.ended_at_s:.0f} s after its end: the same incident from now on")
+    return stops("suppressed", f"flapping: opened again for the {flap.reopened + 1}. time, still the same incident")
+
+
+STAGES: tuple[Callable[[Candidate, str, Route], Verdict], ...] = (route, silence, group, deduplicate)
+"""Each is asked only where those before it let the item pass. Then `throttle`, at once or after the group wait."""
+
+
+# -- throttle --------------------------------------------------------------------------------------------------------
+
+
+def _send_or_wait(candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
+    """Into the inbox, to those that wait for others, or out; unless the throttle holds it back."""
+    state, subject, now_s = candidate.state, candidate.subject, candidate.now_s
+    if channel == INBOX:
+        return Verdict(True, f"{reason}; the inbox has no limit", "delivered")
+    if isinstance(subject, Anomaly) and has_group_wait(chosen):
+        add_pending(state, channel, chosen, subject, candidate.history.groups, reason, now_s)
+        return passes(reason)
+    verdict = throttle(state, chosen, new_delivery(channel, subject, reason, now_s), [candidate.line], now_s)
+    if verdict.passed and isinstance(subject, Anomaly):
+        schedule_reminder(state, channel, chosen, subject, now_s)
+    return verdict
+
+
+def _remember(candidate: Candidate, notified: dict[str, str]) -> None:
+    """Keep what people know from now on. `notified`: channel -> the route by which they are notified."""
+    state, subject, now_s = candidate.state, candidate.subject, candidate.now_s
+    if isinstance(subject, Anomaly):
+        update_incident(state, subject, candidate.history, notified, now_s, candidate.config)
+    elif any(due_key(message_id(subject), channel) in state for channel in notified):
+        remove_from_run(state, subject, silenced_in_run(subject, stored_silences(state), now_s), now_s)
+    else:
+        delete_run_parts(state, subject.run_id, subject.parts)
+
+
+# -- what only time brings -------------------------------------------------------------------------------------------
+
+
+def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
+    """Groups whose wait is over, digests of what was held, ends that waited for quiet, reminders. Repeating it at the
+    same time changes nothing more.
+
+    Returns:
+        The outcomes that are final already: held back, and silenced meanwhile.
+    """
+    outcomes: list[Notification] = []
+    for key in sorted(key for key in keys_of(state, TIMER) if float(key.split(":", 2)[1]) <= now_s):
+        _, _, kind, what = key.split(":", 3)
+        del state[key]
+        if kind == REPEAT:
+            outcomes += send_reminder(state, what, now_s, config)
+        elif kind == REPEAT_GROUP:
+            outcomes += send_group_reminder(state, what, now_s, config)
+        elif kind == END_OF_FLAPPING and (flap := take_quiet_end(state, what, now_s)) and flap.ending:
+            outcomes += _send_end_of_flapping(state, flap, flap.ending, now_s, config)
+    outcomes += send_ready_groups(state, now_s, config)
+    send_digests(state, now_s)
+    return outcomes
+
+
+def _send_end_of_flapping(
+    state: State, flap: Flap, ending: Anomaly, now_s: float, config: NotifyConfig
+) -> list[Notification]:
+    """The end of what flapped, now that it has been quiet; wherever an opening was sent."""
+    outcomes: list[Notification] = []
+    line, routes = line_of(ending, config, now_s), matching_routes(facts_of(ending), config)
+    for channel in flap.notified:
+        if channel == INBOX or not config.channels.get(channel):
+            continue
+        chosen = route_to(channel, routes, config, flap.routes.get(channel, "")) or config.fallback
+        reason = f"it flapped {flap.reopened} times and has been quiet for {flap.window_s:g} s"
+        found = silence_of(ending, stored_silences(state), now_s)
+        verdict = stops("suppressed", silenced_reason(found)) if found else passes("no silence")
+        if verdict.passed and has_group_wait(chosen):
+            add_pending(state, channel, chosen, ending, flap.groups, reason, now_s)
+        elif verdict.passed:
+            verdict = throttle(state, chosen, new_delivery(channel, ending, reason, now_s), [line], now_s)
+        if verdict.outcome:
+            outcomes.append(outcome_of_line(line, channel, verdict.outcome, verdict.reason, now_s, tries=1))
+    return outcomes

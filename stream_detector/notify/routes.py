@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES, Severity
-from stream_detector.notify.config import CHANNELS, INBOX, Route
-from stream_detector.notify.share import ALL
+from stream_detector.notify.channels.registry import PROVIDERS
+from stream_detector.notify.config import Route
+from stream_detector.notify.shared_facets import GROUP_BY
 
 Seconds = Annotated[float, Meta(ge=0, le=31 * 86_400)]
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -30,7 +31,7 @@ class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     window_s: Annotated[float, Meta(ge=1, le=31 * 86_400)] = 3600.0
 
 
-class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"goes_on": "continue"}):
+class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"continues": "continue"}):
     """One `[[route]]`. The first that matches takes an item; with `continue` those after it are asked too."""
 
     name: Annotated[str, Meta(pattern=_NAME)]
@@ -51,7 +52,7 @@ class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     flap_window_s: Seconds = 600.0
     rate_limit: RateLimit | None = None
     """Left out: RATE_LIMIT_COUNT and RATE_LIMIT_WINDOW_S, counted together with the rest of the channel."""
-    goes_on: bool = False
+    continues: bool = False
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,9 +82,8 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
     if names.count(one.name) > 1:
         raise RoutesError(f"{where}: the name is taken by another route; what is kept of a route is kept by its name")
     for channel in one.channels or ():
-        if channel not in CHANNELS or channel == INBOX:
-            allowed = ", ".join(name for name in CHANNELS if name != INBOX)
-            raise RoutesError(f"{where}: channels: {channel!r} is none; there are {allowed}")
+        if channel not in PROVIDERS:
+            raise RoutesError(f"{where}: channels: {channel!r} is none; there are {', '.join(PROVIDERS)}")
     known = {"type": tuple(TYPES), "severity": SEVERITIES, "kind": ("workflow", "score")}
     for fact, allowed_values in known.items():
         for pattern in _patterns(one.match.get(fact, [])):
@@ -92,7 +92,7 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
                 raise RoutesError(f"{where}: match: {fact} {pattern!r} is none; there are {words}")
     for name in one.group_by or ():
         if not name.strip():
-            raise RoutesError(f"{where}: group_by: an empty name; give {', '.join(ALL)} or a label's name")
+            raise RoutesError(f"{where}: group_by: an empty name; give {', '.join(GROUP_BY)} or a label's name")
     wait_s, interval_s = one.group_wait_s, one.group_interval_s
     if wait_s is not None and interval_s is not None and interval_s < wait_s:
         raise RoutesError(f"{where}: group_interval_s must not be less than group_wait_s")
@@ -113,7 +113,7 @@ def _route(one: RouteOfFile, defaults: Route) -> Route:
         rate_limit_count=limit.count if limit else defaults.rate_limit_count,
         rate_limit_window_s=limit.window_s if limit else defaults.rate_limit_window_s,
         own_limit=limit is not None,
-        goes_on=one.goes_on,
+        continues=one.continues,
     )
 
 
@@ -135,7 +135,5 @@ def schema() -> dict[str, Any]:
         "$id": "urn:stream-detector:routes:v1",
     }
     made: dict[str, Any] = {**head, **whole, "$defs": parts}
-    parts["RouteOfFile"]["properties"]["channels"]["anyOf"][0]["items"] = {
-        "enum": [name for name in CHANNELS if name != INBOX]
-    }
+    parts["RouteOfFile"]["properties"]["channels"]["anyOf"][0]["items"] = {"enum": list(PROVIDERS)}
     return made

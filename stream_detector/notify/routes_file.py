@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from stream_detector.notify.config import Route
-from stream_detector.notify.configure import routes
+from stream_detector.notify.configure import read_routes_file
 from stream_detector.settings import Settings
 
 STEADY_S = 1.0
@@ -45,7 +45,7 @@ class RoutesFile:
         if not is_new and not self._asked:
             return None
         self._read, self._asked = version, False
-        return routes(self._settings, self._defaults)
+        return read_routes_file(self._settings, self._defaults)
 
     def _version(self) -> tuple[int, int]:
         """What tells one version from the next: time and size; zeros where there is no file."""

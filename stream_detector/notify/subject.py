@@ -1,20 +1,23 @@
 """What a message is about: one anomaly, or one score run with all its anomalies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from stream_detector.events import Anomaly, RunSummary, SeverityName, SummaryAnomaly
-from stream_detector.events.anomaly_types import TYPES
+from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
+from stream_detector.events.anomaly import State
+from stream_detector.events.anomaly_types import describe
 from stream_detector.events.ids import derived_id, score_key, workflow_key
 
 CRITICAL_THRESHOLDS = 3
 """A score change is critical from so many thresholds on, as in detection."""
 
-
 WINDOW = "window~"
 """How detection's ids begin for scores without a run, summed up by entity type and minute."""
+
+RESOLVED: State = "resolved"
+"""The state of an anomaly that ends its incident. One of a later version is treated as one that goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,31 +34,26 @@ class Run:
         """Whether a producer gave the run its id; else it is a minute of scores that came without one."""
         return not self.run_id.startswith(WINDOW)
 
-    def without(self, hidden: frozenset[str]) -> "Run":
-        """The same run without these anomalies."""
-        return replace(self, anomalies=tuple(a for a in self.anomalies if a.id not in hidden))
-
 
 Subject = Anomaly | Run
 
-WITHOUT_END = ("SignificantScoreChange", "PatternDeviation")
-TIMING = ("UnusualExecutionTime", "PerformanceDegradation")
-"""In profile `classic` each reading of these is an incident of its own that nothing ends."""
+
+def will_resolve(opened: Anomaly) -> bool:
+    """Whether detection will say when it is over; of a type of a later version that is not known."""
+    return describe(opened.anomaly_type).has_end(opened.profile, opened.severity)
 
 
-def has_end(opened: Anomaly) -> bool:
-    """Whether detection will say when it is over; of a type of a later version nothing is known."""
-    if opened.anomaly_type in TIMING:
-        return opened.profile == "robust" and opened.severity != "info"  # what is `info` stands by itself
-    return opened.anomaly_type in TYPES and opened.anomaly_type not in WITHOUT_END
+def is_in_run_summary(anomaly: Anomaly) -> bool:
+    """Whether a summary will list it: every score change, since scores outside a run are summed up by the minute."""
+    return describe(anomaly.anomaly_type).in_run_summary
 
 
-def severity_of_change(anomaly: SummaryAnomaly) -> SeverityName:
+def severity_of_change(anomaly: SummaryAnomaly) -> str:
     """The severity that detection gave it, which a summary does not repeat."""
     return "critical" if abs(anomaly.delta) >= CRITICAL_THRESHOLDS * abs(anomaly.threshold) else "warning"
 
 
-def severity_of(subject: Subject) -> SeverityName:
+def severity_of(subject: Subject) -> str:
     """An anomaly's own, or the worst within a run."""
     if isinstance(subject, Anomaly):
         return subject.severity
@@ -70,9 +68,9 @@ def message_id(subject: Subject | RunSummary) -> str:
 
 
 @lru_cache(maxsize=1 << 14)
-def _message_id(kind: str, of: str) -> str:
+def _message_id(kind: str, subject_id: str) -> str:
     """Asked some ten times about a subject on its way through the policy."""
-    return derived_id("message", kind, of)
+    return derived_id("message", kind, subject_id)
 
 
 def state_key(anomaly: Anomaly) -> str:

@@ -29,11 +29,11 @@ from stream_detector.events.encode import encode
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.notify import policy
-from stream_detector.notify.configure import channels, notify_config
-from stream_detector.notify.deliver import Deliverer
-from stream_detector.notify.memory import Memory, Slot
+from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
+from stream_detector.notify.stages.deliver import Deliverer
+from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import MessageDone, RoutesRead, RoutesRefused
@@ -63,10 +63,10 @@ class Notifier:
         self._app = app
         self._config = notify_config(app.settings)
         self._routes_file = RoutesFile(app.settings, self._config.fallback)
-        self._deliverer = Deliverer(channels(app.settings), self._on_result)
+        self._deliverer = Deliverer(connect_channels(app.settings), self._on_result)
         self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, JournaledPartition)
         self._decided = asyncio.Event()
-        self._memory: tuple[StatePartition[Slot], int, Memory] | None = None
+        self._store: tuple[StatePartition[Slot], int, SlottedStore] | None = None
         self._answered: dict[str, int] = {}
         """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
@@ -82,17 +82,17 @@ class Notifier:
             self._config = replace(self._config, routes=found)
             RoutesRead(self._app.settings.routes_file, len(found)).emit()
 
-    def _memory_of(self, partition: StatePartition[Slot]) -> Memory:
+    def _store_of(self, partition: StatePartition[Slot]) -> SlottedStore:
         """The policy's state: this partition, with an index that is made once for each time that we own it."""
-        if self._memory is None or self._memory[:2] != (partition, partition.epoch):
+        if self._store is None or self._store[:2] != (partition, partition.epoch):
             slots = {name: slot for name in [*partition.keys()] if (slot := partition.get(name)) is not None}
             at = self._app.checkpoint
-            self._memory = (
+            self._store = (
                 partition,
                 partition.epoch,
-                Memory(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.done)),
+                SlottedStore(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.done)),
             )
-        return self._memory[2]
+        return self._store[2]
 
     # -- copying -------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Notifier:
         except (ValueError, RefusedError):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
             return  # the recorder keeps what was refused of our own topics
-        self._publish(policy.accept(self._memory_of(partition), item, time.time(), self._config))
+        self._publish(policy.accept(self._store_of(partition), item, time.time(), self._config))
         metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
 
     def _publish(self, notifications: list[Notification]) -> None:
@@ -193,7 +193,7 @@ class Notifier:
         partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
         if partition is None or self._app.rebalancing or self._app.consumer.tasks.tasks.get(0) is None:
             return
-        now_s, state = time.time(), self._memory_of(partition)
+        now_s, state = time.time(), self._store_of(partition)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
@@ -209,7 +209,7 @@ class Notifier:
         # at a time on a channel, the next when the last one's answer is safe: so a crash repeats one at most.
         busy = {key.rpartition(":")[2] for key in self._deliverer.under_way}
         busy |= {channel for channel, number in self._answered.items() if number > self._app.checkpoint.done}
-        for delivery in policy.due(state, now_s, self._config, busy):
+        for delivery in policy.due_deliveries(state, now_s, self._config, busy):
             if state.is_safe(delivery.key):
                 self._deliverer.submit(delivery)
                 faults.reach("submitted")
@@ -239,7 +239,7 @@ class Notifier:
         for topic in self._config.quiet_after_s:
             name = self._app.settings.topic(topic)
             end = sum(offset for tp, offset in ends.items() if tp.topic == name)
-            said = policy.watch(self._memory_of(partition), topic, end, time.time(), self._config)
+            said = policy.watch_topic(self._store_of(partition), topic, end, time.time(), self._config)
             if said:
                 self._publish(said)
                 self._decided.set()
@@ -250,7 +250,7 @@ class Notifier:
         faults.reach("answered")
         if partition is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
-        self._publish(policy.encode_now(self._memory_of(partition), delivery, result, time.time(), self._config))
+        self._publish(policy.settle(self._store_of(partition), delivery, result, time.time(), self._config))
         self._app.dispatch(0)
         self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
         self._decided.set()
@@ -298,5 +298,5 @@ def run(settings: Settings) -> int:
         SettingsError: a channel or the routes file cannot be used; nothing was started.
     """
     notify_config(settings)
-    channels(settings)
+    connect_channels(settings)
     return worker.run("notifier", settings, build)

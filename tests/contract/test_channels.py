@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from stream_detector.notify.channels.channel import Channel
-from stream_detector.notify.configure import channels
-from stream_detector.notify.deliver import Deliverer
+from stream_detector.notify.configure import connect_channels
 from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
 from stream_detector.notify.signing import is_genuine
+from stream_detector.notify.stages.deliver import Deliverer
 from stream_detector.settings import Settings
 from tests.servers.hook import HookServer
 from tests.servers.slack import BOT_CHANNEL, BOT_TOKEN, TOKEN, SlackServer
@@ -60,7 +60,7 @@ class Provider:
 def of_slack(server: SlackServer) -> Provider:
     return Provider(
         name="slack",
-        channel=channels(Settings(slack_webhook_url=server.url))["slack"],
+        channel=connect_channels(Settings(slack_webhook_url=server.url))["slack"],
         secrets=(TOKEN, TOKEN.split("/")[-1]),
         count=lambda: len(server.accepted),
         busy=lambda: server.answer_next(429, "rate_limited", {"Retry-After": "7"}),
@@ -76,7 +76,7 @@ def of_bot(server: SlackServer) -> Provider:
     settings = Settings(slack_bot_token=BOT_TOKEN, slack_bot_channel=BOT_CHANNEL, slack_api_url=server.api_url)
     return Provider(
         name="slack_bot",
-        channel=channels(settings)["slack_bot"],
+        channel=connect_channels(settings)["slack_bot"],
         secrets=(BOT_TOKEN,),
         count=lambda: len(server.messages),
         busy=lambda: server.answer_next(429, '{"ok":false,"error":"ratelimited"}', {"Retry-After": "7"}),
@@ -93,7 +93,7 @@ def of_hook(server: HookServer) -> Provider:
     settings = Settings(webhook_url=url, webhook_secret=HOOK_SECRET)
     return Provider(
         name="webhook",
-        channel=channels(settings)["webhook"],
+        channel=connect_channels(settings)["webhook"],
         secrets=("very-secret-path", HOOK_SECRET),
         count=lambda: len(server.requests),
         busy=lambda: server.answer_next(503, f"not now, {url} {HOOK_SECRET}", {"Retry-After": "7"}),
@@ -109,7 +109,7 @@ def of_apprise(server: HookServer) -> Provider:
     url = f"json://user:very-secret-password@127.0.0.1:{server.port}/very-secret-path"
     return Provider(
         name="apprise",
-        channel=channels(Settings(apprise_urls=url))["apprise"],
+        channel=connect_channels(Settings(apprise_urls=url))["apprise"],
         secrets=("very-secret-path", "very-secret-password"),
         count=lambda: len(server.requests),
         busy=lambda: server.answer_next(503),
@@ -131,7 +131,7 @@ def of_mail(server: MailServer) -> Provider:
     )
     return Provider(
         name="email",
-        channel=channels(settings)["email"],
+        channel=connect_channels(settings)["email"],
         secrets=(PASSWORD,),
         count=lambda: len(server.mails),
         busy=lambda: server.answer_next("451 4.7.1 later"),
@@ -406,7 +406,7 @@ async def test_mail_password_is_not_sent_in_the_clear_to_another_machine(
     mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = of_mail(mail_server)
-    monkeypatch.setattr("stream_detector.notify.channels.email_smtp.MailServer.local", False)
+    monkeypatch.setattr("stream_detector.notify.channels.email.client.MailServer.local", False)
     result = await made.channel.deliver(made.message())
     assert result == Refused("mail server offers no encryption, so the password was not sent to it")
     assert not mail_server.mails
@@ -424,7 +424,7 @@ async def test_mail_a_wrong_password_is_refused_and_says_what_to_check(tmp_path:
     server = await MailServer(folder=tmp_path, starttls=True, login=True).start()
     url = f"smtp://{USER}:wrong-one@127.0.0.1:{server.port}"
     settings = Settings(smtp_url=url, smtp_ca_file=server.ca_file, email_from="a@example.org", email_to="b@example.org")
-    result = await channels(settings)["email"].deliver(mail_for(server))
+    result = await connect_channels(settings)["email"].deliver(mail_for(server))
     assert isinstance(result, Refused)
     assert "535" in result.reason and "SMTP_URL" in result.reason and "wrong-one" not in result.reason
     await server.stop()
@@ -433,7 +433,7 @@ async def test_mail_a_wrong_password_is_refused_and_says_what_to_check(tmp_path:
 async def test_mail_an_unknown_certificate_is_not_trusted(tmp_path: Path) -> None:
     server = await MailServer(folder=tmp_path, starttls=True).start()
     settings = Settings(smtp_url=server.url, email_from="a@example.org", email_to="b@example.org")
-    result = await channels(settings)["email"].deliver(mail_for(server))
+    result = await connect_channels(settings)["email"].deliver(mail_for(server))
     assert isinstance(result, RetryAfter), result
     assert "certificate" in result.reason.lower()
     assert not server.mails
@@ -443,7 +443,7 @@ async def test_mail_an_unknown_certificate_is_not_trusted(tmp_path: Path) -> Non
 async def test_mail_one_refused_recipient_is_named_and_the_others_have_it(mail_server: MailServer) -> None:
     mail_server.refuse_next_recipient("550 nobody here")
     settings = Settings(smtp_url=mail_server.url, email_from="a@example.org", email_to="b@example.org,c@example.org")
-    result = await channels(settings)["email"].deliver(mail_for(mail_server))
+    result = await connect_channels(settings)["email"].deliver(mail_for(mail_server))
     assert isinstance(result, Delivered) and "b@example.org" in result.detail
     assert mail_server.envelopes == [("a@example.org", ["c@example.org"])]
 
@@ -456,7 +456,7 @@ async def test_mail_no_recipient_left(mail_server: MailServer, answer: str, kind
 
 def of_plain_mail(server: MailServer) -> Channel:
     settings = Settings(smtp_url=server.url, email_from="Alerts <alerts@example.org>", email_to="a@example.org")
-    return channels(settings)["email"]
+    return connect_channels(settings)["email"]
 
 
 def mail_for(server: MailServer) -> Message:

@@ -9,7 +9,7 @@ from stream_detector.delivery.checkpoint import Checkpoint
 from stream_detector.delivery.consumer import BatchConsumer
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
-from stream_detector.notify import outgoing
+from stream_detector.notify.stages import results
 from stream_detector.roles import detector
 from stream_detector.roles.recorder import Recorder
 from stream_detector.store.connect import StoreAwayError
@@ -91,7 +91,7 @@ def stored_rows() -> None:
 
 def retries() -> None:
     """A message that could not be delivered is given up."""
-    outgoing.GIVE_UP_AFTER_S = -1.0
+    results.GIVE_UP_AFTER_S = -1.0
 
 
 def dead_letters() -> None:

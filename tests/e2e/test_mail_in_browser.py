@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, Request
 
-from stream_detector.notify.configure import channels
+from stream_detector.notify.configure import connect_channels
 from stream_detector.notify.message import Delivered, Message
-from stream_detector.notify.render import render
+from stream_detector.notify.stages.render import render
 from stream_detector.notify.subject import Subject
 from stream_detector.settings import Settings
 from tests.servers.browser import a_page
@@ -62,7 +62,7 @@ CONTRAST = """element => {
 async def test_s30_mail_rendered_in_a_browser(name: str, tmp_path: Path) -> None:
     server = await MailServer(folder=tmp_path).start()
     settings = Settings(smtp_url=server.url, email_from="alerts@example.org", email_to="you@example.org")
-    sent = await channels(settings)["email"].deliver(MAILS[name])
+    sent = await connect_channels(settings)["email"].deliver(MAILS[name])
     await server.stop()
     assert isinstance(sent, Delivered), sent
     part = server.mails[0].get_body(("html",))

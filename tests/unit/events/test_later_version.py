@@ -11,7 +11,6 @@ from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.decode import decode_anomaly, decode_notification
 from stream_detector.events.encode import encode
-from stream_detector.notify.config import RANK
 
 
 def changed(**fields: Any) -> bytes:
@@ -69,4 +68,3 @@ def test_x12_what_cannot_be_stored_says_why(value: bytes | None, reason: str) ->
 
 def test_x12_an_unknown_severity_ranks_above_every_known_one() -> None:
     assert all(severity_rank("urgent") > severity_rank(each) for each in SEVERITIES)
-    assert RANK["urgent"] == severity_rank("urgent") and "urgent" not in RANK

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
-from stream_detector.notify.kept import Due, Pool, Sent
-from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
-from stream_detector.notify.policy import accept, due, settle, tick
-from stream_detector.notify.state import DUE, POOL, SENT, TIMER, State, keys, read
+from stream_detector.notify.policy import accept, due_deliveries, settle, tick
+from stream_detector.notify.state.keys import DUE, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
+from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.notify.state.state_models import Due, PendingBucket, RateWindow
 from tests.events_made import NOON
 from tests.unit.notify.subjects import CONFIG
 
@@ -19,11 +19,11 @@ OK = Delivered("answered ok")
 
 def next_at(state: State) -> float | None:
     """When time brings something next: a group, an end or a reminder, a digest, a retry; None where nothing waits."""
-    times = [pool.ready_at_s for key in keys(state, POOL) if (pool := read(state, key, Pool))]
-    times += [float(key.split(":", 2)[1]) for key in keys(state, TIMER)]
-    times += [entry.next_at_s for key in keys(state, DUE) if (entry := read(state, key, Due))]
-    for key in keys(state, SENT):
-        sent = read(state, key, Sent)
+    times = [one.ready_at_s for key in keys_of(state, PENDING_BUCKET) if (one := read(state, key, PendingBucket))]
+    times += [float(key.split(":", 2)[1]) for key in keys_of(state, TIMER)]
+    times += [entry.next_at_s for key in keys_of(state, DUE) if (entry := read(state, key, Due))]
+    for key in keys_of(state, RATE):
+        sent = read(state, key, RateWindow)
         if sent and sent.held:
             full = len(sent.times) >= sent.limit
             over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
@@ -35,7 +35,7 @@ class Notifier:
     """Policy, state and clock of one test. `sent` is what channels got, `said` every outcome."""
 
     def __init__(self, config: NotifyConfig = CONFIG) -> None:
-        self.config, self.state, self.now_s = config, Memory({}), NOW_S
+        self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S
         self.sent: list[Delivery] = []
         self.said: list[Notification] = []
 
@@ -45,7 +45,7 @@ class Notifier:
         return self
 
     def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
-        while ready := due(self.state, self.now_s, self.config):
+        while ready := due_deliveries(self.state, self.now_s, self.config):
             for delivery in ready:
                 if isinstance(result, Delivered):
                     self.sent.append(delivery)

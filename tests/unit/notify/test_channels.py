@@ -6,9 +6,9 @@ from email.policy import default
 
 import pytest
 
-from stream_detector.notify.channels.email_smtp import EmailSmtp, MailServer
-from stream_detector.notify.channels.slack_webhook import SlackWebhook
-from stream_detector.notify.render import render
+from stream_detector.notify.channels.email.client import EmailSmtp, MailServer
+from stream_detector.notify.channels.slack.client import SlackWebhook
+from stream_detector.notify.stages.render import render
 from stream_detector.notify.subject import Run
 from tests.unit.notify.subjects import CONFIG, ENDED, change, slow
 

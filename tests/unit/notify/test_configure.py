@@ -5,23 +5,23 @@ from typing import Any
 
 import pytest
 
-from stream_detector.notify.channels.email_smtp import EmailSmtp
-from stream_detector.notify.channels.slack_webhook import SlackWebhook
-from stream_detector.notify.configure import channels, notify_config
-from stream_detector.notify.pool import waits
-from stream_detector.notify.share import ALL
+from stream_detector.notify.channels.email.client import EmailSmtp
+from stream_detector.notify.channels.slack.client import SlackWebhook
+from stream_detector.notify.configure import connect_channels, notify_config
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.stages.group_wait import has_group_wait
 from stream_detector.settings import Settings, SettingsError, load
 
 MAIL = {"smtp_url": "smtp://u:p%2Fw@mail.example.org", "email_from": "a@example.org", "email_to": "b@example.org"}
 
 
 def test_nothing_set_is_the_inbox_alone() -> None:
-    assert channels(Settings()) == {}
+    assert connect_channels(Settings()) == {}
     assert notify_config(Settings()).channels == {"inbox": True}
 
 
 def test_a_first_message_needs_nothing_but_an_address() -> None:
-    made = channels(Settings(slack_webhook_url="https://hooks.slack.com/services/x", **MAIL))
+    made = connect_channels(Settings(slack_webhook_url="https://hooks.slack.com/services/x", **MAIL))
     assert [type(one) for one in made.values()] == [SlackWebhook, EmailSmtp]
     config = notify_config(Settings(slack_webhook_url="https://hooks.slack.com/services/x", **MAIL))
     assert config.channels == {"inbox": True, "slack": True, "email": True}
@@ -29,7 +29,7 @@ def test_a_first_message_needs_nothing_but_an_address() -> None:
 
 def test_w30_a_channel_that_is_switched_off_is_known_as_off() -> None:
     settings = Settings(slack_webhook_url="https://h/x", slack_enabled=False, email_enabled=False, **MAIL)
-    assert channels(settings) == {}
+    assert connect_channels(settings) == {}
     assert notify_config(settings).channels == {"inbox": True, "slack": False, "email": False}
 
 
@@ -49,9 +49,9 @@ def test_w28_w29_s21_settings_reach_the_policy() -> None:
 
 def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> None:
     fallback = notify_config(Settings()).fallback
-    assert (fallback.group_by, fallback.group_wait_s, fallback.group_interval_s) == (ALL, 2.0, 60.0)
+    assert (fallback.group_by, fallback.group_wait_s, fallback.group_interval_s) == (GROUP_BY, 2.0, 60.0)
     alone = notify_config(Settings(group_by="none", group_wait_s=0.0, group_interval_s=0.0)).fallback
-    assert not waits(alone)
+    assert not has_group_wait(alone)
     with pytest.raises(SettingsError, match="GROUP_BY='build,,step'"):
         load({"STREAM_DETECTOR_GROUP_BY": "build,,step"})
 
@@ -59,7 +59,7 @@ def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> 
 @pytest.mark.parametrize("missing", list(MAIL))
 def test_mail_that_is_set_in_part_stops_the_start(missing: str) -> None:
     with pytest.raises(SettingsError, match=f"STREAM_DETECTOR_{missing.upper()}=.*must be set too"):
-        channels(Settings(**(MAIL | {missing: ""})))
+        connect_channels(Settings(**(MAIL | {missing: ""})))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_mail_that_is_set_in_part_stops_the_start(missing: str) -> None:
 )
 def test_an_address_that_cannot_be_used_stops_the_start(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as caught:
-        channels(Settings(**(MAIL | change)))
+        connect_channels(Settings(**(MAIL | change)))
     assert "secret" not in str(caught.value) and "pa/ss" not in str(caught.value)
 
 
@@ -91,13 +91,13 @@ def test_an_address_that_cannot_be_used_stops_the_start(change: dict[str, Any], 
     ],
 )
 def test_ports_and_encryption_follow_from_the_url(url: str, host: str, port: int, tls: bool) -> None:
-    made = channels(Settings(**(MAIL | {"smtp_url": url})))["email"]
+    made = connect_channels(Settings(**(MAIL | {"smtp_url": url})))["email"]
     server = made._server  # type: ignore[attr-defined]
     assert (server.host, server.port, server.tls) == (host, port, tls)
 
 
 def test_the_password_is_decoded() -> None:
-    assert channels(Settings(**MAIL))["email"]._server.password == "p/w"  # type: ignore[attr-defined]
+    assert connect_channels(Settings(**MAIL))["email"]._server.password == "p/w"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_the_password_is_decoded() -> None:
 )
 def test_a_channel_that_is_set_in_part_stops_the_start(given: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words) as caught:
-        channels(Settings(**given))
+        connect_channels(Settings(**given))
     assert "secret" not in str(caught.value).lower().replace("webhook_secret", "")
 
 
 def test_apprise_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(SettingsError, match=r"install stream-detector\[apprise\]"):
-        channels(Settings(apprise_urls="json://localhost"))
+        connect_channels(Settings(apprise_urls="json://localhost"))
 
 
 def test_w30_every_channel_has_its_switch() -> None:
@@ -132,7 +132,7 @@ def test_w30_every_channel_has_its_switch() -> None:
         "webhook_secret": "s" * 32,
         "apprise_urls": "json://localhost",
     }
-    assert set(channels(Settings(**on))) == {"slack_bot", "webhook", "apprise"}
+    assert set(connect_channels(Settings(**on))) == {"slack_bot", "webhook", "apprise"}
     off = Settings(**on, slack_bot_enabled=False, webhook_enabled=False, apprise_enabled=False)
-    assert channels(off) == {}
+    assert connect_channels(off) == {}
     assert notify_config(off).channels == {"inbox": True, "slack_bot": False, "webhook": False, "apprise": False}

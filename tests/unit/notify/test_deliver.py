@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from stream_detector.notify.circuit import FIRST_REST_S, LONGEST_REST_S, Circuit
-from stream_detector.notify.deliver import Deliverer
 from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
+from stream_detector.notify.stages.circuit import FIRST_REST_S, LONGEST_REST_S, Circuit
+from stream_detector.notify.stages.deliver import Deliverer
 
 
 class Doing:

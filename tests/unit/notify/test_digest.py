@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from stream_detector.notify.digest import STORM_FROM, STORM_LONGEST_S, STORM_LULL_S
 from stream_detector.notify.message import Refused, RetryAfter
-from stream_detector.notify.policy import accept, due, tick
+from stream_detector.notify.policy import accept, due_deliveries, tick
+from stream_detector.notify.stages.digest import STORM_FROM, STORM_LONGEST_S, STORM_LULL_S
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import CONFIG, run_of, slow
@@ -161,5 +161,6 @@ def test_a_tick_that_is_repeated_after_a_crash_makes_the_same_digest() -> None:
     tick(first, NOW_S + 100, config)
     tick(second, NOW_S + 100, config)
     assert first == second
-    assert [one.key for one in due(first, NOW_S + 100, config)] == [one.key for one in due(second, NOW_S + 100, config)]
+    left, right = (due_deliveries(state, NOW_S + 100, config) for state in (first, second))
+    assert [one.key for one in left] == [one.key for one in right]
     assert OK.detail

@@ -9,10 +9,10 @@ import pytest
 
 from stream_detector.events import Metrics
 from stream_detector.notify.config import Route
-from stream_detector.notify.policy import watch
-from stream_detector.notify.render import render
-from stream_detector.notify.render.escape import one_line
-from stream_detector.notify.share import ALL
+from stream_detector.notify.policy import watch_topic
+from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.stages.render import render
 from stream_detector.notify.subject import Run, Subject
 from tests.events_made import score_change
 from tests.unit.notify.living import Notifier
@@ -50,7 +50,7 @@ def of_time() -> dict[str, Notifier]:
     limited = Notifier(replace(CONFIG, rate_limit_count=1)).take(slow("first")).deliver()
     limited.take(slow("a"), slow("b", severity="warning", entity_name=NASTY), slow("c", incident="b", state="resolved"))
     given = {"labels": {"image": f"base:9 {NASTY}", "team": "ci"}, "profile": "robust"}
-    route = Route(name="r", group_by=ALL, group_wait_s=1.0, group_interval_s=60.0, repeat_interval_s=3600.0)
+    route = Route(name="r", group_by=GROUP_BY, group_wait_s=1.0, group_interval_s=60.0, repeat_interval_s=3600.0)
     found = {"digest": limited.after(3600)}
     for name in ("group", "group-over", "reminder"):
         grouped = Notifier(replace(CONFIG, routes=(route,)))
@@ -63,7 +63,7 @@ def of_time() -> dict[str, Notifier]:
         found[name] = grouped
     quiet = Notifier(replace(CONFIG, quiet_after_s={"scores": 60.0}))
     for _ in range(2):
-        watch(quiet.state, "scores", 1, quiet.now_s, quiet.config)
+        watch_topic(quiet.state, "scores", 1, quiet.now_s, quiet.config)
         quiet.after(60)
     return found | {"notice": quiet.deliver()}
 

@@ -6,7 +6,7 @@ import pytest
 
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered
-from stream_detector.notify.policy import due, expire, settle
+from stream_detector.notify.policy import due_deliveries, expire, settle
 from tests.events_made import action, uuid
 from tests.unit.notify.living import NOW_S, Notifier, only
 from tests.unit.notify.subjects import CONFIG, slow
@@ -30,7 +30,7 @@ class WithBot(Notifier):
     """A channel that gives its messages a name, as the Slack bot does."""
 
     def deliver(self, result: object = None) -> "WithBot":
-        while ready := due(self.state, self.now_s, self.config):
+        while ready := due_deliveries(self.state, self.now_s, self.config):
             for delivery in ready:
                 self.sent.append(delivery)
                 answer = Delivered("ok", delivery.message.reference or f"C1 {len(self.sent)}.0")

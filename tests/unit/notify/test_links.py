@@ -8,10 +8,10 @@ import pytest
 
 from stream_detector.notify.config import Route
 from stream_detector.notify.links import LASTS_S, Link, LinkError, actions_of, sign, verify
-from stream_detector.notify.policy import accept, due
-from stream_detector.notify.render import render
-from stream_detector.notify.render.links import links_of
-from stream_detector.notify.share import ALL
+from stream_detector.notify.policy import accept, due_deliveries
+from stream_detector.notify.rendering.action_links import links_of_anomaly
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.stages.render import render
 from tests.events_made import NOON, uuid
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import NOW_S, Notifier
@@ -82,27 +82,29 @@ def test_what_a_link_does_is_what_the_policy_then_does() -> None:
 
 def test_links_are_in_their_places_and_keep_every_limit() -> None:
     accept(state := {}, slow("a", entity_name=NASTY), NOW_S, SIGNED)
-    messages = {one.message.channel: one.message for one in due(state, NOW_S, SIGNED)}
+    messages = {one.message.channel: one.message for one in due_deliveries(state, NOW_S, SIGNED)}
     slack, mail = messages["slack"], messages["email"]
     assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
     links = [block["text"]["text"] for block in slack.blocks[-2:]]
     assert [text.count("https://gvs.example.org/links/") for text in links] == [1, 1]
     assert "/links/" not in slack.text
     assert mail.html.count("/links/") == 2 and mail.html.index("Open the details") < mail.html.index("/links/")
-    assert [one.message.text for one in due(state, NOW_S + 5, SIGNED)] == [one.text for one in messages.values()]
+    assert [one.message.text for one in due_deliveries(state, NOW_S + 5, SIGNED)] == [
+        one.text for one in messages.values()
+    ]
 
 
 def test_no_links_without_a_key_for_an_end_for_a_run_or_in_the_inbox() -> None:
-    assert links_of(slow("a"), "email", CONFIG, NOW_S) == []
-    assert links_of(slow("a", state="resolved"), "email", SIGNED, NOW_S) == []
-    assert links_of(slow("a"), "inbox", SIGNED, NOW_S) == []
+    assert links_of_anomaly(slow("a"), "email", CONFIG, NOW_S) == []
+    assert links_of_anomaly(slow("a", state="resolved"), "email", SIGNED, NOW_S) == []
+    assert links_of_anomaly(slow("a"), "inbox", SIGNED, NOW_S) == []
     assert Notifier(SIGNED).take(run_of(LIDO)).deliver().got("email")[0].count("/links/") == 0
     assert "/links/" not in render("email", slow("a"), SIGNED, "m").text
     assert LASTS_S == 7 * 86_400
 
 
 def group_of(count: int, **labels: str) -> Notifier:
-    route = Route(name="r", group_by=ALL, group_wait_s=1.0, group_interval_s=60.0, rate_limit_count=50)
+    route = Route(name="r", group_by=GROUP_BY, group_wait_s=1.0, group_interval_s=60.0, rate_limit_count=50)
     notifier = Notifier(replace(SIGNED, routes=(route,)))
     for number in range(count):
         given = {"entity_id": f"w{number}", "execution_id": str(number), "affected_entities": [], "profile": "robust"}

@@ -8,9 +8,9 @@ import pytest
 from stream_detector.events import Anomaly
 from stream_detector.notify.links import LASTS_S
 from stream_detector.notify.message import Refused, RetryAfter
-from stream_detector.notify.policy import accept, due, expire, settle
-from stream_detector.notify.retry import GIVE_UP_AFTER_S
-from stream_detector.notify.state import KEEP_S
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle
+from stream_detector.notify.stages.retry import GIVE_UP_AFTER_S
+from stream_detector.notify.state.keys import KEEP_S
 from tests.events_made import NOON, action, anomaly, score_change, uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, change, run_of, slow
@@ -85,11 +85,11 @@ def test_w30_each_channel_is_switched_off_by_itself(off: str) -> None:
 
 def test_w31_a_failing_channel_keeps_nothing_from_the_others() -> None:
     notifier = Notifier().take(slow("a"))
-    for delivery in due(notifier.state, NOW_S, CONFIG):
+    for delivery in due_deliveries(notifier.state, NOW_S, CONFIG):
         bad = delivery.message.channel == "slack"
         settle(notifier.state, delivery, RetryAfter(0, "500") if bad else OK, NOW_S, CONFIG)
     notifier.take(slow("b"))
-    assert [one.message.channel for one in due(notifier.state, NOW_S, CONFIG)] == ["slack", "email"]
+    assert [one.message.channel for one in due_deliveries(notifier.state, NOW_S, CONFIG)] == ["slack", "email"]
 
 
 def test_s14_no_anomaly_no_message() -> None:
@@ -272,7 +272,7 @@ def test_retries_wait_longer_each_time_until_given_up() -> None:
     waits, tried_at = [], [NOW_S]
     while due_keys(notifier):
         notifier.deliver(RetryAfter(0, "Slack answered 500"))
-        while due_keys(notifier) and not due(notifier.state, notifier.now_s, notifier.config):
+        while due_keys(notifier) and not due_deliveries(notifier.state, notifier.now_s, notifier.config):
             notifier.now_s += 1
         waits.append(notifier.now_s - tried_at[-1])
         tried_at.append(notifier.now_s)
@@ -292,17 +292,17 @@ def test_retry_after_is_obeyed() -> None:
     notifier = Notifier(only("slack")).take(slow("a")).deliver(RetryAfter(600, "Slack answered 429"))
     assert notifier.reasons("slack")[-1] == "Slack answered 429; try 2 in 600 s"
     notifier.now_s += 599
-    assert due(notifier.state, notifier.now_s, notifier.config) == []
+    assert due_deliveries(notifier.state, notifier.now_s, notifier.config) == []
     notifier.now_s += 1
-    assert len(due(notifier.state, notifier.now_s, notifier.config)) == 1
+    assert len(due_deliveries(notifier.state, notifier.now_s, notifier.config)) == 1
 
 
 def test_an_answer_that_comes_twice_changes_nothing() -> None:
     notifier = Notifier(only("slack")).take(slow("a"))
-    (delivery,) = due(notifier.state, NOW_S, notifier.config)
+    (delivery,) = due_deliveries(notifier.state, NOW_S, notifier.config)
     assert len(settle(notifier.state, delivery, RetryAfter(0, "x"), NOW_S, notifier.config)) == 1
     assert settle(notifier.state, delivery, OK, NOW_S, notifier.config) == []
-    (again,) = due(notifier.state, NOW_S + 60, notifier.config)
+    (again,) = due_deliveries(notifier.state, NOW_S + 60, notifier.config)
     assert again.tries == 1
     assert len(settle(notifier.state, again, OK, NOW_S, notifier.config)) == 1
     assert settle(notifier.state, again, OK, NOW_S, notifier.config) == []
@@ -312,15 +312,15 @@ def test_critical_is_first_in_line_one_at_a_time_and_a_busy_channel_has_none() -
     notifier = Notifier(only("slack", "email")).take(slow("w", severity="warning"))
     notifier.now_s += 1
     notifier.take(slow("c"))
-    ready = due(notifier.state, notifier.now_s, notifier.config)
+    ready = due_deliveries(notifier.state, notifier.now_s, notifier.config)
     assert [(one.message.channel, one.message.anomaly_id) for one in ready] == [
         ("slack", uuid("c")),
         ("email", uuid("c")),
     ]
-    left = due(notifier.state, notifier.now_s, notifier.config, {"slack"})
+    left = due_deliveries(notifier.state, notifier.now_s, notifier.config, {"slack"})
     assert [one.message.channel for one in left] == ["email"]
     settle(notifier.state, ready[0], OK, notifier.now_s, notifier.config)
-    ready = due(notifier.state, notifier.now_s, notifier.config, {"email"})
+    ready = due_deliveries(notifier.state, notifier.now_s, notifier.config, {"email"})
     assert [one.message.anomaly_id for one in ready] == [uuid("w")]
 
 

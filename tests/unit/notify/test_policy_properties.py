@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivered, Refused, RetryAfter
-from stream_detector.notify.policy import accept, due, expire, settle
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from tests.events_made import NOON, action, score_change
 from tests.unit.notify.subjects import CONFIG, change, run_of, slow
 
@@ -66,7 +66,7 @@ def live(happened: list[tuple[Item, int, list[Any]]], config: NotifyConfig = LIM
         for key in {key for key in state if key.startswith("due:")} - before:
             _, message, channel = key.split(":")
             let_through.append((now_s, channel, message))
-        for delivery, answer in zip(due(state, now_s, config), answers, strict=False):
+        for delivery, answer in zip(due_deliveries(state, now_s, config), answers, strict=False):
             said += settle(state, delivery, answer, now_s, config)
         expire(state, now_s)
     return let_through, said, state
@@ -153,7 +153,7 @@ def test_whatever_is_due_ends_delivered_or_failed(happened: list[tuple[Item, int
     _, _, state = live(happened)
     now_s = NOON.timestamp() + 10_000
     for _ in range(200):
-        for delivery in due(state, now_s, LIMITED):
+        for delivery in due_deliveries(state, now_s, LIMITED):
             settle(state, delivery, RetryAfter(0, "away"), now_s, LIMITED)
         now_s += 1_500
     assert not [key for key in state if key.startswith(("due:", "part:2"))] or parts_left(state, happened)

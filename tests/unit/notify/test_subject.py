@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_detector.notify.subject import has_end
+from stream_detector.notify.subject import will_resolve
 from tests.events_made import anomaly
 
 
@@ -22,4 +22,4 @@ from tests.events_made import anomaly
 )
 def test_what_detection_ends(anomaly_type, severity, profile, ends):
     """As `lasting` of the findings in `detect` says: nobody waits for an end that never comes, or is reminded."""
-    assert has_end(anomaly(anomaly_type=anomaly_type, severity=severity, profile=profile)) is ends
+    assert will_resolve(anomaly(anomaly_type=anomaly_type, severity=severity, profile=profile)) is ends

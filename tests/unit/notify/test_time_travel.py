@@ -12,17 +12,17 @@ from hypothesis import given, settings
 
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import NotifyConfig, Route
-from stream_detector.notify.kept import Due
-from stream_detector.notify.memory import Memory
 from stream_detector.notify.message import Delivered, RetryAfter
-from stream_detector.notify.policy import accept, due, expire, settle, tick
-from stream_detector.notify.share import ALL
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.notify.state.state_models import Due
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, next_at
 from tests.unit.notify.subjects import CONFIG, slow
 
 OK = Delivered("ok")
-GROUPED = Route(name="r", group_by=ALL, group_wait_s=20.0, group_interval_s=120.0, rate_limit_count=4)
+GROUPED = Route(name="r", group_by=GROUP_BY, group_wait_s=20.0, group_interval_s=120.0, rate_limit_count=4)
 ROUTES = {
     "at once": replace(GROUPED, group_by=(), group_wait_s=0.0, group_interval_s=0.0),
     "together": GROUPED,
@@ -39,7 +39,7 @@ class Live:
     """State, clock, everything that was said, and every message that was let through with its time."""
 
     def __init__(self, config: NotifyConfig) -> None:
-        self.config, self.state, self.now_s = config, Memory({}), NOW_S
+        self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S
         self.said: list[Notification] = []
         self.through: list[tuple[float, Due]] = []
         self._known: set[str] = set()
@@ -52,7 +52,7 @@ class Live:
         self.now_s += seconds
         self.said += tick(self.state, self.now_s, self.config)
         self._note()
-        while ready := due(self.state, self.now_s, self.config):
+        while ready := due_deliveries(self.state, self.now_s, self.config):
             for delivery in ready:
                 self.said += settle(self.state, delivery, answer, self.now_s, self.config)
 
@@ -70,7 +70,7 @@ class Live:
                 return
 
     def _note(self) -> None:
-        for key in self.state.beginning("due:"):
+        for key in self.state.keys_of("due:"):
             if key not in self._known:
                 self._known.add(key)
                 self.through.append((self.now_s, msgspec.msgpack.decode(self.state[key], type=Due)))
@@ -192,7 +192,7 @@ def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly
     for then_s, item in told:
         while at_s + 10 <= then_s:
             at_s += 10
-            broken.state = Memory.of(dict(sorted(broken.state.items())))  # read again, in another order
+            broken.state = SlottedStore.with_values(dict(sorted(broken.state.items())))  # read again, in another order
             broken.step(10)
         broken.take(item)
         broken.take(item)  # a replay of what was read last

@@ -7,18 +7,18 @@ import pytest
 
 from stream_detector.events import Affected
 from stream_detector.notify.config import Route
-from stream_detector.notify.groups import ENDS_WAIT_S, LIFE_S
 from stream_detector.notify.message import Refused
 from stream_detector.notify.policy import expire
-from stream_detector.notify.render.words import duration
-from stream_detector.notify.share import ALL, cluster, facets
+from stream_detector.notify.rendering.words import duration
+from stream_detector.notify.shared_facets import GROUP_BY, cluster_by_facet, facets_of
+from stream_detector.notify.stages.group_life import ENDS_WAIT_S, JOINABLE_S
 from tests.events_made import action, uuid
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import CONFIG, NASTY, slow
 
 WAIT_S, INTERVAL_S = 30.0, 300.0
-ROUTE = Route(name="r", group_by=ALL, group_wait_s=WAIT_S, group_interval_s=INTERVAL_S, rate_limit_count=50)
+ROUTE = Route(name="r", group_by=GROUP_BY, group_wait_s=WAIT_S, group_interval_s=INTERVAL_S, rate_limit_count=50)
 TOGETHER = replace(CONFIG, channels={"inbox": True, "slack": True, "email": True}, routes=(ROUTE,))
 
 
@@ -185,7 +185,7 @@ def test_what_opens_soon_after_one_alone_and_shares_with_it_makes_a_group() -> N
 
 def test_what_opens_long_after_a_group_is_another() -> None:
     notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"})).after(WAIT_S)
-    notifier.after(LIFE_S).take(of("b", labels={"c": "1"})).after(WAIT_S)
+    notifier.after(JOINABLE_S).take(of("b", labels={"c": "1"})).after(WAIT_S)
     assert notifier.got("slack")[1].startswith("🔴 Critical: Performance degradation in b")
 
 
@@ -225,7 +225,7 @@ def test_one_chain_of_reminders_whatever_is_told_meanwhile() -> None:
 
 def test_an_end_long_after_its_group_was_told_is_told_by_it_whatever_was_forgotten_meanwhile() -> None:
     notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
-    notifier.now_s += 100 * LIFE_S
+    notifier.now_s += 100 * JOINABLE_S
     for name in "ab":
         notifier.take(end_of(name))
         expire(notifier.state, notifier.now_s)
@@ -235,7 +235,7 @@ def test_an_end_long_after_its_group_was_told_is_told_by_it_whatever_was_forgott
 def test_a_group_that_is_over_leaves_nothing_behind() -> None:
     notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab"), of("lone")).after(WAIT_S)
     notifier.take(end_of("a"), end_of("b"), end_of("lone")).after(INTERVAL_S)
-    expire(notifier.state, notifier.now_s + LIFE_S + ENDS_WAIT_S + INTERVAL_S)
+    expire(notifier.state, notifier.now_s + JOINABLE_S + ENDS_WAIT_S + INTERVAL_S)
     assert not [key for key in notifier.state if key.startswith(("group:", "facet:", "incident:", "again:"))]
 
 
@@ -299,11 +299,14 @@ def test_what_is_shared_is_escaped_for_its_place() -> None:
 
 def test_a_facet_is_what_group_by_names_and_the_clusters_are_the_same_in_any_order() -> None:
     one = of("a", labels={"team": "x", "commit": "1"}, affected_entities=[Affected("step", "compile", "Compile")])
-    assert facets(one, ["step", "team"]) == [("step", "Compile"), ("team", "x")]
-    assert facets(one, ["workflow", "execution"]) == [("workflow", "workflow:a"), ("execution", "execution of a of a")]
+    assert facets_of(one, ["step", "team"]) == [("step", "Compile"), ("team", "x")]
+    assert facets_of(one, ["workflow", "execution"]) == [
+        ("workflow", "workflow:a"),
+        ("execution", "execution of a of a"),
+    ]
     two, three = of("b", labels={"team": "x", "commit": "1"}), of("c", labels={"team": "x"})
-    assert [(facet, numbers) for facet, _, numbers in cluster([one, two, three], ALL)] == [(("team", "x"), [0, 1, 2])]
-    found = cluster([one, two, of("d")], ["commit", "*"])
-    assert found == [(("commit", "1"), [("commit", "1"), ("team", "x")], [0, 1]), (None, [], [2])]
-    again = cluster([of("d"), two, one], ["commit", "*"])
-    assert [(facet, len(numbers)) for facet, _, numbers in again] == [(("commit", "1"), 2), (None, 1)]
+    assert cluster_by_facet([one, two, three], GROUP_BY) == [([("team", "x")], [0, 1, 2])]
+    found = cluster_by_facet([one, two, of("d")], ["commit", "*"])
+    assert found == [([("commit", "1"), ("team", "x")], [0, 1]), ([], [2])]
+    again = cluster_by_facet([of("d"), two, one], ["commit", "*"])
+    assert [(shared[:1], len(numbers)) for shared, numbers in again] == [([("commit", "1")], 2), ([], 1)]

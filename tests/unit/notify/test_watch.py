@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Refused, RetryAfter
-from stream_detector.notify.policy import due, settle, watch
-from stream_detector.notify.watch import DEAD_AFTER
+from stream_detector.notify.policy import due_deliveries, settle, watch_topic
+from stream_detector.notify.stages.self_monitoring import DEAD_AFTER
 from tests.unit.notify.living import NOW_S, OK, Notifier
 from tests.unit.notify.subjects import CONFIG, slow
 
@@ -18,7 +18,7 @@ class Failing(Notifier):
     answer: RetryAfter | Refused | object = RetryAfter(0.0, "Slack answered 500")
 
     def deliver(self, result: object = OK) -> "Failing":
-        while ready := due(self.state, self.now_s, self.config):
+        while ready := due_deliveries(self.state, self.now_s, self.config):
             for delivery in ready:
                 answer = self.answer if delivery.message.channel == "slack" else OK
                 if answer is OK:
@@ -65,7 +65,7 @@ def test_refusals_count_too_and_where_all_are_dead_the_inbox_knows() -> None:
 
 def look(notifier: Notifier, end: int, after_s: float) -> None:
     notifier.now_s += after_s
-    notifier.said += watch(notifier.state, "workflow-completions", end, notifier.now_s, notifier.config)
+    notifier.said += watch_topic(notifier.state, "workflow-completions", end, notifier.now_s, notifier.config)
     notifier.deliver()
 
 
@@ -95,8 +95,9 @@ def test_events_in_time_and_topics_that_nobody_uses_are_nobodys_news() -> None:
     for end in range(5):
         look(notifier, 0, 4000)
         look(notifier, 1 + end, 3599)
-    said = watch(notifier.state, "scores", 5, NOW_S, QUIET) + watch(notifier.state, "scores", 5, NOW_S + 10**6, QUIET)
-    assert notifier.sent == [] and said == []
+    for at_s in (NOW_S, NOW_S + 10**6):
+        assert watch_topic(notifier.state, "scores", 5, at_s, QUIET) == []
+    assert notifier.sent == []
 
 
 def test_a_restart_goes_on_from_the_state() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import BATCH_BYTES, PAGE, JournaledPartition
 from stream_detector.kafka.topics import NOTIFIER_IN
-from stream_detector.notify.memory import Memory
+from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.roles.notifier import SLOTS
 from tests.unit.delivery.snapshots import take_snapshot
 from tests.unit.delivery.state.test_partition import Written
@@ -149,7 +149,7 @@ def test_a_journal_is_not_taken_over_what_was_written_after_it() -> None:
 def test_what_the_policy_changes_while_a_checkpoint_is_encoded_is_of_the_next_one() -> None:
     partition = JournaledPartition(SLOTS)
     partition.finish_recovery(-1)
-    memory = Memory({}, partition.encode_now, partition.put)
+    memory = SlottedStore({}, partition.encode_now, partition.put)
     for number in range(3):
         memory[f"due:{number}"] = b"before"
     snapshot = partition.begin_snapshot({NOTIFIER_IN: 1})
@@ -159,7 +159,7 @@ def test_what_the_policy_changes_while_a_checkpoint_is_encoded_is_of_the_next_on
     again = JournaledPartition(SLOTS)
     again.apply_changelog([Written(n, key, value) for n, (key, value) in enumerate(snapshot.records)])
     slots = {name: slot for name in [*again.keys()] if (slot := again.get(name)) is not None}
-    assert dict(Memory(slots)) == {f"due:{number}": b"before" for number in range(3)}
+    assert dict(SlottedStore(slots)) == {f"due:{number}": b"before" for number in range(3)}
     assert len(partition.dirty) == 3
 
 

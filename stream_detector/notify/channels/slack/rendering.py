@@ -1,0 +1,184 @@
+"""Slack: `text` for the notification and old clients, blocks for the channel, both within Slack's limits.
+
+All text is `plain_text` or sent with `mrkdwn` off, and escaped: nothing from an event can mention, link or format.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.rendering.action_links import Links
+from stream_detector.notify.rendering.alert import Alert, alert_text
+from stream_detector.notify.rendering.combined import CombinedContent, more_lines
+from stream_detector.notify.rendering.escape import for_slack, one_line
+from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
+from stream_detector.notify.rendering.score_changes import (
+    INTRO,
+    Changes,
+    batch_text,
+    footer_lines,
+    heading,
+    one_line_form,
+)
+
+TEXT_LIMIT = 3_000
+"""Of a text object (docs.slack.dev, Block Kit, text object)."""
+HEADER_LIMIT = 150
+FIELD_LIMIT = 2_000
+"""A message has five blocks at most, far from the fifty that are allowed."""
+
+
+SHORT = {"title": 250, "description": 600, "step": 150}
+"""Characters, escaped, where the whole would be over `TEXT_LIMIT`."""
+MAX_STEPS = 5
+
+
+class SlackLayout:
+    """Text and blocks."""
+
+    def show_alert(self, facts: Alert, config: NotifyConfig) -> Shown:
+        """W27."""
+        return Shown(title=facts.title, text=_alert_text(facts), blocks=_alert_blocks(facts))
+
+    def show_score_changes(self, changes: Changes, facts: Alert | None, config: NotifyConfig) -> Shown:
+        """S16 to S20. One change: `text` is its one-line form. Several: the batch, what is over the limit counted."""
+        first = fit(one_line_form(changes.changes[0]), TEXT_LIMIT)
+        is_batch = len(changes.changes) > 1
+        batch = batch_text(changes, config, limit=TEXT_LIMIT, escape=for_slack) if is_batch else ""
+        return Shown(
+            title=heading(config),
+            text=batch or first,
+            blocks=[
+                header(heading(config)),
+                section(fit(INTRO, TEXT_LIMIT)),
+                section(batch.split("\n\n")[2] if is_batch else first),
+                context(fit(footer_lines(changes)[0], FIELD_LIMIT)),
+                link_block(changes.link, "View dashboard"),
+            ],
+        )
+
+    def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
+        """As many lines as fit; the rest is counted."""
+        return Shown(
+            title=one_line(content.title, TITLE_LIMIT), text=_combined_text(content), blocks=_combined_blocks(content)
+        )
+
+    def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
+        """Title and text."""
+        shown = fit(f"{title}\n\n{text}", TEXT_LIMIT)
+        return Shown(title=title, text=shown, blocks=[header(title), section(fit(text, TEXT_LIMIT))])
+
+    def add_note(self, shown: Shown, note: str) -> Shown:
+        """A paragraph of its own, and in text and title."""
+        escaped = for_slack(note)
+        return Shown(
+            title=one_line(f"{note}: {shown.title}", TITLE_LIMIT),
+            text=f"{escaped}\n\n{shown.text}"[:TEXT_LIMIT],
+            blocks=[section(escaped), *shown.blocks],
+        )
+
+    def add_links(self, shown: Shown, links: Links) -> Shown:
+        """A block each: two of a group's could together be longer than Slack takes. Not in the text, which is read
+        aloud."""
+        return replace(shown, blocks=[*shown.blocks, *(link_block(url, words) for words, url in links)])
+
+
+def fit(value: str, limit: int) -> str:
+    """The value escaped, cut so that it has at most `limit` characters then; never in the middle of an entity.
+
+    >>> fit("a & b", 5), fit("a & b", 9)
+    ('a …', 'a &amp; b')
+    """
+    escaped = for_slack(value)
+    if len(escaped) <= limit:
+        return escaped
+    kept, room = [], limit - 1
+    for character in value:
+        room -= len(for_slack(character))
+        if room < 0:
+            break
+        kept.append(for_slack(character))
+    return "".join(kept) + "…"
+
+
+def _alert_text(facts: Alert) -> str:
+    """The alert as text; a long description and all but the first steps are shortened where it would be too long."""
+    whole = for_slack(alert_text(facts))
+    if len(whole) <= TEXT_LIMIT:
+        return whole
+    lines = [f"{facts.mark} {fit(facts.title, SHORT['title'])}", "", fit(facts.description, SHORT["description"]), ""]
+    lines += [for_slack(f"{name}: {value}") for name, value in facts.facts]
+    if facts.steps:
+        lines += ["", "What to look at:"]
+        lines += [f"{number}. {fit(step, SHORT['step'])}" for number, step in enumerate(facts.steps[:MAX_STEPS], 1)]
+        if len(facts.steps) > MAX_STEPS:
+            lines.append(f"… and {len(facts.steps) - MAX_STEPS} more steps behind the link")
+    return "\n".join([*lines, "", f"Details: {for_slack(facts.link)}"])
+
+
+def _alert_blocks(facts: Alert) -> list[dict[str, Any]]:
+    steps = "\n".join(["What to look at:", *(f"{number}. {step}" for number, step in enumerate(facts.steps, 1))])
+    return [
+        header(f"{facts.mark} {facts.title}"),
+        *([section(fit(facts.description, TEXT_LIMIT))] if facts.description else []),
+        {"type": "section", "fields": [_text(fit(f"{name}\n{value}", FIELD_LIMIT)) for name, value in facts.facts]},
+        *([section(fit(steps, TEXT_LIMIT))] if facts.steps else []),
+        link_block(facts.link, "Open the details"),
+    ]
+
+
+def _combined_text(content: CombinedContent) -> str:
+    top = [fit(content.title, 250), "", fit(content.intro, 300)]
+    bottom = ["", fit(content.footer, 800), for_slack(f"Dashboard: {content.link}")]
+    room = TEXT_LIMIT - sum(len(row) + 1 for row in top + bottom) - 1
+    rows = ["", _lines_within(content, room)] if content.lines else []
+    return "\n".join([*top, *rows, *bottom])
+
+
+def _combined_blocks(content: CombinedContent) -> list[dict[str, Any]]:
+    return [
+        header(content.title),
+        section(fit(content.intro, TEXT_LIMIT)),
+        *([section(_lines_within(content, TEXT_LIMIT))] if content.lines else []),
+        context(fit(content.footer, FIELD_LIMIT)),
+        link_block(content.link, "View dashboard"),
+    ]
+
+
+def _lines_within(content: CombinedContent, room: int) -> str:
+    """As many lines as fit `room` characters, escaped; what does not fit is counted."""
+    rows: list[str] = []
+    used = len(more_lines(len(content.lines)))
+    for line in content.lines:
+        row = f"• {fit(line.title, 300)}"
+        if used + len(row) + 1 > room:
+            break
+        rows.append(row)
+        used += len(row) + 1
+    left = len(content.lines) - len(rows)
+    return "\n".join([*rows, more_lines(left)] if left else rows)
+
+
+def _text(escaped: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": escaped, "emoji": False}
+
+
+def header(value: str) -> dict[str, Any]:
+    """A heading, cut to Slack's limit."""
+    return {"type": "header", "text": _text(fit(value, HEADER_LIMIT))}
+
+
+def section(escaped: str) -> dict[str, Any]:
+    """A paragraph of escaped text."""
+    return {"type": "section", "text": _text(escaped)}
+
+
+def context(escaped: str) -> dict[str, Any]:
+    """Small print, escaped."""
+    return {"type": "context", "elements": [_text(escaped)]}
+
+
+def link_block(url: str, words: str) -> dict[str, Any]:
+    """The one place with markup, all of it ours: addresses are percent-encoded, and no word can end the link."""
+    shown = for_slack(words.replace("|", "/"))
+    return {"type": "section", "text": {"type": "mrkdwn", "text": f"<{for_slack(url)}|{shown}>", "verbatim": True}}

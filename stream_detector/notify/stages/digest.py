@@ -1,0 +1,91 @@
+"""What the rate limit held back, sent in one message: as soon as the limit allows one, `critical` first.
+
+A storm (`STORM_FROM` or more held back) is sent at once, once a window, beyond the limit: whoever has 10,000 failures
+needs to hear of it now, and one message more is no flood.
+"""
+
+from msgspec.structs import replace
+
+from stream_detector.notify.message_lines import (
+    combine,
+    combined_message_id,
+    newest_of_each_incident,
+    worst_severity,
+)
+from stream_detector.notify.stages.outbox import enqueue
+from stream_detector.notify.stages.throttle import times_within
+from stream_detector.notify.state.keys import (
+    HELD,
+    PENDING_BUCKET,
+    RATE,
+    State,
+    channel_of_bucket,
+    keys_of,
+    read,
+    write,
+)
+from stream_detector.notify.state.state_models import Due, Line, PendingBucket, RateWindow
+
+STORM_FROM = 50
+"""Held back so many: it is not noise any more."""
+STORM_LULL_S, STORM_LONGEST_S = 1.0, 20.0
+"""A storm is sent when nothing was held back for the one and nothing is in its group wait, at the latest after the
+other."""
+
+
+def send_digests(state: State, now_s: float) -> None:
+    """Leave a digest for every bucket that may have one now. Its lines are held back no more."""
+    for key in keys_of(state, RATE):
+        rate = read(state, key, RateWindow)
+        if rate is None or not rate.held:
+            continue
+        bucket = key.removeprefix(RATE)
+        times = times_within(rate.times, now_s, rate.window_s)
+        if len(times) < rate.limit:
+            reason = f"message {len(times) + 1} of {rate.limit} within {rate.window_s:g} s"
+            _send_digest(state, bucket, replace(rate, times=times), reason, now_s)
+        elif _is_storm(state, bucket, rate, now_s):
+            reason = f"{rate.held} were held back at once: one message beyond the limit"
+            _send_digest(state, bucket, replace(rate, times=times, storm_at_s=now_s), reason, now_s)
+
+
+def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float) -> bool:
+    if rate.held < STORM_FROM or rate.storm_at_s + rate.window_s > now_s:
+        return False
+    if now_s >= rate.held_from_s + STORM_LONGEST_S:
+        return True
+    return now_s >= rate.held_last_s + STORM_LULL_S and not _has_group_wait(state, bucket, now_s)
+
+
+def _has_group_wait(state: State, bucket: str, now_s: float) -> bool:
+    """Whether something that may be held back there, too, still waits for others."""
+    channel = channel_of_bucket(bucket)
+    return any(
+        channel_of_bucket(key.removeprefix(PENDING_BUCKET)) == channel
+        and (pending := read(state, key, PendingBucket))
+        and pending.group_wait_ends_s > now_s
+        for key in keys_of(state, PENDING_BUCKET)
+    )
+
+
+def _send_digest(state: State, bucket: str, rate: RateWindow, reason: str, now_s: float) -> None:
+    lines = []
+    for key in sorted(keys_of(state, f"{HELD}{bucket}:")):
+        line = read(state, key, Line)
+        if line:
+            lines.append(line)
+        del state[key]
+    write(state, RATE + bucket, replace(rate, times=[*rate.times, now_s], held=0))
+    if not lines:
+        return
+    head = combine("digest", lines, since_s=lines[0].at_s)
+    entry = Due(
+        message_id=combined_message_id("digest", bucket, str(rate.next_number)),
+        channel=channel_of_bucket(bucket),
+        severity=worst_severity(newest_of_each_incident(lines)),
+        first_at_s=now_s,
+        next_at_s=now_s,
+        reason=reason,
+        combined=replace(head, limit=rate.limit, window_s=rate.window_s),
+    )
+    enqueue(state, entry, lines)

@@ -1,0 +1,131 @@
+"""What routes and silences may name of an anomaly or a run, and which of them match it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from stream_detector.events import Anomaly, SummaryAnomaly
+from stream_detector.events.ids import score_key
+from stream_detector.notify.config import INBOX, NotifyConfig, Route
+from stream_detector.notify.state.keys import SILENCES, State, read
+from stream_detector.notify.state.state_models import Silence, Silences
+from stream_detector.notify.subject import Run, Subject, severity_of, severity_of_change, state_key
+
+Facts = Mapping[str, str]
+
+
+def facts_of(subject: Subject) -> dict[str, str]:
+    """What a matcher may name: type, severity, kind, entity, workflow, name, run, key, incident, and every label.
+
+    A run has type, severity, kind and run alone; a summary carries no labels, so no label matches.
+    """
+    if isinstance(subject, Run):
+        return {
+            "type": "SignificantScoreChange",
+            "severity": severity_of(subject),
+            "kind": "score",
+            "run": subject.run_id,
+        }
+    return {
+        **subject.labels,
+        **({"workflow": subject.entity_id} if subject.entity_kind == "workflow" else {}),
+        "type": subject.anomaly_type,
+        "severity": subject.severity,
+        "kind": subject.entity_kind,
+        "entity": subject.entity_id,
+        "name": subject.entity_name,
+        "run": subject.run_id or "",
+        "key": state_key(subject),
+        "incident": subject.incident_id,
+    }
+
+
+def matching_routes(facts: Facts, config: NotifyConfig) -> tuple[Route, ...]:
+    """The routes that take it, in their order; what the file's routes do not take goes by that of the settings."""
+    found = []
+    for route in config.routes:
+        if _route_matches(route, facts):
+            found.append(route)
+            if not route.continues:
+                return tuple(found)
+    return (*found, config.fallback)
+
+
+def route_to(
+    channel: str, matching: Sequence[Route], config: NotifyConfig, notified_by: str | None = None
+) -> Route | None:
+    """The route by which this channel gets it: the first of those `matching` that names the channel, or None.
+
+    The inbox always goes by the settings alone. What was sent by a route (`notified_by`) ends by it, while it is there.
+    """
+    if channel == INBOX:
+        return config.fallback
+    if notified_by is not None:
+        return named_route(notified_by, config)
+    for route in matching:
+        if route.channels is None or channel in route.channels:
+            return route
+    return None
+
+
+def named_route(name: str, config: NotifyConfig) -> Route:
+    """The route of that name, or that of the settings where it is gone."""
+    return next((route for route in config.routes if route.name == name), config.fallback)
+
+
+def route_of_bucket(bucket: str, config: NotifyConfig) -> Route:
+    """The route that a bucket was counted by, or that of the settings where it is gone."""
+    return named_route(bucket.partition("/")[2], config)
+
+
+def stored_silences(state: State) -> list[Silence]:
+    """Every silence that is kept; some may have ended."""
+    kept = read(state, SILENCES, Silences)
+    return kept.silences if kept else []
+
+
+def silence_of(anomaly: Anomaly, silences: Iterable[Silence], now_s: float) -> Silence | None:
+    """The first silence in force that matches it."""
+    active = [one for one in silences if one.until_s > now_s]
+    facts = facts_of(anomaly) if active else {}
+    return next((one for one in active if _silence_matches(one, facts)), None)
+
+
+def silenced_in_run(run: Run, silences: Iterable[Silence], now_s: float) -> frozenset[str]:
+    """The ids of the run's anomalies that a silence in force matches."""
+    active = [one for one in silences if one.until_s > now_s]
+    if not active:
+        return frozenset()
+    return frozenset(
+        a.id for a in run.anomalies if any(_silence_matches(one, _facts_in_run(a, run.run_id)) for one in active)
+    )
+
+
+def _route_matches(route: Route, facts: Facts) -> bool:
+    """Whether every fact that the route names is there and like one of its patterns."""
+    return all(
+        name in facts and any(fnmatchcase(facts[name], pattern) for pattern in patterns)
+        for name, patterns in route.match.items()
+    )
+
+
+def _silence_matches(silence: Silence, facts: Facts) -> bool:
+    """Whether everything that the silence names is so. One that names nothing matches nothing."""
+    wanted = {**silence.matchers}
+    if silence.entity:
+        wanted["key"] = silence.entity
+    if silence.incident_id:
+        wanted["incident"] = silence.incident_id
+    return bool(wanted) and all(facts.get(name) == value for name, value in wanted.items())
+
+
+def _facts_in_run(anomaly: SummaryAnomaly, run_id: str) -> dict[str, str]:
+    return {
+        "type": "SignificantScoreChange",
+        "severity": severity_of_change(anomaly),
+        "kind": "score",
+        "entity": anomaly.entity_id,
+        "name": anomaly.entity_name,
+        "run": run_id,
+        "key": score_key(anomaly.entity_id),
+        "incident": anomaly.id,
+    }

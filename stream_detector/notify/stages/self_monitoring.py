@@ -1,0 +1,121 @@
+"""What people must know about ourselves: a channel that is dead, an input topic on which nothing comes any more."""
+
+from collections.abc import Container
+
+from msgspec.structs import replace
+
+from stream_detector.events import Notification
+from stream_detector.notify.config import INBOX, NotifyConfig
+from stream_detector.notify.message import Delivered, Result
+from stream_detector.notify.message_lines import combined_message_id
+from stream_detector.notify.rendering.words import duration, minute
+from stream_detector.notify.stages.outbox import enqueue
+from stream_detector.notify.stages.outcomes import outcome_of_message
+from stream_detector.notify.stages.render import render_notice
+from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, write
+from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice, TopicActivity
+from stream_detector.notify.subject import instant
+
+DEAD_AFTER = 5
+"""Answers in a row that were no delivery."""
+
+
+def record_delivery_result(
+    state: State, channel: str, result: Result, now_s: float, config: NotifyConfig
+) -> list[Notification]:
+    """Note how a channel answered. When it is dead, say so once, through another one and in the inbox."""
+    key = HEALTH + channel
+    health = read(state, key, ChannelHealth)
+    if isinstance(result, Delivered):
+        if health is None:
+            return []
+        del state[key]
+        if not health.reported:
+            return []
+        lasted = duration(max(1.0, now_s - health.since_s))
+        notice = Notice(title=f"✅ Channel {channel} delivers again", text=f"It was away for {lasted}.", resolved=True)
+        return send_notice(state, notice, f"channel {channel} {health.since_s:.3f} back", now_s, config, only=(INBOX,))
+    health = health or ChannelHealth(failures=0, since_s=now_s)
+    health = replace(health, failures=health.failures + 1)
+    outcomes: list[Notification] = []
+    if health.failures >= DEAD_AFTER and not health.reported:
+        health = replace(health, reported=True)
+        others = [name for name, on in config.channels.items() if on and name not in (channel, INBOX)]
+        well = [name for name in others if not _is_dead(state, name)]
+        notice = Notice(
+            title=f"🔕 Channel {channel} does not deliver",
+            text=f"Its last answer: {result.reason}\nMessages to it are tried again for 24 h after they were due; "
+            f"`stream-detector notify test {channel}` tries it now.",
+        )
+        only = (INBOX, *(well or others)[:1])
+        outcomes = send_notice(state, notice, f"channel {channel} {health.since_s:.3f}", now_s, config, only=only)
+    write(state, key, health)
+    return outcomes
+
+
+def watch_topic(state: State, topic: str, end: int, now_s: float, config: NotifyConfig) -> list[Notification]:
+    """Note the end of an input topic (the sum over its partitions). When nothing has come for so long as the settings
+    say, notify everybody once, and once more when events come again. A topic that never had an event is not missed.
+    """
+    after_s = config.quiet_after_s.get(topic, 0.0)
+    key = TOPIC + topic
+    known = read(state, key, TopicActivity)
+    if after_s <= 0 or end <= 0:
+        return []
+    if known is None or end != known.end:
+        write(state, key, TopicActivity(end=end, at_s=now_s))
+        if known is None or not known.reported:
+            return []
+        notice = Notice(
+            title=f"✅ Events come again on {topic}",
+            text=f"There was none for {duration(now_s - known.at_s)}.",
+            resolved=True,
+        )
+        return send_notice(state, notice, f"quiet {topic} {known.end} over", now_s, config)
+    if known.reported or now_s < known.at_s + after_s:
+        return []
+    write(state, key, replace(known, reported=True))
+    notice = Notice(
+        title=f"🔕 No event on {topic} for {duration(now_s - known.at_s)}",
+        text=f"The last one came before {minute(instant(known.at_s))}. Nothing can be detected in what does not "
+        "arrive: look at whoever publishes to it.",
+    )
+    return send_notice(state, notice, f"quiet {topic} {known.end}", now_s, config)
+
+
+def send_notice(
+    state: State,
+    notice: Notice,
+    name: str,
+    now_s: float,
+    config: NotifyConfig,
+    *,
+    only: Container[str] | None = None,
+) -> list[Notification]:
+    """Leave a notice for every channel that is on; never grouped, silenced or limited. Returns that of the inbox."""
+    message_id = combined_message_id("notice", name)
+    severity = "info" if notice.resolved else "critical"
+    outcomes = []
+    for channel, on in config.channels.items():
+        if not on or (only is not None and channel not in only):
+            continue
+        if channel == INBOX:
+            message = render_notice(INBOX, notice, severity, config, message_id)
+            outcomes.append(outcome_of_message(message, "delivered", "a notice about ourselves", now_s, 0))
+            continue
+        entry = Due(
+            message_id=message_id,
+            channel=channel,
+            severity=severity,
+            first_at_s=now_s,
+            next_at_s=now_s,
+            reason="a notice about ourselves",
+            notice=notice,
+        )
+        enqueue(state, entry)
+    return outcomes
+
+
+def _is_dead(state: State, channel: str) -> bool:
+    health = read(state, HEALTH + channel, ChannelHealth)
+    return health is not None and health.failures >= DEAD_AFTER

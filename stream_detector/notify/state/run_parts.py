@@ -1,0 +1,60 @@
+"""The parts of a run's summary, kept until the run has its message: a summary above 5,000 anomalies has several."""
+
+import zlib
+
+import msgspec
+
+from stream_detector.events import RunSummary
+from stream_detector.notify.state.keys import RUN_PART, State, read, write
+from stream_detector.notify.state.state_models import RunPart
+from stream_detector.notify.subject import Run
+
+_decoder = msgspec.msgpack.Decoder(RunSummary)
+
+
+def add_run_part(state: State, summary: RunSummary, now_s: float) -> Run | None:
+    """Keep this part; the whole run once every part is there, in whatever order they came."""
+    key = _key(summary.part, summary.run_id)
+    if key not in state:
+        write(state, key, RunPart(at_s=now_s, packed=_pack(summary)))
+    return assemble_run(state, summary.run_id, summary.parts)
+
+
+def assemble_run(state: State, run_id: str, parts: int) -> Run | None:
+    """The run put together from its kept parts, or None while one is missing."""
+    found = []
+    for number in range(1, parts + 1):
+        part = read(state, _key(number, run_id), RunPart)
+        if part is None:
+            return None
+        found.append(_decoder.decode(zlib.decompress(part.packed)))
+    ended_at = max(summary.ended_at for summary in found)
+    anomalies = {a.id: a for summary in found for a in summary.anomalies}
+    return Run(run_id=run_id, ended_at=ended_at, anomalies=tuple(anomalies.values()), parts=parts)
+
+
+def remove_from_run(state: State, run: Run, anomaly_ids: frozenset[str], now_s: float) -> None:
+    """Take silenced anomalies out of what is kept of the run, so that no later try shows them."""
+    if not anomaly_ids:
+        return
+    for number in range(1, run.parts + 1):
+        part = read(state, _key(number, run.run_id), RunPart)
+        if part is not None:
+            summary = _decoder.decode(zlib.decompress(part.packed))
+            left = [a for a in summary.anomalies if a.id not in anomaly_ids]
+            kept = msgspec.structs.replace(summary, anomalies=left)
+            write(state, _key(number, run.run_id), RunPart(at_s=now_s, packed=_pack(kept)))
+
+
+def delete_run_parts(state: State, run_id: str, parts: int) -> None:
+    """Drop the parts of a run that nobody will render again."""
+    for number in range(1, parts + 1):
+        state.pop(_key(number, run_id), None)
+
+
+def _key(part: int, run_id: str) -> str:
+    return f"{RUN_PART}{part}:{run_id}"
+
+
+def _pack(summary: RunSummary) -> bytes:
+    return zlib.compress(msgspec.msgpack.encode(summary))
