@@ -33,7 +33,7 @@ def follow(lane: injected.Lane) -> list[Drawn]:
     drawn = []
     for event in quality.completions(lane, timed=True):
         level = baseline.level  # type: ignore[union-attr]
-        low, _, high = level.expected(epoch_ms(event.finished_at))
+        low, _, high = level.expected_range(epoch_ms(event.finished_at))
         found = [one for one in step(baseline, event, config).anomalies if one.state == "opened"]
         worst = max((one.severity for one in found), key=["info", "warning", "critical"].index, default="")
         if event.duration_s:

@@ -28,7 +28,7 @@ def anomaly_id(finding: Finding, baseline: Baseline, event: Completion | Score) 
     return derived_id(finding.detector, baseline.key, event_id_of(event), finding.subject)
 
 
-def of(
+def build_anomaly(
     finding: Finding,
     event: Completion | Score,
     config: Config,
@@ -40,7 +40,7 @@ def of(
     duration_s: float | None = None,
 ) -> Anomaly:
     """The anomaly of a finding. Its time is the event's own."""
-    whose = _of_execution(event) if isinstance(event, Completion) else _of_score(event)
+    whose = _execution_fields(event) if isinstance(event, Completion) else _score_fields(event)
     return Anomaly(
         **whose,
         schema_version=1,
@@ -76,7 +76,7 @@ def metrics_of(finding: Finding) -> Metrics:
     )
 
 
-def _of_execution(event: Completion) -> dict[str, Any]:
+def _execution_fields(event: Completion) -> dict[str, Any]:
     return {
         "detected_at": event.finished_at,
         "entity_id": event.workflow_id,
@@ -87,7 +87,7 @@ def _of_execution(event: Completion) -> dict[str, Any]:
     }
 
 
-def _of_score(event: Score) -> dict[str, Any]:
+def _score_fields(event: Score) -> dict[str, Any]:
     return {
         "detected_at": event.scored_at,
         "entity_id": event.entity_id,

@@ -18,7 +18,7 @@ from stream_detector.detect.statistics.level import WARM, Level
 from stream_detector.detect.statistics.resources import Resources
 
 Status = Literal["learning", "normal", "anomalous"]
-WIDEN_STEP, WIDEN_MOST = Decimal("0.25"), 8
+MULTIPLIER_STEP, MOST_FEEDBACKS = Decimal("0.25"), 8
 """Each feedback "expected" or "not an anomaly" raises the key's gates by a quarter, eight times at most."""
 _USUAL = Decimal(1)
 LEAST_TIMED = 10
@@ -56,19 +56,19 @@ class Baseline:
         self.incidents: Incidents = {}
 
     @property
-    def widening(self) -> Decimal:
+    def threshold_multiplier(self) -> Decimal:
         """What the key's gates are multiplied by: 1 without feedback."""
-        return 1 + WIDEN_STEP * int(self.feedbacks) if self.feedbacks else _USUAL
+        return 1 + MULTIPLIER_STEP * int(self.feedbacks) if self.feedbacks else _USUAL
 
     @property
     def status(self) -> Status:
         """Whether an incident is open, else whether there is enough history to judge by."""
-        if any(incident.told for incident in self.incidents.values()):
+        if any(incident.reported for incident in self.incidents.values()):
             return "anomalous"
-        return "normal" if self.known else "learning"
+        return "normal" if self.is_warm else "learning"
 
     @property
-    def known(self) -> bool:
+    def is_warm(self) -> bool:
         """Whether there is enough history to judge by."""
         raise NotImplementedError
 
@@ -80,7 +80,7 @@ class Baseline:
         """What its kind has besides, from `at` on; returns where it ends."""
         raise NotImplementedError
 
-    def named(self) -> dict[str, NamedBaseline]:
+    def named_baselines(self) -> dict[str, NamedBaseline]:
         """The named baselines; a score has none."""
         return {}
 
@@ -139,7 +139,7 @@ class WorkflowBaseline(Baseline):
         self._history = None
 
     @property
-    def known(self) -> bool:
+    def is_warm(self) -> bool:
         """Whether there are enough recorded durations for a z."""
         if self.level.n >= WARM:
             return True
@@ -153,7 +153,7 @@ class WorkflowBaseline(Baseline):
         """What a workflow has besides."""
         return layout.fill_workflow(self, packed, at)
 
-    def named(self) -> dict[str, NamedBaseline]:
+    def named_baselines(self) -> dict[str, NamedBaseline]:
         """`failure_rate`, `success_rate` (shares of 1) and `execution_time` (seconds) over 30 days (W17 to W19)."""
         count, failures, timed, mean, squares = self.days.totals()
         rate = failures / count if count else 0.0
@@ -187,7 +187,7 @@ class ScoreBaseline(Baseline):
         return layout.fill_score(self, packed, at)
 
     @property
-    def known(self) -> bool:
+    def is_warm(self) -> bool:
         """Whether there is a score to compare with."""
         return self.previous is not None
 

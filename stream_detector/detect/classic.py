@@ -50,7 +50,7 @@ def judge(
     ended = _NO_FINDINGS
     if failed:
         spike = _judge_failures(baseline, name, counted, explain)
-        streak = consecutive_failures.of(name, baseline.streak, _usual_failure_rate(baseline))
+        streak = consecutive_failures.find_streak(name, baseline.streak, _usual_failure_rate(baseline))
         findings = [*findings, *(found for found in (spike, streak) if found is not None)]
         if explain is not None:
             explain.append(f"{baseline.streak} failures in a row; 3 and 5 are told")
@@ -68,7 +68,7 @@ def _judge_duration(
         if explain is not None:
             explain.append(f"learning: {n} recorded durations, a z needs {LEAST_TIMED}")
         return _NO_FINDINGS
-    gate = _GATE * float(baseline.widening) if baseline.feedbacks else _GATE
+    gate = _GATE * float(baseline.threshold_multiplier) if baseline.feedbacks else _GATE
     rough = sum(times) / n
     if explain is None and abs(duration_s - rough) * sqrt(n - 1) < _NEAR * dist(times, [rough] * n):
         return _NO_FINDINGS
@@ -112,7 +112,7 @@ def _judge_failures(baseline: WorkflowBaseline, name: str, counted: int, explain
             explain.append(f"learning: {max(before, 0)} executions before the last 10, a failure rate needs 10")
         return None
     recent, failures, z = _spike(baseline, before, True)
-    gate = _GATE * float(baseline.widening)
+    gate = _GATE * float(baseline.threshold_multiplier)
     if explain is not None:
         explain.append(
             f"{recent} of the last 10 failed, {failures} of {before} before: z {z:.2f}; the gate is {gate:.2f}"
@@ -138,12 +138,12 @@ def _ended(baseline: WorkflowBaseline, name: str, counted: int, failed: bool, fi
     """A streak ends by a success; a spike by the first execution at which its z no longer passes."""
     ended = []
     if not failed and _STREAK in baseline.incidents:
-        ended.append(consecutive_failures.ended(name))
+        ended.append(consecutive_failures.streak_ended(name))
     if _SPIKE in baseline.incidents and not any(found.detector == spike_in_failures.NAME for found in findings):
         before = min(counted - (spike_in_failures.RECENT - 1), spike_in_failures.BEFORE)
         recent, failures, z = _spike(baseline, max(before, 0), failed)
-        if not z > _GATE * float(baseline.widening) or before < spike_in_failures.LEAST_BEFORE:
+        if not z > _GATE * float(baseline.threshold_multiplier) or before < spike_in_failures.LEAST_BEFORE:
             ended.append(
-                spike_in_failures.ended(name, recent_failures=recent, failures=failures, n=max(before, 0), z=z)
+                spike_in_failures.spike_ended(name, recent_failures=recent, failures=failures, n=max(before, 0), z=z)
             )
     return ended

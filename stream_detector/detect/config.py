@@ -61,7 +61,7 @@ class Config:
     score_threshold: Decimal = Decimal("0.5")
     score_rules: Mapping[str, ScoreRule] = field(default_factory=dict)
     profile_rules: tuple[ProfileRule, ...] = ()
-    _plain: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
+    _by_profile: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a profile that does not exist or a threshold that is not positive and finite."""
@@ -70,14 +70,14 @@ class Config:
         ScoreRule(self.score_threshold)
         if self.profile_rules:
             every = {name: Config(name, self.score_threshold, self.score_rules) for name in get_args(Profile)}
-            object.__setattr__(self, "_plain", every)
+            object.__setattr__(self, "_by_profile", every)
 
-    def of(self, event: Completion) -> "Config":
+    def for_execution(self, event: Completion) -> "Config":
         """The configuration in force for one execution: that of the first rule that matches, else this one."""
         for rule in self.profile_rules:
             seen = event.labels.get(rule.label) if rule.label else event.workflow_id
             if seen is not None and fnmatchcase(seen, rule.pattern):
-                return self._plain[rule.profile]
+                return self._by_profile[rule.profile]
         return self
 
     def score_rule(self, entity_type: str | None) -> ScoreRule:

@@ -25,7 +25,7 @@ class Finding(Struct, frozen=True, gc=False, kw_only=True):
     unit: str
     direction: Literal["up", "down"]
     gates: list[str]
-    lasting: bool = False
+    opens_incident: bool = False
     subject: str = ""
     threshold: float | None = None
 

@@ -30,10 +30,10 @@ _adler32: Final = adler32
 class Incident:
     """An open incident of one detector and subject (a hash: 0 for none). `told` is False while only learned from."""
 
-    __slots__ = ("id", "opened_ms", "severity", "told")
+    __slots__ = ("id", "opened_ms", "reported", "severity")
 
-    def __init__(self, incident_id: str, opened_ms: int, severity: Severity, told: bool) -> None:
-        self.id, self.opened_ms, self.severity, self.told = incident_id, opened_ms, severity, told
+    def __init__(self, incident_id: str, opened_ms: int, severity: Severity, reported: bool) -> None:
+        self.id, self.opened_ms, self.severity, self.reported = incident_id, opened_ms, severity, reported
 
 
 Incidents = dict[tuple[str, int], Incident]
@@ -44,7 +44,7 @@ def pack_incidents(incidents: Incidents) -> bytes:
     return b"".join(
         _PACKED.pack(
             DETECTORS.index(detector),
-            SEVERITIES.index(incident.severity) << 1 | incident.told,
+            SEVERITIES.index(incident.severity) << 1 | incident.reported,
             subject,
             incident.opened_ms,
             UUID(incident.id).bytes,

@@ -9,7 +9,7 @@ from stream_detector.events.times import epoch_ms
 _MOST_LABELS = 3
 
 
-def of_completion(event: Completion, evidence: Evidence, *, timing: bool, resource: str = "") -> list[str]:
+def steps_for_completion(event: Completion, evidence: Evidence, *, timing: bool, resource: str = "") -> list[str]:
     """What to look at for one execution, most telling first; never empty.
 
     Args:
@@ -66,7 +66,7 @@ def _changes(event: Completion, evidence: Evidence) -> list[str]:
     return told
 
 
-def of_score(event: Score, previous_ms: int | None) -> list[str]:
+def steps_for_score(event: Score, previous_ms: int | None) -> list[str]:
     """What to look at for one score; never empty."""
     told = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
     if previous_ms is not None:

@@ -17,7 +17,7 @@ def load_detection() -> None:
         _loaded.set()  # where it cannot be imported, the step says so
 
 
-def begin_to_load(then: Callable[[], object] = lambda: None) -> None:
+def load_in_background(then: Callable[[], object] = lambda: None) -> None:
     """Load it beside everything else, and call `then`, in another thread. A process that ends does not wait for it."""
 
     def load() -> None:
@@ -29,7 +29,7 @@ def begin_to_load(then: Callable[[], object] = lambda: None) -> None:
     threading.Thread(target=load, name="load detection", daemon=True).start()
 
 
-async def detection_loaded() -> None:
+async def wait_until_loaded() -> None:
     """Return once it is loaded, without keeping others waiting."""
     if _loaded.is_set():
         return
@@ -39,5 +39,5 @@ async def detection_loaded() -> None:
         with contextlib.suppress(RuntimeError):  # the loop is over
             loop.call_soon_threadsafe(done.set)
 
-    begin_to_load(tell)
+    load_in_background(tell)
     await done.wait()

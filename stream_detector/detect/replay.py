@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.outcome import Outcome
-from stream_detector.detect.rules.missing_entity import Rosters, apply_roster, roster_parts
+from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
 from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
@@ -21,9 +21,9 @@ class Replayer:
         self.config = config
         self.baselines: dict[str, WorkflowBaseline | ScoreBaseline] = {}
         self.runs: dict[str, Run] = {}
-        self.rosters: dict[str, Rosters] = {}
+        self.memberships: dict[str, Memberships] = {}
         self._completed: dict[str, Run] = {}
-        """Runs whose `completed` event has come and whose roster has not been passed on."""
+        """Runs whose `completed` event has come and whose membership has not been passed on."""
 
     def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
         """Judge and learn one event; an action that names no entity is ignored."""
@@ -54,12 +54,12 @@ class Replayer:
     def missing(self, now_ms: int) -> list[Anomaly]:
         """The entities missing from runs that have completed by `now_ms`; each run is told once."""
         found: list[Anomaly] = []
-        for run in [run for run in self._completed.values() if run.ended(now_ms)]:
+        for run in [run for run in self._completed.values() if run.has_ended(now_ms)]:
             run.close()
             del self._completed[run.run_id]
-            for part in roster_parts(run, now_ms):
-                rosters = self.rosters.setdefault(part.run_id, Rosters())
-                found += apply_roster(rosters, part, now_ms, self.config.profile)
+            for part in membership_parts(run, now_ms):
+                memberships = self.memberships.setdefault(part.run_id, Memberships())
+                found += apply_membership(memberships, part, now_ms, self.config.profile)
         return found
 
     def summaries(self, now_ms: int) -> Iterator[RunSummary]:

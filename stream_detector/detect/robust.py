@@ -1,7 +1,7 @@
 """Profile `robust`: few false alarms on real histories.
 
 Where it departs from `classic`: durations on the log scale against an exponentially weighted level less the rhythm of
-the day, how seldom a reading was seen beside how far off it is, lasting shifts told apart from lone readings,
+the day, how seldom a reading was seen beside how far off it is, level shifts distinguished from single readings,
 incidents with an end, failures by a beta-binomial tail, nothing but streaks before 30 executions.
 """
 
@@ -20,7 +20,7 @@ from stream_detector.detect.rules import (
     unusual_execution_time,
 )
 from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
-from stream_detector.detect.statistics.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.statistics.level import WARM, AnomalyScore, Assessment, Level
 from stream_detector.detect.statistics.readings import RECENT
 from stream_detector.events import Completion
 
@@ -31,8 +31,8 @@ _CALM_RUNS: Final = 3
 _CLEARED_Z: Final = 1.0
 _SPIKE_Z: Final = 2.0
 _NONE: list[Finding] = []
-_LONE: Final = (unusual_execution_time.NAME, 0)
-_LASTING: Final = (performance_degradation.NAME, 0)
+_POINT: Final = (unusual_execution_time.NAME, 0)
+_SHIFT: Final = (performance_degradation.NAME, 0)
 _STREAK: Final = (consecutive_failures.NAME, 0)
 _SPIKE: Final = (spike_in_failures.NAME, 0)
 
@@ -55,9 +55,9 @@ def judge(
         level = baseline.level
         if not level.n and baseline.has_executions:
             _begin(level, baseline)
-        judged = level.take(duration_s, finished_ms, always=explain is not None)
-        if judged is not None or level.former is not None:
-            findings = _judge_duration(baseline, event, duration_s, judged, explain)
+        assessment = level.update(duration_s, finished_ms, always=explain is not None)
+        if assessment is not None or level.previous_level is not None:
+            findings = _judge_duration(baseline, event, duration_s, assessment, explain)
     elif explain is not None:
         explain.append("no duration was recorded: the time is neither judged nor learned")
     if failed:
@@ -71,17 +71,23 @@ def judge(
 
 
 def _judge_duration(
-    baseline: WorkflowBaseline, event: Completion, duration_s: float, judged: Judged | None, explain: list[str] | None
+    baseline: WorkflowBaseline,
+    event: Completion,
+    duration_s: float,
+    assessment: Assessment | None,
+    explain: list[str] | None,
 ) -> list[Finding]:
     findings: list[Finding] = []
     level = baseline.level
-    if judged is not None:
-        findings = _judge_tails(baseline, event, duration_s, judged)
+    if assessment is not None:
+        findings = _judge_tails(baseline, event, duration_s, assessment)
         if explain is not None:
-            explain.extend(_gates(judged, budget_of(baseline)))
-    if level.former is not None:
-        findings.append(pattern_deviation.accepted(_name(event), level.usual, level.former, duration_s))
-        level.former = None
+            explain.extend(_gates(assessment, budget_of(baseline)))
+    if level.previous_level is not None:
+        findings.append(
+            pattern_deviation.level_accepted(_name(event), level.expected, level.previous_level, duration_s)
+        )
+        level.previous_level = None
         if explain is not None:
             explain.extend(findings[-1].gates)
     return findings
@@ -93,24 +99,26 @@ def _begin(level: Level, baseline: WorkflowBaseline) -> None:
     for after, duration_s in zip(history.times[-len(history.durations) :], history.durations, strict=True):
         finished_ms = history.base_ms + after
         if duration_s:
-            level.take(duration_s, finished_ms, late=True)
+            level.update(duration_s, finished_ms, late=True)
     baseline.forget_executions()
 
 
 def budget_of(baseline: WorkflowBaseline) -> float:
     """The least surprise of an alarm of this key."""
-    return BUDGET * float(baseline.widening) if baseline.feedbacks else BUDGET
+    return BUDGET * float(baseline.threshold_multiplier) if baseline.feedbacks else BUDGET
 
 
-def _judge_tails(baseline: WorkflowBaseline, event: Completion, duration_s: float, judged: Judged) -> list[Finding]:
-    """A lone reading is an unusual time, a mean of several a shift; each passes the budget or is nothing."""
+def _judge_tails(
+    baseline: WorkflowBaseline, event: Completion, duration_s: float, assessment: Assessment
+) -> list[Finding]:
+    """A single reading is an unusual time, a mean of several a shift; each passes the budget or is nothing."""
     budget, name = budget_of(baseline), _name(event)
     findings: list[Finding | None] = []
-    lone, lasting = judged.lone, judged.lasting
-    if lone is not None and lone.size > budget:
-        findings.append(unusual_execution_time.robust(name, duration_s, judged, lone, budget))
-    if lasting is not None and lasting.size > budget:
-        findings.append(performance_degradation.robust(name, duration_s, judged, lasting, budget))
+    point, shift = assessment.point, assessment.shift
+    if point is not None and point.size > budget:
+        findings.append(unusual_execution_time.robust(name, duration_s, assessment, point, budget))
+    if shift is not None and shift.size > budget:
+        findings.append(performance_degradation.robust(name, duration_s, assessment, shift, budget))
     return [found for found in findings if found is not None]
 
 
@@ -120,7 +128,7 @@ def _judge_failure(baseline: WorkflowBaseline, event: Completion, explain: list[
         if explain is not None:
             explain.append(f"learning: {failures.n} executions, a failure rate needs {OUTCOMES_WARM}")
     else:
-        z, gate = failures.z(True), _SPIKE_Z * float(baseline.widening)
+        z, gate = failures.z(True), _SPIKE_Z * float(baseline.threshold_multiplier)
         recent = failures.recent(True)
         if explain is not None:
             explain.append(
@@ -130,7 +138,7 @@ def _judge_failure(baseline: WorkflowBaseline, event: Completion, explain: list[
         found = spike_in_failures.robust(name, failures, z, gate)
         if found is not None:
             findings.append(found)
-    streak = consecutive_failures.of(name, baseline.streak, failures.rate)
+    streak = consecutive_failures.find_streak(name, baseline.streak, failures.rate)
     if explain is not None:
         explain.append(f"{baseline.streak} failures in a row; 3 and 5 are told")
     return findings if streak is None else [*findings, streak]
@@ -140,7 +148,7 @@ def _ended_durations(
     baseline: WorkflowBaseline, event: Completion, duration_s: float, findings: list[Finding]
 ) -> list[Finding]:
     """An incident of durations ends by three executions in a row within 1 sigma, or by the accepted level."""
-    open_now = [place for place in (_LONE, _LASTING) if place in baseline.incidents]
+    open_now = [place for place in (_POINT, _SHIFT) if place in baseline.incidents]
     if not open_now:
         return _NONE
     told = any(found.anomaly_type in ("UnusualExecutionTime", "PerformanceDegradation") for found in findings)
@@ -149,32 +157,35 @@ def _ended_durations(
         return _NONE
     baseline.calm = 0
     name, level = _name(event), baseline.level
-    ends = {_LONE: unusual_execution_time.ended, _LASTING: performance_degradation.ended}
-    return [ends[place](name, duration_s, level.usual, level.z, level.n) for place in open_now]
+    ends = {_POINT: unusual_execution_time.time_back_to_usual, _SHIFT: performance_degradation.level_restored}
+    return [ends[place](name, duration_s, level.expected, level.z, level.n) for place in open_now]
 
 
 def _ended_failures(baseline: WorkflowBaseline, event: Completion, failed: bool) -> list[Finding]:
     ended = []
     if not failed and _STREAK in baseline.incidents:
-        ended.append(consecutive_failures.ended(_name(event)))
+        ended.append(consecutive_failures.streak_ended(_name(event)))
     if _SPIKE in baseline.incidents:
         z = baseline.failures.z(failed)
         if z < _CLEARED_Z:
-            ended.append(spike_in_failures.ended_robust(_name(event), baseline.failures, failed, z))
+            ended.append(spike_in_failures.spike_ended_robust(_name(event), baseline.failures, failed, z))
     return ended
 
 
-def _gates(judged: Judged, budget: float) -> list[str]:
-    if judged.n < WARM:
-        return [f"learning: {judged.n} recorded durations, {WARM} are learned before one is judged"]
-    usual = f"usually {wording.duration(judged.usual)}, sigma {wording.share(judged.sigma)}, z {judged.z:.2f}"
-    surprises = [one for one in (judged.lone, judged.lasting) if one is not None]
+def _gates(assessment: Assessment, budget: float) -> list[str]:
+    if assessment.n < WARM:
+        return [f"learning: {assessment.n} recorded durations, {WARM} are learned before one is judged"]
+    expected, sigma = wording.duration(assessment.expected), wording.share(assessment.sigma)
+    usual = f"usually {expected}, sigma {sigma}, z {assessment.z:.2f}"
+    surprises = [one for one in (assessment.point, assessment.shift) if one is not None]
     if not surprises:
         return [f"{usual}: nothing to look at, neither of itself nor in the mean of the last {RECENT}"]
-    return [usual] + [f"{_told(one)}: surprise {one.size:.2f}, the budget is {budget:.2f}" for one in surprises]
+    return [usual] + [
+        f"{_describe_score(one)}: surprise {one.size:.2f}, the budget is {budget:.2f}" for one in surprises
+    ]
 
 
-def _told(one: Surprise) -> str:
+def _describe_score(one: AnomalyScore) -> str:
     what = "this execution" if one.runs == 1 else f"the last {one.runs}"
     return f"{one.value:.2f} over {what}, {one.beyond} of {one.of} before lay as far off"
 

@@ -20,8 +20,8 @@ WINDOW_MS = 60_000
 REMEMBERED_MS = 24 * 3_600_000
 """A run that has ended is kept so long after its last part, so that a replayed part cannot begin it again."""
 PART_ANOMALIES = 5_000
-ROSTER_ENTITIES = 5_000
-"""Of a run with more entities no roster is passed on, and no more names are kept than these."""
+MOST_MEMBERS = 5_000
+"""A run with more entities passes no membership on, and no more names are kept than these."""
 _WINDOW = "window~"
 
 
@@ -70,17 +70,13 @@ class Run(Struct, gc=False, array_like=True):
         """Whether it gathers scores that named no run."""
         return self.run_id.startswith(_WINDOW)
 
-    def ended(self, now_ms: int) -> bool:
+    def has_ended(self, now_ms: int) -> bool:
         """Whether nothing more is waited for at `now_ms`."""
         if self.closed:
             return True
         if self.status and (self.expected is None or len(self.entities) >= self.expected):
             return True
         return bool(self.last_ms) and now_ms - self.last_ms >= (WINDOW_MS if self.window else SILENCE_MS)
-
-    def finished(self, now_ms: int) -> bool:
-        """The same as `ended`: its summaries may be asked for."""
-        return self.ended(now_ms)
 
     def close(self) -> None:
         """From now on later parts change nothing. Call it once the summaries are acknowledged, and keep the run."""
@@ -101,13 +97,13 @@ def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
     Args:
         record_ms: the record's timestamp, in epoch ms.
     """
-    if run.ended(record_ms):
+    if run.has_ended(record_ms):
         return
     run.last_ms = max(run.last_ms, record_ms)
     at_ms = epoch_ms(part.at)
     if part.kind in ("scored", "failed"):
         entity = Entity(part.kind == "scored", _summed_up(part))
-        if not run.window and (len(run.entities) < ROSTER_ENTITIES or part.entity_id in run.entities):
+        if not run.window and (len(run.entities) < MOST_MEMBERS or part.entity_id in run.entities):
             entity.name, entity.entity_type = part.entity_name, part.entity_type or ""
         run.entities[part.entity_id] = entity
         run.newest_scored_ms = max(run.newest_scored_ms, at_ms)
@@ -126,7 +122,7 @@ def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
 
 def summaries(run: Run, now_ms: int) -> list[RunSummary]:
     """The summary of a run that has ended, in parts of 5,000 anomalies; nothing before. The same whenever asked."""
-    if not run.ended(now_ms):
+    if not run.has_ended(now_ms):
         return []
     status = run.status or ("completed" if run.window else "timed_out")
     ended_ms = run.ended_ms or run.newest_scored_ms or run.last_ms

@@ -1,6 +1,6 @@
 """Apply what a person decided: resolve, expected, not_an_anomaly, relearn, retire."""
 
-from stream_detector.detect.baseline import WIDEN_MOST, Baseline
+from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline
 from stream_detector.detect.incident import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
@@ -27,9 +27,8 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
         open_now = baseline.incidents.items()
         baseline.incidents = {k: v for k, v in open_now if event.incident_id is not None and v.id != event.incident_id}
         if event.kind != "resolve":
-            baseline.feedbacks = min(baseline.feedbacks + 1, WIDEN_MOST)
+            baseline.feedbacks = min(baseline.feedbacks + 1, MOST_FEEDBACKS)
     if explain is not None:
-        explain.append(
-            f"{event.kind} by {event.by}: gates of this key are at {baseline.widening} times their usual value"
-        )
+        times = baseline.threshold_multiplier
+        explain.append(f"{event.kind} by {event.by}: gates of this key are at {times} times their usual value")
     return APPLIED

@@ -42,7 +42,7 @@ def step_completion(
             explain.append(f"{status} counts in no rate, streak or duration")
         return IGNORED
     if config.profile_rules:
-        config = config.of(event)
+        config = config.for_execution(event)
     # 2. When was it?
     finished_ms = epoch_ms(event.finished_at)
     behind_ms = baseline.newest_ms - finished_ms
@@ -62,7 +62,7 @@ def step_completion(
         findings, ended = robust.judge(baseline, event, finished_ms, failed, duration_s, explain)
     else:
         findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
-    if event.resources or event.steps or baseline.days.may_rush():
+    if event.resources or event.steps or baseline.days.may_spike():
         more, over = shared.judge(baseline, event, failed, explain)
         findings, ended = [*findings, *more], [*ended, *over]
     live = not backfill
@@ -112,10 +112,10 @@ def _open(
     for found in findings:
         own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
         state: State = "opened"
-        if found.lasting:
+        if found.opens_incident:
             place = found.detector, crc32_of(found.subject)
             known = baseline.incidents.get(place)
-            if known is None or (live and not known.told):
+            if known is None or (live and not known.reported):
                 baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live)
             else:
                 state, incident_id = "ongoing", known.id
@@ -123,9 +123,11 @@ def _open(
         if live:
             timing, full = found.anomaly_type in _TIMING, found.anomaly_type == "ResourceExhaustion"
             resource = found.subject if full else ""
-            steps = investigation.of_completion(event, baseline.evidence, timing=timing, resource=resource)
+            steps = investigation.steps_for_completion(event, baseline.evidence, timing=timing, resource=resource)
             told.append(
-                anomaly.of(found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps)
+                anomaly.build_anomaly(
+                    found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps
+                )
             )
     return told
 
@@ -135,9 +137,9 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
     told = []
     for end in ended:
         incident = baseline.incidents.pop((end.detector, crc32_of(end.subject)))
-        if incident.told:
+        if incident.reported:
             told.append(
-                anomaly.of(
+                anomaly.build_anomaly(
                     end,
                     event,
                     config,

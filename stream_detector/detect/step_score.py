@@ -47,8 +47,10 @@ def step_score(
     if previous is None:
         _say(explain, "no previous score: a first score is never an anomaly")
     else:
-        found = significant_score_change.of(event.entity_name, previous, event.score, rule, baseline.widening)
-        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, baseline.widening)]))
+        found = significant_score_change.find_change(
+            event.entity_name, previous, event.score, rule, baseline.threshold_multiplier
+        )
+        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, baseline.threshold_multiplier)]))
     # 3. Learn.
     if behind_ms <= 0:
         drifted = _learn(baseline, event, rule, jumped=found is not None)
@@ -61,9 +63,10 @@ def step_score(
     if found is None:
         return APPLIED
     own_id = anomaly.anomaly_id(found, baseline, event)
-    steps = investigation.of_score(event, previous_ms)
+    steps = investigation.steps_for_score(event, previous_ms)
     return Outcome(
-        "applied", [anomaly.of(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)]
+        "applied",
+        [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],
     )
 
 
@@ -74,7 +77,7 @@ def _previous(baseline: ScoreBaseline, event: Score, older: bool) -> Decimal | N
 
 
 def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool) -> Finding | None:
-    threshold = float(rule.threshold * baseline.widening)
+    threshold = float(rule.threshold * baseline.threshold_multiplier)
     if rule.relative:
         threshold *= abs(float(baseline.previous or event.score)) or 1.0
     score, drift = float(event.score), baseline.drift
@@ -82,11 +85,11 @@ def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool)
         drift.reset()
     scale = drift.scale if drift.n else threshold
     left = drift.update(score, threshold)
-    return None if left is None else pattern_deviation.drifted(event.entity_name, score, left, scale)
+    return None if left is None else pattern_deviation.drift_found(event.entity_name, score, left, scale)
 
 
-def _below(previous: Decimal, score: Decimal, rule: ScoreRule, widening: Decimal) -> str:
-    gate = rule.threshold * widening * (abs(previous) if rule.relative else 1)
+def _below(previous: Decimal, score: Decimal, rule: ScoreRule, multiplier: Decimal) -> str:
+    gate = rule.threshold * multiplier * (abs(previous) if rule.relative else 1)
     change, limit = abs(score - previous), gate.normalize()
     return f"a change of {significant_score_change.plain(change)} is below {significant_score_change.plain(limit)}"
 

@@ -21,7 +21,7 @@ from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
 from stream_detector.events.completion import Completion, Resource, Status, Step
 from stream_detector.events.notification import Notification, Outcome
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.run_part import Roster, RunPart
+from stream_detector.events.run_part import EntityMembership, RunPart
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import RunStatus, ScoreRun
@@ -36,6 +36,7 @@ __all__ = [
     "Completion",
     "EntityKind",
     "EntityKindName",
+    "EntityMembership",
     "Metrics",
     "Notification",
     "Outcome",
@@ -43,7 +44,6 @@ __all__ = [
     "ProfileName",
     "RefusedError",
     "Resource",
-    "Roster",
     "RunPart",
     "RunStatus",
     "RunSummary",

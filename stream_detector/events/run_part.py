@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.fields import Id, Instant, Name, Text
 
 
-class Roster(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class EntityMembership(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Which entities of one type a run had, id to name, and which failed without a type. In order of their ids."""
 
     run_id: Id
@@ -19,7 +19,8 @@ class Roster(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
 class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One entity's outcome within a run (`scored`, `failed`), or the run's own event (`run_started`, ...).
 
-    A `roster` is what a completed run passes on to the next one: its `run_id` names the rosters of one entity type.
+    A part of kind `roster` is the entity membership that a completed run passes on to the next one: its `run_id` names
+    the memberships of one entity type.
     """
 
     run_id: Id
@@ -32,4 +33,4 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     anomaly: Anomaly | None = None
     expected: int | None = None
     error: Text | None = None
-    roster: Roster | None = None
+    membership: EntityMembership | None = field(default=None, name="roster")

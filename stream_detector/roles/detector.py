@@ -21,7 +21,7 @@ from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
 from stream_detector.detect import BaselineBuffer, Config, key_of, profile_rules, step
-from stream_detector.detect.loading import detection_loaded
+from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
@@ -228,7 +228,7 @@ class Detector:
             counts["applied"] += 1
 
     def before_checkpoint(self, task: Task) -> None:
-        """Runs that have ended by now: summaries and rosters go out before the state that says so is written."""
+        """Runs that have ended by now: summaries and memberships go out before the state that says so is written."""
         for told in self._runs.ended(task.number, round(time.time() * 1000)):
             if isinstance(told, RunPart):
                 self._send_run_part(told)
@@ -289,7 +289,7 @@ def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.Befo
         async def detect(stream: Any) -> None:
             async for event in stream.events():
                 if name in (topics.SCORES, topics.REKEYED) and _has_score(name, event.value):
-                    await detection_loaded()  # 3.4 of the 6 s of processor time that a start would take
+                    await wait_until_loaded()  # 3.4 of the 6 s of processor time that a start would take
                 detector.handle(name, event.value)
 
     for name in (*DECODE, topics.REKEYED, topics.RUN_PARTS):

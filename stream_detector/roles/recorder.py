@@ -85,7 +85,7 @@ def _baseline(record: Any) -> BaselineState | None:
     if not packed:
         return BaselineState(key=key, packed=None)
     baseline = Baseline.unpack(key, packed)
-    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named())
+    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named_baselines())
 
 
 READ: dict[str, tuple[str, Callable[[Any], Any]]] = {

@@ -1,4 +1,4 @@
-"""The runs that are under way, and each type's rosters, in the table `runs-state`; which runs have ended by now."""
+"""The runs that are under way, and each type's memberships, in the table `runs-state`; which runs have ended by now."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from stream_detector.delivery import worker
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
-from stream_detector.detect.rules.missing_entity import PREFIX, Rosters, apply_roster, roster_parts
+from stream_detector.detect.rules.missing_entity import PREFIX, Memberships, apply_membership, membership_parts
 from stream_detector.detect.runs import Run, apply_part, summaries
 from stream_detector.events import Anomaly, Profile, RunPart, RunSummary
 from stream_detector.kafka import topics
 
-Value = Run | Rosters
+Value = Run | Memberships
 VALUE: Codec[Value] = Codec(
-    lambda value: value.pack(), lambda key, packed: (Rosters if key.startswith(PREFIX) else Run).unpack(packed)
+    lambda value: value.pack(), lambda key, packed: (Memberships if key.startswith(PREFIX) else Run).unpack(packed)
 )
 
 FORGET_EVERY_MS = 60_000
 
 
 def key_of(run_part: RunPart) -> str:
-    """Where a part belongs. A producer may call a run whatever it likes, also like rosters: those get a ~ before it."""
+    """Where a part belongs. A producer may call a run anything, also like a membership: it gets a ~ before it."""
     run_id = run_part.run_id
     return f"~{run_id}" if run_part.kind != "roster" and run_id.lstrip("~").startswith(PREFIX) else run_id
 
@@ -40,14 +40,14 @@ class RunTable:
             self._open.clear()
 
     def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:
-        """Put a part into its run, or a run's roster beside those before it: the entities that are missing from it."""
+        """Put a part into its run, or a membership beside the earlier ones; returns the entities that are missing."""
         partition: StatePartition[Value] = self._table.data.owned_partition(number)
         key = key_of(run_part)
         value = partition.get(key)
         if run_part.kind == "roster":
-            rosters = value if isinstance(value, Rosters) else Rosters()
-            missing = apply_roster(rosters, run_part, record_ms, self._profile)
-            partition.put(key, rosters)
+            memberships = value if isinstance(value, Memberships) else Memberships()
+            missing = apply_membership(memberships, run_part, record_ms, self._profile)
+            partition.put(key, memberships)
             return missing
         run = value if isinstance(value, Run) else Run.new(run_part.run_id)
         apply_part(run, run_part, record_ms)
@@ -57,7 +57,7 @@ class RunTable:
         return []
 
     def ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
-        """The summaries of runs that have ended by `now_ms`, and the rosters that they pass on.
+        """The summaries of runs that have ended by `now_ms`, and the memberships that they pass on.
 
         The runs are closed with the same checkpoint.
         """
@@ -70,9 +70,9 @@ class RunTable:
         still_open = self._open_runs(number, partition)
         for key in list(still_open):
             run = partition.get(key)
-            if isinstance(run, Run) and run.finished(now_ms):
+            if isinstance(run, Run) and run.has_ended(now_ms):
                 yield from summaries(run, now_ms)
-                yield from roster_parts(run, now_ms)
+                yield from membership_parts(run, now_ms)
                 run.close()
                 partition.put(key, run)
                 still_open.discard(key)
@@ -87,6 +87,6 @@ class RunTable:
         for partition in filter(None, map(self._table.data.owned_partition, list(self._table.data.partitions))):
             for key in list(partition.keys()):
                 value = partition.get(key)
-                over = isinstance(value, Rosters) or (value is not None and value.closed)
+                over = isinstance(value, Memberships) or (value is not None and value.closed)
                 if over and value.forget_at_ms < now_ms:
                     partition.delete(key)

@@ -7,7 +7,7 @@ import asyncpg
 from msgspec import Struct
 
 from stream_detector.detect import Baseline, Config, Outcome, step
-from stream_detector.detect.loading import detection_loaded
+from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key, workflow_key
@@ -53,7 +53,7 @@ async def check_score(
     asked = await read.score(pool, entity_id, event_id)
     if asked is None:
         return None
-    await detection_loaded()
+    await wait_until_loaded()
     baseline = Baseline.new(score_key(entity_id))
     outcome = Outcome("applied")
     async for stored in read.scores_in_order(pool, entity_id, _EVER):

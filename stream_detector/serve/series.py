@@ -11,7 +11,7 @@ from msgspec import Struct
 from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.baseline import LEAST_TIMED
 from stream_detector.detect.classic import mean_and_spread
-from stream_detector.detect.loading import detection_loaded
+from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.rules import spike_in_failures
 from stream_detector.detect.statistics.failures import LEAST, PRIOR_FAILURES, PRIOR_SUCCESSES, RECENT, upper_tail, z_of
 from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
@@ -86,7 +86,7 @@ async def _durations(
     assert isinstance(baseline, WorkflowBaseline)
     kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     async for stored in read.completions_in_order(pool, workflow_id):
-        event, classic = stored.event, config.of(stored.event).profile == "classic"
+        event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
         band = _band(baseline, event.finished_at) if classic else _level_band(baseline, event.finished_at)
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         if event.duration_s and event.finished_at <= until:
@@ -102,7 +102,7 @@ async def _failure_rates(
     kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     lately: deque[bool] = deque(maxlen=RECENT)
     async for stored in read.completions_in_order(pool, workflow_id):
-        event, classic = stored.event, config.of(stored.event).profile == "classic"
+        event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
         band = _classic_rates(baseline, event.finished_at) if classic else _robust_rates(baseline)
         outcome = step(baseline, event, config, backfill=stored.backfill)
         if event.status not in COUNTED or outcome.kind not in ("applied", "backfilled"):
@@ -142,7 +142,7 @@ def _robust_rates(baseline: WorkflowBaseline) -> Band | None:
     if failures.n < OUTCOMES_WARM:
         return None
     a, b = failures.failed + PRIOR_FAILURES, failures.counted - failures.failed + PRIOR_SUCCESSES
-    gate = GATE * float(baseline.widening)
+    gate = GATE * float(baseline.threshold_multiplier)
     least = next((k for k in range(LEAST, RECENT + 1) if z_of(upper_tail(k, a, b)) > gate), RECENT + 1)
     return 0.0, failures.rate, (least - 1) / RECENT
 
@@ -154,7 +154,7 @@ def _classic_rates(baseline: WorkflowBaseline, at: datetime) -> Band | None:
     if before < spike_in_failures.LEAST_BEFORE:
         return None
     failed = (history.outcomes >> RECENT - 1 & (1 << before) - 1).bit_count()
-    gate = GATE * float(baseline.widening)
+    gate = GATE * float(baseline.threshold_multiplier)
     least = next((k for k in range(1, RECENT + 1) if spike_in_failures.z_of(k, failed, before) > gate), RECENT + 1)
     return 0.0, (failed + 1) / (before + 2), (least - 1) / RECENT
 
@@ -167,18 +167,18 @@ def _band(baseline: WorkflowBaseline, at: datetime) -> Band | None:
     mean, spread = mean_and_spread(times)
     if not spread:
         return None
-    reach = GATE * float(baseline.widening) * spread
+    reach = GATE * float(baseline.threshold_multiplier) * spread
     return max(0.0, mean - reach), mean, mean + reach
 
 
 def _level_band(baseline: WorkflowBaseline, at: datetime) -> Band | None:
     """The same of profile `robust`; None while its level is learning."""
     level = baseline.level
-    return None if level.n < WARM else level.expected(epoch_ms(at))
+    return None if level.n < WARM else level.expected_range(epoch_ms(at))
 
 
 async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":
-    await detection_loaded()
+    await wait_until_loaded()
     baseline = Baseline.new(score_key(entity_id))
     assert isinstance(baseline, ScoreBaseline)
     points: deque[Point] = deque(maxlen=limit)

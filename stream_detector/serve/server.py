@@ -7,7 +7,7 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from stream_detector.detect.loading import begin_to_load
+from stream_detector.detect.loading import load_in_background
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
@@ -31,7 +31,7 @@ def run(settings: Settings) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    begin_to_load()  # of itself it would be loaded by the first who asks about a score, who would wait for it
+    load_in_background()  # of itself it would be loaded by the first who asks about a score, who would wait for it
     aiokafka_patches.install()
     return uvloop.run(_serve(settings))
 

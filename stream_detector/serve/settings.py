@@ -13,7 +13,7 @@ import asyncpg
 from aiohttp import web
 
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.detect.loading import detection_loaded
+from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.schema import schemas
@@ -64,7 +64,7 @@ async def preview(request: web.Request) -> web.Response:
 
 
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
-    await detection_loaded()
+    await wait_until_loaded()
     counted = [_Counted(), _Counted()]
     baselines: list[Baseline] = []
     events, key = 0, ""

@@ -104,7 +104,7 @@ async def recovered(settings: Settings) -> dict[str, bytes]:
 
 def counted(packed: bytes | None, key: str) -> int:
     """How many executions a baseline has counted, all within its window."""
-    return Baseline.unpack(key, packed).named()["success_rate"].window_size if packed else 0
+    return Baseline.unpack(key, packed).named_baselines()["success_rate"].window_size if packed else 0
 
 
 async def compare(

@@ -89,5 +89,7 @@ def learned(*ids: str) -> list[BaselineState]:
                 str(number), workflow_id, finished_at=ago(hours=40 - number), duration_s=100.0 + number % 3
             )
             step(baseline, run, Config(profile="classic"))
-        states.append(BaselineState(key=baseline.key, packed=baseline.pack(), state="normal", named=baseline.named()))
+        states.append(
+            BaselineState(key=baseline.key, packed=baseline.pack(), state="normal", named=baseline.named_baselines())
+        )
     return states

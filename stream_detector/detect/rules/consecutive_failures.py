@@ -3,9 +3,9 @@
 Opened by the third (`warning`), ongoing at the fifth (`critical`), silent at the fourth and from the sixth on,
 resolved by the next success (W8).
 
->>> [of("nightly", length, 0.1) is not None for length in (2, 3, 4, 5, 6)]
+>>> [find_streak("nightly", length, 0.1) is not None for length in (2, 3, 4, 5, 6)]
 [False, True, False, True, False]
->>> of("nightly", 3, 0.1).description
+>>> find_streak("nightly", 3, 0.1).description
 'nightly has failed 3 times in a row'
 """
 
@@ -15,7 +15,7 @@ NAME = "consecutive_failures"
 OPENS, RISES = 3, 5
 
 
-def of(name: str, length: int, failure_rate: float) -> Finding | None:
+def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
     """The finding at the third and at the fifth failure in a row, else nothing.
 
     Args:
@@ -36,12 +36,12 @@ def of(name: str, length: int, failure_rate: float) -> Finding | None:
         unit="runs",
         direction="up",
         gates=[f"{length} failures in a row reach {length}, with no success between them"],
-        lasting=True,
+        opens_incident=True,
         threshold=float(OPENS),
     )
 
 
-def ended(name: str) -> Finding:
+def streak_ended(name: str) -> Finding:
     """The end of a streak by a success."""
     return Finding(
         detector=NAME,
@@ -56,6 +56,6 @@ def ended(name: str) -> Finding:
         unit="runs",
         direction="down",
         gates=["a success ends the streak"],
-        lasting=True,
+        opens_incident=True,
         threshold=float(OPENS),
     )

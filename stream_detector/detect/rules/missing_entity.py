@@ -1,8 +1,8 @@
-"""Rosters: which entities a completed run had, so that the next run of its kind can be seen to lack one.
+"""Entity membership: which entities a completed run had, so that the next run of its kind can be seen to lack one.
 
-A run is gathered by its id, a roster is kept by entity type: all rosters of a type meet at one place, whatever the ids
-of the runs. A run counts as the same kind as an earlier one where it has at least half of the entities of that one;
-of several the most similar is taken, so a full run each night and a partial one each hour are not mixed up.
+A run is gathered by its id, a membership is kept by entity type: all memberships of a type meet at one place, whatever
+the ids of the runs. A run counts as the same kind as an earlier one where it has at least half of the entities of that
+one; of several the most similar is taken, so a full run each night and a partial one each hour are not mixed up.
 """
 
 from datetime import datetime
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from stream_detector.detect import anomaly, wording
 from stream_detector.detect.rules import pattern_deviation
-from stream_detector.detect.runs import ROSTER_ENTITIES, Run
-from stream_detector.events import Affected, Anomaly, Profile, Roster, RunPart
+from stream_detector.detect.runs import MOST_MEMBERS, Run
+from stream_detector.events import Affected, Anomaly, EntityMembership, Profile, RunPart
 from stream_detector.events.ids import SEPARATOR, derived_id, score_key
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 
@@ -21,14 +21,14 @@ PREFIX = "roster~"
 KINDS = 4
 """So many kinds of runs of one type are kept, the newest run of each."""
 REMEMBERED_MS = 90 * 86_400_000
-"""Rosters of a type that nobody has run for so long are forgotten."""
+"""Memberships of a type that nobody has run for so long are forgotten."""
 MOST_CHARACTERS = 250_000
-"""Of ids and names in a roster: four of them, 4 bytes a character in UTF-8, are then within the broker's 8 MiB."""
+"""Of ids and names in a membership: four of them, 4 bytes a character in UTF-8, are then within the broker's 8 MiB."""
 MOST_TYPES = 20
-"""A run of more types has no roster: each roster repeats the entities that failed before their type was known."""
+"""A run of more types has no membership: each would repeat the entities that failed before their type was known."""
 
 
-class Kept(Struct, frozen=True, gc=False, array_like=True):
+class Membership(Struct, frozen=True, gc=False, array_like=True):
     """The entities of one type, id to name, in a run that ended at `ended_ms` (epoch ms)."""
 
     run_id: str
@@ -36,15 +36,15 @@ class Kept(Struct, frozen=True, gc=False, array_like=True):
     entities: dict[str, str]
 
 
-class Rosters(Struct, gc=False, array_like=True):
-    """The newest run of each kind, the newest first. `last_ms` is the record time of the last roster, epoch ms."""
+class Memberships(Struct, gc=False, array_like=True):
+    """The newest run of each kind, the newest first. `last_ms` is the record time of the last membership, epoch ms."""
 
-    kept: list[Kept] = []
+    kept: list[Membership] = []
     last_ms: int = 0
 
     @classmethod
-    def unpack(cls, packed: bytes) -> "Rosters":
-        """The rosters that `pack` gave. Raises `msgspec.DecodeError`."""
+    def unpack(cls, packed: bytes) -> "Memberships":
+        """The memberships that `pack` gave. Raises `msgspec.DecodeError`."""
         return _DECODER.decode(packed)
 
     def pack(self) -> bytes:
@@ -57,24 +57,24 @@ class Rosters(Struct, gc=False, array_like=True):
         return self.last_ms + REMEMBERED_MS
 
 
-_DECODER = msgspec.msgpack.Decoder(Rosters)
+_DECODER = msgspec.msgpack.Decoder(Memberships)
 
 
-def roster_id(entity_type: str) -> str:
-    """What the rosters of a type are kept by.
+def membership_id(entity_type: str) -> str:
+    """What the memberships of a type are kept by.
 
-    >>> roster_id("dao")
+    >>> membership_id("dao")
     'roster~dao'
     """
     return PREFIX + (entity_type if len(entity_type) <= 200 else derived_id(entity_type))
 
 
-def roster_parts(run: Run, now_ms: int) -> list[RunPart]:
+def membership_parts(run: Run, now_ms: int) -> list[RunPart]:
     """What a run that has ended by its `completed` event passes on, one part for each entity type; else nothing.
 
     Nothing either from more than 5,000 entities or 20 types, and of a type with 250,000 characters of ids and names.
     """
-    if run.window or run.status != "completed" or not run.ended(now_ms) or len(run.entities) > ROSTER_ENTITIES:
+    if run.window or run.status != "completed" or not run.has_ended(now_ms) or len(run.entities) > MOST_MEMBERS:
         return []
     failed: list[str] = []
     by_type: dict[str, dict[str, str]] = {}
@@ -90,11 +90,11 @@ def roster_parts(run: Run, now_ms: int) -> list[RunPart]:
     others = sum(map(len, failed))
     return [
         RunPart(
-            run_id=roster_id(entity_type),
+            run_id=membership_id(entity_type),
             kind="roster",
             at=from_epoch_ms(run.ended_ms),
             entity_type=entity_type or None,
-            roster=Roster(run_id=run.run_id, entities=entities, failed=failed),
+            membership=EntityMembership(run_id=run.run_id, entities=entities, failed=failed),
         )
         for entity_type, entities in by_type.items()
         if others + _characters(entities) <= MOST_CHARACTERS
@@ -105,30 +105,30 @@ def _characters(entities: dict[str, str]) -> int:
     return sum(len(key) + len(name) for key, name in entities.items())
 
 
-def apply_roster(rosters: Rosters, part: RunPart, record_ms: int, profile: Profile) -> list[Anomaly]:
-    """Keep a run's roster; the entities that the last run of its kind had and this one has not.
+def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, profile: Profile) -> list[Anomaly]:
+    """Keep a run's membership; the entities that the last run of its kind had and this one has not.
 
-    A roster that is not newer than all that are kept changes nothing, so a repeated one never does. An entity that
-    failed is there; it stays in the roster that had it.
+    A membership that is not newer than all that are kept changes nothing, so a repeated one never does. An entity that
+    failed is there; it stays in the membership that had it.
     """
-    roster, ended_ms = part.roster, epoch_ms(part.at)
-    if roster is None or any(ended_ms <= one.ended_ms for one in rosters.kept):
+    membership, ended_ms = part.membership, epoch_ms(part.at)
+    if membership is None or any(ended_ms <= one.ended_ms for one in memberships.kept):
         return []
-    rosters.last_ms = max(rosters.last_ms, record_ms)
-    entities, present = roster.entities, {*roster.entities, *roster.failed}
-    before = _most_similar(rosters.kept, present)
-    if before is not None and roster.failed:
-        failed = entities | {key: before.entities[key] for key in roster.failed if key in before.entities}
+    memberships.last_ms = max(memberships.last_ms, record_ms)
+    entities, present = membership.entities, {*membership.entities, *membership.failed}
+    before = _most_similar(memberships.kept, present)
+    if before is not None and membership.failed:
+        failed = entities | {key: before.entities[key] for key in membership.failed if key in before.entities}
         entities = failed if _characters(failed) <= MOST_CHARACTERS else entities
-    others = [one for one in rosters.kept if one is not before]
-    rosters.kept = [Kept(roster.run_id, ended_ms, entities), *others][:KINDS]
+    others = [one for one in memberships.kept if one is not before]
+    memberships.kept = [Membership(membership.run_id, ended_ms, entities), *others][:KINDS]
     if before is None:
         return []
     gone = sorted(before.entities.keys() - present)
-    return [_missing(key, before, len(gone), part, roster, profile) for key in gone]
+    return [_missing(key, before, len(gone), part, membership, profile) for key in gone]
 
 
-def _most_similar(kept: list[Kept], present: set[str]) -> Kept | None:
+def _most_similar(kept: list[Membership], present: set[str]) -> Membership | None:
     found, most = None, 0.0
     for one in kept:
         common = len(one.entities.keys() & present)
@@ -138,9 +138,11 @@ def _most_similar(kept: list[Kept], present: set[str]) -> Kept | None:
     return found
 
 
-def _missing(entity_id: str, before: Kept, gone: int, part: RunPart, now: Roster, profile: Profile) -> Anomaly:
+def _missing(
+    entity_id: str, before: Membership, gone: int, part: RunPart, now: EntityMembership, profile: Profile
+) -> Anomaly:
     name, kind = before.entities[entity_id], part.entity_type or ""
-    finding = pattern_deviation.missing(name or entity_id, before.run_id, now.run_id, len(before.entities), gone)
+    finding = pattern_deviation.entity_missing(name or entity_id, before.run_id, now.run_id, len(before.entities), gone)
     event_id = f"{now.run_id}{SEPARATOR}{entity_id}"
     own_id = derived_id(finding.detector, score_key(entity_id), event_id, f"{finding.subject} {kind}")
     return Anomaly(
@@ -169,7 +171,7 @@ def _missing(entity_id: str, before: Kept, gone: int, part: RunPart, now: Roster
     )
 
 
-def _steps(name: str, before: Kept, gone: int, at: datetime, now: Roster) -> list[str]:
+def _steps(name: str, before: Membership, gone: int, at: datetime, now: EntityMembership) -> list[str]:
     told = [
         f"See why run {now.run_id} of {wording.instant(epoch_ms(at))} has no score of {name}: "
         f"run {before.run_id} of {wording.instant(before.ended_ms)} had one",

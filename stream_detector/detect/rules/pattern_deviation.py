@@ -66,7 +66,7 @@ class Drift:
         return left
 
 
-def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
+def drift_found(name: str, score: float, left: float, threshold: float) -> Finding:
     """The finding for a score that drifted away from `left`, the mean since its last reset."""
     moved = score - left
     return Finding(
@@ -92,7 +92,7 @@ def drifted(name: str, score: float, left: float, threshold: float) -> Finding:
     )
 
 
-def accepted(name: str, usual: float, former: float, duration_s: float) -> Finding:
+def level_accepted(name: str, usual: float, former: float, duration_s: float) -> Finding:
     """The announcement that a level of durations, `usual`, was accepted as normal after `former` (s)."""
     return Finding(
         detector=NAME,
@@ -118,7 +118,7 @@ _SHARE_Z: Final = 6.0
 _SHARE_LEAST: Final = 0.2
 
 
-def of_steps(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
+def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
     """What a good execution's steps show that the last ones did not, from 30 executions with steps on.
 
     Sub-rule sequence: the names in their order are none of the last four sequences. Sub-rule share: a step's share of
@@ -185,7 +185,7 @@ def _share(name: str, step: Step, share: float, usual: float, spread: float) -> 
     )
 
 
-def rush(name: str, count: int, busiest: int, days: int) -> Finding:
+def volume_spiked(name: str, count: int, busiest: int, days: int) -> Finding:
     """Sub-rule arrival: more executions in a day than three times the busiest of the closed days."""
     return Finding(
         detector=NAME,
@@ -204,7 +204,7 @@ def rush(name: str, count: int, busiest: int, days: int) -> Finding:
     )
 
 
-def missing(name: str, former_run: str, run: str, before: int, gone: int) -> Finding:
+def entity_missing(name: str, former_run: str, run: str, before: int, gone: int) -> Finding:
     """Sub-rule missing: a completed run lacks an entity that the last run of its kind had, of `before` entities."""
     return Finding(
         detector=NAME,

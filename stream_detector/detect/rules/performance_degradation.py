@@ -10,15 +10,14 @@ from math import expm1
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of, two_sided
-from stream_detector.detect.rules.unusual_execution_time import CRITICAL_MORE, history_gates, seldom
-from stream_detector.detect.statistics.level import EFFECT, WARM, Judged, Surprise, root_of
+from stream_detector.detect.rules.unusual_execution_time import CRITICAL_MORE, history_gates, rarity_gate
+from stream_detector.detect.statistics.level import EFFECT, WARM, AnomalyScore, Assessment, root_of
 from stream_detector.events import Severity
 
 NAME = "performance_degradation"
 FASTER = "faster"
 _SURE = 1.4
-"""A lasting faster level is sent only where it is so much more surprising than the budget, 25 times rarer; else
-recorded."""
+"""A faster level is sent only where its score is so much above the budget, 25 times rarer; else recorded."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -45,16 +44,16 @@ def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int,
     )
 
 
-def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
+def robust(name: str, duration_s: float, assessment: Assessment, score: AnomalyScore, budget: float) -> Finding | None:
     """The finding for a shift of level in profile `robust`: the mean of several executions lies half a percent off.
 
-    Slower: `warning`, `critical` from 0.75 more surprise than the budget on. A lasting faster level is told as
-    UnusualExecutionTime: `info`, or `warning` from a surprise of 1.4 more than the budget on.
+    Slower: `warning`, `critical` from 0.75 above the budget on. A faster level is reported as
+    UnusualExecutionTime: `info`, or `warning` from 1.4 above the budget on.
     """
-    size, value, runs = surprise.size, surprise.value, surprise.runs
-    slower, usual = value > 0, judged.usual
+    size, value, runs = score.size, score.value, score.runs
+    slower, usual = value > 0, assessment.expected
     severity: Severity = "warning" if size < budget + CRITICAL_MORE else "critical"
-    off = expm1(value / root_of(runs) * judged.sigma)
+    off = expm1(value / root_of(runs) * assessment.sigma)
     if abs(off) <= EFFECT:
         return None
     if not slower:
@@ -70,22 +69,22 @@ def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, bud
         baseline=usual,
         deviation=duration_s - usual,
         z=value,
-        confidence=confidence(10.0**-size, judged.n),
+        confidence=confidence(10.0**-size, assessment.n),
         unit="s",
         direction="up" if slower else "down",
         gates=[
-            f"{judged.n} recorded durations are {WARM} or more",
+            f"{assessment.n} recorded durations are {WARM} or more",
             f"the mean z of the last {runs} executions, times its root, is {value:.2f}",
-            seldom(surprise),
+            rarity_gate(score),
             f"surprise {size:.2f} is above {budget:.2f}",
         ],
-        lasting=severity != "info",
+        opens_incident=severity != "info",
         threshold=budget,
         subject="" if slower else FASTER,
     )
 
 
-def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
+def level_restored(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
     """The end of a shift in profile `robust`: three executions in a row within 1 sigma."""
     return Finding(
         detector=NAME,
@@ -100,5 +99,5 @@ def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Findi
         unit="s",
         direction="up" if z > 0 else "down",
         gates=["three executions in a row lie within 1 sigma of the level"],
-        lasting=True,
+        opens_incident=True,
     )

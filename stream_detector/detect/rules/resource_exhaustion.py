@@ -5,9 +5,9 @@ exponentially weighted mean of 10 executions or more, and the third rise in a ro
 limit is reached within 10 executions, rising, and half of it is used. A resource without a limit has the second alone.
 
 >>> from stream_detector.events import Resource
->>> of("nightly", "memory", Resource(3.8, 4.0, "GiB"), 0.95, None, gate=1.0).description
+>>> find_exhaustion("nightly", "memory", Resource(3.8, 4.0, "GiB"), 0.95, None, gate=1.0).description
 'nightly used 95 % of its memory limit (3.8 of 4 GiB)'
->>> of("nightly", "memory", Resource(3.0, 4.0, "GiB"), 0.75, None, gate=1.0) is None
+>>> find_exhaustion("nightly", "memory", Resource(3.0, 4.0, "GiB"), 0.75, None, gate=1.0) is None
 True
 """
 
@@ -34,14 +34,14 @@ def share_of(resource: Resource) -> float:
     return resource.used / limit if limit else resource.used
 
 
-def of(
+def find_exhaustion(
     name: str, resource_name: str, resource: Resource, share: float, usual: Usual | None, gate: float
 ) -> Finding | None:
     """The finding for one resource of one execution, or nothing.
 
     Args:
         share: what `share_of` says of it.
-        gate: 1, or more after feedback (it widens the z gate).
+        gate: 1, or more after feedback (the z gate is multiplied by it).
     """
     full = share >= FULL and bool(resource.limit)
     if not full and (usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share)):
@@ -85,7 +85,7 @@ def of(
         unit="ratio" if limit else resource.unit or "",
         direction="up",
         gates=gates,
-        lasting=True,
+        opens_incident=True,
         subject=resource_name,
         threshold=FULL if limit else _Z * gate,
     )
@@ -97,7 +97,7 @@ def _z_of(share: float, usual: Usual | None) -> float | None:
     return (share - usual.mean) / usual.deviation
 
 
-def ended(name: str, resource_name: str, resource: Resource, usual: Usual | None) -> Finding:
+def exhaustion_ended(name: str, resource_name: str, resource: Resource, usual: Usual | None) -> Finding:
     """The end: none of the rules holds any more."""
     share = share_of(resource)
     baseline = usual.mean if usual else share
@@ -114,6 +114,6 @@ def ended(name: str, resource_name: str, resource: Resource, usual: Usual | None
         unit="ratio" if resource.limit else resource.unit or "",
         direction="up" if share > baseline else "down",
         gates=[f"neither the limit, nor z, nor the forecast of {resource_name} is told any more"],
-        lasting=True,
+        opens_incident=True,
         subject=resource_name,
     )

@@ -24,22 +24,22 @@ def judge(
     name = event.workflow_name or event.workflow_id
     if event.resources:
         resources, incidents = baseline.resources, baseline.incidents
-        gate = float(baseline.widening) if baseline.feedbacks else 1.0
+        gate = float(baseline.threshold_multiplier) if baseline.feedbacks else 1.0
         for resource_name, resource in event.resources.items():
             at = resources.place(resource_name)
             usual, share = resources.usual(at), resource_exhaustion.share_of(resource)
-            one = resource_exhaustion.of(name, resource_name, resource, share, usual, gate)
+            one = resource_exhaustion.find_exhaustion(name, resource_name, resource, share, usual, gate)
             if one is not None:
                 found.append(one)
             elif incidents and (_RESOURCE, crc32_of(resource_name)) in incidents:
-                ended.append(resource_exhaustion.ended(name, resource_name, resource, usual))
+                ended.append(resource_exhaustion.exhaustion_ended(name, resource_name, resource, usual))
             resources.learn(at, resource_name, usual, share)
             if explain is not None:
                 gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
                 explain.append(f"{resource_name}: {gates}")
-    rush = baseline.days.rush()
-    if rush is not None:
-        found.append(pattern_deviation.rush(name, *rush))
+    volume_spike = baseline.days.volume_spike()
+    if volume_spike is not None:
+        found.append(pattern_deviation.volume_spiked(name, *volume_spike))
     if event.steps and not failed:
-        found += pattern_deviation.of_steps(name, event.steps, baseline.evidence, explain)
+        found += pattern_deviation.find_step_deviations(name, event.steps, baseline.evidence, explain)
     return found, ended

@@ -4,10 +4,10 @@ Compared as decimals: 7.7 -> 8.2 is 0.5, in binary floats it is 0.49999999999999
 thresholds on. A relative threshold counts in shares of the previous score; from a previous score of 0 any move fires.
 
 >>> from decimal import Decimal as D
->>> found = of("Lido", D("7.5"), D("5.8"), ScoreRule(), D(1))
+>>> found = find_change("Lido", D("7.5"), D("5.8"), ScoreRule(), D(1))
 >>> found.description, found.deviation, found.direction, found.severity
 ('Lido fell from 7.5 to 5.8 (-1.7)', -1.7, 'down', 'critical')
->>> of("Lido", D("7.5"), D("7.01"), ScoreRule(), D(1)) is None
+>>> find_change("Lido", D("7.5"), D("7.01"), ScoreRule(), D(1)) is None
 True
 """
 
@@ -22,10 +22,10 @@ _EXACT = Context(prec=80)
 """Two scores of at most 20 digits within 1e12 differ exactly within 80 digits."""
 
 
-def of(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, widening: Decimal) -> Finding | None:
-    """The finding where the move reaches `rule.threshold` times `widening` (1, or more after feedback)."""
+def find_change(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, multiplier: Decimal) -> Finding | None:
+    """The finding where the move reaches `rule.threshold` times `multiplier` (1, or more after feedback)."""
     delta = _EXACT.subtract(current, previous)
-    gate = _EXACT.multiply(rule.threshold, widening)
+    gate = _EXACT.multiply(rule.threshold, multiplier)
     if rule.relative:
         gate = _EXACT.multiply(gate, abs(previous))
     if not delta or abs(delta) < gate:

@@ -44,12 +44,12 @@ def classic(name: str, *, recent_failures: int, failures: int, n: int, z: float,
             f"the failure rate {wording.share(recent_failures / RECENT)} against {wording.share(usual)} "
             f"(one success and one failure added) has z {z:.2f}, above {gate:.2f}",
         ],
-        lasting=True,
+        opens_incident=True,
         threshold=gate,
     )
 
 
-def ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -> Finding:
+def spike_ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -> Finding:
     """The end of a spike: its z no longer passes."""
     usual = (failures + 1) / (n + 2)
     return Finding(
@@ -65,7 +65,7 @@ def ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -
         unit="ratio",
         direction="down",
         gates=[f"z {z:.2f} of the failure rate is no longer above the gate"],
-        lasting=True,
+        opens_incident=True,
     )
 
 
@@ -91,12 +91,12 @@ def robust(name: str, failures: Failures, z: float, gate: float) -> Finding | No
             f"{recent} failures among the last {RECENT} are {LEAST} or more",
             f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
         ],
-        lasting=True,
+        opens_incident=True,
         threshold=gate,
     )
 
 
-def ended_robust(name: str, failures: Failures, failed: bool, z: float) -> Finding:
+def spike_ended_robust(name: str, failures: Failures, failed: bool, z: float) -> Finding:
     """The end of a spike in profile `robust`: its z is below 1."""
     recent = failures.recent(failed)
     return Finding(
@@ -112,5 +112,5 @@ def ended_robust(name: str, failures: Failures, failed: bool, z: float) -> Findi
         unit="ratio",
         direction="down",
         gates=[f"z {z:.2f} of the failure rate is below 1"],
-        lasting=True,
+        opens_incident=True,
     )

@@ -12,13 +12,13 @@ executions; `warning`, and `critical` from |z| = 3 on.
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, confidence, severity_of, two_sided
-from stream_detector.detect.statistics.level import EFFECT, WARM, Judged, Surprise
+from stream_detector.detect.statistics.level import EFFECT, WARM, AnomalyScore, Assessment
 from stream_detector.events import Severity
 
 NAME = "unusual_execution_time"
 _TOO_FAST = 0.1
 CRITICAL_MORE = 0.75
-"""So much more surprise than the budget is `critical`: five times rarer."""
+"""A score so much above the budget is `critical`: five times rarer."""
 
 
 def classic(name: str, duration_s: float, *, mean: float, spread: float, n: int, z: float, gate: float) -> Finding:
@@ -49,14 +49,14 @@ def history_gates(mean: float, spread: float, n: int) -> list[str]:
     ]
 
 
-def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, budget: float) -> Finding | None:
-    """The finding for a lone reading in profile `robust` whose surprise passes the budget; none below half a percent.
+def robust(name: str, duration_s: float, assessment: Assessment, score: AnomalyScore, budget: float) -> Finding | None:
+    """The finding for a single reading in profile `robust` whose score is above the budget; none below half a percent.
 
-    Slower: `warning`, `critical` from 0.75 more surprise on. Faster: `info`, whatever its surprise, unless it took less
+    Slower: `warning`, `critical` from 0.75 above the budget on. Faster: `info`, whatever its score, unless it took less
     than a tenth of the usual: then it cannot have done its work.
     """
-    usual, size = judged.usual, surprise.size
-    slower = judged.z > 0
+    usual, size = assessment.expected, score.size
+    slower = assessment.z > 0
     too_fast = not slower and duration_s < _TOO_FAST * usual
     if abs(duration_s - usual) <= EFFECT * usual:
         return None
@@ -68,32 +68,33 @@ def robust(name: str, duration_s: float, judged: Judged, surprise: Surprise, bud
         anomaly_type="UnusualExecutionTime",
         severity=severity,
         description=f"{name} took {wording.duration(duration_s)}; "
-        f"usually {wording.duration(usual)}, mostly {wording.duration(judged.low)} to {wording.duration(judged.high)}",
+        f"usually {wording.duration(usual)}, "
+        f"mostly {wording.duration(assessment.low)} to {wording.duration(assessment.high)}",
         current=duration_s,
         baseline=usual,
         deviation=duration_s - usual,
-        z=judged.z,
-        confidence=confidence(10.0**-size, judged.n),
+        z=assessment.z,
+        confidence=confidence(10.0**-size, assessment.n),
         unit="s",
         direction="up" if slower else "down",
         gates=[
-            f"{judged.n} recorded durations are {WARM} or more",
-            f"z {judged.z:.2f} of its logarithm against {wording.duration(usual)}",
-            seldom(surprise),
+            f"{assessment.n} recorded durations are {WARM} or more",
+            f"z {assessment.z:.2f} of its logarithm against {wording.duration(usual)}",
+            rarity_gate(score),
             f"surprise {size:.2f} is above {budget:.2f}",
             f"{wording.duration(abs(duration_s - usual))} off is above {wording.share(EFFECT)} of the usual",
         ],
-        lasting=severity != "info",
+        opens_incident=severity != "info",
         threshold=budget,
     )
 
 
-def seldom(surprise: Surprise) -> str:
+def rarity_gate(score: AnomalyScore) -> str:
     """How many of the remembered executions were as far off, or nearly: the gate in words."""
-    return f"{surprise.beyond} of {surprise.of} remembered executions lay as far off, or nearly"
+    return f"{score.beyond} of {score.of} remembered executions lay as far off, or nearly"
 
 
-def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
+def time_back_to_usual(name: str, duration_s: float, usual: float, z: float, n: int) -> Finding:
     """The end of an incident in profile `robust`: three executions in a row within 1 sigma."""
     return Finding(
         detector=NAME,
@@ -109,5 +110,5 @@ def ended(name: str, duration_s: float, usual: float, z: float, n: int) -> Findi
         unit="s",
         direction="up" if z > 0 else "down",
         gates=["three executions in a row lie within 1 sigma of the level"],
-        lasting=True,
+        opens_incident=True,
     )

@@ -18,9 +18,9 @@ _OLDER: Final = DAYS - 1
 _KEPT: Final = (1 << _OLDER) - 1
 _MOST: Final = 0xFFFF
 """A closed day counts at most so many executions (shares kept); the running day counts all."""
-RUSH_FROM: Final = 64
-_RUSH_TIMES: Final = 3
-_RUSH_DAYS: Final = 7
+VOLUME_SPIKE_FROM: Final = 64
+_VOLUME_SPIKE_TIMES: Final = 3
+_VOLUME_SPIKE_DAYS: Final = 7
 _TODAY: Final = 37
 _NARROW_COUNTS: Final = 1
 _NARROW_FAILURES: Final = 2
@@ -196,24 +196,24 @@ class Days:
         else:
             closed.untimed[at] += 1
 
-    def may_rush(self) -> bool:
-        """Whether the day's count is one of those at which a rush is looked for: a power of two from 64 on."""
+    def may_spike(self) -> bool:
+        """Whether the day's count is one of those at which a volume spike is looked for: a power of two from 64 on."""
         count = self.count
-        return count >= RUSH_FROM and not count & (count - 1)
+        return count >= VOLUME_SPIKE_FROM and not count & (count - 1)
 
-    def rush(self) -> tuple[int, int, int] | None:
-        """The running day's count, the busiest closed day's and how many those are, where the first is a rush.
+    def volume_spike(self) -> tuple[int, int, int] | None:
+        """The running day's count, the busiest closed day's and how many those are, where the first is a volume spike.
 
-        Looked at when the day's count is a power of two from 64 on: a rush is three times the busiest of seven closed
-        days or more, told once a day.
+        Looked at when the day's count is a power of two from 64 on: a volume spike is three times the busiest of seven
+        closed days or more, found once a day.
         """
-        if not self.may_rush():
+        if not self.may_spike():
             return None
         count = self.count
         counts = self.closed.counts
         busiest = max(counts, default=0)
-        first = count // 2 < max(_RUSH_TIMES * busiest, RUSH_FROM)
-        if len(counts) < _RUSH_DAYS or count < _RUSH_TIMES * busiest or not first:
+        first = count // 2 < max(_VOLUME_SPIKE_TIMES * busiest, VOLUME_SPIKE_FROM)
+        if len(counts) < _VOLUME_SPIKE_DAYS or count < _VOLUME_SPIKE_TIMES * busiest or not first:
             return None
         return count, busiest, len(counts)
 

@@ -4,14 +4,14 @@ For a reading d: x = log(d + q) less the rhythm of the day, z = (x - level) / si
 and variance are exponentially weighted, 1/n while young, then ALPHA and ALPHA_SPREAD or less where readings come fast
 (their memory lasts 18 hours and 3.5 days at least), winsorised at 4 and 8 sigma.
 
-Two things surprise, each by how far off it is and by how seldom that was seen among the older `readings`:
+Two things get an anomaly score, by how far off they are and by how seldom that was seen among the older `readings`:
 
-    lone     LONE + SEEN (-log10 p) + FAR |z|, p the share that lies seven tenths as far off, or further
-    lasting  LASTING + SEEN_LASTING (-log10 p) + FAR_LASTING m, p the share beyond the median of the last four, and m
+    point  POINT + SEEN (-log10 p) + FAR |z|, p the share that lies seven tenths as far off, or further
+    shift  SHIFT + SEEN_SHIFT (-log10 p) + FAR_SHIFT m, p the share beyond the median of the last four, and m
              the mean of the last 12 z, clipped at 3, times the root of 12, or their exponential mean over 80 times
              sqrt(159), whichever is more
 
-Less where the series is young, and less where something surprised lately. On real CI histories a lone reading of size
+Less where the series is young, and less where something surprised lately. On real CI histories a single reading of size
 s comes about once in 10^s readings, which is what scales the constants. They were chosen on real CI histories with
 injected anomalies and on NAB, all at once; docs/detection.md tells what was tried.
 """
@@ -41,19 +41,19 @@ EFFECT: Final = 0.005
 ACCEPTED_AFTER: Final = 25
 ACCEPTED_BEYOND: Final = 1.0
 ACCEPTED_MS: Final = 86_400_000
-LONE_FROM: Final = 1.55
-LASTING_FROM: Final = 3.0
+POINT_FROM: Final = 1.55
+SHIFT_FROM: Final = 3.0
 SLOW_FROM: Final = 7.2
 """The least z of a reading, and of the two means, that can pass a budget: below them nothing is looked at."""
-LONE: Final = 0.55
-LASTING: Final = 1.13
+POINT: Final = 0.55
+SHIFT: Final = 1.13
 SEEN: Final = 0.565
 FAR: Final = 0.21
 MOST_FAR: Final = 9.7
 NEARLY: Final = 0.7
-SEEN_LASTING: Final = 0.575
-FAR_LASTING: Final = 0.205
-MOST_FAR_LASTING: Final = 7.0
+SEEN_SHIFT: Final = 0.575
+FAR_SHIFT: Final = 0.205
+MOST_FAR_SHIFT: Final = 7.0
 _SLOW_SHARE: Final = 0.975
 """The mean over 80 counts so much."""
 RUNS: Final = 80
@@ -71,8 +71,8 @@ _SLOW: Final = sqrt(2 * RUNS - 1)
 _SLOWLY: Final = SLOW_FROM / _SLOW
 _NEWNESS: Final = 24.0
 """A series of n readings is less surprising by 24 / n."""
-_ECHO_SHARE: Final = 0.33
-_ECHO_MS: Final = 130_000_000.0
+_REFRACTORY_SHARE: Final = 0.33
+_REFRACTORY_MS: Final = 130_000_000.0
 """A surprise loses a third of the largest before it, which fades in a day and a half."""
 _SPACING_MS: Final = 10_800_000.0
 _SPREAD_OUT: Final = 1.6
@@ -89,7 +89,7 @@ def root_of(runs: i64) -> float:
 
 
 @mypyc_attr(acyclic=True)
-class Surprise:
+class AnomalyScore:
     """How surprising a reading, or the mean of `runs` of them, is.
 
     `value` is its z, or the mean's times the root of `runs`; `beyond` of `of` remembered readings lie as far, nearly.
@@ -102,40 +102,52 @@ class Surprise:
 
 
 @mypyc_attr(acyclic=True)
-class Judged:
+class Assessment:
     """What a level said of one reading before learning it: what surprised, and the level then, in its unit."""
 
-    __slots__ = ("high", "lasting", "lone", "low", "n", "sigma", "usual", "z")
+    __slots__ = ("expected", "high", "low", "n", "point", "shift", "sigma", "z")
 
     def __init__(
         self,
-        lone: Surprise | None,
-        lasting: Surprise | None,
+        point: AnomalyScore | None,
+        shift: AnomalyScore | None,
         z: float,
         sigma: float,
-        usual: float,
+        expected: float,
         low: float,
         high: float,
         n: i64,
     ) -> None:
-        self.lone, self.lasting, self.z, self.sigma = lone, lasting, z, sigma
-        self.usual, self.low, self.high, self.n = usual, low, high, n
+        self.point, self.shift, self.z, self.sigma = point, shift, z, sigma
+        self.expected, self.low, self.high, self.n = expected, low, high, n
 
 
 @mypyc_attr(acyclic=True)
 class Level:
     """Plain numbers. Instants are whole seconds where a second more or less is nothing.
 
-    `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`. `heard` is the largest
-    surprise above LONE so far, and when. `kept_s` is when an older reading was last kept.
+    `shifted` counts the readings in a row on one side, negative for below, since `shifted_from`. `last_score` is the
+    largest score above POINT so far, at `last_score_s`. `kept_s` is when an older reading was last kept.
 
-    `z` is that of the last reading. `former` is the level that a new one has just replaced, else None; who tells of it
-    sets it back. `sum` is that of the last 11 of `scores`. `pack` keeps none of these.
+    `z` is that of the last reading. `previous_level` is the level that a new one has just replaced, else None; who
+    reports it sets it back. `z_sum` is that of the last 11 of `recent_z`. `pack` keeps none of these.
     """
 
     __slots__ = (
-        *("n", "level", "variance", "first_s", "newest_ms", "scores", "sum", "slow", "readings", "kept_s", "rhythm"),
-        *("heard", "heard_s", "shifted", "shifted_from", "shifted_s", "former", "z"),
+        *(
+            "n",
+            "level",
+            "variance",
+            "first_s",
+            "newest_ms",
+            "recent_z",
+            "z_sum",
+            "slow_mean",
+            "readings",
+            "kept_s",
+            "rhythm",
+        ),
+        *("last_score", "last_score_s", "shifted", "shifted_from", "shifted_s", "previous_level", "z"),
     )
 
     def __init__(self) -> None:
@@ -143,34 +155,34 @@ class Level:
         self.first_s: i64 = 0
         self.newest_ms: i64 = 0
         self.kept_s: i64 = 0
-        self.heard_s: i64 = 0
+        self.last_score_s: i64 = 0
         self.level: float = 0.0
         self.variance: float = 0.0
-        self.scores: bytes = _NONE
-        self.sum: i64 = 0
-        self.slow: float = 0.0
+        self.recent_z: bytes = _NONE
+        self.z_sum: i64 = 0
+        self.slow_mean: float = 0.0
         self.readings: bytes = b""
         self.rhythm: Rhythm = Rhythm()
-        self.heard: float = 0.0
+        self.last_score: float = 0.0
         self.shifted: i64 = 0
         self.shifted_from: float = 0.0
         self.shifted_s: i64 = 0
-        self.former: float | None = None
+        self.previous_level: float | None = None
         self.z: float = 0.0
 
     @property
-    def usual(self) -> float:
+    def expected(self) -> float:
         """The level in the reading's own unit, at the time of the newest."""
-        return self.expected(self.newest_ms)[1]
+        return self.expected_range(self.newest_ms)[1]
 
-    def expected(self, at_ms: i64) -> tuple[float, float, float]:
+    def expected_range(self, at_ms: i64) -> tuple[float, float, float]:
         """What a reading at that time is expected to be: two sigma below, the level, two sigma above, in its unit."""
         rhythm = self.rhythm
         middle = self.level + (rhythm.offset(at_ms) if rhythm.used else 0.0)
         reach = 2.0 * max(sqrt(self.variance), FLOOR)
         return max(exp(middle - reach) - Q, 0.0), max(exp(middle) - Q, 0.0), max(exp(middle + reach) - Q, 0.0)
 
-    def take(self, reading: float, at_ms: i64, *, always: bool = False, late: bool = False) -> Judged | None:
+    def update(self, reading: float, at_ms: i64, *, always: bool = False, late: bool = False) -> Assessment | None:
         """Judge a reading of 0 or more, then learn it. Most readings are nothing to look at and get no answer.
 
         Args:
@@ -189,9 +201,9 @@ class Level:
         off = x - before
         z = self.z = off / sigma
         clipped: i64 = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else i64(z * _GRID)
-        total = self.sum + clipped
+        total = self.z_sum + clipped
         mean = float(total) * _MEAN
-        slow = self.slow = self.slow + (float(clipped) / _GRID - self.slow) / RUNS
+        slow = self.slow_mean = self.slow_mean + (float(clipped) / _GRID - self.slow_mean) / RUNS
         newest_ms = self.newest_ms
         gap_ms: i64 = at_ms - newest_ms if n else 0
         if not n:
@@ -202,12 +214,12 @@ class Level:
         if keep and n >= RECENT:
             self.kept_s = at_ms // 1000
         self.readings = remember(self.readings, on_grid(x), keep)
-        judged = None
-        looked_at = always or abs(z) >= LONE_FROM or abs(mean) >= LASTING_FROM or abs(slow) >= _SLOWLY
+        assessment = None
+        looked_at = always or abs(z) >= POINT_FROM or abs(mean) >= SHIFT_FROM or abs(slow) >= _SLOWLY
         if looked_at and n >= WARM and not late:
-            judged = self._judge(x, z, mean, slow * _SLOW, sigma, at_ms)
+            assessment = self._assess(x, z, mean, slow * _SLOW, sigma, at_ms)
         elif always:
-            judged = self._judged(None, None, z, sigma, at_ms)
+            assessment = self._assessment(None, None, z, sigma, at_ms)
         # 3. Learn.
         spread = off
         if n >= _YOUNG:
@@ -238,40 +250,40 @@ class Level:
         self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
         self.n = n + 1
         w = BytesWriter()
-        w.write(self.scores[1:])
+        w.write(self.recent_z[1:])
         w.append(u8(clipped & 0xFF))
-        self.scores = w.getvalue()
-        self.sum = total - i8(self.scores, 0)
+        self.recent_z = w.getvalue()
+        self.z_sum = total - i8(self.recent_z, 0)
         rhythm.learn(raw, at_ms, gap_ms, sigma, n)
         self._follow_rhythm(age_ms)
         if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
             self.shifted = 0
         else:
             self._shift(before, z > 0, at_ms)
-        return judged
+        return assessment
 
-    def _judge(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Judged:
+    def _assess(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Assessment:
         """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
-        echo = self.heard * exp(-float(max(at_ms - self.heard_s * 1000, 0)) / _ECHO_MS)
-        quieter = _ECHO_SHARE * echo
+        decayed = self.last_score * exp(-float(max(at_ms - self.last_score_s * 1000, 0)) / _REFRACTORY_MS)
+        quieter = _REFRACTORY_SHARE * decayed
         less = _NEWNESS / float(self.n) + quieter
-        lone, lasting = self._lone(x, z, less), self._lasting(mean, slow, less)
-        loudest = quieter - LONE + max(lone.size if lone else 0.0, lasting.size if lasting else 0.0)
-        if loudest > echo:
-            self.heard, self.heard_s = loudest, at_ms // 1000
-        return self._judged(lone, lasting, z, sigma, at_ms)
+        point, shift = self._point_score(x, z, less), self._shift_score(mean, slow, less)
+        loudest = quieter - POINT + max(point.size if point else 0.0, shift.size if shift else 0.0)
+        if loudest > decayed:
+            self.last_score, self.last_score_s = loudest, at_ms // 1000
+        return self._assessment(point, shift, z, sigma, at_ms)
 
-    def _lone(self, x: float, z: float, less: float) -> Surprise | None:
-        if abs(z) < LONE_FROM:
+    def _point_score(self, x: float, z: float, less: float) -> AnomalyScore | None:
+        if abs(z) < POINT_FROM:
             return None
         seen = older(self.readings)
         near, of = beyond(seen, on_grid(self.level + NEARLY * (x - self.level)), z > 0), len(seen) // 2
-        return Surprise(LONE + SEEN * _seldom(near, of) + FAR * min(abs(z), MOST_FAR) - less, z, 1, near, of)
+        return AnomalyScore(POINT + SEEN * _seldom(near, of) + FAR * min(abs(z), MOST_FAR) - less, z, 1, near, of)
 
-    def _lasting(self, mean: float, slow: float, less: float) -> Surprise | None:
+    def _shift_score(self, mean: float, slow: float, less: float) -> AnomalyScore | None:
         value = mean
         runs: i64 = RECENT
-        if abs(mean) < LASTING_FROM:
+        if abs(mean) < SHIFT_FROM:
             if abs(slow) < SLOW_FROM:
                 return None
             value, runs = slow, RUNS
@@ -285,12 +297,14 @@ class Level:
         seen = older(self.readings)
         near, of = beyond(seen, middle, above), len(seen) // 2
         side = 1.0 if above else -1.0
-        far = max(min(side * mean, MOST_FAR_LASTING), _SLOW_SHARE * min(side * slow, MOST_FAR_LASTING))
-        return Surprise(LASTING + SEEN_LASTING * _seldom(near, of) + FAR_LASTING * far - less, value, runs, near, of)
+        far = max(min(side * mean, MOST_FAR_SHIFT), _SLOW_SHARE * min(side * slow, MOST_FAR_SHIFT))
+        return AnomalyScore(SHIFT + SEEN_SHIFT * _seldom(near, of) + FAR_SHIFT * far - less, value, runs, near, of)
 
-    def _judged(self, lone: Surprise | None, lasting: Surprise | None, z: float, sigma: float, at_ms: i64) -> Judged:
-        low, usual, high = self.expected(at_ms)
-        return Judged(lone, lasting, z, sigma, usual, low, high, self.n)
+    def _assessment(
+        self, point: AnomalyScore | None, shift: AnomalyScore | None, z: float, sigma: float, at_ms: i64
+    ) -> Assessment:
+        low, expected, high = self.expected_range(at_ms)
+        return Assessment(point, shift, z, sigma, expected, low, high, self.n)
 
     def _follow_rhythm(self, age_ms: i64) -> None:
         """Begin to take the rhythm off once it is old enough and worth it, or stop; the level is then its mean."""
@@ -312,7 +326,7 @@ class Level:
         self.shifted = shifted
         if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_s * 1000 < ACCEPTED_MS:
             return
-        self.former, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
+        self.previous_level, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: 80 bytes, 2 a reading and the rhythm."""
@@ -322,28 +336,32 @@ class Level:
         write_i64_le(w, self.newest_ms)
         put_u32(w, self.first_s)
         put_u32(w, self.kept_s)
-        write_f64_le(w, self.heard)
-        put_u32(w, self.heard_s)
+        write_f64_le(w, self.last_score)
+        put_u32(w, self.last_score_s)
         write_i16_le(w, i16(self.shifted))
         write_f64_le(w, self.shifted_from)
         put_u32(w, self.shifted_s)
-        write_f64_le(w, self.slow)
+        write_f64_le(w, self.slow_mean)
         w.append(u8(len(self.readings) // 2))
-        w.write(self.scores)
+        w.write(self.recent_z)
         w.write(self.readings)
         self.rhythm.pack(w)
 
     def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        self.former, self.z = None, 0.0
+        self.previous_level, self.z = None, 0.0
         self.n = u32(packed, at)
         self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
         self.newest_ms, self.first_s = read_i64_le(packed, at + 20), u32(packed, at + 28)
-        self.kept_s, self.heard, self.heard_s = u32(packed, at + 32), read_f64_le(packed, at + 36), u32(packed, at + 44)
+        self.kept_s, self.last_score, self.last_score_s = (
+            u32(packed, at + 32),
+            read_f64_le(packed, at + 36),
+            u32(packed, at + 44),
+        )
         self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 48)), read_f64_le(packed, at + 50)
-        self.shifted_s, self.slow = u32(packed, at + 58), read_f64_le(packed, at + 62)
+        self.shifted_s, self.slow_mean = u32(packed, at + 58), read_f64_le(packed, at + 62)
         end = at + 71 + RECENT
-        self._set_scores(packed[at + 71 : end])
+        self._set_recent_z(packed[at + 71 : end])
         at = end + 2 * i64(packed[at + 70])
         self.readings = packed[end:at]
         return self.rhythm.fill(packed, at)
@@ -352,22 +370,22 @@ class Level:
         """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
         self.n = u32(packed, at)
         self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
-        self.newest_ms, self.slow = read_i64_le(packed, at + 20), read_f64_le(packed, at + 28)
+        self.newest_ms, self.slow_mean = read_i64_le(packed, at + 20), read_f64_le(packed, at + 28)
         self.shifted, self.shifted_from = i64(read_i16_le(packed, at + 64)), read_f64_le(packed, at + 66)
         self.shifted_s = read_i64_le(packed, at + 74) // 1000
         scores = BytesWriter()
         for n in range(12):
             z = float(i8(packed, at + 82 + n)) / _GRID_1 * _GRID
             scores.append(u8(max(-_MOST, min(nearest(z), _MOST)) & 0xFF))
-        self._set_scores(scores.getvalue())
+        self._set_recent_z(scores.getvalue())
         self.first_s = self.newest_ms // 1000
         self.rhythm.mean = self.level
         return at + _PACKED_1
 
-    def _set_scores(self, scores: bytes) -> None:
-        self.scores, self.sum = scores, 0
+    def _set_recent_z(self, scores: bytes) -> None:
+        self.recent_z, self.z_sum = scores, 0
         for at in range(1, RECENT):
-            self.sum += i8(scores, at)
+            self.z_sum += i8(scores, at)
 
 
 def _seldom(near: i64, of: i64) -> float:

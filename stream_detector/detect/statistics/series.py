@@ -14,7 +14,7 @@ class Series:
 
     def score(self, value: float, at_ms: int) -> float:
         """Judge one value, either way off, then learn it. Returns its surprise: 2 is about one value in a hundred."""
-        judged = self.level.take(max(value, 0.0), at_ms)
-        if judged is None or abs(value - judged.usual) <= EFFECT * judged.usual:
+        assessment = self.level.update(max(value, 0.0), at_ms)
+        if assessment is None or abs(value - assessment.expected) <= EFFECT * assessment.expected:
             return 0.0
-        return max([0.0] + [one.size for one in (judged.lone, judged.lasting) if one is not None])
+        return max([0.0] + [one.size for one in (assessment.point, assessment.shift) if one is not None])

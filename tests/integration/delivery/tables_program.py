@@ -14,7 +14,7 @@ from stream_detector.settings import load
 
 def counted(key: str, packed: bytes) -> int:
     """How many executions a workflow has had."""
-    return Baseline.unpack(key, packed).named()["success_rate"].window_size
+    return Baseline.unpack(key, packed).named_baselines()["success_rate"].window_size
 
 
 def build(app: worker.WorkerApp) -> worker.BeforeStart:

@@ -45,7 +45,7 @@ def test_resolve_leaves_other_incidents_and_without_one_named_closes_all():
 
 
 @pytest.mark.parametrize("kind", ["expected", "not_an_anomaly"])
-def test_feedback_widens_the_gate_by_a_quarter(kind):
+def test_feedback_raises_the_gate_by_a_quarter(kind):
     baseline = workflow()
     feed(baseline, runs(HUNDRED_TEN))
     gates: list[str] = []
@@ -58,14 +58,14 @@ def test_feedback_widens_the_gate_by_a_quarter(kind):
     assert slower.gates[-1] == "2 m 5 s is above mean + 2.50 standard deviations: 2 m 5 s"
 
 
-def test_feedback_widens_eight_times_at_most():
+def test_feedback_raises_a_gate_eight_times_at_most():
     baseline = workflow()
     for number in range(12):
         step(baseline, action("expected", number), CLASSIC)
-    assert baseline.widening == 3
+    assert baseline.threshold_multiplier == 3
 
 
-def test_feedback_widens_a_score_threshold():
+def test_feedback_raises_a_score_threshold():
     baseline = entity()
     feed(baseline, [score("5")])
     step(baseline, action("expected"), CLASSIC)
@@ -79,10 +79,10 @@ def test_relearn_empties_the_baseline_and_a_duplicate_action_changes_nothing():
     step(baseline, action("expected", 1), CLASSIC)
     assert step(baseline, action("relearn", 2), CLASSIC).kind == "applied"
     assert (baseline.status, baseline.streak, baseline.feedbacks) == ("learning", 0, 0)
-    assert baseline.named()["failure_rate"].window_size == 0
+    assert baseline.named_baselines()["failure_rate"].window_size == 0
     feed(baseline, [run(30)])
     assert step(baseline, action("relearn", 2), CLASSIC).kind == "duplicate"
-    assert baseline.named()["failure_rate"].window_size == 1
+    assert baseline.named_baselines()["failure_rate"].window_size == 1
 
 
 def test_retire_lets_the_key_be_forgotten_until_its_next_event():

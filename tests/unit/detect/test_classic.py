@@ -69,7 +69,7 @@ def test_w06_a_duration_that_was_not_recorded_is_neither_judged_nor_learned():
         gates: list[str] = []
         assert step(baseline, run(number, absent), CLASSIC, explain=gates).anomalies == ()
         assert gates[0].startswith("no duration was recorded")
-    named = baseline.named()
+    named = baseline.named_baselines()
     assert (named["execution_time"].window_size, named["failure_rate"].window_size) == (11, 16)
     assert step(baseline, run(50, 121.0), CLASSIC).anomalies[0].metrics.z_score == 2.1
 
@@ -129,7 +129,7 @@ def test_w08_cancelled_and_skipped_count_in_nothing(status):
     results = feed(baseline, between)
     assert [result.kind for result in results] == ["applied", "ignored", "applied", "applied"]
     assert len(found(results)) == 1
-    assert baseline.named()["failure_rate"].window_size == 3
+    assert baseline.named_baselines()["failure_rate"].window_size == 3
 
 
 def test_w14_w15_w16_every_field_is_there():

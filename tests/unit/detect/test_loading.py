@@ -14,15 +14,15 @@ def anew(monkeypatch):
 
 
 async def test_whoever_needs_it_waits_for_it():
-    await loading.detection_loaded()
+    await loading.wait_until_loaded()
     assert "river.drift.page_hinkley" in sys.modules
     assert loading._loaded.is_set()
 
 
 async def test_loaded_it_is_not_loaded_again(monkeypatch):
     loading.load_detection()
-    monkeypatch.setattr(loading, "begin_to_load", lambda then: pytest.fail("again"))
-    await loading.detection_loaded()
+    monkeypatch.setattr(loading, "load_in_background", lambda then: pytest.fail("again"))
+    await loading.wait_until_loaded()
 
 
 async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
@@ -31,4 +31,4 @@ async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
 
     monkeypatch.setattr(loading, "import_module", missing)
     monkeypatch.setattr(threading, "excepthook", lambda told: None)  # the thread's own end, which pytest would report
-    await loading.detection_loaded()
+    await loading.wait_until_loaded()

@@ -92,7 +92,9 @@ def test_no_history_makes_step_raise_or_give_nan(events, config, backfill):
     for event in events:
         for anomaly in step(baseline, event, config, backfill=backfill, explain=[]).anomalies:
             check(anomaly)
-        assert all(math.isfinite(one.value) and math.isfinite(one.std_dev) for one in baseline.named().values())
+        assert all(
+            math.isfinite(one.value) and math.isfinite(one.std_dev) for one in baseline.named_baselines().values()
+        )
 
 
 @QUICK

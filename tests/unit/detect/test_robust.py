@@ -9,7 +9,7 @@ from stream_detector.detect import Baseline, Config, robust, step
 from stream_detector.detect.robust import BUDGET
 from stream_detector.detect.rules import performance_degradation, unusual_execution_time
 from stream_detector.detect.statistics.failures import upper_tail, z_of
-from stream_detector.detect.statistics.level import WARM, Judged, Level, Surprise
+from stream_detector.detect.statistics.level import WARM, AnomalyScore, Assessment, Level
 from stream_detector.detect.statistics.series import Series
 from tests.unit.detect.events_of import CLASSIC, START, feed, found, kinds, outcomes, run, workflow
 from tests.unit.detect.test_actions import action
@@ -46,7 +46,7 @@ def test_nothing_but_streaks_before_30_executions():
     gates: list[str] = []
     fresh = workflow()
     step(fresh, later(0, 1.0), ROBUST, explain=gates)
-    assert gates == ["learning: 0 recorded durations, 30 are learned before one is judged"]
+    assert gates == ["learning: 0 recorded durations, 30 are learned before one is assessment"]
     assert fresh.status == "learning"
     assert baseline.status == "normal"
     assert len(found(feed(workflow(), outcomes("FFF"), ROBUST))) == 1
@@ -130,42 +130,44 @@ def test_a_lasting_faster_level_is_info_and_half_the_time_more():
     assert {one.anomaly_type for one in told if one.metrics.direction == "down"} == {"UnusualExecutionTime"}
 
 
-def judged_as(lone: Surprise | None = None, lasting: Surprise | None = None, *, z: float = 5.0, sigma: float = 0.05):
-    return Judged(lone, lasting, z, sigma, 100.0, 90.0, 110.0, 200)
+def judged_as(
+    point: AnomalyScore | None = None, shift: AnomalyScore | None = None, *, z: float = 5.0, sigma: float = 0.05
+):
+    return Assessment(point, shift, z, sigma, 100.0, 90.0, 110.0, 200)
 
 
 @pytest.mark.parametrize(("z", "direction"), [(0.5, "up"), (-0.5, "down")])
 def test_an_end_says_on_which_side_the_last_reading_lay(z, direction):
-    end = unusual_execution_time.ended("nightly", 100.0, 100.0, z, 200)
-    assert (end.direction, end.z, end.lasting) == (direction, z, True)
+    end = unusual_execution_time.time_back_to_usual("nightly", 100.0, 100.0, z, 200)
+    assert (end.direction, end.z, end.opens_incident) == (direction, z, True)
 
 
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "info"), (1.39, "info"), (1.4, "warning")])
 def test_a_lasting_faster_level_is_sent_where_it_is_very_seldom(more, severity):
-    surprise = Surprise(BUDGET + more, -9.0, 12, 0, 64)
-    one = performance_degradation.robust("nightly", 90.0, judged_as(lasting=surprise, z=-5.0), surprise, BUDGET)
+    score = AnomalyScore(BUDGET + more, -9.0, 12, 0, 64)
+    one = performance_degradation.robust("nightly", 90.0, judged_as(shift=score, z=-5.0), score, BUDGET)
     assert one is not None
     assert (one.severity, one.anomaly_type, one.direction) == (severity, "UnusualExecutionTime", "down")
     assert "has become faster" in one.description
-    assert one.lasting is (severity != "info")
+    assert one.opens_incident is (severity != "info")
 
 
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "warning"), (0.74, "warning"), (0.75, "critical")])
 def test_severity_is_by_how_much_more_than_the_budget(more, severity):
-    lone, lasting = Surprise(BUDGET + more, 5.0, 1, 0, 64), Surprise(BUDGET + more, 5.0, 12, 0, 64)
-    judged = judged_as(lone, lasting)
-    one = unusual_execution_time.robust("nightly", 160.0, judged, lone, BUDGET)
-    other = performance_degradation.robust("nightly", 160.0, judged, lasting, BUDGET)
+    point, shift = AnomalyScore(BUDGET + more, 5.0, 1, 0, 64), AnomalyScore(BUDGET + more, 5.0, 12, 0, 64)
+    assessment = judged_as(point, shift)
+    one = unusual_execution_time.robust("nightly", 160.0, assessment, point, BUDGET)
+    other = performance_degradation.robust("nightly", 160.0, assessment, shift, BUDGET)
     assert one is not None and other is not None
     assert one.severity == other.severity == severity
 
 
 def test_a_shift_below_half_a_percent_is_never_told():
-    lone, lasting = Surprise(9.0, 5.0, 1, 0, 64), Surprise(9.0, 5.0, 12, 0, 64)
-    judged = judged_as(lone, lasting, sigma=0.003)
-    assert performance_degradation.robust("nightly", 100.4, judged, lasting, BUDGET) is None
-    assert unusual_execution_time.robust("nightly", 100.4, judged, lone, BUDGET) is None
-    assert unusual_execution_time.robust("nightly", 100.6, judged, lone, BUDGET) is not None
+    point, shift = AnomalyScore(9.0, 5.0, 1, 0, 64), AnomalyScore(9.0, 5.0, 12, 0, 64)
+    assessment = judged_as(point, shift, sigma=0.003)
+    assert performance_degradation.robust("nightly", 100.4, assessment, shift, BUDGET) is None
+    assert unusual_execution_time.robust("nightly", 100.4, assessment, point, BUDGET) is None
+    assert unusual_execution_time.robust("nightly", 100.6, assessment, point, BUDGET) is not None
 
 
 def test_a_level_that_lasts_is_accepted_and_told_once():
@@ -194,13 +196,13 @@ def test_levels_below_are_accepted_too():
 def test_readings_that_come_fast_move_the_level_slowly():
     slow, fast = Level(), Level()
     for number in range(400):
-        slow.take(100.0 if number < 200 else 110.0, number * 21_600_000)
-        fast.take(100.0 if number < 200 else 110.0, number * 1_000)
-    assert slow.usual > 109.0
-    assert fast.usual < 106.0
+        slow.update(100.0 if number < 200 else 110.0, number * 21_600_000)
+        fast.update(100.0 if number < 200 else 110.0, number * 1_000)
+    assert slow.expected > 109.0
+    assert fast.expected < 106.0
 
 
-def test_feedback_widens_the_budget():
+def test_feedback_raises_the_budget():
     baseline = ready()
     before = step(Baseline.unpack(baseline.key, baseline.pack()), later(200, 160.0), ROBUST).anomalies
     for number in range(8):
@@ -230,9 +232,9 @@ def test_late_durations_are_learned_without_alert():
 def test_late_surprises_are_learned_and_not_remembered_as_told():
     level = Level()
     for number in range(100):
-        level.take(100.0 + number % 3, number * 3_600_000)
-    assert level.take(5000.0, 0, late=True) is None
-    assert level.heard == 0.0
+        level.update(100.0 + number % 3, number * 3_600_000)
+    assert level.update(5000.0, 0, late=True) is None
+    assert level.last_score == 0.0
 
 
 def test_a_lone_failure_is_no_spike_and_two_are():
@@ -294,7 +296,7 @@ def test_a_series_scores_what_is_off_in_either_direction():
 
 def test_an_accepted_level_is_told_whatever_the_reading_is():
     baseline = ready()
-    baseline.level.former = 50.0
+    baseline.level.previous_level = 50.0
     (accepted,) = step(baseline, later(200, 100.0), ROBUST).anomalies
     assert accepted.description.startswith("nightly has a new usual time: 1 m ")
     assert accepted.description.endswith("instead of 50 s")
@@ -312,7 +314,7 @@ def test_a_level_survives_packing_in_the_middle_of_a_shift():
 def test_what_is_expected_lies_two_sigma_around_the_level():
     baseline = ready()
     low, usual_s, high = baseline.level.expected(baseline.newest_ms)
-    assert usual_s == baseline.level.usual
+    assert usual_s == baseline.level.expected
     assert low < usual_s < high
     assert (high + 0.02) / (usual_s + 0.02) == pytest.approx((usual_s + 0.02) / (low + 0.02))
     assert Level().expected(0)[0] >= 0.0
@@ -322,14 +324,14 @@ def test_a_shift_within_one_day_is_counted_up_to_its_end():
     baseline = ready()
     level = baseline.level
     level.shifted, level.shifted_s = 30_000, level.newest_ms // 1000
-    level.take(1e6, level.newest_ms)
-    assert (level.shifted, level.former) == (30_000, None)
+    level.update(1e6, level.newest_ms)
+    assert (level.shifted, level.previous_level) == (30_000, None)
     assert Baseline.unpack(baseline.key, baseline.pack()).level.shifted == 30_000
 
 
 def test_a_lone_and_a_lasting_surprise_are_told_each():
-    judged = judged_as(Surprise(9.0, 9.0, 1, 0, 64), Surprise(8.0, 7.0, 80, 0, 64))
-    lone, lasting = robust._judge_tails(ready(), later(200, 110.0), 110.0, judged)
-    assert (lone.detector, lasting.detector) == ("unusual_execution_time", "performance_degradation")
-    assert "last 80 executions" in lasting.description
-    assert robust._judge_tails(ready(), later(200, 110.0), 110.0, judged_as(Surprise(BUDGET, 3.0, 1, 1, 64))) == []
+    assessment = judged_as(AnomalyScore(9.0, 9.0, 1, 0, 64), AnomalyScore(8.0, 7.0, 80, 0, 64))
+    point, shift = robust._judge_tails(ready(), later(200, 110.0), 110.0, assessment)
+    assert (point.detector, shift.detector) == ("unusual_execution_time", "performance_degradation")
+    assert "last 80 executions" in shift.description
+    assert robust._judge_tails(ready(), later(200, 110.0), 110.0, judged_as(AnomalyScore(BUDGET, 3.0, 1, 1, 64))) == []

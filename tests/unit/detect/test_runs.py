@@ -46,9 +46,9 @@ def test_s28_a_run_without_anomalies_ends_with_0():
 
 def test_a_run_ends_by_its_event_and_the_expected_count_in_any_order():
     run = gathered(event("run_completed", 30, expected=2), part("a"))
-    assert (summaries(run, NOW), run.finished(NOW)) == ([], False)
+    assert (summaries(run, NOW), run.has_ended(NOW)) == ([], False)
     apply_part(run, part("b"), NOW)
-    assert run.finished(NOW)
+    assert run.has_ended(NOW)
     assert summaries(run, NOW)[0].scored == 2
 
 

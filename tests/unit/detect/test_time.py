@@ -23,7 +23,7 @@ from tests.unit.detect.events_of import (
 def test_w17_w18_three_named_baselines():
     baseline = workflow()
     feed(baseline, [*runs([10.0, 20.0, 30.0]), run(3, 40.0, "failure")])
-    named = baseline.named()
+    named = baseline.named_baselines()
     assert list(named) == ["failure_rate", "execution_time", "success_rate"]
     assert (named["failure_rate"].value, named["failure_rate"].window_size) == (0.25, 4)
     assert named["failure_rate"].std_dev == pytest.approx(stdev([0, 0, 0, 1]))
@@ -33,16 +33,18 @@ def test_w17_w18_three_named_baselines():
 
 
 def test_w18_an_empty_baseline_has_no_numbers():
-    assert {(one.value, one.std_dev, one.window_size) for one in workflow().named().values()} == {(0.0, 0.0, 0)}
+    assert {(one.value, one.std_dev, one.window_size) for one in workflow().named_baselines().values()} == {
+        (0.0, 0.0, 0)
+    }
 
 
 def test_w19_a_run_31_days_old_counts_no_more():
     baseline = workflow()
     feed(baseline, [run(0, 1.0, "failure", at=START)])
     feed(baseline, [run(1, 3.0, at=START + timedelta(days=29))])
-    assert baseline.named()["execution_time"].window_size == 2
+    assert baseline.named_baselines()["execution_time"].window_size == 2
     feed(baseline, [run(2, 5.0, at=START + timedelta(days=31))])
-    named = baseline.named()
+    named = baseline.named_baselines()
     assert (named["execution_time"].window_size, named["execution_time"].value) == (2, 4.0)
     assert named["failure_rate"].value == 0.0
 
@@ -62,7 +64,7 @@ def test_w21_w22_each_execution_moves_all_three_without_a_restart():
     seen = []
     for event in [*runs([10.0, 20.0]), run(2, 60.0, "failure")]:
         step(baseline, event, CLASSIC)
-        seen.append({name: one.value for name, one in baseline.named().items()})
+        seen.append({name: one.value for name, one in baseline.named_baselines().items()})
     assert [one["execution_time"] for one in seen] == [10.0, 15.0, 30.0]
     assert seen[2] == {
         "failure_rate": pytest.approx(1 / 3),
@@ -80,7 +82,7 @@ def test_w19_many_days_are_right_and_rotate_by_event_time():
         step(baseline, event, CLASSIC)
     today = kept[-1].finished_at.date()
     inside = [event for event in kept if (today - event.finished_at.date()).days < 30]
-    named = baseline.named()
+    named = baseline.named_baselines()
     assert named["failure_rate"].window_size == len(inside)
     assert named["failure_rate"].value == sum(event.status == "failure" for event in inside) / len(inside)
     durations = [event.duration_s for event in inside]
@@ -95,7 +97,7 @@ def test_w23_a_backfill_gives_the_numbers_that_live_events_would_have_given():
     results = feed(filled, history, backfill=True)
     assert {result.kind for result in results} == {"backfilled"}
     assert found(results) == []
-    assert filled.named() == live.named()
+    assert filled.named_baselines() == live.named_baselines()
     assert (filled.streak, filled.status) == (live.streak, "normal")
     event = run(90, 400.0)
     assert found(feed(filled, [event]))[0].metrics == found(feed(live, [event]))[0].metrics
@@ -119,7 +121,7 @@ def test_a_duplicate_counts_once():
     baseline = workflow()
     results = feed(baseline, [run(0), run(0), run(1), run(0)])
     assert [result.kind for result in results] == ["applied", "duplicate", "applied", "duplicate"]
-    assert baseline.named()["failure_rate"].window_size == 2
+    assert baseline.named_baselines()["failure_rate"].window_size == 2
 
 
 def test_another_attempt_is_another_event():
@@ -141,7 +143,7 @@ def test_an_hour_late_is_judged_and_more_is_learned_without_alert():
     late = step(baseline, run(21, 800.0, at=newest - timedelta(hours=1, seconds=1)), CLASSIC, explain=gates)
     assert (late.kind, late.anomalies) == ("late", ())
     assert gates == ["finished 1.0 h before the newest: learned, not judged"]
-    assert baseline.named()["execution_time"].window_size == 13
+    assert baseline.named_baselines()["execution_time"].window_size == 13
 
 
 def test_a_late_success_has_no_say_in_the_streak():
@@ -155,9 +157,9 @@ def test_more_than_30_days_late_is_not_learned():
     baseline = workflow()
     step(baseline, run(0, 10.0, at=START + timedelta(days=31)), CLASSIC)
     gates: list[str] = []
-    before = baseline.named()
+    before = baseline.named_baselines()
     assert step(baseline, run(1, 10.0, at=START), CLASSIC, explain=gates).kind == "late"
-    assert baseline.named() == before
+    assert baseline.named_baselines() == before
     assert gates[0].endswith("not learned, not judged")
 
 
@@ -175,7 +177,7 @@ def test_an_event_after_a_pause_of_months_begins_a_new_window():
     feed(baseline, outcomes("SFSF"))
     step(baseline, run(10, 7.0, at=START + timedelta(days=400)), CLASSIC)
     assert list(baseline.history.durations) == [7.0]
-    assert baseline.named()["failure_rate"].window_size == 1
+    assert baseline.named_baselines()["failure_rate"].window_size == 1
 
 
 def test_a_late_event_older_than_the_forty_kept_changes_nothing():

@@ -23,7 +23,7 @@ from stream_detector.events.decode import (
     decode_score_run,
 )
 from stream_detector.events.encode import encode
-from stream_detector.events.run_part import Roster, RunPart
+from stream_detector.events.run_part import EntityMembership, RunPart
 
 _FAR_MS = 4_102_444_800_000
 ids = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -103,8 +103,8 @@ def test_what_we_write_ourselves() -> None:
     assert decode_action(encode(e.ACTION), (), _FAR_MS) == e.ACTION
     part = RunPart(run_id="r", kind="scored", at=e.ACTION.at, entity_id="lido", entity_name="Lido", anomaly=e.ANOMALY)
     assert decode_run_part(encode(part)) == part
-    roster = Roster(run_id="r", entities={"lido": "Lido"}, failed=["aave"])
-    part = RunPart(run_id="roster~dao", kind="roster", at=e.ACTION.at, entity_type="dao", roster=roster)
+    membership = EntityMembership(run_id="r", entities={"lido": "Lido"}, failed=["aave"])
+    part = RunPart(run_id="roster~dao", kind="roster", at=e.ACTION.at, entity_type="dao", membership=membership)
     assert decode_run_part(encode(part)) == part
 
 

@@ -57,7 +57,7 @@ def told(runs, now_ms=NOW_MS):
     return [(summary.run_id, summary.scored, summary.id) for summary in ended]
 
 
-def rosters_of(runs, run_id, entities, second, now_ms=NOW_MS):
+def memberships_of(runs, run_id, entities, second, now_ms=NOW_MS):
     """What a completed run of these entities passes on."""
     for one in entities:
         runs.apply(0, scored(one, run_id), now_ms)
@@ -132,7 +132,7 @@ def test_a_partition_beyond_our_tables_has_no_runs(runs):
 
 
 def test_an_entity_missing_from_the_next_run_is_told_once_also_by_who_recovers(partition, runs):
-    first, second = rosters_of(runs, "r1", "abc", 0), rosters_of(runs, "r2", "ab", 60)
+    first, second = memberships_of(runs, "r1", "abc", 0), memberships_of(runs, "r2", "ab", 60)
     assert missing(runs, first) == []
     state, _ = take_snapshot(partition, {})
     ((run_id, entity_id, own_id),) = missing(runs, second)
@@ -146,14 +146,14 @@ def test_an_entity_missing_from_the_next_run_is_told_once_also_by_who_recovers(p
     assert missing(table(heir), [*first, *second]) == [("r2", "c", own_id)], "the state was not written: the same id"
 
 
-def test_a_run_that_has_passed_on_its_roster_does_it_once(partition, runs):
-    assert len(rosters_of(runs, "r1", "ab", 0)) == 1
+def test_a_run_that_has_passed_on_its_membership_does_it_once(partition, runs):
+    assert len(memberships_of(runs, "r1", "ab", 0)) == 1
     take_snapshot(partition, {})
-    assert rosters_of(runs, "r1", "ab", 0) == []
+    assert memberships_of(runs, "r1", "ab", 0) == []
 
 
-def test_rosters_are_no_runs_and_are_forgotten_after_90_days(partition, runs):
-    missing(runs, rosters_of(runs, "r1", "ab", 0))
+def test_memberships_are_no_runs_and_are_forgotten_after_90_days(partition, runs):
+    missing(runs, memberships_of(runs, "r1", "ab", 0))
     fresh = table(partition)
     assert list(fresh.ended(0, NOW_MS + 90 * DAY_MS)) == []
     assert list(partition.keys()) == ["roster~"], "the run itself is kept for a day"
@@ -162,9 +162,9 @@ def test_rosters_are_no_runs_and_are_forgotten_after_90_days(partition, runs):
 
 
 @pytest.mark.parametrize("run_id", ["roster~", "~roster~", "~~roster~dao", "~other", "other"])
-def test_a_run_may_be_called_like_a_roster(partition, runs, run_id):
-    missing(runs, rosters_of(runs, "r1", "abc", 0))
-    mine = rosters_of(runs, run_id, "ab", 60)
+def test_a_run_may_be_called_like_a_membership(partition, runs, run_id):
+    missing(runs, memberships_of(runs, "r1", "abc", 0))
+    mine = memberships_of(runs, run_id, "ab", 60)
     assert [entity_id for _, entity_id, _ in missing(runs, mine)] == ["c"]
     assert told(table(partition), NOW_MS) == [], "it has ended"
 

@@ -69,7 +69,7 @@ def test_unpack_gives_the_same_value():
     packed = baseline.pack()
     copy = Baseline.unpack(baseline.key, packed)
     assert copy.pack() == packed
-    assert copy.named() == baseline.named()
+    assert copy.named_baselines() == baseline.named_baselines()
     assert (copy.status, copy.retired, copy.feedbacks) == ("anomalous", True, 3)
 
 
@@ -80,7 +80,7 @@ def test_a_score_packs_too():
     copy = Baseline.unpack("score:lido", baseline.pack())
     assert str(copy.previous) == str(baseline.previous)
     assert copy.pack() == baseline.pack()
-    assert (copy.status, entity().status, copy.named()) == ("normal", "learning", {})
+    assert (copy.status, entity().status, copy.named_baselines()) == ("normal", "learning", {})
 
 
 def test_an_id_longer_than_40_characters_is_remembered_by_its_time_alone():
@@ -123,8 +123,8 @@ def test_layout_1_is_read_and_goes_on():
     baseline = Baseline.unpack("workflow:nightly", VERSION_1)
     level = baseline.level
     assert (level.n, baseline.failures.n, len(baseline.incidents)) == (63, 63, 2)
-    assert level.usual == pytest.approx(exp(4.641038) - 0.02, rel=1e-3)
-    assert baseline.named()["execution_time"].window_size == 63
+    assert level.expected == pytest.approx(exp(4.641038) - 0.02, rel=1e-3)
+    assert baseline.named_baselines()["execution_time"].window_size == 63
     assert len(level.readings) == 0
     event = run(900, 104.0, at=START + timedelta(hours=6 * 63))
     feed(baseline, [event], Config())

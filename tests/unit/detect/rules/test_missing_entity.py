@@ -11,11 +11,11 @@ from stream_detector.detect.rules.missing_entity import (
     KINDS,
     MOST_CHARACTERS,
     MOST_TYPES,
-    Rosters,
-    apply_roster,
-    roster_parts,
+    Memberships,
+    apply_membership,
+    membership_parts,
 )
-from stream_detector.detect.runs import ROSTER_ENTITIES, Entity, Run, apply_part
+from stream_detector.detect.runs import MOST_MEMBERS, Entity, Run, apply_part
 from stream_detector.events import RunPart, ScoreRun
 from stream_detector.events.decode import decode_run_part
 from stream_detector.events.encode import encode
@@ -43,25 +43,25 @@ def gathered(run_id: str, *parts: RunPart) -> Run:
 
 
 def parts_of(run_id: str, entities: str, minute: float, *more: RunPart) -> list[RunPart]:
-    """The rosters of a run of these entities, as they come off the topic."""
+    """The memberships of a run of these entities, as they come off the topic."""
     parts = [entity(run_id, one) for one in entities]
     run = Run.unpack(gathered(run_id, *parts, *more, ending(run_id, minute)).pack())
-    return [decode_run_part(encode(part)) for part in roster_parts(run, NOW)]
+    return [decode_run_part(encode(part)) for part in membership_parts(run, NOW)]
 
 
 @dataclass
 class Runs:
-    """Rosters of every type, each packed after each run, as between two checkpoints."""
+    """Memberships of every type, each packed after each run, as between two checkpoints."""
 
-    rosters: dict[str, bytes] = field(default_factory=dict)
+    memberships: dict[str, bytes] = field(default_factory=dict)
 
     def missing(self, *parts: RunPart, at: int = NOW):
         found = []
         for part in parts:
-            packed = self.rosters.get(part.run_id)
-            known = Rosters.unpack(packed) if packed else Rosters()
-            found += apply_roster(known, part, at, "robust")
-            self.rosters[part.run_id] = known.pack()
+            packed = self.memberships.get(part.run_id)
+            known = Memberships.unpack(packed) if packed else Memberships()
+            found += apply_membership(known, part, at, "robust")
+            self.memberships[part.run_id] = known.pack()
         return found
 
     def names(self, *parts: RunPart) -> str:
@@ -107,22 +107,22 @@ def test_where_several_are_missing_the_run_is_looked_at_first():
     )
 
 
-def test_a_repeated_roster_and_an_older_one_change_nothing():
+def test_a_repeated_membership_and_an_older_one_change_nothing():
     runs = Runs()
     runs.missing(*parts_of("r1", "abcd", 0))
     second = parts_of("r2", "abc", 60)
     assert runs.names(*second) == "d"
-    kept = dict(runs.rosters)
+    kept = dict(runs.memberships)
     assert runs.names(*second, *parts_of("r1", "abcd", 0), *parts_of("late", "a", 59), *parts_of("same", "a", 60)) == ""
-    assert runs.rosters == kept
+    assert runs.memberships == kept
 
 
 def test_a_replay_from_the_state_before_gives_the_same_anomaly():
     runs = Runs()
     runs.missing(*parts_of("r1", "abcd", 0))
-    before, second = dict(runs.rosters), parts_of("r2", "abc", 60)
+    before, second = dict(runs.memberships), parts_of("r2", "abc", 60)
     first = runs.missing(*second)
-    runs.rosters = before
+    runs.memberships = before
     assert runs.missing(*parts_of("r1", "abcd", 0), *second) == first
 
 
@@ -145,9 +145,9 @@ def test_a_full_run_is_compared_with_the_full_one_before_the_partial_ones():
 def test_the_newest_runs_of_four_kinds_are_kept():
     runs = Runs()
     assert runs.names(*(part for n, one in enumerate("abcde") for part in parts_of(f"r{n}", one, n))) == ""
-    (packed,) = runs.rosters.values()
-    assert [kept.run_id for kept in Rosters.unpack(packed).kept] == ["r4", "r3", "r2", "r1"]
-    assert len(Rosters.unpack(packed).kept) == KINDS
+    (packed,) = runs.memberships.values()
+    assert [kept.run_id for kept in Memberships.unpack(packed).kept] == ["r4", "r3", "r2", "r1"]
+    assert len(Memberships.unpack(packed).kept) == KINDS
 
 
 def test_an_entity_that_failed_is_there_with_its_type_or_without():
@@ -189,8 +189,8 @@ def test_types_are_compared_each_by_itself():
 
 
 def test_a_long_type_has_a_short_id():
-    assert missing_entity.roster_id("t" * 200) == "roster~" + "t" * 200
-    assert len(missing_entity.roster_id("t" * 201)) < 100
+    assert missing_entity.membership_id("t" * 200) == "roster~" + "t" * 200
+    assert len(missing_entity.membership_id("t" * 201)) < 100
 
 
 @pytest.mark.parametrize(
@@ -203,71 +203,71 @@ def test_a_long_type_has_a_short_id():
     ],
     ids=["failed", "without an end event", "not all are there", "empty"],
 )
-def test_no_roster_of_a_run_that_has_not_completed(parts):
-    assert roster_parts(gathered("r", *parts), NOW) == []
+def test_no_membership_of_a_run_that_has_not_completed(parts):
+    assert membership_parts(gathered("r", *parts), NOW) == []
 
 
-def test_no_roster_of_a_run_that_timed_out_nor_of_a_window():
-    assert roster_parts(gathered("r", entity("r", "a")), NOW + DAY_MS) == []
-    assert roster_parts(gathered("window~dao~m", entity("window~dao~m", "a")), NOW + DAY_MS) == []
+def test_no_membership_of_a_run_that_timed_out_nor_of_a_window():
+    assert membership_parts(gathered("r", entity("r", "a")), NOW + DAY_MS) == []
+    assert membership_parts(gathered("window~dao~m", entity("window~dao~m", "a")), NOW + DAY_MS) == []
 
 
 def test_a_completed_run_whose_last_entity_never_came_passes_on_those_that_did():
     run = gathered("r", entity("r", "a"), ending("r", expected=2))
-    (part,) = roster_parts(run, NOW + 15 * 60_000)
-    assert part.roster is not None
-    assert part.roster.entities == {"a": "A"}
+    (part,) = membership_parts(run, NOW + 15 * 60_000)
+    assert part.membership is not None
+    assert part.membership.entities == {"a": "A"}
 
 
-def test_no_roster_of_a_run_that_an_older_version_gathered():
+def test_no_membership_of_a_run_that_an_older_version_gathered():
     run = gathered("r", entity("r", "a"), ending("r"))
     run.entities["b"] = Entity(True)
-    assert roster_parts(run, NOW) == []
+    assert membership_parts(run, NOW) == []
 
 
-def test_no_roster_above_5000_entities_and_no_more_names_are_kept():
-    run = gathered("r", *(entity("r", f"e{n}") for n in range(ROSTER_ENTITIES)))
+def test_no_membership_above_5000_entities_and_no_more_names_are_kept():
+    run = gathered("r", *(entity("r", f"e{n}") for n in range(MOST_MEMBERS)))
     apply_part(run, entity("r", "e1", entity_name="New"), NOW)
     full = Run.unpack(run.pack())
     apply_part(full, ending("r"), NOW)
-    (part,) = roster_parts(full, NOW)
-    assert part.roster is not None
-    assert (len(part.roster.entities), part.roster.entities["e1"]) == (ROSTER_ENTITIES, "New")
+    (part,) = membership_parts(full, NOW)
+    assert part.membership is not None
+    assert (len(part.membership.entities), part.membership.entities["e1"]) == (MOST_MEMBERS, "New")
     apply_part(run, entity("r", "one more"), NOW)
     assert run.entities["one more"] == Entity(True)
     apply_part(run, ending("r"), NOW)
-    assert roster_parts(run, NOW) == []
+    assert membership_parts(run, NOW) == []
 
 
-def test_no_roster_of_more_than_20_types():
+def test_no_membership_of_more_than_20_types():
     parts = [entity("r", f"e{n}", f"t{n}") for n in range(MOST_TYPES + 1)]
-    assert len(roster_parts(gathered("r", *parts[:-1], ending("r")), NOW)) == MOST_TYPES
-    assert roster_parts(gathered("r", *parts, ending("r")), NOW) == []
+    assert len(membership_parts(gathered("r", *parts[:-1], ending("r")), NOW)) == MOST_TYPES
+    assert membership_parts(gathered("r", *parts, ending("r")), NOW) == []
 
 
-def test_no_roster_of_a_type_whose_names_are_too_long_for_a_record():
+def test_no_membership_of_a_type_whose_names_are_too_long_for_a_record():
     parts = [entity("r", f"{n:05}", "big", entity_name="n" * 495) for n in range(MOST_CHARACTERS // 500)]
     fits = gathered("r", *parts, entity("r", "a"), ending("r"))
-    assert len(roster_parts(fits, NOW)) == 2
+    assert len(membership_parts(fits, NOW)) == 2
     over = gathered("r", *parts, entity("r", "a"), entity("r", "b", "big"), ending("r"))
-    assert [part.entity_type for part in roster_parts(over, NOW)] == ["dao"]
+    assert [part.entity_type for part in membership_parts(over, NOW)] == ["dao"]
 
 
-def test_failed_entities_do_not_make_the_roster_grow_over_its_limit():
+def test_failed_entities_do_not_make_the_membership_grow_over_its_limit():
     runs, half = Runs(), MOST_CHARACTERS // 2 // 500
     parts = [entity("r1", f"{n:05}", entity_name="n" * 495) for n in range(2 * half)]
     runs.missing(*parts_of("r1", "", 0, *parts))
     failed = [entity("r2", f"{n:05}", None, kind="failed", entity_name="") for n in range(half)]
     others = [entity("r2", f"{n:05}", entity_name="n" * 495) for n in range(half, 2 * half)]
     assert runs.names(*parts_of("r2", "", 1, *failed, *others, entity("r2", "a"))) == ""
-    assert len(Rosters.unpack(runs.rosters["roster~dao"]).kept[0].entities) == half + 1
+    assert len(Memberships.unpack(runs.memberships["roster~dao"]).kept[0].entities) == half + 1
 
 
-def test_rosters_are_kept_for_90_days_after_the_last():
+def test_memberships_are_kept_for_90_days_after_the_last():
     runs = Runs()
     runs.missing(*parts_of("r1", "ab", 0), at=NOW)
     runs.missing(*parts_of("r2", "ab", 1), at=NOW + DAY_MS)
-    assert Rosters.unpack(runs.rosters["roster~dao"]).forget_at_ms == NOW + 91 * DAY_MS
+    assert Memberships.unpack(runs.memberships["roster~dao"]).forget_at_ms == NOW + 91 * DAY_MS
 
 
 def scored(folding: Replayer, run_id: str, entities: str, day: float):

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from stream_detector.detect.statistics.level import LASTING_FROM, LONE_FROM, Level
+from stream_detector.detect.statistics.level import POINT_FROM, SHIFT_FROM, Level
 from stream_detector.detect.statistics.series import Series
 from tests.unit.detect.events_of import bytes_of
 
@@ -15,11 +15,11 @@ def followed():
     for n in range(600):
         at_ms = n * (300_000 if n % 2 else 7_200_000) + n * 3_600_000
         usual = 50.0 * random.lognormvariate(0, 0.2) * (1.6 if 400 <= n < 420 else 1.0)
-        judged = level.take(usual * (8 if n in (150, 300, 450) else 1), at_ms)
-        if judged:
+        assessment = level.update(usual * (8 if n in (150, 300, 450) else 1), at_ms)
+        if assessment:
             surprises += [
                 (n, one.runs, one.beyond, pytest.approx(one.size, abs=1e-5))
-                for one in (judged.lone, judged.lasting)
+                for one in (assessment.point, assessment.shift)
                 if one is not None and one.size > 1.7
             ]
     return level, surprises
@@ -49,8 +49,8 @@ def test_what_is_learned(followed):
     level = followed[0]
     assert level.level == pytest.approx(3.9184531971589642)
     assert level.variance == pytest.approx(0.06160338861545453)
-    assert level.slow == pytest.approx(-0.07168078891885275)
-    assert level.heard == pytest.approx(1.6085862239726618)
+    assert level.slow_mean == pytest.approx(-0.07168078891885275)
+    assert level.last_score == pytest.approx(1.6085862239726618)
     assert level.rhythm.mean == pytest.approx(3.919534476970697)
     assert level.rhythm.left == pytest.approx(0.05835178154154697)
 
@@ -59,7 +59,7 @@ def steady(count: int, gap_ms: int = 3_600_000) -> Level:
     """About 100 s, a few percent either way, always the same."""
     random, level = Random(2), Level()
     for n in range(count):
-        level.take(100.0 * random.lognormvariate(0, 0.03), n * gap_ms)
+        level.update(100.0 * random.lognormvariate(0, 0.03), n * gap_ms)
     return level
 
 
@@ -68,11 +68,11 @@ def test_lone_and_lasting_look_the_same_on_either_side(side):
     level = steady(300)
     at_ms = level.newest_ms
     for n in range(1, 13):
-        judged = level.take(100.0 * 1.1**side, at_ms + n * 3_600_000, always=True)
-    assert judged is not None and judged.lasting is not None
-    assert judged.lasting.value * side > LASTING_FROM
-    assert judged.lasting.beyond == 0 and judged.lasting.of == 64
-    assert judged.z * side > 0
+        assessment = level.update(100.0 * 1.1**side, at_ms + n * 3_600_000, always=True)
+    assert assessment is not None and assessment.shift is not None
+    assert assessment.shift.value * side > SHIFT_FROM
+    assert assessment.shift.beyond == 0 and assessment.shift.of == 64
+    assert assessment.z * side > 0
 
 
 def test_a_reading_within_one_and_a_half_sigma_is_not_looked_at():
@@ -80,9 +80,9 @@ def test_a_reading_within_one_and_a_half_sigma_is_not_looked_at():
     sigma, at_ms = level.variance**0.5, level.newest_ms + 3_600_000
     copy = Level()
     copy.fill(bytes_of(level), 0)
-    assert level.take((level.usual + 0.02) * 2.718281828 ** (sigma * (LONE_FROM - 0.01)) - 0.02, at_ms) is None
-    judged = copy.take((copy.usual + 0.02) * 2.718281828 ** (sigma * (LONE_FROM + 0.01)) - 0.02, at_ms)
-    assert judged is not None and judged.lone is not None and judged.lasting is None
+    assert level.update((level.expected + 0.02) * 2.718281828 ** (sigma * (POINT_FROM - 0.01)) - 0.02, at_ms) is None
+    assessment = copy.update((copy.expected + 0.02) * 2.718281828 ** (sigma * (POINT_FROM + 0.01)) - 0.02, at_ms)
+    assert assessment is not None and assessment.point is not None and assessment.shift is None
 
 
 def test_a_lone_surprise_is_less_the_younger_the_series_is_and_after_another():
@@ -90,9 +90,9 @@ def test_a_lone_surprise_is_less_the_younger_the_series_is_and_after_another():
     sizes = []
     for level in (young, old):
         for later_ms in (3_600_000, 7_200_000):
-            judged = level.take(300.0, level.newest_ms + later_ms)
-            assert judged is not None and judged.lone is not None
-            sizes.append(judged.lone.size)
+            assessment = level.update(300.0, level.newest_ms + later_ms)
+            assert assessment is not None and assessment.point is not None
+            sizes.append(assessment.point.size)
     assert sizes[0] < sizes[2] - 0.4
     assert sizes[1] < sizes[0] and sizes[3] < sizes[2]
 
@@ -102,20 +102,20 @@ def test_a_shift_that_is_over_is_not_told_by_its_memory():
     level = steady(300)
     at_ms = level.newest_ms
     for n in range(1, 13):
-        level.take(115.0, at_ms + n * 3_600_000)
+        level.update(115.0, at_ms + n * 3_600_000)
     for n in range(13, 18):
-        judged = level.take(99.0, at_ms + n * 3_600_000, always=True)
-    assert judged is not None
-    assert judged.lasting is None
+        assessment = level.update(99.0, at_ms + n * 3_600_000, always=True)
+    assert assessment is not None
+    assert assessment.shift is None
 
 
 def test_a_slow_mean_tells_of_what_twelve_do_not():
     level, random = steady(400), Random(3)
     at_ms, found = level.newest_ms, set()
     for n in range(1, 120):
-        judged = level.take(103.0 * random.lognormvariate(0, 0.03), at_ms + n * 60_000)
-        if judged is not None and judged.lasting is not None:
-            found.add(judged.lasting.runs)
+        assessment = level.update(103.0 * random.lognormvariate(0, 0.03), at_ms + n * 60_000)
+        if assessment is not None and assessment.shift is not None:
+            found.add(assessment.shift.runs)
     assert 80 in found
 
 
@@ -129,8 +129,8 @@ def test_readings_that_come_fast_are_kept_far_apart():
 def test_a_constant_has_no_z_and_no_division_by_zero():
     level = Level()
     for n in range(1000):
-        judged = level.take(5.0, n * 60_000, always=True)
-        assert judged is not None and judged.lone is None and judged.lasting is None
+        assessment = level.update(5.0, n * 60_000, always=True)
+        assert assessment is not None and assessment.point is None and assessment.shift is None
     assert level.variance < 1e-12
 
 
@@ -141,5 +141,5 @@ def test_a_series_that_looks_and_finds_nothing_scores_0():
         series.score(100.0 * random.lognormvariate(0, 0.03), n * 3_600_000)
     for n in range(400, 420):
         series.score(110.0, n * 3_600_000)
-    assert series.score(series.level.usual * 0.999, 420 * 3_600_000) >= 0.0
-    assert [series.score(series.level.usual * 0.995, n * 3_600_000) for n in range(421, 424)][-1] == 0.0
+    assert series.score(series.level.expected * 0.999, 420 * 3_600_000) >= 0.0
+    assert [series.score(series.level.expected * 0.995, n * 3_600_000) for n in range(421, 424)][-1] == 0.0

@@ -27,7 +27,7 @@ def followed(days: int, usual=usual_s, spread: float = 0.05) -> tuple[Level, int
     random, level = Random(5), Level()
     for hour in range(days * 24):
         at_ms = MONDAY_MS + hour * HOUR_MS
-        level.take(usual(at_ms) * random.lognormvariate(0.0, spread), at_ms)
+        level.update(usual(at_ms) * random.lognormvariate(0.0, spread), at_ms)
     return level, MONDAY_MS + days * 24 * HOUR_MS
 
 
@@ -42,7 +42,7 @@ def test_each_time_of_the_week_is_expected_as_it_usually_is():
     level, end_ms = followed(70)
     for hour in range(0, 7 * 24, 5):
         at_ms = end_ms + hour * HOUR_MS
-        low, usual, high = level.expected(at_ms)
+        low, usual, high = level.expected_range(at_ms)
         assert usual == pytest.approx(usual_s(at_ms), rel=0.2), hour
         assert low < usual < high
 
@@ -50,14 +50,14 @@ def test_each_time_of_the_week_is_expected_as_it_usually_is():
 def test_a_workflow_without_a_rhythm_is_judged_as_if_this_were_not_here():
     level, end_ms = followed(70, usual=lambda at_ms: 100.0)
     assert not level.rhythm.used
-    assert {level.expected(end_ms + hour * HOUR_MS) for hour in range(24)} == {level.expected(end_ms)}
+    assert {level.expected_range(end_ms + hour * HOUR_MS) for hour in range(24)} == {level.expected_range(end_ms)}
 
 
 def test_a_rhythm_that_is_gone_is_let_go():
     level, end_ms = followed(40)
     random = Random(6)
     for hour in range(200 * 24):
-        level.take(150.0 * random.lognormvariate(0.0, 0.3), end_ms + hour * HOUR_MS)
+        level.update(150.0 * random.lognormvariate(0.0, 0.3), end_ms + hour * HOUR_MS)
     assert not level.rhythm.used
 
 
