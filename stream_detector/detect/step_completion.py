@@ -100,7 +100,7 @@ def _late(
         if config.profile == "classic":
             baseline.history.add(finished_ms, failed, timed_s)
         elif timed_s:
-            baseline.level.take(timed_s, finished_ms, late=True)
+            baseline.level.update(timed_s, finished_ms, late=True)
     return LATE
 
 

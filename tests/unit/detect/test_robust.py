@@ -46,7 +46,7 @@ def test_nothing_but_streaks_before_30_executions():
     gates: list[str] = []
     fresh = workflow()
     step(fresh, later(0, 1.0), ROBUST, explain=gates)
-    assert gates == ["learning: 0 recorded durations, 30 are learned before one is assessment"]
+    assert gates == ["learning: 0 recorded durations, 30 are learned before one is judged"]
     assert fresh.status == "learning"
     assert baseline.status == "normal"
     assert len(found(feed(workflow(), outcomes("FFF"), ROBUST))) == 1
@@ -313,7 +313,7 @@ def test_a_level_survives_packing_in_the_middle_of_a_shift():
 
 def test_what_is_expected_lies_two_sigma_around_the_level():
     baseline = ready()
-    low, usual_s, high = baseline.level.expected(baseline.newest_ms)
+    low, usual_s, high = baseline.level.expected_range(baseline.newest_ms)
     assert usual_s == baseline.level.expected
     assert low < usual_s < high
     assert (high + 0.02) / (usual_s + 0.02) == pytest.approx((usual_s + 0.02) / (low + 0.02))
