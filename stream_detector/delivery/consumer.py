@@ -33,7 +33,7 @@ from mode.utils.futures import maybe_async
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka import fetch_codec
 from stream_detector.kafka.errors import describe_error
-from stream_detector.telemetry.log_events import ChunkRewound, GroupTroubled
+from stream_detector.telemetry.log_events import ChunkRewound, GroupCoordinatorError
 
 IN_FLIGHT_BYTES = 64 << 20
 """Chunks that agents have not finished, plus sends not acknowledged: above this nothing more is read."""
@@ -131,7 +131,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # What is unexpected comes as plain `KafkaError`, or as it is.
         if isinstance(error, KafkaError) and type(error) is not KafkaError and not error.retriable:
             self.app.fail(f"group: {why}")
-        GroupTroubled(self.app.conf.id, why).emit()
+        GroupCoordinatorError(self.app.conf.id, why).emit()
         await asyncio.sleep(REJOIN_AFTER_S)
         self._consumer._coordinator.request_rejoin()
 

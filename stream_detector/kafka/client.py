@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthentication
 from aiokafka.protocol.metadata import MetadataRequest
 
 from stream_detector.settings import PREFIX, Settings, SettingsError
-from stream_detector.telemetry.log_events import ServiceAway, ServiceBack
+from stream_detector.telemetry.log_events import ServiceRecovered, ServiceUnavailable
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -58,11 +58,11 @@ async def wait_for_broker(settings: Settings, *, give_up_after_s: float | None =
                 raise KafkaConnectionError(f"{settings.broker}: {why}") from error
         else:
             if tries:
-                ServiceBack("Kafka", settings.broker, time.monotonic() - started).emit()
+                ServiceRecovered("Kafka", settings.broker, time.monotonic() - started).emit()
             return
         tries += 1
         retry_in_s = min(10.0, 0.25 * 2**tries) * random.uniform(0.5, 1.0)
-        ServiceAway("Kafka", settings.broker, why, retry_in_s).emit()
+        ServiceUnavailable("Kafka", settings.broker, why, retry_in_s).emit()
         await asyncio.sleep(retry_in_s)
 
 

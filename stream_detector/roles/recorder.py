@@ -40,7 +40,7 @@ from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
 from stream_detector.store.write import Writer
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import EventRefused, ServiceAway, ServiceBack
+from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered, ServiceUnavailable
 
 RETAIN_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
@@ -160,14 +160,14 @@ class Recorder:
                 app.waiting_for = "PostgreSQL"
                 away_since = away_since or time.monotonic()
                 wait_s = pause_s * random.uniform(0.75, 1.25)
-                ServiceAway("PostgreSQL", address_of(app.settings.database_url), str(error), wait_s).emit()
+                ServiceUnavailable("PostgreSQL", address_of(app.settings.database_url), str(error), wait_s).emit()
                 await asyncio.sleep(wait_s)
                 pause_s = min(pause_s * 2, 5.0)
             else:
                 app.waiting_for = ""
                 if away_since:
                     away_s = time.monotonic() - away_since
-                    ServiceBack("PostgreSQL", address_of(app.settings.database_url), away_s).emit()
+                    ServiceRecovered("PostgreSQL", address_of(app.settings.database_url), away_s).emit()
                 return bad
         return None
 
@@ -193,7 +193,7 @@ class Recorder:
                 return
             except StoreAwayError as error:  # it answered, and then went away, or can only be read during a failover
                 address = address_of(self._app.settings.database_url)
-                ServiceAway("PostgreSQL", address, str(error), START_AGAIN_S).emit()
+                ServiceUnavailable("PostgreSQL", address, str(error), START_AGAIN_S).emit()
                 await asyncio.sleep(START_AGAIN_S)
 
     async def retain(self) -> None:
@@ -209,7 +209,7 @@ class Recorder:
                     anomalies_d=settings.anomalies_retention_d,
                 )
             except StoreAwayError as error:
-                ServiceAway("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
+                ServiceUnavailable("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
 
     def _bury(self, bad: BadRow, chunk: Chunk) -> None:
         """A row that Postgres refuses for what it holds: kept, with its original bytes."""

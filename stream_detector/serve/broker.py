@@ -16,7 +16,7 @@ from stream_detector.kafka.dead_letters import DeadLetterError, StoredDeadLetter
 from stream_detector.kafka.preflight import SetupError, run_preflight
 from stream_detector.kafka.topics import DEAD_LETTERS, owner_partition
 from stream_detector.settings import Settings
-from stream_detector.telemetry.log_events import ServiceAway
+from stream_detector.telemetry.log_events import ServiceUnavailable
 
 __all__ = ["Broker", "BrokerAwayError", "DeadLetterError", "Record", "Sent"]
 _SEND_WITHIN_S = 8.0
@@ -175,5 +175,5 @@ class Broker:
             except (KafkaError, OSError, SetupError) as error:
                 await producer.stop()
                 self.why_away = str(error) or type(error).__name__
-                ServiceAway("Kafka", self._settings.broker, self.why_away, _AGAIN_S).emit()
+                ServiceUnavailable("Kafka", self._settings.broker, self.why_away, _AGAIN_S).emit()
                 await asyncio.sleep(_AGAIN_S)

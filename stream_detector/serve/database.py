@@ -10,7 +10,7 @@ from stream_detector.serve.problems import RETRY_AFTER_S
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, away, wait_for_pool
 from stream_detector.store.grants import admit
-from stream_detector.telemetry.log_events import ServiceAway
+from stream_detector.telemetry.log_events import ServiceUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Database:
             except StoreAwayError as error:
                 pool.terminate()
                 self.why_away = str(error)
-                ServiceAway("PostgreSQL", self.address, str(error), RETRY_AFTER_S).emit()
+                ServiceUnavailable("PostgreSQL", self.address, str(error), RETRY_AFTER_S).emit()
                 await asyncio.sleep(RETRY_AFTER_S)
 
     @property

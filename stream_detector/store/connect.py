@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from stream_detector.settings import PREFIX, SettingsError
-from stream_detector.telemetry.log_events import ServiceAway, ServiceBack
+from stream_detector.telemetry.log_events import ServiceRecovered, ServiceUnavailable
 
 _TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say nothing about the rows: connection, user or password, no such database (both may be
@@ -95,19 +95,19 @@ def _check_files(url: str) -> None:
 
 
 async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
-    """As `open_pool`, but tries until the database answers; each failed try is told as `ServiceAway`."""
+    """As `open_pool`, but tries until the database answers; each failed try is told as `ServiceUnavailable`."""
     started, wait_s = time.monotonic(), 0.5
     while True:
         try:
             pool = await open_pool(url, name=name, size=size, query_s=query_s)
         except StoreAwayError as error:
             pause_s = wait_s * random.uniform(0.75, 1.25)  # jitter: roles that lost it together return spread out
-            ServiceAway("PostgreSQL", address_of(url), str(error), pause_s).emit()
+            ServiceUnavailable("PostgreSQL", address_of(url), str(error), pause_s).emit()
             await asyncio.sleep(pause_s)
             wait_s = min(wait_s * 2, 15.0)
         else:
             if wait_s > 0.5:
-                ServiceBack("PostgreSQL", address_of(url), time.monotonic() - started).emit()
+                ServiceRecovered("PostgreSQL", address_of(url), time.monotonic() - started).emit()
             return pool
 
 

@@ -20,13 +20,15 @@ class LogEvent:
 
     level: ClassVar[int] = logging.INFO
     line: ClassVar[str] = ""
+    former_name: ClassVar[str] = ""
+    """What a release called it that wrote the key `happening`; that key keeps it for one release more."""
 
     def emit(self) -> None:
         """Count it and log it."""
         self.count()
         if _log.isEnabledFor(self.level):
             fields = {name: _plain(value) for name, value in asdict(self).items()}
-            extra = {"happening": type(self).__name__, "fields": fields}
+            extra = {"event": type(self).__name__, "former_name": self.former_name, "fields": fields}
             _log.log(self.level, "%s", self.line.format(**fields), extra=extra)
 
     def count(self) -> None:
@@ -93,9 +95,10 @@ class EventRefused(LogEvent):
 
 
 @dataclass(frozen=True)
-class ServiceAway(LogEvent):
+class ServiceUnavailable(LogEvent):
     """A broker, database or provider does not answer; it is retried."""
 
+    former_name = "ServiceAway"
     level = logging.WARNING
     line = (
         "{service} at {address} does not answer ({error}); retrying in {retry_in_s:.1f} s. "
@@ -108,7 +111,8 @@ class ServiceAway(LogEvent):
 
 
 @dataclass(frozen=True)
-class ServiceBack(LogEvent):
+class ServiceRecovered(LogEvent):
+    former_name = "ServiceBack"
     line = "{service} at {address} answers again after {away_s:.1f} s"
     service: str
     address: str
@@ -125,9 +129,10 @@ class CheckpointRefused(LogEvent):
 
 
 @dataclass(frozen=True)
-class GroupTroubled(LogEvent):
+class GroupCoordinatorError(LogEvent):
     """An unexpected response of the group coordinator."""
 
+    former_name = "GroupTroubled"
     level = logging.WARNING
     line = "consumer group {group}: {why}; rejoining"
     group: str
@@ -199,9 +204,10 @@ class StepFailed(LogEvent):
 
 
 @dataclass(frozen=True)
-class AnswerNotTaken(LogEvent):
+class DeliveryResultNotRecorded(LogEvent):
     """A bug in this program: a provider's response could not be recorded. The message may be sent twice."""
 
+    former_name = "AnswerNotTaken"
     level = logging.ERROR
     line = "the response for message {message_id} on {channel} could not be recorded: {error}"
     message_id: str

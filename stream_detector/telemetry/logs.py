@@ -11,7 +11,9 @@ class _Json(logging.Formatter):
         # What a log event is about stays in `fields`: one of its fields may be called `message` or `level`.
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         line: dict[str, object] = {"at": at, "level": record.levelname.lower()}
-        line |= {"happening": getattr(record, "happening", record.name), "message": record.getMessage()}
+        event = getattr(record, "event", record.name)
+        line |= {"event": event, "message": record.getMessage()}
+        line["happening"] = getattr(record, "former_name", "") or event  # its former key, for one release
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         line["fields"] = getattr(record, "fields", {})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from stream_detector.notify.channels.channel import Channel
 from stream_detector.notify.message import Delivery, Refused, Result, RetryAfter
 from stream_detector.notify.stages.circuit import Circuit
-from stream_detector.telemetry.log_events import AnswerNotTaken
+from stream_detector.telemetry.log_events import DeliveryResultNotRecorded
 
 QUEUE_SIZE = 1_000
 TIMEOUT_S = 60.0
@@ -118,4 +118,4 @@ class Deliverer:
         try:
             self._on_result(delivery, result)
         except Exception as error:
-            AnswerNotTaken(delivery.message.id, delivery.message.channel, repr(error)).emit()
+            DeliveryResultNotRecorded(delivery.message.id, delivery.message.channel, repr(error)).emit()

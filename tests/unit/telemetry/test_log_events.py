@@ -1,4 +1,4 @@
-"""Each happening: one documented line, its metric, and nothing from an event that could break the line."""
+"""Each log event: one documented line, its metric, and nothing from an event that could break the line."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from stream_detector.telemetry import log_events
-from stream_detector.telemetry.log_events import EventRefused, LogEvent, MessageDone, RoleStarting, ServiceAway
+from stream_detector.telemetry.log_events import EventRefused, LogEvent, MessageDone, RoleStarting, ServiceUnavailable
 from stream_detector.telemetry.logs import start_logging
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
@@ -28,21 +28,21 @@ def _logging_as_before():
     ours.setLevel(before[2])
 
 
-@pytest.mark.parametrize("happening", ALL, ids=lambda kind: kind.__name__)
-def test_each_happening_is_documented_with_its_level(happening):
-    row = re.search(rf"^\| `{happening.__name__}` \| (\w+) \|", PAGE, re.MULTILINE)
-    assert row, f"{happening.__name__} is missing in docs/metrics.md"
-    assert row[1] == logging.getLevelName(happening.level).lower()
+@pytest.mark.parametrize("event", ALL, ids=lambda kind: kind.__name__)
+def test_each_event_is_documented_with_its_level(event):
+    row = re.search(rf"^\| `{event.__name__}` \| (\w+) \|", PAGE, re.MULTILINE)
+    assert row, f"{event.__name__} is missing in docs/metrics.md"
+    assert row[1] == logging.getLevelName(event.level).lower()
 
 
-def test_the_page_names_no_happening_that_does_not_exist():
+def test_the_page_names_no_event_that_does_not_exist():
     section = PAGE.partition("## Log lines")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == {kind.__name__ for kind in ALL}
 
 
-@pytest.mark.parametrize("happening", ALL, ids=lambda kind: kind.__name__)
-def test_each_line_can_be_written_and_names_only_its_own_fields(happening, caplog):
-    sample = happening(**{one.name: SAMPLES[one.type] for one in fields(happening)})
+@pytest.mark.parametrize("event", ALL, ids=lambda kind: kind.__name__)
+def test_each_line_can_be_written_and_names_only_its_own_fields(event, caplog):
+    sample = event(**{one.name: SAMPLES[one.type] for one in fields(event)})
     with caplog.at_level(logging.DEBUG, "stream_detector"):
         sample.emit()
     assert len(caplog.records) == 1
@@ -61,8 +61,8 @@ def test_hostile_text_stays_on_one_line_and_is_cut(caplog):
 
 def test_the_password_of_an_address_is_never_shown(caplog):
     with caplog.at_level(logging.WARNING, "stream_detector"):
-        ServiceAway("PostgreSQL", "postgresql://ann:pa/ss@w0rd@db:5432/x", "refused", 1.0).emit()
-        ServiceAway("PostgreSQL", "postgresql://ann:s3cret@db:5432/x", "refused", 1.0).emit()
+        ServiceUnavailable("PostgreSQL", "postgresql://ann:pa/ss@w0rd@db:5432/x", "refused", 1.0).emit()
+        ServiceUnavailable("PostgreSQL", "postgresql://ann:s3cret@db:5432/x", "refused", 1.0).emit()
     assert "s3cret" not in caplog.text and "w0rd" not in caplog.text
     assert "db:5432" in caplog.text
 
@@ -86,8 +86,18 @@ def test_json_lines_keep_a_field_called_message_apart_from_the_line(capsys):
     shown = json.loads(line)
     assert shown["message"].startswith("rejected scores-0@7")
     assert shown["fields"]["message"] == "why"
-    assert (shown["level"], shown["happening"]) == ("warning", "EventRefused")
+    assert (shown["level"], shown["event"]) == ("warning", "EventRefused")
     assert shown["at"].endswith("Z")
+
+
+def test_json_lines_keep_the_key_happening_with_its_former_names_for_one_release(capsys):
+    start_logging("detector", form="json")
+    EventRefused("scores", 0, 7, "no_zone", "why").emit()
+    ServiceUnavailable("Kafka", "h:1", "refused", 1.0).emit()
+    logging.getLogger("aiokafka").warning("gone")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["EventRefused", "ServiceUnavailable", "aiokafka"]
+    assert [line["happening"] for line in lines] == ["EventRefused", "ServiceAway", "aiokafka"]
 
 
 def test_text_lines_of_libraries_stay_one_line(capsys):
