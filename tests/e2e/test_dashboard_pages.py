@@ -423,20 +423,20 @@ async def test_a_history_is_shown_whole_and_turned_back_to_its_beginning(
         await page.goto(f"{root}/workflows/nightly")
         await shown(200, "200 readings, ")
         await page.get_by_role("link", name="10,000").click()
-        await shown(2_450, "all that is stored")
+        await shown(2_450, "(all stored data)")
         await expect(page.get_by_role("link", name="Earlier")).to_have_count(0)
         await page.get_by_role("link", name="2,000").click()
         await shown(2_000, "2,000 readings, ")
         await durations.get_by_role("link", name="Earlier").click()
         # The first of those before is the last of these: 450 and that one.
-        await shown(451, "the beginning of what is stored")
+        await shown(451, "(start of stored data)")
         assert set(parse_qs(urlsplit(page.url).query)) == {"readings", "until"}
         await page.reload()
-        await shown(451, "the beginning of what is stored")
+        await shown(451, "(start of stored data)")
         await durations.get_by_role("link", name="Newest").click()
         await shown(2_000, "2,000 readings, ")
         await page.go_back()
-        await shown(451, "the beginning of what is stored")
+        await shown(451, "(start of stored data)")
 
 
 async def test_the_inbox_lists_filters_and_marks(root: str, write: Write, open_page: OpenPage) -> None:
@@ -591,7 +591,7 @@ async def test_x12_names_of_a_later_version_are_shown_as_they_are(root: str, wri
         await page.goto(f"{root}/workflows")
         await expect(main).to_contain_text("Drifting")
         await page.goto(f"{root}/overview")
-        await expect(page.locator(".lane-name").first).to_contain_text("worst Fatal")
+        await expect(page.locator(".lane-name").filter(has_text="worst Fatal").first).to_be_visible()
         await page.goto(f"{root}/anomalies?range=30d")
         rows = page.locator("tbody tr")
         await expect(rows.filter(has_text="Stuck queue").first).to_contain_text("Fatal")
