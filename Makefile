@@ -1,15 +1,15 @@
-# `make` lists what can be made. Nothing is installed outside of this folder, but by `make test` and `make drills` as
-# root: the Debian packages that their suites need.
+# `make` lists the targets. Nothing is installed outside this directory, except that `make test` and `make drills` run as
+# root install the Debian packages that their suites need.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 UV := .uv/bin/uv
-# A change of the page's sources installs anew, and the build hook of that builds the page.
+# Changed dashboard sources trigger a new installation, whose build hook builds the dashboard.
 PAGE := $(filter-out %.d.ts,$(wildcard $(addprefix dashboard/,package-lock.json index.html vite.config.ts public/* \
 	src/*.ts src/*.tsx src/*/*.tsx src/*/*.css)))
-# A change of the detection, which is compiled but for the demo, does so alone.
+# Changed detection sources trigger only a new compilation (the demo runs without it).
 DETECTION := compile_detection.py $(wildcard $(addprefix stream_detector/,detect/*.py detect/*/*.py events/*.py))
-# uv does not read pip's configuration; where pip was told of another index, uv is told the same.
+# uv does not read pip's configuration: pass on an index that is configured for pip.
 export UV_DEFAULT_INDEX ?= $(or $(PIP_INDEX_URL),$(shell .uv/bin/pip config get global.index-url 2>/dev/null))
 ifeq ($(strip $(UV_DEFAULT_INDEX)),)
 unexport UV_DEFAULT_INDEX
@@ -19,28 +19,28 @@ export UV_LINK_MODE := copy
 
 .PHONY: help install demo lint types unit test drills generate format lock clean
 
-help:  ## print this list
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: .venv/.compiled  ## .venv with everything a user needs, the detection compiled
-demo: .venv/.sources  ## replay a real history and print the page's address (ARGS="--once --json")
+install: .venv/.compiled  ## create .venv with everything a user needs, compile the detection
+demo: .venv/.sources  ## replay a real history and print the dashboard's URL (ARGS="--once --json")
 	$(BIN)/stream-detector up --demo $(ARGS)
-lint: .venv/.tested  ## ruff, its format, and import-linter
-types: .venv/.tested  ## mypy strict over the package
-unit: .venv/.tested  ## tests/unit without the benchmarks' own tests: a minute
-test: .venv/.tested  ## every suite but the drills
-drills: .venv/.tested  ## the long drills, and that each fails without what it tests; notes the day in docs/delivery.md
+lint: .venv/.tested  ## ruff (lint and format) and import-linter
+types: .venv/.tested  ## mypy (strict) over the package
+unit: .venv/.tested  ## unit tests, about a minute
+test: .venv/.tested  ## all test suites except the drills
+drills: .venv/.tested  ## fault-injection drills, and proof that each can fail; records the date in docs/delivery.md
 lint types unit test drills:
 	$(BIN)/python -m tests.suites $@
 
-generate: .venv/.tested  ## write anew every file that is generated from the sources
+generate: .venv/.tested  ## regenerate all generated files
 	$(BIN)/python -m tests.generate
 
-format: .venv/.tested  ## order imports, lay out the Python files
+format: .venv/.tested  ## sort imports and format the Python files
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format --quiet .
 
-clean:  ## remove what was installed and built
+clean:  ## remove installed and built files
 	rm -rf .venv .uv dashboard/node_modules stream_detector/serve/static build dist
 	find stream_detector -name '*.so' -delete
 
@@ -57,7 +57,7 @@ $(UV): requirements-uv.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
-# The package and its page. The hook that builds the page would compile too, which is a target of its own here.
+# The package and its dashboard. The build hook would also compile the detection, which has its own target here.
 .venv/.installed: .venv/.packages pyproject.toml hatch_build.py $(PAGE)
 	STREAM_DETECTOR_PURE=1 $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -66,7 +66,7 @@ $(UV): requirements-uv.lock
 	$(BIN)/python compile_detection.py
 	@touch $@
 
-# The demo takes what `make install` has compiled, if that is not older than its source, and compiles nothing itself.
+# The demo compiles nothing; it uses what `make install` compiled, unless the source is newer.
 .venv/.sources: .venv/.installed $(DETECTION)
 	@$(BIN)/python compile_detection.py --remove-stale
 	@touch $@
@@ -75,9 +75,9 @@ $(UV): requirements-uv.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-test.lock
 	@touch $@
 
-# Each lock holds for Python 3.11 to 3.13 on every system, with a hash per file and without a registry's address.
+# Each lock is valid for Python 3.11 to 3.13 on every system, with a hash per file and without registry URLs.
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
-lock: $(UV)  ## resolve the locks again
+lock: $(UV)  ## resolve the lock files
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group build --group test -c requirements.lock -o requirements-test.lock
 	echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(COMPILE) - -o requirements-uv.lock
