@@ -8,11 +8,6 @@ from tests.texts.collect import Text, all_texts
 from tests.texts.dialect import findings
 
 NOT_YET_CLEAN = {
-    "deploy",
-    "docs/decisions/2026-11-23-benchmarks-check-first.md",
-    "docs/decisions/2026-11-23-epochs-and-positions.md",
-    "docs/decisions/2026-11-24-notifier-state-is-whole.md",
-    "docs/decisions/2026-11-29-a-baseline-is-its-bytes.md",
     "help",
     "notifications",
     "schemas/openapi.yaml",
