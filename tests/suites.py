@@ -86,14 +86,14 @@ def _install_packages() -> None:
 
 def _missing() -> dict[str, str]:
     """Suite or mark -> why it is left out."""
-    from stream_detector.devstack.apache import fetch_jars, java
+    from stream_detector.devstack.apache import download_jars, java
     from stream_detector.devstack.owned import ChildError
     from tests.servers.secured_postgres import debian_postgres
 
     missing = {}
     try:
         java()
-        fetch_jars(tell=lambda text: print(text, flush=True))
+        download_jars(report=lambda text: print(text, flush=True))
     except ChildError as error:
         missing["apache"] = str(error)
     if not shutil.which("chromium"):

@@ -1,7 +1,7 @@
-"""The one program, `stream-detector`: each command is a file of its own and is imported when it is called.
+"""The command line program `stream-detector`: one file per command, imported when the command is called.
 
-Receives words from a person; returns what the stages answer, and an exit code: 0 done, 1 found something wrong, 2 wrong
-usage or a setting that cannot be used. Never decides anything that a stage decides.
+Receives arguments from a person; prints what the stages return. Exit codes: 0 success, 1 a problem was found, 2 wrong
+usage or an invalid setting. Never decides anything that a stage decides.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ COMMANDS = {
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
     "replay": ("replay", "command"),
-    "check": ("asking", "check"),
-    "anomalies": ("asking", "anomalies"),
-    "why": ("asking", "why"),
+    "check": ("queries", "check"),
+    "anomalies": ("queries", "anomalies"),
+    "why": ("queries", "why"),
     "notify": ("notify", "command"),
     "dead-letters": ("dead_letters", "command"),
     "token": ("token", "command"),
@@ -38,16 +38,16 @@ COMMANDS = {
 """Name on the command line -> (module of this package, its click command)."""
 
 
-class StopsWith(click.ClickException):
-    """Ends the program with a message and a code."""
+class CommandError(click.ClickException):
+    """Ends the program with a message and an exit code."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-class _Lazy(click.Group):
-    """Imports a command when it is called: `--help` of one needs none of the others' libraries."""
+class _LazyGroup(click.Group):
+    """Imports a command when it is called: `--help` of one does not need the libraries of the others."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,17 +68,17 @@ class _Lazy(click.Group):
             raise click.UsageError(f"{error.message} Commands: {', '.join(COMMANDS)}", ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error that a person can act on becomes its message and exit code, without a traceback."""
+        """Run the command. Errors that a person can act on are printed without a traceback, with their exit code."""
         try:
             return super().invoke(ctx)
         except SettingsError as error:
-            raise StopsWith(str(error), 2) from None
-        except _expected() as error:
-            raise StopsWith(str(error) or type(error).__name__) from None
+            raise CommandError(str(error), 2) from None
+        except _expected_errors() as error:
+            raise CommandError(str(error) or type(error).__name__) from None
 
 
-def _expected() -> tuple[type[BaseException], ...]:
-    """Errors with a message for people; imported only once something went wrong."""
+def _expected_errors() -> tuple[type[BaseException], ...]:
+    """Errors whose message is written for people; imported only when something failed."""
     from aiokafka.errors import KafkaError
 
     from stream_detector.devstack.owned import ChildError
@@ -90,16 +90,16 @@ def _expected() -> tuple[type[BaseException], ...]:
     return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="stream-detector")
 def main() -> None:
-    """Finds failing, slowing and drifting workflows and scores in events on Kafka.
+    """Detect anomalies in workflow executions and scores from events on Kafka.
 
-    Try `stream-detector up --demo`. Settings come from a TOML file (--config), the environment (STREAM_DETECTOR_...)
-    and flags, in rising order; `stream-detector config docs` explains each.
+    For a demo: `stream-detector up --demo`. Settings are read from a TOML file (--config), the environment
+    (STREAM_DETECTOR_...) and flags; each overrides the one before. `stream-detector config docs` lists all settings.
     """
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
-    """Start the program with these words, or the process's own."""
+    """Run the program with these arguments, or with those of the process."""
     main(args=arguments, prog_name="stream-detector")

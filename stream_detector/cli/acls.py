@@ -1,4 +1,4 @@
-"""`acls`: what to grant on a broker with ACLs."""
+"""`acls`: the ACLs to grant on a broker that uses them."""
 
 import json
 
@@ -11,20 +11,20 @@ from stream_detector.settings import Settings
 
 @click.command()
 @settings_flags
-@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this one; may be given again")
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this role; can be repeated")
 @click.option(
     "--principal",
     "principals",
     metavar="ROLE=PRINCIPAL",
     multiple=True,
-    help="Whom to grant a role's rights; without it User:ROLE",
+    help="Principal of a role; default: User:ROLE",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON array: role, principal, kind, name, operation")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array: role, principal, kind, name, operation")
 def command(settings: Settings, roles: tuple[str, ...], principals: tuple[str, ...], as_json: bool) -> None:
-    """Print the least that each role needs on a broker with ACLs, as calls of Kafka's kafka-acls.sh. Asks no broker.
+    """Print the minimum ACLs of each role as kafka-acls.sh commands, without connecting to the broker.
 
     \b
-    Example: stream-detector acls --broker kafka:9093 --role detector --principal detector=User:watch
+    Example: stream-detector acls --broker kafka:9093 --role detector --principal detector=User:sd
     """
     whom = {role: f"User:{role}" for role in ROLES} | dict(map(_pair, principals))
     granted = {role: required_acls(role, settings) for role in roles or ROLES}
@@ -41,5 +41,5 @@ def command(settings: Settings, roles: tuple[str, ...], principals: tuple[str, .
 def _pair(text: str) -> tuple[str, str]:
     role, _, principal = text.partition("=")
     if role not in ROLES or ":" not in principal:
-        raise click.BadParameter(f"{text!r}: must be ROLE=PRINCIPAL, for example detector=User:watch")
+        raise click.BadParameter(f"{text!r}: must be ROLE=PRINCIPAL, for example detector=User:sd")
     return role, principal

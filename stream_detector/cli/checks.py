@@ -1,4 +1,4 @@
-"""What `doctor` looks at: each check answers with what it found and, where it is wrong, what to do."""
+"""The checks of `doctor`: each returns what it found and, if something is wrong, what to do."""
 
 import asyncio
 import time
@@ -20,8 +20,8 @@ SKEW_MOST_S = 5.0
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of the report. `advice` is empty where it is ok."""
+class Check:
+    """Result of one check. `advice` is empty if it passed."""
 
     name: str
     found: str
@@ -32,8 +32,8 @@ class Line:
         return not self.advice
 
 
-async def examine(settings: Settings) -> AsyncIterator[Line]:
-    """Every line, in the order in which one thing needs the other; what cannot be looked at is left out."""
+async def run_checks(settings: Settings) -> AsyncIterator[Check]:
+    """Run every check, prerequisites first; checks whose prerequisite failed are left out."""
     async for line in _broker(settings):
         yield line
     async for line in _database(settings):
@@ -42,9 +42,11 @@ async def examine(settings: Settings) -> AsyncIterator[Line]:
         yield line
 
 
-async def _broker(settings: Settings) -> AsyncIterator[Line]:
+async def _broker(settings: Settings) -> AsyncIterator[Check]:
     if not settings.broker:
-        yield Line("broker", "not set", "set STREAM_DETECTOR_BROKER, or use `stream-detector up`, which starts one")
+        yield Check(
+            "broker", "not set", "set STREAM_DETECTOR_BROKER, or use `stream-detector up`, which starts a broker"
+        )
         return
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
@@ -56,28 +58,28 @@ async def _broker(settings: Settings) -> AsyncIterator[Line]:
             refused = await find_missing_acls(admin, settings, "operators", states)
     except (KafkaError, OSError) as error:  # TimeoutError is an OSError
         why = str(error) or type(error).__name__
-        yield Line(
+        yield Check(
             "broker",
             f"{settings.broker} does not answer ({why})",
-            f"check that Kafka runs there, the address, and {settings.broker_security} as its security protocol",
+            f"check that Kafka runs at this address with the security protocol {settings.broker_security}",
         )
         return
     finally:
         await admin.close()
-    yield Line("broker", f"{settings.broker}: {len(cluster['brokers'])} broker(s), cluster {cluster['cluster_id']}")
+    yield Check("broker", f"{settings.broker}: {len(cluster['brokers'])} broker(s), cluster {cluster['cluster_id']}")
     wrong = [state for state in states if state.state != "ok"]
     if not wrong:
-        yield Line("topics", f"{len(states)} as they should be")
+        yield Check("topics", f"{len(states)} topics are configured correctly")
     for state in wrong:
-        yield Line(f"topic {state.name}", state.state, state.advice)
+        yield Check(f"topic {state.name}", state.state, state.advice)
     if refused:
-        yield Line("rights", "not all", str(MissingAclsError("operators", refused, settings)))
+        yield Check("ACLs", "some are missing", str(MissingAclsError("operators", refused, settings)))
     elif all(state.state != "missing" for state in states):
         async for line in _lags(settings):
             yield line
 
 
-async def _lags(settings: Settings) -> AsyncIterator[Line]:
+async def _lags(settings: Settings) -> AsyncIterator[Check]:
     async with EndOffsets(settings) as ends:
         commits = {role: await ends.committed(role) for role in TOPICS_READ_BY}
         lags = await ends.lags()
@@ -85,21 +87,23 @@ async def _lags(settings: Settings) -> AsyncIterator[Line]:
         behind = sum(by_topic.values())
         where = ", ".join(f"{topic} {lag}" for topic, lag in by_topic.items() if lag)
         started = any(offset >= 0 for offset in commits[role].values())
-        advice = f"start one: stream-detector {role}" if behind and not started else ""
-        state = "has never committed, " if not started else ""
-        yield Line(role, f"{state}{behind} records behind" + (f" ({where})" if where else ""), advice)
+        advice = f"start it: stream-detector {role}" if behind and not started else ""
+        state = "no committed offsets, " if not started else ""
+        yield Check(role, f"{state}{behind} records behind" + (f" ({where})" if where else ""), advice)
 
 
-async def _database(settings: Settings) -> AsyncIterator[Line]:
+async def _database(settings: Settings) -> AsyncIterator[Check]:
     if not settings.database_url:
-        yield Line("database", "not set", "set STREAM_DETECTOR_DATABASE_URL, or use `stream-detector up`")
+        yield Check("database", "not set", "set STREAM_DETECTOR_DATABASE_URL, or use `stream-detector up`")
         return
     address = address_of(settings.database_url)
     try:
         pool = await open_pool(settings.database_url, name="doctor", size=1)
     except StoreAwayError as error:
-        yield Line(
-            "database", f"{address} does not answer ({error})", "check that PostgreSQL runs there, user and password"
+        yield Check(
+            "database",
+            f"{address} does not answer ({error})",
+            "check that PostgreSQL runs there, and user and password",
         )
         return
     try:
@@ -108,26 +112,26 @@ async def _database(settings: Settings) -> AsyncIterator[Line]:
         missing = await pending(pool)
     finally:
         await pool.close()
-    yield Line("database", f"{address}: PostgreSQL {version}")
+    yield Check("database", f"{address}: PostgreSQL {version}")
     if missing:
-        yield Line("tables", f"not migrated: {', '.join(missing)}", "run `stream-detector setup`")
+        yield Check("tables", f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")
     else:
-        yield Line("tables", "migrated")
+        yield Check("tables", "up to date")
     skew_s = theirs_s - asked_s
-    advice = "set both machines' clocks by NTP" if abs(skew_s) > SKEW_MOST_S else ""
-    yield Line("clock", f"{skew_s:+.1f} s at the database, seen from here", advice)
+    advice = "synchronise the clocks of both machines, for example with NTP" if abs(skew_s) > SKEW_MOST_S else ""
+    yield Check("clock", f"the database clock differs by {skew_s:+.1f} s", advice)
 
 
-def _channels(settings: Settings) -> list[Line]:
-    lines = [Line("inbox", "on" if settings.inbox_enabled else "off")]
+def _channels(settings: Settings) -> list[Check]:
+    lines = [Check("inbox", "on" if settings.inbox_enabled else "off")]
     slack = "on" if settings.slack_webhook_url else "not set (STREAM_DETECTOR_SLACK_WEBHOOK_URL)"
-    lines.append(Line("slack", slack if settings.slack_enabled else "off"))
+    lines.append(Check("slack", slack if settings.slack_enabled else "off"))
     mail = {name: getattr(settings, name) for name in ("smtp_url", "email_from", "email_to")}
     missing = [f"STREAM_DETECTOR_{name.upper()}" for name, value in mail.items() if not value]
     if not settings.email_enabled:
-        lines.append(Line("email", "off"))
+        lines.append(Check("email", "off"))
     elif missing and len(missing) < len(mail):
-        lines.append(Line("email", "only partly set", f"set {' and '.join(missing)}, or no mail is sent"))
+        lines.append(Check("email", "incomplete", f"set {' and '.join(missing)}; until then no email is sent"))
     else:
-        lines.append(Line("email", "not set (STREAM_DETECTOR_SMTP_URL, _EMAIL_FROM, _EMAIL_TO)" if missing else "on"))
+        lines.append(Check("email", "not set (STREAM_DETECTOR_SMTP_URL, _EMAIL_FROM, _EMAIL_TO)" if missing else "on"))
     return lines

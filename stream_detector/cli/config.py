@@ -14,14 +14,14 @@ from stream_detector.settings import SPECS, Settings
 
 @click.group("config")
 def command() -> None:
-    """The settings in force, and the page of all settings."""
+    """Show the current settings, or the documentation of all settings."""
 
 
 @command.command()
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: name -> value and origin")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name -> value and origin")
 def show(settings: Settings, as_json: bool) -> None:
-    """Print every setting in force and where it came from; secrets only as set or not set.
+    """Print every setting with its value and where it comes from; secrets only as set or not set.
 
     \b
     Example: STREAM_DETECTOR_SCORE_THRESHOLD=0.8 stream-detector config show
@@ -37,9 +37,9 @@ def show(settings: Settings, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--env", is_flag=True, help="As an environment file, every setting a comment")
+@click.option("--env", is_flag=True, help="Print an example environment file instead, with every setting commented out")
 def docs(env: bool) -> None:
-    """Print the page of all settings as Markdown, or as an example of an environment file.
+    """Print the documentation of all settings as Markdown, or an example environment file.
 
     \b
     Example: stream-detector config docs > docs/settings.md

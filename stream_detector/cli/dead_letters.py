@@ -1,4 +1,4 @@
-"""`dead-letters`: what was refused, why, and back again. Reads Kafka itself, so it works without database and API."""
+"""`dead-letters`: lists rejected records and retries them. Reads Kafka directly, so it needs no database and no API."""
 
 import asyncio
 import json
@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from stream_detector.cli import StopsWith
-from stream_detector.cli.local import reached
+from stream_detector.cli import CommandError
+from stream_detector.cli.api_client import use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka.dead_letters import (
@@ -24,21 +24,21 @@ from stream_detector.settings import PREFIX, Settings
 
 @click.group("dead-letters")
 def command() -> None:
-    """Events that were refused: list them with their reasons, show one, send it again."""
+    """List rejected events with their reasons, show one, or retry it."""
 
 
 @command.command("list")
-@click.option("--reason", help="Only those with this reason")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The newest so many")
+@click.option("--reason", help="Only dead letters with this reason")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many of the newest to list")
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="A JSON array, without payloads")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array, without payloads")
 def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) -> None:
-    """Where each lies and why, oldest first. Never the payload.
+    """List dead letters with their position and reason, oldest first, without payloads.
 
     \b
     Example: stream-detector dead-letters list --reason future
     """
-    settings = _reached(settings)
+    settings = _with_broker(settings)
 
     async def go() -> list[StoredDeadLetter]:
         found = [each async for each in read_dead_letters(settings) if reason in (None, each.why.reason)]
@@ -46,55 +46,57 @@ def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) 
 
     found = asyncio.run(go())
     if as_json:
-        click.echo(json.dumps([_told(each) for each in found], ensure_ascii=False))
+        click.echo(json.dumps([_as_dict(each) for each in found], ensure_ascii=False))
         return
     for each in found:
-        told = _told(each)
-        click.echo(f"{told['id']:<12}  {told['at']}  {told['came_from']}  {told['reason']}: {told['message']}")
+        shown = _as_dict(each)
+        click.echo(f"{shown['id']:<12}  {shown['at']}  {shown['came_from']}  {shown['reason']}: {shown['message']}")
     if not found:
-        click.echo("none", err=True)
+        click.echo("no dead letters", err=True)
 
 
 @command.command()
 @click.argument("place", metavar="PARTITION-OFFSET")
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="One JSON object")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object")
 def show(place: str, settings: Settings, as_json: bool) -> None:
-    """One with what came. It may hold secrets: mind who sees the screen.
+    """Show one dead letter with its key, headers and payload, which may contain secrets.
 
     \b
     Example: stream-detector dead-letters show 0-17
     """
-    settings = _reached(settings)
-    found = asyncio.run(_found(settings, place))
-    told = _told(found) | {
+    settings = _with_broker(settings)
+    found = asyncio.run(_fetch(settings, place))
+    shown = _as_dict(found) | {
         "key": printable(found.key),
         "headers": {name: printable(value) for name, value in found.why.headers},
         "value": printable(found.value),
     }
     if as_json:
-        click.echo(json.dumps(told, ensure_ascii=False))
+        click.echo(json.dumps(shown, ensure_ascii=False))
         return
-    for name, value in told.items():
+    for name, value in shown.items():
         click.echo(f"{name}: {value}")
 
 
 @command.command("retry")
 @click.argument("places", metavar="PARTITION-OFFSET...", nargs=-1, required=True)
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="A JSON array: where each is now")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array: the new position of each")
 def send_again(places: tuple[str, ...], settings: Settings, as_json: bool) -> None:
-    """Publish again as it came: key, value and headers, to the topic it came from. The letter itself stays.
+    """Publish dead letters to their original topic again: same key, value and headers.
+
+    The dead letter itself is kept.
 
     \b
     Example: stream-detector dead-letters retry 0-17 2-4
     """
-    settings = _reached(settings)
+    settings = _with_broker(settings)
 
     async def go() -> list[dict[str, Any]]:
         done = []
         for place in places:
-            topic, partition, offset = await _sent(settings, place)
+            topic, partition, offset = await _publish_again(settings, place)
             done.append({"id": place, "topic": topic, "partition": partition, "offset": offset})
         return done
 
@@ -106,24 +108,24 @@ def send_again(places: tuple[str, ...], settings: Settings, as_json: bool) -> No
         click.echo(f"{each['id']} is on {each['topic']}-{each['partition']}@{each['offset']}")
 
 
-async def _found(settings: Settings, place: str) -> StoredDeadLetter:
+async def _fetch(settings: Settings, place: str) -> StoredDeadLetter:
     named = re.fullmatch(r"(\d{1,6})-(\d{1,18})", place, re.ASCII)
     if not named:
-        raise StopsWith(f"{place[:80]}: name it by its place, <partition>-<offset>, as `dead-letters list` does", 2)
+        raise CommandError(f"{place[:80]}: use <partition>-<offset> as printed by `dead-letters list`", 2)
     try:
         return await fetch_dead_letter(settings, int(named[1]), int(named[2]))
     except DeadLetterError as error:
-        raise StopsWith(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
-async def _sent(settings: Settings, place: str) -> tuple[str, int, int]:
+async def _publish_again(settings: Settings, place: str) -> tuple[str, int, int]:
     try:
-        return await retry(settings, await _found(settings, place))
+        return await retry(settings, await _fetch(settings, place))
     except DeadLetterError as error:
-        raise StopsWith(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
-def _told(letter: StoredDeadLetter) -> dict[str, Any]:
+def _as_dict(letter: StoredDeadLetter) -> dict[str, Any]:
     why = letter.why
     return {
         "id": f"{letter.partition}-{letter.offset}",
@@ -136,8 +138,8 @@ def _told(letter: StoredDeadLetter) -> dict[str, Any]:
     }
 
 
-def _reached(settings: Settings) -> Settings:
-    settings = reached(settings)
+def _with_broker(settings: Settings) -> Settings:
+    settings = use_running_stack(settings)
     if not settings.broker:
-        raise StopsWith(f"{PREFIX}BROKER is not set, and no `up` of yours is running", 2)
+        raise CommandError(f"{PREFIX}BROKER is not set, and no `stream-detector up` of this user is running", 2)
     return settings

@@ -1,4 +1,4 @@
-"""`doctor`: is everything well, and if not, what to do."""
+"""`doctor`: checks the installation and says how to fix what is wrong."""
 
 import asyncio
 import json
@@ -6,33 +6,33 @@ import logging
 
 import click
 
-from stream_detector.cli.checks import Line, examine
+from stream_detector.cli.checks import Check, run_checks
 from stream_detector.cli.options import settings_flags
 from stream_detector.settings import Settings
 
 
 @click.command()
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check")
 def command(settings: Settings, as_json: bool) -> None:
-    """Look at broker, topics, lag, database, clock and channels. Exit code 1 when something is wrong.
+    """Check broker, topics, consumer lag, database, clock and channels. Exit code 1 if a check fails.
 
     \b
-    Example: stream-detector doctor --broker kafka:9092 --database-url postgresql://db/watch
+    Example: stream-detector doctor --broker kafka:9092 --database-url postgresql://db/detector
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each check says it in its own words
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each check reports its own error
     raise SystemExit(asyncio.run(_report(settings, as_json=as_json)))
 
 
 async def _report(settings: Settings, *, as_json: bool) -> int:
     code = 0
-    async for line in examine(settings):
+    async for line in run_checks(settings):
         _print(line, as_json=as_json)
         code = code if line.ok else 1
     return code
 
 
-def _print(line: Line, *, as_json: bool) -> None:
+def _print(line: Check, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"name": line.name, "ok": line.ok, "found": line.found, "advice": line.advice}))
         return

@@ -1,4 +1,4 @@
-"""`grants`: what to grant in PostgreSQL where each role has a user of its own."""
+"""`grants`: the privileges to grant in PostgreSQL when each role has its own database user."""
 
 import click
 
@@ -6,13 +6,21 @@ from stream_detector.store.grants import ROLES, statements
 
 
 @click.command()
-@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this one; may be given again")
-@click.option("--user", "users", metavar="ROLE=USER", multiple=True, help="The role's database user; without it ROLE")
+@click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this role; can be repeated")
+@click.option(
+    "--user",
+    "users",
+    metavar="ROLE=USER",
+    multiple=True,
+    help="Database user; default: the role's name",
+)
 def command(roles: tuple[str, ...], users: tuple[str, ...]) -> None:
-    """Print the least that each role needs in PostgreSQL, as SQL for the owner of the tables. Asks no database.
+    """Print the minimum privileges of each role in PostgreSQL, as SQL for the owner of the tables.
+
+    Works without connecting to a database.
 
     \b
-    Example: stream-detector grants --role recorder --user recorder=watch_writer | psql "$MIGRATOR_URL"
+    Example: stream-detector grants --role recorder --user recorder=sd_writer | psql "$MIGRATOR_URL"
     """
     whom = {role: role for role in ROLES} | dict(map(_pair, users))
     for role in roles or ROLES:
@@ -24,5 +32,5 @@ def command(roles: tuple[str, ...], users: tuple[str, ...]) -> None:
 def _pair(text: str) -> tuple[str, str]:
     role, _, user = text.partition("=")
     if role not in ROLES or not user:
-        raise click.BadParameter(f"{text!r}: must be ROLE=USER, for example api=watch_reader")
+        raise click.BadParameter(f"{text!r}: must be ROLE=USER, for example api=sd_reader")
     return role, user

@@ -1,4 +1,4 @@
-"""`notify test`, `preview` and `validate`: what a channel gets, sent or only shown, and which way it would go."""
+"""`notify test`, `preview` and `validate`: send a test message, show a message, check a routes file."""
 
 import asyncio
 import dataclasses
@@ -12,8 +12,8 @@ from uuid import uuid4
 import click
 import msgspec
 
-from stream_detector.cli import StopsWith
-from stream_detector.cli.local import ask_api, reached
+from stream_detector.cli import CommandError
+from stream_detector.cli.api_client import call_api, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.events import Anomaly, Metrics, RunSummary
 from stream_detector.notify.channels.registry import CHANNELS, PROVIDERS
@@ -28,18 +28,17 @@ from stream_detector.settings import PREFIX, SPECS, Settings, SettingsError
 
 @click.group("notify")
 def command() -> None:
-    """Messages to people: send one to try a channel, see what one looks like, check the routes."""
+    """Notifications: send a test message, preview a message, or check a routes file."""
 
 
 @command.command("test")
 @click.argument("channel", type=click.Choice(PROVIDERS))
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: delivered, and the answer")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: delivered, and the response")
 def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
-    """Send one real message that says it is a test, and print what the provider answered.
+    """Send a test message to a channel and print the provider's response.
 
-    Exit code 1 where it was not delivered, 2 where the channel is not set. The inbox has no provider: its messages are
-    rows that the recorder stores.
+    Exit code 1 if it was not delivered, 2 if the channel is not configured.
 
     \b
     Example: stream-detector notify test slack
@@ -48,7 +47,7 @@ def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
     if channel not in found:
         switched_off = channel in notify_config(settings).channels
         what = f"{PREFIX}{CHANNELS[channel].switch.upper()} is false" if switched_off else f"set {_needed(channel)}"
-        raise StopsWith(f"{channel} is not in use: {what}", 2)
+        raise CommandError(f"{channel} is not configured: {what}", 2)
 
     async def send() -> Result:
         try:
@@ -76,12 +75,12 @@ def _needed(channel: str) -> str:
 @command.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @settings_flags
-@click.option("--for", "source", metavar="FILE_OR_ID", help="Also show which way these anomalies or runs would go")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: whether it is valid, and what is wrong")
+@click.option("--for", "source", metavar="FILE_OR_ID", help="Also show which routes match these anomalies or runs")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: whether the file is valid, and the error")
 def validate(file: Path, settings: Settings, source: str | None, as_json: bool) -> None:
-    """Check a routes file as the notifier would read it, and list its routes.
+    """Check a routes file and list its routes.
 
-    Exit code 0: it can be used; 1: it cannot, with what is wrong and where.
+    Exit code 0 if the file is valid, 1 if not; the error names the place.
 
     \b
     Example: stream-detector notify validate routes.toml --for anomalies.jsonl
@@ -98,7 +97,7 @@ def validate(file: Path, settings: Settings, source: str | None, as_json: bool) 
     if as_json:
         click.echo(json.dumps({"valid": True, "routes": [one.name for one in found], "ways": ways}))
         return
-    click.echo(f"{file}: {len(found)} route{'' if len(found) == 1 else 's'} can be used")
+    click.echo(f"{file}: valid, {len(found)} route{'' if len(found) == 1 else 's'}")
     for one in found:
         to = ", ".join(one.channels) if one.channels is not None else "every channel"
         what = ", ".join(f"{fact} {'|'.join(patterns)}" for fact, patterns in one.match.items()) or "everything"
@@ -117,12 +116,12 @@ def _way(subject: Subject, config: NotifyConfig) -> dict[str, Any]:
 @click.argument("source", metavar="FILE_OR_ID")
 @settings_flags
 @click.option("--channel", type=click.Choice(list(CHANNELS)), default="slack", show_default=True)
-@click.option("--html", is_flag=True, help="The mail's HTML, to be opened in a browser")
-@click.option("--json", "as_json", is_flag=True, help="The whole message as JSON, Slack's blocks too")
+@click.option("--html", is_flag=True, help="Print the HTML of the email, to be opened in a browser")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole message as JSON, including Slack's blocks")
 def preview(source: str, settings: Settings, channel: str, html: bool, as_json: bool) -> None:
-    """Show the message about an anomaly or a run, without sending anything.
+    """Show the message about an anomaly or a score run, without sending it.
 
-    FILE holds anomaly v1 or run summary v1 as JSON; of a file with several lines, each. ID is asked of the API.
+    FILE_OR_ID is a file of anomalies (v1) or run summaries (v1) as JSON or JSON lines, or the id of a stored anomaly.
 
     \b
     Examples: stream-detector notify preview anomaly.json --channel email --html > mail.html
@@ -156,11 +155,11 @@ def _subject(line: str, source: str) -> Subject:
         else:
             read = msgspec.json.decode(line, type=Anomaly)
     except msgspec.DecodeError as error:
-        raise StopsWith(f"{source} holds no anomaly v1 and no run summary v1: {error}") from None
+        raise CommandError(f"{source}: neither an anomaly (v1) nor a run summary (v1): {error}") from None
     if isinstance(read, Anomaly):
         return read
     if not read.anomalies:
-        raise StopsWith(f"run {read.run_id} has no anomaly, so nobody gets a message about it")
+        raise CommandError(f"run {read.run_id} has no anomalies, so no message is sent for it")
     return Run(run_id=read.run_id, ended_at=read.ended_at, anomalies=tuple(read.anomalies))
 
 
@@ -174,7 +173,9 @@ def _is_json(line: str) -> bool:
 
 def _from_api(anomaly_id: str, settings: Settings) -> str:
     path = f"/api/v1/ai/anomalies/{quote(anomaly_id, safe='')}"
-    return json.dumps(ask_api(reached(settings), path, missing=f"no file and no anomaly {anomaly_id}"))
+    return json.dumps(
+        call_api(use_running_stack(settings), path, missing=f"there is neither a file nor an anomaly {anomaly_id}")
+    )
 
 
 def _example() -> Anomaly:

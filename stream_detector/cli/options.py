@@ -1,4 +1,4 @@
-"""Every setting as a flag, the same on every command."""
+"""Every setting as a flag, the same for every command."""
 
 import functools
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import click
 from stream_detector.settings import SPECS, Settings, load
 
 COMMON = ("broker", "database_url", "data_dir", "profile", "api_port", "topic_prefix", "log_format")
-"""Shown in `--help`; the others work too and are explained by `config docs`."""
+"""Shown in `--help`; the others work too and are documented by `config docs`."""
 
 ON_COMMAND_LINE = tuple(name for name, spec in SPECS.items() if not spec["secret"] or name == "database_url")
-"""All but secrets, which other users of the machine could read there. A database URL may do without its password."""
+"""All but secrets, which other users of the machine could read there. A database URL can omit its password."""
 
 
 def settings_flags(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +38,7 @@ def add_flags(function: Callable[..., Any]) -> Callable[..., Any]:
             hidden=name not in COMMON,
         )
         function = flag(function)
-    config = click.option("--config", metavar="FILE", help="TOML file of settings. Every other setting is a flag, too")
+    config = click.option("--config", metavar="FILE", help="TOML file with settings. All other settings are flags, too")
     return config(function)
 
 

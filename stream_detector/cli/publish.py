@@ -1,4 +1,4 @@
-"""`publish`: a history from a file to Kafka."""
+"""`publish`: publishes a history from a file to Kafka."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from stream_detector.cli import StopsWith
+from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.inputs import INPUT_TOPICS
@@ -30,7 +30,7 @@ class _Message(NamedTuple):
 
 
 class _Reading:
-    """The file's good events as messages; the bad ones are told on stderr and counted."""
+    """The valid events of the file as messages; rejected lines are printed to stderr and counted."""
 
     def __init__(self, file: Path, builds: bool) -> None:
         self._file, self._builds = file, builds
@@ -45,11 +45,11 @@ class _Reading:
             if self.refused <= SHOWN_LINES:
                 click.echo(f"{self._file}:{line.number}: {line.error}", err=True)
             elif self.refused == SHOWN_LINES + 1:
-                click.echo(f"further lines are refused: `stream-detector validate {self._file}` shows all", err=True)
+                click.echo(f"more lines are rejected: `stream-detector validate {self._file}` lists all", err=True)
 
 
 class _Progress:
-    """A line on stderr every second: overwritten on a terminal, else one after the other."""
+    """A line on stderr every second: overwritten on a terminal, otherwise one after the other."""
 
     def __init__(self) -> None:
         self._next_s, self._shown = PROGRESS_EVERY_S, False
@@ -67,26 +67,26 @@ class _Progress:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--backfill", is_flag=True, help="Learn from it, alert about nothing in it")
-@click.option("--builds", is_flag=True, help="Of a CI table, make each build one execution with its tests as steps")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout: what was published and refused")
+@click.option("--backfill", is_flag=True, help="Only learn from these events; no alerts")
+@click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: published and rejected counts")
 @settings_flags
 def command(settings: Settings, file: Path, backfill: bool, builds: bool, as_json: bool) -> None:
-    """Publish every event of FILE to Kafka: JSON lines or a table (CSV), also gzipped.
+    """Publish the events of FILE to Kafka: JSON lines or a table (CSV), optionally gzipped.
 
-    Lines that the stream would refuse are named and left out (exit code 1). To publish a file twice is safe: events
-    carry ids.
+    Invalid lines are listed and skipped (exit code 1). Publishing a file twice is safe: repeated events are recognised
+    by their ids.
 
     \b
     Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092
     """
     if not settings.broker:
-        raise StopsWith("STREAM_DETECTOR_BROKER is not set: name a broker, or see `stream-detector up`", 2)
+        raise CommandError("STREAM_DETECTOR_BROKER is not set; `stream-detector up` starts a broker", 2)
     reading, progress = _Reading(file, builds), _Progress()
     try:
         done = asyncio.run(_publish(settings, reading, backfill, progress))
     except HistoryError as error:
-        raise StopsWith(str(error), 2) from None
+        raise CommandError(str(error), 2) from None
     finally:
         progress.end()
     if as_json:
@@ -95,7 +95,7 @@ def command(settings: Settings, file: Path, backfill: bool, builds: bool, as_jso
         )
     else:
         topics = ", ".join(f"{count:,} to {settings.topic(name)}" for name, count in sorted(done.topics.items()))
-        click.echo(f"published {topics or 'nothing'} in {done.seconds:.1f} s; {reading.refused} lines refused")
+        click.echo(f"published {topics or 'nothing'} in {done.seconds:.1f} s; {reading.refused} lines rejected")
     if reading.refused or not done.events:
         raise SystemExit(1)
 

@@ -1,4 +1,4 @@
-"""`replay`: history from a file through the very `step` of the live detector, without any server."""
+"""`replay`: a history from a file through the live detector's `step` function, without any server."""
 
 import sys
 import time
@@ -13,14 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from stream_detector.cli import StopsWith
+from stream_detector.cli import CommandError
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.detect import Config, profile_rules
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Anomaly, AnomalyTypeName, ScoreRun, SeverityName
+from stream_detector.events import Anomaly, AnomalyTypeName, Score, ScoreRun, SeverityName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
-from stream_detector.events.files import HistoryError, Line, read_history
+from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
 from stream_detector.settings import SPECS, Settings, load
 
@@ -29,7 +30,7 @@ SHOWN_KEYS = 15
 
 @dataclass
 class Found:
-    """What one profile found: counts by (type, severity), by key, and what would have been sent by default."""
+    """What one profile found: counts by (type, severity) and by key, and what would have been sent."""
 
     profile: str
     by_type: Counter[tuple[AnomalyTypeName, SeverityName]] = field(default_factory=Counter)
@@ -43,17 +44,17 @@ class Found:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--compare", metavar="PROFILES", help="Several profiles side by side: classic,robust")
-@click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Any setting, for this replay alone")
-@click.option("--builds", is_flag=True, help="Of a CI table: a build is one execution, its tests are the steps")
-@click.option("--json", "as_json", is_flag=True, help="Anomalies as JSON lines on stdout, the table on stderr")
+@click.option("--compare", metavar="PROFILES", help="Compare profiles, for example classic,robust")
+@click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Override a setting; can be repeated")
+@click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
+@click.option("--json", "as_json", is_flag=True, help="Print anomalies as JSON lines to stdout and the table to stderr")
 @add_flags
 def command(
     file: Path, compare: str | None, changes: tuple[str, ...], builds: bool, as_json: bool, **options: Any
 ) -> None:
-    """Replay a history: which anomalies it holds, counted by type, severity and key, and what would have been sent.
+    """Run the detector on a file and count the anomalies and the notifications that it would have sent.
 
-    FILE holds JSON lines or a CSV with a header, plain or gzipped, in the order in which the events came.
+    FILE contains JSON lines or CSV with a header, optionally gzipped, in the order in which the events arrived.
 
     \b
     Example: stream-detector replay history.jsonl --compare classic,robust --set score_threshold=0.3
@@ -61,15 +62,15 @@ def command(
     settings = _settings(options, changes)
     profiles = compare.split(",") if compare else [settings.profile]
     try:
-        # Side by side, each profile judges every workflow; else the rules for single workflows hold.
+        # To compare profiles, each judges every workflow; otherwise PROFILE_RULES apply.
         rules = () if compare else profile_rules(settings.profile_rules)
         configs = [Config(name, settings.score_threshold, profile_rules=rules) for name in profiles]  # type: ignore[arg-type]
     except ValueError as error:
-        raise StopsWith(f"--compare {compare}: {error}", 2) from None
+        raise CommandError(f"--compare {compare}: {error}", 2) from None
     try:
         found, refused = _replay(file, configs, settings, builds=builds, as_json=as_json)
     except HistoryError as error:
-        raise StopsWith(str(error), 2) from None
+        raise CommandError(str(error), 2) from None
     _show(Console(stderr=as_json), found, refused, settings)
 
 
@@ -80,7 +81,7 @@ def _settings(options: dict[str, Any], changes: tuple[str, ...]) -> Settings:
         name, equals, value = change.partition("=")
         name = name.strip().lower()
         if not equals or name not in SPECS:
-            raise StopsWith(f"--set {change}: must be NAME=VALUE with the name of a setting", 2)
+            raise CommandError(f"--set {change}: must be NAME=VALUE, with the name of a setting", 2)
         flags[name] = value
     return load(flags=flags, config=config)
 
@@ -88,45 +89,45 @@ def _settings(options: dict[str, Any], changes: tuple[str, ...]) -> Settings:
 def _replay(
     file: Path, configs: list[Config], settings: Settings, *, builds: bool, as_json: bool
 ) -> tuple[list[Found], Counter[str]]:
-    """Feed every line to one fold a profile."""
-    folds = [(Replayer(config), Found(config.profile)) for config in configs]
+    """Feed every line to one replayer per profile."""
+    replays = [(Replayer(config), Found(config.profile)) for config in configs]
     refused: Counter[str] = Counter()
     rising: dict[tuple[str, str], SeverityName] = {}
 
-    def tell(found: Found, anomalies: Iterable[Anomaly]) -> None:
+    def report(found: Found, anomalies: Iterable[Anomaly]) -> None:
         for anomaly in anomalies:
             _count(found, anomaly, settings, rising)
             if as_json:
                 sys.stdout.buffer.write(encode(anomaly) + b"\n")
 
-    for line in _watched(read_history(file, record_ms=int(time.time() * 1000), builds=builds), file):
+    for line in _with_progress(read_history(file, record_ms=int(time.time() * 1000), builds=builds), file):
         event = line.event
         if event is None:
             assert line.error is not None
             refused[line.error.reason] += 1
             continue
-        for folding, found in folds:
+        for replayer, found in replays:
             if isinstance(event, ScoreRun):
-                told = folding.put(run_event_part(event), epoch_ms(event.at))
+                anomalies = replayer.put(run_event_part(event), epoch_ms(event.at))
             else:
-                outcome = folding.apply(event)
+                outcome = replayer.apply(event)
                 found.outcomes[outcome.kind] += 1
-                told = list(outcome.anomalies)
-                if line.kind == "score":
-                    told += folding.gather(event, outcome, epoch_ms(event.scored_at))  # type: ignore[arg-type, union-attr]
-            tell(found, told)
-    for folding, found in folds:
-        tell(found, folding.missing(sys.maxsize))
+                anomalies = list(outcome.anomalies)
+                if isinstance(event, Score):
+                    anomalies += replayer.gather(event, outcome, epoch_ms(event.scored_at))
+            report(found, anomalies)
+    for replayer, found in replays:
+        report(found, replayer.missing(sys.maxsize))
     sys.stdout.buffer.flush()
-    for folding, found in folds:
-        for summary in folding.summaries(sys.maxsize):
+    for replayer, found in replays:
+        for summary in replayer.summaries(sys.maxsize):
             found.runs += summary.part == 1
             found.run_messages += summary.part == 1 and summary.anomaly_count > 0
-    return [found for _, found in folds], refused
+    return [found for _, found in replays], refused
 
 
-def _watched(lines: Iterator[Line], file: Path) -> Iterator[Line]:
-    """The same lines, with a progress bar on stderr where somebody looks."""
+def _with_progress(lines: Iterator[Line], file: Path) -> Iterator[Line]:
+    """The same lines, with a progress bar if stderr is a terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(file.name, total=None)
@@ -142,14 +143,14 @@ def _count(found: Found, anomaly: Anomaly, settings: Settings, rising: dict[tupl
         return
     found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
     found.by_key[f"{anomaly.entity_kind}:{anomaly.entity_id}"] += 1
-    # A record is sent where its severity passes the threshold and is news: an opening, or a rise while ongoing.
+    # A notification is sent if the severity reaches the threshold and the incident opened or became more severe.
     place = found.profile, anomaly.incident_id
     before = rising.get(place)
     rank = SEVERITIES.index(anomaly.severity)
-    news = before is None or rank > SEVERITIES.index(before)
-    if news:
+    is_news = before is None or rank > SEVERITIES.index(before)
+    if is_news:
         rising[place] = anomaly.severity
-    if news and rank >= SEVERITIES.index(settings.notify_severity) and anomaly.run_id is None:
+    if is_news and rank >= SEVERITIES.index(settings.notify_severity) and anomaly.run_id is None:
         found.sent += 1
 
 
@@ -168,12 +169,12 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
         events = ", ".join(f"{count} {kind}" for kind, count in sorted(one.outcomes.items())) or "none"
         console.print(f"{one.profile}: events: {events}; incidents resolved: {one.resolved}")
         console.print(
-            f"{one.profile}: would be sent from {settings.notify_severity} on, before the rate limit: "
-            f"{one.sent + one.run_messages} messages"
-            + (f" ({one.run_messages} of {one.runs} score runs in one message each)" if one.runs else "")
+            f"{one.profile}: notifications at severity {settings.notify_severity} or higher, before the rate limit: "
+            f"{one.sent + one.run_messages}"
+            + (f" ({one.run_messages} of them for {one.runs} score runs, one per run)" if one.runs else "")
         )
         keys = ", ".join(f"{key} {count}" for key, count in one.by_key.most_common(SHOWN_KEYS))
         if keys:
             console.print(f"{one.profile}: keys: {keys}", markup=False, highlight=False)
     if refused:
-        console.print("refused: " + ", ".join(f"{count} {reason}" for reason, count in refused.most_common()))
+        console.print("rejected: " + ", ".join(f"{count} {reason}" for reason, count in refused.most_common()))

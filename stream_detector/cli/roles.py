@@ -1,11 +1,11 @@
-"""One command a role: each is a process and a consumer group of its own."""
+"""One command per role: each runs as its own process and consumer group."""
 
 import importlib
 from collections.abc import Callable
 
 import click
 
-from stream_detector.cli import StopsWith
+from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
 from stream_detector.settings import Settings
 from stream_detector.telemetry.logs import start_logging
@@ -23,13 +23,13 @@ def _role(name: str, text: str) -> click.Command:
     @settings_flags
     def run_role(settings: Settings) -> None:
         if not settings.broker:
-            raise StopsWith(
+            raise CommandError(
                 f"STREAM_DETECTOR_BROKER is not set: the {name} needs a broker. "
                 "`stream-detector up` starts an embedded one",
                 2,
             )
         if name in _NEEDS_DATABASE and not settings.database_url:
-            raise StopsWith(
+            raise CommandError(
                 f"STREAM_DETECTOR_DATABASE_URL is not set: the {name} needs a database. "
                 "`stream-detector up` starts an embedded one",
                 2,
@@ -46,7 +46,7 @@ def _role(name: str, text: str) -> click.Command:
     return click.command(name)(run_role)
 
 
-detector = _role("detector", "Find anomalies: workflow-completions, scores, score-runs -> alerts, run-summaries.")
-recorder = _role("recorder", "Store everything in PostgreSQL, in idempotent batches.")
-notifier = _role("notifier", "Deliver alerts and run messages: inbox, Slack, email.")
+detector = _role("detector", "Detect anomalies in workflow executions and scores; publish alerts and run summaries.")
+recorder = _role("recorder", "Store events, anomalies and notifications in PostgreSQL, in idempotent batches.")
+notifier = _role("notifier", "Send notifications to the inbox and all configured channels.")
 api = _role("api", "Serve the HTTP API and the dashboard.")

@@ -5,7 +5,7 @@ import json
 
 import click
 
-from stream_detector.cli import StopsWith
+from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
@@ -16,33 +16,33 @@ from stream_detector.store.migrate import pending
 from stream_detector.telemetry.logs import start_logging
 
 PATIENCE_S = 60.0
-"""So long a broker or database may take to come up, in a compose file for example."""
+"""How long to wait for a broker or database that is still starting, for example under docker compose."""
 
 
 @click.command()
 @settings_flags
-@click.option("--dry-run", is_flag=True, help="Only say what would be made")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: topics and migrations made")
+@click.option("--dry-run", is_flag=True, help="Only print what would be created")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: topics and migrations")
 def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Make the topics and the database's tables. A second run changes nothing.
+    """Create the topics and the database tables. A second run changes nothing.
 
     \b
-    Example: stream-detector setup --broker kafka:9092 --database-url postgresql://db/watch --dry-run
+    Example: stream-detector setup --broker kafka:9092 --database-url postgresql://db/detector --dry-run
     """
     if not settings.broker and not settings.database_url:
-        raise StopsWith("neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set", 2)
+        raise CommandError("neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set", 2)
     start_logging("setup", form=settings.log_format, level=settings.log_level)
     done = asyncio.run(make(settings, dry_run=dry_run))
     if as_json:
         click.echo(json.dumps(done | {"dry_run": dry_run}))
         return
-    verb = "would make" if dry_run else "made"
+    verb = "would create" if dry_run else "created"
     for kind, names in done.items():
         click.echo(f"{kind}: {verb} {', '.join(names)}" if names else f"{kind}: nothing to do")
 
 
 async def make(settings: Settings, *, dry_run: bool = False) -> dict[str, list[str]]:
-    """Topics where a broker is set, tables where a database is. Returns the names of what was made."""
+    """Create topics if a broker is set, tables if a database is. Returns the names of what was created."""
     done: dict[str, list[str]] = {}
     if settings.broker:
         await wait_for_broker(settings, give_up_after_s=PATIENCE_S)

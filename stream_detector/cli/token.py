@@ -1,4 +1,4 @@
-"""`token`: who may use the API. Works on the database, so that a first token can be made before anybody has one."""
+"""`token`: access to the API. Uses the database directly, so that the first token needs no other one."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ import asyncpg
 import click
 import msgspec
 
-from stream_detector.cli import StopsWith
-from stream_detector.cli.local import api_address, reached
+from stream_detector.cli import CommandError
+from stream_detector.cli.api_client import api_address, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
@@ -27,23 +27,23 @@ ROLE = click.option(
     "--role",
     type=click.Choice(get_args(Role)),
     required=True,
-    help="viewer reads; producer publishes events; operator may everything",
+    help="viewer: read; producer: publish events; operator: everything",
 )
 
 
 @click.group("token")
 def command() -> None:
-    """Tokens and one-time links of the API. Stored hashed; a token is shown once."""
+    """Create, list and revoke API tokens, or create a sign-in link."""
 
 
 @command.command()
 @ROLE
-@click.option("--name", default="", help="Whose or what it is for; shown with what is done with it")
-@click.option("--days", type=click.IntRange(1, _MOST_DAYS), default=365, show_default=True, help="How long it is good")
+@click.option("--name", default="", help="User or program that gets the token; shown with its actions")
+@click.option("--days", type=click.IntRange(1, _MOST_DAYS), default=365, show_default=True, help="Validity in days")
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: the token and what is stored of it")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the token and its stored details")
 def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) -> None:
-    """Make a token and show it, this once.
+    """Create a token and print it. It is stored as a hash and cannot be shown again.
 
     \b
     Example: stream-detector token create --role producer --name ci
@@ -56,14 +56,16 @@ def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) 
         click.echo(msgspec.json.encode({"token": token, **msgspec.structs.asdict(stored)}).decode())
         return
     click.echo(token)
-    click.echo(f"role {role}, good until {expires_at:%Y-%m-%d}, id {stored.id}. It is shown only now.", err=True)
+    click.echo(
+        f"role {role}, valid until {expires_at:%Y-%m-%d}, id {stored.id}. Copy it now: it is not shown again.", err=True
+    )
 
 
 @command.command("list")
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help="A JSON array")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array")
 def list_tokens(settings: Settings, as_json: bool) -> None:
-    """Every token that was made: id, role, name, and whether it is good. Never the token.
+    """List all tokens: id, role, validity, last use and name; never the token itself.
 
     \b
     Example: stream-detector token list
@@ -81,7 +83,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @settings_flags
 def revoke(token_id: str, settings: Settings) -> None:
-    """End a token, from the next request on. ID is the one that `token list` shows.
+    """Revoke a token, effective immediately. ID is the one printed by `token list`.
 
     \b
     Example: stream-detector token revoke 1065829a-cfbd-5714-97f3-df5ca44f533e
@@ -89,30 +91,30 @@ def revoke(token_id: str, settings: Settings) -> None:
     try:
         known = UUID(token_id)
     except ValueError:
-        raise StopsWith(f"{token_id[:80]} is no id of a token; `stream-detector token list` shows them", 2) from None
+        raise CommandError(f"{token_id[:80]}: not the id of a token; `token list` prints them", 2) from None
     if not _with_pool(settings, lambda pool: access.revoke_token(pool, known)):
-        raise StopsWith(f"there is no token {token_id}")
+        raise CommandError(f"there is no token with the id {token_id}")
     click.echo(f"{token_id} is revoked")
 
 
 @command.command()
 @click.option("--role", type=click.Choice(["viewer", "operator"]), default="operator", show_default=True)
-@click.option("--name", default="", help="Who it is for; yourself where it is not given")
+@click.option("--name", default="", help="User who gets the link; default: you")
 @settings_flags
-@click.option("--json", "as_json", is_flag=True, help='{"link": ...}')
+@click.option("--json", "as_json", is_flag=True, help='Print {"link": ...}')
 def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
-    """Print a link that opens one browser session, once, within 15 minutes.
+    """Print a sign-in link: it works once, within 15 minutes, in one browser.
 
     \b
     Example: stream-detector token link
     """
-    settings = reached(settings)
+    settings = use_running_stack(settings)
     made = _with_pool(settings, lambda pool: make_link(pool, settings, name=name, role=role))
     click.echo(json.dumps({"link": made}) if as_json else made)
 
 
 async def make_link(pool: asyncpg.Pool, settings: Settings, *, name: str = "", role: Role = "operator") -> str:
-    """The whole address of a one-time link: BASE_URL where it is set, else where the API listens."""
+    """The full address of a one-time link, under BASE_URL if that is set, else under the API's own address."""
     code = await access.make_link(pool, name=name or person(), role=role)
     named = settings.origin.get("base_url", "default") != "default"
     return f"{settings.base_url.rstrip('/') if named else api_address(settings)}/open/{code}"
@@ -128,9 +130,9 @@ async def sign_in_link(settings: Settings) -> str:
 
 
 def _with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
-    settings = reached(settings)
+    settings = use_running_stack(settings)
     if not settings.database_url:
-        raise StopsWith(f"{PREFIX}DATABASE_URL is not set, and no `up` of yours is running", 2)
+        raise CommandError(f"{PREFIX}DATABASE_URL is not set, and no `stream-detector up` of this user is running", 2)
 
     async def go() -> T:
         pool: Any = await open_pool(settings.database_url, name="token", size=1)
@@ -147,5 +149,5 @@ def _state(token: StoredToken) -> str:
     if token.revoked_at:
         return "revoked"
     if token.expires_at and token.expires_at <= datetime.now(UTC):
-        return "over"
-    return f"until {token.expires_at:%Y-%m-%d}" if token.expires_at else "without an end"
+        return "expired"
+    return f"until {token.expires_at:%Y-%m-%d}" if token.expires_at else "no expiry"

@@ -1,4 +1,4 @@
-"""`validate`: the checks of the stream on a file, nothing sent."""
+"""`validate`: the checks of the stream on a file, without publishing it."""
 
 import json
 import time
@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from stream_detector.cli import StopsWith
+from stream_detector.cli import CommandError
 from stream_detector.events.files import HistoryError, read_history
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--builds", is_flag=True, help="Of a CI table, make each build one execution with its tests as steps")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object for each bad line, the last line is the summary")
+@click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rejected line and a summary")
 def command(file: Path, builds: bool, as_json: bool) -> None:
-    """Check every event of FILE as the stream would: JSON lines or a table (CSV), also gzipped.
+    """Check every event of FILE: JSON lines or a table (CSV), optionally gzipped.
 
-    Exit code 0: all can be published; 1: some are refused, each is named with its line and what to do.
+    Exit code 0 if all events are valid, 1 if some are rejected; each is listed with its line and how to fix it.
 
     \b
     Example: stream-detector validate history.jsonl.gz
@@ -38,12 +38,16 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
             else:
                 click.echo(f"{file}:{line.number}: {error}")
     except HistoryError as error:
-        raise StopsWith(str(error), 2) from None
+        raise CommandError(str(error), 2) from None
     refused = sum(reasons.values())
     if as_json:
         click.echo(json.dumps({"events": dict(good), "refused": refused, "reasons": dict(reasons)}))
     else:
-        kinds = ", ".join(f"{count} {kind.replace('_', ' ')}s" for kind, count in sorted(good.items()))
-        click.echo(f"{file}: {kinds or 'no event'} can be published, {refused} refused")
+        kinds = ", ".join(_counted(count, kind.replace("_", " ")) for kind, count in sorted(good.items()))
+        click.echo(f"{file}: {kinds or 'no events'} valid, {refused} rejected")
     if refused or not good:
         raise SystemExit(1)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

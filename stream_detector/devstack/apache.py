@@ -1,7 +1,7 @@
 """Apache Kafka itself, one or three brokers in KRaft mode, started from Maven's jars and owned by us.
 
-For `up --broker apache` and for tests of record. The jars (54 MB) are fetched once into a cache folder; Java 17 or
-newer must be there. What the brokers hold lies under `folder`, so a restart on the same folder keeps the stream.
+For `up --broker apache` and for tests of record. The jars (54 MB) are downloaded once into a cache folder; Java 17 or
+newer is required. Their data is in `folder`, so a restart on the same folder keeps the records.
 """
 
 import base64
@@ -21,7 +21,7 @@ from stream_detector.devstack.ports import answers_kafka, free_port
 
 KAFKA_VERSION = "4.1.0"
 READY_TIMEOUT_S = 120.0
-_JAVA_LEAST = 17
+_MIN_JAVA = 17
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 <modelVersion>4.0.0</modelVersion><groupId>stream-detector</groupId><artifactId>kafka-jars</artifactId><version>1</version>
 <dependencies>
@@ -61,7 +61,7 @@ class Apache:
         listener: str = "",
         properties: Mapping[str, object] | None = None,
         scram: Mapping[str, str] | None = None,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> "Apache":
         """Start them on loopback; each answers afterwards.
 
@@ -73,13 +73,13 @@ class Apache:
             listener: one more listener, of a single broker, NAME://host:port.
             properties: further lines of server.properties, which win over ours.
             scram: users with their passwords, known from the first start on (SCRAM-SHA-512).
-            tell: is told what takes long.
+            report: called before what takes long.
 
         Raises:
             ChildError: no Java, no Maven while jars are missing, or a broker does not get ready.
         """
-        java()  # named first: without it nothing else matters
-        jars = jars or fetch_jars(tell=tell)
+        find_java()  # checked first: without it nothing else matters
+        jars = jars or download_jars(report=report)
         folder.mkdir(parents=True, exist_ok=True)
         ports = [port or free_port(), *(free_port() for _ in range(brokers - 1))]
         controllers = [free_port() for _ in range(brokers)]
@@ -165,7 +165,7 @@ class Apache:
     def _java(self, home: Path, heap: str) -> list[str]:
         (home / "log4j2.xml").write_text(_LOG4J)
         options = [f"-Xmx{heap}", "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={home / 'log4j2.xml'}"]
-        return [java(), *options, "-cp", f"{self.jars}/*"]
+        return [find_java(), *options, "-cp", f"{self.jars}/*"]
 
     def _properties(self, index: int, home: Path) -> str:
         brokers = len(self.ports)
@@ -193,20 +193,20 @@ class Apache:
         return "".join(f"{name}={value}\n" for name, value in (lines | dict(self.properties)).items())
 
 
-def java() -> str:
+def find_java() -> str:
     """Java's full path: JAVA_HOME's, else the one on PATH. Raises `ChildError` where there is none or it is too old."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin") if home else None
     found = found or shutil.which("java")
     if not found:
         raise ChildError(
-            f"Apache Kafka needs Java {_JAVA_LEAST} or newer, and there is none on PATH: install one "
-            "(Debian: apt-get install openjdk-17-jre-headless), or leave --broker away for the embedded broker"
+            f"Apache Kafka needs Java {_MIN_JAVA} or newer, and there is none on PATH: install it "
+            "(Debian: apt-get install openjdk-17-jre-headless), or omit --broker to use the embedded broker"
         )
     done = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=30)
     version = re.search(r'version "(\d+)', done.stderr + done.stdout)
-    if version and int(version[1]) < _JAVA_LEAST:
-        raise ChildError(f"Apache Kafka needs Java {_JAVA_LEAST} or newer, {found} is {version[1]}")
+    if version and int(version[1]) < _MIN_JAVA:
+        raise ChildError(f"Apache Kafka needs Java {_MIN_JAVA} or newer, {found} is {version[1]}")
     return found
 
 
@@ -216,8 +216,8 @@ def cache_folder() -> Path:
     return Path(home).expanduser() / "stream-detector" / f"kafka-{KAFKA_VERSION}"
 
 
-def fetch_jars(folder: Path | None = None, *, tell: Callable[[str], None] = lambda _: None) -> Path:
-    """Kafka's jars: those in the folder, else fetched by Maven. Whole or not there: it is renamed when complete.
+def download_jars(folder: Path | None = None, *, report: Callable[[str], None] = lambda _: None) -> Path:
+    """Kafka's jars: those in the folder, else downloaded by Maven. A partial download never gets the folder's name.
 
     Raises:
         ChildError: Maven is needed and not there, or it fails.
@@ -228,17 +228,17 @@ def fetch_jars(folder: Path | None = None, *, tell: Callable[[str], None] = lamb
     maven = shutil.which("mvn")
     if not maven:
         raise ChildError(
-            f"Apache Kafka's jars are not in {folder} and Maven (mvn), which fetches them, is not on PATH "
+            f"the jars of Apache Kafka are not in {folder}, and Maven (mvn), which downloads them, is not on PATH "
             "(Debian: apt-get install maven)"
         )
-    tell(f"fetching Apache Kafka {KAFKA_VERSION} (54 MB) with Maven, once, into {folder}")
+    report(f"downloading Apache Kafka {KAFKA_VERSION} (54 MB) with Maven into {folder}, once")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         (Path(work) / "pom.xml").write_text(_POM)
         command = [maven, "-B", "-q", "dependency:copy-dependencies", f"-DoutputDirectory={work}/lib"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if done.returncode:
-            raise ChildError(f"Maven could not fetch Apache Kafka's jars: {(done.stdout + done.stderr)[-800:]}")
+            raise ChildError(f"Maven could not download the jars of Apache Kafka: {(done.stdout + done.stderr)[-800:]}")
         shutil.rmtree(folder, ignore_errors=True)
         (Path(work) / "lib").rename(folder)
     return folder

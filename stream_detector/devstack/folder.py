@@ -1,4 +1,4 @@
-"""DATA_DIR: one `up` at a time, a secret key that only its user can read, logs that do not grow for ever."""
+"""DATA_DIR: used by one `up` at a time, with a secret key that only its user can read and logs of bounded size."""
 
 import fcntl
 import json
@@ -42,7 +42,7 @@ class DataFolder:
             holder = self._lock.read().strip()
             self._lock.close()
             raise ChildError(
-                f"another `stream-detector up` (process {holder}) uses {path}: stop it, or name another --data-dir"
+                f"another `stream-detector up` (process {holder}) is using {path}: stop it, or use another --data-dir"
             ) from None
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
@@ -69,7 +69,7 @@ class DataFolder:
                 file.write(secrets.token_urlsafe(48))
         return path.read_text().strip()
 
-    def tell_running(self, running: Mapping[str, str]) -> None:
+    def write_running(self, running: Mapping[str, str]) -> None:
         """Note, mode 0600, how this machine's own commands reach what runs; gone at `close`."""
         path = self.path / RUNNING
         path.unlink(missing_ok=True)

@@ -19,12 +19,12 @@ _SCRIPT = Path(__file__).with_name("become_owned.py")
 
 
 class ChildError(Exception):
-    """A child could not be started or did not get ready. The text says which, and ends with its last lines."""
+    """A child process could not be started or did not get ready. The message ends with its last lines of output."""
 
 
 @dataclass(frozen=True)
 class User:
-    """Whom a child runs as."""
+    """The user and group that a child runs as."""
 
     uid: int
     gid: int
@@ -86,7 +86,7 @@ class Owned:
         deadline, pause_s = time.monotonic() + timeout_s, 0.005
         while not ready():
             if not self.alive():
-                raise ChildError(f"{self.name} ended with {self.process.returncode}: {self.last_lines()}")
+                raise ChildError(f"{self.name} exited with code {self.process.returncode}: {self.last_lines()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise ChildError(f"{self.name} was not ready within {timeout_s:.0f} s: {self.last_lines()}")
@@ -119,7 +119,7 @@ def start_owned(
         RuntimeError: not called from the main thread: the child would die with the thread, not with the process.
     """
     if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError(f"{name} must be started from the main thread: it dies with the thread that starts it")
+        raise RuntimeError(f"{name} must be started from the main thread: it dies with the thread that started it")
     user = run_as or User(-1, -1)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     script = [sys.executable, "-I", "-S", str(_SCRIPT)]

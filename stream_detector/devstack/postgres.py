@@ -69,7 +69,7 @@ class Postgres:
 
     @classmethod
     def start(cls, folder: Path) -> "Postgres":
-        """Start one whose data persists in `folder` (see `place`); it answers and has our database afterwards.
+        """Start one whose data persists in `folder` (see `resolve_folder`); it answers and has our database afterwards.
 
         A folder left behind by a killed parent is recovered; one whose making was interrupted is made anew.
 
@@ -77,17 +77,17 @@ class Postgres:
             ChildError: no binaries for this machine, another process uses the folder, or it does not get ready.
         """
         run_as = _nobody() if os.geteuid() == 0 else None
-        home = place(folder, run_as)
+        home = resolve_folder(folder, run_as)
         binaries = _binaries(run_as)
         log_path = home / "postgres.log"
         data = home / "data"
         if not (data / "PG_VERSION").exists() or not (home / "made").exists():
             _make(binaries, home, data, run_as)
-        _free_from_dead(data)
+        _clear_stale_lock(data)
         password = (home / "password").read_text().strip() if run_as else ""
         sockets = data
         if len(os.fsencode(data / _SOCKET_NAME)) > _SOCKET_PATH_BYTES:
-            sockets = _made(Path(tempfile.mkdtemp(prefix="stream-detector-")), run_as)
+            sockets = _make_private(Path(tempfile.mkdtemp(prefix="stream-detector-")), run_as)
         command = [str(binaries / "postgres"), "-D", str(data), "-h", "", "-k", str(sockets)]
         command += ["-c", "unix_socket_permissions=0700", "-c", "max_connections=60"]
         command += ["-c", "shared_buffers=64MB"]
@@ -103,19 +103,19 @@ class Postgres:
 
 def erase(folder: Path) -> None:
     """Remove the database that `Postgres.start(folder)` would start. Raises `ChildError` where it runs."""
-    home = place(folder, _nobody() if os.geteuid() == 0 else None)
-    _free_from_dead(home / "data")
+    home = resolve_folder(folder, _nobody() if os.geteuid() == 0 else None)
+    _clear_stale_lock(home / "data")
     shutil.rmtree(home)
 
 
-def place(folder: Path, run_as: User | None) -> Path:
+def resolve_folder(folder: Path, run_as: User | None) -> Path:
     """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach."""
-    if run_as and not _reaches(_existing(folder), run_as):
+    if run_as and not _can_enter(_existing(folder), run_as):
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
         folder = ROOT_FOLDER / f"{folder.parent.name or 'root'}-{name}"
     make_folders(folder)
-    if run_as and not _reaches(folder, run_as):
-        raise ChildError(f"{folder} cannot be entered by user nobody, whom PostgreSQL runs as: name another DATA_DIR")
+    if run_as and not _can_enter(folder, run_as):
+        raise ChildError(f"the user nobody, which PostgreSQL runs as, has no access to {folder}: use another DATA_DIR")
     return folder
 
 
@@ -123,7 +123,7 @@ def _existing(folder: Path) -> Path:
     return next(part for part in (folder, *folder.parents) if part.exists())
 
 
-def _reaches(path: Path, run_as: User) -> bool:
+def _can_enter(path: Path, run_as: User) -> bool:
     """Whether that user may pass through the folder, asked of the kernel in their name."""
     who: dict[str, Any] = {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
     done = subprocess.run(["/usr/bin/test", "-x", str(path)], cwd="/", **who)
@@ -134,7 +134,7 @@ def _nobody() -> User:
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
-        raise ChildError("PostgreSQL does not run as root and there is no user nobody: set DATABASE_URL") from None
+        raise ChildError("PostgreSQL does not run as root, and there is no user nobody: set DATABASE_URL") from None
     return User(entry.pw_uid, entry.pw_gid)
 
 
@@ -143,7 +143,7 @@ def _binaries(run_as: User | None) -> Path:
     root = Path(spec.origin).parent / "pginstall18" if spec and spec.origin else None
     if root is None or not (root / "bin" / "postgres").is_file():
         raise ChildError("the embedded database has no binaries for this machine: set STREAM_DETECTOR_DATABASE_URL")
-    if run_as and not _reaches(root / "bin" / "postgres", run_as):
+    if run_as and not _can_enter(root / "bin" / "postgres", run_as):
         stamp = hashlib.sha256(f"{root}{(root / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
         copy = ROOT_FOLDER / f"postgres-{stamp}"
         if not copy.exists():
@@ -158,7 +158,7 @@ def _binaries(run_as: User | None) -> Path:
     return root / "bin"
 
 
-def _made(folder: Path, run_as: User | None) -> Path:
+def _make_private(folder: Path, run_as: User | None) -> Path:
     """Make a folder (or take one made by us) for the database's user alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if run_as:
@@ -170,7 +170,7 @@ def _make(binaries: Path, home: Path, data: Path, run_as: User | None) -> None:
     """Make a new cluster. The file `made` says that it was finished."""
     if data.exists():
         shutil.rmtree(data)
-    _made(data, run_as)
+    _make_private(data, run_as)
     command = [str(binaries / "initdb"), "-D", str(data), "--encoding=UTF8", "--locale=C", "--no-instructions"]
     if run_as:
         password = secrets.token_urlsafe(24)
@@ -184,13 +184,13 @@ def _make(binaries: Path, home: Path, data: Path, run_as: User | None) -> None:
     (home / "initdb-password").unlink(missing_ok=True)
     if done.returncode:
         raise ChildError(
-            f"the embedded database could not be made in {data}: {done.stderr.decode(errors='replace')[-800:]}"
+            f"the embedded database could not be created in {data}: {done.stderr.decode(errors='replace')[-800:]}"
         )
     done = _run(
         [str(binaries / "postgres"), "--single", "-D", str(data), "postgres"], run_as, f"CREATE DATABASE {DATABASE}\n"
     )
     if done.returncode or b"ERROR" in done.stderr:
-        raise ChildError(f"the embedded database could not be made: {done.stderr.decode(errors='replace')[-800:]}")
+        raise ChildError(f"the embedded database could not be created: {done.stderr.decode(errors='replace')[-800:]}")
     (home / "made").touch()
 
 
@@ -207,7 +207,7 @@ def _run(command: list[str], run_as: User | None, text: str = "") -> "subprocess
     )
 
 
-def _free_from_dead(data: Path) -> None:
+def _clear_stale_lock(data: Path) -> None:
     """Let a server start on a folder whose last one was killed; refuse where a live one has it.
 
     PostgreSQL does most of it by itself. It takes any process with the number in postmaster.pid for its predecessor,
@@ -221,11 +221,11 @@ def _free_from_dead(data: Path) -> None:
         return
     command = _command_line(pid)
     if os.fsencode(data) in command:
-        raise ChildError(f"a PostgreSQL server (process {pid}) already uses {data}: stop it, or name another DATA_DIR")
+        raise ChildError(f"a PostgreSQL server (process {pid}) uses {data}: stop it, or use another DATA_DIR")
     deadline_s = time.monotonic() + _DETACH_TIMEOUT_S
     while len(lines) > 6 and _attached(lines[6].split()[-1:]):  # its children end as soon as they see it gone
         if time.monotonic() > deadline_s:
-            raise ChildError(f"processes of a killed PostgreSQL server still use {data}: end them first")
+            raise ChildError(f"processes of a killed PostgreSQL server still use {data}: stop them first")
         time.sleep(0.05)
     if command:
         (data / "postmaster.pid").unlink(missing_ok=True)

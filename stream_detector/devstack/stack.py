@@ -13,11 +13,11 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings, SettingsError, is_loopback
 from stream_detector.telemetry.health import ROLE_PORTS
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 EMBEDDED_WARNING = (
-    "the embedded broker keeps nothing after it stops: what was published and not yet stored is gone then. "
-    "`up --broker apache --data DIR` keeps the stream on this machine"
+    "the embedded broker keeps records in memory only: what is not yet stored when it stops is lost. "
+    "`up --broker apache --data DIR` keeps records on disk"
 )
 
 TANSU_SESSION_S = 6.0
@@ -25,7 +25,7 @@ TANSU_SESSION_S = 6.0
 
 @dataclass
 class Stack:
-    """What was started, and the settings with its addresses in force. `stop` ends it, roles must be gone before."""
+    """The running services and the settings with their addresses. Stop the roles before calling `stop`."""
 
     settings: Settings
     folder: DataFolder
@@ -33,7 +33,7 @@ class Stack:
     database: Postgres | None
 
     def stop(self) -> None:
-        """End what was started here, the database last: everything stored is on disk."""
+        """Stop what was started here, the database last: everything stored is on disk."""
         if self.broker:
             self.broker.stop()
         if self.database:
@@ -41,14 +41,14 @@ class Stack:
         self.folder.close()
 
 
-def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) -> Stack:
-    """Start what has no address; both answer afterwards.
+def start_stack(settings: Settings, *, apache: bool, fresh: bool, report: Report) -> Stack:
+    """Start the services that have no address; both answer afterwards.
 
     Args:
         settings: an empty `broker` or `database_url` means: start one.
         apache: start Apache Kafka instead of the embedded broker; it keeps its stream in DATA_DIR.
-        fresh: remove what an earlier start left behind in DATA_DIR.
-        tell: is told what runs where.
+        fresh: remove the data of earlier starts in DATA_DIR.
+        report: called with where each part runs.
 
     Raises:
         ChildError: something does not start, or another `up` uses DATA_DIR.
@@ -58,7 +58,7 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
     stack = Stack(settings, folder, None, None)
     try:
         if not settings.broker:
-            stack.broker = _start_broker(folder, apache=apache, fresh=fresh, tell=tell)
+            stack.broker = _start_broker(folder, apache=apache, fresh=fresh, report=report)
             stack.settings = replace(stack.settings, broker=stack.broker.address)
             if isinstance(stack.broker, Tansu) and settings.origin.get("session_timeout_s", "default") == "default":
                 # It holds a join for half the rebalance timeout, so this is how long everybody waits at the start.
@@ -69,7 +69,7 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
                 erase(home)
             stack.database = Postgres.start(home)
             stack.settings = replace(stack.settings, database_url=stack.database.url())
-            tell(f"database: embedded {stack.database.note}")
+            report(f"database: embedded {stack.database.note}")
         if not settings.secret_key:
             stack.settings = replace(stack.settings, secret_key=folder.secret_key())
         if not settings.api_token and is_loopback(settings.api_host):
@@ -79,24 +79,24 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, tell: Tell) ->
         running = {
             name: getattr(stack.settings, name) for name in ("broker", "database_url", "api_token", "topic_prefix")
         }
-        folder.tell_running(running | {"api_port": str(stack.settings.api_port)})
+        folder.write_running(running | {"api_port": str(stack.settings.api_port)})
     except BaseException:
         stack.stop()
         raise
     return stack
 
 
-def _start_broker(folder: DataFolder, *, apache: bool, fresh: bool, tell: Tell) -> Tansu | Apache:
+def _start_broker(folder: DataFolder, *, apache: bool, fresh: bool, report: Report) -> Tansu | Apache:
     if not apache:
         broker = Tansu.start(folder.path / "logs")
-        tell(f"broker: embedded, {broker.address}")
-        tell(f"  note: {EMBEDDED_WARNING}")
+        report(f"broker: embedded, {broker.address}")
+        report(f"  note: {EMBEDDED_WARNING}")
         return broker
     home = folder.path / "kafka"
     if fresh:
         _remove(home)
-    kafka = Apache.start(home, tell=tell)
-    tell(f"broker: Apache Kafka, {kafka.address}, data in {home}")
+    kafka = Apache.start(home, report=report)
+    report(f"broker: Apache Kafka, {kafka.address}, data in {home}")
     return kafka
 
 
@@ -128,7 +128,7 @@ def choose_ports(settings: Settings, *, pick_free: bool) -> tuple[Settings, dict
         port = settings.metrics_port + number if settings.metrics_port else usual
         if not is_free(settings.metrics_host, port):
             if settings.metrics_port or not pick_free:
-                advice = "--metrics-port 9201, for example: `up` uses four from there on"
+                advice = "--metrics-port 9201, for example: `up` uses four consecutive ports"
                 raise _in_use(f"STREAM_DETECTOR_METRICS_PORT of the {role}", port, advice)
             port = free_port()
         ports[role] = port
@@ -136,4 +136,4 @@ def choose_ports(settings: Settings, *, pick_free: bool) -> tuple[Settings, dict
 
 
 def _in_use(name: str, port: int, advice: str) -> SettingsError:
-    return SettingsError(name, str(port), f"this port is in use by another program; use {advice}")
+    return SettingsError(name, str(port), f"the port is in use by another program; use {advice}")

@@ -1,4 +1,4 @@
-"""The four roles as owned child processes: started, watched, started again when they die, ended together."""
+"""The four roles as child processes: started, monitored, restarted when they die, stopped together."""
 
 import signal
 import sys
@@ -12,9 +12,9 @@ from stream_detector.settings import Settings, environ_of
 
 ROLES = ("detector", "recorder", "notifier", "api")
 STOP_TIMEOUT_S = 6.0
-"""A role that has not ended its checkpoint by then is killed: it goes on from its last one at the next start."""
-_WRONG_SETTING = 2
-_BACKOFF_FIRST_S, _BACKOFF_MOST_S, _WELL_AFTER_S = 0.5, 30.0, 60.0
+"""A role that has not finished its checkpoint by then is killed; it resumes from the last one at the next start."""
+_EXIT_WRONG_SETTING = 2
+_BACKOFF_MIN_S, _BACKOFF_MAX_S, _STABLE_AFTER_S = 0.5, 30.0, 60.0
 
 
 @dataclass
@@ -23,44 +23,44 @@ class _Role:
     port: int
     child: Owned | None = None
     started_at_s: float = 0.0
-    backoff_s: float = _BACKOFF_FIRST_S
-    start_again_at_s: float = 0.0
+    backoff_s: float = _BACKOFF_MIN_S
+    restart_at_s: float = 0.0
 
 
 @dataclass
 class Supervisor:
-    """Holds the roles. Every method is called from the main thread, whose end is their end."""
+    """Starts and stops the roles. Call its methods from the main thread only: the roles die with the thread."""
 
     settings: Settings
     folder: DataFolder
     ports: dict[str, int]
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     roles: list[_Role] = field(init=False)
 
     def __post_init__(self) -> None:
         self.roles = [_Role(name, self.ports[name]) for name in ROLES]
 
     def start(self) -> None:
-        """Start every role. They get their settings by the environment: secrets are on no command line."""
+        """Start every role. Settings are passed in the environment, so no secret is on a command line."""
         for role in self.roles:
             self._start(role)
 
-    def look(self) -> None:
-        """Start again what died, each time after a longer pause.
+    def restart_dead(self) -> None:
+        """Restart roles that died, with exponential backoff.
 
         Raises:
-            ChildError: a role refused a setting; starting it again would not help.
+            ChildError: a role rejected a setting; a restart would not help.
         """
         now_s = time.monotonic()
         for role in self.roles:
             if role.child is None:
-                if 0 < role.start_again_at_s <= now_s:  # 0: not started yet at all
+                if 0 < role.restart_at_s <= now_s:  # 0: not started yet at all
                     self._start(role)
             elif not role.child.alive():
-                self._died(role, role.child, now_s)
+                self._schedule_restart(role, role.child, now_s)
 
     def stop(self) -> None:
-        """End every role: each finishes its checkpoint. They are gone afterwards, at most `STOP_TIMEOUT_S` later."""
+        """Stop every role after its checkpoint; all have exited afterwards, at most `STOP_TIMEOUT_S` later."""
         children = [role.child for role in self.roles if role.child]
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
         for child in children:
@@ -79,12 +79,14 @@ class Supervisor:
         )
         role.started_at_s = time.monotonic()
 
-    def _died(self, role: _Role, child: Owned, now_s: float) -> None:
+    def _schedule_restart(self, role: _Role, child: Owned, now_s: float) -> None:
         code = child.process.returncode
-        if code == _WRONG_SETTING:
+        if code == _EXIT_WRONG_SETTING:
             raise ChildError(f"the {role.name} refused to start: {child.last_lines(3)}")
-        if now_s - role.started_at_s > _WELL_AFTER_S:
-            role.backoff_s = _BACKOFF_FIRST_S
-        self.tell(f"the {role.name} ended with {code}, starts again in {role.backoff_s:.1f} s: {child.last_lines(1)}")
-        role.child, role.start_again_at_s = None, now_s + role.backoff_s
-        role.backoff_s = min(_BACKOFF_MOST_S, role.backoff_s * 2)
+        if now_s - role.started_at_s > _STABLE_AFTER_S:
+            role.backoff_s = _BACKOFF_MIN_S
+        self.report(
+            f"the {role.name} exited with code {code}, restarting in {role.backoff_s:.1f} s: {child.last_lines(1)}"
+        )
+        role.child, role.restart_at_s = None, now_s + role.backoff_s
+        role.backoff_s = min(_BACKOFF_MAX_S, role.backoff_s * 2)

@@ -74,4 +74,4 @@ def tansu_binary() -> Path:
         binary = Path(spec.origin).parent / "bin" / "tansu"
         if binary.is_file() and os.access(binary, os.X_OK):
             return binary
-    raise ChildError("the embedded broker has no binary for this machine: set STREAM_DETECTOR_BROKER to a Kafka broker")
+    raise ChildError("there is no embedded broker for this platform: set STREAM_DETECTOR_BROKER to a Kafka broker")

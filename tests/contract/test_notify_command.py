@@ -97,7 +97,7 @@ async def test_preview_of_an_id_asks_the_api(tmp_path: Path) -> None:
     code, out, _ = await run("preview", alert.id, API_PORT=port, API_TOKEN="t")
     assert code == 0 and out.startswith("Critical: Performance degradation in Nightly")
     code, _, err = await run("preview", "unknown", API_PORT=port, API_TOKEN="t")
-    assert code == 1 and "no file and no anomaly unknown" in err
+    assert code == 1 and "there is neither a file nor an anomaly unknown" in err
     await runner.cleanup()
     code, _, err = await run("preview", alert.id, API_PORT=port)
     assert code == 1 and "does not answer" in err
@@ -108,7 +108,7 @@ async def test_preview_of_something_else_says_so(tmp_path: Path) -> None:
     file.write_text('{"a": 1}')
     code, _, err = await run("preview", str(file))
     assert code == 1
-    assert "holds no anomaly v1 and no run summary v1" in err
+    assert "neither an anomaly (v1) nor a run summary (v1)" in err
 
 
 async def test_validate_lists_the_routes_and_shows_the_way_of_an_anomaly(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_validate_lists_the_routes_and_shows_the_way_of_an_anomaly(tmp_pat
     code, out, _ = await run("validate", str(routes), "--for", str(alerts))
     assert code == 0
     assert out.splitlines() == [
-        f"{routes}: 1 route can be used",
+        f"{routes}: valid, 1 route",
         "  night: workflow night* from warning on -> email, and on",
         f"  {slow().id}: night, (the settings)",
         "  run 2026-01-22: (the settings)",

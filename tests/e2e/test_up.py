@@ -168,7 +168,7 @@ def test_the_demo_finds_the_same_on_alerts_in_postgres_and_in_a_replay(open_fold
 def test_ctrl_c_works_off_what_the_embedded_broker_holds_and_leaves_no_process(up):
     running = up()
     address = broker_of(running.wait_for("broker: embedded"))
-    assert "keeps nothing after it stops" in running.wait_for("note:")
+    assert "keeps records in memory only" in running.wait_for("note:")
     running.wait_for("ready: ")
     children = running.children()
     assert len(children) == 6
@@ -201,7 +201,7 @@ def test_a_role_that_dies_is_started_again(up):
     running.wait_for("ready: ")
     (before,) = recorders(running)
     os.kill(before, signal.SIGKILL)
-    assert "the recorder ended with -9, starts again in 0.5 s" in running.wait_for("recorder ended")
+    assert "the recorder exited with code -9, restarting in 0.5 s" in running.wait_for("recorder exited")
     wait_until(lambda: recorders(running) - {before})
     assert running.end() == 0
 
@@ -211,7 +211,7 @@ def test_a_second_one_on_the_same_folder_is_refused(up):
     running.wait_for("ready: ")
     second = up()
     assert second.process.wait(60) == 1
-    assert f"another `stream-detector up` (process {running.process.pid}) uses" in second.process.stderr.read()
+    assert f"another `stream-detector up` (process {running.process.pid}) is using" in second.process.stderr.read()
     assert running.end() == 0
 
 

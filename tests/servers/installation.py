@@ -47,7 +47,7 @@ class Installation:
 
     def ready(self, role: str) -> bool:
         """What /readyz of the role answers; a role that died is started again."""
-        self.supervisor.look()
+        self.supervisor.restart_dead()
         return get(f"http://127.0.0.1:{self.ports[role]}/readyz")[0] == 200
 
     def metric(self, role: str) -> dict[str, float]:

@@ -8,11 +8,9 @@ from tests.texts.collect import Text, all_texts
 from tests.texts.dialect import findings
 
 NOT_YET_CLEAN = {
-    "help",
     "notifications",
     "schemas/openapi.yaml",
     "schemas/routes.v1.json",
-    "stream_detector/cli",
     "stream_detector/delivery",
     "stream_detector/detect",
     "stream_detector/events",

@@ -49,7 +49,7 @@ def test_doctor_names_what_is_missing_and_setup_makes_it(settings):
     done = call(settings, "doctor", "--json")
     assert done.returncode == 0, done.stdout
     lines = lines_of(done)
-    assert lines["topics"]["found"] == f"{len(TOPICS)} as they should be"
+    assert lines["topics"]["found"] == f"{len(TOPICS)} topics are configured correctly"
     assert lines["clock"]["ok"]
     assert call(settings, "doctor").stdout.startswith("ok    broker: ")
 
@@ -61,8 +61,8 @@ async def test_doctor_says_which_role_to_start(settings):
     await producer.send_and_wait(settings.topic(COMPLETIONS), b"{}")
     await producer.stop()
     lines = lines_of(call(settings, "doctor", "--json"))
-    assert lines["detector"]["found"] == "has never committed, 1 records behind (workflow-completions 1)"
-    assert lines["detector"]["advice"] == "start one: stream-detector detector"
+    assert lines["detector"]["found"] == "no committed offsets, 1 records behind (workflow-completions 1)"
+    assert lines["detector"]["advice"] == "start it: stream-detector detector"
     assert lines["notifier"]["ok"]
 
 

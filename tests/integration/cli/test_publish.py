@@ -35,7 +35,7 @@ def test_bad_lines_are_named_and_left_out(tansu: Any, make_settings: Callable[..
     file.write_bytes(completion() + b"\n" + b"nonsense\n" * 30)
     result = publish(make_settings(broker=tansu.address), file, "--backfill")
     assert result.exit_code == 1
-    assert "30 lines refused" in result.stdout
+    assert "30 lines rejected" in result.stdout
     told = result.stderr.splitlines()
     assert told[0].startswith(f"{file}:2: not_json")
     assert len([line for line in told if "not_json" in line]) == 20

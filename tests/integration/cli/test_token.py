@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from stream_detector.cli import main
-from stream_detector.cli.local import reached
+from stream_detector.cli.api_client import use_running_stack
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.settings import load
 
@@ -57,13 +57,13 @@ def test_the_running_up_of_this_user_is_found_and_not_mixed_into_what_is_named(t
         "topic_prefix": "",
         "api_port": "7",
     }
-    folder.tell_running(running)
+    folder.write_running(running)
     try:
         assert (folder.path / "running.json").stat().st_mode & 0o777 == 0o600
-        found = reached(load({}, flags={"data_dir": str(tmp_path)}))
+        found = use_running_stack(load({}, flags={"data_dir": str(tmp_path)}))
         assert (found.broker, found.database_url, found.api_token, found.api_port) == ("b:1", "postgresql:///x", "t", 7)
-        named = reached(load({}, flags={"data_dir": str(tmp_path), "broker": "mine:1"}))
+        named = use_running_stack(load({}, flags={"data_dir": str(tmp_path), "broker": "mine:1"}))
         assert (named.broker, named.database_url, named.api_token) == ("mine:1", "", "")
     finally:
         folder.close()
-    assert reached(load({}, flags={"data_dir": str(tmp_path)})).broker == ""
+    assert use_running_stack(load({}, flags={"data_dir": str(tmp_path)})).broker == ""

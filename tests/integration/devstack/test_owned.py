@@ -93,7 +93,7 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path):
 
 def test_a_child_that_ends_before_it_is_ready_says_why(tmp_path):
     child = start_owned("the thing", ["/bin/sh", "-c", "echo no such luck; exit 3"], log_path=tmp_path / "log")
-    with pytest.raises(ChildError, match="the thing ended with 3: no such luck"):
+    with pytest.raises(ChildError, match="the thing exited with code 3: no such luck"):
         child.wait_until(lambda: False, timeout_s=30)
 
 

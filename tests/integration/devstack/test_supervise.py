@@ -34,12 +34,12 @@ async def test_the_pause_grows_and_the_reason_is_told(supervise):
     supervisor, told = supervise()
 
     def three_times():
-        supervisor.look()
+        supervisor.restart_dead()
         return len(told) >= 3
 
     await wait_until(three_times, "three ends")
     assert [line.partition(":")[0] for line in told] == [
-        f"the detector ended with 1, starts again in {pause_s} s" for pause_s in ("0.5", "1.0", "2.0")
+        f"the detector exited with code 1, restarting in {pause_s} s" for pause_s in ("0.5", "1.0", "2.0")
     ]
     assert all("run `stream-detector setup`" in line for line in told)
 
@@ -49,7 +49,7 @@ async def test_a_setting_that_is_refused_is_not_tried_again(supervise):
 
     def refused():
         try:
-            supervisor.look()
+            supervisor.restart_dead()
         except ChildError as error:
             return str(error)
         return ""

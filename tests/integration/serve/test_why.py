@@ -142,7 +142,7 @@ async def test_the_terminal_says_the_same(client: Client, slow: list[Anomaly]) -
     assert found.exit_code == 1 and slow[0].id in found.output
     assert json.loads((await run(client, "check", "slow", "--json")).stdout)[0]["id"] == slow[0].id
     usual = await run(client, "check", "11")
-    assert (usual.exit_code, usual.output) == (0, "11: nothing unusual\n")
+    assert (usual.exit_code, usual.output) == (0, "11: no anomalies\n")
     assert (await run(client, "check", "unknown")).exit_code == 1
     told = await run(client, "why", "slow")
     assert told.exit_code == 0 and told.stdout.splitlines() == (await ask(client, execution="slow"))["sentences"]

@@ -39,15 +39,15 @@ def test_the_table_counts_by_type_severity_and_key(history):
     shown = replay(str(history[0]), "--profile", "classic").stdout
     assert "UnusualExecutionTime" in shown
     assert "classic: events: 18 applied; incidents resolved: 1" in shown
-    assert "would be sent from warning on, before the rate limit" in shown
+    assert "notifications at severity warning or higher, before the rate limit" in shown
     assert "workflow:nightly" in shown
-    assert "refused: " in shown
+    assert "rejected: " in shown
 
 
 def test_profiles_side_by_side_and_settings(history):
     shown = replay(str(history[0]), "--compare", "classic,robust", "--set", "notify_severity=critical").stdout
-    assert "classic: would be sent from critical on" in shown
-    assert "robust: would be sent from critical on" in shown
+    assert "classic: notifications at severity critical or higher" in shown
+    assert "robust: notifications at severity critical or higher" in shown
 
 
 def test_score_runs_are_told_as_one_message_each(tmp_path):
@@ -56,7 +56,7 @@ def test_score_runs_are_told_as_one_message_each(tmp_path):
     end = b'{"run_id":"r","status":"completed","at":"2026-01-02T00:01:00Z"}'
     path.write_bytes(b"\n".join([*map(encode, scores), end]) + b"\n")
     shown = " ".join(replay(str(path)).stdout.split())
-    assert "1 messages (1 of 2 score runs in one message each)" in shown
+    assert "before the rate limit: 1 (1 of them for 2 score runs, one per run)" in shown
     assert "SignificantScoreChange" not in replay(str(path), "--set", "score_threshold=2").stdout
 
 

@@ -16,7 +16,7 @@ def test_good_lines_are_counted(tmp_path: Path) -> None:
     file.write_bytes(completion() + b"\n" + score() + b"\n" + score())
     result = validate(file)
     assert result.exit_code == 0
-    assert result.stdout == f"{file}: 1 completions, 2 scores can be published, 0 refused\n"
+    assert result.stdout == f"{file}: 1 completion, 2 scores valid, 0 rejected\n"
 
 
 def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == [
         f"{file}:3: bad_number: $.score: a number sent as text; send it without quotes",
         f"{file}:4: not_json: not JSON; send one JSON object as the record's value",
-        f"{file}: 1 completions can be published, 2 refused",
+        f"{file}: 1 completion valid, 2 rejected",
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_ci_table_as_builds(tmp_path: Path) -> None:
     rows = "linux,7,1,2026-01-21 10:00:00,1.5,0\nlinux,7,2,2026-01-21 10:00:00,2,1\n"
     file.write_text("environment,build_id,test_id,ran_at,duration_s,failed\n" + rows)
     assert "2 completions" in validate(file).stdout
-    assert "1 completions" in validate(file, "--builds").stdout
+    assert "1 completion valid" in validate(file, "--builds").stdout
 
 
 def test_a_file_that_is_none_of_ours_is_wrong_usage(tmp_path: Path) -> None:

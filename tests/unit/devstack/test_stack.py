@@ -30,13 +30,13 @@ def test_a_port_that_somebody_listens_on_is_not_free(busy_port):
 @pytest.mark.parametrize("pick_free", [False, True])
 def test_a_named_api_port_in_use_is_said_and_never_replaced(busy_port, pick_free):
     settings = load({}, flags={"api_port": str(busy_port), "metrics_port": str(free_port())})
-    with pytest.raises(SettingsError, match=f"STREAM_DETECTOR_API_PORT={busy_port}: this port is in use"):
+    with pytest.raises(SettingsError, match=f"STREAM_DETECTOR_API_PORT={busy_port}: the port is in use"):
         choose_ports(settings, pick_free=pick_free)
 
 
 def test_a_named_metrics_port_in_use_names_the_role(busy_port):
     settings = load({}, flags={"api_port": "0", "metrics_port": str(busy_port)})
-    with pytest.raises(SettingsError, match=f"METRICS_PORT of the detector={busy_port}: this port is in use"):
+    with pytest.raises(SettingsError, match=f"METRICS_PORT of the detector={busy_port}: the port is in use"):
         choose_ports(settings, pick_free=True)
 
 
@@ -55,7 +55,7 @@ def test_a_named_base_url_stays():
 
 def test_one_up_a_folder(tmp_path):
     folder = DataFolder(tmp_path / "a" / "b")
-    with pytest.raises(ChildError, match=f"another `stream-detector up` \\(process {os.getpid()}\\) uses"):
+    with pytest.raises(ChildError, match=f"another `stream-detector up` \\(process {os.getpid()}\\) is using"):
         DataFolder(tmp_path / "a" / "b")
     folder.close()
     DataFolder(tmp_path / "a" / "b").close()
@@ -89,14 +89,14 @@ def test_a_long_log_is_put_aside(tmp_path):
 def test_a_machine_without_java_is_told_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    with pytest.raises(ChildError, match="needs Java 17 or newer, and there is none on PATH: install one"):
-        apache.java()
+    with pytest.raises(ChildError, match="needs Java 17 or newer, and there is none on PATH: install it"):
+        apache.find_java()
 
 
 def test_a_machine_without_maven_and_jars_is_told_where_they_should_be(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ChildError, match=r"jars are not in .* and Maven \(mvn\)"):
-        apache.fetch_jars(tmp_path / "jars")
+    with pytest.raises(ChildError, match=r"jars of Apache Kafka are not in .*, and Maven \(mvn\)"):
+        apache.download_jars(tmp_path / "jars")
 
 
 def test_old_java_is_refused(monkeypatch, tmp_path):
@@ -106,4 +106,4 @@ def test_old_java_is_refused(monkeypatch, tmp_path):
     old.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ChildError, match=r"needs Java 17 or newer, .* is 11"):
-        apache.java()
+        apache.find_java()

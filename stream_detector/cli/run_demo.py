@@ -1,4 +1,4 @@
-"""The demo: publish the history that ships with us, wait until every role has worked it off, say what was found."""
+"""The demo: publishes the bundled history, waits until every role has processed it, and prints what was found."""
 
 import asyncio
 import json
@@ -25,11 +25,11 @@ from stream_detector.store.counts import stored_counts
 CAUGHT_UP_TIMEOUT_S = 300.0
 
 
-async def demonstrate(settings: Settings, *, started_s: float, as_json: bool) -> int:
-    """Replay the demo's history through the running roles; prints what was found.
+async def run_demo(settings: Settings, *, started_s: float, as_json: bool) -> int:
+    """Replay the demo's history through the running roles and print what was found.
 
     Returns:
-        0, or 1 where the anomalies on `alerts` are not those in the database.
+        0, or 1 if the number of anomalies on `alerts` differs from that in the database.
     """
     click.echo(demo_note(), err=True)
     events = list(demo_events(datetime.now(UTC)))
@@ -53,17 +53,17 @@ async def demonstrate(settings: Settings, *, started_s: float, as_json: bool) ->
                 if not total_lag(lags):
                     break
                 if time.monotonic() - began_s > CAUGHT_UP_TIMEOUT_S:
-                    raise TimeoutError(f"the roles have not caught up within {CAUGHT_UP_TIMEOUT_S:.0f} s: {lags}")
+                    raise TimeoutError(f"the history was not processed within {CAUGHT_UP_TIMEOUT_S:.0f} s: {lags}")
                 await asyncio.sleep(0.02)
-    found = await _found(settings)
+    found = await _read_results(settings)
     found["events_per_s"] = round(len(events) / detected_s)
     found["seconds"] = round(time.monotonic() - started_s, 2)
     _print(found, settings, as_json=as_json)
     return 0 if sum(found["anomalies"].values()) == found["anomalies_in_postgres"] else 1
 
 
-async def _found(settings: Settings) -> dict[str, Any]:
-    """Counts from the ends of the pipe: anomalies by type from `alerts` (each id once), the rest from PostgreSQL."""
+async def _read_results(settings: Settings) -> dict[str, Any]:
+    """Counts at the end of the pipeline: anomalies by type from `alerts` (each id once), the rest from PostgreSQL."""
     by_id: dict[str, str] = {}
     async for record in read_topic(settings, ALERTS):
         anomaly = decode_anomaly(record.value)
@@ -91,13 +91,13 @@ def _print(found: dict[str, Any], settings: Settings, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found))
         return
-    table = Table("found", "records", box=None, pad_edge=False)
+    table = Table("anomaly type", "count", box=None, pad_edge=False)
     for kind, count in found["anomalies"].items():
         table.add_row(kind, str(count))
     Console(file=sys.stdout).print(table)
     click.echo(
-        f"in {found['executions']} executions and {found['scores']} scores of {found['score_runs']} runs, "
-        f"{found['events_per_s']} events/s, {found['seconds']} s from the start; "
+        f"from {found['executions']} executions and {found['scores']} scores of {found['score_runs']} runs, "
+        f"{found['events_per_s']} events/s, {found['seconds']} s in total; "
         f"{found['inbox']} messages in the inbox, {found['dead_letters']} dead letters"
     )
-    click.echo(f"see {settings.base_url}/anomalies")
+    click.echo(f"dashboard: {settings.base_url}/anomalies")

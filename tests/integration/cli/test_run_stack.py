@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from stream_detector.cli import attend
+from stream_detector.cli import run_stack
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
@@ -26,18 +26,18 @@ def watched(tmp_path):
 
 async def test_too_much_memory_ends_it_and_says_what_to_use_instead(watched, monkeypatch):
     stack, supervisor, told = watched
-    monkeypatch.setattr(attend, "MEMORY_STOP_BYTES", 1 << 20)
-    with pytest.raises(ChildError, match=r"more than the 1 MB it may: intake is stopped.*up --broker apache"):
-        await attend._watch(stack, supervisor, told.append)
+    monkeypatch.setattr(run_stack, "MEMORY_STOP_BYTES", 1 << 20)
+    with pytest.raises(ChildError, match=r"over its limit of 1 MB: stopped.*up --broker apache"):
+        await run_stack.monitor(stack, supervisor, told.append)
 
 
 async def test_much_memory_is_said_once(watched, monkeypatch):
     stack, supervisor, told = watched
-    monkeypatch.setattr(attend, "MEMORY_WARN_BYTES", 1 << 20)
+    monkeypatch.setattr(run_stack, "MEMORY_WARN_BYTES", 1 << 20)
     looked = asyncio.Semaphore(0)
-    monkeypatch.setattr(supervisor, "look", looked.release)
-    monkeypatch.setattr(attend, "LOOK_EVERY_S", 0.001)
-    watching = asyncio.create_task(attend._watch(stack, supervisor, told.append))
+    monkeypatch.setattr(supervisor, "restart_dead", looked.release)
+    monkeypatch.setattr(run_stack, "MONITOR_EVERY_S", 0.001)
+    watching = asyncio.create_task(run_stack.monitor(stack, supervisor, told.append))
     for _ in range(5):
         await looked.acquire()
     watching.cancel()
@@ -48,5 +48,5 @@ async def test_much_memory_is_said_once(watched, monkeypatch):
 async def test_a_broker_that_ends_is_named(watched):
     stack, supervisor, told = watched
     stack.broker.child.kill()
-    with pytest.raises(ChildError, match="the embedded broker ended"):
-        await attend._watch(stack, supervisor, told.append)
+    with pytest.raises(ChildError, match="the embedded broker exited unexpectedly"):
+        await run_stack.monitor(stack, supervisor, told.append)

@@ -1,0 +1,154 @@
+"""`up` while it runs: creates topics and tables, starts the roles, monitors all and stops them without losing data."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from aiokafka.errors import KafkaError
+
+from stream_detector.cli.setup import make
+from stream_detector.devstack.owned import ChildError
+from stream_detector.devstack.stack import Stack
+from stream_detector.devstack.supervise import Supervisor
+from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
+from stream_detector.settings import Settings
+
+MONITOR_EVERY_S = 0.2
+MEMORY_EVERY_S = 60.0
+READY_TIMEOUT_S = 120.0
+DRAIN_TIMEOUT_S = 2.0
+"""Limit for processing the last records of an embedded broker after Ctrl-C; with the stops, less than 10 s in all."""
+
+Report = Callable[[str], None]
+Work = Callable[[Settings], Awaitable[int]]
+
+
+async def run_stack(stack: Stack, supervisor: Supervisor, work: Work, *, report: Report) -> int:
+    """Run everything until `work` is done or a signal arrives. Returns the exit code.
+
+    Args:
+        stack: running.
+        supervisor: its roles are started here, after topics and tables exist; the caller stops them.
+        work: runs once every role is ready; its result is the exit code.
+        report: called with each line about what happens.
+
+    Raises:
+        ChildError: a process that cannot be restarted ended, or the embedded broker uses too much memory.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    stopped: asyncio.Task[object] = asyncio.create_task(stop.wait())
+    monitoring: asyncio.Task[object] = asyncio.create_task(monitor(stack, supervisor, report))
+    working = asyncio.create_task(_work(stack, supervisor, work, report))
+    try:
+        await asyncio.wait({stopped, monitoring, working}, return_when=asyncio.FIRST_COMPLETED)
+        if monitoring.done():
+            monitoring.result()
+        if working.done():
+            return working.result()
+        report("stopping: waiting for every role to write its checkpoint")
+        await _cancel(working)
+        if isinstance(stack.broker, Tansu):
+            await _drain(stack.settings, report)
+        return 0
+    finally:
+        for task in (stopped, monitoring, working):
+            await _cancel(task)
+
+
+async def _cancel(task: "asyncio.Task[object] | asyncio.Task[int]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
+
+
+async def _work(stack: Stack, supervisor: Supervisor, work: Work, report: Report) -> int:
+    await make(stack.settings)
+    supervisor.start()
+    await _until_ready(stack.settings, supervisor.ports)
+    report(f"ready: {stack.settings.base_url}/anomalies")
+    return await work(stack.settings)
+
+
+async def _until_ready(settings: Settings, ports: dict[str, int]) -> None:
+    """Wait until every role passes its readiness probe. Raises `ChildError` with the reasons after the time limit."""
+    deadline_s = time.monotonic() + READY_TIMEOUT_S
+    while waiting := {role: why for role, port in ports.items() if (why := await _not_ready_reason(settings, port))}:
+        if time.monotonic() > deadline_s:
+            reasons = "; ".join(f"{role}: {why}" for role, why in waiting.items())
+            raise ChildError(f"not ready after {READY_TIMEOUT_S:.0f} s: {reasons}. The logs are in DATA_DIR/logs")
+        await asyncio.sleep(0.05)
+
+
+async def _not_ready_reason(settings: Settings, port: int) -> str:
+    """Why the role is not ready; empty if it is ready."""
+
+    def probe() -> str:
+        try:
+            with urlopen(f"http://{settings.metrics_host}:{port}/readyz", timeout=2) as answer:
+                return "" if answer.status == 200 else "not ready"
+        except URLError as error:
+            return str(getattr(error, "reason", error))
+        except OSError as error:
+            return str(error)
+
+    return await asyncio.to_thread(probe)
+
+
+async def monitor(stack: Stack, supervisor: Supervisor, report: Report) -> None:
+    """Restart roles that died and check broker and database, until cancelled.
+
+    Raises `ChildError` where the embedded broker or database ended, or the broker uses too much memory.
+    """
+    warned, memory_at_s = False, time.monotonic() + MEMORY_EVERY_S
+    while True:
+        supervisor.restart_dead()
+        if stack.database and not stack.database.child.alive():
+            raise ChildError(f"the embedded database exited unexpectedly: {stack.database.child.last_lines(3)}")
+        if isinstance(stack.broker, Tansu):
+            broker = stack.broker
+            if not broker.child.alive():
+                raise ChildError(f"the embedded broker exited unexpectedly: {broker.child.last_lines(3)}")
+            held = broker.memory_bytes()
+            if held > MEMORY_STOP_BYTES:
+                raise ChildError(memory_limit_message(held))
+            if held > MEMORY_WARN_BYTES and not warned:
+                warned = True
+                report(
+                    f"the embedded broker uses {held >> 20} MB and never deletes records; `up` stops at "
+                    f"{MEMORY_STOP_BYTES >> 20} MB. `up --broker apache --data DIR` has no such limit"
+                )
+            if time.monotonic() > memory_at_s:
+                memory_at_s += MEMORY_EVERY_S
+                report(f"embedded broker: {held >> 20} MB of memory")
+        await asyncio.sleep(MONITOR_EVERY_S)
+
+
+def memory_limit_message(held_bytes: int) -> str:
+    """Why `up` stops when the embedded broker has grown too large."""
+    return (
+        f"the embedded broker uses {held_bytes >> 20} MB, over its limit of {MEMORY_STOP_BYTES >> 20} MB: stopped. "
+        "Stored results are in the database. Use `up --broker apache --data DIR` or a Kafka cluster"
+    )
+
+
+async def _drain(settings: Settings, report: Report) -> None:
+    """The embedded broker loses its records when it stops: give the roles time to process them first."""
+    left = -1
+    try:
+        async with asyncio.timeout(DRAIN_TIMEOUT_S), EndOffsets(settings) as ends:
+            while left := total_lag(await ends.lags()):  # noqa: ASYNC110 - a broker does not notify
+                await asyncio.sleep(0.05)
+    except (TimeoutError, KafkaError):
+        pass
+    if left > 0:
+        report(
+            f"{left} records were not processed within {DRAIN_TIMEOUT_S:.0f} s and are lost with the embedded broker"
+        )
