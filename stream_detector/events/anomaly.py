@@ -28,7 +28,7 @@ _Word = Annotated[
     Meta(
         min_length=1,
         max_length=64,
-        description="A later version may add values: show one that you do not know as it is.",
+        description="A later version may add values; show an unknown value as it is.",
     ),
 ]
 AnomalyTypeName = Annotated[_Word, _known(*TYPES)]

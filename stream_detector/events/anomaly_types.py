@@ -149,7 +149,7 @@ def describe(name: str) -> TypeInfo:
     return TypeInfo(
         name=name,
         title=name,
-        description="A type of anomaly that this version does not know.",
+        description="An anomaly type that this version does not know.",
         rule=name,
         severities=SEVERITIES,
         entity_kinds=("workflow", "score"),

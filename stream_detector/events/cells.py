@@ -23,13 +23,13 @@ _json = msgspec.json.Encoder().encode
 def check_width(row: Mapping[Any, object]) -> None:
     """Accept a row with as many cells as the header has."""
     if None in row or None in row.values():
-        raise RefusedError("decode", "missing_field", "the row has not as many cells as the header; quote commas")
+        raise RefusedError("decode", "missing_field", "the row has more or fewer cells than the header; quote commas")
 
 
 def number(column: str, text: str) -> Raw:
     """The digits as they stand, so that decimals stay exact."""
     if not _JSON_NUMBER.fullmatch(text):
-        raise RefusedError("validate", "bad_number", f"{column} is not a number; write for example 12.5")
+        raise RefusedError("validate", "bad_number", f"{column} is not a number; write it as, for example, 12.5")
     return Raw(text)
 
 

@@ -21,16 +21,14 @@ def check_plausible(name: str, at: datetime) -> None:
 def check_not_future(name: str, at: datetime, record_ms: int) -> None:
     """Accept a time that its record's own timestamp allows; below 0 the record has none."""
     if 0 <= record_ms < at.timestamp() * 1000 - FUTURE_MS:
-        raise invalid_value(
-            "future", f"$.{name} lies over 10 minutes after the record's own timestamp; check the clocks"
-        )
+        raise invalid_value("future", f"$.{name} is more than 10 minutes after the record timestamp; check the clocks")
 
 
 def exact_decimal(name: str, raw: bytes) -> Decimal:
     """A JSON number, exactly. Beyond 20 digits or 1e12 nobody can show it, nor a float hold it."""
     text = raw.decode().strip()
     if text[:1] == '"':
-        raise invalid_value("bad_number", f"$.{name}: a number sent as text; send it without quotes")
+        raise invalid_value("bad_number", f"$.{name}: a number sent as a string; send it without quotes")
     if text[:1] not in "-0123456789":
         raise invalid_value("wrong_type", f"$.{name}: a number is expected")
     try:

@@ -64,7 +64,7 @@ def read_dead_letter(headers: Headers) -> DeadLetter:
         )
     except KeyError as error:
         raise RefusedError(
-            "decode", "missing_field", f"the dead letter has no header {PREFIX}{error.args[0]}"
+            "decode", "missing_field", f"the dead letter lacks the header {PREFIX}{error.args[0]}"
         ) from None
     except ValueError:
         raise RefusedError("decode", "wrong_type", f"a header {PREFIX}* of the dead letter cannot be read") from None

@@ -67,7 +67,7 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
     if not EARLIEST <= started <= finished < LATEST:
         check_plausible("started_at", started)
         check_plausible("finished_at", finished)
-        raise invalid_value("end_before_start", "$.finished_at lies before started_at; send the later time as the end")
+        raise invalid_value("end_before_start", "$.finished_at is before started_at; send the later time as the end")
     if epoch_ms(finished) >= record_ms + FUTURE_MS:  # a millisecond early: the exact look takes twice as long
         check_not_future("finished_at", finished, record_ms)
     if started.tzinfo is not _UTC or finished.tzinfo is not _UTC:

@@ -18,7 +18,7 @@ SHALLOW_BYTES: Final = 2 * MAX_DEPTH + 32
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
-_TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep; send the fields of the contract alone"
+_TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep; send only the fields of the contract"
 
 
 def check_document(value: bytes) -> None:
@@ -62,7 +62,7 @@ def _check_text(value: bytes) -> None:
     level: list[object] = [_decoded(value)]
     while level:
         if any("\x00" in text for item in level for text in _texts(item)):
-            raise RefusedError("validate", "nul_character", "text holds U+0000, which cannot be stored; remove it")
+            raise RefusedError("validate", "nul_character", "text contains U+0000, which cannot be stored; remove it")
         level = [child for item in level for child in _children(item)]
 
 
@@ -72,7 +72,7 @@ def _decoded(value: bytes) -> object:
     except RecursionError:
         raise RefusedError("decode", "too_deep", _TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RefusedError("decode", "not_utf8", "text with half a surrogate pair; send whole characters") from None
+        raise RefusedError("decode", "not_utf8", "text with an unpaired surrogate; send valid Unicode") from None
 
 
 def _children(item: object) -> list[object]:

@@ -103,14 +103,14 @@ def _records(stream: io.BufferedReader, path: Path, builds: bool) -> Iterator[Re
     layout = layout_of(rows.fieldnames or (), builds=builds)
     if layout is None:
         raise HistoryError(
-            f"{path}: neither JSON lines nor a known table; a table's first line names its columns, for example "
+            f"{path}: neither JSON Lines nor a known CSV format; the header of a CSV file is, for example, "
             "execution_id,workflow_id,status,started_at,finished_at or entity_id,entity_name,score,scored_at"
         )
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     try:
         yield from layout(((rows.line_num, row) for row in rows), name)
     except csv.Error as error:
-        raise HistoryError(f"{path}: no CSV after line {rows.line_num}: {error}") from None
+        raise HistoryError(f"{path}: invalid CSV after line {rows.line_num}: {error}") from None
 
 
 def _json_lines(stream: IO[bytes]) -> Iterator[Record]:

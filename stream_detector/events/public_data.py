@@ -140,7 +140,7 @@ def series(rows: Rows, name: str) -> Iterator[Record]:
 def _ci_row(row: Row) -> tuple[datetime, float, bool]:
     check_width(row)
     if row["failed"] not in ("0", "1"):
-        raise RefusedError("validate", "unknown_value", "failed is neither 0 nor 1")
+        raise RefusedError("validate", "unknown_value", "`failed` is neither 0 nor 1")
     return instant("ran_at", row["ran_at"]), float(bytes(number("duration_s", row["duration_s"]))), row["failed"] == "1"
 
 

@@ -13,18 +13,18 @@ from stream_detector.events.refused import Reason, RefusedError
 _NUMBER = r"Expected `(?:int|float)(?: \| null)?`"
 _RULES: tuple[tuple[str, Reason, str], ...] = (
     (r"missing required field `(\w+)`", "missing_field", "the field {0} is missing; send it"),
-    (r"of length >= 1\b", "missing_field", "the text is empty; give it a value"),
+    (r"of length >= 1\b", "missing_field", "the text is empty; send a value"),
     (r"of length <= (\d+)", "too_long", "more than {0} characters or entries; shorten it"),
-    (r"matching regex", "bad_url", "not an http or https link; send one or leave the field out"),
+    (r"matching regex", "bad_url", "not an http or https URL; send one or omit the field"),
     (r"with a timezone component", "no_zone", "the time has no zone; add Z or an offset such as +02:00"),
     (r"Invalid RFC3339", "bad_time", "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z"),
     (r"Invalid enum value", "unknown_value", "not one of the values of the contract; see its schema"),
-    (_NUMBER + r", got `str`", "bad_number", "a number sent as text; send it without quotes"),
-    (_NUMBER + r" [<>]|out of range", "out_of_range", "the number lies outside of what is allowed; send {bound}"),
+    (_NUMBER + r", got `str`", "bad_number", "a number sent as a string; send it without quotes"),
+    (_NUMBER + r" [<>]|out of range", "out_of_range", "the number is out of range; send {bound}"),
     (
         r"Expected `([^`]+)`, got `([^`]+)`",
         "wrong_type",
-        "expected {0}, got {1}; mend it, or leave an optional field out",
+        "expected {0}, got {1}; correct it, or omit an optional field",
     ),
 )
 _BOUND = re.compile(r"([<>]=? -?[\d.]+(?:e[+-]?\d+)?)")
@@ -34,7 +34,7 @@ _PLACE = re.compile(r" - at (.+)$", re.DOTALL)
 def refused(error: Exception, value: bytes) -> RefusedError:
     """What to tell about a value that could not be decoded into its type."""
     if isinstance(error, RecursionError):
-        return RefusedError("decode", "too_deep", "nested too deeply; send the fields of the contract alone")
+        return RefusedError("decode", "too_deep", "nested too deeply; send only the fields of the contract")
     if isinstance(error, UnicodeDecodeError):
         return not_utf8()
     if isinstance(error, msgspec.ValidationError):
@@ -66,11 +66,11 @@ def _not_json(value: bytes) -> RefusedError:
     try:
         json.loads(value, parse_constant=constants.append)
     except RecursionError:
-        return RefusedError("decode", "too_deep", "nested too deeply; send the fields of the contract alone")
+        return RefusedError("decode", "too_deep", "nested too deeply; send only the fields of the contract")
     except UnicodeDecodeError:
         return not_utf8()
     except ValueError:
         return RefusedError("decode", "not_json", "not JSON; send one JSON object as the record's value")
     if constants:
-        return RefusedError("decode", "bad_number", f"{constants[0]} is no JSON number; leave the field out instead")
+        return RefusedError("decode", "bad_number", f"{constants[0]} is not a JSON number; omit the field")
     return not_utf8()

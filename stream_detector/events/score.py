@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, Url
 
-_PREVIOUS = "null says that this is the first score; absent means our own last one."
+_PREVIOUS = "null: this is the first score. Absent: the last score of this entity on record."
 
 
 class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):

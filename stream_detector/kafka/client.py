@@ -69,7 +69,7 @@ async def wait_for_broker(settings: Settings, *, give_up_after_s: float | None =
 async def _ask(settings: Settings) -> None:
     """Return if one of the addresses answers; else raise what the last one said, which aiokafka's client only logs."""
     options = client_options(settings)
-    failed: Exception = KafkaConnectionError("no address")
+    failed: Exception = KafkaConnectionError("has no address")
     for address in options.pop("bootstrap_servers"):
         host, _, port = address.rpartition(":")
         connection = None
@@ -92,7 +92,7 @@ def _describe_connection_error(error: Exception, settings: Settings) -> str:
         return f"the broker does not offer {word}: set STREAM_DETECTOR_BROKER_SASL_MECHANISM to one that it does"
     if isinstance(error, SaslAuthenticationFailed):
         return (
-            f"the broker refuses user {settings.broker_user or '(none)'} or its password: check "
+            f"the broker rejects user {settings.broker_user or '(none)'} or its password: check "
             f"STREAM_DETECTOR_BROKER_USER and STREAM_DETECTOR_BROKER_PASSWORD ({settings.broker_sasl_mechanism})"
         )
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -95,5 +95,5 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], set
         raise MissingAclsError("setup", [Acl("topic", name, "Create") for name in forbidden], settings)
     for name, (code, *message) in refused.items():
         reason = message[0] if message and message[0] else f"error {code}"
-        raise SetupError(f"the broker refused topic {name}: {reason}")
+        raise SetupError(f"the broker rejected topic {name}: {reason}")
     return [name for name, code, *_ in answer.topic_errors if code != _TOPIC_EXISTS]

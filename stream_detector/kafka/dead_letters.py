@@ -77,7 +77,7 @@ async def retry(settings: Settings, letter: StoredDeadLetter) -> tuple[str, int,
     """
     name = letter.why.topic.removeprefix(settings.topic_prefix)
     if name not in BY_NAME or settings.topic(name) != letter.why.topic or name == DEAD_LETTERS:
-        raise DeadLetterError(f"it came from {letter.why.topic[:100]}, which is no topic of this installation")
+        raise DeadLetterError(f"it came from {letter.why.topic[:100]}, which is not a topic of this installation")
     async with AIOKafkaProducer(**client_options(settings), acks="all", max_request_size=16 * 1024 * 1024) as producer:
         done = await producer.send_and_wait(
             letter.why.topic,
@@ -110,4 +110,4 @@ def _letter(record: ConsumerRecord) -> StoredDeadLetter:
 
 
 def _missing(partition: int, offset: int) -> DeadLetterError:
-    return DeadLetterError(f"there is no dead letter {partition}-{offset}; retention deletes them after 30 days")
+    return DeadLetterError(f"dead letter {partition}-{offset} does not exist; they are deleted after 30 days")

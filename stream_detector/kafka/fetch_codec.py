@@ -62,7 +62,7 @@ def decode(data: BytesIO | bytes) -> FetchResponse_v11:
                 at = _partition(read, at, answered)
             topics.append((topic, answered))
     except struct.error as cut_off:
-        raise ValueError(f"a fetch response ends too early: {cut_off}") from None
+        raise ValueError(f"a fetch response is truncated: {cut_off}") from None
     return FetchResponse_v11(throttled, error, session, topics)
 
 

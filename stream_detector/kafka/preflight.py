@@ -25,7 +25,7 @@ class MissingAclsError(SetupError):
     """The broker does not allow something that a role needs."""
 
     def __init__(self, role: str, acls: Iterable[Acl], settings: Settings) -> None:
-        whom = f"user {settings.broker_user}" if settings.broker_user else "a client that names no user"
+        whom = f"user {settings.broker_user}" if settings.broker_user else "an unauthenticated client"
         together: dict[tuple[str, str], list[str]] = {}
         for kind, name, operation in acls:
             together.setdefault((operation, kind), []).append(name)
@@ -82,8 +82,8 @@ class TopicState:
         if self.replicas >= self.wanted_replicas:
             return ""
         return (
-            f"{self.name} has {self.replicas} copies and should have {self.wanted_replicas}: one broker lost for good "
-            "would take what it holds along. Add copies with kafka-reassign-partitions.sh, or accept it with "
+            f"{self.name} has {self.replicas} replicas and should have {self.wanted_replicas}: losing one broker "
+            "would lose its data. Add replicas with kafka-reassign-partitions.sh, or accept it with "
             f"STREAM_DETECTOR_REPLICATION={self.replicas}"
         )
 
@@ -95,7 +95,7 @@ class TopicState:
         now = ", ".join(f"{name}={self.config.get(name, 'not set')}" for name in wrong)
         change = ",".join(f"{name}={value}" for name, value in wrong.items())
         return (
-            f"{self.name} has {now}, with which something could get lost. Set it: kafka-configs.sh "
+            f"{self.name} has {now}, which could lose data. Set it: kafka-configs.sh "
             f"--bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {self.name} --add-config {change}"
         )
 

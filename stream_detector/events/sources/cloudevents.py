@@ -63,7 +63,7 @@ def _check_binary(headers: Headers, own_type: str) -> None:
 
 def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
     if "-batch" in _content_type(headers):
-        raise _unsupported("a batch of CloudEvents; send one event a record")
+        raise _unsupported("a batch of CloudEvents; send one event per record")
     try:
         envelope = _envelope.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -73,7 +73,7 @@ def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
     if envelope.data is not UNSET:
         return bytes(envelope.data)
     if envelope.data_base64 is None:
-        raise RefusedError("decode", "missing_field", "the CloudEvent has no data; put the event there")
+        raise RefusedError("decode", "missing_field", "the CloudEvent has no data; send the event as its data")
     try:
         return b64decode(envelope.data_base64, validate=True)
     except ValueError:
@@ -91,13 +91,13 @@ def looks_structured(value: bytes) -> bool:
 
 def _check(attributes: dict[str, str | None], content_type: str | None, own_type: str) -> None:
     if attributes["specversion"] != "1.0":
-        raise _unsupported("CloudEvents of another version than 1.0; send specversion 1.0")
+        raise _unsupported("unsupported CloudEvents version; send specversion 1.0")
     for name in _REQUIRED:
         if not attributes[name]:
             raise RefusedError("decode", "missing_field", f"the CloudEvent has no {name}; send it")
     kind = attributes["type"] or ""
     if kind.startswith(OWN_TYPES) and kind != own_type:
-        raise _unsupported(f"a CloudEvent of another type on this topic; here belongs {own_type}")
+        raise _unsupported(f"a CloudEvent of a different type; this topic is for {own_type}")
     media = (content_type or "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
         raise _unsupported("CloudEvent data that is not JSON; send datacontenttype application/json")

@@ -69,7 +69,7 @@ def read(payload: bytes) -> list[Completion]:
     if delivery.action != "completed":
         return []
     if run.conclusion not in STATUS:
-        raise RefusedError("validate", "unknown_value", "$.workflow_run.conclusion: not one that GitHub documents")
+        raise RefusedError("validate", "unknown_value", "$.workflow_run.conclusion: not a value that GitHub documents")
     path = run.path.partition("@")[0] or run.name or "workflow"
     labels: dict[str, Any] = {
         "repository": delivery.repository.full_name,
@@ -103,7 +103,7 @@ SOURCE = Source(
     title="GitHub Actions",
     recognises=has_fields("action", "workflow_run", "repository"),
     read=read,
-    becomes="a completed `workflow_run` becomes an execution; its jobs are not in it, so it has no steps",
+    becomes="a completed `workflow_run` becomes an execution; the payload has no jobs, so the execution has no steps",
     webhook=Webhook(
         setting="github_webhook_secret",
         signature_header="X-Hub-Signature-256",

@@ -109,7 +109,7 @@ def _instant(name: str, text: str | None) -> datetime:
     except ValueError:
         parsed = None
     if parsed is None or parsed.tzinfo is None:
-        raise RefusedError("validate", "bad_time", f"$.object_attributes.{name}: no time that GitLab documents")
+        raise RefusedError("validate", "bad_time", f"$.object_attributes.{name}: not a time that GitLab documents")
     return parsed.astimezone(UTC)
 
 
@@ -128,13 +128,12 @@ SOURCE = Source(
     title="GitLab CI",
     recognises=_recognises,
     read=read,
-    becomes="a pipeline that has ended becomes an execution with its jobs as steps; a retry is a new execution",
+    becomes="a finished pipeline becomes an execution with its jobs as steps; a retry is a new execution",
     webhook=Webhook(
         setting="gitlab_webhook_token",
         signature_header="X-Gitlab-Token",
         is_authentic=is_authentic,
         event_header=("X-Gitlab-Event", "Pipeline Hook"),
-        description="GitLab's webhook: a pipeline that has ended becomes an execution; any other is acknowledged, "
-        "no more.",
+        description="GitLab webhook: a finished pipeline becomes an execution; any other is acknowledged, no more.",
     ),
 )

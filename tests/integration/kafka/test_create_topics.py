@@ -113,7 +113,7 @@ async def test_what_it_says_to_do_about_a_setting_helps(apache, make_settings):
 @pytest.mark.parametrize(
     ("config", "copies", "said"),
     [
-        ({"min.insync.replicas": "2"}, 1, "has 1 copies and should have 3: .*STREAM_DETECTOR_REPLICATION=1"),
+        ({"min.insync.replicas": "2"}, 1, "has 1 replicas and should have 3: .*STREAM_DETECTOR_REPLICATION=1"),
         ({"min.insync.replicas": "1"}, 3, "has min.insync.replicas=1"),
         ({"min.insync.replicas": "4"}, 3, "has min.insync.replicas=4"),
     ],

@@ -106,7 +106,7 @@ def test_a_wrong_word_exits_with_2(history, arguments, message):
 def test_a_file_of_no_known_format_exits_with_2(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("hello\nworld\n")
-    assert "neither JSON lines nor a known table" in replay(str(path), code=2).output
+    assert "neither JSON Lines nor a known CSV format" in replay(str(path), code=2).output
 
 
 def test_an_empty_result_is_a_table_too(tmp_path):

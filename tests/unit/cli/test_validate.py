@@ -25,7 +25,7 @@ def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
     result = validate(file)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{file}:3: bad_number: $.score: a number sent as text; send it without quotes",
+        f"{file}:3: bad_number: $.score: a number sent as a string; send it without quotes",
         f"{file}:4: not_json: not JSON; send one JSON object as the record's value",
         f"{file}: 1 completion valid, 2 rejected",
     ]
@@ -54,5 +54,5 @@ def test_a_file_that_is_none_of_ours_is_wrong_usage(tmp_path: Path) -> None:
     file.write_text("a,b\n1,2\n")
     result = validate(file)
     assert result.exit_code == 2
-    assert "neither JSON lines nor a known table" in result.stderr
+    assert "neither JSON Lines nor a known CSV format" in result.stderr
     assert validate(tmp_path / "nowhere").exit_code == 2

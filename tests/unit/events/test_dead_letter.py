@@ -3,7 +3,7 @@ import pytest
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import PREFIX, dead_letter_headers, read_dead_letter
 
-ERROR = RefusedError("validate", "bad_number", "$.duration_s: a number sent as text; send it without quotes")
+ERROR = RefusedError("validate", "bad_number", "$.duration_s: a number sent as a string; send it without quotes")
 OWN: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("empty", None)]
 
 

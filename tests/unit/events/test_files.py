@@ -141,7 +141,7 @@ def test_a_duration_that_no_calendar_holds_is_refused_by_its_size(tmp_path: Path
 
 
 def test_a_cell_of_endless_length_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(HistoryError, match="no CSV after line 1"):
+    with pytest.raises(HistoryError, match="invalid CSV after line 1"):
         read(tmp_path, POLLS.splitlines()[0] + '\n"' + "x" * 200_000)
 
 

@@ -96,7 +96,7 @@ def test_completion_is_refused(what: str, value: bytes | None, reason: Reason) -
     assert caught.value.reason == reason
     assert "SECRET" not in caught.value.message
     assert re.search(
-        "; (send|add|check|mend|leave|shorten|remove|give|not one|encode|see|round)", str(caught.value)
+        "; (send|add|check|correct|omit|shorten|remove|not a value|not one|encode|see|round)", str(caught.value)
     ) or (reason == "unknown_value")
 
 

@@ -39,5 +39,5 @@ def test_a_response_after_its_header_in_a_stream():
 @pytest.mark.parametrize("cut", [1, 3, 9, 17])
 def test_a_response_that_ends_too_early_is_an_error(cut):
     written = FetchResponse_v11.SCHEMA.encode([0, 0, 0, ANSWERS[:1]])
-    with pytest.raises(ValueError, match="ends"):
+    with pytest.raises(ValueError, match=r"truncated|ends within"):
         fetch_codec.decode(written[:-cut])

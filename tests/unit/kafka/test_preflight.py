@@ -38,7 +38,7 @@ def test_as_demanded_or_safer_is_ok(good):
         ({"partitions": 0}, "missing", "run `stream-detector setup`"),
         ({"partitions": 2}, "mismatch", "has 2 partitions and should have 4"),
         ({"name": SCORES, "partitions": 2}, "mismatch", "has 2 partitions and should have 4"),
-        ({"replicas": 1}, "mismatch", "has 1 copies and should have 3"),
+        ({"replicas": 1}, "mismatch", "has 1 replicas and should have 3"),
         ({"cleanup_policy": "delete"}, "mismatch", "--add-config cleanup.policy=compact"),
         ({"cleanup_policy": "compact,delete"}, "mismatch", "has cleanup.policy=compact,delete"),
         ({"min_compaction_lag_ms": "0"}, "mismatch", "--add-config min.compaction.lag.ms=3600000"),
@@ -57,4 +57,4 @@ def test_acls_of_the_same_kind_are_named_together_with_who_lacks_them():
     acls = [Acl("topic", "a", "Read"), Acl("topic", "b", "Read"), Acl("group", "g", "Read")]
     said = str(MissingAclsError("detector", acls, Settings(broker="h:1", broker_user="watch")))
     assert said.startswith("Kafka at h:1 does not allow user watch: Read on topic a, b; Read on group g. ")
-    assert "a client that names no user" in str(MissingAclsError("detector", acls, Settings(broker="h:1")))
+    assert "an unauthenticated client" in str(MissingAclsError("detector", acls, Settings(broker="h:1")))
