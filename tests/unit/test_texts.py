@@ -13,7 +13,6 @@ NOT_YET_CLEAN = {
     "schemas/routes.v1.json",
     "stream_detector/delivery",
     "stream_detector/detect",
-    "stream_detector/events",
     "stream_detector/notify",
     "stream_detector/serve",
 }

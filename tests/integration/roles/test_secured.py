@@ -162,8 +162,8 @@ async def test_what_is_printed_is_what_kafkas_own_program_takes(secured, make_se
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"broker_password": "wrong"}, "refuses user detector or its password: check STREAM_DETECTOR_BROKER_USER"),
-        ({"broker_user": "nobody"}, "refuses user nobody or its password"),
+        ({"broker_password": "wrong"}, "rejects user detector or its password: check STREAM_DETECTOR_BROKER_USER"),
+        ({"broker_user": "nobody"}, "rejects user nobody or its password"),
         ({"broker_ca_file": ""}, "name the CA that signed it in STREAM_DETECTOR_BROKER_CA_FILE"),
         ({"broker_security": "plaintext"}, "check STREAM_DETECTOR_BROKER_SECURITY, which is plaintext"),
         ({"broker_security": "ssl"}, "check STREAM_DETECTOR_BROKER_SECURITY, which is ssl"),
