@@ -1,4 +1,4 @@
-"""Action v1: what a person decided, on its way back as an event."""
+"""Action v1: a decision of a person, as an event."""
 
 from typing import Literal
 

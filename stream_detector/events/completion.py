@@ -23,7 +23,7 @@ class Step(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Resource(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What one resource used, against its limit where there is one, both in `unit`."""
+    """Usage of one resource and its limit, if it has one, both in `unit`."""
 
     used: Annotated[float, Meta(ge=0, le=1e12)]
     limit: Annotated[float, Meta(gt=0, le=1e12)] | None = None

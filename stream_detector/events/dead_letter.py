@@ -17,7 +17,7 @@ _ERROR_CLASS = "stream_detector.events.refused.RefusedError"
 
 
 class DeadLetter(Struct, frozen=True, gc=False, kw_only=True):
-    """Why a record lies on `dead-letters`, and where it came from."""
+    """Why a record is on `dead-letters`, and where it came from."""
 
     topic: str
     partition: int
@@ -67,4 +67,4 @@ def read_dead_letter(headers: Headers) -> DeadLetter:
             "decode", "missing_field", f"the dead letter lacks the header {PREFIX}{error.args[0]}"
         ) from None
     except ValueError:
-        raise RefusedError("decode", "wrong_type", f"a header {PREFIX}* of the dead letter cannot be read") from None
+        raise RefusedError("decode", "wrong_type", f"a header {PREFIX}* of the dead letter is invalid") from None

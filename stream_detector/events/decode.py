@@ -25,7 +25,7 @@ from stream_detector.events.documents import BACKSLASH, MAX_BYTES, SHALLOW_BYTES
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, Kind
 from stream_detector.events.notification import Notification
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.run_part import RunPart
 from stream_detector.events.run_summary import RunSummary
@@ -144,7 +144,7 @@ def _read_own(value: bytes | None, decode: Callable[[bytes], _T]) -> _T:
     try:
         event = decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, value) from None
+        raise refusal_for(error, value) from None
     if len(value) > SHALLOW_BYTES or BACKSLASH in value or not value.isascii():
         check_document(value)
     return event
@@ -185,11 +185,11 @@ def _read_foreign(
     if source is not None:
         inner = read_single(source, inner, own_type)
     elif inner is value:
-        raise refused(first, value) from None
+        raise refusal_for(first, value) from None
     try:
         return decode(inner), inner
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, inner) from None
+        raise refusal_for(error, inner) from None
 
 
 DECODERS: dict[Kind, Callable[[bytes, Headers, int], Event]] = {

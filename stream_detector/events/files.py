@@ -20,7 +20,7 @@ from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import find_source
 from stream_detector.events.tables import layout_of
@@ -75,7 +75,7 @@ def kind_of(value: bytes) -> Kind:
         if seen.specversion is not UNSET and seen.data is not UNSET:
             seen = _peek(bytes(seen.data))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, value) from None
+        raise refusal_for(error, value) from None
     if seen.execution_id is not UNSET or seen.workflow_id is not UNSET:
         return "completion"
     if seen.entity_id is not UNSET or seen.score is not UNSET:

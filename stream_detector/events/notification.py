@@ -1,4 +1,4 @@
-"""Notification v1: what became of one message on one channel, and why."""
+"""Notification v1: the outcome of one message on one channel, with its reason."""
 
 from typing import Literal
 
@@ -8,12 +8,12 @@ from stream_detector.events.anomaly import SeverityName
 from stream_detector.events.fields import Id, Instant, Name, Text
 
 Outcome = Literal["delivered", "held", "suppressed", "retrying", "failed"]
-"""held: told later, with others (rate limit, flapping); suppressed: threshold, switch or silence; retrying: will be
-tried again; failed: given up."""
+"""held: sent later, with others (rate limit, flapping); suppressed: threshold, switch or silence; retrying: a further
+attempt follows; failed: given up."""
 
 
 class Notification(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One outcome. An inbox message is one of channel `inbox`, `delivered`, with its title and body."""
+    """The outcome of one message. A message in the inbox is an outcome `delivered` of the channel `inbox`."""
 
     schema_version: Literal[1]
     id: Id

@@ -31,7 +31,7 @@ _BOUND = re.compile(r"([<>]=? -?[\d.]+(?:e[+-]?\d+)?)")
 _PLACE = re.compile(r" - at (.+)$", re.DOTALL)
 
 
-def refused(error: Exception, value: bytes) -> RefusedError:
+def refusal_for(error: Exception, value: bytes) -> RefusedError:
     """What to tell about a value that could not be decoded into its type."""
     if isinstance(error, RecursionError):
         return RefusedError("decode", "too_deep", "nested too deeply; send only the fields of the contract")

@@ -9,7 +9,7 @@ from stream_detector.events.fields import Id, Instant, Name, Text
 
 
 class EntityMembership(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Which entities of one type a run had, id to name, and which failed without a type. In order of their ids."""
+    """The entities of one type that a run had, id to name, and those that failed without a type. Ordered by id."""
 
     run_id: Id
     entities: dict[str, str]

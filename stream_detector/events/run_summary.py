@@ -9,7 +9,7 @@ from stream_detector.events.fields import Id, Instant, Name, Text
 
 
 class SummaryAnomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One score change of the run. Decimals travel as JSON text, so that no digit is lost."""
+    """One score change of the run. Decimals are sent as JSON text, so that no digit is lost."""
 
     id: Id
     entity_id: Id
@@ -22,7 +22,7 @@ class SummaryAnomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
 
 
 class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One per run, whatever is replayed; split into `parts` above 5,000 anomalies."""
+    """Summary of one score run; split into `parts` above 5,000 anomalies."""
 
     schema_version: Literal[1]
     id: Id

@@ -38,19 +38,19 @@ def _of_type(name: str, event: msgspec.Struct) -> dict[str, Any]:
     whole = parts.pop(kind.__name__)
     if parts:
         whole["$defs"] = parts
-    whole = _mended(whole, exact_numbers=kind is Score)
+    whole = _completed(whole, exact_numbers=kind is Score)
     return {**_head(name), **whole, "examples": [json.loads(encode(event))]}
 
 
-def _mended(schema: Any, *, exact_numbers: bool) -> Any:
+def _completed(schema: Any, *, exact_numbers: bool) -> Any:
     """The same, with what msgspec leaves out: a time's zone, a score's decimals as numbers, text of one line."""
     if isinstance(schema, list):
-        return [_mended(item, exact_numbers=exact_numbers) for item in schema]
+        return [_completed(item, exact_numbers=exact_numbers) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("format") == "decimal" and exact_numbers:
         return dict(_EXACT_NUMBER)
-    mended = {name: _mended(item, exact_numbers=exact_numbers) for name, item in schema.items()}
+    mended = {name: _completed(item, exact_numbers=exact_numbers) for name, item in schema.items()}
     if mended.get("format") == "date-time":
         mended["pattern"] = _DATE_TIME
     if isinstance(mended.get("description"), str):
@@ -74,8 +74,8 @@ def _of_dead_letter() -> dict[str, Any]:
     }
     return _head("dead-letter") | {
         "title": "DeadLetter",
-        "description": "Headers of a refused record, in Kafka Connect's names, each as UTF-8 text. Its key, value and "
-        "own headers are untouched.",
+        "description": "Headers of a rejected record, with the names of Kafka Connect, each as UTF-8 text. Its key, "
+        "value and own headers are unchanged.",
         "type": "object",
         "properties": {PREFIX + name: schema for name, schema in fields.items()},
         "required": [PREFIX + name for name in fields],

@@ -1,4 +1,4 @@
-"""Score run v1: a scoring run has started, completed or failed."""
+"""Score run v1: a score run has started, completed or failed."""
 
 from typing import Annotated, Literal
 
@@ -10,13 +10,13 @@ RunStatus = Literal["started", "completed", "failed"]
 
 
 class ScoreRun(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Where a scoring run stands. A run ends by `completed` or `failed` and the expected count, or by time-out."""
+    """Progress of a score run. It ends with `completed` and the expected count, with `failed`, or by a timeout."""
 
     run_id: Id
     status: RunStatus
     at: Instant
     expected: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
-    """How many entities the run scores; absent means: as many as have come when it completes."""
+    """How many entities the run scores; absent: the number received when it completes."""
     error: Text | None = None
     labels: Labels = {}
     url: Url | None = None

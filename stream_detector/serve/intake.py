@@ -12,7 +12,7 @@ from stream_detector.events.decode import DECODERS
 from stream_detector.events.encode import encode
 from stream_detector.events.files import kind_of
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.sources.source import Source, Webhook
 from stream_detector.serve import ask
 from stream_detector.serve.answers import IntakeAnswer, RefusedEvent
@@ -162,7 +162,7 @@ def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
         try:
             values = [bytes(each) for each in msgspec.json.decode(body, type=list[msgspec.Raw])]
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ProblemError(400, f"The array cannot be read: {refused(error, body).message}") from None
+            raise ProblemError(400, f"The array cannot be read: {refusal_for(error, body).message}") from None
     else:
         values = [body] if body.strip() else []
     if not values:

@@ -46,10 +46,10 @@ def read_single(source: Source, value: bytes, own_type: str) -> bytes:
     """
     events = source.read(value)
     if len(events) != 1:
-        raise _unsupported(f"a payload of {source.title} with {len(events)} events; publish one event per record")
+        raise _unsupported(f"a {source.title} payload with {len(events)} events; publish payloads with exactly one")
     belongs = INPUTS[kind_of_event(events[0])]
     if belongs.cloudevents_type != own_type:
-        raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
+        raise _unsupported(f"a {source.title} payload; publish it to the topic {belongs.topic}")
     return encode(events[0])
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from stream_detector.events.headers import Headers, header_text, shown
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.confluent import without_frame
 from stream_detector.events.sources.source import Envelope
@@ -67,7 +67,7 @@ def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
     try:
         envelope = _envelope.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, value) from None
+        raise refusal_for(error, value) from None
     attributes = {name: getattr(envelope, name) for name in ("specversion", *_REQUIRED)}
     _check(attributes, envelope.datacontenttype, own_type)
     if envelope.data is not UNSET:

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from stream_detector.events.completion import Completion, Status
 from stream_detector.events.fields import Instant
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.source import Source, Webhook, has_fields
 
@@ -64,7 +64,7 @@ def read(payload: bytes) -> list[Completion]:
     try:
         delivery = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, payload) from None
+        raise refusal_for(error, payload) from None
     run = delivery.workflow_run
     if delivery.action != "completed":
         return []

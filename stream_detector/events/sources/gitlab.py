@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.source import Fields, Source, Webhook
 
@@ -66,7 +66,7 @@ def read(payload: bytes) -> list[Completion]:
     try:
         delivery = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refused(error, payload) from None
+        raise refusal_for(error, payload) from None
     pipeline, project = delivery.object_attributes, delivery.project
     if delivery.object_kind != "pipeline" or pipeline.status not in STATUS:
         return []

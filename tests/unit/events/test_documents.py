@@ -6,7 +6,7 @@ import pytest
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_completion
 from stream_detector.events.documents import MAX_BYTES, MAX_DEPTH, SHALLOW_BYTES, check_document
-from stream_detector.events.reasons import refused
+from stream_detector.events.reasons import refusal_for
 from tests.unit.events.samples import AT_MS, completion, score_run
 
 
@@ -42,5 +42,5 @@ def test_what_only_the_second_look_sees() -> None:
 
 
 def test_errors_that_no_rule_knows_still_have_a_reason() -> None:
-    assert refused(msgspec.ValidationError("in other words"), b"{}").reason == "wrong_type"
-    assert refused(msgspec.DecodeError("cut"), b'{"a":NaN,"b":' + b"[" * 100_000).reason == "too_deep"
+    assert refusal_for(msgspec.ValidationError("in other words"), b"{}").reason == "wrong_type"
+    assert refusal_for(msgspec.DecodeError("cut"), b'{"a":NaN,"b":' + b"[" * 100_000).reason == "too_deep"
