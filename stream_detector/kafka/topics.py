@@ -62,10 +62,10 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         ACTIONS, "state key, on the owner's partition", "api", "detector, recorder, notifier", retention_ms=90 * _DAY_MS
     ),
-    Topic(NOTIFIER_IN, "as in the topic copied from", "notifier", "notifier", partitions=1),
+    Topic(NOTIFIER_IN, "as in the original topic", "notifier", "notifier", partitions=1),
     Topic(NOTIFICATIONS, "incident or run id", "notifier", "recorder", retention_ms=30 * _DAY_MS),
     Topic(
-        DEAD_LETTERS, "as in the topic refused from", "detector, recorder", "recorder, api", retention_ms=30 * _DAY_MS
+        DEAD_LETTERS, "as in the original topic", "detector, recorder", "recorder, api", retention_ms=30 * _DAY_MS
     ),
 )  # fmt: skip
 BY_NAME = {topic.name: topic for topic in TOPICS}
