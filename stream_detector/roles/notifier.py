@@ -36,7 +36,7 @@ from stream_detector.notify.stages.deliver import Deliverer
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import MessageDone, RoutesRead, RoutesRefused
+from stream_detector.telemetry.log_events import MessageDone, RecordIgnored, RoutesRead, RoutesRefused
 
 EVERY_S = 0.5
 """How often retries that have become due are looked for."""
@@ -138,7 +138,9 @@ class Notifier:
     def _accept(self, partition: StatePartition[Slot], record: Any, replaying: bool) -> None:
         origin = read_origin(record.headers)
         if origin is None:
-            return  # not put there by a notifier
+            metrics.EVENTS.labels(topics.NOTIFIER_IN, "ignored").inc()
+            RecordIgnored(topics.NOTIFIER_IN, 0, record.offset, "no notifier put it there").emit()
+            return
         # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
         if not replaying and origin.offset < partition.watermarks.get(origin.place, 0):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "duplicate").inc()
@@ -149,7 +151,7 @@ class Notifier:
             item = DECODE[origin.topic](record)
         except (ValueError, RefusedError):
             metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
-            return  # the recorder keeps what was refused of our own topics
+            return  # it is on dead letters: by the recorder, or for operator-actions by the detector
         self._publish(policy.accept(self._store_of(partition), item, time.time(), self._config))
         metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
 

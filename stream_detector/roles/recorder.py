@@ -6,8 +6,9 @@ database is back. Detection and messages do not notice.
 
 import asyncio
 import random
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,8 +45,8 @@ from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered,
 
 RETAIN_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
-
-ToRow = Callable[[Any, "Recorder"], Any]
+UNKNOWN_STATE = "unknown"
+"""Of a baseline in a layout that this version does not know."""
 
 
 def _completion(record: Any) -> Any:
@@ -81,10 +82,19 @@ def _dead_letter(record: Any) -> DeadLetterNote:
 def _baseline(record: Any) -> BaselineState | None:
     if record.key in (None, CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
         return None
-    key, packed = record.key.decode(), changelog_record.payload_of(record.value)
-    if not packed:
-        return BaselineState(key=key, packed=None)
-    baseline = Baseline.unpack(key, packed)
+    try:
+        key = record.key.decode()
+    except UnicodeDecodeError:
+        raise RefusedError("decode", "not_utf8", "the key is no state key in UTF-8") from None
+    try:
+        changelog_record.epoch_of(record.value)  # raises where the frame is of another version
+        packed = changelog_record.payload_of(record.value)
+        if not packed:
+            return BaselineState(key=key, packed=None)
+        baseline = Baseline.unpack(key, packed)
+    except (changelog_record.StateFormatError, struct.error, IndexError, ValueError):
+        # A later version wrote it. With every checkpoint of that detector it comes again, so it is stored as it is.
+        return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE)
     return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named_baselines())
 
 
@@ -100,6 +110,10 @@ READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
     topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
 }
 """Topic -> the list of `Rows` it fills, and how a record becomes an event. None: nothing to store."""
+READ_BY_DETECTOR = frozenset({topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ACTIONS})
+"""What is refused of these, the detector sends to dead letters."""
+STORED_AS_IT_CAME = frozenset({topics.ALERTS, topics.RUN_SUMMARIES, topics.NOTIFICATIONS})
+"""Of these the record's own JSON is stored, with fields that only a later version knows."""
 
 
 class Recorder:
@@ -118,12 +132,13 @@ class Recorder:
         try:
             if not consumer.is_next(chunk):
                 return
-            rows = self._rows(name, chunk)
+            rows, refused = self._rows(name, chunk)
             bad = await self._store(rows) if len(rows) else []
             if bad is None:
                 return
-            for row in bad:
-                self._bury(row, chunk)
+            refused |= {row.row.offset: row.error for row in bad}
+            if refused:
+                self._send_to_dead_letters(name, chunk, refused)
             app.dispatch(chunk.tp.partition)
             consumer.advance(chunk)
         except asyncpg.InsufficientPrivilegeError as error:
@@ -133,22 +148,27 @@ class Recorder:
         finally:
             consumer.release(chunk)
 
-    def _rows(self, name: str, chunk: Chunk) -> Rows:
+    def _rows(self, name: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError]]:
+        """The rows to store, and by offset why a record cannot be read, where no other role keeps it."""
         listed, decode = READ[name]
         rows: list[Row[Any]] = []
+        refused: dict[int, RefusedError] = {}
         for record in chunk.records:
             try:
                 event = decode(record)
-            except ValueError:  # RefusedError on input topics: the detector buries it; msgspec's on our own
+            except RefusedError as error:
                 metrics.EVENTS.labels(name, "refused").inc()
+                if name not in READ_BY_DETECTOR:
+                    refused[record.offset] = error
                 continue
             if event is not None:
                 backfill = bool(record.headers) and is_backfill(record.headers)
+                value = record.value.strip() if name in STORED_AS_IT_CAME else None
                 rows.append(
-                    Row(event, name, chunk.tp.partition, record.offset, record.timestamp, backfill, self._epoch)
+                    Row(event, name, chunk.tp.partition, record.offset, record.timestamp, backfill, self._epoch, value)
                 )
         metrics.EVENTS.labels(name, "applied").inc(len(rows))
-        return Rows(**{listed: rows})
+        return Rows(**{listed: rows}), refused
 
     async def _store(self, rows: Rows) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""
@@ -211,18 +231,19 @@ class Recorder:
             except StoreAwayError as error:
                 ServiceUnavailable("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
 
-    def _bury(self, bad: BadRow, chunk: Chunk) -> None:
-        """A row that Postgres refuses for what it holds: kept, with its original bytes."""
-        record = next(record for record in chunk.records if record.offset == bad.row.offset)
-        error: RefusedError = bad.error
-        if bad.row.topic == topics.DEAD_LETTERS:
-            return  # a dead letter's note that cannot be stored is still on its topic
-        place = {"topic": bad.row.topic, "partition": chunk.tp.partition, "offset": record.offset}
-        headers = dead_letter_headers(record.headers, **place, timestamp_ms=record.timestamp, error=error)
-        self._app.batch_producer.put(
-            self._app.settings.topic(topics.DEAD_LETTERS), chunk.tp.partition, record.key, record.value, headers
-        )
-        EventRefused(**place, reason=error.reason, message=error.message).emit()
+    def _send_to_dead_letters(self, name: str, chunk: Chunk, refused: Mapping[int, RefusedError]) -> None:
+        """Keep what cannot be read, or what PostgreSQL refuses for what it holds, with its original bytes."""
+        partition = chunk.tp.partition
+        for record in chunk.records:
+            error = refused.get(record.offset)
+            if error is None:
+                continue
+            place = {"topic": name, "partition": partition, "offset": record.offset}
+            if name != topics.DEAD_LETTERS:  # one that cannot be listed stays where it is: on this very topic
+                headers = dead_letter_headers(record.headers, **place, timestamp_ms=record.timestamp, error=error)
+                target = self._app.settings.topic(topics.DEAD_LETTERS)
+                self._app.batch_producer.put(target, partition, record.key, record.value, headers)
+            EventRefused(**place, reason=error.reason, message=error.message).emit()
 
 
 def build(app: worker.WorkerApp) -> worker.BeforeStart:

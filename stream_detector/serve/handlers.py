@@ -19,8 +19,8 @@ from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.series import series
 from stream_detector.settings import Settings
 from stream_detector.store import anomalies, read
-from stream_detector.store.anomalies import Question
 from stream_detector.store.facets import facets
+from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, Page
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
@@ -66,10 +66,10 @@ def span_of(asked: ask.RangeQuestion, now: datetime) -> tuple[datetime | None, d
     return asked.from_at, asked.to_at
 
 
-def question_of(asked: ask.FilterQuestion, now: datetime) -> Question:
+def question_of(asked: ask.FilterQuestion, now: datetime) -> Filter:
     """What to ask the store."""
     from_at, to_at = span_of(asked, now)
-    return Question(
+    return Filter(
         from_at=from_at,
         to_at=to_at,
         types=asked.type,
@@ -142,15 +142,15 @@ async def trends(request: web.Request) -> web.Response:
     )
 
 
-def _every_day(question: Question, found: dict[date, int], now: datetime) -> list[date]:
+def _every_day(wanted: Filter, found: dict[date, int], now: datetime) -> list[date]:
     """Every date of the span, also those without an opening, so that a chart has no holes."""
-    if not found and question.from_at is None:
+    if not found and wanted.from_at is None:
         return []
-    first = question.from_at.date() if question.from_at else min(found)
+    first = wanted.from_at.date() if wanted.from_at else min(found)
     last = max(found, default=first)
-    if question.from_at:
+    if wanted.from_at:
         # `to` is exclusive: at midnight the day before is the last one
-        last = max(last, ((question.to_at - timedelta(microseconds=1)) if question.to_at else now).date())
+        last = max(last, ((wanted.to_at - timedelta(microseconds=1)) if wanted.to_at else now).date())
     if (last - first).days > _MOST_DAYS:
         return sorted(found)
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]

@@ -10,14 +10,14 @@ from stream_detector.serve.act import uuid_of
 from stream_detector.serve.handlers import DATABASE, answer, page_answer, span_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.store import incidents
-from stream_detector.store.incidents import IncidentQuestion
+from stream_detector.store.filter import Filter
 
 
 async def list_incidents(request: web.Request) -> web.Response:
     """Incidents, the newest opening first."""
     asked = ask.read_query(request, ask.IncidentsQuestion)
     from_at, to_at = span_of(asked, datetime.now(UTC))
-    question = IncidentQuestion(
+    question = Filter(
         from_at=from_at,
         to_at=to_at,
         types=asked.type,

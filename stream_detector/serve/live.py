@@ -18,6 +18,8 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream_detector.events import RefusedError
+from stream_detector.events.decode import decode_anomaly
 from stream_detector.serve.broker import Broker, BrokerAwayError
 from stream_detector.serve.problems import ProblemError
 
@@ -117,7 +119,7 @@ class Live:
                 async with asyncio.timeout(_WITHIN_S):
                     while await consumer.position(place) < end:
                         for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
-                            if record.offset < end and record.value is not None:
+                            if record.offset < end and _is_anomaly(record.value):
                                 yield Found(number, record.offset, record.value)
         finally:
             await consumer.stop()
@@ -145,7 +147,7 @@ class Live:
                         if record.offset < self._next[place.partition]:
                             continue
                         self._next[place.partition] = record.offset + 1
-                        if record.value is not None:
+                        if _is_anomaly(record.value):
                             self._offer(Found(place.partition, record.offset, record.value))
         finally:
             await consumer.stop()
@@ -160,6 +162,15 @@ class Live:
         for listener in self._listeners:
             listener.offer(None)
         self._listeners.clear()
+
+
+def _is_anomaly(value: bytes | None) -> bool:
+    """Whether a page can show it. What cannot be read is on dead letters, by the recorder."""
+    try:
+        decode_anomaly(value)
+    except RefusedError:
+        return False
+    return True
 
 
 async def _ends(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> Vector:

@@ -1,8 +1,7 @@
-"""Anomalies by id, by question, and counted."""
+"""Anomalies by id, by filter, and counted."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,33 +10,11 @@ import asyncpg
 import msgspec
 
 from stream_detector.events import Anomaly
-from stream_detector.store.findings import ANOMALIES, ANOMALY_COLUMNS, INCIDENTS_OF
+from stream_detector.store.filter import Filter
+from stream_detector.store.findings import ANOMALIES, ANOMALY_COLUMNS, incidents_of
 from stream_detector.store.paging import Cursor, CursorError, Page
 from stream_detector.store.rows import Row
 from stream_detector.store.where import Where
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """Which anomalies. What is empty or None does not restrict; what is given must hold together."""
-
-    from_at: datetime | None = None
-    """Inclusive."""
-    to_at: datetime | None = None
-    """Exclusive, so that ranges side by side share nothing."""
-    types: Sequence[str] = ()
-    severities: Sequence[str] = ()
-    states: Sequence[str] = ()
-    entity: str | None = None
-    """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
-    run_id: str | None = None
-    text: str | None = None
-    """A part of the entity's name or id, in any case."""
-    is_open: bool | None = None
-    """Whether its incident goes on."""
-    is_acknowledged: bool | None = None
-    """Whether somebody has acknowledged its incident."""
-
 
 _FIND = """
     WITH found AS (
@@ -57,21 +34,21 @@ _COUNT = """
 """`{where}` becomes conditions that are written here, `{limit}` the name of a parameter; values never get into text."""
 
 
-def conditions(question: Question) -> Where:
-    """Of the statement that finds what the question asks for."""
+def conditions(wanted: Filter) -> Where:
+    """Of the statement that finds what the filter lets through."""
     where = Where()
-    if question.from_at is not None:
-        where.add("detected_at >= {}", question.from_at)
-    if question.to_at is not None:
-        where.add("detected_at < {}", question.to_at)
-    where.any_of("anomaly_type", question.types)
-    where.any_of("severity", question.severities)
-    where.any_of("state", question.states)
-    where.entity(question.entity)
-    if question.run_id is not None:
-        where.add("run_id = {}", question.run_id)
-    where.part_of_name(question.text)
-    where.incident(question.is_open, question.is_acknowledged)
+    if wanted.from_at is not None:
+        where.add("detected_at >= {}", wanted.from_at)
+    if wanted.to_at is not None:
+        where.add("detected_at < {}", wanted.to_at)
+    where.any_of("anomaly_type", wanted.types)
+    where.any_of("severity", wanted.severities)
+    where.any_of("state", wanted.states)
+    where.entity(wanted.entity)
+    if wanted.run_id is not None:
+        where.add("run_id = {}", wanted.run_id)
+    where.part_of_name(wanted.text)
+    where.incident(wanted.is_open, wanted.is_acknowledged)
     return where
 
 
@@ -97,9 +74,9 @@ def _with_incident(found: asyncpg.Record) -> bytes:
     return event + b',"incident":' + msgspec.json.encode({name: found[name] for name in _BRIEF}) + b"}"
 
 
-async def find(pool: asyncpg.Pool, question: Question, *, limit: int, cursor: str | None = None) -> Page:
+async def find(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
     """The newest first, each with how its incident stands. Raises `CursorError`."""
-    where = conditions(question)
+    where = conditions(wanted)
     if cursor is not None:
         after = Cursor.parse(cursor)
         try:
@@ -131,7 +108,7 @@ _UPDATE = f"""
         $16::float8, $17::float8, $18::text, $19::float8, $20::text, $21::text, $22::float8, $23::bytea)
     WHERE id = $1::uuid RETURNING id
 """  # noqa: S608 - a constant list of columns
-_AGAIN = f"{INCIDENTS_OF.format(source='anomalies WHERE incident_id = $1')}"
+_AGAIN = incidents_of("anomalies WHERE incident_id = $1")
 
 
 async def update(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
@@ -185,9 +162,9 @@ class Trends(NamedTuple):
     by_type: dict[str, int]
 
 
-async def trends(pool: asyncpg.Pool, question: Question) -> Trends:
-    """Count what opened. `states` of the question is not looked at."""
-    where = conditions(replace(question, states=()))
+async def trends(pool: asyncpg.Pool, wanted: Filter) -> Trends:
+    """Count what opened. `states` of the filter is not looked at."""
+    where = conditions(replace(wanted, states=()))
     where.add("state = 'opened'")  # in the text, not a parameter: the partial index of openings answers it
     days: Counter[date] = Counter()
     severities: Counter[str] = Counter()

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from stream_detector.store.anomalies import Question, conditions
+from stream_detector.store.anomalies import conditions
+from stream_detector.store.filter import Filter
 
 MOST = 10_000
 """How incidents stand is counted over so many anomalies at most, the newest: each is looked up."""
@@ -39,45 +40,47 @@ class Facets(NamedTuple):
     """False where more than `MOST` match: `incident` then counts the newest, as all do where it is filtered by."""
 
 
-async def facets(pool: asyncpg.Pool, question: Question) -> Facets:
-    """Count what the question finds, and for each of its filters what another value would find."""
-    where = conditions(replace(question, types=(), severities=(), states=(), is_open=None, is_acknowledged=None))
+async def facets(pool: asyncpg.Pool, wanted: Filter) -> Facets:
+    """Count what the filter lets through, and for each of its filters what another value would find."""
+    where = conditions(replace(wanted, types=(), severities=(), states=(), is_open=None, is_acknowledged=None))
     with_incidents = await pool.fetch(
         _WITH_INCIDENTS.format(where=where.text(), limit=f"${len(where.values) + 1}"), *where.values, MOST
     )
-    counts, total = _add_up(with_incidents, question)
-    if question.is_open is None and question.is_acknowledged is None:
-        exact, total = _add_up(await pool.fetch(_ALL.format(where=where.text()), *where.values), question)
+    counts, total = _add_up(with_incidents, wanted)
+    if wanted.is_open is None and wanted.is_acknowledged is None:
+        exact, total = _add_up(await pool.fetch(_ALL.format(where=where.text()), *where.values), wanted)
         counts = exact | {"incident": counts["incident"]}
     return Facets(counts, total, sum(cell["count"] for cell in with_incidents) < MOST)
 
 
-def _add_up(cells: Iterable[Mapping[str, Any]], question: Question) -> tuple[dict[str, dict[str, int]], int]:
+def _add_up(cells: Iterable[Mapping[str, Any]], wanted: Filter) -> tuple[dict[str, dict[str, int]], int]:
     """The counts by facet, each of the cells that miss no other filter; and the total of those that miss none."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in _FACETS}
     total = 0
     for cell in cells:
-        missed = _missed(cell, question)
+        missed = _missed(cell, wanted)
         if not missed:
             total += cell["count"]
         for name in missed or _FACETS:
             if len(missed) <= 1:
-                counts[name][_stands(cell) if name == "incident" else cell[name]] += cell["count"]
+                counts[name][_incident_status(cell) if name == "incident" else cell[name]] += cell["count"]
     return {name: dict(counted) for name, counted in counts.items()}, total
 
 
-def _missed(cell: Mapping[str, Any], question: Question) -> list[str]:
+def _missed(cell: Mapping[str, Any], wanted: Filter) -> list[str]:
     """The filters that this cell does not pass."""
-    chosen = {"severity": question.severities, "type": question.types, "state": question.states}
+    chosen = {"severity": wanted.severities, "type": wanted.types, "state": wanted.states}
     missed = [name for name, values in chosen.items() if values and cell[name] not in values]
-    stands = (cell.get("is_open"), cell.get("is_acknowledged"))
-    asked = (question.is_open, question.is_acknowledged)
-    if any(want is not None and want != is_so for want, is_so in zip(asked, stands, strict=True)):
+    pairs = (
+        (wanted.is_open, cell.get("is_open")),
+        (wanted.is_acknowledged, cell.get("is_acknowledged")),
+    )
+    if any(expected is not None and expected != actual for expected, actual in pairs):
         missed.append("incident")
     return missed
 
 
-def _stands(cell: Mapping[str, Any]) -> str:
+def _incident_status(cell: Mapping[str, Any]) -> str:
     if not cell.get("is_open"):
         return "resolved"
     return "acknowledged" if cell["is_acknowledged"] else "unacknowledged"

@@ -6,8 +6,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
 from stream_detector.store.rows import Row
-from stream_detector.store.tables import Columns, Table
+from stream_detector.store.tables import Columns, Table, stored_event
 
 _JSON = msgspec.json.Encoder()
 
@@ -38,7 +39,7 @@ def _anomalies(rows: Sequence[Row[Any]]) -> Columns:
         [event.detector for event in events],
         [event.profile for event in events],
         [event.duration_s for event in events],
-        [_JSON.encode(event) for event in events],
+        list(map(stored_event, rows)),
     )
 
 
@@ -52,14 +53,12 @@ ANOMALY_ARRAYS = (
     " $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::float8[], $16::float8[], $17::float8[],"
     " $18::text[], $19::float8[], $20::text[], $21::text[], $22::float8[], $23::bytea[]"
 )
-INCIDENTS_OF = """
+_INCIDENTS_OF = """
     INSERT INTO incidents (id, state, severity, anomaly_type, detector, profile, entity_kind, entity_id, entity_name,
         run_id, description, records, opened_at, newest_at, resolved_at, duration_s)
     SELECT incident_id,
-        CASE WHEN bool_or(state = 'resolved') THEN 'resolved' WHEN bool_or(state = 'ongoing') THEN 'ongoing'
-            ELSE 'opened' END,
-        CASE WHEN bool_or(severity = 'critical') THEN 'critical' WHEN bool_or(severity = 'warning') THEN 'warning'
-            ELSE 'info' END,
+        {last_state},
+        {worst_severity},
         min(anomaly_type), min(detector), min(profile), min(entity_kind), min(entity_id),
         (array_agg(entity_name ORDER BY detected_at DESC, id))[1], min(run_id),
         (array_agg(description ORDER BY detected_at, id))[1],
@@ -67,7 +66,14 @@ INCIDENTS_OF = """
         max(duration_s)
     FROM {source} GROUP BY incident_id
 """
-"""One row an incident, worked out from its records in `{source}`: two constants of ours are put there."""
+
+
+def incidents_of(source: str) -> str:
+    """A statement that makes one row an incident from its records in `source`, a name of ours."""
+    return _INCIDENTS_OF.format(
+        source=source, last_state=last_state("state"), worst_severity=worst_severity("severity")
+    )
+
 
 ANOMALIES = Table(
     key=lambda row: row.event.id,
@@ -79,12 +85,10 @@ ANOMALIES = Table(
             INSERT INTO anomalies ({ANOMALY_COLUMNS}) SELECT * FROM unnest({ANOMALY_ARRAYS})
             ON CONFLICT (id) DO NOTHING RETURNING *
         ), grown AS (
-            {INCIDENTS_OF.format(source="added")} ORDER BY incident_id
+            {incidents_of("added")} ORDER BY incident_id
             ON CONFLICT (id) DO UPDATE SET
-                state = CASE WHEN 'resolved' IN (incidents.state, excluded.state) THEN 'resolved'
-                    WHEN 'ongoing' IN (incidents.state, excluded.state) THEN 'ongoing' ELSE 'opened' END,
-                severity = CASE WHEN 'critical' IN (incidents.severity, excluded.severity) THEN 'critical'
-                    WHEN 'warning' IN (incidents.severity, excluded.severity) THEN 'warning' ELSE 'info' END,
+                state = {later_state("incidents.state", "excluded.state")},
+                severity = {worse_severity("incidents.severity", "excluded.severity")},
                 description = CASE WHEN excluded.opened_at < incidents.opened_at THEN excluded.description
                     ELSE incidents.description END,
                 entity_name = CASE WHEN excluded.newest_at < incidents.newest_at THEN incidents.entity_name
@@ -242,7 +246,7 @@ def _summaries(rows: Sequence[Row[Any]]) -> Columns:
         [event.failures for event in events],
         [event.anomaly_count for event in events],
         [event.error for event in events],
-        [_JSON.encode(event) for event in events],
+        list(map(stored_event, rows)),
     )
 
 

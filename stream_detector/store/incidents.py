@@ -1,8 +1,6 @@
 """Incidents, what people decided about them, and what they asked not to hear about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,27 +8,11 @@ import asyncpg
 import msgspec
 
 from stream_detector.store.anomalies import with_recorded_at
+from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError, Page
 from stream_detector.store.where import Where
 
 MOST_RECORDS, MOST_OUTCOMES = 200, 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class IncidentQuestion:
-    """Which incidents. What is empty or None does not restrict; what is given must hold together."""
-
-    from_at: datetime | None = None
-    """Of the opening, inclusive."""
-    to_at: datetime | None = None
-    types: Sequence[str] = ()
-    severities: Sequence[str] = ()
-    states: Sequence[str] = ()
-    is_open: bool | None = None
-    is_acknowledged: bool | None = None
-    entity: str | None = None
-    run_id: str | None = None
-    text: str | None = None
 
 
 _FIND = """
@@ -41,24 +23,24 @@ _ACTIONS = """
 """
 
 
-async def find(pool: asyncpg.Pool, question: IncidentQuestion, *, limit: int, cursor: str | None = None) -> Page:
+async def find(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
     """The newest opening first. Raises `CursorError`."""
     where = Where()
-    if question.from_at is not None:
-        where.add("opened_at >= {}", question.from_at)
-    if question.to_at is not None:
-        where.add("opened_at < {}", question.to_at)
-    where.any_of("anomaly_type", question.types)
-    where.any_of("severity", question.severities)
-    where.any_of("state", question.states)
-    if question.is_open is not None:  # as text, not a parameter: the partial indexes answer it
-        where.add("state <> 'resolved'" if question.is_open else "state = 'resolved'")
-    if question.is_acknowledged is not None:
-        where.add("acknowledged_at IS NOT NULL" if question.is_acknowledged else "acknowledged_at IS NULL")
-    where.entity(question.entity)
-    if question.run_id is not None:
-        where.add("run_id = {}", question.run_id)
-    where.part_of_name(question.text)
+    if wanted.from_at is not None:
+        where.add("opened_at >= {}", wanted.from_at)
+    if wanted.to_at is not None:
+        where.add("opened_at < {}", wanted.to_at)
+    where.any_of("anomaly_type", wanted.types)
+    where.any_of("severity", wanted.severities)
+    where.any_of("state", wanted.states)
+    if wanted.is_open is not None:  # as text, not a parameter: the partial indexes answer it
+        where.add("state <> 'resolved'" if wanted.is_open else "state = 'resolved'")
+    if wanted.is_acknowledged is not None:
+        where.add("acknowledged_at IS NOT NULL" if wanted.is_acknowledged else "acknowledged_at IS NULL")
+    where.entity(wanted.entity)
+    if wanted.run_id is not None:
+        where.add("run_id = {}", wanted.run_id)
+    where.part_of_name(wanted.text)
     if cursor is not None:
         after = Cursor.parse(cursor)
         try:

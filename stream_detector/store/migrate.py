@@ -1,7 +1,16 @@
-"""Numbered SQL migrations, applied by the service itself."""
+"""Numbered SQL migrations, applied by the service itself.
+
+From 0004 on the first line of each names the oldest schema that may run beside it (`-- compatible from: 0003`): a
+program that knows that schema, but not the migration, goes on working, so that roles can be upgraded one by one. A
+migration that only adds or loosens can name any schema before it; one after which an older program would fail, or
+harm what is stored, names itself.
+"""
 
 import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 import asyncpg
@@ -13,6 +22,9 @@ _PATIENCE_S = 24 * 3600.0
 
 _LOCK = 0x5D1E_C7_0001
 """Key of the advisory lock: of two services that start at once one migrates, the other waits and finds it done."""
+
+_SAYS_COMPATIBLE_FROM = 4
+_COMPATIBLE_FROM = re.compile(r"-- compatible from: (\d{4})\n")
 
 _NOTES = (
     "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL,"
@@ -30,6 +42,8 @@ class Migration(NamedTuple):
     version: int
     name: str
     sql: str
+    compatible_from: int | None = None
+    """The oldest schema that may run beside it; None: only programs that know the migration."""
 
     @property
     def digest(self) -> str:
@@ -37,27 +51,46 @@ class Migration(NamedTuple):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def migrations() -> list[Migration]:
-    """Every migration in order."""
-    folder = resources.files("stream_detector.store") / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [Migration(int(file.name[:4]), file.name, file.read_text("utf-8")) for file in files]
-
-
-async def migrate(pool: asyncpg.Pool) -> list[str]:
-    """Apply what is missing; returns the names of the migrations applied now, [] when there were none.
-
-    Each migration and the note of it are one transaction. May run twice, also at the same time.
+def migrations(folder: Traversable | None = None) -> list[Migration]:
+    """Every migration in order: this program's, or those of another folder.
 
     Raises:
-        MigrationError: the database is newer than this program, or an applied migration was edited.
+        ValueError: a file does not say what it is compatible with.
+    """
+    folder = folder or resources.files("stream_detector.store") / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [_read(file) for file in files]
+
+
+def _read(file: Traversable) -> Migration:
+    version, sql = int(file.name[:4]), file.read_text("utf-8")
+    if version < _SAYS_COMPATIBLE_FROM:
+        return Migration(version, file.name, sql)
+    found = _COMPATIBLE_FROM.match(sql)
+    if found is None or not 1 <= int(found[1]) <= version:
+        raise ValueError(f"{file.name} must begin with `-- compatible from: NNNN`, a schema from 0001 to its own")
+    return Migration(version, file.name, sql, int(found[1]))
+
+
+async def migrate(pool: asyncpg.Pool, known: Sequence[Migration] | None = None) -> list[str]:
+    """Apply what is missing; returns the names of the migrations applied now, [] when there were none.
+
+    Each migration and the note of it are one transaction. May run twice, also at the same time. Migrations of a newer
+    program are accepted where they say that this one may run beside them.
+
+    Args:
+        pool: the store.
+        known: the migrations of the program; by default this one's.
+
+    Raises:
+        MigrationError: the database is too new for this program, or an applied migration was edited.
         StoreAwayError: the database went away; what was applied stays applied.
     """
     try:
         async with pool.acquire() as connection:
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_PATIENCE_S)
             try:
-                return await _apply(connection)
+                return await _apply(connection, migrations() if known is None else known)
             finally:
                 if not connection.is_closed():
                     await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
@@ -83,17 +116,12 @@ async def pending(pool: asyncpg.Pool) -> list[str]:
     return [migration.name for migration in migrations() if migration.version not in applied]
 
 
-async def _apply(connection: asyncpg.Connection) -> list[str]:
+async def _apply(connection: asyncpg.Connection, known: Sequence[Migration]) -> list[str]:
     # Asked first: `IF NOT EXISTS` demands the right to make tables also where there is nothing to make.
     if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
         await connection.execute(_NOTES)
-    applied = {
-        row["version"]: row for row in await connection.fetch("SELECT version, name, digest FROM schema_migrations")
-    }
-    known = migrations()
-    if unknown := sorted(set(applied) - {migration.version for migration in known}):
-        names = ", ".join(applied[version]["name"] for version in unknown)
-        raise MigrationError(f"the database was migrated by a newer stream-detector ({names}); start that version")
+    applied = {row["version"]: row for row in await connection.fetch("SELECT * FROM schema_migrations")}
+    _demand_compatible(applied, known)
     done = []
     for migration in known:
         if migration.version in applied:
@@ -108,5 +136,24 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
                 "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
                 migration.version, migration.name, migration.digest,
             )  # fmt: skip
+            if migration.compatible_from is not None:  # the column is there from 0004 on
+                await connection.execute(
+                    "UPDATE schema_migrations SET compatible_from = $2 WHERE version = $1",
+                    migration.version, migration.compatible_from,
+                )  # fmt: skip
         done.append(migration.name)
     return done
+
+
+def _demand_compatible(applied: Mapping[int, asyncpg.Record], known: Sequence[Migration]) -> None:
+    """Raises `MigrationError` where a newer program applied what this one cannot run beside."""
+    own = max(migration.version for migration in known)
+    unknown = sorted(set(applied) - {migration.version for migration in known})
+    needed = {version: applied[version].get("compatible_from") or version for version in unknown}
+    breaking = [version for version in unknown if needed[version] > own]
+    if breaking:
+        names = ", ".join(applied[version]["name"] for version in breaking)
+        raise MigrationError(
+            f"the database was migrated by a newer stream-detector ({names}), beside which only programs that know"
+            f" schema {max(needed.values()):04} may run; this one knows {own:04}. Start that version, or a newer one"
+        )

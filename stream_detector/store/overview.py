@@ -5,9 +5,10 @@ from typing import Any
 
 import asyncpg
 
+from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.store.anomalies import with_recorded_at
+from stream_detector.store.precedence import ranked_severity
 
-SEVERITIES = ("info", "warning", "critical")
 MOST_UNATTENDED = 10_000
 _NEWEST = 10
 
@@ -22,7 +23,10 @@ async def counts(pool: asyncpg.Pool, now: datetime) -> dict[str, dict[str, int]]
     )  # fmt: skip
     by_severity = {each["severity"]: each for each in found}
     return {
-        name: {word: by_severity[word][column] if word in by_severity else 0 for word in SEVERITIES}
+        name: {
+            word: by_severity[word][column] if word in by_severity else 0
+            for word in dict.fromkeys((*SEVERITIES, *by_severity))
+        }
         for name, column in (("24h", "day"), ("7d", "week"), ("30d", "month"))
     }
 
@@ -50,19 +54,19 @@ _LANES = """
     WITH openings AS MATERIALIZED (
         SELECT entity_kind, entity_id,
             floor(extract(epoch FROM detected_at - $1) / $3::float8)::integer AS bucket,
-            CASE severity WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END AS rank
+            {severity} AS ranked
         FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2
     ), worst AS (
-        SELECT entity_kind, entity_id, max(rank) AS rank, count(*) AS count, count(*) OVER () AS entities FROM openings
-        GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $4
+        SELECT entity_kind, entity_id, max(ranked) AS ranked, count(*) AS count, count(*) OVER () AS entities
+        FROM openings GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $4
     )
-    SELECT w.entity_kind, w.entity_id, w.rank AS worst, w.count AS total, o.bucket, w.entities, max(o.rank) AS rank,
-        count(*) AS count,
+    SELECT w.entity_kind, w.entity_id, w.ranked AS worst, w.count AS total, o.bucket, w.entities,
+        max(o.ranked) AS ranked, count(*) AS count,
         (SELECT entity_name FROM anomalies a WHERE a.entity_id = w.entity_id AND a.entity_kind = w.entity_kind
             ORDER BY detected_at DESC LIMIT 1) AS entity_name
     FROM worst w JOIN openings o USING (entity_kind, entity_id)
     GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY worst DESC, total DESC, 1, 2, bucket
-"""
+""".format(severity=ranked_severity("severity"))  # noqa: S608 - a constant of ours
 
 
 async def lanes(
@@ -83,7 +87,7 @@ async def lanes(
                 "entity_id": each["entity_id"],
                 "entity_kind": each["entity_kind"],
                 "entity_name": each["entity_name"],
-                "worst": SEVERITIES[each["worst"]],
+                "worst": each["worst"][1:],
                 "count": each["total"],
                 "cells": [],
             },
@@ -95,9 +99,9 @@ async def lanes(
 
 _EVERYTHING = """
     SELECT floor(extract(epoch FROM detected_at - $1) / $3::float8)::integer AS bucket,
-        max(CASE severity WHEN 'critical' THEN 2 WHEN 'warning' THEN 1 ELSE 0 END) AS rank, count(*) AS count
+        max({severity}) AS ranked, count(*) AS count
     FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2 GROUP BY 1 ORDER BY 1
-"""
+""".format(severity=ranked_severity("severity"))  # noqa: S608 - a constant of ours
 
 
 async def everything(pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float) -> list[dict[str, Any]]:
@@ -106,7 +110,7 @@ async def everything(pool: asyncpg.Pool, from_at: datetime, to_at: datetime, buc
 
 
 def _cell(found: asyncpg.Record) -> dict[str, Any]:
-    return {"bucket": found["bucket"], "severity": SEVERITIES[found["rank"]], "count": found["count"]}
+    return {"bucket": found["bucket"], "severity": found["ranked"][1:], "count": found["count"]}
 
 
 async def unattended(pool: asyncpg.Pool) -> int:

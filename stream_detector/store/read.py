@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
 from stream_detector.events import Completion, RunSummary, Score
-from stream_detector.store.anomalies import Question, find
 from stream_detector.store.paging import Cursor, Page
 
 _COMPLETION = msgspec.json.Decoder(Completion)
@@ -345,9 +344,3 @@ async def progress(pool: asyncpg.Pool) -> Progress:
     if found is None:
         return Progress(None, None, None, None, took_ms)
     return Progress(found["recorded_at"], found["newest_event_at"], found["events_at"], found["baselines_at"], took_ms)
-
-
-async def recent_anomalies(pool: asyncpg.Pool, *, hours: float, now: datetime, limit: int = 100) -> list[bytes]:
-    """Anomalies of the last N hours, newest first; the database does the filtering."""
-    page = await find(pool, Question(from_at=now - timedelta(hours=hours)), limit=limit)
-    return page.items

@@ -33,6 +33,8 @@ class Row(Struct, Generic[E], frozen=True, gc=False):
     record_ms: int
     backfill: bool = False
     epoch: int = 0
+    value: bytes | None = None
+    """The event's JSON as it came, one object; stored instead of the event written anew."""
 
 
 class NamedValue(NamedTuple):

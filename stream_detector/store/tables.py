@@ -73,6 +73,11 @@ def event_id(score: Score) -> str:
     return f"run:{score.run_id}" if score.run_id is not None else f"at:{score.scored_at.astimezone(UTC).isoformat()}"
 
 
+def stored_event(row: Row[Any]) -> bytes:
+    """The event as JSON: the record's own bytes where the row has them, so that fields of a later version stay."""
+    return _JSON.encode(row.event) if row.value is None else row.value
+
+
 def _place(rows: Sequence[Row[Any]]) -> Columns:
     return (
         [row.epoch for row in rows],
@@ -145,7 +150,7 @@ def _notifications(rows: Sequence[Row[Any]]) -> Columns:
         [event.incident_id for event in events],
         [event.anomaly_id for event in events],
         [event.run_id for event in events],
-        [_JSON.encode(event) for event in events],
+        list(map(stored_event, rows)),
     )
 
 

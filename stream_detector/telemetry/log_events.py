@@ -95,6 +95,16 @@ class EventRefused(LogEvent):
 
 
 @dataclass(frozen=True)
+class RecordIgnored(LogEvent):
+    level = logging.WARNING
+    line = "ignored {topic}-{partition}@{offset}: {why}; it stays on the topic until retention deletes it"
+    topic: str
+    partition: int
+    offset: int
+    why: str
+
+
+@dataclass(frozen=True)
 class ServiceUnavailable(LogEvent):
     """A broker, database or provider does not answer; it is retried."""
 

@@ -7,9 +7,8 @@ from typing import Any
 import asyncpg
 
 from stream_detector.store import anomalies, incidents, overview
-from stream_detector.store.anomalies import Question
 from stream_detector.store.facets import facets
-from stream_detector.store.incidents import IncidentQuestion
+from stream_detector.store.filter import Filter
 
 _LARGE = {"anomalies", "executions"}
 _ANOMALIES = """
@@ -62,7 +61,7 @@ async def test_no_list_of_the_api_reads_a_whole_table(pool: asyncpg.Pool) -> Non
         await pool.execute(statement, timeout=300)
     now = datetime.now(UTC)
     month = {"from_at": now - timedelta(days=30), "to_at": now}
-    page = await anomalies.find(pool, Question(), limit=50)
+    page = await anomalies.find(pool, Filter(), limit=50)
     filters: list[dict[str, Any]] = [
         {}, month, {"types": ["SpikeInFailures"]}, {"severities": ["critical"]}, {"states": ["resolved"]},
         {"entity": "workflow:w17"}, {"entity": "w17"}, {"run_id": "r1"}, {"severities": ["warning", "critical"]},
@@ -71,12 +70,12 @@ async def test_no_list_of_the_api_reads_a_whole_table(pool: asyncpg.Pool) -> Non
     ]  # fmt: skip
     explained: Any = Explained(pool)
     for given in filters:
-        await anomalies.find(explained, Question(**given), limit=50)
-        await anomalies.find(explained, Question(**given), limit=50, cursor=page.next)
+        await anomalies.find(explained, Filter(**given), limit=50)
+        await anomalies.find(explained, Filter(**given), limit=50, cursor=page.next)
         plain = {name: value for name, value in given.items() if name != "states"}
-        await incidents.find(explained, IncidentQuestion(**plain), limit=50)
-    await anomalies.trends(explained, Question(**month))
-    await facets(explained, Question(**month))
+        await incidents.find(explained, Filter(**plain), limit=50)
+    await anomalies.trends(explained, Filter(**month))
+    await facets(explained, Filter(**month))
     await overview.counts(explained, now)
     await overview.facets(explained, month["from_at"], now)
     await overview.lanes(explained, now - timedelta(days=1), now, 3600.0, 30)

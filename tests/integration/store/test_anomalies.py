@@ -9,7 +9,8 @@ import pytest
 
 from stream_detector.events import Anomaly
 from stream_detector.store import anomalies
-from stream_detector.store.anomalies import Question, create, delete, find, read, trends, update
+from stream_detector.store.anomalies import create, delete, find, read, trends, update
+from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
@@ -28,8 +29,8 @@ async def test_w33_w34_create_read_update_delete_by_id(pool: asyncpg.Pool) -> No
     changed = anomaly("a", severity="critical", description="changed", entity_id="weekly")
     assert await update(pool, changed) is True
     assert await stored(pool, "a") == changed
-    assert (await find(pool, Question(entity="weekly", severities=["critical"]), limit=5)).items
-    assert not (await find(pool, Question(entity="nightly"), limit=5)).items
+    assert (await find(pool, Filter(entity="weekly", severities=["critical"]), limit=5)).items
+    assert not (await find(pool, Filter(entity="nightly"), limit=5)).items
     assert await delete(pool, UUID(given.id)) is True
     assert await stored(pool, "a") is None
     assert await delete(pool, UUID(given.id)) is False
@@ -56,7 +57,7 @@ async def test_an_incident_follows_an_update_and_goes_with_its_last_record(pool:
 
 async def test_a_cursor_of_another_list_is_refused(pool: asyncpg.Pool) -> None:
     with pytest.raises(CursorError):
-        await find(pool, Question(), limit=5, cursor=Cursor(NOON, "no uuid").text())
+        await find(pool, Filter(), limit=5, cursor=Cursor(NOON, "no uuid").text())
 
 
 LARGE = 60_000
@@ -99,22 +100,22 @@ async def test_every_question_about_anomalies_is_answered_from_an_index(pool: as
     )
     await pool.execute("VACUUM ANALYZE anomalies")
     questions = [
-        Question(),
-        Question(from_at=NOON, to_at=NOON + timedelta(hours=1)),
-        Question(types=["SpikeInFailures"]),
-        Question(severities=["critical"]),
-        Question(severities=["critical", "warning"], from_at=NOON),
-        Question(states=["resolved"]),
-        Question(entity="w7"),
-        Question(entity="workflow:w7"),
-        Question(run_id="r3"),
+        Filter(),
+        Filter(from_at=NOON, to_at=NOON + timedelta(hours=1)),
+        Filter(types=["SpikeInFailures"]),
+        Filter(severities=["critical"]),
+        Filter(severities=["critical", "warning"], from_at=NOON),
+        Filter(states=["resolved"]),
+        Filter(entity="w7"),
+        Filter(entity="workflow:w7"),
+        Filter(run_id="r3"),
     ]
     async with pool.acquire() as connection:
         planner = Planner(connection)
         for question in questions:
             await find(planner, question, limit=50)  # type: ignore[arg-type]
             await find(planner, question, limit=50, cursor=Cursor(NOON + timedelta(days=3), uuid("x")).text())  # type: ignore[arg-type]
-        await trends(planner, Question(from_at=NOON, to_at=NOON + timedelta(days=1)))  # type: ignore[arg-type]
+        await trends(planner, Filter(from_at=NOON, to_at=NOON + timedelta(days=1)))  # type: ignore[arg-type]
     assert len(planner.plans) == 2 * len(questions) + 1
     for said in planner.plans:
         assert "Index" in said and "Seq Scan" not in said, said
@@ -123,5 +124,5 @@ async def test_every_question_about_anomalies_is_answered_from_an_index(pool: as
 async def test_s11_what_is_stored_is_there_after_the_connections_were_closed(pool: asyncpg.Pool) -> None:
     await create(pool, score_change())
     await pool.expire_connections()
-    page = await find(pool, Question(types=["SignificantScoreChange"]), limit=5)
+    page = await find(pool, Filter(types=["SignificantScoreChange"]), limit=5)
     assert [msgspec.json.decode(item)["run_id"] for item in page.items] == ["r1"]

@@ -8,7 +8,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from stream_detector.store import read, retain
+from stream_detector.store import anomalies, read, retain
+from stream_detector.store.filter import Filter
 from stream_detector.store.rows import DeadLetterNote, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, anomaly, completion, notification, row, score, summary
@@ -54,8 +55,8 @@ async def test_scores_keep_their_digits_and_what_absent_means(pool: asyncpg.Pool
 async def test_s12_the_last_hours_are_filtered_by_the_database(pool: asyncpg.Pool) -> None:
     made = [anomaly(str(n), detected_at=NOON - timedelta(hours=n)) for n in range(10)]
     await Writer(pool).write(Rows(anomalies=[row(each) for each in made]))
-    found = await read.recent_anomalies(pool, hours=3, now=NOON)
-    assert [msgspec.json.decode(each)["description"] for each in found] == [f"{n} happened" for n in range(4)]
+    page = await anomalies.find(pool, Filter(from_at=NOON - timedelta(hours=3)), limit=100)
+    assert [msgspec.json.decode(each)["description"] for each in page.items] == [f"{n} happened" for n in range(4)]
 
 
 def everything(days: int) -> Rows:
