@@ -3,7 +3,7 @@
  * package (`generated/registry.ts`); a value of a later version is shown as it is, made readable. Pure.
  */
 
-import { ANOMALY_TYPES, SEVERITIES } from "./generated/registry";
+import { ANOMALY_TYPES, CHANNELS, SEVERITIES } from "./generated/registry";
 
 interface TypeInfo {
   title: string;
@@ -45,10 +45,8 @@ export function severityClass(severity: string): string {
 export type BaselineState = "anomalous" | "normal" | "learning";
 export const BASELINE_STATES = ["anomalous", "normal", "learning"] as const satisfies BaselineState[];
 
-const CHANNEL_NAMES: Record<string, string> = { slack_bot: "Slack bot" };
-
 export function channelName(channel: string): string {
-  return CHANNEL_NAMES[channel] ?? readable(channel);
+  return isKey(CHANNELS, channel) ? CHANNELS[channel].title : readable(channel);
 }
 
 const KIND_NAMES: Record<string, string> = { run: "Score run" };

@@ -29,6 +29,7 @@ from stream_detector.events.encode import encode
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.notify import policy
+from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
@@ -61,6 +62,7 @@ class Notifier:
 
     def __init__(self, app: worker.WorkerApp) -> None:
         self._app = app
+        metrics.start_notifications(CHANNELS)
         self._config = notify_config(app.settings)
         self._routes_file = RoutesFile(app.settings, self._config.fallback)
         self._deliverer = Deliverer(connect_channels(app.settings), self._on_result)

@@ -4,6 +4,7 @@ Series used by alert rules exist from startup with value 0: Prometheus sees no i
 with value 1, so the first dead letter or failed message after a start would not fire an alert.
 """
 
+from collections.abc import Iterable
 from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -34,13 +35,15 @@ EVENT_TO_ALERT = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
-CHANNELS = ("inbox", "slack", "slack_bot", "email", "webhook", "apprise")
-
 for _reason in get_args(Reason):
     DEAD_LETTERS.labels(_reason)
-for _channel in CHANNELS:
-    for _outcome in get_args(Outcome):
-        NOTIFICATIONS.labels(_channel, _outcome)
+
+
+def start_notifications(channels: Iterable[str]) -> None:
+    """Create the series of these channels; the notifier knows them."""
+    for channel in channels:
+        for outcome in get_args(Outcome):
+            NOTIFICATIONS.labels(channel, outcome)
 
 
 def show_lag(behind: dict[tuple[str, int], int]) -> None:

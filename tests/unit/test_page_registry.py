@@ -5,7 +5,7 @@ import re
 import pytest
 
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
-from stream_detector.telemetry.metrics import CHANNELS
+from stream_detector.notify.channels.registry import CHANNELS
 from tests.page_registry import PATH, page_registry
 
 FILE = PATH.read_text("utf-8")

@@ -19,4 +19,12 @@ export const STATES = ["opened", "ongoing", "resolved"] as const;
 
 export const PROFILES = ["classic", "robust"] as const;
 
-export const CHANNELS = ["inbox", "slack", "slack_bot", "email", "webhook", "apprise"] as const;
+/** Channel names in messages' outcomes, and how they are shown. */
+export const CHANNELS = {
+  inbox: { title: "Inbox" },
+  slack: { title: "Slack" },
+  slack_bot: { title: "Slack bot" },
+  email: { title: "Email" },
+  webhook: { title: "Webhook" },
+  apprise: { title: "Apprise" },
+} as const;

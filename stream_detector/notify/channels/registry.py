@@ -61,7 +61,7 @@ _CHANNELS = (
     ),
     ChannelSpec(
         name="slack_bot",
-        title="Slack",
+        title="Slack bot",
         layout=SlackLayout(),
         settings=("slack_bot_token", "slack_bot_channel"),
         connect=slack_bot.connect,

@@ -122,6 +122,6 @@ def _change(anomaly: Anomaly) -> SummaryAnomaly:
         previous=exact(metrics.baseline_value),
         current=exact(metrics.current_value),
         delta=exact(metrics.deviation),
-        direction=metrics.direction,
+        direction="down" if metrics.direction == "down" else "up",
         threshold=exact(metrics.threshold) if metrics.threshold is not None else Decimal(0),
     )

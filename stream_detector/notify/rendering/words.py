@@ -34,7 +34,9 @@ def type_words(anomaly_type: str) -> str:
     if anomaly_type in TYPES:
         return TYPES[anomaly_type].title
     apart = _WORD_START.sub(" ", one_line(anomaly_type, 128)).replace("_", " ").strip()
-    return apart[:1].upper() + apart[1:].lower()
+    words = [word if word.isupper() and len(word) > 1 else word.lower() for word in apart.split()]
+    readable = " ".join(words)
+    return readable[:1].upper() + readable[1:]
 
 
 def decimals(values: Iterable[Decimal]) -> int:

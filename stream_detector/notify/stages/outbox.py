@@ -16,6 +16,8 @@ from stream_detector.notify.state.state_models import Due, Line, Reference
 from stream_detector.notify.state.stored_lines import incidents_in_message, store_lines, stored_lines
 from stream_detector.notify.subject import RESOLVED, Run, Subject, message_id, severity_of
 
+_STATE_ORDER: dict[str, int] = {"ongoing": 1, RESOLVED: 2}
+
 
 def new_delivery(channel: str, subject: Subject, reason: str, now_s: float) -> Due:
     """The delivery of one anomaly or one run."""
@@ -82,7 +84,7 @@ def _first_of_each_thread(state: State, entries: list[Due]) -> list[Due]:
 
 def _order_within_incident(entry: Due) -> int:
     """0 for a beginning, 2 for an end: of what was decided at the same moment the beginning is sent first."""
-    return {"ongoing": 1, RESOLVED: 2}.get(entry.anomaly.state, 0) if entry.anomaly else 0
+    return _STATE_ORDER.get(entry.anomaly.state, 0) if entry.anomaly else 0
 
 
 def _rendered(state: State, entry: Due, config: NotifyConfig) -> Message | None:

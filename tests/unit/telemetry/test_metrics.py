@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from stream_detector.events.refused import Reason
+from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.telemetry import metrics
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text("utf-8")
@@ -57,7 +58,8 @@ def test_dead_letters_of_every_reason_stand_at_zero_from_the_start():
 
 
 def test_failures_of_every_channel_stand_at_zero_from_the_start():
-    for channel in metrics.CHANNELS:
+    metrics.start_notifications(CHANNELS)
+    for channel in CHANNELS:
         labels = {"channel": channel, "outcome": "failed"}
         assert REGISTRY.get_sample_value("stream_detector_notifications_total", labels) is not None
 

@@ -1,0 +1,82 @@
+"""X12: an anomaly with a type, severity, state, profile or kind of a later version is sent and shown as it is."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stream_detector.events import Affected, Anomaly
+from stream_detector.notify.channels.registry import CHANNELS
+from stream_detector.notify.config import Route
+from stream_detector.notify.rendering.words import type_words
+from stream_detector.notify.shared_facets import GROUP_BY
+from stream_detector.notify.stages.render import render
+from tests.servers.slack import problem_with
+from tests.unit.notify.living import Notifier, only
+from tests.unit.notify.subjects import CONFIG, slow
+
+LATER: dict[str, dict[str, Any]] = {
+    "type": {"anomaly_type": "QueueGrowth"},
+    "severity": {"severity": "fatal"},
+    "state": {"state": "snoozed"},
+    "profile": {"profile": "seasonal"},
+    "kind": {"entity_kind": "queue", "affected_entities": [Affected("host", "h1")]},
+    "all": {"anomaly_type": "QueueGrowth", "severity": "fatal", "state": "snoozed", "profile": "seasonal"},
+}
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("what", LATER)
+def test_x12_every_channel_shows_it(what: str, channel: str) -> None:
+    message = render(channel, slow(**LATER[what]), CONFIG, "m", note="new", at_s=1.0)
+    whole = message.title + message.text + message.html + json.dumps(message.blocks, ensure_ascii=False)
+    if what in ("type", "all"):
+        assert "Queue growth in " in whole and "QueueGrowth" in whole
+    if what in ("severity", "all"):
+        assert "Fatal: " in whole and "fatal" in whole
+    if what in ("state", "all"):
+        assert "snoozed" in whole
+    assert message.severity == slow(**LATER[what]).severity
+    if message.blocks:
+        assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
+
+
+@pytest.mark.parametrize("what", LATER)
+@pytest.mark.parametrize("route", [Route(name="r"), Route(name="r", group_by=GROUP_BY, repeat_interval_s=600.0)])
+def test_x12_it_passes_the_whole_policy(what: str, route: Route) -> None:
+    """Opened, grouped with one that is known, held back, reminded of, ended; and the state is read again."""
+    route = replace(route, rate_limit_count=2, rate_limit_window_s=1_000.0)
+    notifier = Notifier(replace(CONFIG, routes=(route,)))
+    notifier.take(slow("known", entity_id="known"), _later("a", what), _later("b", what)).after(1)
+    for number in range(8):
+        notifier.take(_later(f"more {number}", what, entity_id=f"w{number}")).after(300)
+    notifier.take(_later("end", what, incident="a", state="resolved")).after(2_000).after(20_000)
+    delivered = {one.anomaly_id for one in notifier.said if one.channel == "slack" and one.outcome == "delivered"}
+    assert {slow("known").id, _later("a", what).id, _later("b", what).id} <= delivered
+    assert not [key for key in notifier.state if key.startswith(("due:", "held:", "pooled:"))]
+
+
+def _later(name: str, what: str, **given: Any) -> Anomaly:
+    return slow(name, **(LATER[what] | {"entity_id": name, "labels": {"image": "base:9"}} | given))
+
+
+def test_x12_an_unknown_severity_reaches_every_threshold() -> None:
+    notifier = Notifier(only("slack", severity="critical")).take(slow("a", severity="fatal")).deliver()
+    assert len(notifier.sent) == 1
+    notifier.take(slow("b", incident="a", state="ongoing", severity="critical")).deliver()
+    assert notifier.reasons("slack")[-1] == "goes on, no more severe than before (fatal)"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("PatternDeviation", "Pattern deviation"),
+        ("QueueGrowth", "Queue growth"),
+        ("queue_growth", "Queue growth"),
+        ("queue_growth_IO", "Queue growth IO"),
+        ("Li\u202edo\r\n", "Lido"),
+    ],
+)
+def test_x12_an_unknown_type_is_made_readable(name: str, words: str) -> None:
+    assert type_words(name) == words
