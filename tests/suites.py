@@ -1,17 +1,25 @@
-"""Every suite, one after the other. What cannot be had here is named with its reason; with CI set that is a failure.
+"""Suites by name, one after the other: `python -m tests.suites [NAME ...]`; `test` is what CI runs, `drills` the rest.
+
+What cannot be had on this machine is named with its reason; with CI set that is a failure. `drills` notes in
+docs/delivery.md when it last ran and how it ended.
 
 Exit code 0: everything that could run passed. 1: something failed, or in CI something was left out.
 """
 
+import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
+PYTHON = str(BIN / "python")
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 DEBIAN = {
@@ -23,51 +31,103 @@ DEBIAN = {
 }
 """Program -> the Debian package that has it."""
 
+# Two workers; the one that has nothing left takes over half of what the other has. They must collect the same tests: no
+# name of a test may hold a time or something drawn at random.
+PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", "--durations", "25"]
+EVERYTHING = [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
+WITHOUT_BENCHMARKS = ["tests/unit", "--ignore", "tests/unit/benchmarks"]
+# The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.
+SOURCES = ["env", "STREAM_DETECTOR_PURE=1", *PYTEST, "--doctest-modules", "stream_detector", "tests/unit/detect"]
+SOURCES += ["tests/unit/benchmarks/test_hot_path.py"]
+
+Commands = list[tuple[str, list[str]]]
+
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.suites", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", default=["test"], choices=["lint", "types", "unit", "test", "drills"])
+    names = parser.parse_args().names
     os.chdir(ROOT)  # commands below name paths from here
-    _install_packages()
-    left_out = _missing()
-    results: list[tuple[str, str, float]] = []
-    for name, command in _suites(left_out):
+    began_s, left_out = time.monotonic(), {}
+    if {"test", "drills"} & set(names):
+        install_packages()
+        left_out = missing()
+    results = [result for name in names for result in run(suite(name, left_out))]
+    passed = all(outcome == "ok" for _, outcome, _ in results) and not (IN_CI and left_out)
+    tell(results, left_out, passed)
+    if "drills" in names:
+        note_drills(passed, left_out, time.monotonic() - began_s)
+    return 0 if passed else 1
+
+
+def suite(name: str, left_out: dict[str, str]) -> Commands:
+    """The commands of a suite, named."""
+    match name:
+        case "lint":
+            ruff = str(BIN / "ruff")
+            imports = [str(BIN / "lint-imports"), "--no-cache"]
+            return [
+                ("style", [ruff, "check", "."]),
+                ("format", [ruff, "format", "--check", "."]),
+                ("imports", imports),
+            ]
+        case "types":
+            return [("types", [str(BIN / "mypy"), "stream_detector"])]
+        case "unit":
+            return [("unit", [*PYTEST, *WITHOUT_BENCHMARKS, "-m", "not drill"])]
+        case "drills":
+            every_case = [*PYTEST, "tests/unit", "--hypothesis-profile", "full", "-m", "not drill"]
+            drills = [*PYTEST, *EVERYTHING, "-m", marks("(drill or embedded)", left_out)]
+            return [("every case", every_case), ("drills", drills)]
+        case _:
+            # Without Apache Kafka its tests run on the embedded broker; else that is for the drills.
+            chosen = "not drill" if "apache" in left_out else "not drill and not embedded"
+            return [
+                *suite("lint", left_out),
+                ("dashboard", [PYTHON, "-m", "tests.dashboard_checks"]),
+                ("sources", SOURCES),
+                ("pytest", [*PYTEST, *EVERYTHING, "-m", marks(chosen, left_out)]),
+            ]
+
+
+def marks(chosen: str, left_out: dict[str, str]) -> str:
+    """pytest's expression for what is chosen, but for what cannot be had."""
+    return " and ".join([chosen, *(f"not {mark}" for mark in left_out)])
+
+
+def run(commands: Commands) -> list[tuple[str, str, float]]:
+    """Run one after the other. Returns (name, outcome, seconds)."""
+    results = []
+    for name, command in commands:
         print(f"\n=== {name}: {' '.join(command)}", flush=True)
         started_s = time.monotonic()
         code = subprocess.run(command).returncode
         results.append((name, "ok" if code == 0 else f"FAILED ({code})", time.monotonic() - started_s))
+    return results
+
+
+def tell(results: Sequence[tuple[str, str, float]], left_out: dict[str, str], passed: bool) -> None:
+    """A line for each command, and the sum."""
     print()
     for name, outcome, took_s in results:
         print(f"{name:<22} {outcome:<12} {took_s:6.1f} s")
     for name, why in left_out.items():
-        print(f"{name:<22} {'LEFT OUT' if not IN_CI else 'FAILED':<12} {why}")
-    failed = any(outcome != "ok" for _, outcome, _ in results) or (IN_CI and bool(left_out))
-    print("everything passed" if not failed and not left_out else "FAILED" if failed else "what could run passed")
-    return 1 if failed else 0
+        print(f"{name:<22} {'FAILED' if IN_CI else 'LEFT OUT':<12} {why}")
+    print("FAILED" if not passed else "what could run passed" if left_out else "everything passed")
 
 
-def _suites(left_out: dict[str, str]) -> list[tuple[str, list[str]]]:
-    marks = " and ".join(
-        f"not {mark}" for mark in left_out if mark in ("apache", "browser", "postgresql", "prometheus")
-    )
-    # Two workers, each with brokers and a database of its own; the one that has nothing left takes over half of what
-    # the other has. They must collect the same tests: no name of a test may hold a time or something drawn at random.
-    pytest = [str(BIN / "python"), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
-    # The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.
-    sources = ["env", "STREAM_DETECTOR_PURE=1", *pytest, "--doctest-modules", "stream_detector"]
-    sources += ["tests/unit/detect", "tests/unit/benchmarks/test_hot_path.py"]
-    pytest += ["--durations", "25"]
-    pytest += [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
-    suites = [
-        ("style", [str(BIN / "ruff"), "check", "."]),
-        ("format", [str(BIN / "ruff"), "format", "--check", "."]),
-        ("imports", [str(BIN / "lint-imports"), "--no-cache"]),
-        ("dashboard", [str(BIN / "python"), "-m", "tests.dashboard_checks"]),
-        ("sources", sources),
-        ("pytest", [*pytest, "-m", marks] if marks else pytest),
-    ]
-    return [suite for suite in suites if suite[0] not in left_out]
+def note_drills(passed: bool, left_out: dict[str, str], took_s: float) -> None:
+    """Write into docs/delivery.md when the drills last ran, on which commit, and how that ended."""
+    page = ROOT / "docs" / "delivery.md"
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    outcome = ("passed" if passed else "FAILED") + "".join(f", without {name}" for name in left_out)
+    line = f"`make drills` last ran on {datetime.now(UTC):%Y-%m-%d} at {commit}: {outcome}, {took_s / 60:.0f} minutes."
+    text, found = re.subn(r"^`make drills` last ran .*$", line, page.read_text("utf-8"), flags=re.MULTILINE)
+    assert found == 1, "docs/delivery.md has no line that says when the drills last ran"
+    page.write_text(text, "utf-8")
 
 
-def _install_packages() -> None:
+def install_packages() -> None:
     """As root on Debian: what is missing, without starting any of it as a service. Otherwise nothing."""
     wanted = sorted({package for program, package in DEBIAN.items() if not shutil.which(program)})
     if not IN_CI:  # nobody asked for Java; a machine that has it also gets Kafka
@@ -84,25 +144,25 @@ def _install_packages() -> None:
         subprocess.run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", package], env=environ)
 
 
-def _missing() -> dict[str, str]:
-    """Suite or mark -> why it is left out."""
+def missing() -> dict[str, str]:
+    """Mark of pytest -> why what has it is left out."""
     from stream_detector.devstack.apache import download_jars, java
     from stream_detector.devstack.owned import ChildError
     from tests.servers.secured_postgres import debian_postgres
 
-    missing = {}
+    found = {}
     try:
         java()
         download_jars(report=lambda text: print(text, flush=True))
     except ChildError as error:
-        missing["apache"] = str(error)
+        found["apache"] = str(error)
     if not shutil.which("chromium"):
-        missing["browser"] = "no chromium on PATH (Debian: apt-get install chromium)"
+        found["browser"] = "no chromium on PATH (Debian: apt-get install chromium)"
     if not (shutil.which("promtool") and shutil.which("prometheus")):
-        missing["prometheus"] = "no prometheus and promtool on PATH (Debian: apt-get install prometheus)"
+        found["prometheus"] = "no prometheus and promtool on PATH (Debian: apt-get install prometheus)"
     if not debian_postgres():
-        missing["postgresql"] = "no PostgreSQL of Debian's (apt-get install postgresql)"
-    return missing
+        found["postgresql"] = "no PostgreSQL of Debian's (apt-get install postgresql)"
+    return found
 
 
 if __name__ == "__main__":

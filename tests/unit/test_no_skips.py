@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent.parent
 def run(tmp_path, text, **environ):
     (tmp_path / "test_it.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.no_skips", "-p", "no:cacheprovider", "test_it.py"]
-    path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    path = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=tmp_path, env=path | environ, capture_output=True, text=True)
 
 

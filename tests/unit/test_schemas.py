@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ FAR_MS = 4_102_444_800_000
 ASYNC_API = yaml.safe_load((FOLDER / "asyncapi.yaml").read_text("utf-8"))
 
 
+@cache
 def validator(name: str) -> Draft202012Validator:
     schema = json.loads((FOLDER / f"{name}.v1.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)

@@ -4,12 +4,13 @@ import math
 from datetime import timedelta
 from decimal import Decimal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events import Action, Completion, Resource, Score, Step
+from tests.effort import examples
 from tests.unit.detect.brute_force import JUDGED, Judge
 from tests.unit.detect.events_of import START
 
@@ -23,7 +24,7 @@ ODD = st.one_of(
 STATUS = st.sampled_from(["success", "success", "failure", "error", "timeout", "cancellation", "skip"])
 WORD = st.text(st.characters(exclude_characters="nN", exclude_categories=["Cs"]), max_size=3)
 """Names without an n: a label that is called nan would look like one of our numbers. Lone surrogates are no JSON."""
-QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TRIED = examples(15, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -85,7 +86,7 @@ def check(anomaly):
     assert "nan" not in " ".join([anomaly.description, *anomaly.gates, *anomaly.investigation_steps]).lower()
 
 
-@QUICK
+@TRIED
 @given(histories(), PROFILES, st.booleans())
 def test_no_history_makes_step_raise_or_give_nan(events, config, backfill):
     baseline = Baseline.new("workflow:w")
@@ -97,7 +98,7 @@ def test_no_history_makes_step_raise_or_give_nan(events, config, backfill):
         )
 
 
-@QUICK
+@TRIED
 @given(score_histories(), PROFILES)
 def test_no_scores_make_step_raise_or_give_nan(events, config):
     baseline = Baseline.new("score:e")
@@ -106,7 +107,7 @@ def test_no_scores_make_step_raise_or_give_nan(events, config):
             check(anomaly)
 
 
-@QUICK
+@TRIED
 @given(histories(), PROFILES, st.data())
 def test_prefix_and_rest_equal_the_whole(events, config, data):
     whole, parted = Baseline.new("workflow:w"), Baseline.new("workflow:w")
@@ -117,7 +118,7 @@ def test_prefix_and_rest_equal_the_whole(events, config, data):
     assert parted.pack() == whole.pack()
 
 
-@QUICK
+@TRIED
 @given(score_histories(), PROFILES, st.data())
 def test_prefix_and_rest_of_scores_equal_the_whole(events, config, data):
     whole, parted = Baseline.new("score:e"), Baseline.new("score:e")
@@ -128,7 +129,7 @@ def test_prefix_and_rest_of_scores_equal_the_whole(events, config, data):
     assert parted.pack() == whole.pack()
 
 
-@QUICK
+@TRIED
 @given(histories(), PROFILES)
 def test_what_is_explained_is_what_is_judged(events, config):
     silent, spoken = Baseline.new("workflow:w"), Baseline.new("workflow:w")
@@ -136,7 +137,7 @@ def test_what_is_explained_is_what_is_judged(events, config):
         assert step(silent, event, config) == step(spoken, event, config, explain=[])
 
 
-@QUICK
+@TRIED
 @given(histories(st.one_of(st.none(), st.integers(1, 40).map(float), st.floats(1.0, 1000.0))))
 def test_w20_classic_equals_brute_force_from_raw_history(events):
     baseline, judge = Baseline.new("workflow:w"), Judge()
@@ -150,7 +151,7 @@ def test_w20_classic_equals_brute_force_from_raw_history(events):
         assert sorted((one.anomaly_type, one.severity) for one in opened) == sorted(expected)
 
 
-@QUICK
+@TRIED
 @given(st.lists(st.floats(1, 1e4), min_size=12, max_size=60), st.integers(-6, 6))
 def test_classic_scales_with_the_unit(durations, power):
     """Powers of two scale floats exactly, so every z and every anomaly stays the same."""

@@ -4,12 +4,13 @@ from collections import Counter
 from typing import Any
 
 import hypothesis.strategies as st
-from hypothesis import given, settings
+from hypothesis import given
 
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivered, Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
+from tests.effort import examples
 from tests.events_made import NOON, action, score_change
 from tests.unit.notify.subjects import CONFIG, change, run_of, slow
 
@@ -73,7 +74,7 @@ def live(happened: list[tuple[Item, int, list[Any]]], config: NotifyConfig = LIM
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_never_two_messages_for_one_run_or_anomaly(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, said, _ = live(happened)
     assert max(Counter((channel, message) for _, channel, message in let_through).values(), default=1) == 1
@@ -84,7 +85,7 @@ def test_never_two_messages_for_one_run_or_anomaly(happened: list[tuple[Item, in
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_w28_no_window_holds_more_than_the_limit(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, _, _ = live(happened)
     for channel in ("slack", "email"):
@@ -93,7 +94,7 @@ def test_w28_no_window_holds_more_than_the_limit(happened: list[tuple[Item, int,
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_sent_held_and_suppressed_are_all(happened: list[tuple[Item, int, list[Any]]]) -> None:
     let_through, said, _ = live(happened)
     alerts = {item.id for item, _, _ in happened if isinstance(item, Anomaly) and item.entity_kind == "workflow"}
@@ -113,7 +114,7 @@ def whole(run_id: str, happened: list[tuple[Item, int, list[Any]]]) -> bool:
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, list[Any]]]) -> None:
     _, said, state = live(happened)
     kept, now_s = dict(state), NOON.timestamp() + 10_000
@@ -126,7 +127,7 @@ def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, l
 
 
 @given(scenarios)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_an_end_is_told_exactly_where_its_incident_was(happened: list[tuple[Item, int, list[Any]]]) -> None:
     told: set[str] = set()
     ended: set[str] = set()
@@ -148,7 +149,7 @@ def test_an_end_is_told_exactly_where_its_incident_was(happened: list[tuple[Item
 
 
 @given(scenarios)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_whatever_is_due_ends_delivered_or_failed(happened: list[tuple[Item, int, list[Any]]]) -> None:
     _, _, state = live(happened)
     now_s = NOON.timestamp() + 10_000

@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import NotifyConfig, Route
@@ -17,6 +17,7 @@ from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.notify.state.state_models import Due
+from tests.effort import examples
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, next_at
 from tests.unit.notify.subjects import CONFIG, slow
@@ -127,7 +128,7 @@ def lived(name: str, told: list[tuple[float, Anomaly]], given_answers: list[Any]
 
 @pytest.mark.parametrize("name", ROUTES)
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_no_end_is_lost_and_nothing_is_told_after_it(
     name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
@@ -144,7 +145,7 @@ def test_no_end_is_lost_and_nothing_is_told_after_it(
 
 @pytest.mark.parametrize("name", ROUTES)
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_held_and_sent_are_all(name: str, told: list[tuple[float, Anomaly]], given_: list[Any]) -> None:
     live = lived(name, told, given_, rate_limit_window_s=600.0)
     outcomes = live.outcomes()
@@ -160,7 +161,7 @@ def test_held_and_sent_are_all(name: str, told: list[tuple[float, Anomaly]], giv
 
 @pytest.mark.parametrize("name", ["together", "together and again", "alone, with an interval"])
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_never_two_messages_of_one_group_within_its_interval(
     name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
@@ -175,7 +176,7 @@ def test_never_two_messages_of_one_group_within_its_interval(
 
 @pytest.mark.parametrize("name", ROUTES)
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_w28_no_window_holds_more_than_the_limit(
     name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
@@ -185,7 +186,7 @@ def test_w28_no_window_holds_more_than_the_limit(
 
 
 @given(stories())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly]]) -> None:
     whole = lived("together and again", told, [OK])
     broken, at_s = Live(config_of("together and again")), 0.0
