@@ -25,7 +25,7 @@ async def test_postgres_away_and_back_loses_no_row():
     assert outcome.passed, outcome.findings
 
 
-@pytest.mark.parametrize("what", ["emptied-queues", "following"])
+@pytest.mark.parametrize("what", ["emptied-queues", pytest.param("following", marks=pytest.mark.drill)])
 async def test_chunks_that_faust_threw_away_are_fetched_again(what):
     changed = {"without": "following"} if what == "following" else {"harm": what}
     options, outcome = Options(events=10_000, **changed), Outcome("emptied-queues")

@@ -33,7 +33,7 @@ from tests.integration.roles.events import completion
 from tests.integration.roles.programs import run_program
 from tests.integration.roles.watching import dead, ready
 
-pytestmark = pytest.mark.apache
+pytestmark = [pytest.mark.apache, pytest.mark.drill]
 ROOT = Path(__file__).parents[3]
 REFUSES_ALL = {"max.message.bytes": "60"}
 """A batch's head alone has 61 bytes."""

@@ -2,7 +2,11 @@
 
 from xml.etree import ElementTree
 
+import pytest
+
 from benchmarks import flame
+
+pytestmark = pytest.mark.drill
 
 _LOOP = "<module> (a.py:1);execute_from_commandline (mode/worker.py:264)"
 FOLDED = [

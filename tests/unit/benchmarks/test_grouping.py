@@ -12,6 +12,8 @@ from benchmarks.measure import WrongResultError
 from stream_detector.notify.config import Route
 from stream_detector.notify.shared_facets import GROUP_BY
 
+pytestmark = pytest.mark.drill
+
 UNLIMITED = 10**6
 ALONE = Route(name="alone", rate_limit_count=UNLIMITED)
 TOGETHER = Route(name="together", rate_limit_count=UNLIMITED, group_by=GROUP_BY, group_wait_s=30, group_interval_s=300)

@@ -14,6 +14,8 @@ from benchmarks.throughput import QUICK, compared, main, ratios, spread
 from stream_detector.detect import Baseline
 from stream_detector.events.decode import decode_completion
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.mark.parametrize("shape", [load.PLAIN, load.DETAILED, load.Shape(200), load.Shape(1000), load.Shape(10_000)])
 def test_every_event_is_a_valid_completion_of_its_shape(shape):

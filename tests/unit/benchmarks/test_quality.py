@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks import injected, nab, quality
 
+pytestmark = pytest.mark.drill
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

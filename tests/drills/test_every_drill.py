@@ -1,0 +1,76 @@
+"""`make drills`: every drill once, kill-detector at each of its points, and each one again without what it tests."""
+
+import importlib
+
+import pytest
+
+from tests.drills import soak
+from tests.drills.__main__ import DRILLS
+from tests.drills.stage import DrillError, Options, Outcome
+from tests.drills.unprotected import PROTECTIONS
+
+pytestmark = pytest.mark.drill
+
+SOAK_S = 300.0
+KAFKA = {
+    **dict.fromkeys(("kill-detector", "rebalance", "stop-and-go", "soak"), "apache"),
+    **dict.fromkeys(("broker-restart", "broker-killed"), "apache3"),
+}
+"""What a drill needs that is not carried out on the embedded broker."""
+RUNS = {"kill-detector": 6}
+WITHOUT = {
+    "broker-killed": "awaited-delivery",
+    "broker-restart": "awaited-delivery",
+    "channels-failing": "retries",
+    "clock-skew": "future-refused",
+    "duplicates-and-late": "recent-ids",
+    "empty-disk": "changelog",
+    "hostile-input": "dead-letters",
+    "kill-detector": "commit-order",
+    "postgres-away": "stored-rows",
+    "rebalance": "applied-positions",
+    "stop-and-go": "epochs",
+}
+"""Drill -> the protection that it is about. A soak is about all of them."""
+ELSEWHERE = {"following"}
+"""A protection whose absence `test_drills.py` shows: it needs a harm of its own."""
+
+
+def cases(names: tuple[str, ...] | list[str]) -> list[object]:
+    return [pytest.param(name, marks=[pytest.mark.apache] if name in KAFKA else []) for name in names]
+
+
+async def carried_out(name: str, options: Options) -> Outcome:
+    module = importlib.import_module(f"tests.drills.{name.replace('-', '_')}")
+    outcome: Outcome = await module.drill(options)
+    return outcome
+
+
+@pytest.mark.parametrize("name", cases([name for name in DRILLS if name != "soak"]))
+async def test_nothing_is_lost_doubled_or_changed(name: str) -> None:
+    options = Options(KAFKA.get(name, "embedded"), events=10_000, runs=RUNS.get(name, 1), seed=200)
+    outcome = await carried_out(name, options)
+    assert outcome.passed, outcome.findings
+    assert outcome.runs == options.runs and outcome.events >= 10_000 * options.runs
+
+
+@pytest.mark.apache
+async def test_a_soak_ends_with_everything_told_once_and_flat_memory() -> None:
+    outcome = await soak.drill(Options(KAFKA["soak"], events=soak.EVENTS, seed=71), lasts_s=SOAK_S)
+    assert outcome.passed, outcome.findings
+
+
+@pytest.mark.parametrize("name", cases([*WITHOUT]))
+async def test_it_fails_without_what_it_tests(name: str) -> None:
+    options = Options(KAFKA.get(name, "embedded"), events=5_000, seed=200, without=WITHOUT[name])
+    try:
+        outcome = await carried_out(name, options)
+    except DrillError as error:  # without its deliveries a detector never catches up, say
+        assert "waited" in str(error) or "ended" in str(error)
+    else:
+        assert outcome.events and not outcome.passed
+
+
+def test_every_drill_and_every_protection_is_among_them() -> None:
+    assert set(WITHOUT) | {"soak"} == set(DRILLS)
+    assert set(WITHOUT.values()) | ELSEWHERE == set(PROTECTIONS)
