@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.preflight import MissingAclsError, find_missing_acls, read_topics
-from stream_detector.settings import Settings
+from stream_detector.notify.channels.registry import CHANNELS
+from stream_detector.settings import PREFIX, Settings
 from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
 
@@ -38,8 +39,8 @@ async def run_checks(settings: Settings) -> AsyncIterator[Check]:
         yield line
     async for line in _database(settings):
         yield line
-    for line in _channels(settings):
-        yield line
+    for check in check_channels(settings):
+        yield check
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Check]:
@@ -122,16 +123,14 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
     yield Check("clock", f"the database clock differs by {skew_s:+.1f} s", advice)
 
 
-def _channels(settings: Settings) -> list[Check]:
-    lines = [Check("inbox", "on" if settings.inbox_enabled else "off")]
-    slack = "on" if settings.slack_webhook_url else "not set (STREAM_DETECTOR_SLACK_WEBHOOK_URL)"
-    lines.append(Check("slack", slack if settings.slack_enabled else "off"))
-    mail = {name: getattr(settings, name) for name in ("smtp_url", "email_from", "email_to")}
-    missing = [f"STREAM_DETECTOR_{name.upper()}" for name, value in mail.items() if not value]
-    if not settings.email_enabled:
-        lines.append(Check("email", "off"))
-    elif missing and len(missing) < len(mail):
-        lines.append(Check("email", "incomplete", f"set {' and '.join(missing)}; until then no email is sent"))
-    else:
-        lines.append(Check("email", "not set (STREAM_DETECTOR_SMTP_URL, _EMAIL_FROM, _EMAIL_TO)" if missing else "on"))
-    return lines
+def check_channels(settings: Settings) -> Iterator[Check]:
+    """Whether each channel has its settings; nothing is sent."""
+    for name, channel in CHANNELS.items():
+        missing = [f"{PREFIX}{each.upper()}" for each in channel.settings if not getattr(settings, each)]
+        is_wanted = any(getattr(settings, each) for each in channel.wanted_by or channel.settings)
+        if not getattr(settings, channel.switch):
+            yield Check(name, "off")
+        elif missing and is_wanted:
+            yield Check(name, "incomplete", f"set {' and '.join(missing)}; until then nothing is sent")
+        else:
+            yield Check(name, f"not set ({', '.join(missing)})" if missing else "on")

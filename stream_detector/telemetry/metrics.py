@@ -44,10 +44,3 @@ def start_notifications(channels: Iterable[str]) -> None:
     for channel in channels:
         for outcome in get_args(Outcome):
             NOTIFICATIONS.labels(channel, outcome)
-
-
-def show_lag(behind: dict[tuple[str, int], int]) -> None:
-    """Show how many records each of our (topic, partition) is behind; partitions that were lost are gone."""
-    LAG.clear()
-    for (topic, partition), records in behind.items():
-        LAG.labels(topic, str(partition)).set(records)

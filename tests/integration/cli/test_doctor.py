@@ -69,7 +69,7 @@ async def test_doctor_says_which_role_to_start(settings):
 def test_doctor_refuses_half_a_mail_setting(settings):
     done = call(settings, "doctor", "--json", STREAM_DETECTOR_SMTP_URL="smtp://127.0.0.1:25")
     assert lines_of(done)["email"]["advice"] == (
-        "set STREAM_DETECTOR_EMAIL_FROM and STREAM_DETECTOR_EMAIL_TO, or no mail is sent"
+        "set STREAM_DETECTOR_EMAIL_FROM and STREAM_DETECTOR_EMAIL_TO; until then nothing is sent"
     )
 
 

@@ -62,11 +62,3 @@ def test_failures_of_every_channel_stand_at_zero_from_the_start():
     for channel in CHANNELS:
         labels = {"channel": channel, "outcome": "failed"}
         assert REGISTRY.get_sample_value("stream_detector_notifications_total", labels) is not None
-
-
-def test_a_partition_that_moved_away_shows_no_lag():
-    metrics.show_lag({("scores", 0): 7, ("scores", 1): 0})
-    metrics.show_lag({("scores", 1): 3})
-    assert REGISTRY.get_sample_value("stream_detector_lag_records", {"topic": "scores", "partition": "0"}) is None
-    assert REGISTRY.get_sample_value("stream_detector_lag_records", {"topic": "scores", "partition": "1"}) == 3
-    metrics.show_lag({})
