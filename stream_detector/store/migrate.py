@@ -154,6 +154,6 @@ def _demand_compatible(applied: Mapping[int, asyncpg.Record], known: Sequence[Mi
     if breaking:
         names = ", ".join(applied[version]["name"] for version in breaking)
         raise MigrationError(
-            f"the database was migrated by a newer stream-detector ({names}), beside which only programs that know"
-            f" schema {max(needed.values()):04} may run; this one knows {own:04}. Start that version, or a newer one"
+            f"the database was migrated by a newer stream-detector ({names}) that runs only together with programs of"
+            f" schema {max(needed.values()):04} or newer; this one has {own:04}. Start that version or a newer one"
         )
