@@ -1,10 +1,12 @@
 """The locks: complete, hashed, and without a registry's address."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -46,3 +48,23 @@ def test_the_test_lock_changes_nothing_that_people_run():
 def test_the_version_is_in_one_place():
     assert PYPROJECT["project"]["dynamic"] == ["version"]
     assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "stream_detector/__init__.py"
+
+
+def test_a_commit_is_checked_with_what_is_installed_and_downloads_nothing():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert {hook["id"] for hook in hooks} == {"ruff", "format", "imports", "generated"}
+    for hook in hooks:
+        assert hook["language"] == "system" and hook["entry"].startswith(".venv/bin/"), hook["id"]
+
+
+def test_make_lists_every_target_that_people_call():
+    text = (ROOT / "Makefile").read_text()
+    called = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
+    listed = subprocess.run(["make", "--silent"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in listed.splitlines()} == called
+    assert called == {"help", "install", "demo", "lint", "types", "unit", "test", "drills", "generate", "format"} | {
+        "lock",
+        "clean",
+    }
