@@ -56,8 +56,8 @@ async def test_x12_a_breaking_one_is_refused_before_anything_is_touched(pool: as
     with pytest.raises(MigrationError) as caught:
         await admit(pool, "recorder")
     said = str(caught.value)
-    assert f"{OWN + 1:04}_next.sql" in said and f"this one knows {OWN:04}" in said
-    assert "Start that version, or a newer one" in said
+    assert f"{OWN + 1:04}_next.sql" in said and f"this one has {OWN:04}" in said
+    assert "Start that version or a newer one" in said
 
 
 async def test_x12_what_was_applied_after_a_breaking_one_does_not_hide_it(pool: asyncpg.Pool, tmp_path: Path) -> None:
