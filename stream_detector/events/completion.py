@@ -31,7 +31,7 @@ class Resource(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One ended execution. Its state key is `workflow:<workflow_id>`, its event id `execution_id` + `attempt`."""
+    """One finished execution. Its state key is `workflow:<workflow_id>`, its event id `execution_id` + `attempt`."""
 
     execution_id: Id
     workflow_id: Id

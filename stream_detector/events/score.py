@@ -12,7 +12,7 @@ _PREVIOUS = "null: this is the first score. Absent: the last score of this entit
 
 class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One score. Its state key is `score:<entity_id>`, its event id `run_id` + `entity_id`, or `entity_id` +
-    `scored_at` outside of a run.
+    `scored_at` without a run.
 
     `score` keeps the digits as published: 7.7 and 8.2 differ by exactly 0.5, which binary floats do not.
     """

@@ -25,14 +25,14 @@ class RoutesError(ValueError):
 
 
 class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """So many messages within so many seconds, counted for this route alone."""
+    """Maximum number of messages within a window in seconds, for this route only."""
 
     count: Annotated[int, Meta(ge=1, le=100_000)]
     window_s: Annotated[float, Meta(ge=1, le=31 * 86_400)] = 3600.0
 
 
 class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"continues": "continue"}):
-    """One `[[route]]`. The first that matches takes an item; with `continue` those after it are asked too."""
+    """One `[[route]]`. The first match is used; with `continue` the following routes are evaluated too."""
 
     name: Annotated[str, Meta(pattern=_NAME)]
     match: dict[str, str | list[str]] = {}

@@ -29,14 +29,14 @@ _BELIEVED_UNTIL = datetime(2099, 12, 31, tzinfo=UTC)
 
 
 async def act(request: web.Request) -> web.Response:
-    """Decide about incidents, or about an entity. Acknowledged by Kafka when answered, and visible at once."""
+    """Act on incidents or on an entity. Answered once Kafka has acknowledged it; visible immediately."""
     asked = await ask.read_body(request, ask.ActionsQuestion)
     if bool(asked.incident_ids) == bool(asked.entity) and not asked.incident_ids:
-        raise ProblemError(400, "Name incident_ids or entity.")
+        raise ProblemError(400, "Specify incident_ids or entity.")
     if asked.kind == "comment" and not (asked.comment or "").strip():
         raise ProblemError(400, "comment: is missing", parameter="comment")
     if asked.kind != "silence" and (asked.until or asked.for_s):
-        raise ProblemError(400, "until and for_s belong to a silence.")
+        raise ProblemError(400, "until and for_s are only valid for a silence.")
     now = datetime.now(UTC)
     until = _until(asked.until, asked.for_s, now) if asked.kind == "silence" else None
     if asked.incident_ids:
@@ -62,7 +62,7 @@ async def act(request: web.Request) -> web.Response:
 
 
 async def list_actions(request: web.Request) -> web.Response:
-    """What people decided, newest first."""
+    """Operator actions, newest first."""
     asked = ask.read_query(request, ask.ActionsListQuestion)
     page = await request.app[DATABASE].ask(
         incidents.actions,
@@ -75,10 +75,10 @@ async def list_actions(request: web.Request) -> web.Response:
 
 
 async def make_silence(request: web.Request) -> web.Response:
-    """Send nothing about what matches until it ends; everything is still found, stored and shown."""
+    """Suppress notifications of all matches until it expires; anomalies are still detected and stored."""
     asked = await ask.read_body(request, ask.SilenceBody)
     if not (asked.entity or asked.incident_id or asked.matchers):
-        raise ProblemError(400, "Name entity, incident_id or matchers: a silence of everything is refused.")
+        raise ProblemError(400, "Specify entity, incident_id or matchers: a silence without a target is rejected.")
     now = datetime.now(UTC)
     entity = _state_key(asked.entity) if asked.entity else ""
     if asked.incident_id and not entity:
@@ -96,13 +96,13 @@ async def make_silence(request: web.Request) -> web.Response:
         comment=asked.comment,
     )
     if not entity and not asked.matchers:
-        raise ProblemError(400, "Name entity or matchers beside incident_id.")
+        raise ProblemError(400, "Specify entity or matchers in addition to incident_id.")
     await carry_out(request.app, [action])
     return answer(_silence(action))
 
 
 async def list_silences(request: web.Request) -> web.Response:
-    """What people asked not to hear about, newest first."""
+    """Silences, newest first."""
     asked = ask.read_query(request, ask.SilencesQuestion)
     active = {"active": True, "ended": False, "all": None}[asked.state]
     page = await request.app[DATABASE].ask(incidents.silences, active=active, limit=asked.limit, cursor=asked.cursor)
@@ -110,10 +110,10 @@ async def list_silences(request: web.Request) -> web.Response:
 
 
 async def lift_silence(request: web.Request) -> web.Response:
-    """End a silence now."""
+    """Expire a silence now."""
     found = await request.app[DATABASE].ask(incidents.silence, request.match_info["id"].replace("\x00", ""))
     if found is None:
-        raise ProblemError(404, "There is no such silence.")
+        raise ProblemError(404, "There is no silence with this id.")
     now = datetime.now(UTC)
     lifting = Action(
         action_id=str(uuid4()),
@@ -175,7 +175,7 @@ async def _keys_of(
         return dict.fromkeys(map(str, valid.values()), _state_key(entity)), []
     unknown = [each for each in incident_ids if each not in valid or str(valid[each]) not in found]
     if not found:
-        raise ProblemError(404, "No incident of these ids is stored.")
+        raise ProblemError(404, "No incident with these ids is stored.")
     return found, unknown
 
 
@@ -204,7 +204,7 @@ def _until(until: datetime | None, for_s: float | None, now: datetime) -> dateti
         raise ProblemError(400, "until and for_s exclude each other", allowed=["until", "for_s"])
     if until is not None:
         if not now < until <= _BELIEVED_UNTIL:
-            raise ProblemError(400, "until: must lie in the future, before 2100", parameter="until")
+            raise ProblemError(400, "until: must be in the future and before 2100", parameter="until")
         return until.astimezone(UTC)
     return now + (timedelta(seconds=for_s) if for_s else _SILENCE_LASTS)
 

@@ -18,7 +18,7 @@ class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
 
 
 class IncidentBrief(Struct, kw_only=True):
-    """How an incident stands."""
+    """The status of an incident."""
 
     state: StateName
     acknowledged_at: datetime | None
@@ -27,7 +27,7 @@ class IncidentBrief(Struct, kw_only=True):
 
 
 class ListedAnomaly(StoredAnomaly, frozen=True, kw_only=True):
-    """A stored anomaly and how its incident stands."""
+    """A stored anomaly and the status of its incident."""
 
     incident: IncidentBrief | None
 
@@ -51,7 +51,7 @@ class StreamEvent(Struct, kw_only=True):
 
 
 class AnomalyFacets(Struct, kw_only=True):
-    """For each filter how many anomalies match all the others, by its values; a value without any is left out."""
+    """For each filter, the number of anomalies per value that match all other filters; empty values are omitted."""
 
     severity: dict[SeverityName, int]
     type: dict[AnomalyTypeName, int]
@@ -65,14 +65,14 @@ class AnomalyFacets(Struct, kw_only=True):
 
 
 class Day(Struct):
-    """How many opened on one UTC date."""
+    """Anomalies opened on one UTC date."""
 
     date: date
     count: int
 
 
 class TrendsAnswer(Struct, kw_only=True):
-    """Openings counted: an incident that goes on for days counts once."""
+    """Counts of opened anomalies: an incident that lasts for days counts once."""
 
     days: list[Day]
     by_severity: dict[SeverityName, int]
@@ -86,7 +86,7 @@ class InboxMessage(Notification, frozen=True, kw_only=True):
 
 
 class InboxPage(Struct, kw_only=True):
-    """Newest first. `unread` counts all that are not read, up to 1,000."""
+    """Newest first. `unread` is the number of unread messages, up to 1,000."""
 
     items: list[InboxMessage]
     next: str | None
@@ -94,13 +94,13 @@ class InboxPage(Struct, kw_only=True):
 
 
 class Marked(Struct):
-    """How many messages count as read that did not before."""
+    """Number of messages newly marked as read."""
 
     marked: int
 
 
 class ScoreChange(Struct, kw_only=True):
-    """One anomaly of a scoring run."""
+    """One anomaly of a score run."""
 
     id: str
     entity_id: str
@@ -113,7 +113,7 @@ class ScoreChange(Struct, kw_only=True):
 
 
 class StoredRun(Struct, kw_only=True):
-    """One scoring run; the numbers are null until its summary is there."""
+    """One score run; the numbers are null until its summary arrives."""
 
     run_id: str
     status: Literal["started", "completed", "failed", "timed_out"]
@@ -144,7 +144,7 @@ class NamedValue(Struct, kw_only=True):
 
 
 class StoredBaseline(Struct, kw_only=True):
-    """One workflow or scored entity: its state, and the baselines that it is judged by."""
+    """One workflow or scored entity: its state and baselines."""
 
     key: str
     entity_id: str
@@ -192,7 +192,7 @@ class Health(Struct, kw_only=True):
 
 
 class Incident(Struct, kw_only=True):
-    """What opened, goes on or is over, with what people decided about it. `severity` is the worst of its records."""
+    """One incident with its status and operator actions. `severity` is the highest of its records."""
 
     id: str
     state: StateName
@@ -219,14 +219,14 @@ class Incident(Struct, kw_only=True):
 
 
 class IncidentPage(Struct, kw_only=True):
-    """The newest opening first."""
+    """Most recently opened first."""
 
     items: list[Incident]
     next: str | None
 
 
 class WholeIncident(Incident, kw_only=True):
-    """One incident with its records (newest first, at most 200), decisions and messages (oldest first)."""
+    """One incident with its records (newest first, at most 200), actions and notifications (oldest first)."""
 
     anomalies: list[StoredAnomaly]
     actions: list[Action]
@@ -234,7 +234,7 @@ class WholeIncident(Incident, kw_only=True):
 
 
 class ActionsDone(Struct, kw_only=True):
-    """What was decided. `stored` false: Kafka has it, the database will get it when it is back."""
+    """The accepted actions. `stored` false: Kafka has them; the database stores them once it is available again."""
 
     actions: list[Action]
     stored: bool
@@ -250,7 +250,7 @@ class ActionPage(Struct, kw_only=True):
 
 
 class Silence(Struct, kw_only=True):
-    """What nobody gets messages about. An empty `entity` is any."""
+    """A silence. An empty `entity` matches any."""
 
     id: str
     entity: str
@@ -271,7 +271,7 @@ class SilencePage(Struct, kw_only=True):
 
 
 class Cell(Struct, kw_only=True):
-    """One bucket of a lane in which something opened; `bucket` counts from 0 at `from`."""
+    """One time bucket of a lane with opened anomalies; `bucket` counts from 0 at `from`."""
 
     bucket: int
     severity: SeverityName
@@ -279,7 +279,7 @@ class Cell(Struct, kw_only=True):
 
 
 class Lane(Struct, kw_only=True):
-    """One entity of the swimlane."""
+    """One lane of the swimlane."""
 
     entity: str
     entity_id: str
@@ -291,7 +291,7 @@ class Lane(Struct, kw_only=True):
 
 
 class Facets(Struct, kw_only=True):
-    """Openings of the span by severity and type, and how its incidents stand now."""
+    """Opened anomalies of the range by severity and type, and the current status of their incidents."""
 
     severity: dict[SeverityName, int]
     type: dict[AnomalyTypeName, int]
@@ -299,7 +299,7 @@ class Facets(Struct, kw_only=True):
 
 
 class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
-    """What a person sees first."""
+    """The overview page."""
 
     from_at: datetime
     to_at: datetime
@@ -319,7 +319,7 @@ class Overview(Struct, kw_only=True, rename={"from_at": "from", "to_at": "to"}):
 
 
 class RefusedEvent(Struct, kw_only=True):
-    """One event that was not taken. `index` counts from 0 in the order sent; `broker_away`: send it again."""
+    """One event that was not accepted. `index` counts from 0 in the order sent; with `broker_away`, send it again."""
 
     index: int
     reason: str
@@ -327,7 +327,7 @@ class RefusedEvent(Struct, kw_only=True):
 
 
 class IntakeAnswer(Struct, kw_only=True):
-    """What Kafka has. Status 207 where something was refused."""
+    """The events that Kafka acknowledged. Status 207 if some were rejected."""
 
     accepted: int
     refused: list[RefusedEvent]
@@ -335,7 +335,7 @@ class IntakeAnswer(Struct, kw_only=True):
 
 
 class Why(Struct, kw_only=True):
-    """The story of one event. `decisions` are detection's, in order; `sentences` are all of it in plain words."""
+    """The decisions about one event. `decisions` are those of the detector, in order; `sentences` explain all of it."""
 
     subject: str
     outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored"]
@@ -347,7 +347,7 @@ class Why(Struct, kw_only=True):
 
 
 class DeadLetterNote(Struct, kw_only=True):
-    """Where a dead letter lies, where it came from, and why it was refused."""
+    """Position, origin and reason of a dead letter."""
 
     partition: int
     offset: int
@@ -370,7 +370,7 @@ class DeadLetterPage(Struct, kw_only=True):
 
 
 class WholeDeadLetter(Struct, kw_only=True):
-    """A dead letter with what came, as text: what is no text is escaped, what is long is cut."""
+    """A dead letter with its payload as text: non-text bytes are escaped, long values truncated."""
 
     partition: int
     offset: int
@@ -388,7 +388,7 @@ class WholeDeadLetter(Struct, kw_only=True):
 
 
 class Place(Struct, kw_only=True):
-    """Where a record is now."""
+    """The new position of a record."""
 
     topic: str
     partition: int
@@ -396,7 +396,7 @@ class Place(Struct, kw_only=True):
 
 
 class SettingInForce(Struct, kw_only=True):
-    """One setting. A secret shows only whether it is set."""
+    """One setting. A secret only shows whether it is set."""
 
     name: str
     value: str
@@ -415,7 +415,7 @@ class SettingsInForce(Struct):
 
 
 class Alerts(Struct, kw_only=True):
-    """What would be sent by default: openings of `warning` and above."""
+    """Alerts that would be notified by default: opened anomalies of `warning` and above."""
 
     alerts: int
     by_type: dict[AnomalyTypeName, int]
@@ -423,7 +423,7 @@ class Alerts(Struct, kw_only=True):
 
 
 class Preview(Struct, kw_only=True):
-    """Alerts of the last days with the settings in force, and with those tried out, by the same `step`."""
+    """Alerts of the last days with the current and with the given settings."""
 
     days: int
     now: Alerts
@@ -435,6 +435,6 @@ class Preview(Struct, kw_only=True):
 
 
 class SchemaList(Struct):
-    """The names under which the schemas are served."""
+    """The names of the schemas."""
 
     items: list[str]

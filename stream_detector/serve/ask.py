@@ -19,12 +19,12 @@ Q = TypeVar("Q", bound=Struct)
 BODY_BYTES = 64 * 1024
 _YEARS = range(1970, 2100)
 
-Limit = Annotated[int, Meta(ge=1, le=500, description="Most items of a page.")]
-CursorText = Annotated[str, Meta(max_length=2000, description="`next` of the page before.")]
+Limit = Annotated[int, Meta(ge=1, le=500, description="Maximum number of items per page.")]
+CursorText = Annotated[str, Meta(max_length=2000, description="`next` of the previous page.")]
 Entity = Annotated[str, Meta(min_length=1, max_length=300, description="An id, or `workflow:<id>` or `score:<id>`.")]
 
 Substring = Annotated[
-    str, Meta(min_length=1, max_length=256, description="A part of the entity's name or id, in any case.")
+    str, Meta(min_length=1, max_length=256, description="Part of the entity's name or id, case-insensitive.")
 ]
 
 
@@ -48,7 +48,7 @@ class RangeQuestion(Struct, kw_only=True, rename={"from_at": "from", "to_at": "t
     from_at: Annotated[Instant, Meta(description="Inclusive; RFC 3339 with a zone.")] | None = None
     to_at: Annotated[Instant, Meta(description="Exclusive; RFC 3339 with a zone.")] | None = None
     range: Annotated[Literal["24h", "7d", "30d"], Meta(description="The last day, week or 30 days.")] | None = None
-    hours: Annotated[int, Meta(ge=1, le=87_600, description="The last so many hours.")] | None = None
+    hours: Annotated[int, Meta(ge=1, le=87_600, description="The last N hours.")] | None = None
 
 
 class FilterQuestion(RangeQuestion, kw_only=True):
@@ -60,8 +60,8 @@ class FilterQuestion(RangeQuestion, kw_only=True):
     entity: Entity | None = None
     q: Substring | None = None
     run: Id | None = None
-    open: Annotated[bool, Meta(description="Whether its incident goes on.")] | None = None
-    acknowledged: Annotated[bool, Meta(description="Whether somebody has acknowledged its incident.")] | None = None
+    open: Annotated[bool, Meta(description="Whether the incident is open.")] | None = None
+    acknowledged: Annotated[bool, Meta(description="Whether the incident is acknowledged.")] | None = None
 
 
 class AnomaliesQuestion(FilterQuestion, kw_only=True):
@@ -72,13 +72,13 @@ class AnomaliesQuestion(FilterQuestion, kw_only=True):
 
 
 class ExportQuestion(FilterQuestion, kw_only=True):
-    """Every anomaly that matches, as a file."""
+    """Export matching anomalies as a file."""
 
     format: Literal["csv", "json"] = "json"
 
 
 class CheckQuestion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which execution to check; without `attempt` its last one."""
+    """The execution to check; `attempt` defaults to the last one."""
 
     workflow_execution_id: Id
     attempt: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
@@ -88,9 +88,14 @@ class SeriesQuestion(Struct, kw_only=True):
     """The values of one entity up to a time."""
 
     entity: Entity
-    until: Annotated[Instant, Meta(description="Inclusive; now where absent.")] | None = None
+    until: Annotated[Instant, Meta(description="Inclusive; default: now.")] | None = None
     limit: Annotated[
-        int, Meta(ge=1, le=10_000, description="Those before the first that came: ask again with its `t` as `until`.")
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="For earlier readings, repeat the request with the `t` of the first as `until`.",
+        ),
     ] = 200
     of: Annotated[
         Literal["value", "failures"],
@@ -129,9 +134,9 @@ Remark = Annotated[str, Meta(max_length=2000)]
 
 
 class ActionsQuestion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A decision about `incident_ids`, or about all of an `entity`.
+    """An action on `incident_ids` or on an `entity`.
 
-    `entity` beside `incident_ids` is needed only where it shall work while the database is away.
+    `entity` in addition to `incident_ids` is only needed if the action must work while the database is unavailable.
     """
 
     kind: ActionKind
@@ -150,7 +155,7 @@ class ActionsListQuestion(Paged, kw_only=True):
 
 
 class SilenceBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What not to send messages about: everything that is named must hold."""
+    """What to silence: all given conditions must match."""
 
     entity: StateKeyText | None = None
     incident_id: Id | None = None
@@ -187,12 +192,12 @@ class PreviewQuestion(Struct, kw_only=True):
 class InboxQuestion(Paged, kw_only=True):
     """A page of in-app messages."""
 
-    unread: Annotated[bool, Meta(description="Only those that you have not read, or have.")] | None = None
+    unread: Annotated[bool, Meta(description="Only unread messages, or only read ones.")] | None = None
     severity: list[SeverityName] = []
 
 
 class InboxReadBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Up to when every message counts as read; the moment of asking where absent."""
+    """Time up to which messages are marked as read; default: now."""
 
     until: Instant | None = None
 
@@ -214,7 +219,7 @@ class DeadLettersQuestion(Paged, kw_only=True):
 class IntakeQuestion(Struct, kw_only=True):
     """How to take the events."""
 
-    backfill: Annotated[bool, Meta(description="History: to be learned, never alerted.")] = False
+    backfill: Annotated[bool, Meta(description="Backfill: update baselines, never report anomalies.")] = False
 
 
 def read_query(request: web.Request, question: type[Q]) -> Q:
@@ -223,15 +228,15 @@ def read_query(request: web.Request, question: type[Q]) -> Q:
     given: dict[str, Any] = {}
     for name in request.query:
         if name not in known:
-            raise ProblemError(400, f"{name[:100]}: no such parameter", parameter=name[:100], allowed=sorted(known))
+            raise ProblemError(400, f"{name[:100]}: unknown parameter", parameter=name[:100], allowed=sorted(known))
         if name in given:
             continue
         field, texts = known[name], request.query.getall(name)
         if any("\x00" in text for text in texts):
-            raise ProblemError(400, f"{name}: must not hold U+0000", parameter=name)
+            raise ProblemError(400, f"{name}: must not contain U+0000", parameter=name)
         is_list = get_origin(field.type) is list
         if not is_list and len(texts) > 1:
-            raise ProblemError(400, f"{name}: given more than once", parameter=name)
+            raise ProblemError(400, f"{name}: must not be repeated", parameter=name)
         value: Any = [word for text in texts for word in text.split(",")] if is_list else texts[0]
         given[name] = _convert(name, value, field.type)
     for field in known.values():
@@ -257,7 +262,7 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
         raise ProblemError(400, f"{name}: {error}", parameter=name) from None
     if isinstance(converted, datetime):
         if converted.year not in _YEARS:
-            raise ProblemError(400, f"{name}: must lie in the years 1970 to 2099", parameter=name)
+            raise ProblemError(400, f"{name}: must be in the years 1970 to 2099", parameter=name)
         converted = converted.astimezone(UTC)
     return converted
 
@@ -294,9 +299,9 @@ async def read_body(request: web.Request, question: type[Q]) -> Q:
         asked = msgspec.json.decode(body, type=question)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         detail = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ProblemError(400, f"The body cannot be used: {detail}") from None
+        raise ProblemError(400, f"Invalid body: {detail}") from None
     if _holds_nul(msgspec.structs.astuple(asked)):
-        raise ProblemError(400, "The body must not hold U+0000.")
+        raise ProblemError(400, "The body must not contain U+0000.")
     return asked
 
 

@@ -51,7 +51,7 @@ class Broker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.why_away = "it has not answered yet" if settings.broker else "STREAM_DETECTOR_BROKER is not set"
+        self.why_away = "no response yet" if settings.broker else "STREAM_DETECTOR_BROKER is not set"
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
         self._connecting: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ class Broker:
         return AIOKafkaConsumer(**client_options(self._settings), group_id=None, enable_auto_commit=False, **options)
 
     async def show_dead_letter(self, partition: int, offset: int) -> dict[str, Any]:
-        """One dead letter with what came, as text. Raises `BrokerAwayError` or `DeadLetterError`."""
+        """One dead letter with its payload, as text. Raises `BrokerAwayError` or `DeadLetterError`."""
         letter = await self._letter(partition, offset)
         why = letter.why
         return {
@@ -134,7 +134,7 @@ class Broker:
 
     async def _letter(self, partition: int, offset: int) -> StoredDeadLetter:
         if partition >= self.partitions(DEAD_LETTERS):
-            raise DeadLetterError(f"there is no dead letter {partition}-{offset}")
+            raise DeadLetterError(f"dead letter {partition}-{offset} does not exist")
         try:
             return await fetch_dead_letter(self._settings, partition, offset)
         except (KafkaError, OSError) as error:

@@ -72,11 +72,11 @@ def why_approximate(whole: read.Wholeness) -> str | None:
     """
     reasons = []
     if whole.epochs > 1:
-        reasons.append("the stream was made anew within this history")
+        reasons.append("the topics were recreated within this history")
     if whole.partitions > 1:
-        reasons.append(f"the executions lie on {whole.partitions} partitions, whose order is not stored")
+        reasons.append(f"the executions are on {whole.partitions} partitions, whose order is not stored")
     if whole.trimmed_until is not None:
         reasons.append(f"history up to {whole.trimmed_until:%Y-%m-%dT%H:%M:%SZ} is deleted")
     if whole.actions:
-        reasons.append(f"the detector was told {whole.actions} decisions of people")
+        reasons.append(f"the detector applied {whole.actions} operator actions")
     return "; ".join(reasons) or None

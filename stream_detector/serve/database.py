@@ -23,7 +23,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.pool: asyncpg.Pool | None = None
-        self.why_away = "it has not answered yet"
+        self.why_away = "no response yet"
         self._connecting: asyncio.Task[None] | None = None
 
     def start(self) -> "asyncio.Task[None]":

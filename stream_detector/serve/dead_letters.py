@@ -13,10 +13,10 @@ _PLACE = re.compile(r"(\d{1,6})-(\d{1,18})", re.ASCII)
 
 
 async def list_dead_letters(request: web.Request) -> web.Response:
-    """Where each lies and why, newest first."""
+    """Position and reason of each dead letter, newest first."""
     asked = ask.read_query(request, ask.DeadLettersQuestion)
     if asked.topic and "\x00" in asked.topic:
-        raise ProblemError(400, "topic: must not hold U+0000", parameter="topic")
+        raise ProblemError(400, "topic: must not contain U+0000", parameter="topic")
     page = await request.app[DATABASE].ask(
         store.find, reason=asked.reason, topic=asked.topic, limit=asked.limit, cursor=asked.cursor
     )
@@ -24,17 +24,17 @@ async def list_dead_letters(request: web.Request) -> web.Response:
 
 
 async def one_dead_letter(request: web.Request) -> web.Response:
-    """One with what came: key, value and headers as text; what is no text is escaped."""
+    """One dead letter with key, value and headers as text; non-text bytes are escaped."""
     return answer(await request.app[BROKER].show_dead_letter(*_place(request)))
 
 
 async def retry_dead_letter(request: web.Request) -> web.Response:
-    """Publish it again as it came, to its topic; once more refused, it is another dead letter."""
+    """Publish it again unchanged to its topic. If it is rejected again, it becomes a new dead letter."""
     return answer(await request.app[BROKER].retry_dead_letter(*_place(request)))
 
 
 def _place(request: web.Request) -> tuple[int, int]:
     found = _PLACE.fullmatch(request.match_info["id"])
     if not found:
-        raise ProblemError(404, "A dead letter is named by its place: <partition>-<offset>.")
+        raise ProblemError(404, "A dead letter is identified by <partition>-<offset>.")
     return int(found[1]), int(found[2])

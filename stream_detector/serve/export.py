@@ -24,7 +24,7 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def export_anomalies(request: web.Request) -> web.StreamResponse:
-    """Newest first, all of them, written while they are read: memory stays flat however many there are."""
+    """All matching anomalies, newest first, streamed with constant memory."""
     asked = ask.read_query(request, ask.ExportQuestion)
     question = question_of(asked, datetime.now(UTC))
     database = request.app[DATABASE]

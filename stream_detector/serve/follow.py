@@ -16,39 +16,41 @@ def _to(operation: str, description: str, body: Any = None, **parameters: str) -
 
 
 def _next_page(operation: str) -> dict[str, Any]:
-    return _to(operation, "The page after it, where there is one.", cursor=_NEXT)
+    return _to(operation, "The next page, if there is one.", cursor=_NEXT)
 
 
 LINKS: dict[str, dict[str, dict[str, Any]]] = {
     "list_anomalies": {
         "nextPage": _next_page("list_anomalies"),
-        "firstAnomaly": _to("one_anomaly", "Every field of the newest.", id=f"{_FIRST}/id"),
-        "whyFirst": _to("why", "Why the newest was alerted, or not.", anomaly=f"{_FIRST}/id"),
+        "firstAnomaly": _to("one_anomaly", "All fields of the newest.", id=f"{_FIRST}/id"),
+        "whyFirst": _to("why", "Why the newest was or was not notified.", anomaly=f"{_FIRST}/id"),
         "itsIncident": _to("one_incident", "The incident of the newest.", id=f"{_FIRST}/incident_id"),
     },
     "one_anomaly": {
-        "why": _to("why", "Why it was alerted, or not.", anomaly="$response.body#/id"),
+        "why": _to("why", "Why it was or was not notified.", anomaly="$response.body#/id"),
         "incident": _to("one_incident", "Its incident.", id="$response.body#/incident_id"),
     },
     "list_incidents": {
         "nextPage": _next_page("list_incidents"),
-        "firstIncident": _to("one_incident", "The newest with all that belongs to it.", id=f"{_FIRST}/id"),
+        "firstIncident": _to(
+            "one_incident", "The newest with its records, actions and notifications.", id=f"{_FIRST}/id"
+        ),
         "acknowledgeFirst": _to(
             "act", "Acknowledge the newest.", {"kind": "acknowledge", "incident_ids": [f"{_FIRST}/id"]}
         ),
     },
     "executions": {
         "checkNewest": _to("check_anomalies", "Check the newest.", {"workflow_execution_id": f"{_FIRST}/execution_id"}),
-        "whyNewest": _to("why", "Why the newest was alerted, or not.", execution=f"{_FIRST}/execution_id"),
+        "whyNewest": _to("why", "Why the newest was or was not notified.", execution=f"{_FIRST}/execution_id"),
     },
     "workflows": {
         "nextPage": _next_page("workflows"),
-        "seriesOfFirst": _to("entity_series", "The first one's readings.", entity=f"{_FIRST}/key"),
-        "executionsOfFirst": _to("executions", "The first one's executions.", workflow=f"{_FIRST}/entity_id"),
+        "seriesOfFirst": _to("entity_series", "Readings of the first.", entity=f"{_FIRST}/key"),
+        "executionsOfFirst": _to("executions", "Executions of the first.", workflow=f"{_FIRST}/entity_id"),
     },
     "entities": {
         "nextPage": _next_page("entities"),
-        "seriesOfFirst": _to("entity_series", "The first one's readings.", entity=f"{_FIRST}/key"),
+        "seriesOfFirst": _to("entity_series", "Readings of the first.", entity=f"{_FIRST}/key"),
     },
     "runs": {
         "nextPage": _next_page("runs"),
@@ -56,17 +58,17 @@ LINKS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "inbox": {
         "nextPage": _next_page("inbox"),
-        "markFirstRead": _to("mark_read", "The newest counts as read.", id=f"{_FIRST}/id"),
+        "markFirstRead": _to("mark_read", "Mark the newest as read.", id=f"{_FIRST}/id"),
     },
     "list_silences": {"nextPage": _next_page("list_silences")},
-    "make_silence": {"lift": _to("lift_silence", "End it.", id="$response.body#/id")},
+    "make_silence": {"lift": _to("lift_silence", "Expire it.", id="$response.body#/id")},
     "list_actions": {"nextPage": _next_page("list_actions")},
     "list_dead_letters": {
         "nextPage": _next_page("list_dead_letters"),
         "firstDeadLetter": _to(
-            "one_dead_letter", "The newest with what came.", id=f"{{{_FIRST}/partition}}-{{{_FIRST}/offset}}"
+            "one_dead_letter", "The newest with its payload.", id=f"{{{_FIRST}/partition}}-{{{_FIRST}/offset}}"
         ),
     },
-    "list_schemas": {"firstSchema": _to("one_schema", "The first one.", id=_FIRST)},
+    "list_schemas": {"firstSchema": _to("one_schema", "The first.", id=_FIRST)},
 }
 """operationId -> name -> Link Object of its 200 answer (OpenAPI 3.1, 4.8.20)."""

@@ -80,7 +80,7 @@ class Guard:
         name = _hostname(self._host(request))
         if name not in self._names and not (name and is_loopback(name)):
             raise ProblemError(
-                403, "This Host is not answered to. Add it to STREAM_DETECTOR_API_ALLOWED_HOSTS if it is yours."
+                403, "This Host is not allowed. If it is yours, add it to STREAM_DETECTOR_API_ALLOWED_HOSTS."
             )
 
     def demand_origin(self, request: web.BaseRequest) -> None:
@@ -91,9 +91,9 @@ class Guard:
         host = self._host(request)
         own = {self._base_origin, f"http://{host}".lower(), f"https://{host}".lower()}
         if origin is not None and origin.lower() not in own:
-            raise ProblemError(403, "This Origin may not change anything here.")
+            raise ProblemError(403, "Requests from this Origin are not allowed to make changes.")
         if origin is None and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-            raise ProblemError(403, "Another site's page may not change anything here.")
+            raise ProblemError(403, "Cross-site requests are not allowed to make changes.")
 
     async def demand_right(self, request: web.Request) -> None:
         """3 and 4. Raises 401 without a valid token or session, 403 where its role may not."""
@@ -110,7 +110,7 @@ class Guard:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if identity.by == "session" and request.method not in SAFE_METHODS and not self._from_own_page(request):
-            raise ProblemError(403, "A browser session may change something from its own page alone.")
+            raise ProblemError(403, "A browser session can make changes only from the dashboard's own origin.")
         if roles is not None and identity.role not in roles:
             raise ProblemError(403, f"The role {identity.role} may not do this; {' or '.join(sorted(roles))} may.")
         request[IDENTITY] = identity

@@ -90,12 +90,12 @@ def config_of(settings: Settings) -> Config:
 
 
 async def check_anomalies(request: web.Request) -> web.Response:
-    """What the detector says of one stored execution."""
+    """Evaluate one stored execution with the detector."""
     asked = await ask.read_body(request, ask.CheckQuestion)
     config = config_of(request.app[SETTINGS])
     found = await request.app[DATABASE].ask(check, asked.workflow_execution_id, asked.attempt, config)
     if found is None:
-        raise ProblemError(404, "No execution of this id is stored.")
+        raise ProblemError(404, "No execution with this id is stored.")
     return answer(found.anomalies, **({"X-Approximate": found.approximate} if found.approximate else {}))
 
 
@@ -108,14 +108,14 @@ async def list_anomalies(request: web.Request) -> web.Response:
 
 
 async def count_facets(request: web.Request) -> web.Response:
-    """For each filter, how many match all the others, by its values."""
+    """For each filter, the number of anomalies per value that match all other filters."""
     question = question_of(ask.read_query(request, ask.FilterQuestion), datetime.now(UTC))
     found = await request.app[DATABASE].ask(facets, question)
     return answer({**found.counts, "total": found.total, "whole": found.whole})
 
 
 async def one_anomaly(request: web.Request) -> web.Response:
-    """Every field of one."""
+    """All fields of one anomaly."""
     text = request.match_info["id"]
     try:
         anomaly_id = UUID(text) if len(text) == 36 else None
@@ -123,12 +123,12 @@ async def one_anomaly(request: web.Request) -> web.Response:
         anomaly_id = None
     found = await request.app[DATABASE].ask(anomalies.read, anomaly_id) if anomaly_id else None
     if found is None:
-        raise ProblemError(404, "No anomaly of this id is stored. One that was just found may need a second.")
+        raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
     return answer(found)
 
 
 async def trends(request: web.Request) -> web.Response:
-    """Openings by UTC date, severity and type."""
+    """Opened anomalies by UTC date, severity and type."""
     now = datetime.now(UTC)
     question = question_of(ask.read_query(request, ask.FilterQuestion), now)
     counted = await request.app[DATABASE].ask(anomalies.trends, question)
@@ -157,13 +157,13 @@ def _every_day(wanted: Filter, found: dict[date, int], now: datetime) -> list[da
 
 
 async def entity_series(request: web.Request) -> web.Response:
-    """The readings of one entity with the band that each was judged by."""
+    """The readings of one entity with the expected band of each."""
     asked = ask.read_query(request, ask.SeriesQuestion)
     config = config_of(request.app[SETTINGS])
     until = asked.until or datetime.now(UTC)
     found = await request.app[DATABASE].ask(series, asked.entity, until, asked.limit, config, asked.of)
     if found is None:
-        raise ProblemError(404, "Nothing is stored of this entity up to then.")
+        raise ProblemError(404, "No data is stored for this entity up to that time.")
     return answer(found)
 
 
@@ -194,30 +194,30 @@ async def inbox(request: web.Request) -> web.Response:
 
 
 async def mark_all_read(request: web.Request) -> web.Response:
-    """Every message up to a time counts as read."""
+    """Mark all messages up to a time as read."""
     asked = await ask.read_body(request, ask.InboxReadBody)
     until, reader = asked.until or datetime.now(UTC), request[IDENTITY].name
     return answer({"marked": await request.app[DATABASE].ask(read.mark_all_read, until, reader=reader)})
 
 
 async def mark_read(request: web.Request) -> web.Response:
-    """The message counts as read."""
+    """Mark the message as read."""
     if not await request.app[DATABASE].ask(read.mark_read, _id(request), reader=request[IDENTITY].name):
-        raise ProblemError(404, "There is no such message.")
+        raise ProblemError(404, "There is no message with this id.")
     return web.Response(status=204)
 
 
 async def runs(request: web.Request) -> web.Response:
-    """Scoring runs, newest first, each with its anomalies."""
+    """Score runs, newest first, each with its anomalies."""
     asked = ask.read_query(request, ask.Paged)
     return page_answer(await request.app[DATABASE].ask(read.runs, limit=asked.limit, cursor=asked.cursor))
 
 
 async def one_run(request: web.Request) -> web.Response:
-    """One scoring run with its anomalies."""
+    """One score run with its anomalies."""
     found = await request.app[DATABASE].ask(read.run, _id(request))
     if found is None:
-        raise ProblemError(404, "No run of this id is stored.")
+        raise ProblemError(404, "No score run with this id is stored.")
     return answer(found)
 
 
@@ -251,5 +251,5 @@ async def openapi(request: web.Request) -> web.Response:
 def _id(request: web.Request) -> str:
     text: str = request.match_info["id"]
     if len(text) > 256 or "\x00" in text:
-        raise ProblemError(404, "There is no such thing.")
+        raise ProblemError(404, "Not found.")
     return text

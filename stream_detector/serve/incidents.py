@@ -14,7 +14,7 @@ from stream_detector.store.filter import Filter
 
 
 async def list_incidents(request: web.Request) -> web.Response:
-    """Incidents, the newest opening first."""
+    """Incidents, most recently opened first."""
     asked = ask.read_query(request, ask.IncidentsQuestion)
     from_at, to_at = span_of(asked, datetime.now(UTC))
     question = Filter(
@@ -34,11 +34,11 @@ async def list_incidents(request: web.Request) -> web.Response:
 
 
 async def one_incident(request: web.Request) -> web.Response:
-    """One incident: its records, what people decided, and what became of its messages."""
+    """One incident: its records, operator actions, and the outcomes of its notifications."""
     incident_id, database = uuid_of(request.match_info["id"]), request.app[DATABASE]
     found = await database.ask(incidents.read, incident_id) if incident_id else None
     if found is None or incident_id is None:
-        raise ProblemError(404, "No incident of this id is stored. One that was just found may need a second.")
+        raise ProblemError(404, "No incident with this id is stored. A new incident may take a second to appear.")
     name = str(incident_id)
     parts = {
         "anomalies": await database.ask(incidents.records, incident_id),

@@ -63,10 +63,10 @@ ALLOWANCE: web.AppKey[Allowance] = web.AppKey("allowance", Allowance)
 
 
 async def take_events(request: web.Request) -> web.Response:
-    """Publish one event, an array, JSON lines or a CloudEvent; answered when Kafka has them.
+    """Publish one event, an array, JSON Lines or a CloudEvent. The response is sent once Kafka has acknowledged them.
 
-    207 where some are refused, with the index of each. Send the same again after an error: an event that is there
-    already is recognised by its id.
+    207 if some are rejected, with the index of each. After an error send the same request again: duplicates are
+    detected by their id.
     """
     asked = ask.read_query(request, ask.IntakeQuestion)
     headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
@@ -90,7 +90,7 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
     async def take_delivery(request: web.Request) -> web.Response:
         secret = getattr(request.app[SETTINGS], webhook.setting)
         if not secret:
-            raise ProblemError(404, f"This webhook is not switched on: set {PREFIX}{webhook.setting.upper()}.")
+            raise ProblemError(404, f"This webhook is disabled: set {PREFIX}{webhook.setting.upper()}.")
         body, header = await _body(request), webhook.signature_header
         if not webhook.is_authentic(secret, request.headers.get(header, ""), body):
             raise ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
@@ -120,7 +120,7 @@ async def _publish(
 ) -> web.Response:
     """Each on the partition of its owner, so that no worker has to forward it. Raises `BrokerAwayError`."""
     if not events:
-        raise ProblemError(400, "None of the events can be used.", refused=msgspec.to_builtins(wrong))
+        raise ProblemError(400, "All events were rejected.", refused=msgspec.to_builtins(wrong))
     records = []
     for _, event in events:
         topic, key = INPUTS[kind_of_event(event)].topic, key_of(event)
@@ -162,11 +162,11 @@ def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
         try:
             values = [bytes(each) for each in msgspec.json.decode(body, type=list[msgspec.Raw])]
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ProblemError(400, f"The array cannot be read: {refusal_for(error, body).message}") from None
+            raise ProblemError(400, f"The array is invalid: {refusal_for(error, body).message}") from None
     else:
         values = [body] if body.strip() else []
     if not values:
-        raise ProblemError(400, "There is no event in the body.")
+        raise ProblemError(400, "The body contains no event.")
     if len(values) > MOST_EVENTS:
         raise ProblemError(413, f"Send at most {MOST_EVENTS} events at once.")
     return values
@@ -180,6 +180,6 @@ def _demand_allowance(request: web.Request, events: int) -> None:
     wait_s = allowance.take(whose, events)
     if wait_s:
         detail = (
-            f"This token has sent more than {allowance.rate:g} events a second. Nothing was taken; send them later."
+            f"This token has sent more than {allowance.rate:g} events per second. No event was accepted; retry later."
         )
         raise ProblemError(429, detail, headers={"Retry-After": str(int(wait_s) + 1)})

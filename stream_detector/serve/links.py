@@ -24,11 +24,11 @@ _PAGE = """<!doctype html>
 <title>stream-detector: {title}</title>
 <h1>{title}</h1>
 {body}
-<p><a href="/anomalies">To the dashboard</a></p></html>
+<p><a href="/anomalies">Go to the dashboard</a></p></html>
 """
 _WHAT = {
-    "acknowledge": "No more messages about this incident but its end. Everybody sees that somebody has it.",
-    "silence": "No messages about anything here for 24 hours.",
+    "acknowledge": "Stops notifications of this incident, except its end. Everyone sees that it is acknowledged.",
+    "silence": "No notifications about it for 24 hours.",
 }
 _DONE = {"acknowledge": "Acknowledged", "silence": "Silenced for 24 h"}
 
@@ -45,20 +45,20 @@ def add_links(
         try:
             return _page(200, *_question(verify(key, request.match_info["token"], clock())))
         except LinkError as error:
-            return _page(410, "This link does nothing", f"<p>{escape(str(error))}</p>")
+            return _page(410, "Invalid link", f"<p>{escape(str(error))}</p>")
 
     async def act(request: web.Request) -> web.Response:
         token, now_s = request.match_info["token"], clock()
         try:
             link = verify(key, token, now_s)
         except LinkError as error:
-            return _page(410, "This link does nothing", f"<p>{escape(str(error))}</p>")
+            return _page(410, "Invalid link", f"<p>{escape(str(error))}</p>")
         try:
             for action in actions_of(link, token, now_s):
                 await publish(action)
         except Exception as error:  # whatever keeps Kafka from taking it: the person is told, and may press again
-            words = f"Kafka does not take it now ({escape(type(error).__name__)}). Try again: twice is done once."
-            return _page(503, "Not done", f"<p>{words}</p>\n{_form(link)}")
+            words = f"Kafka does not accept it now ({escape(type(error).__name__)}). Try again; repeating it is safe."
+            return _page(503, "Action failed", f"<p>{words}</p>\n{_form(link)}")
         return _page(200, _DONE[link.purpose], f"<p>{escape(link.about)}</p>\n<p>{escape(_WHAT[link.purpose])}</p>")
 
     app.router.add_get("/links/{token}", show, allow_head=False)

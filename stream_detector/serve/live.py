@@ -90,7 +90,7 @@ class Live:
         if not self._next:
             raise BrokerAwayError(self._broker.why_away or "the live stream is not connected yet")
         if len(self._listeners) >= MOST_CLIENTS:
-            raise ProblemError(503, f"{MOST_CLIENTS} listen already.", headers={"Retry-After": "30"})
+            raise ProblemError(503, f"The limit of {MOST_CLIENTS} clients is reached.", headers={"Retry-After": "30"})
         listener = Listener()
         self._listeners.add(listener)
         return listener, dict(self._next)
@@ -209,7 +209,7 @@ LIVE: web.AppKey[Live] = web.AppKey("live", Live)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """Anomalies as they are found, as server-sent events; resumes after `Last-Event-ID` without a gap."""
+    """Live anomalies as server-sent events; resumes after `Last-Event-ID` without gaps."""
     live = request.app[LIVE]
     listener, here = live.listen()
     try:

@@ -23,7 +23,7 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark"><title>stream-detector: the API</title>
 <link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/docs/manual.css"></head>
 <body><header><h1>The API of stream-detector</h1>
-<p>{description} Every route but the webhooks wants <code>Authorization: Bearer &lt;token&gt;</code>
+<p>{description} Every route except the webhooks requires <code>Authorization: Bearer &lt;token&gt;</code>
 (<code>stream-detector token create</code>) or a browser session. For programs:
 <a href="/api/v1/openapi.json">openapi.json</a>. Back to the <a href="/anomalies">dashboard</a>.</p></header>
 <nav aria-label="Routes"><ul>
@@ -137,7 +137,7 @@ def words(schema: dict[str, Any]) -> str:
     >>> words({"type": "array", "items": {"$ref": "#/components/schemas/Day"}})
     'list of <a href="#type-Day">Day</a>'
     >>> words({"type": "integer", "minimum": 1, "maximum": 500, "default": 50})
-    'integer, at least 1, at most 500; 50 where it is left out'
+    'integer, at least 1, at most 500; 50 by default'
     """
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
@@ -146,7 +146,7 @@ def words(schema: dict[str, Any]) -> str:
         said = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["enum"])
     elif "x-extensible-enum" in schema:
         known = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["x-extensible-enum"])
-        said = f"{known}, or what a later version adds"
+        said = f"{known}, or a value of a later version"
     elif "anyOf" in schema:
         said = " or ".join(map(words, schema["anyOf"]))
     elif schema.get("type") == "array":
@@ -159,7 +159,7 @@ def words(schema: dict[str, Any]) -> str:
     limits = [f"{say} {schema[name]}" for name, say in _LIMITS.items() if name in schema]
     said = ", ".join([said, *map(escape, limits)])
     default = schema.get("default")
-    return said if default in (None, "", [], {}) else f"{said}; {escape(str(default))} where it is left out"
+    return said if default in (None, "", [], {}) else f"{said}; {escape(str(default))} by default"
 
 
 _LIMITS = {

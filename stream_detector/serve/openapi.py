@@ -46,7 +46,7 @@ def document() -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Made by `stream-detector token create`, or STREAM_DETECTOR_API_TOKEN.",
+                    "description": "Created by `stream-detector token create`, or STREAM_DETECTOR_API_TOKEN.",
                 },
                 "session": {
                     "type": "apiKey",
@@ -92,7 +92,11 @@ def _bodies(route: Route) -> list[Any]:
 
 
 def _roles(route: Route) -> str:
-    return f"Roles: {', '.join(sorted(route.roles))}." if route.roles else "No role: the sender proves itself."
+    return (
+        f"Roles: {', '.join(sorted(route.roles))}."
+        if route.roles
+        else "No role: the sender is authenticated by the webhook secret."
+    )
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -102,14 +106,17 @@ def _responses(route: Route) -> dict[str, Any]:
     else:
         (schema,), _ = msgspec.json.schema_components([route.answer], ref_template=_REF)
         content = {route.kind: {"schema": schema}} | {kind: {"schema": {"type": "string"}} for kind in route.also}
-        responses["200"] = {"description": "What was asked for", "content": content}
+        responses["200"] = {"description": "The result", "content": content}
         if route.handler.__name__ == "check_anomalies":
-            told = "Why the answer may differ from what the live detector said; absent where it cannot"
+            told = "Why the result may differ from the live detector's; absent if it cannot"
             responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}
         if links := LINKS.get(route.handler.__name__):
             responses["200"]["links"] = links
     if route.partly:
-        responses["207"] = {**responses["200"], "description": "Some were refused; the answer lists them by index"}
+        responses["207"] = {
+            **responses["200"],
+            "description": "Some events were rejected; the response lists them by index",
+        }
     for status in sorted({*route.problems, 401, 403, 500, *([503] if route.database else [])}):
         problem = {"schema": {"$ref": _REF.format(name="Problem")}}
         responses[str(status)] = {

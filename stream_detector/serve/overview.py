@@ -46,18 +46,20 @@ async def pipeline(app: web.Application) -> Health:
         }
         if behind:
             since = f"{progress.baselines_at:%Y-%m-%d %H:%M:%S} UTC" if progress.baselines_at else "the beginning"
-            reasons.append(f"events arrive, but the detector has said nothing since {since}: what is shown is stale")
+            reasons.append(
+                f"events arrive, but the detector has reported nothing since {since}: the data shown is stale"
+            )
     status, behind_by = "degraded" if reasons else "ok", app[BEHIND].records()
     return Health(status=status, version=__version__, broker=broker, behind=behind_by, reasons=reasons, **known)  # type: ignore[arg-type]
 
 
 async def health(request: web.Request) -> web.Response:
-    """Which part of the pipeline is well. 200 also when degraded: the answer says what is away."""
+    """Health of each part of the pipeline. The status is 200 even when degraded; the body names unavailable parts."""
     return answer(await pipeline(request.app))
 
 
 async def overview(request: web.Request) -> web.Response:
-    """What opened where and when, how much of it nobody has looked at, and how the pipeline is."""
+    """Opened anomalies by entity and time, unacknowledged incidents, and pipeline health."""
     asked = ask.read_query(request, ask.OverviewQuestion)
     database, now = request.app[DATABASE], datetime.now(UTC)
     length, bucket = _SPANS[asked.range]

@@ -34,11 +34,11 @@ _FOREVER = {**_HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}
 
 _NOT_BUILT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>stream-detector: the page is not built</title>
-<h1>The page is not built</h1>
-<p>The API works, but the files of the dashboard are missing. In the checkout run</p>
+<title>stream-detector: dashboard not built</title>
+<h1>The dashboard is not built</h1>
+<p>The API works, but the dashboard's files are missing. Run in the checkout</p>
 <pre>make install</pre>
-<p>and load this page again. A wheel carries them.</p></html>
+<p>and reload this page. The wheel includes them.</p></html>
 """
 
 

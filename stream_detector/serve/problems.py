@@ -11,26 +11,26 @@ from stream_detector.store.paging import CursorError
 from stream_detector.telemetry.log_events import RequestFailed
 
 TITLES = {
-    400: "The request cannot be used",
-    401: "A token is needed",
+    400: "Invalid request",
+    401: "A token is required",
     403: "Not allowed",
-    404: "There is no such thing",
-    405: "This method is not offered here",
-    409: "Not now",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
     413: "The request is too large",
     415: "This content type is not accepted",
-    422: "The events cannot be used",
-    429: "Too many",
+    422: "The events were rejected",
+    429: "Rate limit exceeded",
     431: "The request is too large",
-    500: "A defect of the service",
-    503: "A part of the service is away",
+    500: "Internal error",
+    503: "A dependency is unavailable",
 }
 RETRY_AFTER_S = 5
-OWN_ERROR = "The service met an error of its own. Its log has the reason."
+OWN_ERROR = "Internal error. See the log for the reason."
 
 
 class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """RFC 9457. `parameter` and `allowed` say what to change, where that is what is wrong."""
+    """RFC 9457. `parameter` and `allowed` describe an invalid parameter."""
 
     title: str
     status: int
@@ -86,19 +86,19 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
     except CursorError as error:
         return ProblemError(400, f"cursor: {error}", parameter="cursor").response()
     except StoreAwayError as error:
-        detail = f"The database does not answer ({error}). Detection and messages go on without it."
+        detail = f"The database does not answer ({error}). Detection and notifications continue without it."
         return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}).response()
     except DeadLetterError as error:
         return ProblemError(404, f"{error}.").response()
     except BrokerAwayError as error:
-        detail = f"Kafka does not answer ({error}). Nothing was lost: send the same again."
+        detail = f"Kafka does not answer ({error}). No data was lost: send the same request again."
         return ProblemError(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)}).response()
     except web.HTTPException as error:
         if not is_api(request) or error.status not in TITLES:
             raise
         said = {
             404: f"Nothing is served at {request.method} {request.path[:200]}",
-            405: f"{request.method} is not offered",
+            405: f"{request.method} is not allowed",
         }
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return ProblemError(error.status, said.get(error.status, error.reason), headers=headers).response()

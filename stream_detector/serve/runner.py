@@ -30,7 +30,7 @@ class Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer; the connection ends with it."""
-        detail = "This is no HTTP request that can be read."
+        detail = "Malformed HTTP request."
         if isinstance(exc, LineTooLong):
             detail = f"The request line or a header is longer than {LINE_BYTES} bytes."
         problem = ProblemError(400, detail) if status == 400 else ProblemError(500, OWN_ERROR)

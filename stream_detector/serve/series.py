@@ -30,7 +30,7 @@ _OF_FAILURES = ("SpikeInFailures", "ConsecutiveFailures")
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """One reading, with what was expected before it came; the three are null while there is too little history."""
+    """One reading with the band expected before it, which is null while there is too little history."""
 
     t: datetime
     value: float
@@ -45,7 +45,7 @@ class Point(Struct, frozen=True, kw_only=True):
 
 
 class Series(Struct, frozen=True, kw_only=True):
-    """The readings of one entity in the order of their times."""
+    """The readings of one entity in order of time."""
 
     entity: str
     unit: str

@@ -52,7 +52,7 @@ async def _serve(settings: Settings) -> int:
         settings.metrics_host,
         settings.metrics_port or ROLE_PORTS["api"],
         live=lambda: (True, ""),
-        ready=lambda: (database.pool is not None, f"the database is away: {database.why_away}"),
+        ready=lambda: (database.pool is not None, f"the database is unavailable: {database.why_away}"),
     )
     ended = asyncio.Event()
     shutdown = GracefulShutdown("api")
@@ -83,7 +83,7 @@ async def _listen(starting: Any, setting: str) -> None:
     try:
         await starting
     except OSError as error:
-        raise _PortError(f"{error.strerror or error}; change {setting} or end the program that has it") from error
+        raise _PortError(f"{error.strerror or error}; change {setting} or stop the program that uses it") from error
 
 
 async def _until(ended: asyncio.Event, database: Database) -> int:

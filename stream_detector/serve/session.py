@@ -11,11 +11,11 @@ from stream_detector.store.access import SESSION_LASTS
 _MOST_CODE = 200
 _USED = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>stream-detector: this link is used up</title>
-<h1>This link is used up</h1>
-<p>It opens one session, within 15 minutes. For a new one, run on the machine of the service</p>
+<title>stream-detector: link already used</title>
+<h1>This link was already used or has expired</h1>
+<p>A link opens one session and is valid for 15 minutes. For a new one, run on the server</p>
 <pre>stream-detector token link</pre>
-<p>or, where you have a token, <a href="/anomalies">enter it on the page</a>.</p></html>
+<p>or, if you have a token, <a href="/anomalies">enter it on the page</a>.</p></html>
 """
 
 
@@ -31,15 +31,15 @@ async def open_link(request: web.Request) -> web.Response:
 
 
 async def read_session(request: web.Request) -> web.Response:
-    """Who you are here, and what you may."""
+    """The current identity and its permissions."""
     return answer(request[IDENTITY])
 
 
 async def make_session(request: web.Request) -> web.Response:
-    """Open a browser session for the holder of the token, so that the browser need not keep the token."""
+    """Exchange the token for a browser session, so that the browser does not have to store the token."""
     identity = request[IDENTITY]
     if identity.by == "session":
-        raise ProblemError(400, "A session cannot open another. Send a token.")
+        raise ProblemError(400, "A session cannot create another session. Send a token.")
     secret, opened = await request.app[DATABASE].ask(access.make_session, identity.name, identity.role)
     response = answer(opened)
     set_cookie(request, response, secret)
@@ -47,7 +47,7 @@ async def make_session(request: web.Request) -> web.Response:
 
 
 async def end_session(request: web.Request) -> web.Response:
-    """End the session of this browser."""
+    """Close the session of this browser."""
     secret = request.cookies.get(cookie_name(request))
     if secret:
         await request.app[DATABASE].ask(access.end_session, access.token_digest(secret))

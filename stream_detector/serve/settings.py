@@ -31,7 +31,7 @@ _BREATHE_EVERY = 500
 
 
 async def read_settings(request: web.Request) -> web.Response:
-    """Every setting with its value, its default and where it came from. A secret shows only whether it is set."""
+    """Every setting with its value, default and source. Secrets only show whether they are set."""
     settings, usual = request.app[SETTINGS], Settings()
     items = [
         SettingInForce(
@@ -50,7 +50,7 @@ async def read_settings(request: web.Request) -> web.Response:
 
 
 async def preview(request: web.Request) -> web.Response:
-    """Replay the stored history with the settings in force and with those tried out. Changes nothing."""
+    """Replay the stored history with the current and with the given settings. Changes nothing."""
     asked = ask.read_query(request, ask.PreviewQuestion)
     now = config_of(request.app[SETTINGS])
     changes: dict[str, Any] = {}
@@ -115,5 +115,5 @@ async def one_schema(request: web.Request) -> web.Response:
     """The JSON Schema of one event."""
     found = schemas().get(request.match_info["id"])
     if found is None:
-        raise ProblemError(404, "There is no such schema.", allowed=sorted(schemas()))
+        raise ProblemError(404, "There is no schema with this name.", allowed=sorted(schemas()))
     return answer(json.dumps(found).encode())

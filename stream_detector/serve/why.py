@@ -16,21 +16,23 @@ from stream_detector.serve.problems import ProblemError
 from stream_detector.store import anomalies, read
 
 _OUTCOMES = {
-    "applied": "It was judged and then learned.",
-    "duplicate": "It had come before: the first time counts, a repeat is neither judged nor learned.",
-    "late": "It came too late to be judged: what is an hour older than the newest raises no alert.",
-    "backfilled": "It came as history: learned, never alerted.",
-    "ignored": "It counts in nothing: a cancelled or skipped run is neither a success nor a failure.",
+    "applied": "It was evaluated and added to the baseline.",
+    "duplicate": "It is a duplicate: only the first one counts.",
+    "late": "It was too late to be evaluated: an event more than an hour older than the newest causes no anomaly.",
+    "backfilled": "It was backfilled: added to the baseline, but never reported.",
+    "ignored": "It is not counted: a cancelled or skipped run is neither a success nor a failure.",
 }
 
 
 async def why(request: web.Request) -> web.Response:
-    """The whole story of one execution, score or anomaly: in order, as data and in plain words. Read-only."""
+    """All decisions about one execution, score or anomaly in order, as data and as sentences. Read-only."""
     asked = ask.read_query(request, ask.WhyQuestion)
     if sum(given is not None for given in (asked.anomaly, asked.execution, asked.score)) != 1:
-        raise ProblemError(400, "Name one of anomaly, execution and score.", allowed=["anomaly", "execution", "score"])
+        raise ProblemError(
+            400, "Specify one of anomaly, execution and score.", allowed=["anomaly", "execution", "score"]
+        )
     if asked.score is not None and asked.run is None:
-        raise ProblemError(400, "run: is missing; a score is named by its entity and its run", parameter="run")
+        raise ProblemError(400, "run: is missing; a score is identified by its entity and run", parameter="run")
     if asked.anomaly is not None:
         return await _of_anomaly(request, asked.anomaly)
     told: list[str] = []
@@ -41,7 +43,7 @@ async def why(request: web.Request) -> web.Response:
         event_id = f"run:{asked.run}"
         found = await request.app[DATABASE].ask(_check_score, asked.score or "", event_id, config, told)
     if found is None:
-        raise ProblemError(404, "It is not stored. What has just come may need a second.")
+        raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
     return await _story(request, found, told, found.anomalies)
 
 
@@ -49,7 +51,7 @@ async def _of_anomaly(request: web.Request, text: str) -> web.Response:
     anomaly_id, database = uuid_of(text), request.app[DATABASE]
     stored = await database.ask(anomalies.read, anomaly_id) if anomaly_id else None
     if stored is None:
-        raise ProblemError(404, "No anomaly of this id is stored. One that was just found may need a second.")
+        raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
     anomaly = msgspec.json.decode(stored, type=Anomaly)
     config, told = config_of(request.app[SETTINGS]), list[str]()
     if anomaly.execution_id is not None:
@@ -60,7 +62,7 @@ async def _of_anomaly(request: web.Request, text: str) -> web.Response:
         at = f"at:{anomaly.detected_at.isoformat()}"
         found = await database.ask(_check_score, anomaly.entity_id, at, config, told)
     if found is None:  # the event itself is deleted or was never stored: the anomaly carries its gates
-        gone = Checked([anomaly], "the event is not stored any more; shown is what the anomaly itself says", "applied")
+        gone = Checked([anomaly], "the event is no longer stored; this is from the anomaly itself", "applied")
         return await _story(request, gone, list(anomaly.gates), [anomaly])
     return await _story(request, found, told, [each for each in found.anomalies if each.id == text] or [anomaly])
 
@@ -109,16 +111,16 @@ def _sentences(
 ) -> list[str]:
     told = [_OUTCOMES[found.outcome], *decisions]
     for each in about:
-        told.append(f"Found, {each.severity}, {each.state}: {each.description}.")
-        told += [f"It passed the gate: {gate}." for gate in each.gates]
+        told.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
+        told += [f"Condition met: {gate}." for gate in each.gates]
     if not about:
-        return [*told, "Nothing was found, so nobody got a message."]
+        return [*told, "No anomaly was found, so no notification was sent."]
     told += [f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages]
     if not messages:
         ongoing = all(each.state == "ongoing" for each in about)
         told.append(
-            "No message: an incident that goes on is told again only when it gets worse."
+            "No notification: an ongoing incident is notified again only if its severity rises."
             if ongoing
-            else "No message is recorded: the notifier has not looked at it yet, or is not running."
+            else "No notification is recorded: the notifier has not processed it yet, or is not running."
         )
     return told

@@ -22,7 +22,7 @@ _USED_EVERY = "1 minute"
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Who asks, as the API knows it."""
+    """The identity of the caller."""
 
     name: str
     role: Role

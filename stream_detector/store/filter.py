@@ -20,7 +20,7 @@ class Filter:
     """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
     run_id: str | None = None
     text: str | None = None
-    """A part of the entity's name or id, in any case."""
+    """Part of the entity's name or id, case-insensitive."""
     is_open: bool | None = None
     """Whether the incident goes on."""
     is_acknowledged: bool | None = None

@@ -24,7 +24,7 @@ _ACTIONS = """
 
 
 async def find(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-    """The newest opening first. Raises `CursorError`."""
+    """Most recently opened first. Raises `CursorError`."""
     where = Where()
     if wanted.from_at is not None:
         where.add("opened_at >= {}", wanted.from_at)
@@ -96,7 +96,7 @@ async def entities_of(pool: asyncpg.Pool, incident_ids: Sequence[UUID]) -> dict[
 async def actions(
     pool: asyncpg.Pool, *, entity: str | None, incident_id: str | None, limit: int, cursor: str | None = None
 ) -> Page:
-    """What people decided, newest first. Raises `CursorError`."""
+    """Operator actions, newest first. Raises `CursorError`."""
     where = Where()
     if entity is not None:
         where.add("entity = {}", entity)

@@ -200,7 +200,7 @@ async def baseline(pool: asyncpg.Pool, key: str) -> dict[str, Any] | None:
 
 
 async def runs(pool: asyncpg.Pool, *, limit: int, cursor: str | None = None) -> Page:
-    """Scoring runs, newest first, each with its anomalies. Raises `CursorError`."""
+    """Score runs, newest first, each with its anomalies. Raises `CursorError`."""
     after = Cursor.parse(cursor) if cursor is not None else None
     found = await pool.fetch(
         "SELECT * FROM runs WHERE $1::timestamptz IS NULL OR (newest_at, run_id) < ($1, $2)"

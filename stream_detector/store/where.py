@@ -39,7 +39,7 @@ class Where:
             self.add("entity_id = {}", entity)
 
     def part_of_name(self, text: str | None) -> None:
-        """A part of the entity's name or id, in any case."""
+        """Part of the entity's name or id, case-insensitive."""
         if text is not None:
             part = "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
             self.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)

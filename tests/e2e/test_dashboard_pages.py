@@ -340,7 +340,7 @@ async def test_what_is_decided_on_the_detail_is_there_for_everyone(
         await page.keyboard.press("r")
         await expect(decide.get_by_role("button", name="Resolved")).to_be_disabled()
         await page.get_by_role("button", name="Explain").click()
-        await expect(page.get_by_text("It was judged")).to_be_visible()
+        await expect(page.get_by_text("It was evaluated")).to_be_visible()
         await page.goto(f"{root}/silences")
         await expect(page.get_by_role("table")).to_contain_text("known outage")
         await page.get_by_role("button", name="Expire").click()

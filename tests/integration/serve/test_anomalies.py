@@ -217,8 +217,8 @@ async def test_w36_w42_trends_count_openings_by_utc_date_and_are_never_an_id(
         ("cursor=" + "A" * 1999, "cursor", "cursor"),
         ("entity=a%00b", "entity", "U+0000"),
         ("entity=", "entity", ">= 1"),
-        ("limit=1&limit=2", "limit", "more than once"),
-        ("serverity=info", "serverity", "no such parameter"),
+        ("limit=1&limit=2", "limit", "must not be repeated"),
+        ("serverity=info", "serverity", "unknown parameter"),
     ],
 )  # fmt: skip
 async def test_w40_what_is_unknown_or_absurd_is_400_and_says_what_is_allowed(

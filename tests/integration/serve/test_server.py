@@ -107,7 +107,7 @@ async def test_what_is_no_http_gets_400_and_leaves_no_trace_in_answer_or_log(pos
         for sent, detail in (
             (b"GET /api/v1/ai/anomalies?q=" + long + b" HTTP/1.1\r\n\r\n", "longer than 65536 bytes"),
             (b"GET / HTTP/1.1\r\nX-Long: " + long + b"\r\n\r\n", "longer than 65536 bytes"),
-            (b"\x16\x03\x01nonsense\r\n\r\n", "no HTTP request"),
+            (b"\x16\x03\x01nonsense\r\n\r\n", "Malformed HTTP request"),
         ):
             head, _, body = (await asyncio.to_thread(answer_to, port, sent)).partition(b"\r\n\r\n")
             assert head.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400")) and b"application/problem+json" in head

@@ -1,4 +1,4 @@
-"""The settings in force, what others would have given, and the schemas."""
+"""Effective settings, what others would have given, and the schemas."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Why something was, or was not, alerted; over HTTP and from a terminal."""
+"""Explain why something was or was not notified; over HTTP and from a terminal."""
 
 import asyncio
 import json
