@@ -317,7 +317,7 @@ def test_what_is_expected_lies_two_sigma_around_the_level():
     assert usual_s == baseline.level.expected
     assert low < usual_s < high
     assert (high + 0.02) / (usual_s + 0.02) == pytest.approx((usual_s + 0.02) / (low + 0.02))
-    assert Level().expected(0)[0] >= 0.0
+    assert Level().expected_range(0)[0] >= 0.0
 
 
 def test_a_shift_within_one_day_is_counted_up_to_its_end():
