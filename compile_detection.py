@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "classic", "finding", "incident", "robust", "step", "step_completion", "wording"),
-    *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
+    *("baseline", "classic", "finding", "incident", "judge", "robust", "step", "step_completion", "wording"),
+    *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared", "statistics/page_hinkley"),
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
     *("statistics/rhythm", "codec/binary", "codec/packed"),
 )

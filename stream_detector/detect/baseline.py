@@ -1,23 +1,38 @@
 """The baseline of one key: everything that is remembered about a workflow or a scored entity."""
 
+import struct
 from decimal import Decimal
 from math import sqrt
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
+from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from msgspec import Struct
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64, mypyc_attr, u8
 
-from stream_detector.detect.codec import packed as layout
-from stream_detector.detect.incident import Incidents
-from stream_detector.detect.rules.pattern_deviation import Drift
+from stream_detector.detect.codec.binary import put_u16, put_u32, u16, u32
+from stream_detector.detect.codec.packed import (
+    DRIFT,
+    EXECUTIONS,
+    HEAD,
+    RETIRED,
+    SCORE,
+    VERSION,
+    WORKFLOW,
+    PackedError,
+    check_kind,
+    check_version,
+)
+from stream_detector.detect.incident import Incidents, pack_incidents, unpack_incidents
 from stream_detector.detect.statistics.days import Days
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.detect.statistics.failures import Failures
 from stream_detector.detect.statistics.history import History
 from stream_detector.detect.statistics.level import WARM, Level
+from stream_detector.detect.statistics.page_hinkley import Drift, Fields
 from stream_detector.detect.statistics.resources import Resources
 
 Status = Literal["learning", "normal", "anomalous"]
+_DRIFT: Final = DRIFT
 MULTIPLIER_STEP, MOST_FEEDBACKS = Decimal("0.25"), 8
 """Each feedback "expected" or "not an anomaly" raises the key's gates by a quarter, eight times at most."""
 _USUAL = Decimal(1)
@@ -73,10 +88,50 @@ class Baseline:
         raise NotImplementedError
 
     def pack(self) -> bytes:
-        """Versioned bytes; the layout is in `packed`."""
+        """Versioned bytes; the layout is in `codec/packed`."""
         raise NotImplementedError
 
-    def fill(self, packed: bytes, at: i64) -> i64:
+    def _pack_head(self, kind: i64, flags: i64) -> BytesWriter:
+        """What both kinds have."""
+        ids, incidents = self.ids, self.incidents
+        w = BytesWriter()
+        w.append(u8(VERSION))
+        w.append(u8(kind))
+        w.append(u8(flags | RETIRED if self.retired else flags))
+        w.append(u8(len(ids) // 8))
+        write_i64_le(w, self.newest_ms)
+        put_u32(w, self.streak)
+        put_u16(w, self.feedbacks)
+        put_u16(w, len(incidents))
+        w.write(ids)
+        if incidents:
+            w.write(pack_incidents(incidents))
+        return w
+
+    def fill(self, packed: bytes) -> None:
+        """Become what was packed, whatever it was before. Raises `PackedError`."""
+        check_version(packed)
+        try:
+            at = self._fill_rest(packed, self._fill_head(packed))
+            if at != len(packed):
+                raise ValueError(f"{at} bytes were expected, {len(packed)} are there")
+        except (struct.error, ValueError, ArithmeticError, IndexError) as error:
+            raise PackedError(f"truncated or damaged baseline: {error}") from error
+
+    def _fill_head(self, packed: bytes) -> i64:
+        """What both kinds have; returns where it ends."""
+        self.retired = packed[2] & RETIRED != 0
+        self.newest_ms, self.streak, self.feedbacks = read_i64_le(packed, 4), u32(packed, 12), u16(packed, 16)
+        at = HEAD + 8 * i64(packed[3])
+        self.ids = packed[HEAD:at]
+        incidents = u16(packed, 18)
+        if incidents:
+            self.incidents, at = unpack_incidents(packed, at, incidents)
+        elif self.incidents:
+            self.incidents = {}
+        return at
+
+    def _fill_rest(self, packed: bytes, at: i64) -> i64:
         """What its kind has besides, from `at` on; returns where it ends."""
         raise NotImplementedError
 
@@ -96,7 +151,7 @@ class Baseline:
     def unpack(key: str, packed: bytes) -> "WorkflowBaseline | ScoreBaseline":
         """The baseline that `pack` gave, to be kept. Raises `PackedError`."""
         baseline = Baseline.new(key)
-        layout.fill(baseline, packed)
+        baseline.fill(packed)
         return baseline
 
 
@@ -146,12 +201,36 @@ class WorkflowBaseline(Baseline):
         return self.has_executions and len(self.history.recorded(self.history.within(self.newest_ms))) >= LEAST_TIMED
 
     def pack(self) -> bytes:
-        """Versioned bytes; the layout is in `packed`."""
-        return layout.pack_workflow(self)
+        """Versioned bytes; `fill` gives an equal baseline."""
+        executions = self.has_executions
+        w = self._pack_head(WORKFLOW, EXECUTIONS if executions else 0)
+        self.days.pack(w)
+        self.evidence.pack(w)
+        self.resources.pack(w)
+        if executions:
+            self.history.pack(w)
+        if self.failures.n:
+            self.level.pack(w)
+            self.failures.pack(w)
+            w.append(u8(self.calm))
+        return w.getvalue()
 
-    def fill(self, packed: bytes, at: i64) -> i64:
-        """What a workflow has besides."""
-        return layout.fill_workflow(self, packed, at)
+    def _fill_rest(self, packed: bytes, at: i64) -> i64:
+        check_kind(packed, WORKFLOW)
+        version = packed[0]
+        at = self.days.fill(packed, at)
+        at = self.evidence.fill(packed, at)
+        at = self.resources.fill(packed, at)
+        self.forget_executions()
+        if packed[2] & EXECUTIONS or version == 1:
+            at = self.history.fill(packed, at)
+        if at == len(packed) or version == 1:
+            self.forget_level()
+        if at < len(packed):
+            at = self.level.fill_1(packed, at) if version == 1 else self.level.fill(packed, at)
+            at = self.failures.fill(packed, at)
+            self.calm, at = i64(packed[at]), at + 1
+        return at
 
     def named_baselines(self) -> dict[str, NamedBaseline]:
         """`failure_rate`, `success_rate` (shares of 1) and `execution_time` (seconds) over 30 days (W17 to W19)."""
@@ -179,12 +258,21 @@ class ScoreBaseline(Baseline):
         self.drift = Drift()
 
     def pack(self) -> bytes:
-        """Versioned bytes; the layout is in `packed`."""
-        return layout.pack_score(self)
+        """Versioned bytes; `fill` gives an equal baseline."""
+        w = self._pack_head(SCORE, 0)
+        test, digits = self.drift.fields, b"" if self.previous is None else str(self.previous).encode()
+        sums = test.rise, test.fall, test.least, test.most
+        w.write(_DRIFT.pack(test.n, test.mean, self.drift.scale, *sums, len(digits)))
+        w.write(digits)
+        return w.getvalue()
 
-    def fill(self, packed: bytes, at: i64) -> i64:
-        """What a score has besides."""
-        return layout.fill_score(self, packed, at)
+    def _fill_rest(self, packed: bytes, at: i64) -> i64:
+        check_kind(packed, SCORE)
+        n, mean, self.drift.scale, *sums, digits = _DRIFT.unpack_from(packed, at)
+        self.drift.fields = Fields(n, mean, *sums)
+        at += _DRIFT.size + digits
+        self.previous = Decimal(packed[at - digits : at].decode()) if digits else None
+        return at
 
     @property
     def is_warm(self) -> bool:
@@ -223,5 +311,5 @@ class BaselineBuffer:
         else:
             return Baseline.new(key)  # refuses it
         baseline.key = key
-        layout.fill(baseline, packed)
+        baseline.fill(packed)
         return baseline

@@ -1,4 +1,4 @@
-"""Profile `classic`: the plain rules to the letter, each detector on the last executions (W5 to W11, W20)."""
+"""Profile `classic`: the plain rules to the letter, each on the last executions (W5 to W11, W20)."""
 
 from math import dist, fsum, sqrt
 from typing import Final
@@ -8,86 +8,46 @@ from mypy_extensions import i64
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.rules import (
-    consecutive_failures,
-    performance_degradation,
-    spike_in_failures,
-    unusual_execution_time,
-)
+from stream_detector.detect.rules import performance_degradation, spike_in_failures, unusual_execution_time
 from stream_detector.events import Completion
 
 _GATE: Final = 2.0
 _NEAR: Final = 1.9
 """Below this z by a quick computation, the exact one cannot reach 2: the two differ by rounding alone."""
-_NO_FINDINGS: list[Finding] = []
-_STREAK: Final = (consecutive_failures.NAME, 0)
-_SPIKE: Final = (spike_in_failures.NAME, 0)
+_NONE: Final[list[Finding]] = []
 
 
-def judge(
-    baseline: WorkflowBaseline,
-    event: Completion,
-    finished_ms: i64,
-    failed: bool,
-    duration_s: float,
-    explain: list[str] | None,
-) -> tuple[list[Finding], list[Finding]]:
-    """Score one execution against a baseline that has not learned it; `baseline.streak` counts it already.
-
-    Returns:
-        The findings, and the endings of open incidents.
-    """
-    counted = baseline.history.within(finished_ms)
-    findings = _NO_FINDINGS
-    if duration_s:
-        findings = _judge_duration(baseline, event, counted, duration_s, explain)
-    elif explain is not None:
-        explain.append("no duration was recorded: the time is neither judged nor learned")
-    incidents = baseline.incidents
-    if not failed and not incidents:
-        return findings, _NO_FINDINGS
-    name = event.workflow_name or event.workflow_id
-    ended = _NO_FINDINGS
-    if failed:
-        spike = _judge_failures(baseline, name, counted, explain)
-        streak = consecutive_failures.find_streak(name, baseline.streak, _usual_failure_rate(baseline))
-        findings = [*findings, *(found for found in (spike, streak) if found is not None)]
-        if explain is not None:
-            explain.append(f"{baseline.streak} failures in a row; 3 and 5 are told")
-    if incidents:
-        ended = _ended(baseline, name, counted, failed, findings)
-    return findings, ended
-
-
-def _judge_duration(
-    baseline: WorkflowBaseline, event: Completion, counted: int, duration_s: float, explain: list[str] | None
+def judge_duration(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, duration_s: float, explain: list[str] | None
 ) -> list[Finding]:
-    times = baseline.history.recorded(counted)
+    """The findings for a duration against those of the last executions, which do not hold it yet."""
+    history = baseline.history
+    times = history.recorded(history.within(finished_ms))
     n = len(times)
     if n < LEAST_TIMED:
         if explain is not None:
             explain.append(f"learning: {n} recorded durations, a z needs {LEAST_TIMED}")
-        return _NO_FINDINGS
+        return _NONE
     gate = _GATE * float(baseline.threshold_multiplier) if baseline.feedbacks else _GATE
     rough = sum(times) / n
     if explain is None and abs(duration_s - rough) * sqrt(n - 1) < _NEAR * dist(times, [rough] * n):
-        return _NO_FINDINGS
+        return _NONE
     mean, spread = mean_and_spread(times)
     if not spread:
         if explain is not None:
             explain.append(f"all {n} recorded durations are {wording.duration(mean)}: no spread, no z")
-        return _NO_FINDINGS
+        return _NONE
     z = (duration_s - mean) / spread
     if explain is not None:
         around = f"{wording.duration(mean)} ± {wording.duration(spread)} of {n} executions"
         explain.append(f"z {z:.2f} of {wording.duration(duration_s)} against {around}; the gate is |z| > {gate:.2f}")
     if not abs(z) > gate:
-        return _NO_FINDINGS
+        return _NONE
     name = event.workflow_name or event.workflow_id
-    findings = [unusual_execution_time.classic(name, duration_s, mean=mean, spread=spread, n=n, z=z, gate=gate)]
+    findings = [unusual_execution_time.find_by_z(name, duration_s, mean=mean, spread=spread, n=n, z=z, gate=gate)]
     if z > 0:
         findings.append(
-            performance_degradation.classic(name, duration_s, mean=mean, spread=spread, n=n, z=z, gate=gate)
+            performance_degradation.find_by_z(name, duration_s, mean=mean, spread=spread, n=n, z=z, gate=gate)
         )
     return findings
 
@@ -105,8 +65,9 @@ def mean_and_spread(times) -> tuple[float, float]:  # type: ignore[no-untyped-de
     return mean, sqrt(fsum([(time - mean) ** 2 for time in times]) / (n - 1))
 
 
-def _judge_failures(baseline: WorkflowBaseline, name: str, counted: int, explain: list[str] | None) -> Finding | None:
-    before = min(counted - (spike_in_failures.RECENT - 1), spike_in_failures.BEFORE)
+def find_spike(baseline: WorkflowBaseline, name: str, finished_ms: i64, explain: list[str] | None) -> Finding | None:
+    """The finding for a failing execution with which the last 10 fail more often than those before them."""
+    before = _before_the_last_10(baseline, finished_ms)
     if before < spike_in_failures.LEAST_BEFORE:
         if explain is not None:
             explain.append(f"learning: {max(before, 0)} executions before the last 10, a failure rate needs 10")
@@ -119,7 +80,24 @@ def _judge_failures(baseline: WorkflowBaseline, name: str, counted: int, explain
         )
     if not z > gate:
         return None
-    return spike_in_failures.classic(name, recent_failures=recent, failures=failures, n=before, z=z, gate=gate)
+    return spike_in_failures.find_by_z(name, recent_failures=recent, failures=failures, n=before, z=z, gate=gate)
+
+
+def ended_spike(baseline: WorkflowBaseline, name: str, finished_ms: i64, failed: bool) -> Finding | None:
+    """The end of an open spike where its z no longer passes, or too few executions are left before the last 10."""
+    before = _before_the_last_10(baseline, finished_ms)
+    n = max(before, 0)
+    recent, failures, z = _spike(baseline, n, failed)
+    if z > _GATE * float(baseline.threshold_multiplier) and before >= spike_in_failures.LEAST_BEFORE:
+        return None
+    rate = (failures + 1) / (n + 2)
+    return spike_in_failures.back_to_usual(name, recent, rate, z, n, "no longer above the gate")
+
+
+def _before_the_last_10(baseline: WorkflowBaseline, finished_ms: i64) -> int:
+    """How many executions before the last 10 (with this one) are compared with; 0 or less where there are none."""
+    counted = baseline.history.within(finished_ms)
+    return min(counted - (spike_in_failures.RECENT - 1), spike_in_failures.BEFORE)
 
 
 def _spike(baseline: WorkflowBaseline, before: int, failed: bool) -> tuple[int, int, float]:
@@ -129,21 +107,7 @@ def _spike(baseline: WorkflowBaseline, before: int, failed: bool) -> tuple[int, 
     return recent, failures, spike_in_failures.z_of(recent, failures, before)
 
 
-def _usual_failure_rate(baseline: WorkflowBaseline) -> float:
+def failure_rate(baseline: WorkflowBaseline) -> float:
+    """This workflow's own over thirty days, with one success and one failure added."""
     count, failures = baseline.days.outcomes()
     return (failures + 1) / (count + 2)
-
-
-def _ended(baseline: WorkflowBaseline, name: str, counted: int, failed: bool, findings: list[Finding]) -> list[Finding]:
-    """A streak ends by a success; a spike by the first execution at which its z no longer passes."""
-    ended = []
-    if not failed and _STREAK in baseline.incidents:
-        ended.append(consecutive_failures.streak_ended(name))
-    if _SPIKE in baseline.incidents and not any(found.detector == spike_in_failures.NAME for found in findings):
-        before = min(counted - (spike_in_failures.RECENT - 1), spike_in_failures.BEFORE)
-        recent, failures, z = _spike(baseline, max(before, 0), failed)
-        if not z > _GATE * float(baseline.threshold_multiplier) or before < spike_in_failures.LEAST_BEFORE:
-            ended.append(
-                spike_in_failures.spike_ended(name, recent_failures=recent, failures=failures, n=max(before, 0), z=z)
-            )
-    return ended

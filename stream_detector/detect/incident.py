@@ -9,18 +9,10 @@ from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from mypy_extensions import i64, mypyc_attr
 
 from stream_detector.events import Severity
-from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 
-DETECTORS = (
-    "unusual_execution_time",
-    "performance_degradation",
-    "spike_in_failures",
-    "consecutive_failures",
-    "pattern_deviation",
-    "resource_exhaustion",
-    "significant_score_change",
-)
-"""The packed value holds a detector's place in this list: append only."""
+_CODES: Final = {entry.rule: entry.code for entry in TYPES.values()}
+_RULES: Final = {code: rule for rule, code in _CODES.items()}
 _PACKED: Final = struct.Struct("<BBIq16s")
 _crc32: Final = crc32
 _adler32: Final = adler32
@@ -28,7 +20,7 @@ _adler32: Final = adler32
 
 @mypyc_attr(acyclic=True)
 class Incident:
-    """An open incident of one detector and subject (a hash: 0 for none). `told` is False while only learned from."""
+    """An open incident of one rule and subject (a hash: 0 for none). `reported` is False while only learned from."""
 
     __slots__ = ("id", "opened_ms", "reported", "severity")
 
@@ -43,13 +35,13 @@ def pack_incidents(incidents: Incidents) -> bytes:
     """30 bytes an open incident."""
     return b"".join(
         _PACKED.pack(
-            DETECTORS.index(detector),
+            _CODES[rule],
             SEVERITIES.index(incident.severity) << 1 | incident.reported,
             subject,
             incident.opened_ms,
             UUID(incident.id).bytes,
         )
-        for (detector, subject), incident in incidents.items()
+        for (rule, subject), incident in incidents.items()
     )
 
 
@@ -57,9 +49,12 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int
     """Read `count` incidents from `at`; returns them and where they end."""
     incidents: Incidents = {}
     end = at + count * _PACKED.size
-    for detector, rest, subject, opened_ms, raw in _PACKED.iter_unpack(packed[at:end]):
+    for code, rest, subject, opened_ms, raw in _PACKED.iter_unpack(packed[at:end]):
         incident = Incident(str(UUID(bytes=raw)), opened_ms, SEVERITIES[rest >> 1], bool(rest & 1))
-        incidents[DETECTORS[detector], subject] = incident
+        rule = _RULES.get(code)
+        if rule is None:
+            raise ValueError(f"an open incident of rule {code}, which this version does not know")
+        incidents[rule, subject] = incident
     return incidents, end
 
 

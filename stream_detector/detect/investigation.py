@@ -1,29 +1,31 @@
 """Steps to take, from evidence: which step failed or grew, the last good execution, what changed since then."""
 
 from stream_detector.detect import wording
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.rules.registry import RULES
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.events import Completion, Score
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import FAILED
 from stream_detector.events.times import epoch_ms
 
 _MOST_LABELS = 3
 
 
-def steps_for_completion(event: Completion, evidence: Evidence, *, timing: bool, resource: str = "") -> list[str]:
-    """What to look at for one execution, most telling first; never empty.
+def steps_for_completion(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
+    """What to look at for a finding of one execution, most telling first; never empty.
 
-    Args:
-        timing: the anomaly is about time: the step that grew is told before the step that failed.
-        resource: the one that the anomaly is about.
+    Where it is about time, the step that grew comes before the step that failed.
     """
-    told = [*_failed_steps(event), *_grown_step(event, evidence)]
-    if timing:
-        told.reverse()
-    if resource:
-        told.insert(0, f"See what filled {resource} in this execution, and whether its limit still fits")
-    told += _changes(event, evidence)
-    told.append(f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log"))
-    return told
+    steps = [*_failed_steps(event), *_grown_step(event, evidence)]
+    if TYPES[found.anomaly_type].is_timing:
+        steps.reverse()
+    first_step = RULES[found.detector].first_step
+    if first_step is not None:
+        steps.insert(0, first_step(found))
+    steps += _changes(event, evidence)
+    steps.append(f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log"))
+    return steps
 
 
 def _failed_steps(event: Completion) -> list[str]:
@@ -38,7 +40,7 @@ def _grown_step(event: Completion, evidence: Evidence) -> list[str]:
     grown = [
         (step.duration_s - usual, step.name, step.duration_s, usual)
         for step in event.steps
-        if step.duration_s and (usual := evidence.usual_step_s(step.name)) is not None
+        if step.duration_s and (usual := evidence.expected_step_s(step.name)) is not None
     ]
     if not grown:
         return []
@@ -56,23 +58,25 @@ def _changes(event: Completion, evidence: Evidence) -> list[str]:
     if not evidence.good_ms:
         return ["There is no good execution to compare with yet: look at how this workflow was set up"]
     which = f"{evidence.good_id} of " if evidence.good_id else "of "
-    told = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}"]
+    steps = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}"]
     before, now = evidence.commit(), event.labels.get("commit", "")
     if before and now and not now.startswith(before):
-        told.append(f"The commit changed since then, from {before} to {now[:12]}: read that difference")
+        steps.append(f"The commit changed since then, from {before} to {now[:12]}: read that difference")
     new = evidence.new_labels(event.labels)
     if new:
-        told.append("New since then: " + ", ".join(f"{name} = {event.labels[name]}" for name in new[:_MOST_LABELS]))
-    return told
+        steps.append("New since then: " + ", ".join(f"{name} = {event.labels[name]}" for name in new[:_MOST_LABELS]))
+    return steps
 
 
 def steps_for_score(event: Score, previous_ms: int | None) -> list[str]:
     """What to look at for one score; never empty."""
-    told = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
+    steps = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
     if previous_ms is not None:
-        told.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
+        steps.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
     if event.run_id is not None:
-        told.append(f"See whether other entities of run {event.run_id} moved too: then look at the run, not the entity")
+        steps.append(
+            f"See whether other entities of run {event.run_id} moved too: then look at the run, not the entity"
+        )
     if event.url:
-        told.append(f"Open {event.url}")
-    return told
+        steps.append(f"Open {event.url}")
+    return steps

@@ -1,14 +1,15 @@
 """What `step` answers."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from stream_detector.events import Anomaly
 
 OutcomeKind = Literal["applied", "duplicate", "late", "backfilled", "ignored"]
-"""late: learned (or, beyond 30 days, only counted) without alert; ignored: cancelled or skipped, counts in nothing."""
+"""late: older than the newest by more than `LATE_MS`, learned (beyond 30 days only counted) without alert; ignored:
+cancelled or skipped, counts in nothing."""
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -18,5 +19,7 @@ class Outcome(Struct, frozen=True, gc=False):
     anomalies: Sequence[Anomaly] = ()
 
 
+LATE_MS: Final = 3_600_000
+"""An event older than the key's newest by more than an hour is late: no alert comes of it."""
 APPLIED, DUPLICATE, LATE = Outcome("applied"), Outcome("duplicate"), Outcome("late")
 BACKFILLED, IGNORED = Outcome("backfilled"), Outcome("ignored")

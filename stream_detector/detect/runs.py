@@ -197,7 +197,7 @@ def _summed_up(part: RunPart) -> SummaryAnomaly | None:
         previous=_decimal(metrics.baseline_value),
         current=_decimal(metrics.current_value),
         delta=_decimal(metrics.deviation),
-        direction=metrics.direction,
+        direction="up" if metrics.direction == "up" else "down",
         threshold=_decimal(metrics.threshold or 0.0),
     )
 

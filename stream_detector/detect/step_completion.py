@@ -2,29 +2,28 @@
 
 from typing import Final
 
-from stream_detector.detect import anomaly, classic, investigation, robust
+from stream_detector.detect import anomaly, investigation
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident, hash_of_id, is_recent, remember
-from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, Outcome
+from stream_detector.detect.judge import judge
+from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import shared
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.completion import COUNTED, FAILED
 from stream_detector.events.times import epoch_ms
 
-LATE_MS: Final = 3_600_000
-"""An event older than the key's newest by more than an hour is learned without alert."""
 TOO_LATE_MS: Final = 30 * 86_400_000
 """An event older than the key's newest by more than 30 days is not learned."""
 _DAY_MS: Final = 86_400_000
 _LONGEST_S: Final = 1e12
+_ALWAYS: Final = shared.ALWAYS
 _COUNTED: Final = COUNTED
 _FAILED: Final = FAILED
 """Names of this module: a compiled function finds them in 2 ns, and those of another, uncompiled one in 40."""
-_TIMING: Final = ("UnusualExecutionTime", "PerformanceDegradation")
 
 
 def step_completion(
@@ -57,12 +56,9 @@ def step_completion(
         duration_s = 0.0
     baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
     # 3. Score.
-    robust_rules = config.profile == "robust"
-    if robust_rules:
-        findings, ended = robust.judge(baseline, event, finished_ms, failed, duration_s, explain)
-    else:
-        findings, ended = classic.judge(baseline, event, finished_ms, failed, duration_s, explain)
-    if event.resources or event.steps or baseline.days.may_spike():
+    by_robust = config.profile == "robust"
+    findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
+    if event.resources or event.steps or baseline.days.may_spike() or _ALWAYS:
         more, over = shared.judge(baseline, event, failed, explain)
         findings, ended = [*findings, *more], [*ended, *over]
     live = not backfill
@@ -71,7 +67,7 @@ def step_completion(
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
     # 4. Learn.
     baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
-    if not robust_rules:  # which has learned level and failures already, and needs no raw history
+    if not by_robust:  # which has learned level and failures already, and needs no raw history
         baseline.history.add(finished_ms, failed, duration_s)
     if not failed:
         baseline.evidence.learn(event, finished_ms)
@@ -107,8 +103,8 @@ def _late(
 def _open(
     baseline: WorkflowBaseline, event: Completion, config: Config, at_ms: int, findings: list[Finding], live: bool
 ) -> list[Anomaly]:
-    """Each finding opens an incident or belongs to an open one. What is not live is kept in mind and not told."""
-    told = []
+    """Each finding opens an incident or belongs to an open one. What is not live is kept in mind and not reported."""
+    reported = []
     for found in findings:
         own_id = incident_id = anomaly.anomaly_id(found, baseline, event)
         state: State = "opened"
@@ -121,24 +117,22 @@ def _open(
                 state, incident_id = "ongoing", known.id
                 known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
         if live:
-            timing, full = found.anomaly_type in _TIMING, found.anomaly_type == "ResourceExhaustion"
-            resource = found.subject if full else ""
-            steps = investigation.steps_for_completion(event, baseline.evidence, timing=timing, resource=resource)
-            told.append(
+            steps = investigation.steps_for_completion(event, baseline.evidence, found)
+            reported.append(
                 anomaly.build_anomaly(
                     found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps
                 )
             )
-    return told
+    return reported
 
 
 def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: list[Finding]) -> list[Anomaly]:
-    """Each ending closes its incident; the end of one that was never told is not told either."""
-    told = []
+    """Each ending closes its incident; the end of one that was never reported is not either."""
+    reported = []
     for end in ended:
         incident = baseline.incidents.pop((end.detector, crc32_of(end.subject)))
         if incident.reported:
-            told.append(
+            reported.append(
                 anomaly.build_anomaly(
                     end,
                     event,
@@ -150,4 +144,4 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
                     duration_s=anomaly.lasted_s(incident, event.finished_at),
                 )
             )
-    return told
+    return reported

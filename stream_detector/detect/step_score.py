@@ -9,12 +9,10 @@ from stream_detector.detect.baseline import ScoreBaseline
 from stream_detector.detect.config import Config, ScoreRule
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import hash_of_id, is_recent, remember
-from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, Outcome
+from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import pattern_deviation, significant_score_change
 from stream_detector.events import Score
 from stream_detector.events.times import epoch_ms
-
-LATE_MS = 3_600_000
 
 
 def step_score(
@@ -36,7 +34,7 @@ def step_score(
     if behind_ms > LATE_MS:
         _say(
             explain,
-            f"scored {behind_ms / 3_600_000:.1f} h before the newest score: neither judged nor made the previous",
+            f"scored {behind_ms / LATE_MS:.1f} h before the newest score: neither judged nor made the previous",
         )
         return LATE
     # 2. Judge.
@@ -83,7 +81,7 @@ def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool)
     score, drift = float(event.score), baseline.drift
     if jumped:
         drift.reset()
-    scale = drift.scale if drift.n else threshold
+    scale = drift.scale if drift.fields.n else threshold
     left = drift.update(score, threshold)
     return None if left is None else pattern_deviation.drift_found(event.entity_name, score, left, scale)
 

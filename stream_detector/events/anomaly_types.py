@@ -39,6 +39,7 @@ class TypeInfo(NamedTuple):
         title: the name in messages and on the page.
         description: one sentence for people: what has happened when this is reported.
         rule: as in `detector` of an anomaly; the name of the file in `detect/rules`.
+        code: the rule's number in packed states, 0 to 255: never changed, and never given to another rule.
         severities: those it can have, the least first; `info` also marks the end of an incident.
         entity_kinds: what it is found for.
         is_timing: it is about execution time, so the step that grew comes before the step that failed.
@@ -55,6 +56,7 @@ class TypeInfo(NamedTuple):
     title: str
     description: str
     rule: str
+    code: int
     severities: tuple[Severity, ...]
     entity_kinds: tuple[Literal["workflow", "score"], ...] = ("workflow",)
     is_timing: bool = False
@@ -76,6 +78,7 @@ _ENTRIES: Final = (
         title="Spike in failures",
         description="The last 10 executions failed much more often than this workflow usually does.",
         rule="spike_in_failures",
+        code=2,
         severities=("info", "warning", "critical"),
         is_failure=True,
         threshold_unit="z",
@@ -85,6 +88,7 @@ _ENTRIES: Final = (
         title="Consecutive failures",
         description="The workflow has failed three times in a row, or five.",
         rule="consecutive_failures",
+        code=3,
         severities=("info", "warning", "critical"),
         is_failure=True,
     ),
@@ -93,6 +97,7 @@ _ENTRIES: Final = (
         title="Unusual execution time",
         description="An execution took much longer, or much shorter, than this workflow usually takes.",
         rule="unusual_execution_time",
+        code=0,
         severities=("info", "warning", "critical"),
         is_timing=True,
         ends="robust",
@@ -103,6 +108,7 @@ _ENTRIES: Final = (
         title="Performance degradation",
         description="The workflow has become slower than its baseline.",
         rule="performance_degradation",
+        code=1,
         severities=("info", "warning", "critical"),
         is_timing=True,
         ends="robust",
@@ -113,6 +119,7 @@ _ENTRIES: Final = (
         title="Pattern deviation",
         description="Something new: steps, a volume, a drift, a new usual time, or an entity that is missing.",
         rule="pattern_deviation",
+        code=4,
         severities=("info",),
         entity_kinds=("workflow", "score"),
         ends="never",
@@ -122,6 +129,7 @@ _ENTRIES: Final = (
         title="Resource exhaustion",
         description="A resource is at its limit, or will be within a few executions.",
         rule="resource_exhaustion",
+        code=5,
         severities=("info", "warning", "critical"),
         threshold_unit="value_or_z",
     ),
@@ -130,6 +138,7 @@ _ENTRIES: Final = (
         title="Significant score change",
         description="A score moved by its threshold or more, up or down.",
         rule="significant_score_change",
+        code=6,
         severities=("warning", "critical"),
         entity_kinds=("score",),
         ends="never",
@@ -151,6 +160,7 @@ def describe(name: str) -> TypeInfo:
         title=name,
         description="An anomaly type that this version does not know.",
         rule=name,
+        code=-1,
         severities=SEVERITIES,
         entity_kinds=("workflow", "score"),
         ends="never",

@@ -1,69 +1,27 @@
 """PatternDeviation: something that this workflow or score does not usually show.
 
 Sub-rule drift: a score that moves away step by step, each step below the threshold: 7.5, 7.1, 6.7, 6.3. Page and
-Hinkley's test (Page 1954, Continuous Inspection Schemes; river.drift.PageHinkley) in units of the score's threshold:
-allowance 0.1, limit 2, from the 3rd score on; and the score must lie a threshold or more from the mean since the last
-reset. A significant change resets it, because that move has been told.
+Hinkley's test (`statistics/page_hinkley`) in units of the score's threshold: allowance 0.1, limit 2, from the 3rd score
+on; and the score must lie a threshold or more from the mean since the last reset. A significant change resets it,
+because that move has been reported.
 
->>> drift = Drift()
->>> [drift.update(x, 0.5) is not None for x in (7.5, 7.1, 6.7, 6.3)]
-[False, False, False, True]
+>>> drift_found("Lido", 6.3, 6.9, 0.5).description
+'Lido drifts down: 6.3 now, 6.9 on average since the last change'
 """
 
 from typing import Final
 
 from stream_detector.detect import wording
+from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding, confidence
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.detect.statistics.level import ACCEPTED_AFTER
-from stream_detector.events import Step
+from stream_detector.detect.statistics.page_hinkley import LIMIT
+from stream_detector.events import Completion, Step
 
 NAME = "pattern_deviation"
 DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
 MISSING = "missing"
-_ALLOWANCE, _LIMIT, _LEAST = 0.1, 2.0, 3
-
-
-class Drift:
-    """The plain fields of a two-sided Page-Hinkley test: river's object is rebuilt from them for each score.
-
-    `n` scores of mean `mean` since the last reset; `rise` and `fall` are the cumulated deviations, `least` the smallest
-    rise and `most` the largest fall so far, all in units of `scale`, the threshold at the reset.
-    """
-
-    __slots__ = ("fall", "least", "mean", "most", "n", "rise", "scale")
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything; the next score is the first."""
-        self.n, self.mean, self.scale = 0, 0.0, 1.0
-        self.rise, self.fall, self.least, self.most = 0.0, 0.0, float("inf"), -1.0
-
-    def update(self, score: float, threshold: float) -> float | None:
-        """Learn one score. Where the test fires: the mean it drifted away from, and the next drift starts here."""
-        # Not at the top: river takes scipy with it, a second of start for all who only unpack baselines.
-        from river.drift.page_hinkley import PageHinkley
-
-        if not self.n:
-            self.scale = threshold
-        scale = self.scale
-        test = PageHinkley(min_instances=_LEAST, delta=_ALLOWANCE, threshold=_LIMIT)
-        test._x_mean.n, test._x_mean._mean = self.n, self.mean
-        test._sum_increase, test._sum_decrease = self.rise, self.fall
-        test._min_increase, test._max_decrease = self.least, self.most
-        # In units of the threshold, so that one setting of the test fits every scale of scores.
-        test.update(score / scale)
-        self.n, self.mean = int(test._x_mean.n), test._x_mean._mean
-        self.rise, self.fall = test._sum_increase, test._sum_decrease
-        self.least, self.most = test._min_increase, test._max_decrease
-        left = self.mean * scale
-        if not test.drift_detected or abs(score - left) < scale:
-            return None
-        self.reset()
-        self.update(score, threshold)
-        return left
 
 
 def drift_found(name: str, score: float, left: float, threshold: float) -> Finding:
@@ -84,7 +42,7 @@ def drift_found(name: str, score: float, left: float, threshold: float) -> Findi
         direction="up" if moved > 0 else "down",
         gates=[
             f"no single change reached the threshold of {threshold:g}",
-            f"the cumulated deviation is above {_LIMIT * threshold:g} (Page-Hinkley)",
+            f"the cumulated deviation is above {LIMIT * threshold:g} (Page-Hinkley)",
             f"{abs(moved):.4g} from the mean reaches the threshold of {threshold:g}",
         ],
         subject=DRIFT,
@@ -92,20 +50,20 @@ def drift_found(name: str, score: float, left: float, threshold: float) -> Findi
     )
 
 
-def level_accepted(name: str, usual: float, former: float, duration_s: float) -> Finding:
-    """The announcement that a level of durations, `usual`, was accepted as normal after `former` (s)."""
+def level_accepted(name: str, level: float, previous: float, duration_s: float) -> Finding:
+    """The announcement that a level of durations was accepted as normal after the `previous` one, both in s."""
     return Finding(
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} has a new usual time: {wording.duration(usual)} instead of {wording.duration(former)}",
-        current=usual,
-        baseline=former,
-        deviation=usual - former,
+        description=f"{name} has a new usual time: {wording.duration(level)} instead of {wording.duration(previous)}",
+        current=level,
+        baseline=previous,
+        deviation=level - previous,
         z=None,
         confidence=1.0,
         unit="s",
-        direction="up" if usual > former else "down",
+        direction="up" if level > previous else "down",
         gates=[
             f"{ACCEPTED_AFTER} executions in a row lay on one side of it, the last of {wording.duration(duration_s)}"
         ],
@@ -118,31 +76,45 @@ _SHARE_Z: Final = 6.0
 _SHARE_LEAST: Final = 0.2
 
 
+def judge(
+    baseline: WorkflowBaseline, event: Completion, failed: bool, explain: list[str] | None
+) -> tuple[list[Finding], list[Finding]]:
+    """Score the count of the day so far, and the steps of a good execution; none of it opens an incident."""
+    found: list[Finding] = []
+    name = event.workflow_name or event.workflow_id
+    volume = baseline.days.volume_spike()
+    if volume is not None:
+        found.append(volume_spiked(name, *volume))
+    if event.steps and not failed:
+        found += find_step_deviations(name, event.steps, baseline.evidence, explain)
+    return found, []
+
+
 def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
     """What a good execution's steps show that the last ones did not, from 30 executions with steps on.
 
     Sub-rule sequence: the names in their order are none of the last four sequences. Sub-rule share: a step's share of
-    all steps' time lies 20 points and six mean deviations off its usual one; the step that is furthest off is told.
+    all steps' time lies 20 points and six mean deviations off its usual one; the step that is furthest off is reported.
     """
     if evidence.n < _LEARNED:
         if explain is not None:
             explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
         return []
     found = []
-    looked = evidence.look(steps)
-    if evidence.is_new(looked.names.sequence):
+    seen = evidence.observe(steps)
+    if evidence.is_new(seen.names.sequence):
         found.append(_sequence(name, steps, evidence))
-    furthest = evidence.furthest(looked, _SHARE_LEAST, _SHARE_Z) if looked.total_s > 0.0 else -1
-    usual = evidence.usual_share(steps[furthest].name) if furthest >= 0 else None
-    if usual is not None:
-        found.append(_share(name, steps[furthest], looked.durations_s[furthest] / looked.total_s, *usual))
+    furthest = evidence.furthest(seen, _SHARE_LEAST, _SHARE_Z) if seen.total_s > 0.0 else -1
+    expected = evidence.expected_share(steps[furthest].name) if furthest >= 0 else None
+    if expected is not None:
+        found.append(_share(name, steps[furthest], seen.durations_s[furthest] / seen.total_s, *expected))
     if explain is not None:
         explain.extend(gate for one in found for gate in one.gates)
     return found
 
 
 def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
-    new = [step.name for step in steps if evidence.usual_share(step.name) is None]
+    new = [step.name for step in steps if evidence.expected_share(step.name) is None]
     what = f"step {new[0]} is new" if new else f"{len(steps)} steps, in an order or number that is new"
     return Finding(
         detector=NAME,
@@ -164,21 +136,21 @@ def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
     )
 
 
-def _share(name: str, step: Step, share: float, usual: float, spread: float) -> Finding:
+def _share(name: str, step: Step, share: float, expected: float, spread: float) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"step {step.name} took {wording.share(share)} of {name}'s time, usually {wording.share(usual)}",
+        description=f"step {step.name} took {wording.share(share)} of {name}'s time, usually {wording.share(expected)}",
         current=share,
-        baseline=usual,
-        deviation=share - usual,
+        baseline=expected,
+        deviation=share - expected,
         z=None,
-        confidence=abs(share - usual),
+        confidence=abs(share - expected),
         unit="ratio",
-        direction="up" if share > usual else "down",
+        direction="up" if share > expected else "down",
         gates=[
-            f"{wording.share(abs(share - usual))} off is {wording.share(_SHARE_LEAST)} or more",
+            f"{wording.share(abs(share - expected))} off is {wording.share(_SHARE_LEAST)} or more",
             f"and above {_SHARE_Z:.0f} mean deviations of {wording.share(spread)}",
         ],
         subject=f"{SHARE} {step.name}"[:512],
@@ -204,13 +176,13 @@ def volume_spiked(name: str, count: int, busiest: int, days: int) -> Finding:
     )
 
 
-def entity_missing(name: str, former_run: str, run: str, before: int, gone: int) -> Finding:
+def entity_missing(name: str, previous_run: str, run: str, before: int, gone: int) -> Finding:
     """Sub-rule missing: a completed run lacks an entity that the last run of its kind had, of `before` entities."""
     return Finding(
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} is missing from run {run}; run {former_run} had it",
+        description=f"{name} is missing from run {run}; run {previous_run} had it",
         current=0.0,
         baseline=1.0,
         deviation=-1.0,
@@ -219,8 +191,8 @@ def entity_missing(name: str, former_run: str, run: str, before: int, gone: int)
         unit="scores",
         direction="down",
         gates=[
-            f"run {run} has completed, and {former_run} is the last run of its kind before it",
-            f"{before - gone} of the {before} entities of run {former_run} are here, half of them or more",
+            f"run {run} has completed, and {previous_run} is the last run of its kind before it",
+            f"{before - gone} of the {before} entities of run {previous_run} are here, half of them or more",
         ],
         subject=MISSING,
     )

@@ -1,6 +1,6 @@
 """ResourceExhaustion: a resource that is at its limit, or on its way there (W13).
 
-Three rules, the first that holds is told: used >= 90 % of the limit (`critical` from 98 % on); z > 3 against the
+Three rules, the first that holds is reported: used >= 90 % of the limit (`critical` from 98 % on); z > 3 against the
 exponentially weighted mean of 10 executions or more, and the third rise in a row; forecast: at the present slope the
 limit is reached within 10 executions, rising, and half of it is used. A resource without a limit has the second alone.
 
@@ -14,9 +14,11 @@ True
 from typing import Final
 
 from stream_detector.detect import wording
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.finding import Finding, confidence, one_sided
-from stream_detector.detect.statistics.resources import Usual
-from stream_detector.events import Resource, Severity
+from stream_detector.detect.statistics.resources import ResourceBaseline
+from stream_detector.events import Completion, Resource, Severity
 
 NAME = "resource_exhaustion"
 FULL: Final = 0.9
@@ -28,6 +30,32 @@ _AHEAD: Final = 10
 _FORECAST_FROM: Final = 0.5
 
 
+def judge(
+    baseline: WorkflowBaseline, event: Completion, failed: bool, explain: list[str] | None
+) -> tuple[list[Finding], list[Finding]]:
+    """Score each resource of an execution, then learn it; the findings, and the ends of open incidents."""
+    found: list[Finding] = []
+    ended: list[Finding] = []
+    if not event.resources:
+        return found, ended
+    name = event.workflow_name or event.workflow_id
+    resources, incidents = baseline.resources, baseline.incidents
+    gate = float(baseline.threshold_multiplier) if baseline.feedbacks else 1.0
+    for resource_name, resource in event.resources.items():
+        at = resources.place(resource_name)
+        known, share = resources.baseline_at(at), share_of(resource)
+        one = find_exhaustion(name, resource_name, resource, share, known, gate)
+        if one is not None:
+            found.append(one)
+        elif incidents and (NAME, crc32_of(resource_name)) in incidents:
+            ended.append(exhaustion_ended(name, resource_name, resource, known))
+        resources.learn(at, resource_name, known, share)
+        if explain is not None:
+            gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
+            explain.append(f"{resource_name}: {gates}")
+    return found, ended
+
+
 def share_of(resource: Resource) -> float:
     """What is learned: the share of the limit, or what was used where there is none."""
     limit = resource.limit
@@ -35,51 +63,46 @@ def share_of(resource: Resource) -> float:
 
 
 def find_exhaustion(
-    name: str, resource_name: str, resource: Resource, share: float, usual: Usual | None, gate: float
+    name: str, resource_name: str, resource: Resource, share: float, known: ResourceBaseline | None, gate: float
 ) -> Finding | None:
     """The finding for one resource of one execution, or nothing.
 
     Args:
         share: what `share_of` says of it.
+        known: what is known of it; None for a new one.
         gate: 1, or more after feedback (the z gate is multiplied by it).
     """
     full = share >= FULL and bool(resource.limit)
-    if not full and (usual is None or usual.n < _LEAST or usual.rises < _RISES - 1 or not usual.is_rise(share)):
+    if not full and (known is None or known.n < _LEAST or known.rises < _RISES - 1 or not known.is_rise(share)):
         return None
     limit = resource.limit
     unit = f" {resource.unit}" if resource.unit else ""
     used = f"{resource.used:.4g} of {limit:.4g}{unit}" if limit else f"{resource.used:.4g}{unit}"
-    z = _z_of(share, usual)
+    z = _z_of(share, known)
     severity: Severity = "warning"
     if full:
         severity = "critical" if share >= CRITICAL else "warning"
-        told = f"used {wording.share(share)} of its {resource_name} limit ({used})"
+        what = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates, sure = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"], 1.0
-    elif usual is not None and z is not None and z > _Z * gate:
-        told = f"used {used} of {resource_name}, rising, usually {wording.share(usual.mean)}"
-        if not limit:
-            told = f"used {used} of {resource_name}, rising, usually {usual.mean:.4g}{unit}"
-        gates, sure = [f"z {z:.2f} is above {_Z * gate:.2f}"], confidence(one_sided(z), usual.n)
-    elif usual is not None and limit and share >= _FORECAST_FROM and share + _AHEAD * usual.slope >= 1.0:
-        left = (1.0 - share) / usual.slope
-        told = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
-        gates, sure = (
-            [f"at {wording.share(usual.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"],
-            0.5,
-        )
+    elif known is not None and z is not None and z > _Z * gate:
+        usually = wording.share(known.mean) if limit else f"{known.mean:.4g}{unit}"
+        what = f"used {used} of {resource_name}, rising, usually {usually}"
+        gates, sure = [_rises(known), f"z {z:.2f} is above {_Z * gate:.2f}"], confidence(one_sided(z), known.n)
+    elif known is not None and limit and share >= _FORECAST_FROM and share + _AHEAD * known.slope >= 1.0:
+        left = (1.0 - share) / known.slope
+        what = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
+        slope = f"at {wording.share(known.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"
+        gates, sure = [_rises(known), slope], 0.5
     else:
         return None
-    if len(gates) == 1 and sure != 1.0:
-        gates = [f"{usual.rises + 1} rises in a row are {_RISES} or more", *gates] if usual else gates
-    baseline = usual.mean if usual else 0.0
     return Finding(
         detector=NAME,
         anomaly_type="ResourceExhaustion",
         severity=severity,
-        description=f"{name} {told}",
+        description=f"{name} {what}",
         current=share,
-        baseline=baseline,
-        deviation=share - baseline,
+        baseline=known.mean if known else 0.0,
+        deviation=share - (known.mean if known else 0.0),
         z=z,
         confidence=sure,
         unit="ratio" if limit else resource.unit or "",
@@ -91,29 +114,38 @@ def find_exhaustion(
     )
 
 
-def _z_of(share: float, usual: Usual | None) -> float | None:
-    if usual is None or usual.n < _LEAST or usual.deviation <= 1e-9 * abs(usual.mean):
+def _rises(known: ResourceBaseline) -> str:
+    return f"{known.rises + 1} rises in a row are {_RISES} or more"
+
+
+def _z_of(share: float, known: ResourceBaseline | None) -> float | None:
+    if known is None or known.n < _LEAST or known.deviation <= 1e-9 * abs(known.mean):
         return None
-    return (share - usual.mean) / usual.deviation
+    return (share - known.mean) / known.deviation
 
 
-def exhaustion_ended(name: str, resource_name: str, resource: Resource, usual: Usual | None) -> Finding:
+def exhaustion_ended(name: str, resource_name: str, resource: Resource, known: ResourceBaseline | None) -> Finding:
     """The end: none of the rules holds any more."""
     share = share_of(resource)
-    baseline = usual.mean if usual else share
+    mean = known.mean if known else share
     return Finding(
         detector=NAME,
         anomaly_type="ResourceExhaustion",
         severity="info",
         description=f"{name} uses less {resource_name} again",
         current=share,
-        baseline=baseline,
-        deviation=share - baseline,
+        baseline=mean,
+        deviation=share - mean,
         z=None,
         confidence=1.0,
         unit="ratio" if resource.limit else resource.unit or "",
-        direction="up" if share > baseline else "down",
+        direction="up" if share > mean else "down",
         gates=[f"neither the limit, nor z, nor the forecast of {resource_name} is told any more"],
         opens_incident=True,
         subject=resource_name,
     )
+
+
+def first_step(found: Finding) -> str:
+    """What to look at first."""
+    return f"See what filled {found.subject} in this execution, and whether its limit still fits"

@@ -24,93 +24,71 @@ def z_of(recent_failures: int, failures: int, n: int) -> float:
     return (recent_failures / RECENT - p) / sqrt(p * (1 - p) / RECENT)
 
 
-def classic(name: str, *, recent_failures: int, failures: int, n: int, z: float, gate: float) -> Finding:
-    """The finding for a failing execution whose z is above `gate`."""
-    usual = (failures + 1) / (n + 2)
+def find_by_z(name: str, *, recent_failures: int, failures: int, n: int, z: float, gate: float) -> Finding:
+    """Profile `classic`: the finding for a failing execution whose z is above `gate`."""
+    rate = (failures + 1) / (n + 2)
+    recent, usual = wording.share(recent_failures / RECENT), wording.share(rate)
+    description = f"{name} failed {recent_failures} of its last {RECENT} executions; before, {failures} of {n}"
+    gates = [
+        f"{n} executions before the last {RECENT} are {LEAST_BEFORE} or more",
+        f"the failure rate {recent} against {usual} (one success and one failure added) has z {z:.2f}, "
+        f"above {gate:.2f}",
+    ]
+    return _found(description, gates, recent_failures, rate, z, n, gate)
+
+
+def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
+    """Profile `robust`: the beta-binomial tail of the last 10 outcomes, of which two or more failed."""
+    recent, rate = failures.recent(True), failures.rate
+    if recent < LEAST or not z > gate:
+        return None
+    description = f"{name} failed {recent} of its last {RECENT} executions; usually {wording.share(rate)} fail"
+    gates = [
+        f"{recent} failures among the last {RECENT} are {LEAST} or more",
+        f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
+    ]
+    return _found(description, gates, recent, rate, z, failures.n, gate)
+
+
+def _found(description: str, gates: list[str], recent: int, rate: float, z: float, n: int, threshold: float) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="SpikeInFailures",
         severity=severity_of(z),
-        description=f"{name} failed {recent_failures} of its last {RECENT} executions; before, {failures} of {n}",
-        current=recent_failures / RECENT,
-        baseline=usual,
-        deviation=recent_failures / RECENT - usual,
+        description=description,
+        current=recent / RECENT,
+        baseline=rate,
+        deviation=recent / RECENT - rate,
         z=z,
         confidence=confidence(one_sided(z), n),
         unit="ratio",
         direction="up",
-        gates=[
-            f"{n} executions before the last {RECENT} are {LEAST_BEFORE} or more",
-            f"the failure rate {wording.share(recent_failures / RECENT)} against {wording.share(usual)} "
-            f"(one success and one failure added) has z {z:.2f}, above {gate:.2f}",
-        ],
+        gates=gates,
         opens_incident=True,
-        threshold=gate,
+        threshold=threshold,
     )
 
 
-def spike_ended(name: str, *, recent_failures: int, failures: int, n: int, z: float) -> Finding:
-    """The end of a spike: its z no longer passes."""
-    usual = (failures + 1) / (n + 2)
-    return Finding(
-        detector=NAME,
-        anomaly_type="SpikeInFailures",
-        severity="info",
-        description=f"{name} is back to its usual failure rate: {recent_failures} of its last {RECENT} failed",
-        current=recent_failures / RECENT,
-        baseline=usual,
-        deviation=recent_failures / RECENT - usual,
-        z=z,
-        confidence=confidence(1.0 - one_sided(z), n),
-        unit="ratio",
-        direction="down",
-        gates=[f"z {z:.2f} of the failure rate is no longer above the gate"],
-        opens_incident=True,
-    )
+def back_to_usual(name: str, recent: int, rate: float, z: float, n: int, gate: str) -> Finding:
+    """The end of a spike.
 
-
-def robust(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
-    """Profile `robust`: the beta-binomial tail of the last 10 outcomes, of which two or more failed."""
-    recent = failures.recent(True)
-    if recent < LEAST or not z > gate:
-        return None
-    return Finding(
-        detector=NAME,
-        anomaly_type="SpikeInFailures",
-        severity=severity_of(z),
-        description=f"{name} failed {recent} of its last {RECENT} executions; "
-        f"usually {wording.share(failures.rate)} fail",
-        current=recent / RECENT,
-        baseline=failures.rate,
-        deviation=recent / RECENT - failures.rate,
-        z=z,
-        confidence=confidence(one_sided(z), failures.n),
-        unit="ratio",
-        direction="up",
-        gates=[
-            f"{recent} failures among the last {RECENT} are {LEAST} or more",
-            f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
-        ],
-        opens_incident=True,
-        threshold=gate,
-    )
-
-
-def spike_ended_robust(name: str, failures: Failures, failed: bool, z: float) -> Finding:
-    """The end of a spike in profile `robust`: its z is below 1."""
-    recent = failures.recent(failed)
+    Args:
+        recent: failures among the last 10.
+        rate: the usual failure rate, 0 to 1, from `n` executions.
+        gate: what z passed, in words.
+    """
     return Finding(
         detector=NAME,
         anomaly_type="SpikeInFailures",
         severity="info",
         description=f"{name} is back to its usual failure rate: {recent} of its last {RECENT} failed",
         current=recent / RECENT,
-        baseline=failures.rate,
-        deviation=recent / RECENT - failures.rate,
+        baseline=rate,
+        deviation=recent / RECENT - rate,
         z=z,
-        confidence=confidence(1.0 - one_sided(z), failures.n),
+        confidence=confidence(1.0 - one_sided(z), n),
         unit="ratio",
         direction="down",
-        gates=[f"z {z:.2f} of the failure rate is below 1"],
+        gates=[f"z {z:.2f} of the failure rate is {gate}"],
         opens_incident=True,
     )

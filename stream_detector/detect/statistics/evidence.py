@@ -25,14 +25,14 @@ _UUID: Final = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
 _SEPARATOR: Final = "\x1f"
 _LONGEST: Final = 4_000
-"""Names of so many characters at most are kept, 2,000 times: 8 MB, if a producer should want them full."""
+"""StepNames of so many characters at most are kept, 2,000 times: 8 MB, if a producer should want them full."""
 _UUID_BYTE: Final = b"\xff"
 _HEAD: Final = 15
 _STEP: Final = 16
 
 
 @mypyc_attr(acyclic=True)
-class Names:
+class StepNames:
     """The names of some steps in their order: a hash of all, and the hashes of each, 4 bytes."""
 
     __slots__ = ("hashes", "sequence")
@@ -45,23 +45,23 @@ class Names:
         self.hashes: bytes = w.getvalue()
 
 
-_kept: Final = lru_cache(maxsize=2_000)(lambda joined: Names(joined.split(_SEPARATOR), joined))
+_cached_names: Final = lru_cache(maxsize=2_000)(lambda joined: StepNames(joined.split(_SEPARATOR), joined))
 """They recur in every event: one look-up for all steps."""
 
 
-def _names_of(steps: list[Step]) -> Names:
+def _names_of(steps: list[Step]) -> StepNames:
     names = [step.name for step in steps]
     joined = _SEPARATOR.join(names)
     # A name with the separator in it: other names may give the same text.
     if len(joined) > _LONGEST or joined.count(_SEPARATOR) >= len(names):
-        return Names(names, joined)
-    found: Names = _kept(joined)
+        return StepNames(names, joined)
+    found: StepNames = _cached_names(joined)
     return found
 
 
 @mypyc_attr(acyclic=True)
-class Looked:
-    """What is asked of an execution's steps, looked at once: it is judged and then learned.
+class ObservedSteps:
+    """What is asked of an execution's steps, found once: it is judged and then learned.
 
     `total_s` is the time of all, `places` says where each lies in the evidence, -1 for one that is not known.
     """
@@ -89,7 +89,7 @@ class Evidence:
     hashes, the usual durations (s), the usual shares of all steps' time and their mean deviations, 4 bytes each.
     """
 
-    __slots__ = ("_commit", "_crcs", "_good", "_id", "_labels", "_looked", "columns", "good_ms", "n", "sequences")
+    __slots__ = ("_commit", "_crcs", "_good", "_id", "_labels", "_observed", "columns", "good_ms", "n", "sequences")
 
     def __init__(self) -> None:
         self.good_ms: i64 = 0
@@ -102,14 +102,14 @@ class Evidence:
         self._labels: dict[str, str] | None = None
         self._commit: bytes = b""
         self._crcs: bytes = b""
-        self._looked: Looked | None = None
+        self._observed: ObservedSteps | None = None
 
     @property
     def good_id(self) -> str:
         """The id of the last good execution; empty for one of more than 40 characters, or beyond ASCII."""
         if self._id is not None:
             return self._id if _is_kept(self._id) else ""
-        return _long(self._good) if self._good[:1] == _UUID_BYTE else self._good[1:].decode()
+        return _unpacked_id(self._good) if self._good[:1] == _UUID_BYTE else self._good[1:].decode()
 
     def learn(self, event: Completion, finished_ms: i64) -> None:
         """Remember a good execution."""
@@ -118,34 +118,34 @@ class Evidence:
         self._labels = event.labels
         steps = event.steps
         if steps:
-            self._learn_steps(self.look(steps))
-            self._looked = None
+            self._learn_steps(self.observe(steps))
+            self._observed = None
 
-    def look(self, steps: list[Step]) -> Looked:
+    def observe(self, steps: list[Step]) -> ObservedSteps:
         """What is asked of these steps."""
-        looked = self._looked
-        if looked is not None and looked.steps is steps:
-            return looked
-        looked = self._looked = Looked(steps)
-        hashes, known = looked.names.hashes, len(self.columns) // _STEP
+        seen = self._observed
+        if seen is not None and seen.steps is steps:
+            return seen
+        seen = self._observed = ObservedSteps(steps)
+        hashes, known = seen.names.hashes, len(self.columns) // _STEP
         in_order = len(steps) <= known and self.columns.startswith(hashes)  # as most are: nothing is looked for
         places = vec[i64](capacity=len(steps))
         place: i64 = 0
         while place < len(steps):
             places = append(places, place if in_order else self._place(u32(hashes, 4 * place)))
             place += 1
-        looked.places = places
-        return looked
+        seen.places = places
+        return seen
 
-    def _learn_steps(self, looked: Looked) -> None:
+    def _learn_steps(self, seen: ObservedSteps) -> None:
         self.n = min(self.n + 1, 0xFFFF)
-        self._remember_sequence(looked.names.sequence)
-        columns, places, total_s = self.columns, looked.places, looked.total_s
+        self._remember_sequence(seen.names.sequence)
+        columns, places, total_s = self.columns, seen.places, seen.total_s
         known: i64 = len(columns) // _STEP
-        usual_s, shares, spreads = vec[float](capacity=known), vec[float](capacity=known), vec[float](capacity=known)
+        expected_s, shares, spreads = vec[float](capacity=known), vec[float](capacity=known), vec[float](capacity=known)
         at: i64 = 0
         while at < known:
-            usual_s = append(usual_s, read_f32_le(columns, 4 * (known + at)))
+            expected_s = append(expected_s, read_f32_le(columns, 4 * (known + at)))
             shares = append(shares, read_f32_le(columns, 4 * (2 * known + at)))
             spreads = append(spreads, read_f32_le(columns, 4 * (3 * known + at)))
             at += 1
@@ -153,23 +153,23 @@ class Evidence:
         learned: i64 = 0  # a bit for each place
         index: i64 = 0
         while index < len(places):
-            at, duration_s = places[index], looked.durations_s[index]
+            at, duration_s = places[index], seen.durations_s[index]
             if duration_s:
                 share = duration_s / total_s
                 if at < 0:
-                    crc = u32(looked.names.hashes, 4 * index)
+                    crc = u32(seen.names.hashes, 4 * index)
                     if crc in new:
                         at = known + new.index(crc)
                     elif known + len(new) < STEPS:
                         learned |= 1 << (known + len(new))
                         new.append(crc)
-                        usual_s, shares = append(usual_s, duration_s), append(shares, share)
+                        expected_s, shares = append(expected_s, duration_s), append(shares, share)
                         spreads = append(spreads, 0.0)
                 if at >= 0:
                     if learned >> at & 1:  # a second step of that name: as if the first had been written down
-                        usual_s[at], shares[at], spreads[at] = f32(usual_s[at]), f32(shares[at]), f32(spreads[at])
+                        expected_s[at], shares[at], spreads[at] = f32(expected_s[at]), f32(shares[at]), f32(spreads[at])
                     learned |= 1 << at
-                    usual_s[at] += _WEIGHT * (duration_s - usual_s[at])
+                    expected_s[at] += _WEIGHT * (duration_s - expected_s[at])
                     off = share - shares[at]
                     shares[at] += _WEIGHT * off
                     spreads[at] += _WEIGHT * (abs(off) - spreads[at])
@@ -178,7 +178,7 @@ class Evidence:
         w.write(columns[: 4 * known])
         for crc in new:
             put_u32(w, crc)
-        for column in (usual_s, shares, spreads):
+        for column in (expected_s, shares, spreads):
             for number in column:
                 write_f32_le(w, number)
         self.columns = w.getvalue()
@@ -205,48 +205,50 @@ class Evidence:
         """Whether a sequence is none of those that are remembered."""
         return find_u32(self.sequences, len(self.sequences) // 4, sequence) < 0
 
-    def furthest(self, looked: Looked, least: float, spreads: float) -> i64:
+    def furthest(self, seen: ObservedSteps, least: float, spreads: float) -> i64:
         """Which step's share is furthest off its usual one: `least` or more, above so many mean deviations; or -1."""
-        columns, total_s = self.columns, looked.total_s
+        columns, total_s = self.columns, seen.total_s
         known: i64 = len(columns) // _STEP
         found: i64 = -1
         index: i64 = 0
         furthest = 0.0
-        while index < len(looked.places):
-            at = looked.places[index]
+        while index < len(seen.places):
+            at = seen.places[index]
             if at >= 0:
-                off = abs(looked.durations_s[index] / total_s - read_f32_le(columns, 4 * (2 * known + at)))
+                off = abs(seen.durations_s[index] / total_s - read_f32_le(columns, 4 * (2 * known + at)))
                 if off >= least and off > furthest and off > spreads * read_f32_le(columns, 4 * (3 * known + at)):
                     furthest, found = off, index
             index += 1
         return found
 
-    def usual_share(self, name: str) -> tuple[float, float] | None:
+    def expected_share(self, name: str) -> tuple[float, float] | None:
         """The step's usual share of all steps' time, and its mean absolute deviation."""
         at, known = self._place(crc32_of(name)), len(self.columns) // _STEP
         if at < 0:
             return None
         return read_f32_le(self.columns, 4 * (2 * known + at)), read_f32_le(self.columns, 4 * (3 * known + at))
 
-    def usual_step_s(self, name: str) -> float | None:
+    def expected_step_s(self, name: str) -> float | None:
         """The step's usual duration in seconds; None where it is not known."""
         at, known = self._place(crc32_of(name)), len(self.columns) // _STEP
         return read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else None
 
     def commit(self) -> str:
         """The first 12 characters of the last good execution's label `commit`, or nothing."""
-        self._settle()
+        self._pack_labels()
         return self._commit.decode()
 
     def new_labels(self, labels: dict[str, str]) -> list[str]:
         """The names of the labels, commit aside, whose value was not among those of the last good execution."""
-        self._settle()
+        self._pack_labels()
         if not self._crcs:
             return []
         known = len(self._crcs) // 4
-        return [name for name in _told(labels) if find_u32(self._crcs, known, _hash_of_label(name, labels[name])) < 0]
+        return [
+            name for name in _compared(labels) if find_u32(self._crcs, known, _hash_of_label(name, labels[name])) < 0
+        ]
 
-    def _settle(self) -> None:
+    def _pack_labels(self) -> None:
         """Shorten the labels of the last good execution to what is kept: when they are packed, or asked for."""
         labels = self._labels
         if labels is None:
@@ -257,15 +259,15 @@ class Evidence:
             if commit is not None:  # no character is cut through
                 self._commit = commit.encode()[:_COMMIT].decode(errors="ignore").encode()
             w = BytesWriter()
-            for name in _told(labels):
+            for name in _compared(labels):
                 put_u32(w, _hash_of_label(name, labels[name]))
             self._crcs = w.getvalue()
 
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: at most 83 bytes, and 16 a step and 4 a sequence."""
-        self._settle()
+        self._pack_labels()
         if self._id is not None:
-            self._good, self._id = _short(self._id), None
+            self._good, self._id = _packed_id(self._id), None
         write_i64_le(w, self.good_ms)
         put_u16(w, self.n)
         w.append(u8(len(self.sequences) // 4))
@@ -281,7 +283,7 @@ class Evidence:
 
     def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
-        self._labels = self._looked = None
+        self._labels = self._observed = None
         self.good_ms, self.n = read_i64_le(packed, at), u16(packed, at + 8)
         id_bytes = i64(packed[at + 11])
         begin = at + _HEAD
@@ -298,7 +300,7 @@ class Evidence:
         return end
 
 
-def _short(execution_id: str) -> bytes:
+def _packed_id(execution_id: str) -> bytes:
     """The id with its length before it: a UUID in its usual form takes 16 bytes, and none is kept of a long one."""
     if not _is_kept(execution_id):
         return b""
@@ -336,7 +338,7 @@ def _digit(character: i64) -> i64:
     return character - 0x57 if 0x61 <= character <= 0x66 else -1
 
 
-def _long(short: bytes) -> str:
+def _unpacked_id(short: bytes) -> str:
     digits = short[1:].hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
@@ -350,7 +352,7 @@ def _hash_of_label(name: str, value: str) -> i64:
     return crc32_of(f"{name}{_SEPARATOR}{value}")
 
 
-def _told(labels: dict[str, str]) -> list[str]:
+def _compared(labels: dict[str, str]) -> list[str]:
     names = [name for name in labels if name != "commit"]
     names.sort()
     del names[_LABELS:]

@@ -1,4 +1,4 @@
-"""The level of one series on the log scale, and how surprising each reading, and each recent mean, is.
+"""The level of one series on the log scale, and the anomaly score of each reading and each recent mean.
 
 For a reading d: x = log(d + q) less the rhythm of the day, z = (x - level) / sigma, judged before it is learned. Level
 and variance are exponentially weighted, 1/n while young, then ALPHA and ALPHA_SPREAD or less where readings come fast
@@ -11,9 +11,9 @@ Two things get an anomaly score, by how far off they are and by how seldom that 
              the mean of the last 12 z, clipped at 3, times the root of 12, or their exponential mean over 80 times
              sqrt(159), whichever is more
 
-Less where the series is young, and less where something surprised lately. On real CI histories a single reading of size
-s comes about once in 10^s readings, which is what scales the constants. They were chosen on real CI histories with
-injected anomalies and on NAB, all at once; docs/detection.md tells what was tried.
+Less where the series is young, and less soon after a large score (refractory). On real CI histories a single reading of
+score s comes about once in 10^s readings, which is what scales the constants. They were chosen on real CI histories
+with injected anomalies and on NAB, all at once; docs/detection.md lists what was tried.
 """
 
 from math import exp, log, log10, sqrt
@@ -37,14 +37,14 @@ FLOOR: Final = 0.001
 WARM: Final = 30
 """Readings that are learned before one is judged."""
 EFFECT: Final = 0.005
-"""The least difference that is told, as a share of the usual."""
+"""The least difference that is reported, as a share of the expected."""
 ACCEPTED_AFTER: Final = 25
 ACCEPTED_BEYOND: Final = 1.0
 ACCEPTED_MS: Final = 86_400_000
 POINT_FROM: Final = 1.55
 SHIFT_FROM: Final = 3.0
 SLOW_FROM: Final = 7.2
-"""The least z of a reading, and of the two means, that can pass a budget: below them nothing is looked at."""
+"""The least z of a reading, and of the two means, that can alert: below them nothing is scored."""
 POINT: Final = 0.55
 SHIFT: Final = 1.13
 SEEN: Final = 0.565
@@ -70,10 +70,10 @@ _MEAN: Final = 1.0 / (_GRID * sqrt(RECENT))
 _SLOW: Final = sqrt(2 * RUNS - 1)
 _SLOWLY: Final = SLOW_FROM / _SLOW
 _NEWNESS: Final = 24.0
-"""A series of n readings is less surprising by 24 / n."""
+"""The score of a series of n readings is less by 24 / n."""
 _REFRACTORY_SHARE: Final = 0.33
 _REFRACTORY_MS: Final = 130_000_000.0
-"""A surprise loses a third of the largest before it, which fades in a day and a half."""
+"""A score is less by a third of the largest before it, which decays in a day and a half."""
 _SPACING_MS: Final = 10_800_000.0
 _SPREAD_OUT: Final = 1.6
 """An older reading is kept three hours or more after the one before it; while young, as far apart as its age allows."""
@@ -90,20 +90,24 @@ def root_of(runs: i64) -> float:
 
 @mypyc_attr(acyclic=True)
 class AnomalyScore:
-    """How surprising a reading, or the mean of `runs` of them, is.
+    """The anomaly score of a reading, or of the mean of `runs` of them: about one reading in 10^`score` is as unusual.
 
-    `value` is its z, or the mean's times the root of `runs`; `beyond` of `of` remembered readings lie as far, nearly.
+    `z` is the reading's, or the mean's times the root of `runs`; `beyond` of `remembered` ones lie as far off, nearly.
     """
 
-    __slots__ = ("beyond", "of", "runs", "size", "value")
+    __slots__ = ("beyond", "remembered", "runs", "score", "z")
 
-    def __init__(self, size: float, value: float, runs: i64, beyond: i64, of: i64) -> None:
-        self.size, self.value, self.runs, self.beyond, self.of = size, value, runs, beyond, of
+    def __init__(self, score: float, z: float, runs: i64, beyond: i64, remembered: i64) -> None:
+        self.score, self.z, self.runs, self.beyond, self.remembered = score, z, runs, beyond, remembered
 
 
 @mypyc_attr(acyclic=True)
 class Assessment:
-    """What a level said of one reading before learning it: what surprised, and the level then, in its unit."""
+    """What a level says of one reading before learning it.
+
+    `point` and `shift` are the scores of the reading and of the recent mean, None below what is looked at; `expected`,
+    `low` and `high` the level then and two sigma around it, in the reading's unit.
+    """
 
     __slots__ = ("expected", "high", "low", "n", "point", "shift", "sigma", "z")
 
@@ -183,7 +187,7 @@ class Level:
         return max(exp(middle - reach) - Q, 0.0), max(exp(middle) - Q, 0.0), max(exp(middle + reach) - Q, 0.0)
 
     def update(self, reading: float, at_ms: i64, *, always: bool = False, late: bool = False) -> Assessment | None:
-        """Judge a reading of 0 or more, then learn it. Most readings are nothing to look at and get no answer.
+        """Judge a reading of 0 or more, then learn it. Most readings are nothing unusual and get no answer.
 
         Args:
             always: answer in any case, for whoever wants the reason.
@@ -263,14 +267,14 @@ class Level:
         return assessment
 
     def _assess(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Assessment:
-        """What surprises of a reading that is remembered already; the largest is kept in mind and taken off later."""
+        """The scores of a reading that is remembered already; the largest is kept, decays, and lowers later ones."""
         decayed = self.last_score * exp(-float(max(at_ms - self.last_score_s * 1000, 0)) / _REFRACTORY_MS)
-        quieter = _REFRACTORY_SHARE * decayed
-        less = _NEWNESS / float(self.n) + quieter
+        refractory = _REFRACTORY_SHARE * decayed
+        less = _NEWNESS / float(self.n) + refractory
         point, shift = self._point_score(x, z, less), self._shift_score(mean, slow, less)
-        loudest = quieter - POINT + max(point.size if point else 0.0, shift.size if shift else 0.0)
-        if loudest > decayed:
-            self.last_score, self.last_score_s = loudest, at_ms // 1000
+        largest = refractory - POINT + max(point.score if point else 0.0, shift.score if shift else 0.0)
+        if largest > decayed:
+            self.last_score, self.last_score_s = largest, at_ms // 1000
         return self._assessment(point, shift, z, sigma, at_ms)
 
     def _point_score(self, x: float, z: float, less: float) -> AnomalyScore | None:

@@ -16,7 +16,7 @@ _BYTES: Final = 24
 
 
 @mypyc_attr(acyclic=True)
-class Usual:
+class ResourceBaseline:
     """One resource before this execution: readings so far, mean, variance, slope an execution, rises in a row."""
 
     __slots__ = ("last", "mean", "n", "rises", "slope", "variance")
@@ -52,14 +52,14 @@ class Resources:
         """Where the resource lies, -1 if it is not known."""
         return find_u32(self.columns, len(self.columns) // _BYTES, crc32_of(name))
 
-    def usual(self, at: i64) -> Usual | None:
+    def baseline_at(self, at: i64) -> ResourceBaseline | None:
         """What is known of the resource at that place; None for -1, one that is new or has no place."""
         if at < 0:
             return None
         columns = self.columns
         n: i64 = len(columns) // _BYTES
         counts, rises, numbers = 4 * n + 2 * at, 6 * n + 2 * at, 8 * n + 4 * at
-        return Usual(
+        return ResourceBaseline(
             u16(columns, counts),
             read_f32_le(columns, numbers),
             read_f32_le(columns, numbers + 4 * n),
@@ -68,39 +68,39 @@ class Resources:
             u16(columns, rises),
         )
 
-    def learn(self, at: i64, name: str, usual: Usual | None, reading: float) -> None:
+    def learn(self, at: i64, name: str, known: ResourceBaseline | None, reading: float) -> None:
         """Learn one reading.
 
         Args:
-            at: where `place` found the resource, of which `usual` says what is known.
+            at: where `place` found the resource, of which `known` says what is known.
             reading: the share of the limit, or what was used where there is none.
         """
         columns = self.columns
-        known: i64 = len(columns) // _BYTES
+        count: i64 = len(columns) // _BYTES
         n: i64 = 0
         rises: i64 = 0
         mean, variance, slope = reading, 0.0, 0.0
-        if usual is not None:
-            n, last = usual.n, usual.last
-            weight, off = max(WEIGHT, 1.0 / float(n + 1)), reading - usual.mean
-            mean = usual.mean + weight * off
-            variance = (1.0 - weight) * (usual.variance + weight * min(off * off, 1e30))
-            slope = usual.slope + WEIGHT * (reading - last - usual.slope)
+        if known is not None:
+            n, last = known.n, known.last
+            weight, off = max(WEIGHT, 1.0 / float(n + 1)), reading - known.mean
+            mean = known.mean + weight * off
+            variance = (1.0 - weight) * (known.variance + weight * min(off * off, 1e30))
+            slope = known.slope + WEIGHT * (reading - last - known.slope)
             if reading > last and f32(reading) > last:  # `last` has four bytes
-                rises = min(usual.rises + 1, 0xFFFF)
-        elif known == MOST:
+                rises = min(known.rises + 1, 0xFFFF)
+        elif count == MOST:
             return
         w = BytesWriter()
-        w.write(columns[: 4 * known])
+        w.write(columns[: 4 * count])
         if at < 0:
-            at = known
+            at = count
             put_u32(w, crc32_of(name))
-        _counts(w, columns, 4 * known, known, at, min(n + 1, 0xFFFF))
-        _counts(w, columns, 6 * known, known, at, rises)
-        _numbers(w, columns, 8 * known, known, at, mean)
-        _numbers(w, columns, 12 * known, known, at, variance)
-        _numbers(w, columns, 16 * known, known, at, slope)
-        _numbers(w, columns, 20 * known, known, at, reading)
+        _counts(w, columns, 4 * count, count, at, min(n + 1, 0xFFFF))
+        _counts(w, columns, 6 * count, count, at, rises)
+        _numbers(w, columns, 8 * count, count, at, mean)
+        _numbers(w, columns, 12 * count, count, at, variance)
+        _numbers(w, columns, 16 * count, count, at, slope)
+        _numbers(w, columns, 20 * count, count, at, reading)
         self.columns = w.getvalue()
 
     def pack(self, w: BytesWriter) -> None:

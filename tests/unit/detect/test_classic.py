@@ -197,7 +197,7 @@ def test_gates_are_told_whether_they_passed_or_not():
     assert gates == [
         "learning: 0 recorded durations, a z needs 10",
         "learning: 0 executions before the last 10, a failure rate needs 10",
-        "1 failures in a row; 3 and 5 are told",
+        "1 failures in a row; 3 and 5 are reported",
     ]
     feed(baseline, runs(HUNDRED_TEN * 2, 1))
     gates.clear()

@@ -25,7 +25,7 @@ def test_the_last_event_has_its_outcome_and_every_gate():
     for event in events:
         outcome = folding.apply(event, explain=gates)
     assert [one.anomaly_type for one in outcome.anomalies] == ["ConsecutiveFailures"]
-    assert gates[-1] == "3 failures in a row; 3 and 5 are told"
+    assert gates[-1] == "3 failures in a row; 3 and 5 are reported"
     backfilling = Replayer(CLASSIC)
     assert [backfilling.apply(event, backfill=True).kind for event in events][-1] == "backfilled"
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from stream_detector.detect import Baseline, Config, robust, step
-from stream_detector.detect.robust import BUDGET
+from stream_detector.detect.robust import ALERT_THRESHOLD
 from stream_detector.detect.rules import performance_degradation, unusual_execution_time
 from stream_detector.detect.statistics.failures import upper_tail, z_of
 from stream_detector.detect.statistics.level import WARM, AnomalyScore, Assessment, Level
@@ -56,7 +56,7 @@ def test_a_usual_execution_is_no_anomaly_and_says_why():
     gates: list[str] = []
     assert step(ready(), later(200, 101.0), ROBUST, explain=gates).anomalies == ()
     assert gates[0].startswith("usually 1 m 4")
-    assert gates[0].endswith("nothing to look at, neither of itself nor in the mean of the last 12")
+    assert gates[0].endswith("nothing unusual, neither in itself nor in the mean of the last 12")
 
 
 def test_a_steady_workflow_alarms_twice_in_a_thousand_executions_at_most():
@@ -74,7 +74,7 @@ def test_a_lone_slow_execution_is_unusual():
     assert one.description.startswith("Nightly took 2 m 40 s; usually 1 m ")
     assert one.metrics.direction == "up"
     assert one.metrics.current_value - one.metrics.baseline_value == one.metrics.deviation
-    assert one.metrics.threshold == BUDGET
+    assert one.metrics.threshold == ALERT_THRESHOLD
     assert one.profile == "robust"
     assert any(gate.startswith("surprise ") for gate in one.gates)
 
@@ -138,14 +138,14 @@ def judged_as(
 
 @pytest.mark.parametrize(("z", "direction"), [(0.5, "up"), (-0.5, "down")])
 def test_an_end_says_on_which_side_the_last_reading_lay(z, direction):
-    end = unusual_execution_time.time_back_to_usual("nightly", 100.0, 100.0, z, 200)
+    end = unusual_execution_time.back_to_usual("nightly", 100.0, 100.0, z, 200)
     assert (end.direction, end.z, end.opens_incident) == (direction, z, True)
 
 
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "info"), (1.39, "info"), (1.4, "warning")])
 def test_a_lasting_faster_level_is_sent_where_it_is_very_seldom(more, severity):
-    score = AnomalyScore(BUDGET + more, -9.0, 12, 0, 64)
-    one = performance_degradation.robust("nightly", 90.0, judged_as(shift=score, z=-5.0), score, BUDGET)
+    score = AnomalyScore(ALERT_THRESHOLD + more, -9.0, 12, 0, 64)
+    one = performance_degradation.find_by_score("nightly", 90.0, judged_as(shift=score, z=-5.0), score, ALERT_THRESHOLD)
     assert one is not None
     assert (one.severity, one.anomaly_type, one.direction) == (severity, "UnusualExecutionTime", "down")
     assert "has become faster" in one.description
@@ -153,11 +153,14 @@ def test_a_lasting_faster_level_is_sent_where_it_is_very_seldom(more, severity):
 
 
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "warning"), (0.74, "warning"), (0.75, "critical")])
-def test_severity_is_by_how_much_more_than_the_budget(more, severity):
-    point, shift = AnomalyScore(BUDGET + more, 5.0, 1, 0, 64), AnomalyScore(BUDGET + more, 5.0, 12, 0, 64)
+def test_severity_is_by_how_much_more_than_the_threshold(more, severity):
+    point, shift = (
+        AnomalyScore(ALERT_THRESHOLD + more, 5.0, 1, 0, 64),
+        AnomalyScore(ALERT_THRESHOLD + more, 5.0, 12, 0, 64),
+    )
     assessment = judged_as(point, shift)
-    one = unusual_execution_time.robust("nightly", 160.0, assessment, point, BUDGET)
-    other = performance_degradation.robust("nightly", 160.0, assessment, shift, BUDGET)
+    one = unusual_execution_time.find_by_score("nightly", 160.0, assessment, point, ALERT_THRESHOLD)
+    other = performance_degradation.find_by_score("nightly", 160.0, assessment, shift, ALERT_THRESHOLD)
     assert one is not None and other is not None
     assert one.severity == other.severity == severity
 
@@ -165,9 +168,9 @@ def test_severity_is_by_how_much_more_than_the_budget(more, severity):
 def test_a_shift_below_half_a_percent_is_never_told():
     point, shift = AnomalyScore(9.0, 5.0, 1, 0, 64), AnomalyScore(9.0, 5.0, 12, 0, 64)
     assessment = judged_as(point, shift, sigma=0.003)
-    assert performance_degradation.robust("nightly", 100.4, assessment, shift, BUDGET) is None
-    assert unusual_execution_time.robust("nightly", 100.4, assessment, point, BUDGET) is None
-    assert unusual_execution_time.robust("nightly", 100.6, assessment, point, BUDGET) is not None
+    assert performance_degradation.find_by_score("nightly", 100.4, assessment, shift, ALERT_THRESHOLD) is None
+    assert unusual_execution_time.find_by_score("nightly", 100.4, assessment, point, ALERT_THRESHOLD) is None
+    assert unusual_execution_time.find_by_score("nightly", 100.6, assessment, point, ALERT_THRESHOLD) is not None
 
 
 def test_a_level_that_lasts_is_accepted_and_told_once():
@@ -202,7 +205,7 @@ def test_readings_that_come_fast_move_the_level_slowly():
     assert fast.expected < 106.0
 
 
-def test_feedback_raises_the_budget():
+def test_feedback_raises_the_threshold():
     baseline = ready()
     before = step(Baseline.unpack(baseline.key, baseline.pack()), later(200, 160.0), ROBUST).anomalies
     for number in range(8):
@@ -210,7 +213,7 @@ def test_feedback_raises_the_budget():
     gates: list[str] = []
     assert step(baseline, later(200, 128.0), ROBUST, explain=gates).anomalies == ()
     assert len(before) == 1
-    assert f"the budget is {3 * BUDGET:.2f}" in gates[1]
+    assert f"alert above {3 * ALERT_THRESHOLD:.2f}" in gates[1]
 
 
 def test_a_key_of_classic_goes_on_from_its_last_durations():
@@ -271,7 +274,7 @@ def test_every_gate_of_failures_is_told():
     gates: list[str] = []
     feed(workflow(), outcomes("S" * 40 + "F"), ROBUST, explain=gates)
     assert gates[-2].startswith("1 of the last 10 failed, usually 0.")
-    assert gates[-1] == "1 failures in a row; 3 and 5 are told"
+    assert gates[-1] == "1 failures in a row; 3 and 5 are reported"
     gates.clear()
     feed(workflow(), outcomes("F"), ROBUST, explain=gates)
     assert "learning: 0 executions, a failure rate needs 30" in gates
@@ -331,7 +334,9 @@ def test_a_shift_within_one_day_is_counted_up_to_its_end():
 
 def test_a_lone_and_a_lasting_surprise_are_told_each():
     assessment = judged_as(AnomalyScore(9.0, 9.0, 1, 0, 64), AnomalyScore(8.0, 7.0, 80, 0, 64))
-    point, shift = robust._judge_tails(ready(), later(200, 110.0), 110.0, assessment)
+    point, shift = robust._judge_scores(ready(), "nightly", 110.0, assessment)
     assert (point.detector, shift.detector) == ("unusual_execution_time", "performance_degradation")
     assert "last 80 executions" in shift.description
-    assert robust._judge_tails(ready(), later(200, 110.0), 110.0, judged_as(AnomalyScore(BUDGET, 3.0, 1, 1, 64))) == []
+    assert (
+        robust._judge_scores(ready(), "nightly", 110.0, judged_as(AnomalyScore(ALERT_THRESHOLD, 3.0, 1, 1, 64))) == []
+    )

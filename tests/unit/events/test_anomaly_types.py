@@ -26,6 +26,20 @@ def test_an_entry_says_what_people_read(name: str) -> None:
     assert entry.entity_kinds
 
 
+def test_codes_of_packed_states_never_change() -> None:
+    assert {entry.rule: entry.code for entry in TYPES.values()} | {
+        "unusual_execution_time": 0,
+        "performance_degradation": 1,
+        "spike_in_failures": 2,
+        "consecutive_failures": 3,
+        "pattern_deviation": 4,
+        "resource_exhaustion": 5,
+        "significant_score_change": 6,
+    } == {entry.rule: entry.code for entry in TYPES.values()}
+    assert len({entry.code for entry in TYPES.values()}) == len(TYPES)
+    assert all(0 <= entry.code <= 255 for entry in TYPES.values())
+
+
 def test_titles_and_rules_name_one_type_each() -> None:
     assert len({entry.title for entry in TYPES.values()}) == len({entry.rule for entry in TYPES.values()}) == len(TYPES)
 

@@ -98,7 +98,7 @@ def test_a_reading_that_four_bytes_hold_no_better_is_no_rise(more, is_rise):
     """In proportion to what was used: a tenth of a millionth of it."""
     resources = Resources()
     resources.learn(-1, "memory", None, 0.5)
-    known = resources.usual(resources.place("memory"))
+    known = resources.baseline_at(resources.place("memory"))
     assert known is not None and known.is_rise(0.5 + more) is is_rise
 
 
@@ -106,7 +106,7 @@ def test_at_most_16_resources_and_24_bytes_each():
     resources = Resources()
     for number in range(20):
         resources.learn(-1, f"r{number}", None, 1.0)
-    assert (resources.place("r15"), resources.place("r16"), resources.usual(-1)) == (15, -1, None)
+    assert (resources.place("r15"), resources.place("r16"), resources.baseline_at(-1)) == (15, -1, None)
     packed = bytes_of(resources)
     assert len(packed) == 1 + 24 * MOST
     copy = Resources()
@@ -164,7 +164,7 @@ def arrivals(per_day: list[int]):
 
 
 @BOTH
-def test_w12_a_rush_of_executions_is_told_once_a_day(config):
+def test_w12_a_volume_spike_is_reported_once_a_day(config):
     told = found(feed(workflow(), arrivals([10, 20, 12, 11, 10, 9, 10, 600]), config))
     assert [one.description for one in told] == [
         "nightly has run 64 times today already; its busiest of 7 days before had 20"

@@ -40,11 +40,11 @@ def test_a_step_that_comes_twice_is_learned_twice():
     evidence, again = Evidence(), Evidence()
     twice = [Step("build", None, 100.0), Step("build", None, 50.0), Step("pack", None, 50.0)]
     evidence.learn(run(1, steps=twice), 0)
-    assert evidence.usual_step_s("build") == pytest.approx(95.0)
+    assert evidence.expected_step_s("build") == pytest.approx(95.0)
     again.fill(bytes_of(evidence), 0)
     for one in (evidence, again):
         one.learn(run(2, steps=twice), 0)
-        assert one.usual_step_s("build") == pytest.approx(0.9 * (95.0 + 0.1 * 5.0) + 0.1 * 50.0)
+        assert one.expected_step_s("build") == pytest.approx(0.9 * (95.0 + 0.1 * 5.0) + 0.1 * 50.0)
     assert bytes_of(again) == bytes_of(evidence)
 
 
@@ -53,9 +53,9 @@ def test_more_steps_than_are_known_are_never_taken_for_those():
     evidence, one = Evidence(), Step("one of two", None, 1.0)
     evidence.learn(run(1, steps=[one]), 0)
     both = [one, Step("like a duration", None, 1.0)]
-    names = Evidence().look(both).names
+    names = Evidence().observe(both).names
     names.hashes = evidence.columns[:8]
-    assert list(evidence.look(both).places) == [0, -1]
+    assert list(evidence.observe(both).places) == [0, -1]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -64,14 +64,14 @@ def test_names_with_the_separator_in_them_are_names_of_their_own(first):
         evidence = Evidence()
         for n in range(2):
             evidence.learn(run(n, steps=[Step(name, None, 1.0 + n) for name in names]), 0)
-        assert [evidence.usual_step_s(name) for name in names] == [pytest.approx(1.1)] * len(names)
+        assert [evidence.expected_step_s(name) for name in names] == [pytest.approx(1.1)] * len(names)
 
 
 def test_steps_are_found_in_whatever_order_they_come():
     evidence = Evidence()
     evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 2.0)]), 0)
     evidence.learn(run(2, steps=[Step("c", None, 4.0), Step("b", None, 12.0), Step("a", None)]), 0)
-    assert [evidence.usual_step_s(name) for name in "abcd"] == [1.0, 3.0, 4.0, None]
+    assert [evidence.expected_step_s(name) for name in "abcd"] == [1.0, 3.0, 4.0, None]
 
 
 def test_no_step_stands_out():

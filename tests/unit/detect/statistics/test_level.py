@@ -18,9 +18,9 @@ def followed():
         assessment = level.update(usual * (8 if n in (150, 300, 450) else 1), at_ms)
         if assessment:
             surprises += [
-                (n, one.runs, one.beyond, pytest.approx(one.size, abs=1e-5))
+                (n, one.runs, one.beyond, pytest.approx(one.score, abs=1e-5))
                 for one in (assessment.point, assessment.shift)
-                if one is not None and one.size > 1.7
+                if one is not None and one.score > 1.7
             ]
     return level, surprises
 
@@ -70,8 +70,8 @@ def test_lone_and_lasting_look_the_same_on_either_side(side):
     for n in range(1, 13):
         assessment = level.update(100.0 * 1.1**side, at_ms + n * 3_600_000, always=True)
     assert assessment is not None and assessment.shift is not None
-    assert assessment.shift.value * side > SHIFT_FROM
-    assert assessment.shift.beyond == 0 and assessment.shift.of == 64
+    assert assessment.shift.z * side > SHIFT_FROM
+    assert assessment.shift.beyond == 0 and assessment.shift.remembered == 64
     assert assessment.z * side > 0
 
 
@@ -92,7 +92,7 @@ def test_a_lone_surprise_is_less_the_younger_the_series_is_and_after_another():
         for later_ms in (3_600_000, 7_200_000):
             assessment = level.update(300.0, level.newest_ms + later_ms)
             assert assessment is not None and assessment.point is not None
-            sizes.append(assessment.point.size)
+            sizes.append(assessment.point.score)
     assert sizes[0] < sizes[2] - 0.4
     assert sizes[1] < sizes[0] and sizes[3] < sizes[2]
 

@@ -1,0 +1,97 @@
+"""One execution against its workflow's baseline: durations, failures, and the ends of open incidents.
+
+The steps are those of both profiles; what each of them finds unusual is in `classic` and in `robust`.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from stream_detector.detect import classic, robust
+from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.finding import Finding
+from stream_detector.detect.rules import consecutive_failures, spike_in_failures
+from stream_detector.events import Completion
+
+_NONE: Final[list[Finding]] = []
+_STREAK: Final = (consecutive_failures.NAME, 0)
+_SPIKE: Final = (spike_in_failures.NAME, 0)
+
+
+def judge(
+    baseline: WorkflowBaseline,
+    event: Completion,
+    finished_ms: i64,
+    failed: bool,
+    duration_s: float,
+    by_robust: bool,
+    explain: list[str] | None,
+) -> tuple[list[Finding], list[Finding]]:
+    """Score one execution; `baseline.streak` counts it already. Profile `robust` learns duration and outcome as well.
+
+    Args:
+        duration_s: 0 where none was recorded.
+        by_robust: by profile `robust`, else by `classic`.
+
+    Returns:
+        The findings, and the ends of open incidents.
+    """
+    # 1. The duration.
+    findings = _NONE
+    if duration_s:
+        if by_robust:
+            findings = robust.judge_duration(baseline, event, finished_ms, duration_s, explain)
+        else:
+            findings = classic.judge_duration(baseline, event, finished_ms, duration_s, explain)
+    elif explain is not None:
+        explain.append("no duration was recorded: the time is neither judged nor learned")
+    # 2. The failure.
+    if failed:
+        findings = [*findings, *_judge_failure(baseline, event, finished_ms, by_robust, explain)]
+    # 3. What has ended by it.
+    ended = _NONE
+    if baseline.incidents:
+        ended = _ended_failures(baseline, event, finished_ms, failed, by_robust)
+        if by_robust and duration_s:
+            ended += robust.ended_durations(baseline, event, duration_s, findings)
+    # 4. Learn.
+    if by_robust:
+        baseline.failures.learn(failed)
+    return findings, ended
+
+
+def _judge_failure(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, by_robust: bool, explain: list[str] | None
+) -> list[Finding]:
+    name = name_of(event)
+    if by_robust:
+        spike, rate = robust.find_spike(baseline, name, explain), baseline.failures.rate
+    else:
+        spike, rate = classic.find_spike(baseline, name, finished_ms, explain), classic.failure_rate(baseline)
+    streak = consecutive_failures.find_streak(name, baseline.streak, rate)
+    if explain is not None:
+        explain.append(f"{baseline.streak} failures in a row; 3 and 5 are reported")
+    return [found for found in (spike, streak) if found is not None]
+
+
+def _ended_failures(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, failed: bool, by_robust: bool
+) -> list[Finding]:
+    """A streak ends by a success; a spike by the first execution at which its z no longer passes."""
+    ended: list[Finding] = []
+    name, incidents = name_of(event), baseline.incidents
+    if not failed and _STREAK in incidents:
+        ended.append(consecutive_failures.streak_ended(name))
+    if _SPIKE in incidents:
+        if by_robust:
+            end = robust.ended_spike(baseline, name, failed)
+        else:
+            end = classic.ended_spike(baseline, name, finished_ms, failed)
+        if end is not None:
+            ended.append(end)
+    return ended
+
+
+def name_of(event: Completion) -> str:
+    """What people call the workflow."""
+    return event.workflow_name or event.workflow_id
