@@ -1,4 +1,4 @@
-"""What detection may be told: the profile and the thresholds. Frozen, and the same for every key of one worker."""
+"""The configuration of detection: the profile and the thresholds. Frozen, and the same for every key of one worker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

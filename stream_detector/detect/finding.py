@@ -11,7 +11,7 @@ _ROOT_2 = sqrt(2.0)
 
 
 class Finding(Struct, frozen=True, gc=False, kw_only=True):
-    """One anomalous reading. `lasting` says that it belongs to an incident with an end; else it stands by itself."""
+    """One anomalous reading. `opens_incident`: it belongs to an incident with an end, else it stands by itself."""
 
     detector: str
     anomaly_type: AnomalyType

@@ -38,20 +38,20 @@ def _failed_steps(event: Completion) -> list[str]:
 
 def _grown_step(event: Completion, evidence: Evidence) -> list[str]:
     grown = [
-        (step.duration_s - usual, step.name, step.duration_s, usual)
+        (step.duration_s - expected, step.name, step.duration_s, expected)
         for step in event.steps
-        if step.duration_s and (usual := evidence.expected_step_s(step.name)) is not None
+        if step.duration_s and (expected := evidence.expected_step_s(step.name)) is not None
     ]
     if not grown:
         return []
-    most, name, took, usual = max(grown, key=lambda step: abs(step[0]))
-    if abs(most) <= 0.2 * usual:
-        return [f"No single step stands out: the largest change is step {name}, {_against(took, usual)}"]
-    return [f"Look at step {name}, which {'grew' if most > 0 else 'shrank'} most: {_against(took, usual)}"]
+    most, name, took, expected = max(grown, key=lambda step: abs(step[0]))
+    if abs(most) <= 0.2 * expected:
+        return [f"No single step stands out: the largest change is step {name}, {_against(took, expected)}"]
+    return [f"Look at step {name}, which {'grew' if most > 0 else 'shrank'} most: {_against(took, expected)}"]
 
 
-def _against(took: float, usual: float) -> str:
-    return f"{wording.duration(took)}, usually {wording.duration(usual)}"
+def _against(took: float, expected: float) -> str:
+    return f"{wording.duration(took)}, usually {wording.duration(expected)}"
 
 
 def _changes(event: Completion, evidence: Evidence) -> list[str]:

@@ -35,9 +35,9 @@ async def wait_until_loaded() -> None:
         return
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 
-    def tell() -> None:
+    def report() -> None:
         with contextlib.suppress(RuntimeError):  # the loop is over
             loop.call_soon_threadsafe(done.set)
 
-    load_in_background(tell)
+    load_in_background(report)
     await done.wait()

@@ -52,7 +52,7 @@ class Replayer:
         return found + self.missing(record_ms)
 
     def missing(self, now_ms: int) -> list[Anomaly]:
-        """The entities missing from runs that have completed by `now_ms`; each run is told once."""
+        """The entities missing from runs that have completed by `now_ms`; each run is reported once."""
         found: list[Anomaly] = []
         for run in [run for run in self._completed.values() if run.has_ended(now_ms)]:
             run.close()

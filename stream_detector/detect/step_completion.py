@@ -59,8 +59,8 @@ def step_completion(
     by_robust = config.profile == "robust"
     findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
     if event.resources or event.steps or baseline.days.may_spike() or _ALWAYS:
-        more, over = shared.judge(baseline, event, failed, explain)
-        findings, ended = [*findings, *more], [*ended, *over]
+        more, more_ended = shared.judge(baseline, event, failed, explain)
+        findings, ended = [*findings, *more], [*ended, *more_ended]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:
@@ -84,7 +84,7 @@ def _late(
     behind_ms: int,
     explain: list[str] | None,
 ) -> Outcome:
-    """Learned without alert, and without a say in the streak. Beyond 30 days not learned."""
+    """Learned without alert, and not counted in the streak. Beyond 30 days not learned."""
     if explain is not None:
         learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
         explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not judged")

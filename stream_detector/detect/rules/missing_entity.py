@@ -19,7 +19,7 @@ from stream_detector.events.times import epoch_ms, from_epoch_ms
 
 PREFIX = "roster~"
 KINDS = 4
-"""So many kinds of runs of one type are kept, the newest run of each."""
+"""Kinds of runs of one type that are kept, the newest run of each."""
 REMEMBERED_MS = 90 * 86_400_000
 """Memberships of a type that nobody has run for so long are forgotten."""
 MOST_CHARACTERS = 250_000
@@ -172,11 +172,11 @@ def _missing(
 
 
 def _steps(name: str, before: Membership, gone: int, at: datetime, now: EntityMembership) -> list[str]:
-    told = [
+    steps = [
         f"See why run {now.run_id} of {wording.instant(epoch_ms(at))} has no score of {name}: "
         f"run {before.run_id} of {wording.instant(before.ended_ms)} had one",
-        f"Where {name} was taken out on purpose there is nothing to do: it is told this once",
+        f"Where {name} was taken out on purpose there is nothing to do: it is reported only once",
     ]
     if gone > 1:
-        told.insert(0, f"{gone} entities are missing from run {now.run_id}: look at the run first, not at each entity")
-    return told
+        steps.insert(0, f"{gone} entities are missing from run {now.run_id}: look at the run first, not at each entity")
+    return steps

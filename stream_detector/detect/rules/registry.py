@@ -1,4 +1,4 @@
-"""The registry of rules: one entry for each type of anomaly, beside what `events/anomaly_types` says of it.
+"""The registry of rules: one entry for each type of anomaly, in addition to its description in `events/anomaly_types`.
 
 A rule lies in the file of its name in this folder. A new type of anomaly takes three files and what `make generate`
 writes: `events/anomaly_types.py` (name, words, severities, a new code), `detect/rules/<rule>.py` (what it finds) and

@@ -21,7 +21,7 @@ def judge(
     found: list[Finding] = []
     ended: list[Finding] = []
     for judge_one in _JUDGES:
-        more, over = judge_one(baseline, event, failed, explain)
+        more, more_ended = judge_one(baseline, event, failed, explain)
         found += more
-        ended += over
+        ended += more_ended
     return found, ended

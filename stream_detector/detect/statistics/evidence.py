@@ -20,12 +20,12 @@ _LABELS: Final = 4
 _COMMIT: Final = 12
 _ID: Final = 40
 _WEIGHT: Final = 0.1
-"""Weight of the newest execution in a step's usual duration."""
+"""Weight of the newest execution in a step's expected duration."""
 _UUID: Final = 0xFF
 """Stands for the length of an id that is packed as a UUID."""
 _SEPARATOR: Final = "\x1f"
 _LONGEST: Final = 4_000
-"""StepNames of so many characters at most are kept, 2,000 times: 8 MB, if a producer should want them full."""
+"""Names of this many characters at most are cached, 2,000 times: 8 MB, if a producer should want them full."""
 _UUID_BYTE: Final = b"\xff"
 _HEAD: Final = 15
 _STEP: Final = 16
@@ -83,10 +83,10 @@ class ObservedSteps:
 
 @mypyc_attr(acyclic=True)
 class Evidence:
-    """The last good execution and each step's usual duration.
+    """The last good execution and each step's expected duration.
 
     `sequences` are hashes of 4 bytes; `columns` holds, each for all steps in the order in which they came: the names'
-    hashes, the usual durations (s), the usual shares of all steps' time and their mean deviations, 4 bytes each.
+    hashes, the expected durations (s), the expected shares of all steps' time and their mean deviations, 4 bytes each.
     """
 
     __slots__ = ("_commit", "_crcs", "_good", "_id", "_labels", "_observed", "columns", "good_ms", "n", "sequences")
@@ -206,7 +206,7 @@ class Evidence:
         return find_u32(self.sequences, len(self.sequences) // 4, sequence) < 0
 
     def furthest(self, seen: ObservedSteps, least: float, spreads: float) -> i64:
-        """Which step's share is furthest off its usual one: `least` or more, above so many mean deviations; or -1."""
+        """Which step's share is furthest off: by `least` or more, and above `spreads` mean deviations; -1 for none."""
         columns, total_s = self.columns, seen.total_s
         known: i64 = len(columns) // _STEP
         found: i64 = -1
@@ -222,14 +222,14 @@ class Evidence:
         return found
 
     def expected_share(self, name: str) -> tuple[float, float] | None:
-        """The step's usual share of all steps' time, and its mean absolute deviation."""
+        """The step's expected share of all steps' time, and its mean absolute deviation."""
         at, known = self._place(crc32_of(name)), len(self.columns) // _STEP
         if at < 0:
             return None
         return read_f32_le(self.columns, 4 * (2 * known + at)), read_f32_le(self.columns, 4 * (3 * known + at))
 
     def expected_step_s(self, name: str) -> float | None:
-        """The step's usual duration in seconds; None where it is not known."""
+        """The step's expected duration in seconds; None where it is not known."""
         at, known = self._place(crc32_of(name)), len(self.columns) // _STEP
         return read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else None
 

@@ -15,7 +15,7 @@ FORGET: Final = 0.985
 PRIOR_FAILURES: Final = 0.2
 PRIOR_SUCCESSES: Final = 8.0
 LEAST: Final = 2
-"""A lone failure is no spike, however rarely the workflow fails."""
+"""A single failure is no spike, however rarely the workflow fails."""
 _MASK: Final = (1 << RECENT) - 1
 _NORMAL: Final = NormalDist()
 _MOST_Z: Final = 8.0
@@ -39,7 +39,7 @@ class Failures:
 
     @property
     def rate(self) -> float:
-        """The usual failure rate, with the prior of 0.2 failures in 8.2 executions."""
+        """The expected failure rate, with the prior of 0.2 failures in 8.2 executions."""
         return (self.failed + PRIOR_FAILURES) / (self.counted + PRIOR_FAILURES + PRIOR_SUCCESSES)
 
     def z(self, failed: bool) -> float:

@@ -55,7 +55,7 @@ SEEN_SHIFT: Final = 0.575
 FAR_SHIFT: Final = 0.205
 MOST_FAR_SHIFT: Final = 7.0
 _SLOW_SHARE: Final = 0.975
-"""The mean over 80 counts so much."""
+"""The weight of the mean over 80."""
 RUNS: Final = 80
 """Readings that the slow mean is over."""
 _YOUNG: Final = 10
@@ -371,7 +371,7 @@ class Level:
         return self.rhythm.fill(packed, at)
 
     def fill_1(self, packed: bytes, at: i64) -> i64:
-        """What layout 1 wrote: level and spread go on, readings and rhythm begin anew."""
+        """What layout 1 wrote: level and spread continue, readings and rhythm start from nothing."""
         self.n = u32(packed, at)
         self.level, self.variance = read_f64_le(packed, at + 4), read_f64_le(packed, at + 12)
         self.newest_ms, self.slow_mean = read_i64_le(packed, at + 20), read_f64_le(packed, at + 28)

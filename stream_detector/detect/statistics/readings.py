@@ -1,7 +1,7 @@
 """What one series read lately: its last 12 readings, and 64 older ones spread over hours or days.
 
 All lie in one string of 2-byte numbers, oldest first, the last 12 at its end; a reading is the thousandth of a log
-unit, a tenth of a percent. The one that leaves the last 12 goes on among the older ones, or not: where readings come
+unit, a tenth of a percent. The one that leaves the last 12 joins the older ones, or not: where readings come
 fast, most do not, so that the older ones reach back further than a few minutes.
 
 >>> readings = b""

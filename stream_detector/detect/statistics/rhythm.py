@@ -52,7 +52,7 @@ class Rhythm:
         self.used: bool = False
 
     def offset(self, at_ms: i64) -> float:
-        """What is usual at this time beside the mean, used or not."""
+        """What is expected at this time in addition to the mean, used or not."""
         offset = i64(self.offsets[at_ms // _HOURS_MS % PLACES])
         if _is_weekend(at_ms):
             offset += i64(self.offsets[PLACES])

@@ -90,7 +90,7 @@ def test_an_entity_that_the_run_before_had_is_told_once_with_its_evidence():
     ]
     assert one.investigation_steps == [
         "See why run r2 of 2026-01-01 01:00 UTC has no score of C: run r1 of 2026-01-01 00:00 UTC had one",
-        "Where C was taken out on purpose there is nothing to do: it is told this once",
+        "Where C was taken out on purpose there is nothing to do: it is reported only once",
     ]
     assert runs.missing(*parts_of("r3", "abd", 120)) == []
     assert runs.names(*parts_of("r4", "abcd", 180), *parts_of("r5", "abd", 240)) == "c", "it had come back"

@@ -1,4 +1,4 @@
-"""What is told adds up: of every anomaly of a real history, in both profiles."""
+"""What is reported adds up: of every anomaly of a real history, in both profiles."""
 
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from tests.unit.detect.events_of import run
 HISTORY = Path(stream_detector.devstack.__file__).parent / "demo_data" / "builds.csv.gz"
 
 
-def told_of(profile):
+def anomalies_of(profile):
     """Of the demo's builds, and of a workflow that breaks, becomes slow and uses up its memory, and is well again."""
     random, folding = Random(1), Replayer(Config(profile=profile))
     events = [line.event for line in read_history(HISTORY, record_ms=-1, builds=True)]
@@ -30,7 +30,7 @@ def told_of(profile):
 
 @pytest.mark.parametrize("profile", ["classic", "robust"])
 def test_deviation_side_and_confidence_fit_the_readings(profile):
-    told = told_of(profile)
+    told = anomalies_of(profile)
     assert {"UnusualExecutionTime", "SpikeInFailures", "ResourceExhaustion"} <= {one.anomaly_type for one in told}
     for one in told:
         numbers = one.metrics
