@@ -53,7 +53,8 @@ def _everything() -> Iterator[Text]:
 
 
 def _pages() -> Iterator[Text]:
-    names = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/kubernetes/README.md"]
+    names = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/kubernetes/README.md", "benchmarks/README.md"]
+    names += ["dashboard/README.md"]
     paths = [ROOT / name for name in names] + sorted((ROOT / "docs").rglob("*.md"))
     for path in paths:
         if path.is_file():
