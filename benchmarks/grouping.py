@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import injected
 from benchmarks.measure import WrongResultError
-from stream_detector.detect import Config
+from stream_detector.composition import detection_config
 from stream_detector.detect.replay import Replayer
 from stream_detector.events import Anomaly, Notification
 from stream_detector.events.files import read_history
@@ -29,6 +29,7 @@ from stream_detector.notify.message import Delivered
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.settings import Settings
 from tests.unit.notify.living import next_at
 
 UNLIMITED = 10**9
@@ -53,7 +54,7 @@ class Told:
 
 def found_in(path: Path, profile: str) -> list[Anomaly]:
     """Every anomaly of a CI table, in the order in which a live detector would have said it."""
-    fold = Replayer(Config(profile))  # type: ignore[arg-type]
+    fold = Replayer(detection_config(Settings(profile=profile)))
     history = read_history(path, record_ms=int(time.time() * 1000), builds=False)
     events = (line.event for line in history if line.event is not None)
     anomalies = [one for event in events for one in fold.apply(event).anomalies]  # type: ignore[arg-type]

@@ -7,12 +7,12 @@ kinds; one of each kind is learned and every workflow of the kind begins with it
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cache
 
 from benchmarks import load
+from stream_detector.composition import detection_config
 from stream_detector.delivery.state import changelog_record
-from stream_detector.detect import Baseline, Config, step
+from stream_detector.detect import Baseline, step
 from stream_detector.events.decode import decode_completion
 from stream_detector.events.ids import workflow_key
 from stream_detector.kafka.topics import BASELINES
@@ -26,7 +26,7 @@ _SEED = 7
 @cache
 def learned(profile: str, shape: load.Shape = load.PLAIN) -> tuple[bytes, ...]:
     """The packed baseline of each kind of workflow."""
-    config = Config(profile=profile, score_threshold=Decimal("0.5"))  # type: ignore[arg-type]
+    config = detection_config(Settings(profile=profile))
     newest = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     ends = [newest - timedelta(days=30) * (EXECUTIONS - 1 - n) / EXECUTIONS for n in range(EXECUTIONS)]
     usual = load.Workflows(load.KINDS, _SEED, load.Shape(shape.n_bytes, shape.steps, shape.resources, 1 << 30))
@@ -57,7 +57,7 @@ def expected_alerts(
     values: Iterator[tuple[str, bytes]], *, profile: str, kinds: tuple[bytes, ...] | None = None
 ) -> set[str]:
     """The ids of the anomalies that the same step finds without any stream, from `kinds` on or from nothing."""
-    config = Config(profile=profile, score_threshold=Decimal("0.5"))  # type: ignore[arg-type]
+    config = detection_config(Settings(profile=profile))
     baselines: dict[str, Baseline] = {}
     ids: set[str] = set()
     for workflow, value in values:

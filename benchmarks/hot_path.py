@@ -21,7 +21,6 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,12 +30,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from benchmarks import load
+from stream_detector.composition import detection_config
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.consumer import Chunk
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.worker import COLLECT_AT
-from stream_detector.detect import Config
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from stream_detector.settings import Settings
@@ -135,7 +134,7 @@ def fetched(values: Iterator[tuple[str, bytes]], size: int) -> Iterator[tuple[in
 async def run(arguments: argparse.Namespace) -> dict[str, float]:
     """Handle all events; microseconds of processor time an event, by stage."""
     app = App()
-    detector = Detector(app, Config(profile=arguments.profile, score_threshold=Decimal("0.5")))  # type: ignore[arg-type]
+    detector = Detector(app, detection_config(Settings(profile=arguments.profile)))
     name, clock = topics.COMPLETIONS, time.process_time
     yardsticks: list[float] = []
     took = {"handle_us": 0.0, "checkpoint_us": 0.0}
@@ -177,7 +176,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
 
 async def instructions(arguments: argparse.Namespace) -> dict[str, float]:
     """The interpreter's instructions and calls into C an event, of the second half of the events."""
-    detector = Detector(App(), Config(profile=arguments.profile, score_threshold=Decimal("0.5")))  # type: ignore[arg-type]
+    detector = Detector(App(), detection_config(Settings(profile=arguments.profile)))
     found = {"instructions": 0, "c_calls": 0}
 
     def trace(frame: Any, what: str, _: Any) -> Any:

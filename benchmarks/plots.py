@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import injected, quality
-from stream_detector.detect import Baseline, Config, step
+from stream_detector.composition import detection_config
+from stream_detector.detect import Baseline, step
 from stream_detector.events.times import epoch_ms
+from stream_detector.settings import Settings
 
 WIDTH, HEIGHT, MARGIN = 900, 260, 40
 _SENT = {"warning": "#d97706", "critical": "#dc2626", "info": "#94a3b8"}
@@ -29,7 +31,7 @@ class Drawn:
 
 def follow(lane: injected.Lane) -> list[Drawn]:
     """Every recorded execution of a lane with what profile `robust` expected of it."""
-    baseline, config = Baseline.new(f"workflow:{lane.key}"), Config(profile="robust")
+    baseline, config = Baseline.new(f"workflow:{lane.key}"), detection_config(Settings(profile="robust"))
     drawn = []
     for event in quality.completions(lane, timed=True):
         level = baseline.level  # type: ignore[union-attr]

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import injected, nab
-from stream_detector.detect import Baseline, Config, step
+from stream_detector.composition import detection_config
+from stream_detector.detect import Baseline, step
 from stream_detector.detect.statistics.series import Series
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.settings import Settings
 
 PROFILES = ("classic", "robust")
 DURATION_TYPES = frozenset({"UnusualExecutionTime", "PerformanceDegradation"})
@@ -106,7 +108,7 @@ def completions(lane: injected.Lane, *, timed: bool, first: int = 0) -> list[Com
 
 def alarms(events: Sequence[Completion], profile: str, types: frozenset[str]) -> list[int]:
     """The rows at which something would be sent by default: openings and rises, from `warning` on."""
-    config, rows = Config(profile=profile), []  # type: ignore[arg-type]
+    config, rows = detection_config(Settings(profile=profile)), []
     baseline = Baseline.new(f"workflow:{events[0].workflow_id}")
     told: dict[str, int] = {}
     for row, event in enumerate(events):
@@ -177,6 +179,7 @@ def surprises(series: nab.Series) -> list[float]:
 
 def scores(paths: Sequence[Path], *, rounded: bool) -> dict[str, int]:
     """Score changes found, against those that the rule asks for: |score - previous| >= 0.5 within a cycle."""
+    config = detection_config(Settings(profile="robust"))
     expected: set[tuple[str, str]] = set()
     found: set[tuple[str, str]] = set()
     for path in paths:
@@ -197,7 +200,7 @@ def scores(paths: Sequence[Path], *, rounded: bool) -> dict[str, int]:
             )
             baseline = baselines.setdefault(event.entity_id, None) or Baseline.new(f"score:{event.entity_id}")
             baselines[event.entity_id] = baseline
-            if any(_sent(one, {}) for one in step(baseline, event, Config(profile="robust")).anomalies):
+            if any(_sent(one, {}) for one in step(baseline, event, config).anomalies):
                 found.add((run_id, entity))
     return {"expected": len(expected), "found": len(found & expected), "extra": len(found - expected)}
 
@@ -221,7 +224,7 @@ def cost(keys: dict[str, list[injected.Run]]) -> dict[str, float]:
 
     Events are made 1,000 at a time just before they are judged, as a worker has them, and that is not counted.
     """
-    config = Config(profile="robust")
+    config = detection_config(Settings(profile="robust"))
     best, largest = float("inf"), 0
     for _ in range(3):
         spent, events = 0.0, 0

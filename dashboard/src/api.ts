@@ -22,7 +22,7 @@ export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
 }
 export type Facets = Schemas["AnomalyFacets"];
 export type Affected = Schemas["Affected"];
-export type Trends = Schemas["TrendsAnswer"];
+export type Trends = Schemas["Trends"];
 export type Series = Schemas["Series"];
 export type SeriesPoint = Schemas["Point"];
 export type InboxPage = Schemas["InboxPage"];

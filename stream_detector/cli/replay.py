@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from rich.table import Table
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
-from stream_detector.detect import Config, profile_rules
+from stream_detector.composition import detection_config
+from stream_detector.detect import Config
 from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.events import Anomaly, AnomalyTypeName, Score, ScoreRun, SeverityName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
@@ -63,8 +64,8 @@ def command(
     profiles = compare.split(",") if compare else [settings.profile]
     try:
         # To compare profiles, each judges every workflow; otherwise PROFILE_RULES apply.
-        rules = () if compare else profile_rules(settings.profile_rules)
-        configs = [Config(name, settings.score_threshold, profile_rules=rules) for name in profiles]  # type: ignore[arg-type]
+        rules = "" if compare else settings.profile_rules
+        configs = [detection_config(replace(settings, profile=name, profile_rules=rules)) for name in profiles]
     except ValueError as error:
         raise CommandError(f"--compare {compare}: {error}", 2) from None
     try:

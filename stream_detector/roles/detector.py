@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from stream_detector.composition import detection_config
 from stream_detector.delivery import worker
 from stream_detector.delivery.consumer import Chunk
 from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
-from stream_detector.detect import BaselineBuffer, Config, key_of, profile_rules, step
+from stream_detector.detect import BaselineBuffer, Config, key_of, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
@@ -279,9 +280,7 @@ class Detector:
 def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.BeforeStart:
     """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
     settings = app.settings
-    rules = profile_rules(settings.profile_rules)
-    config = Config(settings.profile, settings.score_threshold, profile_rules=rules)  # type: ignore[arg-type]
-    detector = kind(app, config)
+    detector = kind(app, detection_config(settings))
     app.before_checkpoint = detector.before_checkpoint
 
     def read(name: str) -> None:

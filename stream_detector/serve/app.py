@@ -5,37 +5,37 @@ from collections.abc import AsyncIterator
 import msgspec
 from aiohttp import web
 
-from stream_detector.serve.access import Access
-from stream_detector.serve.act import carry_out
-from stream_detector.serve.ask import BODY_BYTES
-from stream_detector.serve.behind import Behind
+from stream_detector.serve.allowance import ALLOWANCE, Allowance
+from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, LAG, SETTINGS
+from stream_detector.serve.authentication import Authenticator
 from stream_detector.serve.broker import Broker
+from stream_detector.serve.consumer_lag import ConsumerLag
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
-from stream_detector.serve.handlers import BEHIND, BROKER, DATABASE, DOCUMENT, SETTINGS
-from stream_detector.serve.intake import ALLOWANCE, Allowance
-from stream_detector.serve.links import add_links
 from stream_detector.serve.live import LIVE, Live, hold_live
 from stream_detector.serve.local_session import LocalSessions
 from stream_detector.serve.manual import add_manual
+from stream_detector.serve.one_click import add_links
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.problems import answer_problems
+from stream_detector.serve.requests import BODY_BYTES
+from stream_detector.serve.resources.actions import carry_out
+from stream_detector.serve.resources.session import open_link
 from stream_detector.serve.routes import RIGHTS, ROUTES
-from stream_detector.serve.session import open_link
 from stream_detector.settings import Settings
 
 
 def make_app(settings: Settings, database: Database) -> web.Application:
     """The API and the pages. Its hold on Kafka is started and ended with the application."""
-    access = Access(settings, database)
-    guard, here = Guard(settings, access, RIGHTS), LocalSessions(settings, access, database)
-    middlewares = [answer_problems, guard.middleware(), here.middleware()]
+    authenticator = Authenticator(settings, database)
+    guard, local = Guard(settings, authenticator, RIGHTS), LocalSessions(settings, authenticator, database)
+    middlewares = [answer_problems, guard.middleware(), local.middleware()]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     written = document()
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
-    app[LIVE], app[BEHIND] = Live(app[BROKER]), Behind(settings)
+    app[LIVE], app[LAG] = Live(app[BROKER]), ConsumerLag(settings)
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves
     app.on_response_prepare.append(add_headers)
@@ -52,7 +52,7 @@ async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     app[BROKER].start()
     yield
     await app[BROKER].stop()
-    await app[BEHIND].stop()
+    await app[LAG].stop()
 
 
 async def _end_live(app: web.Application) -> None:

@@ -1,4 +1,4 @@
-"""The API's hold on PostgreSQL: there or not, asked once more where a connection had died meanwhile."""
+"""The API's hold on PostgreSQL: there or not, queried once more where a connection had died meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -39,7 +39,7 @@ class Database:
         if self.pool is not None:
             self.pool.terminate()
 
-    async def ask(
+    async def query(
         self, query: Callable[Concatenate[asyncpg.Pool, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """The query's answer. Raises `StoreAwayError` where the database is away.

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream_detector.serve.access import IDENTITY, SIGNED, Access
+from stream_detector.serve.authentication import IDENTITY, SIGNED, Authenticator
 from stream_detector.serve.problems import ProblemError, is_api
 from stream_detector.settings import Settings, SettingsError, is_loopback
 
@@ -46,18 +46,20 @@ class Guard:
 
     Args:
         settings: addresses and names.
-        access: tells who asks.
+        authenticator: identifies who asks.
         rights: (method, path of the route) -> the roles that may. A route of the API that is not in it is nobody's.
     """
 
-    def __init__(self, settings: Settings, access: Access, rights: Mapping[tuple[str, str], frozenset[str]]) -> None:
+    def __init__(
+        self, settings: Settings, authenticator: Authenticator, rights: Mapping[tuple[str, str], frozenset[str]]
+    ) -> None:
         base = urlsplit(settings.base_url)
         added = [name.strip().lower() for name in settings.api_allowed_hosts.split(",") if name.strip()]
         self._names = {"localhost", settings.api_host.strip("[]").lower(), (base.hostname or "").lower(), *added}
         self._check_host = is_loopback(settings.api_host) or bool(added)
         self._base_origin = f"{base.scheme}://{base.netloc}".lower()
         self._proxied = settings.api_behind_proxy
-        self._access, self._rights = access, rights
+        self._authenticator, self._rights = authenticator, rights
 
     def middleware(self) -> Any:
         """For the application."""
@@ -101,7 +103,7 @@ class Guard:
         roles = self._rights.get((request.method, resource.canonical)) if resource else None
         if roles is SIGNED:
             return
-        identity = await self._access.who(request)
+        identity = await self._authenticator.identify(request)
         if identity is None:
             raise ProblemError(
                 401,

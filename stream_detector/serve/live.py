@@ -1,4 +1,4 @@
-"""The live stream: what is found, as it is found, to every browser that listens (server-sent events).
+"""The live stream: what is found, as it is found, to every browser that listens.
 
 One consumer without a group reads `alerts` for all. Each event's id is the offset vector after it (`0:12,1:5`: the next
 offset of each partition), so a browser that comes back with `Last-Event-ID` goes on where it was:
@@ -20,16 +20,20 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_anomaly
+from stream_detector.kafka import topics
 from stream_detector.serve.broker import Broker, BrokerAwayError
 from stream_detector.serve.problems import ProblemError
 
-TOPIC = "alerts"
 MOST_CLIENTS = 200
+
 BUFFERED = 500
-HEARTBEAT_S = 15.0
+
 _AGAIN_S = 2.0
+
 _POLL_MS = 250
+
 _WITHIN_S = 10.0
+
 _VECTOR = re.compile(r"\d{1,5}:\d{1,18}(,\d{1,5}:\d{1,18}){0,999}", re.ASCII)
 
 Vector = dict[int, int]
@@ -113,7 +117,7 @@ class Live:
         await consumer.start()
         try:
             for number, end in wanted.items():
-                place = TopicPartition(self._broker.name(TOPIC), number)
+                place = TopicPartition(self._broker.name(topics.ALERTS), number)
                 consumer.assign([place])
                 consumer.seek(place, after[number])
                 async with asyncio.timeout(_WITHIN_S):
@@ -134,13 +138,13 @@ class Live:
             await asyncio.sleep(_AGAIN_S)
 
     async def _follow(self) -> None:
-        count = self._broker.partitions(TOPIC)
+        count = self._broker.partitions(topics.ALERTS)
         consumer = self._broker.consumer(auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS)
         await consumer.start()
         try:
-            places = [TopicPartition(self._broker.name(TOPIC), number) for number in range(count)]
+            places = [TopicPartition(self._broker.name(topics.ALERTS), number) for number in range(count)]
             consumer.assign(places)
-            self._next = await _ends(consumer, places)
+            self._next = await _end_offsets(consumer, places)
             while True:
                 for place, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
                     for record in records:
@@ -173,8 +177,8 @@ def _is_anomaly(value: bytes | None) -> bool:
     return True
 
 
-async def _ends(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> Vector:
-    """The end of each partition, by the watermark of a fetch: an embedded broker counts batches when asked for it."""
+async def _end_offsets(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> Vector:
+    """The end of each partition, by the watermark of a fetch: asked for ends, an embedded broker counts batches."""
     await consumer.seek_to_end(*places)
     async with asyncio.timeout(_WITHIN_S):
         while any(consumer.highwater(place) is None for place in places):
@@ -185,10 +189,10 @@ async def _ends(consumer: AIOKafkaConsumer, places: list[TopicPartition]) -> Vec
     return {place.partition: end for place, end in ends.items()}
 
 
-def vector_of(text: str) -> Vector | None:
+def parse_vector(text: str) -> Vector | None:
     """The vector that an id names; None where it is none of ours.
 
-    >>> vector_of("0:12,1:5"), vector_of("7")
+    >>> parse_vector("0:12,1:5"), parse_vector("7")
     ({0: 12, 1: 5}, None)
     """
     if not _VECTOR.fullmatch(text):
@@ -196,60 +200,16 @@ def vector_of(text: str) -> Vector | None:
     return {int(number): int(offset) for number, offset in (each.split(":") for each in text.split(","))}
 
 
-def text_of(vector: Vector) -> str:
+def vector_text(vector: Vector) -> str:
     """The id that names the vector.
 
-    >>> text_of({1: 5, 0: 12})
+    >>> vector_text({1: 5, 0: 12})
     '0:12,1:5'
     """
     return ",".join(f"{number}:{offset}" for number, offset in sorted(vector.items()))
 
 
 LIVE: web.AppKey[Live] = web.AppKey("live", Live)
-
-
-async def stream(request: web.Request) -> web.StreamResponse:
-    """Live anomalies as server-sent events; resumes after `Last-Event-ID` without gaps."""
-    live = request.app[LIVE]
-    listener, here = live.listen()
-    try:
-        asked = vector_of(request.headers.get("Last-Event-ID", ""))
-        response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-        response.content_type = "text/event-stream"
-        response.charset = "utf-8"
-        await response.prepare(request)
-        known = asked is not None and asked.keys() == here.keys() and all(asked[n] <= here[n] for n in here)
-        at = dict(asked) if asked is not None and known else dict(here)
-        if "Last-Event-ID" in request.headers and not known:
-            await response.write(_event("reset", b"{}", at))
-        await response.write(_event("ready", b'{"clients":%d}' % live.clients, at))
-        with contextlib.suppress(ConnectionError, KafkaError, TimeoutError):
-            await _send(live, listener, response, at, here)
-        return response
-    finally:
-        live.leave(listener)
-
-
-async def _send(live: Live, listener: Listener, response: web.StreamResponse, at: Vector, here: Vector) -> None:
-    async for found in live.between(at, here):
-        at[found.partition] = found.offset + 1
-        await response.write(_event("anomaly", found.value, at))
-    while True:
-        try:
-            async with asyncio.timeout(HEARTBEAT_S):
-                waiting = await listener.waiting.get()
-        except TimeoutError:
-            await response.write(b": still here\n\n")
-            continue
-        if waiting is None:
-            return
-        at[waiting.partition] = waiting.offset + 1
-        await response.write(_event("anomaly", waiting.value, at))
-
-
-def _event(name: str, data: bytes, at: Vector) -> bytes:
-    """One event. JSON of ours is one line, so one `data` line holds it."""
-    return f"id: {text_of(at)}\nevent: {name}\ndata: ".encode() + data.replace(b"\n", b" ") + b"\n\n"
 
 
 async def hold_live(app: web.Application) -> AsyncIterator[None]:

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from stream_detector.serve.access import Access
+from stream_detector.serve.authentication import Authenticator, set_cookie
 from stream_detector.serve.database import Database
 from stream_detector.serve.problems import is_api
-from stream_detector.serve.session import set_cookie
 from stream_detector.settings import Settings, is_loopback
 from stream_detector.store import access
 from stream_detector.store.connect import StoreAwayError
@@ -31,10 +30,10 @@ _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forw
 class LocalSessions:
     """Opens sessions for this process's own user, where the settings say so."""
 
-    def __init__(self, settings: Settings, own: Access, database: Database) -> None:
+    def __init__(self, settings: Settings, authenticator: Authenticator, database: Database) -> None:
         self._on = settings.api_local_session == "on" and is_loopback(settings.api_host)
         self._on = self._on and not settings.api_behind_proxy
-        self._access, self._database = own, database
+        self._authenticator, self._database = authenticator, database
 
     def middleware(self) -> Any:
         """For the application, after the guard: Host and Origin are right by then."""
@@ -50,8 +49,8 @@ class LocalSessions:
 
     async def _open(self, request: web.Request, response: web.StreamResponse) -> None:
         try:
-            if await self._access.who(request) is None:
-                secret, _ = await self._database.ask(access.make_session, person(), "operator")
+            if await self._authenticator.identify(request) is None:
+                secret, _ = await self._database.query(access.make_session, person(), "operator")
                 set_cookie(request, response, secret)
         except StoreAwayError:
             return  # the page loads without; loaded again when the database is back, it has one

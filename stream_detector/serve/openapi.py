@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from stream_detector import __version__
-from stream_detector.serve.follow import LINKS
+from stream_detector.serve.openapi_links import LINKS
 from stream_detector.serve.problems import TITLES, Problem
 from stream_detector.serve.routes import ROUTES, Route
 

@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from stream_detector.composition import detection_config
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.partition import StatePartition
-from stream_detector.detect import Baseline, Config
+from stream_detector.detect import Baseline
 from stream_detector.detect.replay import Replayer
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import read_dead_letter
@@ -54,7 +55,7 @@ class Verdict:
 
 async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) -> tuple[Replayer, dict[str, bytes]]:
     """Baselines and anomalies (id -> JSON) of what the topics hold, in the order of their partitions."""
-    fold, anomalies = Replayer(Config(profile=settings.profile, score_threshold=settings.score_threshold)), {}
+    fold, anomalies = Replayer(detection_config(settings)), {}
     for name in sources:
         async for record in read_topic(settings, name):
             try:

@@ -8,8 +8,8 @@ import asyncpg
 from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient
 
-from stream_detector.serve.access import SIGNED
-from stream_detector.serve.handlers import DATABASE
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.routes import ROUTES
 from stream_detector.store import access
 from tests.integration.serve.conftest import Serve

@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestClient
 from yarl import URL
 
 from stream_detector.devstack.tansu import Tansu
-from stream_detector.serve.access import SIGNED
-from stream_detector.serve.ask import words_of
+from stream_detector.serve.authentication import SIGNED
+from stream_detector.serve.requests import words_of
 from stream_detector.serve.routes import ROUTES, Route
 from stream_detector.settings import Settings
 from tests.integration.serve.test_guard import NEEDED

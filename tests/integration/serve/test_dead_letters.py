@@ -16,7 +16,7 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.serve.handlers import BROKER
+from stream_detector.serve.app_keys import BROKER
 from stream_detector.settings import Settings
 from stream_detector.store.rows import DeadLetterNote, Rows
 from stream_detector.store.write import Writer

@@ -16,8 +16,8 @@ from stream_detector.events.decode import decode_action
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner_partition
 from stream_detector.notify.links import Link, sign
+from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.broker import Record
-from stream_detector.serve.handlers import BROKER, DATABASE
 from stream_detector.settings import Settings
 from stream_detector.store.rows import BaselineState, Rows
 from stream_detector.store.write import Writer
@@ -320,7 +320,7 @@ async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(clien
 async def test_health_says_how_many_records_each_role_is_behind(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_detector.serve.behind.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("stream_detector.serve.consumer_lag.LOOK_EVERY_S", 0.0)
 
     async def behind() -> dict[str, int] | None:
         found: dict[str, int] | None = (await ask(client, "/api/v1/health"))["behind"]

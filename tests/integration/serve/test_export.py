@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient
 
-from stream_detector.serve import export
+from stream_detector.serve.resources import anomaly_export
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
 from tests.events_made import anomaly, at_minute, row, score_change, uuid
@@ -25,7 +25,7 @@ async def store(pool: asyncpg.Pool, *found: Any) -> None:
 async def test_both_forms_hold_every_anomaly_newest_first(
     client: Client, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(export, "_CHUNK", 3)
+    monkeypatch.setattr(anomaly_export, "_CHUNK", 3)
     await store(pool, *(anomaly(str(n), detected_at=at_minute(n)) for n in range(count)))
     expected = [uuid(str(n)) for n in reversed(range(count))]
     answer = await client.get(EXPORT)

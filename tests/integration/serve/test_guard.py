@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient
 
-from stream_detector.serve.access import SIGNED
+from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.routes import ROUTES
 from tests.integration.serve.conftest import Serve
 

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import owner_partition
-from stream_detector.serve.handlers import BROKER
-from stream_detector.serve.intake import BODY_BYTES
+from stream_detector.serve.app_keys import BROKER
+from stream_detector.serve.resources.events import BODY_BYTES
 from stream_detector.settings import Settings
 from stream_detector.store import access
 from tests.integration.serve.conftest import Serve

@@ -13,7 +13,7 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.serve import live
-from stream_detector.serve.handlers import BROKER
+from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.live import LIVE
 from stream_detector.settings import Settings
 from tests.events_made import anomaly, uuid

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stream_detector.serve import local_session
-from stream_detector.serve.handlers import DATABASE
+from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.routes import ROUTES
 from tests.integration.serve.conftest import Serve
 from tests.integration.serve.test_access import path_of

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from openapi_spec_validator import validate
 
-from stream_detector.serve.follow import LINKS
 from stream_detector.serve.openapi import document
+from stream_detector.serve.openapi_links import LINKS
 from stream_detector.serve.routes import ROUTES, Route
 
 PUBLISHED = Path(__file__).parents[3] / "schemas" / "openapi.yaml"

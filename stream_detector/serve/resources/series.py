@@ -2,30 +2,56 @@
 
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import asyncpg
-from msgspec import Struct
+from aiohttp import web
+from msgspec import Meta, Struct
 
+from stream_detector.composition import detection_config
 from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, step
-from stream_detector.detect.baseline import LEAST_TIMED
-from stream_detector.detect.classic import mean_and_spread
 from stream_detector.detect.loading import wait_until_loaded
-from stream_detector.detect.rules import spike_in_failures
-from stream_detector.detect.statistics.failures import LEAST, PRIOR_FAILURES, PRIOR_SUCCESSES, RECENT, upper_tail, z_of
-from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
-from stream_detector.detect.statistics.level import WARM
+from stream_detector.detect.statistics.failures import RECENT
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.completion import COUNTED, FAILED
+from stream_detector.events.fields import Instant
 from stream_detector.events.ids import score_key, workflow_key
-from stream_detector.events.times import epoch_ms
+from stream_detector.serve.app_keys import DATABASE, SETTINGS
+from stream_detector.serve.bands import (
+    Band,
+    classic_duration_band,
+    classic_failure_band,
+    robust_duration_band,
+    robust_failure_band,
+)
+from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.requests import Entity, read_query
+from stream_detector.serve.responses import json_response
 from stream_detector.store import read
 
+
+class SeriesQuery(Struct, kw_only=True):
+    """The values of one entity up to a time."""
+
+    entity: Entity
+    until: Annotated[Instant, Meta(description="Inclusive; default: now.")] | None = None
+    limit: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="For earlier readings, repeat the request with the `t` of the first as `until`.",
+        ),
+    ] = 200
+    of: Annotated[
+        Literal["value", "failures"],
+        Meta(description="`value`: durations or scores; `failures`: the failure rate of a workflow's last 10."),
+    ] = "value"
+
+
 Of = Literal["value", "failures"]
-Band = tuple[float, float, float]
-"""(lower, mean, upper) between which a reading is nothing unusual."""
-GATE = 2.0
+
 _OF_FAILURES = ("SpikeInFailures", "ConsecutiveFailures")
 
 
@@ -50,6 +76,17 @@ class Series(Struct, frozen=True, kw_only=True):
     entity: str
     unit: str
     points: list[Point]
+
+
+async def entity_series(request: web.Request) -> web.Response:
+    """The readings of one entity with the expected band of each."""
+    query = read_query(request, SeriesQuery)
+    config = detection_config(request.app[SETTINGS])
+    until = query.until or datetime.now(UTC)
+    found = await request.app[DATABASE].query(series, query.entity, until, query.limit, config, query.of)
+    if found is None:
+        raise ProblemError(404, "No data is stored for this entity up to that time.")
+    return json_response(found)
 
 
 async def series(
@@ -87,10 +124,14 @@ async def _durations(
     kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     async for stored in read.completions_in_order(pool, workflow_id):
         event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
-        band = _band(baseline, event.finished_at) if classic else _level_band(baseline, event.finished_at)
+        band = (
+            classic_duration_band(baseline, event.finished_at)
+            if classic
+            else robust_duration_band(baseline, event.finished_at)
+        )
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         if event.duration_s and event.finished_at <= until:
-            kept.append((event, event.duration_s, band, _told(anomalies)))
+            kept.append((event, event.duration_s, band, _opening_id(anomalies)))
     return _points(kept)
 
 
@@ -100,22 +141,22 @@ async def _failure_rates(
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
     kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
-    lately: deque[bool] = deque(maxlen=RECENT)
+    recent: deque[bool] = deque(maxlen=RECENT)
     async for stored in read.completions_in_order(pool, workflow_id):
         event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
-        band = _classic_rates(baseline, event.finished_at) if classic else _robust_rates(baseline)
+        band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, backfill=stored.backfill)
         if event.status not in COUNTED or outcome.kind not in ("applied", "backfilled"):
             continue
-        lately.append(event.status in FAILED)
+        recent.append(event.status in FAILED)
         if event.finished_at <= until:
-            told = [each for each in outcome.anomalies if each.anomaly_type in _OF_FAILURES]
-            kept.append((event, sum(lately) / len(lately), band, _told(told)))
+            about_failures = [each for each in outcome.anomalies if each.anomaly_type in _OF_FAILURES]
+            kept.append((event, sum(recent) / len(recent), band, _opening_id(about_failures)))
     return _points(kept)
 
 
-def _told(anomalies: Sequence[Anomaly]) -> str | None:
-    """The id of the first that is no ending."""
+def _opening_id(anomalies: Sequence[Anomaly]) -> str | None:
+    """The id of the first that is not the end of an incident."""
     return next((each.id for each in anomalies if each.state != "resolved"), None)
 
 
@@ -134,47 +175,6 @@ def _points(kept: "deque[tuple[Completion, float, Band | None, str | None]]") ->
         )
         for event, value, band, found in kept
     )
-
-
-def _robust_rates(baseline: WorkflowBaseline) -> Band | None:
-    """The failure rates that are nothing unusual in profile `robust`; None while it is learning."""
-    failures = baseline.failures
-    if failures.n < OUTCOMES_WARM:
-        return None
-    a, b = failures.failed + PRIOR_FAILURES, failures.counted - failures.failed + PRIOR_SUCCESSES
-    gate = GATE * float(baseline.threshold_multiplier)
-    least = next((k for k in range(LEAST, RECENT + 1) if z_of(upper_tail(k, a, b)) > gate), RECENT + 1)
-    return 0.0, failures.rate, (least - 1) / RECENT
-
-
-def _classic_rates(baseline: WorkflowBaseline, at: datetime) -> Band | None:
-    """The same of profile `classic`; None while there are too few executions before the last 10."""
-    history = baseline.history
-    before = min(history.within(int(at.timestamp() * 1000)) - (RECENT - 1), spike_in_failures.BEFORE)
-    if before < spike_in_failures.LEAST_BEFORE:
-        return None
-    failed = (history.outcomes >> RECENT - 1 & (1 << before) - 1).bit_count()
-    gate = GATE * float(baseline.threshold_multiplier)
-    least = next((k for k in range(1, RECENT + 1) if spike_in_failures.z_of(k, failed, before) > gate), RECENT + 1)
-    return 0.0, (failed + 1) / (before + 2), (least - 1) / RECENT
-
-
-def _band(baseline: WorkflowBaseline, at: datetime) -> Band | None:
-    """(lower, mean, upper) between which a duration at that time is nothing unusual; None while learning."""
-    times = baseline.history.recorded(baseline.history.within(int(at.timestamp() * 1000)))
-    if len(times) < LEAST_TIMED:
-        return None
-    mean, spread = mean_and_spread(times)
-    if not spread:
-        return None
-    reach = GATE * float(baseline.threshold_multiplier) * spread
-    return max(0.0, mean - reach), mean, mean + reach
-
-
-def _level_band(baseline: WorkflowBaseline, at: datetime) -> Band | None:
-    """The same of profile `robust`; None while its level is learning."""
-    level = baseline.level
-    return None if level.n < WARM else level.expected_range(epoch_ms(at))
 
 
 async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":

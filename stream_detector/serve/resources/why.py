@@ -1,19 +1,45 @@
 """Why was this, or was this not, alerted: every decision of detection in order, then what became of the messages."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
+from stream_detector.composition import detection_config
 from stream_detector.detect import Config
 from stream_detector.events import Anomaly, Completion, Notification, Score
-from stream_detector.serve import ask
-from stream_detector.serve.act import uuid_of
+from stream_detector.events.fields import Id
+from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
-from stream_detector.serve.handlers import DATABASE, SETTINGS, answer, config_of
 from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.requests import parse_uuid, read_query
+from stream_detector.serve.responses import json_response
 from stream_detector.store import anomalies, read
+
+
+class WhyQuery(Struct, kw_only=True):
+    """About an anomaly, an execution (without `attempt` its last one), or the score of an entity in a run."""
+
+    anomaly: Id | None = None
+    execution: Id | None = None
+    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    score: Id | None = None
+    run: Id | None = None
+
+
+class Why(Struct, kw_only=True):
+    """The decisions about one event. `decisions` are those of the detector, in order; `sentences` explain all of it."""
+
+    subject: str
+    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored"]
+    decisions: list[str]
+    anomalies: list[Anomaly]
+    notifications: list[Notification]
+    sentences: list[str]
+    approximate: str | None
+
 
 _OUTCOMES = {
     "applied": "It was evaluated and added to the baseline.",
@@ -26,65 +52,69 @@ _OUTCOMES = {
 
 async def why(request: web.Request) -> web.Response:
     """All decisions about one execution, score or anomaly in order, as data and as sentences. Read-only."""
-    asked = ask.read_query(request, ask.WhyQuestion)
-    if sum(given is not None for given in (asked.anomaly, asked.execution, asked.score)) != 1:
+    query = read_query(request, WhyQuery)
+    if sum(given is not None for given in (query.anomaly, query.execution, query.score)) != 1:
         raise ProblemError(
             400, "Specify one of anomaly, execution and score.", allowed=["anomaly", "execution", "score"]
         )
-    if asked.score is not None and asked.run is None:
+    if query.score is not None and query.run is None:
         raise ProblemError(400, "run: is missing; a score is identified by its entity and run", parameter="run")
-    if asked.anomaly is not None:
-        return await _of_anomaly(request, asked.anomaly)
-    told: list[str] = []
-    config = config_of(request.app[SETTINGS])
-    if asked.execution is not None:
-        found = await request.app[DATABASE].ask(_check, asked.execution, asked.attempt, config, told)
+    if query.anomaly is not None:
+        return await _of_anomaly(request, query.anomaly)
+    explained: list[str] = []
+    config = detection_config(request.app[SETTINGS])
+    if query.execution is not None:
+        found = await request.app[DATABASE].query(_check, query.execution, query.attempt, config, explained)
     else:
-        event_id = f"run:{asked.run}"
-        found = await request.app[DATABASE].ask(_check_score, asked.score or "", event_id, config, told)
+        event_id = f"run:{query.run}"
+        found = await request.app[DATABASE].query(_check_score, query.score or "", event_id, config, explained)
     if found is None:
         raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
-    return await _story(request, found, told, found.anomalies)
+    return await _story(request, found, explained, found.anomalies)
 
 
 async def _of_anomaly(request: web.Request, text: str) -> web.Response:
-    anomaly_id, database = uuid_of(text), request.app[DATABASE]
-    stored = await database.ask(anomalies.read, anomaly_id) if anomaly_id else None
+    anomaly_id, database = parse_uuid(text), request.app[DATABASE]
+    stored = await database.query(anomalies.read, anomaly_id) if anomaly_id else None
     if stored is None:
         raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
     anomaly = msgspec.json.decode(stored, type=Anomaly)
-    config, told = config_of(request.app[SETTINGS]), list[str]()
+    config, explained = detection_config(request.app[SETTINGS]), list[str]()
     if anomaly.execution_id is not None:
-        found = await database.ask(_check, anomaly.execution_id, anomaly.attempt, config, told)
+        found = await database.query(_check, anomaly.execution_id, anomaly.attempt, config, explained)
     elif anomaly.run_id is not None and anomaly.entity_kind == "score":
-        found = await database.ask(_check_score, anomaly.entity_id, f"run:{anomaly.run_id}", config, told)
+        found = await database.query(_check_score, anomaly.entity_id, f"run:{anomaly.run_id}", config, explained)
     else:
         at = f"at:{anomaly.detected_at.isoformat()}"
-        found = await database.ask(_check_score, anomaly.entity_id, at, config, told)
+        found = await database.query(_check_score, anomaly.entity_id, at, config, explained)
     if found is None:  # the event itself is deleted or was never stored: the anomaly carries its gates
         gone = Checked([anomaly], "the event is no longer stored; this is from the anomaly itself", "applied")
         return await _story(request, gone, list(anomaly.gates), [anomaly])
-    return await _story(request, found, told, [each for each in found.anomalies if each.id == text] or [anomaly])
+    return await _story(request, found, explained, [each for each in found.anomalies if each.id == text] or [anomaly])
 
 
-async def _check(pool: Any, execution_id: str, attempt: int | None, config: Config, told: list[str]) -> Checked | None:
-    told.clear()  # the query may run twice
-    return await check(pool, execution_id, attempt, config, explain=told)
+async def _check(
+    pool: Any, execution_id: str, attempt: int | None, config: Config, explained: list[str]
+) -> Checked | None:
+    explained.clear()  # the query may run twice
+    return await check(pool, execution_id, attempt, config, explain=explained)
 
 
-async def _check_score(pool: Any, entity_id: str, event_id: str, config: Config, told: list[str]) -> Checked | None:
-    told.clear()
-    return await check_score(pool, entity_id, event_id, config, explain=told)
+async def _check_score(
+    pool: Any, entity_id: str, event_id: str, config: Config, explained: list[str]
+) -> Checked | None:
+    explained.clear()
+    return await check_score(pool, entity_id, event_id, config, explain=explained)
 
 
 async def _story(request: web.Request, found: Checked, decisions: list[str], about: Sequence[Anomaly]) -> web.Response:
     run_id = next((each.run_id for each in about if each.run_id), None)
     messages = [
         msgspec.json.decode(each, type=Notification)
-        for each in await request.app[DATABASE].ask(read.messages_about, [each.id for each in about], run_id)
+        for each in await request.app[DATABASE].query(read.messages_about, [each.id for each in about], run_id)
     ]
     subject = _subject(found.event) if found.event is not None else f"{about[0].entity_name}: {about[0].description}"
-    return answer(
+    return json_response(
         {
             "subject": subject,
             "outcome": found.outcome,
@@ -109,18 +139,20 @@ def _subject(event: Completion | Score) -> str:
 def _sentences(
     found: Checked, decisions: Sequence[str], about: Sequence[Anomaly], messages: Sequence[Notification]
 ) -> list[str]:
-    told = [_OUTCOMES[found.outcome], *decisions]
+    explained = [_OUTCOMES[found.outcome], *decisions]
     for each in about:
-        told.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
-        told += [f"Condition met: {gate}." for gate in each.gates]
+        explained.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
+        explained += [f"Condition met: {gate}." for gate in each.gates]
     if not about:
-        return [*told, "No anomaly was found, so no notification was sent."]
-    told += [f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages]
+        return [*explained, "No anomaly was found, so no notification was sent."]
+    explained += [
+        f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages
+    ]
     if not messages:
         ongoing = all(each.state == "ongoing" for each in about)
-        told.append(
+        explained.append(
             "No notification: an ongoing incident is notified again only if its severity rises."
             if ongoing
             else "No notification is recorded: the notifier has not processed it yet, or is not running."
         )
-    return told
+    return explained

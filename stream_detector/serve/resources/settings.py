@@ -1,43 +1,94 @@
-"""The settings in force, what others would have given, and the schemas of the events."""
+"""The settings in force, and what others would have given."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import asyncpg
 from aiohttp import web
+from msgspec import Meta, Struct
 
+from stream_detector.composition import detection_config
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.events import Anomaly, Completion
+from stream_detector.events.anomaly import AnomalyTypeName, SeverityName
 from stream_detector.events.ids import score_key, workflow_key
-from stream_detector.events.schema import schemas
-from stream_detector.serve import ask
-from stream_detector.serve.answers import Alerts, Preview, SettingInForce, SettingsInForce
-from stream_detector.serve.handlers import DATABASE, SETTINGS, answer, config_of
-from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.app_keys import DATABASE, SETTINGS
+from stream_detector.serve.requests import (
+    read_query,
+)
+from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX, SPECS, Settings
 from stream_detector.store import history
 
+
+class PreviewQuery(Struct, kw_only=True):
+    """What to try out; what is left out is as it is in force."""
+
+    profile: Literal["classic", "robust"] | None = None
+    score_threshold: Annotated[float, Meta(gt=0, le=1e12)] | None = None
+    days: Annotated[int, Meta(ge=1, le=90)] = 30
+
+
+class SettingInForce(Struct, kw_only=True):
+    """One setting. A secret only shows whether it is set."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    doc: str
+    group: str
+    origin: Literal["default", "file", "environment", "flag"]
+    secret: bool
+
+
+class SettingsInForce(Struct):
+    """Every setting of the api role, in the order of the settings page."""
+
+    items: list[SettingInForce]
+
+
+class Alerts(Struct, kw_only=True):
+    """Alerts that would be notified by default: opened anomalies of `warning` and above."""
+
+    alerts: int
+    by_type: dict[AnomalyTypeName, int]
+    by_severity: dict[SeverityName, int]
+
+
+class Preview(Struct, kw_only=True):
+    """Alerts of the last days with the current and with the given settings."""
+
+    days: int
+    now: Alerts
+    then: Alerts
+    events: int
+    """How many stored events were folded."""
+    whole: bool
+    """False where there was more history than is folded at once: the oldest keys by name come first."""
+
+
 MOST_EVENTS = 200_000
 """So many are folded at once: some seconds of one core."""
+
 _BREATHE_EVERY = 500
 """Events between two turns of everybody else: some milliseconds."""
 
 
 async def read_settings(request: web.Request) -> web.Response:
     """Every setting with its value, default and source. Secrets only show whether they are set."""
-    settings, usual = request.app[SETTINGS], Settings()
+    settings, defaults = request.app[SETTINGS], Settings()
     items = [
         SettingInForce(
             name=PREFIX + name.upper(),
             value=settings.shown(name),
-            default=usual.shown(name),
+            default=defaults.shown(name),
             unit=spec["unit"],
             doc=spec["doc"],
             group=spec["group"],
@@ -46,21 +97,22 @@ async def read_settings(request: web.Request) -> web.Response:
         )
         for name, spec in SPECS.items()
     ]
-    return answer(SettingsInForce(items))
+    return json_response(SettingsInForce(items))
 
 
 async def preview(request: web.Request) -> web.Response:
     """Replay the stored history with the current and with the given settings. Changes nothing."""
-    asked = ask.read_query(request, ask.PreviewQuestion)
-    now = config_of(request.app[SETTINGS])
+    query = read_query(request, PreviewQuery)
+    settings = request.app[SETTINGS]
     changes: dict[str, Any] = {}
-    if asked.profile is not None:
-        changes["profile"] = asked.profile
-    if asked.score_threshold is not None:
-        changes["score_threshold"] = Decimal(str(asked.score_threshold))
-    since = datetime.now(UTC) - timedelta(days=asked.days)
-    found = await request.app[DATABASE].ask(_fold, [now, replace(now, **changes)], since)
-    return answer(Preview(days=asked.days, now=found[0], then=found[1], events=found[2], whole=found[3]))
+    if query.profile is not None:
+        changes["profile"] = query.profile
+    if query.score_threshold is not None:
+        changes["score_threshold"] = Decimal(str(query.score_threshold))
+    configs = [detection_config(settings), detection_config(replace(settings, **changes))]
+    since = datetime.now(UTC) - timedelta(days=query.days)
+    found = await request.app[DATABASE].query(_fold, configs, since)
+    return json_response(Preview(days=query.days, now=found[0], then=found[1], events=found[2], whole=found[3]))
 
 
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
@@ -104,16 +156,3 @@ class _Counted:
 
     def alerts(self) -> Alerts:
         return Alerts(alerts=self.types.total(), by_type=dict(self.types), by_severity=dict(self.severities))
-
-
-async def list_schemas(_: web.Request) -> web.Response:
-    """The names of the JSON Schemas of every event."""
-    return answer({"items": sorted(schemas())})
-
-
-async def one_schema(request: web.Request) -> web.Response:
-    """The JSON Schema of one event."""
-    found = schemas().get(request.match_info["id"])
-    if found is None:
-        raise ProblemError(404, "There is no schema with this name.", allowed=sorted(schemas()))
-    return answer(json.dumps(found).encode())

@@ -1,14 +1,15 @@
-"""A browser's session: opened by a one-time link or with a token, told, ended."""
+"""A browser session: opened by a one-time link or with a token, read, ended."""
 
 from aiohttp import web
 
-from stream_detector.serve.access import IDENTITY, cookie_name
-from stream_detector.serve.handlers import DATABASE, SETTINGS, answer
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.authentication import IDENTITY, cookie_name, set_cookie
 from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.responses import json_response
 from stream_detector.store import access
-from stream_detector.store.access import SESSION_LASTS
 
 _MOST_CODE = 200
+
 _USED = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>stream-detector: link already used</title>
@@ -22,7 +23,7 @@ _USED = """<!doctype html>
 async def open_link(request: web.Request) -> web.Response:
     """Turn a one-time link into a session: the cookie is set, and the page follows."""
     code = request.match_info["code"]
-    opened = await request.app[DATABASE].ask(access.open_link, code) if len(code) <= _MOST_CODE else None
+    opened = await request.app[DATABASE].query(access.open_link, code) if len(code) <= _MOST_CODE else None
     if opened is None:
         return web.Response(status=410, text=_USED, content_type="text/html", headers={"Cache-Control": "no-store"})
     response = web.Response(status=303, headers={"Location": "/anomalies", "Cache-Control": "no-store"})
@@ -32,7 +33,7 @@ async def open_link(request: web.Request) -> web.Response:
 
 async def read_session(request: web.Request) -> web.Response:
     """The current identity and its permissions."""
-    return answer(request[IDENTITY])
+    return json_response(request[IDENTITY])
 
 
 async def make_session(request: web.Request) -> web.Response:
@@ -40,8 +41,8 @@ async def make_session(request: web.Request) -> web.Response:
     identity = request[IDENTITY]
     if identity.by == "session":
         raise ProblemError(400, "A session cannot create another session. Send a token.")
-    secret, opened = await request.app[DATABASE].ask(access.make_session, identity.name, identity.role)
-    response = answer(opened)
+    secret, opened = await request.app[DATABASE].query(access.make_session, identity.name, identity.role)
+    response = json_response(opened)
     set_cookie(request, response, secret)
     return response
 
@@ -50,22 +51,7 @@ async def end_session(request: web.Request) -> web.Response:
     """Close the session of this browser."""
     secret = request.cookies.get(cookie_name(request))
     if secret:
-        await request.app[DATABASE].ask(access.end_session, access.token_digest(secret))
+        await request.app[DATABASE].query(access.end_session, access.token_digest(secret))
     response = web.Response(status=204)
     response.del_cookie(cookie_name(request), path="/")
     return response
-
-
-def set_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
-    """The session's secret for this browser, out of reach of every script."""
-    settings = request.app[SETTINGS]
-    proxied = settings.api_behind_proxy and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
-    response.set_cookie(
-        cookie_name(request),
-        secret,
-        max_age=int(SESSION_LASTS.total_seconds()),
-        path="/",
-        httponly=True,
-        samesite="Strict",
-        secure=proxied or settings.base_url.lower().startswith("https:"),
-    )

@@ -4,44 +4,54 @@ import csv
 import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
-from stream_detector.serve import ask
-from stream_detector.serve.handlers import DATABASE, question_of
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.requests import read_query
+from stream_detector.serve.resources.anomalies import AnomalyFilter, to_filter
 from stream_detector.store import anomalies
 from stream_detector.store.paging import Page
+
+
+class ExportQuery(AnomalyFilter, kw_only=True):
+    """Export matching anomalies as a file."""
+
+    format: Literal["csv", "json"] = "json"
+
 
 COLUMNS = (
     "id", "detected_at", "anomaly_type", "severity", "state", "entity_kind", "entity_id", "entity_name",
     "description", "current_value", "baseline_value", "deviation", "z_score", "unit", "direction", "threshold",
     "execution_id", "attempt", "run_id", "incident_id", "recorded_at",
 )  # fmt: skip
+
 _CHUNK = 1_000
+
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def export_anomalies(request: web.Request) -> web.StreamResponse:
     """All matching anomalies, newest first, streamed with constant memory."""
-    asked = ask.read_query(request, ask.ExportQuestion)
-    question = question_of(asked, datetime.now(UTC))
+    query = read_query(request, ExportQuery)
+    wanted = to_filter(query, datetime.now(UTC))
     database = request.app[DATABASE]
-    # The first page is asked for before the answer begins, so that a database that is away is still a 503.
-    page = await database.ask(anomalies.find, question, limit=_CHUNK)
-    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="anomalies.{asked.format}"'})
-    response.content_type = {"csv": "text/csv", "json": "application/json"}[asked.format]
+    # The first page is read before the response begins, so that a database that is away is still a 503.
+    page = await database.query(anomalies.find, wanted, limit=_CHUNK)
+    response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="anomalies.{query.format}"'})
+    response.content_type = {"csv": "text/csv", "json": "application/json"}[query.format]
     response.charset = "utf-8"
     response.enable_compression()
     await response.prepare(request)
-    write = _csv if asked.format == "csv" else _json
+    write = _csv if query.format == "csv" else _json
 
     async def pages() -> AsyncIterator[Page]:
         current = page
         yield current
         while current.next is not None:
-            current = await database.ask(anomalies.find, question, limit=_CHUNK, cursor=current.next)
+            current = await database.query(anomalies.find, wanted, limit=_CHUNK, cursor=current.next)
             yield current
 
     async for written in write(pages()):

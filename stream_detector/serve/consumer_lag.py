@@ -14,7 +14,7 @@ _FRESH_S = 60.0
 _WITHIN_S = 20.0
 
 
-class Behind:
+class ConsumerLag:
     """The last answer is always there at once; who asks for it starts the next look where it is due."""
 
     def __init__(self, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Who asks: a token in the header, or a browser's session in its cookie.
+"""Who sends a request: a token in the header, or a browser's session in its cookie.
 
 Looked up at every request, so that a revoked token is refused at once. While the database is away, who was known in the
 last minutes stays known: acting on what Kafka still takes must not wait for PostgreSQL.
@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import asyncpg
 from aiohttp import web
 
+from stream_detector.serve.app_keys import SETTINGS
 from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
 from stream_detector.store import access
-from stream_detector.store.access import Identity
+from stream_detector.store.access import SESSION_LASTS, Identity
 from stream_detector.store.connect import StoreAwayError
 
 READ = frozenset({"viewer", "operator"})
@@ -33,47 +34,47 @@ SETTING_NAME = "API_TOKEN"
 """The name under which the token of the settings acts."""
 
 
-class Access:
-    """Tells who a request is from."""
+class Authenticator:
+    """Identifies who a request is from."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._own = settings.api_token.encode()
         self._database = database
         self._known: dict[bytes, tuple[float, Identity]] = {}
 
-    async def who(self, request: web.BaseRequest) -> Identity | None:
+    async def identify(self, request: web.BaseRequest) -> Identity | None:
         """Whose request it is; None where it carries nothing that is valid. Raises `StoreAwayError`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme:
-            return await self._of_token(token.strip()) if scheme.lower() == "bearer" else None
+            return await self._identify_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        return await self._asked(access.token_digest(secret), access.who_has_session) if secret else None
+        return await self._looked_up(access.token_digest(secret), access.who_has_session) if secret else None
 
-    async def _of_token(self, token: str) -> Identity | None:
+    async def _identify_token(self, token: str) -> Identity | None:
         given = token.encode("utf-8", "replace")
         if self._own and hmac.compare_digest(given, self._own):
             return Identity(name=SETTING_NAME, role="operator", by="token")
         if not token.startswith(access.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
-        return await self._asked(access.token_digest(token), access.who_has_token)
+        return await self._looked_up(access.token_digest(token), access.who_has_token)
 
-    async def _asked(
-        self, hashed: bytes, ask: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]
+    async def _looked_up(
+        self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]
     ) -> Identity | None:
         now_s = time.monotonic()
         try:
-            found = await self._database.ask(ask, hashed)
+            found = await self._database.query(look_up, digest)
         except StoreAwayError:
-            seen_s, known = self._known.get(hashed, (-REMEMBER_S, None))
+            seen_s, known = self._known.get(digest, (-REMEMBER_S, None))
             if known is None or now_s - seen_s > REMEMBER_S:
                 raise
             return known if known.expires_at is None or known.expires_at > datetime.now(UTC) else None
         if found is None:
-            self._known.pop(hashed, None)
+            self._known.pop(digest, None)
         else:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
-            self._known[hashed] = now_s, found
+            self._known[digest] = now_s, found
         return found
 
 
@@ -84,3 +85,18 @@ def cookie_name(request: web.BaseRequest) -> str:
     except ValueError:
         port = None
     return f"stream_detector_session_{port or 'web'}"
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
+    """The session's secret for this browser, out of reach of every script."""
+    settings = request.app[SETTINGS]
+    proxied = settings.api_behind_proxy and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    response.set_cookie(
+        cookie_name(request),
+        secret,
+        max_age=int(SESSION_LASTS.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=proxied or settings.base_url.lower().startswith("https:"),
+    )

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from stream_detector.events import Action
 from stream_detector.notify.links import Link, sign
 from stream_detector.serve.guard import add_headers
-from stream_detector.serve.links import add_links
+from stream_detector.serve.one_click import add_links
 from stream_detector.settings import Settings
 from tests.events_made import NOON, uuid
 

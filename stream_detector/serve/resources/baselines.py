@@ -1,0 +1,73 @@
+"""Workflows and scored entities: their state, and the baselines that they are judged by."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.requests import Paged, Substring, read_query
+from stream_detector.serve.responses import page_response
+from stream_detector.store import read
+from stream_detector.store.paging import Cursor, Page
+
+
+class BaselinesQuery(Paged, kw_only=True):
+    """A page of workflows or scored entities."""
+
+    q: Substring | None = None
+    state: Literal["learning", "normal", "anomalous"] | None = None
+
+
+class NamedValue(Struct, kw_only=True):
+    """One named baseline."""
+
+    value: float | None
+    std_dev: float | None
+    window_size: int
+
+
+class StoredBaseline(Struct, kw_only=True):
+    """One workflow or scored entity: its state and baselines."""
+
+    key: str
+    entity_id: str
+    entity_name: str
+    """As its newest event says; the id where it says none."""
+    state: Literal["learning", "normal", "anomalous"]
+    baselines: dict[str, NamedValue]
+    recorded_at: datetime
+
+
+class BaselinePage(Struct, kw_only=True):
+    """By id."""
+
+    items: list[StoredBaseline]
+    next: str | None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def workflows(request: web.Request) -> web.Response:
+    """Workflows by id: state and baselines."""
+    return await _baselines(request, "workflow")
+
+
+async def entities(request: web.Request) -> web.Response:
+    """Scored entities by id: state."""
+    return await _baselines(request, "score")
+
+
+async def _baselines(request: web.Request, kind: str) -> web.Response:
+    query = read_query(request, BaselinesQuery)
+    after = Cursor.parse(query.cursor).id if query.cursor is not None else ""
+    found = await request.app[DATABASE].query(
+        read.baselines, kind, limit=query.limit + 1, after=after, q=query.q, state=query.state
+    )
+    listed = found[: query.limit]
+    items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]
+    last = listed[-1] if len(found) > query.limit else None
+    return page_response(Page(items, Cursor(_EPOCH, last["entity_id"]).text() if last else None))
