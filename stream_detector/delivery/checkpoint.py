@@ -119,7 +119,7 @@ class Checkpoint:
         if not consumer.owns_partitions():  # 3
             for snapshot in snapshots:
                 snapshot.undo()
-            CheckpointRefused("the group coordinator has not answered within the session").emit()
+            CheckpointRefused("the group coordinator did not answer within the session timeout").emit()
             return False
         faults.reach("owned")
         await self._write(

@@ -262,7 +262,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     def is_truncated(self, tp: TP, end: int = 0) -> bool:
-        """True if the topic ends before what was applied of it; if it stays so, it was made anew and the process ends.
+        """True if the topic ends before what was applied of it; if it stays so, it was recreated and the process ends.
 
         The new events would pass for repeats, silently. The committed offset alone does not tell: Kafka deletes it with
         the topic. A new topic that is longer than the old one was cannot be told apart.
@@ -282,8 +282,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _fail_recreated(self, tp: TP, answered: int, applied: int) -> None:
         self.app.fail(
-            f"{tp.topic}-{tp.partition} answers offset {answered}, below {applied} which was applied: the topic was "
-            "made anew. Choose another TOPIC_PREFIX, or delete every topic and group of this one and run setup"
+            f"{tp.topic}-{tp.partition} has offset {answered}, but {applied} was already applied: the topic was "
+            "recreated. Use another TOPIC_PREFIX, or delete all topics and groups with this prefix and run setup"
         )
 
     def skip_gap(self, tp: TP) -> None:

@@ -31,6 +31,6 @@ class StallDetector:
             since_s = known[1] if known is not None and known[0] == at and end > at else now_s
             stands[tp] = at, since_s
             if now_s - since_s > self._after_s:
-                why = f"{tp.topic}-{tp.partition} stands at {at} of {end} for {now_s - since_s:.0f} s"
+                why = f"{tp.topic}-{tp.partition} made no progress at offset {at} of {end} for {now_s - since_s:.0f} s"
         self._stands = stands
         return why

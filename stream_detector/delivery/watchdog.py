@@ -42,5 +42,5 @@ class Watchdog:
             time.sleep(LOOK_EVERY_S)
             blocked_s = self.blocked_s(time.monotonic())
             if blocked_s > self._after_s:
-                RoleFailed(self._role, f"its loop has stood for {blocked_s:.0f} s").emit()
+                RoleFailed(self._role, f"its event loop was blocked for {blocked_s:.0f} s").emit()
                 os._exit(EXIT_FAILURE)

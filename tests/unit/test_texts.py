@@ -9,7 +9,6 @@ from tests.texts.dialect import findings
 
 NOT_YET_CLEAN = {
     "notifications",
-    "stream_detector/delivery",
     "stream_detector/detect",
     "stream_detector/notify",
 }

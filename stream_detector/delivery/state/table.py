@@ -91,9 +91,9 @@ class Store(memory.Store):  # type: ignore[misc]
             if read > 0:
                 where = f"{source.topic}-{source.partition}"
                 self.app.fail(
-                    f"{tp.topic}-{tp.partition} is empty, though {where} is read up to {read}: the topic was made "
-                    "anew, and what was learned is gone. Restore it, or delete the consumer group "
-                    f"{self.app.conf.id}: then everything that the topics still hold is read and learned anew"
+                    f"{tp.topic}-{tp.partition} is empty, although {where} was read up to {read}: the topic was "
+                    "recreated and the baselines are lost. Restore it, or delete the consumer group "
+                    f"{self.app.conf.id} to learn again from all records that the topics still contain"
                 )
 
     def _clear(self) -> None:

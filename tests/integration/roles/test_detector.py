@@ -319,7 +319,7 @@ async def test_a_topic_made_anew_is_refused(play, producer):
     await make_anew(settings, COMPLETIONS)
     await producer.client.force_metadata_update()
     await producer.send_and_wait(topic, completion(9), key=b"nightly", partition=home)
-    await refuses(play, "the topic was made anew")
+    await refuses(play, "the topic was recreated")
 
 
 async def test_a_changelog_made_anew_is_refused_since_what_was_learned_is_gone(play, producer):

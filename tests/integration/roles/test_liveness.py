@@ -74,7 +74,7 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
         score = {"entity_id": "lido", "entity_name": "Lido", "score": 7.5, "scored_at": datetime.now(UTC).isoformat()}
         await producer.send_and_wait(settings.topic(SCORES), json.dumps(score).encode(), partition=2)
     assert await ended(recorder, play) == EXIT_FAILURE
-    assert f"{settings.topic(SCORES)}-2 stands at 0 of 1" in recorder.child.last_lines(1)
+    assert f"{settings.topic(SCORES)}-2 made no progress at offset 0 of 1" in recorder.child.last_lines(1)
     await holding.rollback()
     await blocker.close()
     play.start("recorder")
@@ -85,8 +85,8 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        ("blocked-loop", "its loop has stood for"),
-        ("deaf", "stands at 0 of "),
+        ("blocked-loop", "its event loop was blocked for"),
+        ("deaf", "made no progress at offset 0 of "),
         ("ended-renewal", "renewal of metadata has ended: RuntimeError('a defect')"),
         ("silent-coordinator", "no checkpoint for "),
     ],

@@ -107,13 +107,13 @@ async def test_w39_normal_is_an_empty_list_unknown_404_and_without_attempt_the_l
         assert (await client.post(CHECK, json=body)).status == 404
 
 
-@pytest.mark.parametrize("reason", ["partitions", "made anew", "deleted", "decisions"])
+@pytest.mark.parametrize("reason", ["partitions", "recreated", "deleted", "operator actions"])
 async def test_where_history_is_not_whole_the_answer_says_why(client: Client, pool: asyncpg.Pool, reason: str) -> None:
     rows = Rows(executions=[row(completion("1"), 1)])
     if reason == "partitions":
         rows.executions.insert(0, row(completion("0"), 9, partition=0))
         rows.executions[1] = row(completion("1"), 1, partition=1)
-    elif reason == "made anew":
+    elif reason == "recreated":
         await epoch_of(pool, "old")
         rows.executions.insert(0, row(completion("0"), 0, epoch=-1))
     elif reason == "deleted":

@@ -190,7 +190,7 @@ async def test_a_standby_is_read_by_nobody():
 
 
 def test_a_topic_made_anew_is_refused_with_what_to_do(consumer):
-    with pytest.raises(Refused, match="the topic was made anew"):
+    with pytest.raises(Refused, match="the topic was recreated"):
         consumer.is_next(consumer.fetched(0))
 
 
@@ -221,7 +221,7 @@ def test_an_empty_topic_where_there_was_one_is_refused_without_any_record(consum
     consumer.highwater = 0
     assert consumer.is_truncated(TP0)
     now += module.SHORT_FOR_S + 1
-    with pytest.raises(Refused, match="made anew"):
+    with pytest.raises(Refused, match="recreated"):
         consumer.is_truncated(TP0)
 
 

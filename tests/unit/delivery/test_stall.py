@@ -11,7 +11,9 @@ def test_a_partition_that_stands_with_lag_is_told_after_a_while():
     progress = StallDetector(60.0)
     assert progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 0.0) == ""
     assert progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 60.0) == ""
-    assert progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 61.0) == "scores-0 stands at 5 of 9 for 61 s"
+    assert (
+        progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 61.0) == "scores-0 made no progress at offset 5 of 9 for 61 s"
+    )
 
 
 def test_one_that_moves_or_has_nothing_to_read_is_well():
