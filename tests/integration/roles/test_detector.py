@@ -331,7 +331,7 @@ async def test_a_changelog_made_anew_is_refused_since_what_was_learned_is_gone(p
     assert detector.stop() == 0
     await make_anew(settings, BASELINES, BY_NAME[BASELINES].config())
     name = settings.topic(BASELINES)
-    await refuses(play, f"{name}-{home} is empty, though {settings.topic(COMPLETIONS)}-{home} is read up to 1")
+    await refuses(play, f"{name}-{home} is empty, although {settings.topic(COMPLETIONS)}-{home} was read up to 1")
     await refuses(play, "delete the consumer group")  # it has left no trace that would let the next start pass
 
 

@@ -209,7 +209,7 @@ def test_a_topic_that_ends_before_what_the_state_has_of_it_is_refused(consumer, 
     consumer.highwater = 5
     assert not consumer.is_next(consumer.fetched(0))
     now += module.SHORT_FOR_S + 1
-    with pytest.raises(Refused, match="answers offset 5, below 50"):
+    with pytest.raises(Refused, match="has offset 5, but 50 was already applied"):
         consumer.is_next(consumer.fetched(0))
 
 
