@@ -26,9 +26,10 @@ from stream_detector.events import Anomaly, Notification
 from stream_detector.events.files import read_history
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered
-from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings
 from tests.unit.notify.living import next_at
 

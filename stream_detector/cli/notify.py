@@ -21,7 +21,7 @@ from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.configure import connect_channels, notify_config, read_routes_file
 from stream_detector.notify.message import Delivered, Message, Result
 from stream_detector.notify.stages.matching import facts_of, matching_routes
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Run, Subject, message_id
 from stream_detector.settings import PREFIX, SPECS, Settings, SettingsError
 
@@ -51,7 +51,7 @@ def try_channel(channel: str, settings: Settings, as_json: bool) -> None:
 
     async def send() -> Result:
         try:
-            message = render(channel, _example(), notify_config(settings), f"test-{uuid4()}")
+            message = message_about(channel, _example(), notify_config(settings), f"test-{uuid4()}")
             return await found[channel].deliver(message)
         finally:
             await found[channel].close()
@@ -129,7 +129,7 @@ def preview(source: str, settings: Settings, channel: str, html: bool, as_json: 
     """
     config = notify_config(settings)
     for subject in _subjects(source, settings):
-        message = render("email" if html else channel, subject, config, message_id(subject))
+        message = message_about("email" if html else channel, subject, config, message_id(subject))
         click.echo(_shown(message, html=html, as_json=as_json))
 
 

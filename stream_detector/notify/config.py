@@ -38,6 +38,11 @@ class Route:
     continues: bool = False
     """Whether the routes after it are asked too."""
 
+    @property
+    def has_group_wait(self) -> bool:
+        """Whether anomalies on this route wait for others before they are sent."""
+        return bool(self.group_by or self.group_wait_s or self.group_interval_s)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotifyConfig:

@@ -4,9 +4,9 @@
 
 `accept` receives an item and takes it through the stages up to `throttle`, for each channel by itself. The first stage
 that stops it decides, and each gives its reason: the reasons together answer why somebody was, or was not, notified.
-What passes lies in the state, pending in its group wait (`group_wait`) or due (`outbox`). `tick` does what only time
-brings. `due_deliveries` renders what it is time for, the caller delivers it (`deliver`), and `settle` records what the
-channel answered. Nothing here knows a clock, a network or the settings.
+What passes lies in the state, due or pending in its group wait; `tick.py` does what only time brings, such as sending
+what has waited. `due_deliveries` renders what it is time for, the caller delivers it (`stages.deliver`), and `settle`
+records what the channel answered. Nothing here knows a clock, a network or the settings.
 
 Order of effects for the caller, so that a crash between any two loses nothing and repeats one delivery a channel at
 most:
@@ -17,7 +17,7 @@ most:
 Outcomes carry ids made from message, channel, outcome and try, so an outcome that is appended twice is one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from msgspec.structs import replace
@@ -27,10 +27,9 @@ from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.stages.actions import apply_action
-from stream_detector.notify.stages.digest import send_digests
 from stream_detector.notify.stages.expire import expire
-from stream_detector.notify.stages.flapping import END_OF_FLAPPING, reopens, take_quiet_end
-from stream_detector.notify.stages.group_wait import add_pending, has_group_wait, send_ready_groups
+from stream_detector.notify.stages.flapping import reopens
+from stream_detector.notify.stages.group_life import ENDS_WAIT_S
 from stream_detector.notify.stages.incidents import read_history, update_incident
 from stream_detector.notify.stages.matching import (
     facts_of,
@@ -40,38 +39,45 @@ from stream_detector.notify.stages.matching import (
     silenced_in_run,
     stored_silences,
 )
-from stream_detector.notify.stages.outbox import due_deliveries, new_delivery
-from stream_detector.notify.stages.outcomes import outcome_of_line, outcome_of_message
-from stream_detector.notify.stages.reminders import (
-    REPEAT,
-    REPEAT_GROUP,
-    schedule_reminder,
-    send_group_reminder,
-    send_reminder,
-)
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.outcomes import outcome_of_message
+from stream_detector.notify.stages.reminders import schedule_reminder
+from stream_detector.notify.stages.render import due_deliveries, message_about
 from stream_detector.notify.stages.results import settle
 from stream_detector.notify.stages.self_monitoring import watch_topic
 from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import Verdict, passes, silenced_reason, stops
 from stream_detector.notify.state.decided_ids import is_decided, mark_decided
-from stream_detector.notify.state.keys import TIMER, State, due_key, keys_of
+from stream_detector.notify.state.deliveries import delivery_of
+from stream_detector.notify.state.keys import State, bucket_name, due_key, read
+from stream_detector.notify.state.pending import pending_bucket, store_pending
 from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run
-from stream_detector.notify.state.state_models import Flap, Line
+from stream_detector.notify.state.state_models import Flap, Group, Line, Pending
 from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
 
 NO_ROUTE = Route(channels=())
 """Where no route leads to a channel."""
 
-__all__ = ["accept", "due_deliveries", "expire", "settle", "tick", "watch_topic"]
+__all__ = ["accept", "due_deliveries", "expire", "settle", "watch_topic"]
 
 
 class Candidate:
-    """An anomaly or a run on its way, with what is known of its incident before it."""
+    """An anomaly or a run on its way, with what is known of its incident before it.
 
-    def __init__(self, state: State, subject: Subject, now_s: float, config: NotifyConfig) -> None:
+    Args:
+        groups: bucket -> the group that its incident was sent with; None: as its incident says.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        subject: Subject,
+        now_s: float,
+        config: NotifyConfig,
+        groups: Mapping[str, str] | None = None,
+    ) -> None:
         self.state, self.subject, self.now_s, self.config = state, subject, now_s, config
         self.history = read_history(state, subject)
+        self.groups = self.history.groups if groups is None else groups
         self.severity = self.history.severity(subject)
         self.routes = matching_routes(facts_of(subject) | {"severity": self.severity}, config)
 
@@ -120,28 +126,22 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
     for channel in config.channels:
         before = candidate.history.route_notified_by(channel)
         chosen = route_to(channel, candidate.routes, config, before) or NO_ROUTE
-        verdict = _judge(candidate, channel, chosen)
-        if verdict.passed:
+        reasons: list[str] = []
+        for stage in STAGES:
+            verdict = stage(candidate, channel, chosen)
+            if not verdict.passed:
+                break  # the first that stops it decides
+            reasons.append(verdict.reason)
+        else:
             notified[channel] = chosen.name
-            verdict = _send_or_wait(candidate, channel, chosen, verdict.reason)
+            verdict = send_or_wait(candidate, channel, chosen, "; ".join(reasons))
         if verdict.outcome:
             decided.append((channel, verdict.outcome, verdict.reason))
     _remember(candidate, notified)
     if not decided:
         return []
-    message = render(INBOX, subject, config, name)
+    message = message_about(INBOX, subject, config, name)
     return [outcome_of_message(replace(message, channel=on), outcome, why, now_s, 0) for on, outcome, why in decided]
-
-
-def _judge(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
-    """The verdict of the first stage that stops it; else it passes, with all their reasons."""
-    reasons = []
-    for stage in STAGES:
-        verdict = stage(candidate, channel, chosen)
-        if not verdict.passed:
-            return verdict
-        reasons.append(verdict.reason)
-    return passes("; ".join(reasons))
 
 
 # -- route, silence, group, deduplicate ------------------------------------------------------------------------------
@@ -222,18 +222,37 @@ STAGES: tuple[Callable[[Candidate, str, Route], Verdict], ...] = (route, silence
 # -- throttle --------------------------------------------------------------------------------------------------------
 
 
-def _send_or_wait(candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
+def send_or_wait(candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
     """Into the inbox, to those that wait for others, or out; unless the throttle holds it back."""
     state, subject, now_s = candidate.state, candidate.subject, candidate.now_s
     if channel == INBOX:
         return Verdict(True, f"{reason}; the inbox has no limit", "delivered")
-    if isinstance(subject, Anomaly) and has_group_wait(chosen):
-        add_pending(state, channel, chosen, subject, candidate.history.groups, reason, now_s)
-        return passes(reason)
-    verdict = throttle(state, chosen, new_delivery(channel, subject, reason, now_s), [candidate.line], now_s)
-    if verdict.passed and isinstance(subject, Anomaly):
-        schedule_reminder(state, channel, chosen, subject, now_s)
-    return verdict
+    if isinstance(subject, Run) or not chosen.has_group_wait:
+        entry = delivery_of(channel, subject, reason, now_s)
+        verdict = throttle(state, chosen, entry, [candidate.line], now_s)
+        if verdict.passed and isinstance(subject, Anomaly):
+            schedule_reminder(state, channel, chosen, subject, now_s)
+        return verdict
+    bucket = bucket_name(channel, chosen.name)
+    name = candidate.groups.get(bucket, "")
+    known = read(state, name, Group) if name else None
+    wait_ends_s = pending_bucket(state, bucket).group_wait_ends_s
+    if known is None:
+        ready_at_s = wait_ends_s = wait_ends_s if wait_ends_s >= now_s else now_s + chosen.group_wait_s
+    elif subject.state == RESOLVED and known.active:
+        ready_at_s = now_s + ENDS_WAIT_S
+    else:
+        ready_at_s = max(now_s, known.next_at_s)
+    waiting = Pending(
+        at_s=now_s,
+        ready_at_s=ready_at_s,
+        reason=reason,
+        anomaly=subject,
+        group=name if known else "",
+        is_new=not known,
+    )
+    store_pending(state, bucket, waiting, wait_ends_s)
+    return passes(reason)
 
 
 def _remember(candidate: Candidate, notified: dict[str, str]) -> None:
@@ -245,50 +264,3 @@ def _remember(candidate: Candidate, notified: dict[str, str]) -> None:
         remove_from_run(state, subject, silenced_in_run(subject, stored_silences(state), now_s), now_s)
     else:
         delete_run_parts(state, subject.run_id, subject.parts)
-
-
-# -- what only time brings -------------------------------------------------------------------------------------------
-
-
-def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Groups whose wait is over, digests of what was held, ends that waited for quiet, reminders. Repeating it at the
-    same time changes nothing more.
-
-    Returns:
-        The outcomes that are final already: held back, and silenced meanwhile.
-    """
-    outcomes: list[Notification] = []
-    for key in sorted(key for key in keys_of(state, TIMER) if float(key.split(":", 2)[1]) <= now_s):
-        _, _, kind, what = key.split(":", 3)
-        del state[key]
-        if kind == REPEAT:
-            outcomes += send_reminder(state, what, now_s, config)
-        elif kind == REPEAT_GROUP:
-            outcomes += send_group_reminder(state, what, now_s, config)
-        elif kind == END_OF_FLAPPING and (flap := take_quiet_end(state, what, now_s)) and flap.ending:
-            outcomes += _send_end_of_flapping(state, flap, flap.ending, now_s, config)
-    outcomes += send_ready_groups(state, now_s, config)
-    send_digests(state, now_s)
-    return outcomes
-
-
-def _send_end_of_flapping(
-    state: State, flap: Flap, ending: Anomaly, now_s: float, config: NotifyConfig
-) -> list[Notification]:
-    """The end of what flapped, now that it has been quiet; wherever an opening was sent."""
-    outcomes: list[Notification] = []
-    line, routes = line_of(ending, config, now_s), matching_routes(facts_of(ending), config)
-    for channel in flap.notified:
-        if channel == INBOX or not config.channels.get(channel):
-            continue
-        chosen = route_to(channel, routes, config, flap.routes.get(channel, "")) or config.fallback
-        reason = f"it flapped {flap.reopened} times and has been quiet for {flap.window_s:g} s"
-        found = silence_of(ending, stored_silences(state), now_s)
-        verdict = stops("suppressed", silenced_reason(found)) if found else passes("no silence")
-        if verdict.passed and has_group_wait(chosen):
-            add_pending(state, channel, chosen, ending, flap.groups, reason, now_s)
-        elif verdict.passed:
-            verdict = throttle(state, chosen, new_delivery(channel, ending, reason, now_s), [line], now_s)
-        if verdict.outcome:
-            outcomes.append(outcome_of_line(line, channel, verdict.outcome, verdict.reason, now_s, tries=1))
-    return outcomes

@@ -42,36 +42,38 @@ def cluster_by_facet(anomalies: Sequence[Anomaly], group_by: Sequence[str]) -> l
 
     Greedy: the facet that most of those left have makes the next cluster; of equal ones the first in `group_by`, then
     the first by value, so the same anomalies give the same clusters in whatever order they came. What shares nothing
-    is a cluster of its own.
+    is a cluster of its own. Records of one incident count once: they share everything, and are no group.
 
     >>> cluster_by_facet([], ["step"])
     []
     """
-    own = [facets_of(anomaly, group_by) for anomaly in anomalies]
+    incidents: dict[str, list[int]] = {}
+    for number, anomaly in enumerate(anomalies):
+        incidents.setdefault(anomaly.incident_id, []).append(number)
+    numbers = list(incidents.values())
+    own = [facets_of(anomalies[first], group_by) for first, *_ in numbers]
     rank: dict[Facet, int] = {}
-    for found in own:
+    holders: dict[Facet, list[int]] = {}
+    for member, found in enumerate(own):
         for place, facet in enumerate(found):
             rank[facet] = min(place, rank.get(facet, place))
-    left = set(range(len(anomalies)))
+            holders.setdefault(facet, []).append(member)
+    left = set(range(len(own)))
     clusters: list[tuple[list[Facet], list[int]]] = []
     counts = Counter(facet for found in own for facet in found)
-    holders: dict[Facet, list[int]] = {}
-    for number, found in enumerate(own):
-        for facet in found:
-            holders.setdefault(facet, []).append(number)
     while counts:
         best = min(counts, key=lambda facet: (-counts[facet], rank[facet], facet))
         if counts[best] < 2:
             break
-        members = [number for number in holders[best] if number in left]
-        common = set(own[members[0]]).intersection(*(own[number] for number in members))
-        clusters.append((sorted(common, key=lambda facet: (facet != best, rank[facet], facet)), members))
+        members = [member for member in holders[best] if member in left]
+        common = set(own[members[0]]).intersection(*(own[member] for member in members))
+        shared = sorted(common, key=lambda facet: (facet != best, rank[facet], facet))
+        clusters.append((shared, [number for member in members for number in numbers[member]]))
         left.difference_update(members)
-        for number in members:
-            counts.subtract(own[number])
+        for member in members:
+            counts.subtract(own[member])
         counts += Counter()  # drops what nobody left has
-    clusters += [([], [number]) for number in sorted(left)]
-    return clusters
+    return clusters + [([], numbers[member]) for member in sorted(left)]
 
 
 def facet_words(facet: Facet) -> str:

@@ -35,6 +35,7 @@ from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
 from stream_detector.notify.stages.deliver import Deliverer
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
+from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import MessageDone, RecordIgnored, RoutesRead, RoutesRefused
@@ -177,7 +178,6 @@ class Notifier:
 
     async def run(self) -> None:
         """Deliver what is due, for as long as the process runs; at once after a decision."""
-        await self._deliverer.start()
         with contextlib.suppress(NotImplementedError, RuntimeError):  # where signals are not ours to handle
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._routes_file.ask)
         try:
@@ -202,7 +202,7 @@ class Notifier:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
         before = state.changes
-        self._publish(policy.tick(state, now_s, self._config))
+        self._publish(tick(state, now_s, self._config))
         self._app.dispatch(0)
         if state.changes > before:
             self._decided.set()  # what it left is delivered after a checkpoint: take that now
@@ -211,8 +211,9 @@ class Notifier:
             return
         # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided. And one
         # at a time on a channel, the next when the last one's answer is safe: so a crash repeats one at most.
-        busy = {key.rpartition(":")[2] for key in self._deliverer.under_way}
-        busy |= {channel for channel, number in self._answered.items() if number > self._app.checkpoint.done}
+        busy = self._deliverer.busy_channels | {
+            channel for channel, number in self._answered.items() if number > self._app.checkpoint.done
+        }
         for delivery in policy.due_deliveries(state, now_s, self._config, busy):
             if state.is_safe(delivery.key):
                 self._deliverer.submit(delivery)

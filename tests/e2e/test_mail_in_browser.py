@@ -11,7 +11,7 @@ from playwright.async_api import Page, Request
 
 from stream_detector.notify.configure import connect_channels
 from stream_detector.notify.message import Delivered, Message
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Subject
 from stream_detector.settings import Settings
 from tests.servers.browser import a_page
@@ -43,7 +43,7 @@ def of_time() -> dict[str, Message]:
 
 
 MAILS: dict[str, Message] = {
-    **{name: render("email", subject, CONFIG, "m1") for name, subject in SUBJECTS_SHOWN.items()},
+    **{name: message_about("email", subject, CONFIG, "m1") for name, subject in SUBJECTS_SHOWN.items()},
     **of_time(),
 }
 RED, LIGHT_RED = (198, 40, 40), (255, 138, 128)

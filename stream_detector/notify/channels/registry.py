@@ -100,6 +100,11 @@ PROVIDERS = tuple(name for name, spec in CHANNELS.items() if spec.connect)
 _PLAIN = TextLayout()
 
 
+def updates_messages(channel: str) -> bool:
+    """Whether the channel can change a message that it has sent."""
+    return channel in CHANNELS and CHANNELS[channel].updates_messages
+
+
 def layout_of(channel: str) -> Layout:
     """The channel's layout; plain text for one that is gone, whose deliveries may still lie in the state."""
     return CHANNELS[channel].layout if channel in CHANNELS else _PLAIN

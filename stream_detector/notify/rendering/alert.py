@@ -1,10 +1,9 @@
 """W27: what a message about one anomaly says, before any channel's layout: the same facts everywhere."""
 
-from dataclasses import dataclass
+from functools import cached_property
 
 from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import STATES
-from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.escape import one_line, paragraph
 from stream_detector.notify.rendering.words import (
     amount,
@@ -18,18 +17,6 @@ from stream_detector.notify.rendering.words import (
 from stream_detector.notify.subject import RESOLVED
 
 
-@dataclass(frozen=True)
-class Alert:
-    """The facts, each on one line and free of control characters, not yet escaped for a channel."""
-
-    mark: str
-    title: str
-    description: str
-    facts: tuple[tuple[str, str], ...]
-    steps: tuple[str, ...]
-    link: str
-
-
 def headline(anomaly: Anomaly) -> tuple[str, str]:
     """Mark and title: how bad, what, and where."""
     name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
@@ -37,22 +24,29 @@ def headline(anomaly: Anomaly) -> tuple[str, str]:
     return mark_of(kind), f"{one_line(kind).capitalize()}: {type_words(anomaly.anomaly_type)} in {name}"
 
 
-def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
-    """Type, severity, description, current, baseline, deviation, z-score, investigation steps, link."""
-    mark, title = headline(anomaly)
-    resolved = anomaly.state == RESOLVED
-    metrics = anomaly.metrics
-    # A state of a later version is shown as it is; those that we know are in the title.
-    state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
-    lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
-    severity = RESOLVED if resolved else one_line(anomaly.severity)
-    return Alert(
-        mark=mark,
-        title=title,
-        description=paragraph(anomaly.description),
-        facts=(
+class Alert:
+    """An anomaly in words: type, severity, description, current, baseline, deviation, z-score, steps, link.
+
+    Each is on one line and free of control characters, not yet escaped for a channel.
+    """
+
+    def __init__(self, anomaly: Anomaly, base_url: str) -> None:
+        self._anomaly = anomaly
+        self.mark, self.title = headline(anomaly)
+        self.description = paragraph(anomaly.description)
+        self.link = anomaly_link(base_url, anomaly)
+        self._is_resolved = anomaly.state == RESOLVED
+
+    @cached_property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """(name, value) of each number and word, in the order in which they stand."""
+        anomaly, metrics = self._anomaly, self._anomaly.metrics
+        # A state of a later version is shown as it is; those that we know are in the title.
+        state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
+        lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
+        return (
             ("Type", one_line(anomaly.anomaly_type)),
-            ("Severity", severity),
+            ("Severity", RESOLVED if self._is_resolved else one_line(anomaly.severity)),
             *state,
             *lasted,
             ("Current", amount(metrics, metrics.current_value)),
@@ -60,19 +54,22 @@ def alert(anomaly: Anomaly, config: NotifyConfig) -> Alert:
             ("Deviation", amount(metrics, metrics.deviation, signed=True)),
             ("Z-score", "none for this rule" if metrics.z_score is None else number(metrics.z_score)),
             ("Detected", minute(anomaly.detected_at)),
-        ),
-        steps=() if resolved else tuple(filter(None, (one_line(step, 2_000) for step in anomaly.investigation_steps))),
-        link=anomaly_link(config.base_url, anomaly),
-    )
+        )
+
+    @cached_property
+    def steps(self) -> tuple[str, ...]:
+        """What to look at; nothing once it has ended."""
+        steps = () if self._is_resolved else self._anomaly.investigation_steps
+        return tuple(filter(None, (one_line(step, 2_000) for step in steps)))
 
 
-def alert_text(facts: Alert) -> str:
+def alert_text(alert: Alert) -> str:
     """The whole as plain text."""
-    lines = [f"{facts.mark} {facts.title}", ""]
-    if facts.description:
-        lines += [facts.description, ""]
-    lines += [f"{name}: {value}" for name, value in facts.facts]
-    if facts.steps:
+    lines = [f"{alert.mark} {alert.title}", ""]
+    if alert.description:
+        lines += [alert.description, ""]
+    lines += [f"{name}: {value}" for name, value in alert.facts]
+    if alert.steps:
         lines += ["", "What to look at:"]
-        lines += [f"{number}. {step}" for number, step in enumerate(facts.steps, 1)]
-    return "\n".join([*lines, "", f"Details: {facts.link}"])
+        lines += [f"{number}. {step}" for number, step in enumerate(alert.steps, 1)]
+    return "\n".join([*lines, "", f"Details: {alert.link}"])

@@ -26,11 +26,11 @@ class Shown:
 class Layout(Protocol):
     """How one channel shows each kind of message."""
 
-    def show_alert(self, facts: Alert, config: NotifyConfig) -> Shown:
+    def show_alert(self, alert: Alert, config: NotifyConfig) -> Shown:
         """One anomaly that is no score change."""
 
-    def show_score_changes(self, changes: Changes, facts: Alert | None, config: NotifyConfig) -> Shown:
-        """The score changes of a run, or one outside a run, whose `facts` are then given."""
+    def show_score_changes(self, changes: Changes, alert: Alert | None, config: NotifyConfig) -> Shown:
+        """The score changes of a run, or one outside a run, whose `alert` is then given."""
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
         """A digest, a group or a reminder."""

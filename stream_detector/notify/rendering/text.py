@@ -27,14 +27,14 @@ class TextLayout:
     limit: int | None = None
     escape: Callable[[str], str] = str
 
-    def show_alert(self, facts: Alert, config: NotifyConfig) -> Shown:
+    def show_alert(self, alert: Alert, config: NotifyConfig) -> Shown:
         """W24, W27."""
-        return self._shown(facts.title, alert_text(facts))
+        return self._shown(alert.title, alert_text(alert))
 
-    def show_score_changes(self, changes: Changes, facts: Alert | None, config: NotifyConfig) -> Shown:
+    def show_score_changes(self, changes: Changes, alert: Alert | None, config: NotifyConfig) -> Shown:
         """W24: one outside a run is headed by its one-line form."""
-        if facts:
-            return self._shown(one_line_form(changes.changes[0]), alert_text(facts))
+        if alert:
+            return self._shown(one_line_form(changes.changes[0]), alert_text(alert))
         return self._shown(heading(config), batch_text(changes, config))
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:

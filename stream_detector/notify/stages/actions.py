@@ -4,11 +4,11 @@ from msgspec.structs import replace
 
 from stream_detector.events import Action
 from stream_detector.events.ids import derived_id
-from stream_detector.notify.channels.registry import CHANNELS
+from stream_detector.notify.channels.registry import updates_messages
 from stream_detector.notify.config import SILENCE_S, NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import stored_silences
-from stream_detector.notify.stages.outbox import enqueue, message_reference
+from stream_detector.notify.state.deliveries import message_reference, store_delivery
 from stream_detector.notify.state.keys import INCIDENT, SILENCES, State, keys_of, read, write
 from stream_detector.notify.state.state_models import Due, Incident, Silence, Silences
 
@@ -37,7 +37,7 @@ def _acknowledge(state: State, action: Action, incident_id: str, now_s: float, c
         group_life.record_member_acknowledged(state, incident.groups)
         note = f"{'Acknowledged' if action.kind == 'acknowledge' else 'Resolved'} by {by}"
         for channel in incident.notified:
-            if channel in CHANNELS and CHANNELS[channel].updates_messages and config.channels.get(channel):
+            if updates_messages(channel) and config.channels.get(channel):
                 _update_message(state, channel, incident_id, note, now_s)
     write(state, INCIDENT + incident_id, replace(incident, acknowledged_by=by))
 
@@ -58,7 +58,7 @@ def _update_message(state: State, channel: str, incident_id: str, note: str, now
         note=note,
         thread=incident_id,
     )
-    enqueue(state, entry)
+    store_delivery(state, entry)
 
 
 def _silence(state: State, action: Action, now_s: float) -> None:

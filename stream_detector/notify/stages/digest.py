@@ -12,8 +12,8 @@ from stream_detector.notify.message_lines import (
     newest_of_each_incident,
     worst_severity,
 )
-from stream_detector.notify.stages.outbox import enqueue
 from stream_detector.notify.stages.throttle import times_within
+from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import (
     HELD,
     PENDING_BUCKET,
@@ -88,4 +88,4 @@ def _send_digest(state: State, bucket: str, rate: RateWindow, reason: str, now_s
         reason=reason,
         combined=replace(head, limit=rate.limit, window_s=rate.window_s),
     )
-    enqueue(state, entry, lines)
+    store_delivery(state, entry, lines)

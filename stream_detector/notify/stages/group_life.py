@@ -31,29 +31,30 @@ ENDS_WAIT_S = 14_400.0
 MAX_FACETS = 16
 
 
-def join_group(state: State, bucket: str, own: Sequence[Facet], now_s: float) -> tuple[str, Group] | None:
-    """The group whose members all have one of these facets, with its name; None where there is none.
+def join_or_start_group(
+    state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float
+) -> tuple[str, Group]:
+    """The group, with its name, whose members all have one of the facets of these anomalies; else a new one.
 
-    What all of them share is from then on no more than what they share with these.
+    What all of a group share is from then on no more than what they share with these. A new group is in the state once
+    it is sent.
+
+    Args:
+        first: the first of the anomalies.
+        shared: what all of them share; empty for an incident that shares nothing with others.
     """
+    own = list(shared) or facets_of(first, route.group_by)
     for facet in own:
         name = state.get(_facet_key(bucket, facet), b"").decode()
         group = read(state, name, Group) if name else None
         if group and facet in group.shared and now_s < group.joins_until_s:
-            left = [shared for shared in group.shared if shared in own]
+            left = [one for one in group.shared if one in own]
             _unlink_facets(state, bucket, name, set(group.shared) - set(left))
             group = replace(group, shared=left)
             write(state, name, group)
             return name, group
-    return None
-
-
-def new_group(bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float) -> tuple[str, Group]:
-    """A new group with its name, in the state once it is sent. `shared` is empty for an incident sent alone."""
-    both = list(shared) or facets_of(first, route.group_by)
-    return f"{GROUP}{bucket}:{derived_id('group', first.id)}", Group(
-        at_s=now_s, since_s=now_s, shared=both[:MAX_FACETS]
-    )
+    name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
+    return name, Group(at_s=now_s, since_s=now_s, shared=own[:MAX_FACETS])
 
 
 def record_group_message(state: State, name: str, group: Group, route: Route, now_s: float) -> None:

@@ -1,169 +1,130 @@
-"""Waiting for others: what opens within `group_wait` is sent together, and a group not again within `group_interval`.
+"""What waited for others is sent: a group is what opened together and shares a facet, or a lone incident.
 
-A group (`group_life`) is what shares a facet, or a lone incident. It lies in the state, so what joins it later, gets
-worse or ends goes into its next message.
+A group (`group_life`) lies in the state, so what joins it later, gets worse or ends goes into its next message, not
+sooner than `group_interval` after the last one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from stream_detector.events import Anomaly, Notification
+from stream_detector.events import Notification
+from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.config import NotifyConfig, Route
+from stream_detector.notify.message_lines import combine, combined_message_id, newest_of_each_incident, worst_severity
 from stream_detector.notify.rendering.line import line_of
-from stream_detector.notify.shared_facets import Facet, cluster_by_facet, facets_of
+from stream_detector.notify.shared_facets import cluster_by_facet, facet_words
 from stream_detector.notify.stages import group_life
-from stream_detector.notify.stages.group_message import PendingEntry, send_group
 from stream_detector.notify.stages.matching import route_of_bucket, silence_of, stored_silences
 from stream_detector.notify.stages.outcomes import outcome_of_line
+from stream_detector.notify.stages.reminders import schedule_group_reminder, schedule_reminder
+from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import silenced_reason
-from stream_detector.notify.state.keys import (
-    PENDING,
-    PENDING_BUCKET,
-    State,
-    bucket_name,
-    channel_of_bucket,
-    keys_of,
-    read,
-    write,
-)
-from stream_detector.notify.state.state_models import Group, Pending, PendingBucket
-from stream_detector.notify.subject import RESOLVED
+from stream_detector.notify.state.deliveries import delivery_of
+from stream_detector.notify.state.keys import INCIDENT, State, channel_of_bucket, read, write
+from stream_detector.notify.state.pending import PendingEntry, delete_pending, set_ready_at, stored_pending
+from stream_detector.notify.state.state_models import Due, Group, Incident, Line, Pending
+from stream_detector.notify.subject import RESOLVED, will_resolve
 
 
-def has_group_wait(route: Route) -> bool:
-    """Whether anomalies on this route wait for others."""
-    return bool(route.group_by or route.group_wait_s or route.group_interval_s)
+def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyConfig) -> list[Notification]:
+    """Send what has waited long enough in this bucket.
 
+    What belongs to no group yet joins one that it shares something with, or is one from now on; then each group that
+    is ready is sent.
 
-def add_pending(
-    state: State, channel: str, route: Route, anomaly: Anomaly, groups: Mapping[str, str], reason: str, now_s: float
-) -> None:
-    """Put it among those that wait. `groups`: bucket -> the group that its incident was sent with."""
-    bucket = bucket_name(channel, route.name)
-    pending = read(state, PENDING_BUCKET + bucket, PendingBucket) or PendingBucket()
-    name = groups.get(bucket, "")
-    group = read(state, name, Group) if name else None
-    wait_ends_s = pending.group_wait_ends_s
-    if group is None:
-        wait_ends_s = ready_at_s = wait_ends_s if wait_ends_s >= now_s else now_s + route.group_wait_s
-    elif anomaly.state == RESOLVED and group.active:
-        ready_at_s = now_s + group_life.ENDS_WAIT_S
-    else:
-        ready_at_s = max(now_s, group.next_at_s)
-    entry = Pending(
-        at_s=now_s,
-        ready_at_s=ready_at_s,
-        reason=reason,
-        anomaly=anomaly,
-        group=name if group else "",
-        is_new=not group,
-    )
-    write(state, f"{PENDING}{bucket}:{pending.next_number:012}", entry)
-    first_s = min(ready_at_s, pending.ready_at_s or ready_at_s)
-    write(
-        state,
-        PENDING_BUCKET + bucket,
-        PendingBucket(next_number=pending.next_number + 1, ready_at_s=first_s, group_wait_ends_s=wait_ends_s),
-    )
-
-
-def send_ready_groups(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Send what has waited long enough. Returns what the rate limit held back, and what was silenced meanwhile."""
-    outcomes: list[Notification] = []
-    for key in keys_of(state, PENDING_BUCKET):
-        pending = read(state, key, PendingBucket)
-        if pending is not None and pending.ready_at_s <= now_s:
-            outcomes += _Bucket(state, key.removeprefix(PENDING_BUCKET), now_s, config).send_ready()
+    Returns:
+        Outcomes that are final already: what the rate limit held back, and what was silenced meanwhile.
+    """
+    route = route_of_bucket(bucket, config)
+    groups, ungrouped = _by_group(state, stored_pending(state, bucket))
+    waited = {one.anomaly.incident_id for _, one in ungrouped if one.ready_at_s <= now_s}
+    later_s = [one.ready_at_s for _, one in ungrouped if one.anomaly.incident_id not in waited]
+    ready = [(key, one) for key, one in ungrouped if one.anomaly.incident_id in waited]
+    ready, outcomes = _without_silenced(state, bucket, ready, now_s, config)
+    for shared, numbers in cluster_by_facet([one.anomaly for _, one in ready], route.group_by):
+        first = ready[numbers[0]][1].anomaly
+        name, group = group_life.join_or_start_group(state, bucket, route, first, shared, now_s)
+        at_s = max(now_s, group.next_at_s)
+        members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
+        for key, one in members if at_s > now_s else ():  # else it is sent at once, and gone
+            write(state, key, one)
+        groups[name] = group, [*groups.get(name, (group, []))[1], *members]
+    for name, (group, members) in groups.items():
+        ready_at_s = _ready_at_s(group, members)
+        if ready_at_s > now_s:
+            later_s.append(ready_at_s)
+            continue
+        left, silenced = _without_silenced(state, bucket, members, now_s, config)
+        outcomes += silenced
+        if left:
+            outcomes += send_group(state, name, group, left, route, now_s, config)
+    set_ready_at(state, bucket, min(later_s, default=None))
     return outcomes
 
 
-class _Bucket:
-    """What of one bucket is to be sent now."""
+def send_group(
+    state: State, name: str, group: Group, members: list[PendingEntry], route: Route, now_s: float, config: NotifyConfig
+) -> list[Notification]:
+    """Send these members of the group now, in one message. Returns the outcomes that are final already."""
+    channel = group_life.channel_of_group(name)
+    incidents = _stored_incidents(state, members)
+    group = _with_new_members(group, [one for _, one in members], incidents)
+    lines = [line_of(one.anomaly, config, one.at_s) for _, one in members]
+    newest = members[-1][1]
+    outcomes: list[Notification] = []
+    alone = group.members <= 1 and len({line.incident_id for line in lines}) == 1
+    if alone:
+        for line in lines[:-1]:  # opened, and ended or worse while it waited: the newest shows both
+            reason = f"goes with what became of it: {lines[-1].title}"
+            outcomes.append(outcome_of_line(line, channel, "suppressed", reason, now_s))
+        lines = lines[-1:]
+        entry = delivery_of(channel, newest.anomaly, newest.reason, now_s)
+    else:
+        entry = _combined_delivery(name, group, lines, newest.reason, now_s)
+        group = schedule_group_reminder(state, name, group, route, now_s)
+    verdict = throttle(state, route, entry, lines, now_s)
+    if not verdict.passed:
+        outcomes += [outcome_of_line(line, channel, "held", verdict.reason, now_s) for line in lines]
+    elif alone:
+        schedule_reminder(state, channel, route, newest.anomaly, now_s)
+    if not alone or verdict.passed or group.messages:  # of 10,000 held back alone, as many groups would be of no use
+        group_life.record_group_message(state, name, group, route, now_s)
+        bucket = group_life.bucket_of_group(name)
+        for incident_id, incident in incidents.items():
+            write(state, INCIDENT + incident_id, replace(incident, groups={**incident.groups, bucket: name}))
+    delete_pending(state, members)
+    return outcomes
 
-    def __init__(self, state: State, bucket: str, now_s: float, config: NotifyConfig) -> None:
-        self._state, self._bucket, self._now_s, self._config = state, bucket, now_s, config
-        self._channel, self._route = channel_of_bucket(bucket), route_of_bucket(bucket, config)
-        self._outcomes: list[Notification] = []
-        self._ready_later_s: list[float] = []
 
-    def send_ready(self) -> list[Notification]:
-        """Form groups of those whose wait is over, send each group that is ready."""
-        state = self._state
-        groups: dict[str, tuple[Group, list[PendingEntry]]] = {}
-        ungrouped: list[PendingEntry] = []
-        for key in sorted(keys_of(state, f"{PENDING}{self._bucket}:")):
-            one = read(state, key, Pending)
-            if one is None:
-                continue
-            if one.group and one.group not in groups and (group := read(state, one.group, Group)):
-                groups[one.group] = group, []
-            (groups[one.group][1] if one.group in groups else ungrouped).append((key, one))
-        for name, group, members in self._form_groups(ungrouped):
-            groups[name] = group, [*groups.get(name, (group, []))[1], *members]
-        for name, (group, members) in groups.items():
-            if self._is_ready(_ready_at_s(group, members)) and (left := self._without_silenced(members)):
-                self._outcomes += send_group(state, name, group, left, self._route, self._now_s, self._config)
-        self._store_next_time()
-        return self._outcomes
+def _by_group(
+    state: State, entries: Sequence[PendingEntry]
+) -> tuple[dict[str, tuple[Group, list[PendingEntry]]], list[PendingEntry]]:
+    """Those that wait for the interval of their group, by its name; and those that belong to none."""
+    groups: dict[str, tuple[Group, list[PendingEntry]]] = {}
+    ungrouped: list[PendingEntry] = []
+    for key, one in entries:
+        if one.group and one.group not in groups and (group := read(state, one.group, Group)):
+            groups[one.group] = group, []
+        (groups[one.group][1] if one.group in groups else ungrouped).append((key, one))
+    return groups, ungrouped
 
-    def _form_groups(self, ungrouped: list[PendingEntry]) -> list[tuple[str, Group, list[PendingEntry]]]:
-        """Those without a group whose wait is over: each cluster joins a group that it shares something with, or is
-        one from now on."""
-        state, bucket, now_s = self._state, self._bucket, self._now_s
-        now = {one.anomaly.incident_id for _, one in ungrouped if one.ready_at_s <= now_s}
-        self._ready_later_s += [one.ready_at_s for _, one in ungrouped if one.anomaly.incident_id not in now]
-        ready = self._without_silenced([(key, one) for key, one in ungrouped if one.anomaly.incident_id in now])
-        formed = []
-        for shared, numbers in self._cluster_incidents([one.anomaly for _, one in ready]):
-            first = ready[numbers[0]][1].anomaly
-            found = group_life.join_group(state, bucket, shared or facets_of(first, self._route.group_by), now_s)
-            name, group = found or group_life.new_group(bucket, self._route, first, shared, now_s)
-            at_s = max(now_s, group.next_at_s)
-            members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
-            for key, one in members if at_s > now_s else ():  # else it is sent at once, and gone
-                write(state, key, one)
-            formed.append((name, group, members))
-        return formed
 
-    def _is_ready(self, at_s: float) -> bool:
-        if at_s > self._now_s:
-            self._ready_later_s.append(at_s)
-        return at_s <= self._now_s
-
-    def _cluster_incidents(self, anomalies: list[Anomaly]) -> list[tuple[list[Facet], list[int]]]:
-        """Of different incidents alone: two records of one incident share everything, and are no group."""
-        numbers: dict[str, list[int]] = {}
-        for number, anomaly in enumerate(anomalies):
-            numbers.setdefault(anomaly.incident_id, []).append(number)
-        heads = [found[0] for found in numbers.values()]
-        found = cluster_by_facet([anomalies[number] for number in heads], self._route.group_by)
-        return [
-            (shared, [n for member in members for n in numbers[anomalies[heads[member]].incident_id]])
-            for shared, members in found
-        ]
-
-    def _without_silenced(self, members: list[PendingEntry]) -> list[PendingEntry]:
-        """Those that nobody has silenced meanwhile; the outcome of the others is noted."""
-        silences = stored_silences(self._state)
-        left = []
-        for key, one in members:
-            silence = silence_of(one.anomaly, silences, self._now_s)
-            if silence is None:
-                left.append((key, one))
-                continue
-            line, reason = line_of(one.anomaly, self._config, self._now_s), silenced_reason(silence)
-            self._outcomes.append(outcome_of_line(line, self._channel, "suppressed", reason, self._now_s))
-            del self._state[key]
-        return left
-
-    def _store_next_time(self) -> None:
-        state, key = self._state, PENDING_BUCKET + self._bucket
-        pending = read(state, key, PendingBucket)
-        if not self._ready_later_s or pending is None:
-            state.pop(key, None)
-        else:
-            write(state, key, replace(pending, ready_at_s=min(self._ready_later_s)))
+def _without_silenced(
+    state: State, bucket: str, members: list[PendingEntry], now_s: float, config: NotifyConfig
+) -> tuple[list[PendingEntry], list[Notification]]:
+    """Those that nobody has silenced meanwhile, and the outcomes of the others, which wait no more."""
+    silences = stored_silences(state)
+    left, outcomes = [], []
+    for key, one in members:
+        silence = silence_of(one.anomaly, silences, now_s)
+        if silence is None:
+            left.append((key, one))
+            continue
+        line, channel = line_of(one.anomaly, config, now_s), channel_of_bucket(bucket)
+        outcomes.append(outcome_of_line(line, channel, "suppressed", silenced_reason(silence), now_s))
+        delete_pending(state, [(key, one)])
+    return left, outcomes
 
 
 def _ready_at_s(group: Group, members: list[PendingEntry]) -> float:
@@ -171,3 +132,52 @@ def _ready_at_s(group: Group, members: list[PendingEntry]) -> float:
     all_ended = not group.active
     times = [group.next_at_s if all_ended and one.anomaly.state == RESOLVED else one.ready_at_s for _, one in members]
     return max(group.next_at_s, min(times))
+
+
+def _stored_incidents(state: State, members: list[PendingEntry]) -> dict[str, Incident]:
+    """What people know of their incidents; what has ended while it waited is not among them."""
+    ids = {one.anomaly.incident_id for _, one in members}
+    return {name: incident for name in ids if (incident := read(state, INCIDENT + name, Incident))}
+
+
+def _with_new_members(group: Group, members: list[Pending], incidents: Mapping[str, Incident]) -> Group:
+    """The group with those that are sent for the first time."""
+    new = {one.anomaly.incident_id: one.anomaly for one in members if one.is_new and one.anomaly.state != RESOLVED}
+    active = unacknowledged = non_resolving = 0
+    for incident_id, anomaly in new.items():
+        if not will_resolve(anomaly):
+            non_resolving += 1
+        elif incident := incidents.get(incident_id):  # else it has ended while it waited
+            active += 1
+            unacknowledged += not incident.acknowledged_by
+    return replace(
+        group,
+        members=group.members + len(new),
+        active=group.active + active,
+        unacknowledged=group.unacknowledged + unacknowledged,
+        non_resolving=group.non_resolving + non_resolving,
+        worst=max(group.worst, *(one.anomaly.severity for one in members), key=severity_rank),
+    )
+
+
+def _combined_delivery(name: str, group: Group, lines: list[Line], reason: str, now_s: float) -> Due:
+    shared = group.shared if group.members > 1 else []
+    words = "; ".join(map(facet_words, shared)) or "one incident"
+    return Due(
+        message_id=combined_message_id("group", name, str(group.messages + 1)),
+        channel=group_life.channel_of_group(name),
+        severity=worst_severity(newest_of_each_incident(lines)),
+        first_at_s=now_s,
+        next_at_s=now_s,
+        reason=f"{reason}; with {len(lines) - 1} others that share {words[:200]}",
+        combined=combine(
+            "group",
+            lines,
+            shared=shared,
+            since_s=group.since_s,
+            members=group.members,
+            active=group.active,
+            all_resolved=group.members > 1 and not group.active and not group.non_resolving,
+        ),
+        thread=name,
+    )

@@ -18,9 +18,9 @@ from stream_detector.notify.stages.matching import (
     silence_of,
     stored_silences,
 )
-from stream_detector.notify.stages.outbox import new_delivery
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.throttle import throttle
+from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import INCIDENT, REMINDER, State, bucket_name, read, timer_key, write
 from stream_detector.notify.state.state_models import Due, Group, Incident, Line, Pending
 from stream_detector.notify.subject import RESOLVED, will_resolve
@@ -68,7 +68,7 @@ def send_reminder(state: State, what: str, now_s: float, config: NotifyConfig) -
     note = f"Still going on after {duration(max(1.0, now_s - (incident.opened_at_s or waiting.at_s)))}"
     message_id = combined_message_id("repeat", incident_id, f"{waiting.ready_at_s:.3f}")
     line = replace(line_of(anomaly, config, now_s), message_id=message_id)
-    entry = new_delivery(channel, anomaly, "reminder: it goes on", now_s)
+    entry = delivery_of(channel, anomaly, "reminder: it goes on", now_s)
     return _send(state, route, replace(entry, message_id=message_id, note=note), line, now_s)
 
 

@@ -9,9 +9,9 @@ from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.message import Delivered, Result
 from stream_detector.notify.message_lines import combined_message_id
 from stream_detector.notify.rendering.words import duration, minute
-from stream_detector.notify.stages.outbox import enqueue
 from stream_detector.notify.stages.outcomes import outcome_of_message
-from stream_detector.notify.stages.render import render_notice
+from stream_detector.notify.stages.render import render
+from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, write
 from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice, TopicActivity
 from stream_detector.notify.subject import instant
@@ -99,10 +99,6 @@ def send_notice(
     for channel, on in config.channels.items():
         if not on or (only is not None and channel not in only):
             continue
-        if channel == INBOX:
-            message = render_notice(INBOX, notice, severity, config, message_id)
-            outcomes.append(outcome_of_message(message, "delivered", "a notice about ourselves", now_s, 0))
-            continue
         entry = Due(
             message_id=message_id,
             channel=channel,
@@ -112,7 +108,10 @@ def send_notice(
             reason="a notice about ourselves",
             notice=notice,
         )
-        enqueue(state, entry)
+        if channel == INBOX:
+            outcomes.append(outcome_of_message(render(entry, config), "delivered", entry.reason, now_s, 0))
+        else:
+            store_delivery(state, entry)
     return outcomes
 
 

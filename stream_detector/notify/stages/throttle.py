@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from stream_detector.notify.config import INBOX, Route
-from stream_detector.notify.stages.outbox import enqueue
 from stream_detector.notify.stages.verdict import Verdict, passes, stops
+from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import HELD, RATE, State, bucket_name, read, write
 from stream_detector.notify.state.state_models import Due, Line, RateWindow
 from stream_detector.notify.subject import RESOLVED
@@ -24,7 +24,7 @@ def throttle(state: State, route: Route, entry: Due, lines: Sequence[Line], now_
         return verdict
     write(state, RATE + bucket, replace(rate, times=[*times_within(rate.times, now_s, rate.window_s), now_s]))
     reason = f"{entry.reason}; {verdict.reason}" if entry.reason else verdict.reason
-    enqueue(state, replace(entry, reason=reason), lines)
+    store_delivery(state, replace(entry, reason=reason), lines)
     return Verdict(True, reason)
 
 

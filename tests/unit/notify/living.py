@@ -6,10 +6,11 @@ from dataclasses import replace
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
-from stream_detector.notify.policy import accept, due_deliveries, settle, tick
+from stream_detector.notify.policy import accept, due_deliveries, settle
 from stream_detector.notify.state.keys import DUE, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
 from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.notify.state.state_models import Due, PendingBucket, RateWindow
+from stream_detector.notify.tick import tick
 from tests.events_made import NOON
 from tests.unit.notify.subjects import CONFIG
 

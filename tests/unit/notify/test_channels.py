@@ -8,7 +8,7 @@ import pytest
 
 from stream_detector.notify.channels.email.client import EmailSmtp, MailServer
 from stream_detector.notify.channels.slack.client import SlackWebhook
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Run
 from tests.unit.notify.subjects import CONFIG, ENDED, change, slow
 
@@ -39,7 +39,7 @@ def test_no_line_of_a_mail_is_too_long_and_none_of_a_run_is_lost(text: str) -> N
     names = [f"Entity {number:04} {text[:40]}" for number in range(2_000)]
     run = Run(run_id="r", ended_at=ENDED, anomalies=tuple(change(name, "7.5", "5.8") for name in names))
     for subject in (long, run):
-        message = render("email", subject, CONFIG, "m1")
+        message = message_about("email", subject, CONFIG, "m1")
         raw = channel.compose(message).as_bytes()
         assert max(map(len, raw.split(b"\r\n"))) <= 78 and b"\n" not in raw.replace(b"\r\n", b"")
         mail = message_from_bytes(raw, policy=default)

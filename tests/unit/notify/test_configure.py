@@ -9,7 +9,6 @@ from stream_detector.notify.channels.email.client import EmailSmtp
 from stream_detector.notify.channels.slack.client import SlackWebhook
 from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.shared_facets import GROUP_BY
-from stream_detector.notify.stages.group_wait import has_group_wait
 from stream_detector.settings import Settings, SettingsError, load
 
 MAIL = {"smtp_url": "smtp://u:p%2Fw@mail.example.org", "email_from": "a@example.org", "email_to": "b@example.org"}
@@ -51,7 +50,7 @@ def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> 
     fallback = notify_config(Settings()).fallback
     assert (fallback.group_by, fallback.group_wait_s, fallback.group_interval_s) == (GROUP_BY, 2.0, 60.0)
     alone = notify_config(Settings(group_by="none", group_wait_s=0.0, group_interval_s=0.0)).fallback
-    assert not has_group_wait(alone)
+    assert not alone.has_group_wait
     with pytest.raises(SettingsError, match="GROUP_BY='build,,step'"):
         load({"STREAM_DETECTOR_GROUP_BY": "build,,step"})
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
-from stream_detector.notify.stages.circuit import FIRST_REST_S, LONGEST_REST_S, Circuit
+from stream_detector.notify.stages.circuit_breaker import FIRST_REST_S, LONGEST_REST_S, CircuitBreaker
 from stream_detector.notify.stages.deliver import Deliverer
 
 
@@ -59,11 +59,10 @@ async def broken(message: Message) -> Result:
 async def test_answers_come_back_and_the_channel_is_closed_at_the_end() -> None:
     channel, answers = Doing(ok), Answers()
     deliverer = Deliverer({"c": channel}, answers)
-    await deliverer.start()
     assert deliverer.submit(delivery())
     await answers.wait_for(1)
     assert answers == [("1", Delivered("ok"))]
-    assert deliverer.under_way == frozenset()
+    assert deliverer.busy_channels == frozenset()
     assert deliverer.submit(delivery()), "it may be tried again once it was answered"
     await answers.wait_for(2)
     await deliverer.stop()
@@ -73,8 +72,8 @@ async def test_answers_come_back_and_the_channel_is_closed_at_the_end() -> None:
 async def test_a_defect_of_a_channel_is_a_retry_without_its_words() -> None:
     answers = Answers()
     deliverer = Deliverer({"c": Doing(broken)}, answers)
-    await deliverer.start()
     deliverer.submit(delivery("1"))
+    await answers.wait_for(1)
     deliverer.submit(delivery("2"))
     await answers.wait_for(2)
     assert answers[0] == ("1", RetryAfter(0.0, "failed with RuntimeError"))
@@ -84,34 +83,29 @@ async def test_a_defect_of_a_channel_is_a_retry_without_its_words() -> None:
 async def test_a_delivery_that_takes_too_long_is_a_retry() -> None:
     answers = Answers()
     deliverer = Deliverer({"c": Doing(never)}, answers, timeout_s=0.01)
-    await deliverer.start()
     deliverer.submit(delivery())
     await answers.wait_for(1)
     assert answers == [("1", RetryAfter(0.0, "no answer within 0.01 s"))]
     await deliverer.stop()
 
 
-async def test_the_queue_is_bounded_and_a_channel_without_settings_is_refused() -> None:
+async def test_a_channel_has_one_on_its_way_and_one_without_settings_refuses() -> None:
     answers = Answers()
-    deliverer = Deliverer({"c": Doing(never)}, answers, queue_size=2)
-    assert [deliverer.submit(delivery(str(number))) for number in range(3)] == [True, True, False]
-    assert not deliverer.submit(delivery("0"))
+    deliverer = Deliverer({"c": Doing(never)}, answers)
+    assert [deliverer.submit(delivery(name)) for name in ("0", "1", "0")] == [True, False, False]
     assert deliverer.submit(delivery("x", channel="gone"))
     await answers.wait_for(1)
     assert answers == [("x", Refused("channel gone has no settings any more"))]
     await deliverer.stop(within_s=0.01)
 
 
-async def test_stop_leaves_what_waits_and_cancels_what_hangs() -> None:
+async def test_stop_cancels_what_hangs() -> None:
     answers = Answers()
     deliverer = Deliverer({"c": Doing(never)}, answers)
-    await deliverer.start()
-    for number in range(3):
-        deliverer.submit(delivery(str(number)))
-    await asyncio.sleep(0)
+    deliverer.submit(delivery())
     await deliverer.stop(within_s=0.01)
     assert answers == []
-    assert deliverer.under_way == frozenset()
+    assert deliverer.busy_channels == frozenset()
 
 
 async def test_a_defect_of_the_caller_ends_no_task() -> None:
@@ -123,10 +117,9 @@ async def test_a_defect_of_the_caller_ends_no_task() -> None:
             raise ValueError("no")
 
     deliverer = Deliverer({"c": Doing(ok)}, on_result)
-    await deliverer.start()
-    deliverer.submit(delivery("1"))
-    deliverer.submit(delivery("2"))
-    await answers.wait_for(2)
+    for number in (1, 2):
+        deliverer.submit(delivery(str(number)))
+        await answers.wait_for(number)
     await deliverer.stop()
 
 
@@ -149,12 +142,10 @@ async def test_a_channel_that_fails_rests_and_is_tried_by_one_message_alone() ->
         return results.pop(0)
 
     deliverer = Deliverer({"c": Doing(do)}, answers, clock=clock)
-    await deliverer.start()
-    for number in range(7):
+    for number in range(5):
         assert deliverer.submit(delivery(str(number)))
-    await answers.wait_for(5)
-    await deliverer._queues["c"].join()
-    assert tried == ["0", "1", "2", "3", "4"], "what stood in line stays due"
+        await answers.wait_for(number + 1)
+    assert tried == ["0", "1", "2", "3", "4"]
     assert not deliverer.submit(delivery("5"))
     clock.now_s += FIRST_REST_S
     assert deliverer.submit(delivery("5"))
@@ -163,10 +154,9 @@ async def test_a_channel_that_fails_rests_and_is_tried_by_one_message_alone() ->
     clock.now_s += FIRST_REST_S
     assert not deliverer.submit(delivery("5")), "it rests twice as long"
     clock.now_s += FIRST_REST_S
-    assert deliverer.submit(delivery("5"))
-    await answers.wait_for(7)
-    assert deliverer.submit(delivery("6")) and deliverer.submit(delivery("7"))
-    await answers.wait_for(9)
+    for number in range(7, 10):
+        assert deliverer.submit(delivery(str(number)))
+        await answers.wait_for(number)
     await deliverer.stop()
 
 
@@ -178,7 +168,6 @@ async def test_a_wait_that_a_provider_asks_for_is_the_whole_channels() -> None:
         return results.pop(0)
 
     deliverer = Deliverer({"c": Doing(do), "other": Doing(ok)}, answers, clock=clock)
-    await deliverer.start()
     deliverer.submit(delivery("1"))
     await answers.wait_for(1)
     clock.now_s += 6.9
@@ -192,13 +181,13 @@ async def test_a_wait_that_a_provider_asks_for_is_the_whole_channels() -> None:
 
 def test_a_refusal_is_an_answer_and_the_longest_rest_is_bounded() -> None:
     clock = Clock()
-    circuit = Circuit(clock)
+    circuit = CircuitBreaker(clock)
     for _ in range(4):
-        circuit.answered(RetryAfter(0.0, "away"))
-    circuit.answered(Refused("no"))
-    circuit.answered(RetryAfter(0.0, "away"))
-    assert circuit.takes()
+        circuit.record(RetryAfter(0.0, "away"))
+    circuit.record(Refused("no"))
+    circuit.record(RetryAfter(0.0, "away"))
+    assert not circuit.is_open()
     for _ in range(100):
-        circuit.answered(RetryAfter(0.0, "away"))
+        circuit.record(RetryAfter(0.0, "away"))
     clock.now_s += LONGEST_REST_S
-    assert circuit.takes()
+    assert not circuit.is_open()

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from stream_detector.notify.message import Refused, RetryAfter
-from stream_detector.notify.policy import accept, due_deliveries, tick
+from stream_detector.notify.policy import accept, due_deliveries
 from stream_detector.notify.stages.digest import STORM_FROM, STORM_LONGEST_S, STORM_LULL_S
+from stream_detector.notify.tick import tick
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import CONFIG, run_of, slow

@@ -12,7 +12,7 @@ from stream_detector.notify.config import Route
 from stream_detector.notify.policy import watch_topic
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.shared_facets import GROUP_BY
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Run, Subject
 from tests.events_made import score_change
 from tests.unit.notify.living import Notifier
@@ -76,7 +76,7 @@ def shown(channel: str, name: str) -> str:
         sent = (one.message for one in reversed(OF_TIME[name].sent) if one.message.channel == channel)
         message = next(sent)
     else:
-        message = render(channel, SUBJECTS[name], CONFIG, "00000000-0000-0000-0000-000000000001")
+        message = message_about(channel, SUBJECTS[name], CONFIG, "00000000-0000-0000-0000-000000000001")
     parts = [f"title: {message.title}", f"link: {message.link}", "", message.text]
     if message.blocks:
         parts += ["", "--- blocks", json.dumps(message.blocks, indent=1, ensure_ascii=False)]
@@ -105,22 +105,22 @@ def test_every_golden_file_is_used() -> None:
 def test_w27_every_message_has_every_fact() -> None:
     wanted = ["PerformanceDegradation", "critical", "nightly took 130 s", "130 s", "100 s", "+30 s", "3", "compile"]
     for channel in ("inbox", "slack", "email"):
-        text = render(channel, slow(), CONFIG, "m").text
+        text = message_about(channel, slow(), CONFIG, "m").text
         assert [fact for fact in wanted if fact not in text] == []
         assert f"https://gvs.example.org/anomalies/{slow().id}" in text
 
 
 def test_s16_one_line_form_of_a_drop() -> None:
-    assert render("slack", ONE, CONFIG, "m").text == "Lido: 7.5 → 5.8 (-1.7) ⚠️ SIGNIFICANT CHANGE"
+    assert message_about("slack", ONE, CONFIG, "m").text == "Lido: 7.5 → 5.8 (-1.7) ⚠️ SIGNIFICANT CHANGE"
 
 
 def test_s16_s20_one_line_form_of_a_rise() -> None:
     run = replace(ONE, anomalies=(BALANCER,))
-    assert render("slack", run, CONFIG, "m").text == "Balancer: 5.0 → 5.8 (+0.8) 📈 SIGNIFICANT CHANGE"
+    assert message_about("slack", run, CONFIG, "m").text == "Balancer: 5.0 → 5.8 (+0.8) 📈 SIGNIFICANT CHANGE"
 
 
 def test_s17_s18_s19_batch() -> None:
-    assert render("slack", TWO, CONFIG, "m").text == (
+    assert message_about("slack", TWO, CONFIG, "m").text == (
         "⚠️ GVS Anomaly Alert\n"
         "\n"
         "Significant score changes detected:\n"
@@ -135,7 +135,7 @@ def test_s17_s18_s19_batch() -> None:
 
 def test_s21_link_and_names_come_from_settings() -> None:
     config = replace(CONFIG, base_url="http://h:1/x", product_name="ACME", entity_word="Team")
-    message = render("email", TWO, config, "m")
+    message = message_about("email", TWO, config, "m")
     assert message.link == "http://h:1/x/anomalies?run=2026-01-22"
     assert "⚠️ ACME Anomaly Alert" in message.text
     assert '<th align="left">Team</th>' in message.html
@@ -143,7 +143,7 @@ def test_s21_link_and_names_come_from_settings() -> None:
 
 
 def test_s23_s24_mail_has_the_table_with_drops_in_red() -> None:
-    html = render("email", TWO, CONFIG, "m").html
+    html = message_about("email", TWO, CONFIG, "m").html
     assert '<th align="left">DAO</th>\n<th align="right">Previous</th><th align="right">Current</th>' in html
     assert '<td>Lido</td><td align="right">7.5</td><td align="right">5.8</td>' in html
     assert '<td align="right" class="drop" style="color:#c62828">-1.7</td>' in html
@@ -152,14 +152,14 @@ def test_s23_s24_mail_has_the_table_with_drops_in_red() -> None:
 
 
 def test_s24_names_are_escaped() -> None:
-    html = render("email", SUBJECTS["nasty-run"], CONFIG, "m").html
+    html = message_about("email", SUBJECTS["nasty-run"], CONFIG, "m").html
     assert "<b>x</b>" not in html and "&lt;b&gt;x&lt;/b&gt;" in html
 
 
 @pytest.mark.parametrize("name", ["nasty", "nasty-run"])
 @pytest.mark.parametrize("channel", ["inbox", "slack", "email"])
 def test_no_message_holds_what_cannot_be_seen(name: str, channel: str) -> None:
-    message = render(channel, SUBJECTS[name], CONFIG, "m")
+    message = message_about(channel, SUBJECTS[name], CONFIG, "m")
     whole = message.title + message.text + message.html + json.dumps(message.blocks, ensure_ascii=False)
     assert not set(whole) & set("\r\x00\x1b\u202e\u2028")
     assert "\n" not in message.title
@@ -196,13 +196,13 @@ def test_what_cannot_be_seen_goes_and_what_can_be_stays(given: str, shown_as: st
 )
 def test_s18_as_many_decimals_as_the_longer_published_value(previous: str, current: str, text: str) -> None:
     run = replace(ONE, anomalies=(change("X", previous, current),))
-    assert text in render("slack", run, CONFIG, "m").text
+    assert text in message_about("slack", run, CONFIG, "m").text
 
 
 def test_s22_mail_holds_every_anomaly_and_slack_keeps_its_limits() -> None:
     many = tuple(change(f"Entity {number:04} & more", "7.5", f"{number / 1000 + 8:.4f}") for number in range(5_000))
     run = replace(ONE, anomalies=many)
-    mail, slack = render("email", run, CONFIG, "m"), render("slack", run, CONFIG, "m")
+    mail, slack = message_about("email", run, CONFIG, "m"), message_about("slack", run, CONFIG, "m")
     assert all(f"Entity {number:04} &amp; more<" in mail.html for number in range(5_000))
     assert mail.text.count("•") == 5_000
     lines = slack.text.splitlines()
@@ -219,7 +219,7 @@ def test_slack_keeps_its_limits_for_the_longest_alert(text: str) -> None:
 
     long = slow(entity_name=text[:512], description=text, investigation_steps=[text] * 40)
     for subject in (long, replace(ONE, anomalies=(change("n", "1", "2", entity_name=text[:512]),) * 3)):
-        message = render("slack", subject, CONFIG, "m")
+        message = message_about("slack", subject, CONFIG, "m")
         assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
         assert len(message.text) <= 3_000
         assert "example.org/anomalies" in message.text
@@ -227,7 +227,10 @@ def test_slack_keeps_its_limits_for_the_longest_alert(text: str) -> None:
 
 def test_several_changes_of_a_minute_without_a_run_link_to_the_list_of_score_changes() -> None:
     minute = replace(TWO, run_id="window~dao~2026-01-22T00:05Z")
-    assert render("slack", minute, CONFIG, "m").link == "https://gvs.example.org/anomalies?type=SignificantScoreChange"
+    assert (
+        message_about("slack", minute, CONFIG, "m").link
+        == "https://gvs.example.org/anomalies?type=SignificantScoreChange"
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,4 +238,4 @@ def test_several_changes_of_a_minute_without_a_run_link_to_the_list_of_score_cha
 )
 def test_how_long_an_incident_lasted(seconds: float, words: str) -> None:
     end = slow("end", state="resolved", duration_s=seconds)
-    assert f"Lasted: {words}\n" in render("email", end, CONFIG, "m").text
+    assert f"Lasted: {words}\n" in message_about("email", end, CONFIG, "m").text

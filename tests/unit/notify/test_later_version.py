@@ -11,7 +11,7 @@ from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.notify.config import Route
 from stream_detector.notify.rendering.words import type_words
 from stream_detector.notify.shared_facets import GROUP_BY
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import Notifier, only
 from tests.unit.notify.subjects import CONFIG, slow
@@ -29,7 +29,7 @@ LATER: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("channel", CHANNELS)
 @pytest.mark.parametrize("what", LATER)
 def test_x12_every_channel_shows_it(what: str, channel: str) -> None:
-    message = render(channel, slow(**LATER[what]), CONFIG, "m", note="new", at_s=1.0)
+    message = message_about(channel, slow(**LATER[what]), CONFIG, "m", note="new", at_s=1.0)
     whole = message.title + message.text + message.html + json.dumps(message.blocks, ensure_ascii=False)
     if what in ("type", "all"):
         assert "Queue growth in " in whole and "QueueGrowth" in whole

@@ -11,7 +11,7 @@ from stream_detector.notify.links import LASTS_S, Link, LinkError, actions_of, s
 from stream_detector.notify.policy import accept, due_deliveries
 from stream_detector.notify.rendering.action_links import links_of_anomaly
 from stream_detector.notify.shared_facets import GROUP_BY
-from stream_detector.notify.stages.render import render
+from stream_detector.notify.stages.render import message_about
 from tests.events_made import NOON, uuid
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import NOW_S, Notifier
@@ -99,7 +99,7 @@ def test_no_links_without_a_key_for_an_end_for_a_run_or_in_the_inbox() -> None:
     assert links_of_anomaly(slow("a", state="resolved"), "email", SIGNED, NOW_S) == []
     assert links_of_anomaly(slow("a"), "inbox", SIGNED, NOW_S) == []
     assert Notifier(SIGNED).take(run_of(LIDO)).deliver().got("email")[0].count("/links/") == 0
-    assert "/links/" not in render("email", slow("a"), SIGNED, "m").text
+    assert "/links/" not in message_about("email", slow("a"), SIGNED, "m").text
     assert LASTS_S == 7 * 86_400
 
 

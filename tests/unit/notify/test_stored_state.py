@@ -17,10 +17,11 @@ import pytest
 from stream_detector.events import Affected, Notification
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered, Delivery, Refused, Result, RetryAfter
-from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick, watch_topic
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle, watch_topic
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state import keys, state_models
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
+from stream_detector.notify.tick import tick
 from tests.events_made import NOON, action, score_change
 from tests.unit.notify.subjects import BALANCER, LIDO, run_of, slow
 

@@ -13,10 +13,11 @@ from hypothesis import given
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered, RetryAfter
-from stream_detector.notify.policy import accept, due_deliveries, expire, settle, tick
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.notify.state.state_models import Due
+from stream_detector.notify.tick import tick
 from tests.effort import examples
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, next_at

@@ -60,11 +60,11 @@ _STYLE = """
 class MailLayout:
     """Text and HTML."""
 
-    def show_alert(self, facts: Alert, config: NotifyConfig) -> Shown:
+    def show_alert(self, alert: Alert, config: NotifyConfig) -> Shown:
         """W27."""
-        return _mail(f"{config.product_name}: {facts.title}", alert_text(facts), _page(facts.title, _alert_card(facts)))
+        return _mail(f"{config.product_name}: {alert.title}", alert_text(alert), _page(alert.title, _alert_card(alert)))
 
-    def show_score_changes(self, changes: Changes, facts: Alert | None, config: NotifyConfig) -> Shown:
+    def show_score_changes(self, changes: Changes, alert: Alert | None, config: NotifyConfig) -> Shown:
         """S22 to S24."""
         many, first = len(changes.changes), changes.changes[0]
         previous, current, delta = change_values(first)
@@ -155,27 +155,27 @@ def _row(change: SummaryAnomaly) -> str:
     )
 
 
-def _alert_card(facts: Alert) -> str:
+def _alert_card(alert: Alert) -> str:
     rows = "\n".join(
         f'<tr><td class="soft line" valign="top" style="padding:8px 12px 8px 0;border-bottom:1px solid #e6e9ee;'
         f'font-size:14px;color:#5b6573;white-space:nowrap">{for_html(name)}</td>\n'
         f'<td class="ink line" align="right" style="padding:8px 0;border-bottom:1px solid #e6e9ee;font-size:15px;'
         f'color:#1c2430;text-align:right;word-break:break-word">{for_html(value)}</td></tr>'
-        for name, value in facts.facts
+        for name, value in alert.facts
     )
-    steps = "\n".join(f'<li style="margin:0 0 6px">{for_html(step)}</li>' for step in facts.steps)
+    steps = "\n".join(f'<li style="margin:0 0 6px">{for_html(step)}</li>' for step in alert.steps)
     look = f"""<h2 class="ink" style="margin:0 0 8px;font-size:16px;color:#1c2430">What to look at</h2>
 <ol class="ink" style="{_TEXT};padding-left:22px">
 {steps}
 </ol>
 """
-    description = "<br>\n".join(for_html(line) for line in facts.description.splitlines())
-    return f"""{_heading(f"{facts.mark} {facts.title}")}
+    description = "<br>\n".join(for_html(line) for line in alert.description.splitlines())
+    return f"""{_heading(f"{alert.mark} {alert.title}")}
 {f'<p class="ink" style="{_TEXT}">{description}</p>' if description else ""}
 <table role="table" width="100%" cellpadding="0" cellspacing="0" style="border-collapse:collapse;margin:0 0 20px">
 {rows}
 </table>
-{look if steps else ""}{_button(facts.link, "Open the details")}"""
+{look if steps else ""}{_button(alert.link, "Open the details")}"""
 
 
 _NOTE = "margin:0 0 8px;font-size:14px;color:#5b6573"

@@ -36,11 +36,11 @@ MAX_STEPS = 5
 class SlackLayout:
     """Text and blocks."""
 
-    def show_alert(self, facts: Alert, config: NotifyConfig) -> Shown:
+    def show_alert(self, alert: Alert, config: NotifyConfig) -> Shown:
         """W27."""
-        return Shown(title=facts.title, text=_alert_text(facts), blocks=_alert_blocks(facts))
+        return Shown(title=alert.title, text=_alert_text(alert), blocks=_alert_blocks(alert))
 
-    def show_score_changes(self, changes: Changes, facts: Alert | None, config: NotifyConfig) -> Shown:
+    def show_score_changes(self, changes: Changes, alert: Alert | None, config: NotifyConfig) -> Shown:
         """S16 to S20. One change: `text` is its one-line form. Several: the batch, what is over the limit counted."""
         first = fit(one_line_form(changes.changes[0]), TEXT_LIMIT)
         is_batch = len(changes.changes) > 1
@@ -101,29 +101,29 @@ def fit(value: str, limit: int) -> str:
     return "".join(kept) + "…"
 
 
-def _alert_text(facts: Alert) -> str:
+def _alert_text(alert: Alert) -> str:
     """The alert as text; a long description and all but the first steps are shortened where it would be too long."""
-    whole = for_slack(alert_text(facts))
+    whole = for_slack(alert_text(alert))
     if len(whole) <= TEXT_LIMIT:
         return whole
-    lines = [f"{facts.mark} {fit(facts.title, SHORT['title'])}", "", fit(facts.description, SHORT["description"]), ""]
-    lines += [for_slack(f"{name}: {value}") for name, value in facts.facts]
-    if facts.steps:
+    lines = [f"{alert.mark} {fit(alert.title, SHORT['title'])}", "", fit(alert.description, SHORT["description"]), ""]
+    lines += [for_slack(f"{name}: {value}") for name, value in alert.facts]
+    if alert.steps:
         lines += ["", "What to look at:"]
-        lines += [f"{number}. {fit(step, SHORT['step'])}" for number, step in enumerate(facts.steps[:MAX_STEPS], 1)]
-        if len(facts.steps) > MAX_STEPS:
-            lines.append(f"… and {len(facts.steps) - MAX_STEPS} more steps behind the link")
-    return "\n".join([*lines, "", f"Details: {for_slack(facts.link)}"])
+        lines += [f"{number}. {fit(step, SHORT['step'])}" for number, step in enumerate(alert.steps[:MAX_STEPS], 1)]
+        if len(alert.steps) > MAX_STEPS:
+            lines.append(f"… and {len(alert.steps) - MAX_STEPS} more steps behind the link")
+    return "\n".join([*lines, "", f"Details: {for_slack(alert.link)}"])
 
 
-def _alert_blocks(facts: Alert) -> list[dict[str, Any]]:
-    steps = "\n".join(["What to look at:", *(f"{number}. {step}" for number, step in enumerate(facts.steps, 1))])
+def _alert_blocks(alert: Alert) -> list[dict[str, Any]]:
+    steps = "\n".join(["What to look at:", *(f"{number}. {step}" for number, step in enumerate(alert.steps, 1))])
     return [
-        header(f"{facts.mark} {facts.title}"),
-        *([section(fit(facts.description, TEXT_LIMIT))] if facts.description else []),
-        {"type": "section", "fields": [_text(fit(f"{name}\n{value}", FIELD_LIMIT)) for name, value in facts.facts]},
-        *([section(fit(steps, TEXT_LIMIT))] if facts.steps else []),
-        link_block(facts.link, "Open the details"),
+        header(f"{alert.mark} {alert.title}"),
+        *([section(fit(alert.description, TEXT_LIMIT))] if alert.description else []),
+        {"type": "section", "fields": [_text(fit(f"{name}\n{value}", FIELD_LIMIT)) for name, value in alert.facts]},
+        *([section(fit(steps, TEXT_LIMIT))] if alert.steps else []),
+        link_block(alert.link, "Open the details"),
     ]
 
 

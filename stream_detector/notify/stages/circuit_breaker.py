@@ -9,8 +9,9 @@ OPENS_AFTER = 5
 FIRST_REST_S, LONGEST_REST_S = 30.0, 900.0
 
 
-class Circuit:
-    """One channel's. Kept in memory alone: after a restart the first message tries the channel again.
+class CircuitBreaker:
+    """One channel's, which has one message on its way at a time: after a rest, that one is the trial. Kept in memory
+    alone: after a restart the first message tries the channel again.
 
     Args:
         clock: seconds that never go back.
@@ -20,23 +21,13 @@ class Circuit:
         self._clock = clock
         self._failures = 0
         self._rests_until_s = 0.0
-        self._on_trial = False
 
-    def rests(self) -> bool:
+    def is_open(self) -> bool:
         """Whether nothing may be sent now."""
         return self._clock() < self._rests_until_s
 
-    def takes(self) -> bool:
-        """Whether a message may be handed in now. After a rest, one alone may try until it is answered."""
-        return not self.rests() and not self._on_trial
-
-    def handed(self) -> None:
-        """A message is on its way."""
-        self._on_trial = self._failures >= OPENS_AFTER
-
-    def answered(self, result: Result) -> None:
-        """Note the answer. A refusal is an answer too: the provider is there. A wait it asked for is everybody's."""
-        self._on_trial = False
+    def record(self, result: Result) -> None:
+        """Note an answer. A refusal is an answer too: the provider is there. A wait it asked for is everybody's."""
         if isinstance(result, Delivered | Refused):
             self._failures, self._rests_until_s = 0, 0.0
             return
