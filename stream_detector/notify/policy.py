@@ -51,7 +51,7 @@ from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import State, bucket_name, due_key, read
 from stream_detector.notify.state.pending import pending_bucket, store_pending
 from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run
-from stream_detector.notify.state.state_models import Flap, Group, Line, Pending
+from stream_detector.notify.state.state_models import Group, Line, Pending
 from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
 
 NO_ROUTE = Route(channels=())
@@ -186,6 +186,7 @@ def group(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
 def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     """Stops what this channel already knows: an incident is opened, may get worse, and ends; the rest is no news."""
     subject, incident, flap = candidate.subject, candidate.history.incident, candidate.history.flap
+    now_s = candidate.now_s
     if not isinstance(subject, Anomaly):
         return passes("first message of this run")
     if subject.state == RESOLVED:
@@ -195,21 +196,17 @@ def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
             quiet = f"{flap.window_s:g} s"
             return stops("held", f"flapping: its end is told once it has been quiet for {quiet}, if it is then")
         return passes("its opening was sent here")
-    if incident is None:
-        return _judge_opening(channel, subject, flap, chosen, candidate.now_s)
-    if incident.acknowledged_by:
-        return stops("suppressed", f"acknowledged by {incident.acknowledged_by}")
-    if severity_rank(subject.severity) <= severity_rank(incident.severity):
-        return stops("suppressed", f"goes on, no more severe than before ({incident.severity})")
-    return passes(f"rises from {incident.severity} to {subject.severity}")
-
-
-def _judge_opening(channel: str, anomaly: Anomaly, flap: Flap | None, chosen: Route, now_s: float) -> Verdict:
-    again = flap is not None and channel in flap.notified and reopens(flap, now_s, chosen.flap_window_s)
-    if channel == INBOX or not again or flap is None:
+    if incident is not None:
+        if incident.acknowledged_by:
+            return stops("suppressed", f"acknowledged by {incident.acknowledged_by}")
+        if severity_rank(subject.severity) <= severity_rank(incident.severity):
+            return stops("suppressed", f"goes on, no more severe than before ({incident.severity})")
+        return passes(f"rises from {incident.severity} to {subject.severity}")
+    was_notified = channel != INBOX and flap is not None and channel in flap.notified
+    if flap is None or not was_notified or not reopens(flap, now_s, chosen.flap_window_s):
         return passes("first notice of its incident")
-    if severity_rank(anomaly.severity) > severity_rank(flap.severity):
-        return passes(f"opened again, now {anomaly.severity} instead of {flap.severity}")
+    if severity_rank(subject.severity) > severity_rank(flap.severity):
+        return passes(f"opened again, now {subject.severity} instead of {flap.severity}")
     if flap.reopened == 0:
         return passes(f"opened again {now_s - flap.ended_at_s:.0f} s after its end: the same incident from now on")
     return stops("suppressed", f"flapping: opened again for the {flap.reopened + 1}. time, still the same incident")

@@ -4,14 +4,13 @@ Its members' ends wait for each other, so that a group is sent when it opens, wh
 of it has ended; not each time that one more of its members has. An incident alone is a group of one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from stream_detector.events import Anomaly
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import Route
-from stream_detector.notify.shared_facets import Facet, facets_of
+from stream_detector.notify.shared_facets import Facet
 from stream_detector.notify.state.keys import (
     FACET,
     GROUP,
@@ -28,39 +27,12 @@ JOINABLE_S = 3_600.0
 """What opens so long after a group's last message is not part of it any more."""
 ENDS_WAIT_S = 14_400.0
 """An end waits so long for the others of its group, unless there is news to go with."""
-MAX_FACETS = 16
-
-
-def join_or_start_group(
-    state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float
-) -> tuple[str, Group]:
-    """The group, with its name, whose members all have one of the facets of these anomalies; else a new one.
-
-    What all of a group share is from then on no more than what they share with these. A new group is in the state once
-    it is sent.
-
-    Args:
-        first: the first of the anomalies.
-        shared: what all of them share; empty for an incident that shares nothing with others.
-    """
-    own = list(shared) or facets_of(first, route.group_by)
-    for facet in own:
-        name = state.get(_facet_key(bucket, facet), b"").decode()
-        group = read(state, name, Group) if name else None
-        if group and facet in group.shared and now_s < group.joins_until_s:
-            left = [one for one in group.shared if one in own]
-            _unlink_facets(state, bucket, name, set(group.shared) - set(left))
-            group = replace(group, shared=left)
-            write(state, name, group)
-            return name, group
-    name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
-    return name, Group(at_s=now_s, since_s=now_s, shared=own[:MAX_FACETS])
 
 
 def record_group_message(state: State, name: str, group: Group, route: Route, now_s: float) -> None:
     """Note a message of the group: no other before `group_interval_s` is over, and what shares with it may join."""
     for facet in group.shared if group.members else ():
-        state[_facet_key(bucket_of_group(name), facet)] = name.encode()
+        state[facet_key(bucket_of_group(name), facet)] = name.encode()
     after = replace(
         group,
         at_s=now_s,
@@ -131,17 +103,19 @@ def delete_group(state: State, name: str) -> None:
     """Forget it, and what led to it."""
     group = read(state, name, Group)
     if group:
-        _unlink_facets(state, bucket_of_group(name), name, group.shared)
+        unlink_facets(state, bucket_of_group(name), name, group.shared)
         state.pop(f"{REFERENCE}{channel_of_group(name)}:{name}", None)
         del state[name]
 
 
-def _unlink_facets(state: State, bucket: str, name: str, gone: Iterable[Facet]) -> None:
+def unlink_facets(state: State, bucket: str, name: str, gone: Iterable[Facet]) -> None:
+    """What has one of these facets joins the group no more."""
     for facet in gone:
-        key = _facet_key(bucket, facet)
+        key = facet_key(bucket, facet)
         if state.get(key) == name.encode():
             del state[key]
 
 
-def _facet_key(bucket: str, facet: Facet) -> str:
+def facet_key(bucket: str, facet: Facet) -> str:
+    """Where the name of the group lies that what has this facet joins."""
     return f"{FACET}{bucket}:{derived_id('facet', *facet)}"

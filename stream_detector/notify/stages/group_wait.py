@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from stream_detector.events import Notification
+from stream_detector.events import Anomaly, Notification
 from stream_detector.events.anomaly import severity_rank
+from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message_lines import combine, combined_message_id, newest_of_each_incident, worst_severity
 from stream_detector.notify.rendering.line import line_of
-from stream_detector.notify.shared_facets import cluster_by_facet, facet_words
+from stream_detector.notify.shared_facets import Facet, cluster_by_facet, facet_words, facets_of
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import route_of_bucket, silence_of, stored_silences
 from stream_detector.notify.stages.outcomes import outcome_of_line
@@ -21,10 +22,13 @@ from stream_detector.notify.stages.reminders import schedule_group_reminder, sch
 from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import silenced_reason
 from stream_detector.notify.state.deliveries import delivery_of
-from stream_detector.notify.state.keys import INCIDENT, State, channel_of_bucket, read, write
+from stream_detector.notify.state.keys import GROUP, INCIDENT, State, channel_of_bucket, read, write
 from stream_detector.notify.state.pending import PendingEntry, delete_pending, set_ready_at, stored_pending
 from stream_detector.notify.state.state_models import Due, Group, Incident, Line, Pending
 from stream_detector.notify.subject import RESOLVED, will_resolve
+
+MAX_FACETS = 16
+"""A group remembers so many of the things that its members share."""
 
 
 def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyConfig) -> list[Notification]:
@@ -44,7 +48,7 @@ def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyCon
     ready, outcomes = _without_silenced(state, bucket, ready, now_s, config)
     for shared, numbers in cluster_by_facet([one.anomaly for _, one in ready], route.group_by):
         first = ready[numbers[0]][1].anomaly
-        name, group = group_life.join_or_start_group(state, bucket, route, first, shared, now_s)
+        name, group = join_or_start_group(state, bucket, route, first, shared, now_s)
         at_s = max(now_s, group.next_at_s)
         members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
         for key, one in members if at_s > now_s else ():  # else it is sent at once, and gone
@@ -61,6 +65,32 @@ def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyCon
             outcomes += send_group(state, name, group, left, route, now_s, config)
     set_ready_at(state, bucket, min(later_s, default=None))
     return outcomes
+
+
+def join_or_start_group(
+    state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float
+) -> tuple[str, Group]:
+    """The group, with its name, whose members all have one of the facets of these anomalies; else a new one.
+
+    What all of a group share is from then on no more than what they share with these. A new group is in the state once
+    it is sent.
+
+    Args:
+        first: the first of the anomalies.
+        shared: what all of them share; empty for an incident that shares nothing with others.
+    """
+    own = list(shared) or facets_of(first, route.group_by)
+    for facet in own:
+        name = state.get(group_life.facet_key(bucket, facet), b"").decode()
+        group = read(state, name, Group) if name else None
+        if group and facet in group.shared and now_s < group.joins_until_s:
+            left = [one for one in group.shared if one in own]
+            group_life.unlink_facets(state, bucket, name, set(group.shared) - set(left))
+            group = replace(group, shared=left)
+            write(state, name, group)
+            return name, group
+    name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
+    return name, Group(at_s=now_s, since_s=now_s, shared=own[:MAX_FACETS])
 
 
 def send_group(
