@@ -18,7 +18,7 @@ from tests.servers.browser import a_page
 from tests.servers.smtp import MailServer
 from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import CONFIG, slow
-from tests.unit.notify.test_formats import OF_TIME, ONE, SUBJECTS, TWO
+from tests.unit.notify.test_rendering import OF_TIME, ONE, SUBJECTS, TWO
 
 pytestmark = pytest.mark.browser
 OUTPUT = Path(__file__).parents[2] / "test-output" / "mails"

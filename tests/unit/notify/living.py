@@ -38,11 +38,11 @@ class Notifier:
     def __init__(self, config: NotifyConfig = CONFIG) -> None:
         self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S
         self.sent: list[Delivery] = []
-        self.said: list[Notification] = []
+        self.outcomes: list[Notification] = []
 
     def take(self, *items: Anomaly | RunSummary | Action) -> "Notifier":
         for item in items:
-            self.said += accept(self.state, item, self.now_s, self.config)
+            self.outcomes += accept(self.state, item, self.now_s, self.config)
         return self
 
     def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
@@ -50,23 +50,23 @@ class Notifier:
             for delivery in ready:
                 if isinstance(result, Delivered):
                     self.sent.append(delivery)
-                self.said += settle(self.state, delivery, result, self.now_s, self.config)
+                self.outcomes += settle(self.state, delivery, result, self.now_s, self.config)
         return self
 
     def after(self, seconds: float, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":
         """Let time pass, do what it brings, deliver what is due."""
         self.now_s += seconds
-        self.said += tick(self.state, self.now_s, self.config)
+        self.outcomes += tick(self.state, self.now_s, self.config)
         return self.deliver(result)
 
     def got(self, channel: str) -> list[str]:
         return [one.message.text for one in self.sent if one.message.channel == channel]
 
     def counts(self, channel: str) -> Counter[str]:
-        return Counter(one.outcome for one in self.said if one.channel == channel)
+        return Counter(one.outcome for one in self.outcomes if one.channel == channel)
 
     def reasons(self, channel: str) -> list[str]:
-        return [one.reason for one in self.said if one.channel == channel]
+        return [one.reason for one in self.outcomes if one.channel == channel]
 
 
 def only(*channels: str, **changes: object) -> NotifyConfig:

@@ -26,7 +26,7 @@ def test_what_was_held_comes_as_one_message_when_the_window_allows_it() -> None:
     assert [one.message.state for one in notifier.sent] == ["opened"] * 5 + ["digest"]
     # each of the three, and the digest itself, with the reason that names both
     assert notifier.counts("slack") == {"delivered": 5 + 3 + 1, "held": 3}
-    told = [one for one in notifier.said if one.reason.startswith("told in a digest of 3: message 1 of 5")]
+    told = [one for one in notifier.outcomes if one.reason.startswith("told in a digest of 3: message 1 of 5")]
     assert [one.anomaly_id for one in told] == [uuid(f"a{n}") for n in (5, 6, 7)]
     assert notifier.after(10_000).sent == notifier.sent and len(notifier.sent) == 6
 
@@ -130,7 +130,7 @@ def test_10_000_at_once_are_one_digest_a_channel_that_keeps_slacks_limits() -> N
 
     notifier = Notifier()
     for number in range(10_000):
-        notifier.said.clear()
+        notifier.outcomes.clear()
         notifier.take(slow(f"a{number}", severity="critical" if number % 100 == 0 else "warning"))
     notifier.deliver().after(5)
     digests = {one.message.channel: one.message for one in notifier.sent if one.message.state == "digest"}
@@ -149,7 +149,7 @@ def test_a_run_that_was_held_is_a_line_with_its_link() -> None:
 
     notifier = Notifier(ONE).take(slow("first")).deliver().take(run_of(LIDO, BALANCER)).after(100)
     assert "• ⚠️ 2 significant score changes, the largest Lido: 7.5 → 5.8 (-1.7)" in notifier.got("slack")[1]
-    assert notifier.said[-1].run_id == "2026-01-22" and notifier.said[-1].outcome == "delivered"
+    assert notifier.outcomes[-1].run_id == "2026-01-22" and notifier.outcomes[-1].outcome == "delivered"
 
 
 def test_a_tick_that_is_repeated_after_a_crash_makes_the_same_digest() -> None:

@@ -52,7 +52,7 @@ def test_x12_it_passes_the_whole_policy(what: str, route: Route) -> None:
     for number in range(8):
         notifier.take(_later(f"more {number}", what, entity_id=f"w{number}")).after(300)
     notifier.take(_later("end", what, incident="a", state="resolved")).after(2_000).after(20_000)
-    delivered = {one.anomaly_id for one in notifier.said if one.channel == "slack" and one.outcome == "delivered"}
+    delivered = {one.anomaly_id for one in notifier.outcomes if one.channel == "slack" and one.outcome == "delivered"}
     assert {slow("known").id, _later("a", what).id, _later("b", what).id} <= delivered
     assert not [key for key in notifier.state if key.startswith(("due:", "held:", "pooled:"))]
 

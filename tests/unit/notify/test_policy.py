@@ -18,7 +18,7 @@ from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, change, run_of, s
 
 def test_w24_inbox_message_for_each_alert() -> None:
     notifier = Notifier().take(slow("a"), slow("b"))
-    inbox = [one for one in notifier.said if one.channel == "inbox"]
+    inbox = [one for one in notifier.outcomes if one.channel == "inbox"]
     assert [one.outcome for one in inbox] == ["delivered", "delivered"]
     assert inbox[0].anomaly_id == uuid("a") and inbox[0].severity == "critical"
     assert inbox[0].title == "Critical: Performance degradation in Nightly"
@@ -63,8 +63,8 @@ def test_w28_a_channels_limit_is_its_own() -> None:
 def test_w29_below_the_threshold_nothing_is_sent() -> None:
     notifier = Notifier(replace(CONFIG, severity="critical")).take(anomaly("a", severity="warning")).deliver()
     assert notifier.sent == []
-    assert [one.reason for one in notifier.said] == ["warning is below the threshold critical"] * 3
-    assert {one.outcome for one in notifier.said} == {"suppressed"}
+    assert [one.reason for one in notifier.outcomes] == ["warning is below the threshold critical"] * 3
+    assert {one.outcome for one in notifier.outcomes} == {"suppressed"}
     assert Notifier(replace(CONFIG, severity="critical")).take(slow("b")).deliver().sent
 
 
@@ -137,10 +137,10 @@ def test_a_replay_gives_no_second_message_and_changes_nothing() -> None:
     notifier = Notifier().take(*items)
     notifier.deliver()
     delivered, state = len(notifier.sent), dict(notifier.state)
-    notifier.said.clear()
+    notifier.outcomes.clear()
     notifier.now_s += 3600
     notifier.take(*items)
-    assert notifier.said == [], "its outcomes were acknowledged before the state that knows it"
+    assert notifier.outcomes == [], "its outcomes were acknowledged before the state that knows it"
     assert notifier.state == state
     notifier.deliver()
     assert len(notifier.sent) == delivered
@@ -188,7 +188,7 @@ def test_resolved_is_not_sent_where_its_opening_was_given_up() -> None:
     notifier = Notifier(only("slack")).take(slow("open", incident="i")).deliver(Refused("no such channel"))
     notifier.take(ending()).deliver()
     assert notifier.sent == []
-    assert [one.outcome for one in notifier.said if one.channel == "slack"] == ["failed", "suppressed"]
+    assert [one.outcome for one in notifier.outcomes if one.channel == "slack"] == ["failed", "suppressed"]
 
 
 def test_nobody_reads_of_an_end_before_the_beginning() -> None:
@@ -281,7 +281,7 @@ def test_retries_wait_longer_each_time_until_given_up() -> None:
     assert notifier.now_s - NOW_S <= GIVE_UP_AFTER_S
     assert notifier.counts("slack")["failed"] == 1
     assert notifier.reasons("slack")[-1].startswith("given up after ")
-    assert len({one.id for one in notifier.said}) == len(notifier.said)
+    assert len({one.id for one in notifier.outcomes}) == len(notifier.outcomes)
 
 
 def due_keys(notifier: Notifier) -> list[str]:
@@ -353,13 +353,15 @@ def test_the_state_is_bounded_and_a_pending_delivery_stays() -> None:
 def test_a_repeated_part_of_a_run_changes_nothing() -> None:
     notifier = Notifier(only("slack", rate_limit_count=1)).take(slow("a"))
     parts = [run_of(LIDO, part=1, parts=2), run_of(BALANCER, change("C", "5", "6"), part=2, parts=2)]
-    notifier.said.clear()
+    notifier.outcomes.clear()
     notifier.take(*parts)
-    assert [(one.outcome, one.severity) for one in notifier.said if one.channel == "slack"] == [("held", "critical")]
+    assert [(one.outcome, one.severity) for one in notifier.outcomes if one.channel == "slack"] == [
+        ("held", "critical")
+    ]
     state = dict(notifier.state)
-    notifier.said.clear()
+    notifier.outcomes.clear()
     notifier.take(*reversed(parts))
-    assert notifier.said == [] and notifier.state == state
+    assert notifier.outcomes == [] and notifier.state == state
 
 
 def test_10_000_anomalies_at_once_leave_no_more_to_deliver_than_the_limit() -> None:

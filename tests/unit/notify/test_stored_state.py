@@ -1,7 +1,7 @@
 """A state that version 4659e91 wrote is read, written back as the same bytes, and gone on from.
 
-`stored_state.z` holds the slots after the life below, and hashes of all that was sent and reported in it. The encoded
-names are part of what a running notifier has in `notifier-state`: a name that changes in Python must not change there.
+`stored_state.z` holds the slots after the life below, and hashes of the outcomes and messages in it. The encoded names
+are part of what a running notifier has in `notifier-state`: a name that changes in Python must not change there.
 """
 
 import json
@@ -91,7 +91,9 @@ class Life:
         self.outcomes += tick(self.state, self.now_s, CONFIG)
         while ready := due_deliveries(self.state, self.now_s, CONFIG):
             for delivery in ready:
-                self.sent.append(msgspec.to_builtins(delivery))
+                message = delivery.message
+                about = [message.id, message.channel, message.severity, message.state, message.link, message.reference]
+                self.sent.append([*about, delivery.tries, delivery.first_at_s])
                 self.outcomes += settle(self.state, delivery, answer(delivery), self.now_s, CONFIG)
 
     def watch(self, topic: str, end: int) -> None:
@@ -192,12 +194,30 @@ def test_a_stored_value_is_read_and_written_back_as_the_same_bytes(prefix: str) 
             assert msgspec.msgpack.encode(read) == value, key
 
 
-def test_the_same_life_leaves_the_same_bytes_and_says_and_sends_the_same() -> None:
+def test_the_same_life_leaves_the_same_state_and_gives_the_same_outcomes() -> None:
+    """Its bytes but for reasons and notices, whose words may change."""
     life = life_of_everything()
-    assert sha256(b"\n".join(map(msgspec.json.encode, life.outcomes))).hexdigest() == STORED["said"]
-    assert sha256(json.dumps(life.sent, sort_keys=True).encode()).hexdigest() == STORED["sent"]
+    outcomes = [[n.id, n.channel, n.outcome, n.severity or "", n.incident_id or ""] for n in life.outcomes]
+    assert _hash(outcomes) == STORED["outcomes"]
+    assert _hash(life.sent) == STORED["sent"]
     assert life.now_s == STORED["now_s"]
-    assert {name: slot for name, slot in life.slots.items() if slot} == stored_slots()
+    left = {name: slot for name, slot in life.slots.items() if slot}
+    assert {name: list(slot) for name, slot in left.items()} == {
+        name: list(slot) for name, slot in stored_slots().items()
+    }
+    for name, slot in stored_slots().items():
+        for key, value in slot.items():
+            assert _without_words(key, left[name][key]) == _without_words(key, value), key
+
+
+def _hash(values: list[Any]) -> str:
+    return sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _without_words(key: str, value: bytes) -> Any:
+    if key.startswith((*PLAIN, keys.HELD, keys.LINE)):
+        return value
+    return {name: found for name, found in msgspec.msgpack.decode(value).items() if name not in ("reason", "notice")}
 
 
 def test_a_notifier_goes_on_from_it() -> None:

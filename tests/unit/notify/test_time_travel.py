@@ -42,21 +42,21 @@ class Live:
 
     def __init__(self, config: NotifyConfig) -> None:
         self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S
-        self.said: list[Notification] = []
+        self.outcomes: list[Notification] = []
         self.through: list[tuple[float, Due]] = []
         self._known: set[str] = set()
 
     def take(self, item: Any) -> None:
-        self.said += accept(self.state, item, self.now_s, self.config)
+        self.outcomes += accept(self.state, item, self.now_s, self.config)
         self._note()
 
     def step(self, seconds: float, answer: Any = OK) -> None:
         self.now_s += seconds
-        self.said += tick(self.state, self.now_s, self.config)
+        self.outcomes += tick(self.state, self.now_s, self.config)
         self._note()
         while ready := due_deliveries(self.state, self.now_s, self.config):
             for delivery in ready:
-                self.said += settle(self.state, delivery, answer, self.now_s, self.config)
+                self.outcomes += settle(self.state, delivery, answer, self.now_s, self.config)
 
     def until(self, end_s: float) -> None:
         """Let time pass, stopping only where it brings something."""
@@ -77,9 +77,9 @@ class Live:
                 self._known.add(key)
                 self.through.append((self.now_s, msgspec.msgpack.decode(self.state[key], type=Due)))
 
-    def outcomes(self, channel: str = "slack") -> dict[str, set[str]]:
+    def by_anomaly(self, channel: str = "slack") -> dict[str, set[str]]:
         found: dict[str, set[str]] = defaultdict(set)
-        for one in self.said:
+        for one in self.outcomes:
             if one.channel == channel and one.anomaly_id:
                 found[one.anomaly_id].add(one.outcome)
         return found
@@ -134,9 +134,9 @@ def test_no_end_is_lost_and_nothing_is_told_after_it(
     name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
     live = lived(name, told, given_, rate_limit_window_s=600.0)
-    outcomes = live.outcomes()
+    outcomes = live.by_anomaly()
     last: dict[str, str] = {}
-    for one in live.said:
+    for one in live.outcomes:
         if one.channel == "slack" and one.outcome == "delivered" and one.incident_id and one.anomaly_id:
             last[one.incident_id] = one.anomaly_id
     for _, item in told:
@@ -149,11 +149,13 @@ def test_no_end_is_lost_and_nothing_is_told_after_it(
 @examples(40)
 def test_held_and_sent_are_all(name: str, told: list[tuple[float, Anomaly]], given_: list[Any]) -> None:
     live = lived(name, told, given_, rate_limit_window_s=600.0)
-    outcomes = live.outcomes()
+    outcomes = live.by_anomaly()
     for _, item in told:
         assert outcomes[item.id] & {"delivered", "suppressed"}, (item, outcomes[item.id])
-        assert "delivered" in live.outcomes("inbox")[item.id] or "suppressed" in live.outcomes("inbox")[item.id]
-    delivered = Counter(one.anomaly_id for one in live.said if one.outcome == "delivered" and one.channel == "slack")
+        assert "delivered" in live.by_anomaly("inbox")[item.id] or "suppressed" in live.by_anomaly("inbox")[item.id]
+    delivered = Counter(
+        one.anomaly_id for one in live.outcomes if one.outcome == "delivered" and one.channel == "slack"
+    )
     del delivered[None]
     assert max(delivered.values(), default=1) == 1 or "again" in name
     rest = ("due:", "held:", "line:", "pool:", "pooled:")
@@ -199,7 +201,7 @@ def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly
         broken.take(item)
         broken.take(item)  # a replay of what was read last
     broken.rest()
-    assert {one.id for one in broken.said} == {one.id for one in whole.said}
+    assert {one.id for one in broken.outcomes} == {one.id for one in whole.outcomes}
     assert dict(broken.state) == dict(whole.state)
 
 
@@ -226,10 +228,10 @@ def test_a_week_of_incidents() -> None:
         if number % 100 == 0:
             expire(live.state, live.now_s)
     live.until(NOW_S + 7 * 86_400 + 7_200)
-    outcomes = live.outcomes()
+    outcomes = live.by_anomaly()
     assert all(outcomes[item.id] & {"delivered", "suppressed"} for _, item in events)
     ends_of = {item.incident_id: item.id for _, item in events if item.state == "resolved"}
-    told = {one.incident_id for one in live.said if one.channel == "slack" and one.outcome == "delivered"}
+    told = {one.incident_id for one in live.outcomes if one.channel == "slack" and one.outcome == "delivered"}
     assert [one for one in told - flapped - {None} if "delivered" not in outcomes[ends_of[one]]] == []
     assert len(live.through) < len(events) / 2, "told together"
     assert not [key for key in live.state if key.startswith(("due:", "held:", "line:", "pooled:", "timer:"))]

@@ -117,11 +117,11 @@ class EmailSmtp:
                     return Refused("mail server offers no encryption, so the password was not sent to it")
                 await client.login(server.user, server.password)
             refused, answer = await client.send_message(mail)
-            said = self._hide(one_line(answer, 200))
+            answer_text = self._hide(one_line(answer, 200))
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit(timeout=1)  # it is delivered already: a slow good-bye must not make it a retry
             but = f", but refused {', '.join(sorted(refused))}" if refused else ""
-            return Delivered(f"mail server answered {said}{but}")
+            return Delivered(f"mail server answered {answer_text}{but}")
         finally:
             client.close()
 

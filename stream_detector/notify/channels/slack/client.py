@@ -58,10 +58,12 @@ class SlackWebhook:
         return client
 
     def _read(self, status: int, body: str, headers: Mapping[str, str]) -> Result:
-        said = one_line(body.replace(self._url, "(hidden)").replace(urlsplit(self._url).path, "(hidden)"), 200)
-        if status == 200 and said == "ok":
+        answer_text = one_line(body.replace(self._url, "(hidden)").replace(urlsplit(self._url).path, "(hidden)"), 200)
+        if status == 200 and answer_text == "ok":
             return Delivered("Slack answered ok")
         if status == 429 or status == 408 or status >= 500:
-            return RetryAfter(retry_after_s(headers.get("Retry-After", "")), f"Slack answered {status} {said}".strip())
-        hint = WHAT_TO_DO.get(said)
-        return Refused(f"Slack answered {status} {said}".strip() + (f": {hint}" if hint else ""))
+            return RetryAfter(
+                retry_after_s(headers.get("Retry-After", "")), f"Slack answered {status} {answer_text}".strip()
+            )
+        hint = WHAT_TO_DO.get(answer_text)
+        return Refused(f"Slack answered {status} {answer_text}".strip() + (f": {hint}" if hint else ""))

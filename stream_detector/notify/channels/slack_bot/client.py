@@ -87,7 +87,7 @@ class SlackBot:
                 reply_broadcast=message.state == "ongoing" and message.severity == "critical",
             )
         except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):
-            # It is told: the message has changed. Failing now would change it again, and write the reply twice.
+            # It is delivered: the message has changed. Failing now would change it again, and write the reply twice.
             return Delivered("Slack changed the message, and took no reply in its thread", message.reference)
         return Delivered("Slack changed the message", message.reference)
 
@@ -104,15 +104,15 @@ class SlackBot:
     def _refused(self, error: SlackApiError) -> Result:
         response = error.response
         status = int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
-        said = one_line(_error_of(error), 100).replace(self._token, "(hidden)")
+        answer_text = one_line(_error_of(error), 100).replace(self._token, "(hidden)")
         headers = getattr(response, "headers", None) or {}
-        words = f"Slack answered {said or status}"
+        words = f"Slack answered {answer_text or status}"
         # A page in place of Slack's JSON comes from something that stands between, for a while.
-        passes = said in LATER or status in (408, 429) or status >= 500 or (not said and status < 400)
+        passes = answer_text in LATER or status in (408, 429) or status >= 500 or (not answer_text and status < 400)
         if passes:
             asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
             return RetryAfter(retry_after_s(str(asked)), words)
-        hint = WHAT_TO_DO.get(said)
+        hint = WHAT_TO_DO.get(answer_text)
         return Refused(words + (f": {hint}" if hint else ""))
 
 

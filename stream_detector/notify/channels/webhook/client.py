@@ -36,12 +36,12 @@ class Webhook:
             async with self._open().post(
                 self._url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                said = one_line((await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace"), 100)
+                answer_text = one_line((await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace"), 100)
         except TimeoutError:
             return RetryAfter(0.0, f"webhook gave no answer within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"webhook cannot be reached ({why(error)})")
-        words = f"webhook answered {answer.status} {self._hidden(said)}".strip()
+        words = f"webhook answered {answer.status} {self._hidden(answer_text)}".strip()
         if 200 <= answer.status < 300:
             return Delivered(words)
         if answer.status in (408, 425, 429) or answer.status >= 500:

@@ -23,12 +23,12 @@ class Failing(Notifier):
                 answer = self.answer if delivery.message.channel == "slack" else OK
                 if answer is OK:
                     self.sent.append(delivery)
-                self.said += settle(self.state, delivery, answer, self.now_s, self.config)  # type: ignore[arg-type]
+                self.outcomes += settle(self.state, delivery, answer, self.now_s, self.config)  # type: ignore[arg-type]
         return self
 
 
 def titles(notifier: Notifier, channel: str) -> list[str]:
-    return [one.title for one in notifier.said if one.channel == channel and "ourselves" in one.reason]
+    return [one.title for one in notifier.outcomes if one.channel == channel and "ourselves" in one.reason]
 
 
 def test_a_dead_channel_is_reported_once_through_another_and_in_the_inbox() -> None:
@@ -65,7 +65,7 @@ def test_refusals_count_too_and_where_all_are_dead_the_inbox_knows() -> None:
 
 def look(notifier: Notifier, end: int, after_s: float) -> None:
     notifier.now_s += after_s
-    notifier.said += watch_topic(notifier.state, "workflow-completions", end, notifier.now_s, notifier.config)
+    notifier.outcomes += watch_topic(notifier.state, "workflow-completions", end, notifier.now_s, notifier.config)
     notifier.deliver()
 
 

@@ -34,7 +34,7 @@ class WithBot(Notifier):
             for delivery in ready:
                 self.sent.append(delivery)
                 answer = Delivered("ok", delivery.message.reference or f"C1 {len(self.sent)}.0")
-                self.said += settle(self.state, delivery, answer, self.now_s, self.config)
+                self.outcomes += settle(self.state, delivery, answer, self.now_s, self.config)
         return self
 
 
@@ -105,7 +105,7 @@ def test_what_opens_after_the_window_is_a_new_incident() -> None:
 def test_another_step_or_detector_is_another_incident() -> None:
     notifier = Notifier(only("slack", rate_limit_count=50)).take(opened(1)).take(resolved(1)).take(opened(2))
     notifier.take(resolved(2)).take(opened(3, detector="pattern_deviation")).deliver()
-    (third,) = [one.reason for one in notifier.said if one.anomaly_id == uuid("open 3") and one.channel == "slack"]
+    (third,) = [one.reason for one in notifier.outcomes if one.anomaly_id == uuid("open 3") and one.channel == "slack"]
     assert "first notice of its incident" in third
 
 

@@ -63,7 +63,7 @@ def test_anomalies_that_share_a_label_are_one_message_that_leads_with_it() -> No
         "Dashboard: https://gvs.example.org/anomalies"
     )
     assert notifier.counts("inbox") == {"delivered": 3}
-    members = [one for one in notifier.said if one.channel == "slack" and one.anomaly_id]
+    members = [one for one in notifier.outcomes if one.channel == "slack" and one.anomaly_id]
     assert {one.anomaly_id for one in members} == {uuid(name) for name in "abc"}
     assert all(one.outcome == "delivered" and "told in one message of 3" in one.reason for one in members)
 
@@ -278,7 +278,7 @@ def test_a_group_over_the_limit_is_held_line_by_line() -> None:
 def test_a_group_of_2_000_keeps_every_limit_and_leaves_nothing() -> None:
     notifier = Notifier(TOGETHER)
     for number in range(2_000):
-        notifier.said.clear()
+        notifier.outcomes.clear()
         notifier.take(of(f"w{number}", labels={"image": "base:9"}))
     notifier.after(WAIT_S)
     slack, mail = (one.message for one in notifier.sent)
