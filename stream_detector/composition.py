@@ -17,4 +17,5 @@ def detection_config(settings: Settings) -> Config:
         cast(Profile, settings.profile),  # Config itself checks it
         settings.score_threshold,
         profile_rules=profile_rules(settings.profile_rules),
+        duration_from_times=settings.duration_from_times,
     )

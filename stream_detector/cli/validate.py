@@ -6,8 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import click
+from msgspec import UNSET
 
 from stream_detector.cli import CommandError
+from stream_detector.events import Completion
+from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.files import HistoryError, read_history
 
 
@@ -25,10 +28,13 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
     """
     good: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    durations: Counter[str] = Counter()
     try:
         for line in read_history(file, record_ms=int(time.time() * 1000), builds=builds):
             if line.error is None:
                 good[str(line.kind)] += 1
+                if isinstance(line.event, Completion):
+                    durations[_duration_from(line.event)] += 1
                 continue
             error = line.error
             reasons[error.reason] += 1
@@ -41,12 +47,25 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
         raise CommandError(str(error), 2) from None
     refused = sum(reasons.values())
     if as_json:
-        click.echo(json.dumps({"events": dict(good), "refused": refused, "reasons": dict(reasons)}))
+        summary = {"events": dict(good), "refused": refused, "reasons": dict(reasons)}
+        click.echo(json.dumps(summary | ({"durations": dict(durations)} if durations else {})))
     else:
         kinds = ", ".join(_counted(count, kind.replace("_", " ")) for kind, count in sorted(good.items()))
         click.echo(f"{file}: {kinds or 'no events'} valid, {refused} rejected")
+        if computed := durations["computed"]:
+            click.echo(f"{_counted(computed, 'duration')} computed as finished_at - started_at (no duration_s)")
+        if durations and durations["none"] == durations.total():
+            click.echo(
+                "no event has a duration, so slow executions cannot be found: send duration_s, or the real start"
+            )
     if refused or not good:
         raise SystemExit(1)
+
+
+def _duration_from(event: Completion) -> str:
+    if not recorded_duration_s(event):
+        return "none"
+    return "computed" if event.duration_s is UNSET else "given"
 
 
 def _counted(count: int, noun: str) -> str:

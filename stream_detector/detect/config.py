@@ -1,7 +1,7 @@
 """The configuration of detection: the profile and the thresholds. Frozen, and the same for every key of one worker."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import NamedTuple, get_args
@@ -55,12 +55,14 @@ class Config:
         score_threshold: a score that moves by so much or more is an anomaly; in points.
         score_rules: entity type -> its own rule, before `score_threshold`.
         profile_rules: which workflows have another profile.
+        duration_from_times: an execution that says no duration took as long as its two times are apart.
     """
 
     profile: Profile = "robust"
     score_threshold: Decimal = Decimal("0.5")
     score_rules: Mapping[str, ScoreRule] = field(default_factory=dict)
     profile_rules: tuple[ProfileRule, ...] = ()
+    duration_from_times: bool = True
     _by_profile: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class Config:
             raise ValueError("profile must be classic or robust")
         ScoreRule(self.score_threshold)
         if self.profile_rules:
-            every = {name: Config(name, self.score_threshold, self.score_rules) for name in get_args(Profile)}
+            every = {name: replace(self, profile=name, profile_rules=()) for name in get_args(Profile)}
             object.__setattr__(self, "_by_profile", every)
 
     def for_execution(self, event: Completion) -> "Config":

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Url
 
@@ -39,10 +39,33 @@ class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     started_at: Instant
     finished_at: Instant
     workflow_name: Name | None = None
-    duration_s: Seconds | None = None
-    """Absent or 0 means not recorded: the outcome counts, the time is neither judged nor learned."""
+    duration_s: Seconds | UnsetType | None = UNSET
+    """Absent: the two times tell it, see `recorded_duration_s`. 0 or null: not recorded; the outcome counts alone."""
     attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     steps: Annotated[list[Step], Meta(max_length=1000)] = []
     resources: Annotated[dict[Name, Resource], Meta(max_length=64)] = {}
     labels: Labels = {}
     url: Url | None = None
+
+
+def recorded_duration_s(event: Completion, from_times: bool = True) -> float:
+    """How long the execution took, in seconds; 0.0 where that is not recorded, so it is neither judged nor learned.
+
+    A `duration_s` that is absent is `finished_at - started_at`. A source that knows the end alone repeats it as the
+    start, so a difference of 0 is not recorded. Null or 0 is the producer's word that it is not known.
+
+    Args:
+        from_times: the setting DURATION_FROM_TIMES; without it an absent duration is not recorded.
+
+    >>> from datetime import UTC, datetime, timedelta
+    >>> at = datetime(2026, 1, 22, tzinfo=UTC)
+    >>> event = Completion(
+    ...     execution_id="1", workflow_id="w", status="success", started_at=at, finished_at=at + timedelta(seconds=93)
+    ... )
+    >>> recorded_duration_s(event), recorded_duration_s(event, from_times=False)
+    (93.0, 0.0)
+    """
+    given = event.duration_s
+    if given is UNSET:
+        return (event.finished_at - event.started_at).total_seconds() if from_times else 0.0
+    return given or 0.0

@@ -19,6 +19,8 @@ _CI = {"environment", "build_id", "test_id", "ran_at", "duration_s", "failed"}
 _POLLS = {"run_id", "date", "entity_name", "score"}
 _SERIES = {"timestamp", "value"}
 _NUMBERS = {"duration_s", "attempt", "score", "previous_score"}
+_NULLABLE = {"duration_s"}
+"""An empty cell of these is null: not known. Absent would say something else (X4)."""
 _LABEL = "label."
 
 
@@ -37,7 +39,7 @@ def layout_of(columns: Sequence[str], *, builds: bool) -> Layout | None:
 
 
 def _own(kind: Kind) -> Layout:
-    """Our own field names; `label.team` is the label `team`; an empty cell is an absent field."""
+    """Our own field names; `label.team` is the label `team`; an empty cell is an absent field, of a duration null."""
 
     def read(rows: Rows, name: str) -> Iterator[Record]:
         for line, row in rows:
@@ -50,6 +52,8 @@ def _own(kind: Kind) -> Layout:
                         labels[column.removeprefix(_LABEL)] = text
                     elif text:
                         fields[column] = number(column, text) if column in _NUMBERS else text
+                    elif column in _NULLABLE:
+                        fields[column] = None
             except RefusedError as error:
                 yield Record(line, kind, b"", error)
                 continue

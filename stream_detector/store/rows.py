@@ -35,6 +35,8 @@ class Row(Struct, Generic[E], frozen=True, gc=False):
     epoch: int = 0
     value: bytes | None = None
     """The event's JSON as it came, one object; stored instead of the event written anew."""
+    duration_from_times: bool = True
+    """The setting DURATION_FROM_TIMES: what the column has of an execution that says no duration."""
 
 
 class NamedValue(NamedTuple):

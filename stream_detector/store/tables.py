@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from stream_detector.events import Score
+from stream_detector.events.completion import recorded_duration_s
 from stream_detector.store.rows import BaselineState, Row
 
 Columns = tuple[list[Any], ...]
@@ -96,7 +97,7 @@ def _executions(rows: Sequence[Row[Any]]) -> Columns:
         [event.workflow_id for event in events],
         [event.status for event in events],
         [event.finished_at for event in events],
-        [event.duration_s for event in events],
+        [recorded_duration_s(row.event, row.duration_from_times) or None for row in rows],
         *_place(rows),
         [_JSON.encode(event) for event in events],
     )

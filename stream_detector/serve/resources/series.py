@@ -14,7 +14,7 @@ from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBase
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.statistics.failures import RECENT
 from stream_detector.events import Anomaly, Completion
-from stream_detector.events.completion import COUNTED, FAILED
+from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.fields import Instant
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
@@ -130,8 +130,8 @@ async def _durations(
             else robust_duration_band(baseline, event.finished_at)
         )
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
-        if event.duration_s and event.finished_at <= until:
-            kept.append((event, event.duration_s, band, _opening_id(anomalies)))
+from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
+from stream_detector.events.fields import Instant
     return _points(kept)
 
 

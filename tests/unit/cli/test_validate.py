@@ -16,7 +16,21 @@ def test_good_lines_are_counted(tmp_path: Path) -> None:
     file.write_bytes(completion() + b"\n" + score() + b"\n" + score())
     result = validate(file)
     assert result.exit_code == 0
-    assert result.stdout == f"{file}: 1 completion, 2 scores valid, 0 rejected\n"
+    assert result.stdout.splitlines() == [
+        f"{file}: 1 completion, 2 scores valid, 0 rejected",
+        "1 duration computed as finished_at - started_at (no duration_s)",
+    ]
+
+
+def test_x4_it_says_when_no_event_has_a_duration_and_how_many_were_computed(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion(duration_s=None) + b"\n" + completion(duration_s=0))
+    assert "no event has a duration, so slow executions cannot be found" in validate(file).stdout
+    file.write_bytes(b"\n".join([completion(), completion(), completion(duration_s=3), completion(duration_s=None)]))
+    result = validate(file)
+    assert "2 durations computed" in result.stdout and "no event" not in result.stdout
+    summary = json.loads(validate(file, "--json").stdout.splitlines()[-1])
+    assert summary["durations"] == {"computed": 2, "given": 1, "none": 1}
 
 
 def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
@@ -28,6 +42,7 @@ def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
         f"{file}:3: bad_number: $.score: a number sent as a string; send it without quotes",
         f"{file}:4: not_json: not JSON; send one JSON object as the record's value",
         f"{file}: 1 completion valid, 2 rejected",
+        "1 duration computed as finished_at - started_at (no duration_s)",
     ]
 
 
@@ -38,7 +53,12 @@ def test_json_is_a_line_for_each_bad_one_and_a_summary(tmp_path: Path) -> None:
     assert result.exit_code == 1
     bad, summary = map(json.loads, result.stdout.splitlines())
     assert (bad["line"], bad["stage"], bad["reason"]) == (2, "decode", "bad_number")
-    assert summary == {"events": {"completion": 1}, "refused": 1, "reasons": {"bad_number": 1}}
+    assert summary == {
+        "events": {"completion": 1},
+        "refused": 1,
+        "reasons": {"bad_number": 1},
+        "durations": {"computed": 1},
+    }
 
 
 def test_a_ci_table_as_builds(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from msgspec import UNSET
 
 from stream_detector.events import RefusedError
+from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.decode import (
     decode_action,
     decode_completion,
@@ -12,6 +13,7 @@ from stream_detector.events.decode import (
     decode_score_run,
     is_backfill,
 )
+from stream_detector.events.encode import encode
 from tests.unit.events.samples import AT_MS, action, completion, score, score_run
 
 
@@ -21,9 +23,26 @@ def test_the_least_completion_is_enough() -> None:
     assert event.finished_at == datetime(2026, 1, 22, 0, 5, tzinfo=UTC)
 
 
-def test_a_duration_that_was_not_sent_is_not_computed() -> None:
-    assert decode_completion(completion(), (), AT_MS).duration_s is None
-    assert decode_completion(completion(duration_s=0), (), AT_MS).duration_s == 0
+def test_x4_a_duration_that_is_absent_and_one_that_is_null_are_two_things() -> None:
+    absent, null, zero = (
+        decode_completion(completion(**fields), (), AT_MS) for fields in ({}, {"duration_s": None}, {"duration_s": 0})
+    )
+    assert (absent.duration_s, null.duration_s, zero.duration_s) == (UNSET, None, 0)
+    assert [recorded_duration_s(event) for event in (absent, null, zero)] == [300.0, 0.0, 0.0]
+    assert [decode_completion(encode(event), (), AT_MS) for event in (absent, null, zero)] == [absent, null, zero]
+    assert b"duration_s" not in encode(absent) and b'"duration_s":null' in encode(null)
+
+
+def test_x4_times_that_are_the_same_say_no_duration() -> None:
+    event = decode_completion(completion(started_at="2026-01-22T00:05:00Z"), (), AT_MS)
+    assert recorded_duration_s(event) == 0.0
+
+
+def test_x4_times_in_two_zones_and_fractions_of_a_second() -> None:
+    event = decode_completion(
+        completion(started_at="2026-01-22T01:00:00.25+01:00", finished_at="2026-01-22T00:00:01Z"), (), AT_MS
+    )
+    assert recorded_duration_s(event) == 0.75
 
 
 def test_unknown_fields_are_left_aside() -> None:

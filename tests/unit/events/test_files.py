@@ -3,8 +3,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from stream_detector.events import Completion, Score, ScoreRun
+from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.inputs import INPUT_TOPICS
@@ -76,6 +78,15 @@ def test_bad_lines_carry_their_number_and_the_rest_goes_on(tmp_path: Path) -> No
         (7, "future"),
         (8, None),
     ]
+
+
+def test_x4_an_empty_cell_is_no_duration_and_a_missing_column_leaves_it_to_the_times(tmp_path: Path) -> None:
+    fields = "1,w,success,2026-01-22T00:00:00Z,2026-01-22T00:01:00Z"
+    (empty,) = read(tmp_path, f"execution_id,workflow_id,status,started_at,finished_at,duration_s\n{fields},\n")
+    (absent,) = read(tmp_path, f"execution_id,workflow_id,status,started_at,finished_at\n{fields}\n")
+    assert isinstance(empty.event, Completion) and isinstance(absent.event, Completion)
+    assert (empty.event.duration_s, absent.event.duration_s) == (None, UNSET)
+    assert (recorded_duration_s(empty.event), recorded_duration_s(absent.event)) == (0.0, 60.0)
 
 
 def test_a_table_of_completions(tmp_path: Path) -> None:
