@@ -164,9 +164,9 @@ class Recorder:
             if event is not None:
                 backfill = bool(record.headers) and is_backfill(record.headers)
                 value = record.value.strip() if name in STORED_AS_IT_CAME else None
-                rows.append(
-                    Row(event, name, chunk.tp.partition, record.offset, record.timestamp, backfill, self._epoch, value)
-                )
+                place = name, chunk.tp.partition, record.offset, record.timestamp
+                from_times = self._app.settings.duration_from_times
+                rows.append(Row(event, *place, backfill, self._epoch, value, from_times))
         metrics.EVENTS.labels(name, "applied").inc(len(rows))
         return Rows(**{listed: rows}), refused
 

@@ -52,5 +52,7 @@ def test_every_detection_setting_has_its_effect() -> None:
     config = detection_config(settings)
     assert (config.profile, config.score_threshold) == ("classic", Decimal("0.3"))
     assert [rule.profile for rule in config.profile_rules] == ["robust"]
+    off = replace(settings, duration_from_times=False)
+    assert config.duration_from_times and not detection_config(off).duration_from_times
     with pytest.raises(ValueError, match="classic or robust"):
         detection_config(replace(settings, profile="next"))

@@ -130,8 +130,9 @@ async def _durations(
             else robust_duration_band(baseline, event.finished_at)
         )
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
-from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
-from stream_detector.events.fields import Instant
+        took_s = recorded_duration_s(event, config.duration_from_times)
+        if took_s and event.finished_at <= until:
+            kept.append((event, took_s, band, _opening_id(anomalies)))
     return _points(kept)
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
 from stream_detector.events import Anomaly, Completion, Notification, Score
+from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.fields import Id
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
@@ -113,7 +114,12 @@ async def _story(request: web.Request, found: Checked, decisions: list[str], abo
         msgspec.json.decode(each, type=Notification)
         for each in await request.app[DATABASE].query(read.messages_about, [each.id for each in about], run_id)
     ]
-    subject = _subject(found.event) if found.event is not None else f"{about[0].entity_name}: {about[0].description}"
+    from_times = request.app[SETTINGS].duration_from_times
+    subject = (
+        _subject(found.event, from_times)
+        if found.event is not None
+        else f"{about[0].entity_name}: {about[0].description}"
+    )
     return json_response(
         {
             "subject": subject,
@@ -127,9 +133,10 @@ async def _story(request: web.Request, found: Checked, decisions: list[str], abo
     )
 
 
-def _subject(event: Completion | Score) -> str:
+def _subject(event: Completion | Score, from_times: bool) -> str:
     if isinstance(event, Completion):
-        took = f" after {event.duration_s:g} s" if event.duration_s else ""
+        took_s = recorded_duration_s(event, from_times)
+        took = f" after {took_s:g} s" if took_s else ""
         name = event.workflow_name or event.workflow_id
         ended = f"{event.finished_at:%Y-%m-%d %H:%M:%S} UTC"
         return f"Execution {event.execution_id} of {name} ended {ended}{took}: {event.status}."
