@@ -36,7 +36,7 @@ def test_what_the_readme_shows_works_as_written_under_up(open_folder: Path) -> N
     try:
         running.wait_for("ready: ")
         link = running.wait_for("sign in: ").split()[2]
-        assert "token create" in running.wait_for("a token for programs")
+        assert "token create" in running.wait_for("token for programs")
         root = f"http://127.0.0.1:{running.api_port}"
         for path in ("/api/v1/ai/anomalies", "/api/v1/health", "/api/v1/session", "/api/v1/openapi.json"):
             refused = subprocess.run(["curl", "-sS", root + path], capture_output=True, text=True)

@@ -26,35 +26,39 @@ EVENT = (
 )
 
 
-def environ():
+def environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 class Up:
     """A running `up`. Its stderr is read until it says what is waited for."""
 
-    def __init__(self, folder, *words, more=None):
+    def __init__(
+        self, folder: Path | None, *words: str, more: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
         self.api_port = free_port()
         ports = ["--api-port", str(self.api_port), "--metrics-port", str(free_metrics_ports())]
         place = ["--data-dir", str(folder)] if folder else []
         self.process = subprocess.Popen(
             [*PROGRAM, "up", *place, *ports, *words],
             env=environ() | (more or {}),
+            cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         self.said = ""
 
-    def wait_for(self, text):
+    def wait_for(self, text: str) -> str:
         """The line with this text. Fails with all that was said when the process ends first."""
+        assert self.process.stderr is not None
         for line in self.process.stderr:
             self.said += line
             if text in line:
                 return line
         pytest.fail(f"ended with {self.process.wait()}:\n{self.said}")
 
-    def children(self):
+    def children(self) -> dict[int, str]:
         """pid -> command of the processes it started."""
         found = {}
         for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
@@ -62,7 +66,7 @@ class Up:
             found[int(pid)] = " ".join(word.decode() for word in words if word)
         return found
 
-    def end(self, number=signal.SIGINT):
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal and wait; what it said is in `said`."""
         self.process.send_signal(number)
         _, rest = self.process.communicate(timeout=60)
@@ -85,7 +89,7 @@ def up(open_folder):
         one.process.communicate()
 
 
-def free_metrics_ports():
+def free_metrics_ports() -> int:
     """Four in a row that nobody listens on: below the range that outgoing connections take theirs from."""
     for first in range(20_000 + os.getpid() % 1000 * 8, 32_000, 4):
         try:
