@@ -1,4 +1,4 @@
-"""Finds failing, slowing and drifting workflows and scores in events on Kafka, and says so with the evidence."""
+"""Detects anomalies in workflow executions and scores from events on Kafka, with the evidence for each."""
 
 import os
 import sys

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from stream_detector.events.inputs import INPUT_TOPICS
+
 PREFIX = "STREAM_DETECTOR_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
@@ -118,9 +120,7 @@ def _quiet_after(raw: str) -> str:
     """topic=seconds, several separated by commas."""
     for pair in filter(None, (part.strip() for part in raw.split(","))):
         topic, _, seconds = pair.partition("=")
-        if topic.strip() not in ("workflow-completions", "scores", "score-runs") or not re.fullmatch(
-            r"\s*[1-9]\d{0,7}\s*", seconds
-        ):
+        if topic.strip() not in INPUT_TOPICS.values() or not re.fullmatch(r"\s*[1-9]\d{0,7}\s*", seconds):
             raise ValueError(
                 "must be topic=seconds, comma-separated if several, for example workflow-completions=3600,scores=90000"
             )
@@ -172,7 +172,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting in force. `origin` says where each came from: default, file, environment or flag."""
+    """Every setting in force. `origin` has the source of each: default, file, environment or flag."""
 
     broker: str = setting("", _addresses, "Kafka bootstrap servers, host:port; if empty, `up` starts the embedded broker", group="Kafka")  # fmt: skip
     broker_security: str = setting("plaintext", _one_of("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"), "Security protocol of the Kafka connection", group="Kafka")  # fmt: skip
@@ -313,7 +313,7 @@ def load(
 
 
 def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a child process that shall read the same settings: `load(environ_of(s)) == s`.
+    """The environment of a child process that must read the same settings: `load(environ_of(s)) == s`.
 
     Whatever set them for us (file, alias, flag) is left out, so that nothing can disagree.
     """

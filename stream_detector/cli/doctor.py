@@ -1,4 +1,4 @@
-"""`doctor`: checks the installation and says how to fix what is wrong."""
+"""`doctor`: checks the installation and names the fix for each problem."""
 
 import asyncio
 import json

@@ -71,7 +71,7 @@ class Postgres:
     def start(cls, folder: Path) -> "Postgres":
         """Start one whose data persists in `folder` (see `resolve_folder`); it answers and has our database afterwards.
 
-        A folder left behind by a killed parent is recovered; one whose making was interrupted is made anew.
+        A folder left behind by a killed parent is recovered; one whose creation was interrupted is created again.
 
         Raises:
             ChildError: no binaries for this machine, another process uses the folder, or it does not get ready.
@@ -149,7 +149,7 @@ def _binaries(run_as: User | None) -> Path:
         if not copy.exists():
             make_folders(ROOT_FOLDER)
             partial = Path(tempfile.mkdtemp(dir=ROOT_FOLDER))
-            # The programs find their libraries beside the package: both are copied, in the same places.
+            # The programs find their libraries next to the package: both are copied, in the same places.
             for part in (root, root.parent.with_name(root.parent.name + ".libs")):
                 shutil.copytree(part, partial / part.relative_to(root.parent.parent), symlinks=True)
             partial.chmod(0o755)
@@ -254,7 +254,7 @@ def _environ() -> dict[str, str]:
 
 
 def _answers(postgres: Postgres) -> bool:
-    """Whether it accepts connections (it does so only when recovery is over). Asked of the status line it keeps."""
+    """Whether it accepts connections (only after recovery), from the status line of postmaster.pid."""
     try:
         lines = (postgres.data / "postmaster.pid").read_text().splitlines()
     except OSError:

@@ -123,7 +123,7 @@ def decode_action(value: bytes | None, headers: Headers, record_ms: int) -> Acti
 
 
 def decode_anomaly(value: bytes | None) -> Anomaly:
-    """What was found; words of a later version stay as they are (`events/anomaly.py`)."""
+    """The anomaly; values of a later version are kept unchanged (`events/anomaly.py`)."""
     return _read_own(value, _anomaly)
 
 

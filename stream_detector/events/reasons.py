@@ -43,7 +43,7 @@ def refusal_for(error: Exception, value: bytes) -> RefusedError:
 
 
 def not_utf8() -> RefusedError:
-    """Bytes, or an escaped lone surrogate, that are no text."""
+    """Bytes, or an escaped unpaired surrogate, that are not text."""
     return RefusedError("decode", "not_utf8", "not UTF-8 text; encode the event as UTF-8")
 
 
@@ -61,7 +61,7 @@ def _invalid(text: str) -> RefusedError:
 
 
 def _not_json(value: bytes) -> RefusedError:
-    """Python's own parser accepts what JSON does not (NaN, lone surrogates), and so names them."""
+    """Python's own parser accepts what JSON does not (NaN, unpaired surrogates), and so names them."""
     constants: list[str] = []
     try:
         json.loads(value, parse_constant=constants.append)

@@ -29,7 +29,7 @@ Reason = Literal[
 
 
 class RefusedError(ValueError):
-    """One event cannot be used. The stream writes it to `dead-letters` and goes on.
+    """One event cannot be used. It is written to `dead-letters`, and processing continues.
 
     Attributes:
         stage: where it was refused.

@@ -59,7 +59,7 @@ def _completed(schema: Any, *, exact_numbers: bool) -> Any:
 
 
 def _of_dead_letter() -> dict[str, Any]:
-    """The headers that the letter carries beside its record's own; key and value are the record's."""
+    """The headers of a dead letter in addition to its record's own; key and value are the record's."""
     number = {"type": "string", "pattern": r"^-?\d+$"}
     text = {"type": "string"}
     fields: dict[str, Any] = {

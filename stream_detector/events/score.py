@@ -29,7 +29,7 @@ class Score(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
 
 
 class WrittenScore(Score, frozen=True, gc=False, kw_only=True):
-    """A score with its numbers as they were written, so that text is told from a number and no digit is lost."""
+    """A score with its numbers as they were written, so that text differs from a number and no digit is lost."""
 
     score: Raw  # type: ignore[assignment]
     previous_score: Raw | UnsetType = UNSET  # type: ignore[assignment]

@@ -1,6 +1,7 @@
 """Where the texts are that a user can meet, by group. What is generated is read from what it is generated from."""
 
 import json
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -53,6 +54,8 @@ def _everything() -> Iterator[Text]:
 
 
 def _pages() -> Iterator[Text]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    yield Text("package", "pyproject.toml", project["description"])
     names = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "deploy/kubernetes/README.md", "benchmarks/README.md"]
     names += ["dashboard/README.md"]
     paths = [ROOT / name for name in names] + sorted((ROOT / "docs").rglob("*.md"))

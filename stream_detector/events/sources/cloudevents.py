@@ -32,7 +32,7 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 
 def is_announced(headers: Headers) -> bool:
-    """The headers say so: by the content type (structured), or by the attributes themselves (binary)."""
+    """Whether the headers mark a CloudEvent: content type (structured) or `ce_` attributes (binary)."""
     return _is_structured(headers) or _is_binary(headers)
 
 

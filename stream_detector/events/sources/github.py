@@ -2,7 +2,7 @@
 
 Source: GitHub's "Webhook events and payloads", `workflow_run`. The duration is `updated_at - run_started_at`, which is
 what GitHub's own page shows; id and `run_attempt` together are the event's id, so a delivery that is sent again counts
-once and a run that is started again counts anew.
+once and a run that is started again counts separately.
 """
 
 import hmac

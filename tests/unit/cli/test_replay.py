@@ -65,7 +65,7 @@ def test_an_entity_missing_from_a_run_is_told_by_replay(tmp_path):
     lines = []
     for day, (run_id, entities) in enumerate({"r1": "abc", "r2": "ab", "r3": "a"}.items()):
         lines += [encode(score("5", day, entity_id=one, run_id=run_id)) for one in entities]
-        expected = max(2, len(entities))  # of r3 the other one never comes: told at the end of the file
+        expected = max(2, len(entities))  # of r3 the other one never comes: reported at the end of the file
         end = {"run_id": run_id, "status": "completed", "at": f"2026-01-0{day + 1}T00:00:00Z", "expected": expected}
         lines.append(json.dumps(end).encode())
     path.write_bytes(b"\n".join(lines) + b"\n")

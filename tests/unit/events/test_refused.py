@@ -1,4 +1,4 @@
-"""Every value that the contract refuses, its reason, and that the message says what to do without repeating it."""
+"""Every value that the contract refuses, its reason, and that the message names what to do without repeating it."""
 
 import re
 from typing import Any, get_args
