@@ -36,10 +36,10 @@ def test_bad_lines_are_named_and_left_out(tansu: Any, make_settings: Callable[..
     result = publish(make_settings(broker=tansu.address), file, "--backfill")
     assert result.exit_code == 1
     assert "30 lines rejected" in result.stdout
-    told = result.stderr.splitlines()
-    assert told[0].startswith(f"{file}:2: not_json")
-    assert len([line for line in told if "not_json" in line]) == 20
-    assert "stream-detector validate" in told[20]
+    reported = result.stderr.splitlines()
+    assert reported[0].startswith(f"{file}:2: not_json")
+    assert len([line for line in reported if "not_json" in line]) == 20
+    assert "stream-detector validate" in reported[20]
 
 
 def test_a_file_of_no_known_form_is_wrong_usage(

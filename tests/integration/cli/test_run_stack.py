@@ -15,38 +15,38 @@ from stream_detector.settings import Settings
 
 @pytest.fixture
 def watched(tmp_path):
-    """A stack of a broker alone, a supervisor whose roles were not started, and what people are told."""
-    folder, told = DataFolder(tmp_path), []
+    """A stack of a broker alone, a supervisor whose roles were not started, and what people are reported."""
+    folder, reported = DataFolder(tmp_path), []
     settings = Settings(data_dir=str(tmp_path))
     with Tansu.start(tmp_path) as broker:
-        supervisor = Supervisor(settings, folder, dict.fromkeys(ROLES, 0), told.append)
-        yield Stack(settings, folder, broker, None), supervisor, told
+        supervisor = Supervisor(settings, folder, dict.fromkeys(ROLES, 0), reported.append)
+        yield Stack(settings, folder, broker, None), supervisor, reported
     folder.close()
 
 
 async def test_too_much_memory_ends_it_and_says_what_to_use_instead(watched, monkeypatch):
-    stack, supervisor, told = watched
+    stack, supervisor, reported = watched
     monkeypatch.setattr(run_stack, "MEMORY_STOP_BYTES", 1 << 20)
     with pytest.raises(ChildError, match=r"over its limit of 1 MB: stopped.*up --broker apache"):
-        await run_stack.monitor(stack, supervisor, told.append)
+        await run_stack.monitor(stack, supervisor, reported.append)
 
 
 async def test_much_memory_is_said_once(watched, monkeypatch):
-    stack, supervisor, told = watched
+    stack, supervisor, reported = watched
     monkeypatch.setattr(run_stack, "MEMORY_WARN_BYTES", 1 << 20)
     looked = asyncio.Semaphore(0)
     monkeypatch.setattr(supervisor, "restart_dead", looked.release)
     monkeypatch.setattr(run_stack, "MONITOR_EVERY_S", 0.001)
-    watching = asyncio.create_task(run_stack.monitor(stack, supervisor, told.append))
+    watching = asyncio.create_task(run_stack.monitor(stack, supervisor, reported.append))
     for _ in range(5):
         await looked.acquire()
     watching.cancel()
-    (line,) = told
+    (line,) = reported
     assert "never deletes; at 1024 MB it is stopped" in line
 
 
 async def test_a_broker_that_ends_is_named(watched):
-    stack, supervisor, told = watched
+    stack, supervisor, reported = watched
     stack.broker.child.kill()
     with pytest.raises(ChildError, match="the embedded broker exited unexpectedly"):
-        await run_stack.monitor(stack, supervisor, told.append)
+        await run_stack.monitor(stack, supervisor, reported.append)

@@ -14,15 +14,15 @@ from tests.servers.installation import wait_until
 @pytest.fixture
 def supervise(tmp_path, tansu, make_settings):
     """Starts the detector alone, on a broker without topics: it ends each time."""
-    folder, told, started = DataFolder(tmp_path), [], []
+    folder, reported, started = DataFolder(tmp_path), [], []
 
     def start(**changes):
         ports = dict.fromkeys(("detector", "recorder", "notifier", "api"), free_port())
-        supervisor = Supervisor(replace(make_settings(broker=tansu.address), **changes), folder, ports, told.append)
+        supervisor = Supervisor(replace(make_settings(broker=tansu.address), **changes), folder, ports, reported.append)
         supervisor.roles = supervisor.roles[:1]
         supervisor.start()
         started.append(supervisor)
-        return supervisor, told
+        return supervisor, reported
 
     yield start
     for supervisor in started:
@@ -31,17 +31,17 @@ def supervise(tmp_path, tansu, make_settings):
 
 
 async def test_the_pause_grows_and_the_reason_is_told(supervise):
-    supervisor, told = supervise()
+    supervisor, reported = supervise()
 
     def three_times():
         supervisor.restart_dead()
-        return len(told) >= 3
+        return len(reported) >= 3
 
     await wait_until(three_times, "three ends")
-    assert [line.partition(":")[0] for line in told] == [
+    assert [line.partition(":")[0] for line in reported] == [
         f"the detector exited with code 1, restarting in {pause_s} s" for pause_s in ("0.5", "1.0", "2.0")
     ]
-    assert all("run `stream-detector setup`" in line for line in told)
+    assert all("run `stream-detector setup`" in line for line in reported)
 
 
 async def test_a_setting_that_is_refused_is_not_tried_again(supervise):
