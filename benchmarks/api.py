@@ -12,20 +12,18 @@ import argparse
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
+from benchmarks.command import parser_of, report, server_folder
 from benchmarks.measure import WrongResultError
 from stream_detector.devstack.ports import free_port
 from stream_detector.devstack.postgres import Postgres
@@ -134,26 +132,16 @@ async def measure(arguments: argparse.Namespace, url: str, broker: str) -> dict[
 
 def main() -> int:
     """Exit code 0, or 1 where a result was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("api", __doc__)
     parser.add_argument("--anomalies", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=50.0, help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each round and side")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="accepted; JSON is always the last line")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="stream-detector-api-"))
-    folder.chmod(0o711)  # as root the server runs as nobody, who must pass through
-    try:
+    with server_folder() as folder:
         (folder / "tansu").mkdir()
         with Postgres.start(folder / "postgres") as server, Tansu.start(folder / "tansu") as broker:
-            figures = asyncio.run(measure(arguments, server.url(), broker.address))
-    except WrongResultError as error:
-        print(f"wrong result: {error}", file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(figures))
-    return 0
+            return report(lambda: asyncio.run(measure(arguments, server.url(), broker.address)))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ answer and draw them. What is published on `alerts` is looked for on the page. M
 stdout is one JSON object.
 """
 
-import argparse
 import asyncio
 import gzip
-import json
 import os
 import shutil
 import statistics
@@ -28,6 +26,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 from playwright.async_api import Browser, Page, async_playwright
 
+from benchmarks.command import note, parser_of, report
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import Anomaly, Completion
@@ -203,19 +202,22 @@ async def in_browser(root: str, broker: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser = parser_of("dashboard", __doc__)
     parser.add_argument("--anomalies", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="only the last line")
     asked = parser.parse_args()
-    figures = asyncio.run(measure(asked.anomalies, asked.rounds))
-    if not asked.json:
-        for name, value in figures.items():
-            print(f"{name:<26} {value}", file=sys.stderr)
-    print(json.dumps({"anomalies": asked.anomalies, "rounds": asked.rounds, **figures}))
+
+    def figures() -> dict[str, Any]:
+        found = asyncio.run(measure(asked.anomalies, asked.rounds))
+        if not asked.json:
+            for name, value in found.items():
+                note(f"{name:<26} {value}")
+        return {"anomalies": asked.anomalies, "rounds": asked.rounds, **found}
+
+    return report(figures)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,6 @@ its own code, largest first.
 
 import argparse
 import asyncio
-import json
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,8 @@ from pathlib import Path
 
 from benchmarks import load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError, check_alerts, quiet_clients, run_peer
+from benchmarks.command import parser_of, report
+from benchmarks.measure import NoFigureError, check_alerts, run_peer
 from benchmarks.systems import SYSTEMS, prepare
 
 ROOT = "execute_from_commandline"
@@ -108,30 +108,26 @@ async def sample(arguments: argparse.Namespace) -> list[str]:
         return stacks.read_text("utf-8").splitlines()
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and draw. 0 done, 1 no py-spy or a wrong result."""
-    parser = argparse.ArgumentParser(prog="benchmarks.flame", description=(__doc__ or "").splitlines()[0])
+    parser = parser_of("flame", __doc__, kafka="apache")
     parser.add_argument("--system", choices=[name for name in SYSTEMS if name.startswith("ours")], default="ours_full")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--keys", type=int, default=10_000)
     parser.add_argument("--out", default="docs/plots/flame.svg")
     parser.add_argument("--py-spy", default=shutil.which("py-spy") or "", help="the program; else the one on PATH")
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
     arguments = parser.parse_args(given)
+    return report(lambda: draw(arguments))
+
+
+def draw(arguments: argparse.Namespace) -> dict[str, float]:
+    """Write the graph; returns the share of the 25 functions that most samples were in."""
     if not arguments.py_spy:
-        print("py-spy is not on PATH: pip install py-spy, or name it with --py-spy", file=sys.stderr)
-        return 1
-    try:
-        root, own = tree(iter(asyncio.run(sample(arguments))))
-    except WrongResultError as error:
-        print(f"no figure: {error}", file=sys.stderr)
-        return 1
+        raise NoFigureError("py-spy is not on PATH: pip install py-spy, or name it with --py-spy")
+    root, own = tree(iter(asyncio.run(sample(arguments))))
     title = f"{arguments.system}, {arguments.events:,} events of {arguments.keys:,} workflows, {root.samples} samples"
     Path(arguments.out).write_text(svg(root, title), "utf-8")
-    print(json.dumps({place: round(count / root.samples, 3) for place, count in own.most_common(25)}))
-    return 0
+    return {place: round(count / root.samples, 3) for place, count in own.most_common(25)}
 
 
 if __name__ == "__main__":

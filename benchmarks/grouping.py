@@ -10,7 +10,6 @@ each build were one message. A message that is lost or told twice gives no figur
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import injected
+from benchmarks.command import parser_of, report
 from benchmarks.measure import WrongResultError
 from stream_detector.composition import detection_config
 from stream_detector.detect.replay import Replayer
@@ -153,22 +153,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.grouping", description=(__doc__ or "").splitlines()[0])
+    parser = parser_of("grouping", __doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ci"), help="folder of CI tables")
     parser.add_argument("--profiles", default="robust,classic")
     parser.add_argument("--group-by", default=",".join(GROUP_BY), help="as in a route")
     parser.add_argument("--wait", type=float, default=30.0, help="group_wait_s")
     parser.add_argument("--interval", type=float, default=300.0, help="group_interval_s")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
     arguments = parser.parse_args(given)
     if not arguments.data.is_dir():
         parser.error(f"{arguments.data} is no folder")
-    try:
-        print(json.dumps(measure(arguments)))
-    except WrongResultError as error:
-        print(f"wrong result, so no figure: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return report(lambda: measure(arguments))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import cProfile
 import gc
-import json
 import pstats
 import statistics
 import struct
@@ -30,6 +29,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from benchmarks import load
+from benchmarks.command import parser_of, report
 from stream_detector.composition import detection_config
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.consumer import Chunk
@@ -203,7 +203,7 @@ async def instructions(arguments: argparse.Namespace) -> dict[str, float]:
 
 def main(given: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="benchmarks.hot_path", description=(__doc__ or "").splitlines()[0])
+    parser = parser_of("hot_path", __doc__)
     parser.add_argument("--events", type=int, help="events (200,000; with --instructions 8,000)")
     parser.add_argument("--keys", type=int, help="workflows that the events are of (5,000; with --instructions 80)")
     parser.add_argument("--chunk", type=int, default=4000, help="records a chunk")
@@ -215,17 +215,13 @@ def main(given: list[str] | None = None) -> int:
     arguments.chunk = min(arguments.chunk, arguments.events // 16)
     arguments.keys = arguments.keys or (80 if arguments.instructions else 5000)
     if arguments.instructions:
-        print(json.dumps(asyncio.run(instructions(arguments))))
-        return 0
-    profiler = cProfile.Profile() if arguments.calls else None
-    if profiler:
-        profiler.enable()
-    figures = asyncio.run(run(arguments))
-    if profiler:
-        profiler.disable()
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(30)
-    print(json.dumps(figures))
-    return 0
+        return report(lambda: asyncio.run(instructions(arguments)))
+    if not arguments.calls:
+        return report(lambda: asyncio.run(run(arguments)))
+    with cProfile.Profile() as profiler:
+        code = report(lambda: asyncio.run(run(arguments)))
+    pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(30)
+    return code
 
 
 if __name__ == "__main__":

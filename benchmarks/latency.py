@@ -21,14 +21,15 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks import load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError, cpu_s, quiet_clients, running
+from benchmarks.command import conditions, numbers, parser_of, report, words
+from benchmarks.measure import WrongResultError, cpu_s, running
 from benchmarks.orders import Orders
-from benchmarks.peers import build
 from benchmarks.systems import SYSTEMS, Values, prepare
 
 COMPARED = ("ours_full", "ours_reference", "kafka_streams")
@@ -204,34 +205,26 @@ def ratios(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str,
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.latency", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rates", default="1000,10000,50000", help="events a second, separated by commas")
+    parser = parser_of("latency", __doc__, kafka="apache")
+    parser.add_argument("--rates", type=numbers, default="1000,10000,50000", help="events a second")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each rate is held")
     parser.add_argument("--rounds", type=int, default=3, help="how often each system runs at each rate")
-    parser.add_argument("--systems", default=",".join(COMPARED), help="separated by commas")
+    parser.add_argument("--systems", type=words, default=",".join(COMPARED), help="separated by commas")
     parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
-    arguments = parser.parse_args(given)
-    arguments.rates, arguments.systems = [*map(int, arguments.rates.split(","))], arguments.systems.split(",")
-    return arguments
+    return parser.parse_args(given)
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
     arguments = _arguments(given)
-    try:
+
+    def figures() -> dict[str, Any]:
         for name in arguments.systems:
             SYSTEMS[name].command()  # built before anything is measured
         found = asyncio.run(contest(arguments))
-    except (build.BuildError, WrongResultError) as error:
-        print(f"no figure: {error}", file=sys.stderr)
-        return 1
-    conditions = {"kafka": arguments.kafka, "keys": arguments.keys, "pinned": split_cores()[0] is not None}
-    print(json.dumps({"ms": found, "ratios": ratios(found), "conditions": conditions}))
-    return 0
+        return {"ms": found, "ratios": ratios(found), "conditions": conditions(arguments, "keys")}
+
+    return report(figures)
 
 
 if __name__ == "__main__":

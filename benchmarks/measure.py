@@ -21,7 +21,11 @@ from benchmarks.orders import ORDERS, Orders
 _ROOT = Path(__file__).parents[1]
 
 
-class WrongResultError(Exception):
+class NoFigureError(Exception):
+    """There is nothing to report; the message says why."""
+
+
+class WrongResultError(NoFigureError):
     """A system lost, doubled or invented something: its speed means nothing."""
 
 

@@ -34,6 +34,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks import load, product
 from benchmarks.broker import new_broker, split_cores
+from benchmarks.command import parser_of, report
 from benchmarks.latency import percentile
 from benchmarks.measure import WrongResultError
 from stream_detector.devstack.owned import Owned, start_owned
@@ -376,21 +377,14 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.notifier", description=(__doc__ or "").splitlines()[0])
+    parser = parser_of("notifier", __doc__, kafka="embedded")
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="embedded", help="the broker")
     parser.add_argument("--anomalies", type=int, default=MANY, help="at once")
     parser.add_argument("--rate", type=float, default=5.0, help="latency: messages a second")
     parser.add_argument("--seconds", type=float, default=40.0, help="latency: for so long")
     parser.add_argument("--cycles", type=int, default=4, help="memory: so often")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
     arguments = parser.parse_args(given)
-    try:
-        print(json.dumps(asyncio.run(measure(arguments))))
-    except WrongResultError as error:
-        print(f"wrong result, so no figure: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return report(lambda: asyncio.run(measure(arguments)))
 
 
 if __name__ == "__main__":

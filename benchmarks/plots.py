@@ -5,11 +5,13 @@ python -m benchmarks.plots [--data FOLDER] [--out FOLDER]
 
 import argparse
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import injected, quality
+from benchmarks.command import parser_of, report
 from stream_detector.composition import detection_config
 from stream_detector.detect import Baseline, step
 from stream_detector.events.times import epoch_ms
@@ -77,12 +79,17 @@ def svg(title: str, drawn: Sequence[Drawn]) -> str:
     )
 
 
-def main() -> None:
+def main() -> int:
     """Three series: a plain history, injected anomalies, multiplied ones."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.plots", description=__doc__.split("\n")[0])
+    parser = parser_of("plots", __doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("docs/plots"))
     options = parser.parse_args()
+    return report(lambda: draw(options))
+
+
+def draw(options: argparse.Namespace) -> dict[str, int]:
+    """Write the files; returns the runs in each."""
     options.out.mkdir(parents=True, exist_ok=True)
     retrofit = injected.read(options.data / "ci" / "retrofit.csv.gz")
     dune = injected.read(options.data / "ci" / "dune_variants.csv.gz")
@@ -95,7 +102,8 @@ def main() -> None:
     for name, lane in lanes.items():
         title = f"{name}: {lane.key}, {len(lane.runs)} runs; band of two sigma, alarms circled (grey: recorded only)"
         (options.out / f"{name}.svg").write_text(svg(title, follow(lane)))
+    return {name: len(lane.runs) for name, lane in lanes.items()}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,6 @@ Reads any folder with CI tables (environment, build_id, test_id, ran_at, duratio
 date, entity_name, score) and a copy of NAB (labels/combined_windows.json). The last line of stdout is JSON.
 """
 
-import argparse
 import csv
 import gzip
 import json
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import injected, nab
+from benchmarks.command import note, parser_of, report
 from stream_detector.composition import detection_config
 from stream_detector.detect import Baseline, step
 from stream_detector.detect.statistics.series import Series
@@ -33,24 +33,23 @@ _POLLS = {"run_id", "date", "entity_name", "score"}
 _SENT_FROM = SEVERITIES.index("warning")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(given: Sequence[str] | None = None) -> int:
     """Run every part whose data is there and print the table, then one line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.split("\n")[0])
+    parser = parser_of("quality", __doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of histories")
     parser.add_argument("--seeds", type=int, default=5, help="injections are drawn so often and pooled")
-    parser.add_argument("--json", action="store_true", help="only the JSON line on stdout")
     parser.add_argument("--peers", action="store_true", help="river's detectors beside ours; takes minutes more")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if not options.data.is_dir():
         parser.error(f"{options.data} is no folder")
-    result = measure(options.data, seeds=options.seeds, peers=options.peers, tell=_tell)
-    if not options.json:
-        print(json.dumps(result, indent=1))
-    print(json.dumps(result))
 
+    def figures() -> dict[str, Any]:
+        result = measure(options.data, seeds=options.seeds, peers=options.peers, tell=note)
+        if not options.json:
+            print(json.dumps(result, indent=1))
+        return result
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return report(figures)
 
 
 def measure(folder: Path, *, seeds: int, peers: bool, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -243,4 +242,4 @@ def cost(keys: dict[str, list[injected.Run]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,7 +11,6 @@ the start of the process until a consumer has all four alerts. What the start ta
 
 import argparse
 import asyncio
-import json
 import statistics
 import struct
 import sys
@@ -22,14 +21,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import history, load, reference
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError, check_alerts, cpu_s, quiet_clients, resident_bytes, running
+from benchmarks.command import conditions, numbers, parser_of, report, words
+from benchmarks.measure import WrongResultError, check_alerts, cpu_s, resident_bytes, running
 from benchmarks.orders import Orders
-from benchmarks.peers import build
 from benchmarks.systems import SYSTEMS, Values, prepare
 from stream_detector.delivery.state import changelog_record
 from stream_detector.kafka.topics import BASELINES
@@ -191,32 +191,24 @@ def ratios(found: dict[str, dict[str, dict[str, float]]]) -> dict[str, float]:
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.recovery", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--keys", default="10000,100000,1000000", help="keys to recover, separated by commas")
+    parser = parser_of("recovery", __doc__, kafka="apache")
+    parser.add_argument("--keys", type=numbers, default="10000,100000,1000000", help="keys to recover")
     parser.add_argument("--rounds", type=int, default=3, help="how often each system starts with each number of keys")
-    parser.add_argument("--systems", default=",".join(COMPARED), help="separated by commas, of: " + ", ".join(COMPARED))
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
-    arguments = parser.parse_args(given)
-    arguments.keys, arguments.systems = [*map(int, arguments.keys.split(","))], arguments.systems.split(",")
-    return arguments
+    parser.add_argument("--systems", type=words, default=",".join(COMPARED), help="of: " + ", ".join(COMPARED))
+    return parser.parse_args(given)
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
     arguments = _arguments(given)
-    try:
+
+    def figures() -> dict[str, Any]:
         for name in arguments.systems:
             SYSTEMS[name].command()  # built before anything is measured
         found = asyncio.run(contest(arguments))
-    except (build.BuildError, WrongResultError) as error:
-        print(f"no figure: {error}", file=sys.stderr)
-        return 1
-    conditions = {"kafka": arguments.kafka, "pinned": split_cores()[0] is not None}
-    print(json.dumps({"keys": found, **ratios(found), "conditions": conditions}))
-    return 0
+        return {"keys": found, **ratios(found), "conditions": conditions(arguments)}
+
+    return report(figures)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the worker an event.
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -18,10 +17,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import load, product
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import WrongResultError, check_alerts, quiet_clients
+from benchmarks.command import conditions, numbers, parser_of, report, words
+from benchmarks.measure import check_alerts
 from benchmarks.systems import SYSTEMS, prepare, run
 
 SYSTEM = "ours_full"
@@ -158,31 +159,23 @@ def _rounded(cell: Cell) -> Cell:
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.scale", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", default="keys,bytes,alerts,workers", help="separated by commas")
-    parser.add_argument("--keys", default=",".join(map(str, KEYS)), help="of part `keys`, separated by commas")
+    parser = parser_of("scale", __doc__, kafka="apache")
+    parser.add_argument("--parts", type=words, default="keys,bytes,alerts,workers", help="separated by commas")
+    parser.add_argument("--keys", type=numbers, default=",".join(map(str, KEYS)), help="of part `keys`")
     parser.add_argument("--events", type=int, default=400_000, help="events in a run")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
-    arguments = parser.parse_args(given)
-    arguments.parts, arguments.keys = arguments.parts.split(","), [*map(int, arguments.keys.split(","))]
-    return arguments
+    return parser.parse_args(given)
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 a result was wrong."""
     arguments = _arguments(given)
-    try:
+
+    def figures() -> dict[str, Any]:
         found = asyncio.run(contest(arguments))
-    except WrongResultError as error:
-        print(f"no figure: {error}", file=sys.stderr)
-        return 1
-    conditions = {"kafka": arguments.kafka, "pinned": split_cores()[0] is not None, "events": arguments.events}
-    print(json.dumps({**found, **ratios(found), "conditions": conditions}))
-    return 0
+        return {**found, **ratios(found), "conditions": conditions(arguments, "events")}
+
+    return report(figures)
 
 
 if __name__ == "__main__":

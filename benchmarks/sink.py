@@ -9,18 +9,15 @@ object; everything else goes to stderr.
 
 import argparse
 import asyncio
-import json
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import asyncpg
 
+from benchmarks.command import parser_of, report, server_folder
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.events import Completion
 from stream_detector.store.connect import open_pool
@@ -98,24 +95,13 @@ async def contest(url: str, arguments: argparse.Namespace) -> dict[str, float]:
 
 def main() -> int:
     """Exit code 0, or 1 where a result was wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("sink", __doc__)
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--batch", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="accepted; JSON is always the last line")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="stream-detector-sink-"))
-    folder.chmod(0o711)  # as root the server runs as nobody, who must pass through
-    try:
-        with Postgres.start(folder / "postgres") as server:
-            figures = asyncio.run(contest(server.url(), arguments))
-    except WrongResultError as error:
-        print(f"wrong result: {error}", file=sys.stderr)
-        return 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(figures))
-    return 0
+    with server_folder() as folder, Postgres.start(folder / "postgres") as server:
+        return report(lambda: asyncio.run(contest(server.url(), arguments)))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from benchmarks import load, product
 from benchmarks.broker import new_broker, split_cores
+from benchmarks.command import conditions, note, numbers, parser_of, report, words
 from benchmarks.latency import OUTLIER_EVERY, receiving, send
-from benchmarks.measure import WrongResultError, quiet_clients
+from benchmarks.measure import WrongResultError
 from benchmarks.systems import SYSTEMS, prepare
 
 ROOT = Path(__file__).parents[1]
@@ -124,37 +125,32 @@ async def with_broker(arguments: argparse.Namespace) -> dict[str, Figures]:
 
 def _note(found: dict[str, list[Figures]], part: str, figures: Figures) -> None:
     found.setdefault(part, []).append(figures)
-    print(f"{part:>12}: {_medians([figures])}", file=sys.stderr, flush=True)
+    note(f"{part:>12}: {_medians([figures])}")
 
 
 def _medians(runs: list[Figures]) -> Figures:
     return {name: round(statistics.median(run[name] for run in runs), 2) for name in runs[0]}
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Measure and print. 0 measured, 1 something did not start or found something else."""
-    parser = argparse.ArgumentParser(prog="benchmarks.startup", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", default="clone,ready,rebalance", help="separated by commas")
-    parser.add_argument("--keys", default="0,10000", help="workflows in the table of `ready`, separated by commas")
+    parser = parser_of("startup", __doc__, kafka="apache")
+    parser.add_argument("--parts", type=words, default="clone,ready,rebalance", help="separated by commas")
+    parser.add_argument("--keys", type=numbers, default="0,10000", help="workflows in the table of `ready`")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
     arguments = parser.parse_args(given)
-    arguments.parts, arguments.keys = arguments.parts.split(","), [*map(int, arguments.keys.split(","))]
+    return report(lambda: measure(arguments))
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    """The parts that are asked for."""
     answer: dict[str, object] = {}
-    try:
-        if "clone" in arguments.parts:
-            answer["clone"] = _medians([clone() for _ in range(arguments.rounds)])
-            print(f"       clone: {answer['clone']}", file=sys.stderr, flush=True)
-        if arguments.parts != ["clone"]:
-            answer |= asyncio.run(with_broker(arguments))
-    except WrongResultError as error:
-        print(f"no figure: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(answer | {"conditions": {"kafka": arguments.kafka, "pinned": split_cores()[0] is not None}}))
-    return 0
+    if "clone" in arguments.parts:
+        answer["clone"] = _medians([clone() for _ in range(arguments.rounds)])
+        note(f"       clone: {answer['clone']}")
+    if arguments.parts != ["clone"]:
+        answer |= asyncio.run(with_broker(arguments))
+    return answer | {"conditions": conditions(arguments)}
 
 
 if __name__ == "__main__":

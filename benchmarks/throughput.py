@@ -9,7 +9,6 @@ not count. In each round every system runs once, beginning with another one each
 
 import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -18,8 +17,8 @@ from pathlib import Path
 
 from benchmarks import history, load
 from benchmarks.broker import new_broker, split_cores
-from benchmarks.measure import Figures, WrongResultError, quiet_clients
-from benchmarks.peers import build
+from benchmarks.command import note, parser_of, report
+from benchmarks.measure import Figures
 from benchmarks.systems import SYSTEMS, run
 
 QUICK = ("ours_reference", "ours_full", "kafka_streams", "quix", "faust")
@@ -120,7 +119,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
                 figures = await contest.run(name, number + 1)
                 runs[name].append(figures)
                 speeds = f"{figures.events_per_s:>10,.0f} events/s, second half {figures.warm_events_per_s:>10,.0f}"
-                _tell(f"round {number + 1}: {name:<18} {speeds}, {figures.cpu_us:6.2f} us, {figures.alerts} alerts")
+                note(f"round {number + 1}: {name:<18} {speeds}, {figures.cpu_us:6.2f} us, {figures.alerts} alerts")
     answer: dict[str, object] = {name: round(spread(found)["events_per_s"]) for name, found in runs.items()}
     answer |= compared(runs)
     answer["spread"] = {name: spread(found) for name, found in runs.items()}
@@ -129,12 +128,8 @@ async def measure(arguments: argparse.Namespace) -> dict[str, object]:
     return answer
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _arguments(given: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.throughput", description=__doc__.splitlines()[0])
+    parser = parser_of("throughput", __doc__, kafka="apache")
     parser.add_argument("--systems", help="separated by commas, of: " + ", ".join(SYSTEMS))
     parser.add_argument("--events", type=int, help="events in a run (1,000,000; quick 150,000)")
     parser.add_argument(
@@ -142,10 +137,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--keys", type=int, default=10_000, help="workflows that the events are of")
     parser.add_argument("--rounds", type=int, help="how often each system runs (5; quick 1)")
-    parser.add_argument("--kafka", choices=("apache", "embedded"), default="apache", help="the broker")
-    parser.add_argument("--jars", help="folder of Kafka's jars; else the cache folder, filled by Maven")
     parser.add_argument("--quick", action="store_true", help="one short round")
-    parser.add_argument("--json", action="store_true", help="accepted for scripts; the last line is JSON in any case")
     arguments = parser.parse_args(given)
     arguments.systems = (
         arguments.systems.split(",") if arguments.systems else [*(QUICK if arguments.quick else COMPARED)]
@@ -158,19 +150,10 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     return arguments
 
 
-@quiet_clients()
 def main(given: list[str] | None = None) -> int:
     """Run and print. 0 measured, 1 a system's result was wrong or a peer cannot be built here."""
-    try:
-        answer = asyncio.run(measure(_arguments(given)))
-    except build.BuildError as error:
-        _tell(f"a peer is missing: {error}")
-        return 1
-    except WrongResultError as error:
-        _tell(f"wrong result, so no figure: {error}")
-        return 1
-    print(json.dumps(answer))
-    return 0
+    arguments = _arguments(given)
+    return report(lambda: asyncio.run(measure(arguments)))
 
 
 if __name__ == "__main__":

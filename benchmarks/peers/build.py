@@ -8,11 +8,13 @@ import venv
 from hashlib import sha256
 from pathlib import Path
 
+from benchmarks.measure import NoFigureError
+
 HERE = Path(__file__).parent
 _JAVA = HERE / "kafka_streams"
 
 
-class BuildError(Exception):
+class BuildError(NoFigureError):
     """A peer cannot be built here; the message says what is missing."""
 
 
