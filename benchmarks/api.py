@@ -31,7 +31,7 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.events.encode import encode
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings, environ_of
-from stream_detector.store import access
+from stream_detector.store import credentials
 from stream_detector.store.connect import open_pool
 from stream_detector.store.migrate import migrate
 from tests.events_made import anomaly
@@ -110,7 +110,7 @@ async def measure(arguments: argparse.Namespace, url: str, broker: str) -> dict[
     await migrate(pool)
     print(f"storing {arguments.anomalies} anomalies", file=sys.stderr)
     await fill(pool, arguments.anomalies)
-    token, _ = await access.create_token(pool, name="benchmark", role="viewer", expires_at=None)
+    token, _ = await credentials.create_token(pool, name="benchmark", role="viewer", expires_at=None)
     await pool.close()
     ports = {"api_port": free_port(), "metrics_port": free_port()}
     settings = Settings(database_url=url, broker=broker, **ports, log_level="warning")

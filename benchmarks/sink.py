@@ -63,9 +63,8 @@ async def by_writer(pool: asyncpg.Pool, rows: list[Row[Completion]], size: int) 
 
 async def by_copy(pool: asyncpg.Pool, rows: list[Row[Completion]], size: int) -> float:
     """Rows a second, in transactions of the same size."""
-    ready = [list(zip(*EXECUTIONS.columns(batch), strict=True)) for batch in batches(rows, size)]
-    assert EXECUTIONS.staging is not None
-    columns, started = EXECUTIONS.staging.columns, time.perf_counter()
+    ready = [list(zip(*EXECUTIONS.values(batch), strict=True)) for batch in batches(rows, size)]
+    columns, started = [each.name for each in EXECUTIONS.columns], time.perf_counter()
     async with pool.acquire() as connection:
         for records in ready:
             await connection.copy_records_to_table("executions", records=records, columns=columns)

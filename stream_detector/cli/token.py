@@ -16,9 +16,9 @@ from stream_detector.cli.api_client import api_address, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
-from stream_detector.store import access
-from stream_detector.store.access import Role, StoredToken
+from stream_detector.store import credentials
 from stream_detector.store.connect import open_pool
+from stream_detector.store.credentials import Role, StoredToken
 from stream_detector.store.migrate import migrate
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) 
     """
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     token, stored = _with_pool(
-        settings, lambda pool: access.create_token(pool, name=name or role, role=role, expires_at=expires_at)
+        settings, lambda pool: credentials.create_token(pool, name=name or role, role=role, expires_at=expires_at)
     )
     if as_json:
         click.echo(msgspec.json.encode({"token": token, **msgspec.structs.asdict(stored)}).decode())
@@ -70,7 +70,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
     \b
     Example: stream-detector token list
     """
-    found = _with_pool(settings, access.tokens)
+    found = _with_pool(settings, credentials.tokens)
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return
@@ -92,7 +92,7 @@ def revoke(token_id: str, settings: Settings) -> None:
         known = UUID(token_id)
     except ValueError:
         raise CommandError(f"{token_id[:80]}: not the id of a token; `token list` prints them", 2) from None
-    if not _with_pool(settings, lambda pool: access.revoke_token(pool, known)):
+    if not _with_pool(settings, lambda pool: credentials.revoke_token(pool, known)):
         raise CommandError(f"there is no token with the id {token_id}")
     click.echo(f"{token_id} is revoked")
 
@@ -115,7 +115,7 @@ def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
 
 async def make_link(pool: asyncpg.Pool, settings: Settings, *, name: str = "", role: Role = "operator") -> str:
     """The full address of a one-time link, under BASE_URL if that is set, else under the API's own address."""
-    code = await access.make_link(pool, name=name or person(), role=role)
+    code = await credentials.make_link(pool, name=name or person(), role=role)
     named = settings.origin.get("base_url", "default") != "default"
     return f"{settings.base_url.rstrip('/') if named else api_address(settings)}/open/{code}"
 

@@ -16,9 +16,9 @@ from aiohttp import web
 from stream_detector.serve.app_keys import SETTINGS
 from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
-from stream_detector.store import access
-from stream_detector.store.access import SESSION_LASTS, Identity
+from stream_detector.store import credentials
 from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.credentials import SESSION_LASTS, Identity
 
 READ = frozenset({"viewer", "operator"})
 ACT = frozenset({"operator"})
@@ -48,15 +48,15 @@ class Authenticator:
         if scheme:
             return await self._identify_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        return await self._looked_up(access.token_digest(secret), access.who_has_session) if secret else None
+        return await self._looked_up(credentials.token_digest(secret), credentials.who_has_session) if secret else None
 
     async def _identify_token(self, token: str) -> Identity | None:
         given = token.encode("utf-8", "replace")
         if self._own and hmac.compare_digest(given, self._own):
             return Identity(name=SETTING_NAME, role="operator", by="token")
-        if not token.startswith(access.TOKEN_PREFIX):
+        if not token.startswith(credentials.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
-        return await self._looked_up(access.token_digest(token), access.who_has_token)
+        return await self._looked_up(credentials.token_digest(token), credentials.who_has_token)
 
     async def _looked_up(
         self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]

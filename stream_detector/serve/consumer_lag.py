@@ -1,4 +1,4 @@
-"""How many records each role has not worked off yet, as Kafka knows it: asked for in the background, seldom."""
+"""The consumer lag of each role, read from Kafka in the background, seldom."""
 
 import asyncio
 import time
@@ -10,12 +10,12 @@ from stream_detector.settings import Settings
 
 LOOK_EVERY_S = 10.0
 _FRESH_S = 60.0
-"""What is older says nothing about now."""
+"""An older lag is not shown."""
 _WITHIN_S = 20.0
 
 
 class ConsumerLag:
-    """The last answer is always there at once; who asks for it starts the next look where it is due."""
+    """The last known lag is returned at once; reading it starts the next look at Kafka where one is due."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -27,7 +27,7 @@ class ConsumerLag:
     def records(self) -> dict[str, int] | None:
         """Role -> records between what it has committed and the ends of its topics; None while that is not known.
 
-        At most a minute old: the first who asks after a while gets None, and finds it a moment later.
+        At most a minute old: the first call after a while returns None, and one a moment later the lag.
         """
         is_looking = self._looking is not None and not self._looking.done()
         if self._settings.broker and not is_looking and time.monotonic() - self._looked_s >= LOOK_EVERY_S:

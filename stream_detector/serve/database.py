@@ -8,7 +8,7 @@ import asyncpg
 
 from stream_detector.serve.problems import RETRY_AFTER_S
 from stream_detector.settings import Settings
-from stream_detector.store.connect import StoreAwayError, address_of, away, wait_for_pool
+from stream_detector.store.connect import StoreAwayError, address_of, as_store_away, wait_for_pool
 from stream_detector.store.grants import admit
 from stream_detector.telemetry.log_events import ServiceUnavailable
 
@@ -27,7 +27,7 @@ class Database:
         self._connecting: asyncio.Task[None] | None = None
 
     def start(self) -> "asyncio.Task[None]":
-        """Begin to connect and migrate; the task ends when it is done, or with what no waiting mends."""
+        """Begin to connect and migrate; the task ends when it is done, or with an error that waiting cannot solve."""
         self._connecting = asyncio.create_task(self._connect())
         return self._connecting
 
@@ -53,7 +53,7 @@ class Database:
             try:
                 return await query(self.pool, *args, **kwargs)
             except Exception as error:
-                known = away(error)
+                known = as_store_away(error)
                 if known is None:
                     raise
                 if last or isinstance(error, TimeoutError):

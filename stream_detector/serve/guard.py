@@ -1,4 +1,4 @@
-"""Who may ask what: Host, Origin and role, and the headers that keep a browser safe.
+"""Authorization: Host, Origin and role, and the headers that keep a browser safe.
 
 The checks run in this order for every request, pages included, before any handler:
 1. Host: on loopback a page of another site could rebind its name to 127.0.0.1 and read answers as its own.
@@ -46,7 +46,7 @@ class Guard:
 
     Args:
         settings: addresses and names.
-        authenticator: identifies who asks.
+        authenticator: identifies who sent a request.
         rights: (method, path of the route) -> the roles that may. A route of the API that is not in it is nobody's.
     """
 
@@ -122,7 +122,7 @@ class Guard:
         return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site") == "same-origin"
 
     def _host(self, request: web.BaseRequest) -> str:
-        """The Host that the caller asked for: the proxy's word where there is one and it is to be believed."""
+        """The Host of the request: the one that the proxy forwards where there is a trusted proxy."""
         own = request.headers.get("Host", "")
         return request.headers.get("X-Forwarded-Host", own) if self._proxied else own
 

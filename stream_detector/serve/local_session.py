@@ -19,7 +19,7 @@ from stream_detector.serve.authentication import Authenticator, set_cookie
 from stream_detector.serve.database import Database
 from stream_detector.serve.problems import is_api
 from stream_detector.settings import Settings, is_loopback
-from stream_detector.store import access
+from stream_detector.store import credentials
 from stream_detector.store.connect import StoreAwayError
 
 _TABLES = Path("/proc/net/tcp"), Path("/proc/net/tcp6")
@@ -50,7 +50,7 @@ class LocalSessions:
     async def _open(self, request: web.Request, response: web.StreamResponse) -> None:
         try:
             if await self._authenticator.identify(request) is None:
-                secret, _ = await self._database.query(access.make_session, person(), "operator")
+                secret, _ = await self._database.query(credentials.make_session, person(), "operator")
                 set_cookie(request, response, secret)
         except StoreAwayError:
             return  # the page loads without; loaded again when the database is back, it has one
@@ -87,7 +87,7 @@ def is_from_here(request: web.Request) -> bool:
 
 
 def user_of(peer: tuple[str, int], own: tuple[str, int], lines: Iterable[str]) -> int | None:
-    """The user id of the process at the other end of a connection within this machine; None where nothing tells.
+    """The user id of the process at the other end of a connection within this machine; None where it is unknown.
 
     Args:
         peer: address and port of the other end.

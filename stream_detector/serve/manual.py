@@ -1,6 +1,6 @@
 """The OpenAPI document as a page to read: no script, no other host, one style sheet of our own.
 
-It holds no data and needs no token: what it says, the repository and the wheel say as well.
+It holds no data and needs no token: the repository and the wheel hold the same text.
 """
 
 from collections.abc import Iterable
@@ -141,25 +141,25 @@ def words(schema: dict[str, Any]) -> str:
     """
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
-        said = f'<a href="#type-{name}">{name}</a>'
+        text = f'<a href="#type-{name}">{name}</a>'
     elif "enum" in schema:
-        said = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["enum"])
+        text = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["enum"])
     elif "x-extensible-enum" in schema:
         known = " or ".join(f"<code>{escape(str(each))}</code>" for each in schema["x-extensible-enum"])
-        said = f"{known}, or a value of a later version"
+        text = f"{known}, or a value of a later version"
     elif "anyOf" in schema:
-        said = " or ".join(map(words, schema["anyOf"]))
+        text = " or ".join(map(words, schema["anyOf"]))
     elif schema.get("type") == "array":
-        said = f"list of {words(schema.get('items', {}))}"
+        text = f"list of {words(schema.get('items', {}))}"
     elif schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
-        said = f"object of {words(schema['additionalProperties'])}"
+        text = f"object of {words(schema['additionalProperties'])}"
     else:
         type_ = schema.get("type", "anything")
-        said = escape(schema.get("format", type_ if isinstance(type_, str) else " or ".join(type_)))
-    limits = [f"{say} {schema[name]}" for name, say in _LIMITS.items() if name in schema]
-    said = ", ".join([said, *map(escape, limits)])
+        text = escape(schema.get("format", type_ if isinstance(type_, str) else " or ".join(type_)))
+    limits = [f"{label} {schema[name]}" for name, label in _LIMITS.items() if name in schema]
+    text = ", ".join([text, *map(escape, limits)])
     default = schema.get("default")
-    return said if default in (None, "", [], {}) else f"{said}; {escape(str(default))} by default"
+    return text if default in (None, "", [], {}) else f"{text}; {escape(str(default))} by default"
 
 
 _LIMITS = {

@@ -56,7 +56,9 @@ def add_links(
         try:
             for action in actions_of(link, token, now_s):
                 await publish(action)
-        except Exception as error:  # whatever keeps Kafka from taking it: the person is told, and may press again
+        except (
+            Exception
+        ) as error:  # whatever keeps Kafka from accepting it: the page says so, and the button is there again
             words = f"Kafka does not accept it now ({escape(type(error).__name__)}). Try again; repeating it is safe."
             return _page(503, "Action failed", f"<p>{words}</p>\n{_form(link)}")
         return _page(200, _DONE[link.purpose], f"<p>{escape(link.about)}</p>\n<p>{escape(_WHAT[link.purpose])}</p>")

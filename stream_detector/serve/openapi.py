@@ -66,11 +66,11 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
         "description": f"{(route.handler.__doc__ or '').strip()} {_roles(route)}",
         "responses": _responses(route),
     }
-    asked = list(parameters.get(route.query, []))
+    given = list(parameters.get(route.query, []))
     if "{id}" in route.path:
-        asked.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
-    if asked:
-        operation["parameters"] = asked
+        given.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
+    if given:
+        operation["parameters"] = given
     if route.body:
         schemas, _ = msgspec.json.schema_components(_bodies(route), ref_template=_REF)
         schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
@@ -108,8 +108,8 @@ def _responses(route: Route) -> dict[str, Any]:
         content = {route.kind: {"schema": schema}} | {kind: {"schema": {"type": "string"}} for kind in route.also}
         responses["200"] = {"description": "The result", "content": content}
         if route.handler.__name__ == "check_anomalies":
-            told = "Why the result may differ from the live detector's; absent if it cannot"
-            responses["200"]["headers"] = {"X-Approximate": {"description": told, "schema": {"type": "string"}}}
+            description = "Why the result may differ from the live detector's; absent if it cannot"
+            responses["200"]["headers"] = {"X-Approximate": {"description": description, "schema": {"type": "string"}}}
         if links := LINKS.get(route.handler.__name__):
             responses["200"]["links"] = links
     if route.partly:

@@ -1,6 +1,6 @@
 """The dashboard's built files: one shell for every address of a person, hashed assets, a strict content policy.
 
-The page needs no token to load: it holds no data, and asks for the token where the API demands one.
+The page needs no token to load: it holds no data, and prompts for the token where the API demands one.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ PATHS = (
     "/settings",
     "/dead-letters",
 )
-"""Addresses that the page knows. Any other, outside the API, gets the same page and 404, and the page says so."""
+"""Addresses that the page knows. Any other, outside the API, gets the same page with status 404."""
 
 # Named here, because the system's own table may know none of them, and `nosniff` forbids the browser to guess.
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

@@ -1,4 +1,4 @@
-"""What a caller is told when something is wrong: RFC 9457 problem details, never a trace."""
+"""Errors as RFC 9457 problem details, never as a trace."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ class ProblemError(Exception):
 
 
 def is_api(request: web.BaseRequest) -> bool:
-    """Whether a program asked, who gets problems as JSON; pages have their own."""
+    """Whether it is a route of the API, whose errors are JSON; pages have their own."""
     return request.path.startswith("/api/")
 
 
@@ -96,12 +96,12 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
     except web.HTTPException as error:
         if not is_api(request) or error.status not in TITLES:
             raise
-        said = {
+        details = {
             404: f"Nothing is served at {request.method} {request.path[:200]}",
             405: f"{request.method} is not allowed",
         }
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return ProblemError(error.status, said.get(error.status, error.reason), headers=headers).response()
+        return ProblemError(error.status, details.get(error.status, error.reason), headers=headers).response()
     except Exception as error:
         RequestFailed(request.method, request.path, f"{type(error).__name__}: {error}").emit()
         return ProblemError(500, OWN_ERROR).response()

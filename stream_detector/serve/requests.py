@@ -82,7 +82,7 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
     if isinstance(value, str) and _UNESCAPED_ZONE.fullmatch(value):
         value = f"{value[:-6]}+{value[-5:]}"
     try:
-        given = _given(type_)
+        given = _without_none(type_)
         # Not strict, since an int comes as text; but then a number would pass as an instant, in seconds of 1970.
         is_instant = given is datetime or datetime in get_args(given)
         converted = msgspec.convert(value, given, strict=is_instant)
@@ -99,14 +99,14 @@ def _convert(name: str, value: Any, type_: Any) -> Any:
     return converted
 
 
-def _given(type_: Any) -> Any:
+def _without_none(type_: Any) -> Any:
     """The type of a parameter that is there: `null` is a word like any other then, not its absence.
 
-    >>> _given(int | None), _given(list[int])
+    >>> _without_none(int | None), _without_none(list[int])
     (<class 'int'>, list[int])
     """
-    kept = [part for part in get_args(type_) if part is not NoneType]
-    return kept[0] if get_origin(type_) in (Union, UnionType) and len(kept) == 1 else type_
+    others = [part for part in get_args(type_) if part is not NoneType]
+    return others[0] if get_origin(type_) in (Union, UnionType) and len(others) == 1 else type_
 
 
 def words_of(type_: Any) -> list[str]:

@@ -34,14 +34,14 @@ from stream_detector.serve.resources import (
     webhooks,
     why,
 )
-from stream_detector.store.access import Identity
+from stream_detector.store.credentials import Identity
 
 
 @dataclass(frozen=True)
 class Route:
     """One route. `problems` are the statuses it may answer besides 401, 403, 500 and (with a database) 503.
 
-    `roles` are those that may ask; `guard.py` is the one place that looks at them.
+    `roles` are those that may call it; `guard.py` alone checks them.
     """
 
     method: str

@@ -1,6 +1,6 @@
 """What is no request at all, or one that is too long to be read, is answered with a problem like any other mistake.
 
-aiohttp answers it before the application is asked: as plain text that repeats what came, with a trace in the log, which
+aiohttp answers it before the application sees it: as plain text that repeats what came, with a trace in the log, which
 would let anybody fill the disk.
 """
 
@@ -45,7 +45,7 @@ class Runner(web.AppRunner):
 
     @property
     def server(self) -> Callable[[], RequestHandler]:  # type: ignore[override]
-        """What makes the protocol of a new connection; sites ask for it."""
+        """What makes the protocol of a new connection; the sites call it."""
         made = super().server
         assert made is not None, "after setup"
 

@@ -23,7 +23,7 @@ _LINGER_S = 1.0
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 ended as asked, 1 cannot go on, 2 wrong settings."""
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 0 after a signal, 1 cannot continue, 2 wrong settings."""
     try:
         demand_token(settings)
         if not settings.database_url:
@@ -31,7 +31,7 @@ def run(settings: Settings) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    load_in_background()  # of itself it would be loaded by the first who asks about a score, who would wait for it
+    load_in_background()  # else the first request about a score would wait for it
     aiokafka_patches.install()
     return uvloop.run(_serve(settings))
 
@@ -87,13 +87,13 @@ async def _listen(starting: Any, setting: str) -> None:
 
 
 async def _until(ended: asyncio.Event, database: Database) -> int:
-    """Wait to be asked to end, or for what no waiting mends, for example a database newer than this program."""
-    asked = asyncio.create_task(ended.wait())
+    """Return at a signal, or at an error that waiting cannot solve, for example a database too new for this program."""
+    stopping = asyncio.create_task(ended.wait())
     connecting = database.start()
-    await asyncio.wait([asked, connecting], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([stopping, connecting], return_when=asyncio.FIRST_COMPLETED)
     if connecting.done() and (error := connecting.exception()):
-        asked.cancel()
+        stopping.cancel()
         RoleFailed("api", str(error)).emit()
         return 1
-    await asked
+    await stopping
     return 0

@@ -10,10 +10,12 @@ import asyncpg
 import msgspec
 
 from stream_detector.events import Anomaly
+from stream_detector.store.anomaly_tables import ANOMALIES, ANOMALY_COLUMNS, incidents_of
+from stream_detector.store.connect import Connection
 from stream_detector.store.filter import Filter
-from stream_detector.store.findings import ANOMALIES, ANOMALY_COLUMNS, incidents_of
 from stream_detector.store.paging import Cursor, CursorError, Page
 from stream_detector.store.rows import Row
+from stream_detector.store.table import names, parameters
 from stream_detector.store.where import Where
 
 _FIND = """
@@ -53,7 +55,7 @@ def conditions(wanted: Filter) -> Where:
 
 
 def with_recorded_at(event: bytes, recorded_at: datetime) -> bytes:
-    """The stored JSON object with the time of its storing put in; nothing else is read or written anew.
+    """The stored JSON object with `recorded_at` put in; the rest is neither decoded nor encoded.
 
     >>> from datetime import UTC
     >>> with_recorded_at(b'{"id":"a"}', datetime(2026, 1, 22, tzinfo=UTC))
@@ -67,7 +69,7 @@ _NO_INCIDENT = b',"incident":null}'
 
 
 def _with_incident(found: asyncpg.Record) -> bytes:
-    """The stored JSON object with the time of its storing and how its incident stands."""
+    """The stored JSON object with `recorded_at` and the status of its incident."""
     event = with_recorded_at(found["event"], found["recorded_at"])[:-1]
     if found["state"] is None:
         return event + _NO_INCIDENT
@@ -75,7 +77,7 @@ def _with_incident(found: asyncpg.Record) -> bytes:
 
 
 async def find(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | None = None) -> Page:
-    """The newest first, each with how its incident stands. Raises `CursorError`."""
+    """The newest first, each with the status of its incident. Raises `CursorError`."""
     where = conditions(wanted)
     if cursor is not None:
         after = Cursor.parse(cursor)
@@ -96,33 +98,35 @@ async def read(pool: asyncpg.Pool, anomaly_id: UUID) -> bytes | None:
     return with_recorded_at(found["event"], found["recorded_at"]) if found else None
 
 
+def _row(anomaly: Anomaly) -> Row[Anomaly]:
+    """A row that came from no stream."""
+    return Row(anomaly, "", 0, 0, 0)
+
+
 async def create(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
     """Store one; False where its id is stored already, and nothing has changed then."""
-    columns = ANOMALIES.columns([Row(anomaly, "", 0, 0, 0)])
-    return bool(await pool.fetch(ANOMALIES.statement, *columns))
+    return bool(await pool.fetch(ANOMALIES.statement, *ANOMALIES.values([_row(anomaly)])))
 
 
 _UPDATE = f"""
-    UPDATE anomalies SET ({ANOMALY_COLUMNS}) = ROW($1::uuid, $2::uuid, $3::text, $4::timestamptz, $5::text, $6::text,
-        $7::text, $8::text, $9::text, $10::text, $11::text, $12::integer, $13::text, $14::text, $15::float8,
-        $16::float8, $17::float8, $18::text, $19::float8, $20::text, $21::text, $22::float8, $23::bytea)
+    UPDATE anomalies SET ({names(ANOMALY_COLUMNS)}) = ROW({parameters(ANOMALY_COLUMNS)})
     WHERE id = $1::uuid RETURNING id
-"""  # noqa: S608 - a constant list of columns
-_AGAIN = incidents_of("anomalies WHERE incident_id = $1")
+"""  # noqa: S608 - columns of ours
+_REBUILD = incidents_of("anomalies WHERE incident_id = $1")
 
 
 async def update(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
     """Put the anomaly in place of the stored one of its id; its incidents follow. False where there is none."""
-    columns = [column[0] for column in ANOMALIES.columns([Row(anomaly, "", 0, 0, 0)])]
+    row = _row(anomaly)
     async with pool.acquire() as connection, connection.transaction():
         before = await connection.fetchval(
             "SELECT incident_id FROM anomalies WHERE id = $1 FOR UPDATE", UUID(anomaly.id)
         )
         if before is None:
             return False
-        await connection.execute(_UPDATE, *columns)
+        await connection.execute(_UPDATE, *(column.value(row) for column in ANOMALY_COLUMNS))
         for incident_id in {before, UUID(anomaly.incident_id)}:
-            await _work_out_again(connection, incident_id)
+            await _rebuild_incident(connection, incident_id)
     return True
 
 
@@ -132,17 +136,17 @@ async def delete(pool: asyncpg.Pool, anomaly_id: UUID) -> bool:
         incident_id = await connection.fetchval("DELETE FROM anomalies WHERE id = $1 RETURNING incident_id", anomaly_id)
         if incident_id is None:
             return False
-        await _work_out_again(connection, incident_id)
+        await _rebuild_incident(connection, incident_id)
     return True
 
 
-async def _work_out_again(connection: asyncpg.Connection, incident_id: UUID) -> None:
+async def _rebuild_incident(connection: Connection, incident_id: UUID) -> None:
     decided = await connection.fetchrow(
         "DELETE FROM incidents WHERE id = $1 RETURNING acknowledged_at, acknowledged_by, verdict, verdict_at,"
         " verdict_by, resolved_by, resolved_at",
         incident_id,
     )
-    await connection.execute(_AGAIN, incident_id)
+    await connection.execute(_REBUILD, incident_id)
     if decided:
         await connection.execute(
             "UPDATE incidents SET acknowledged_at = $2, acknowledged_by = $3, verdict = $4, verdict_at = $5,"

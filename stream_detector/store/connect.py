@@ -4,13 +4,20 @@ import asyncio
 import random
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from stream_detector.settings import PREFIX, SettingsError
 from stream_detector.telemetry.log_events import ServiceRecovered, ServiceUnavailable
+
+Connection: TypeAlias = PoolConnectionProxy
+"""One of a pool's, while it is lent out."""
 
 _TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
 """SQLSTATE classes that say nothing about the rows: connection, user or password, no such database (both may be
@@ -37,7 +44,19 @@ def address_of(url: str) -> str:
     return f"{host}{parts.path}"
 
 
-def away(error: BaseException) -> StoreAwayError | None:
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Within it, what means that the database is away is raised as `StoreAwayError`; other errors pass."""
+    try:
+        yield
+    except Exception as error:
+        known = as_store_away(error)
+        if known is None or known is error:
+            raise
+        raise known from error
+
+
+def as_store_away(error: BaseException) -> StoreAwayError | None:
     """The `StoreAwayError` that the error means, or None where it is about the statement or the data."""
     if isinstance(error, StoreAwayError):
         return error
@@ -68,22 +87,18 @@ async def open_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0
     """
     _check_files(url)
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=0,  # with more, asyncpg's own refilling logs a trace each time while the database is away
-            max_size=size,
-            timeout=10,
-            command_timeout=query_s,
-            server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
-        )
-        await pool.execute("SELECT 1")
+        with store_errors():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=0,  # with more, asyncpg's own refilling logs a trace each time while the database is away
+                max_size=size,
+                timeout=10,
+                command_timeout=query_s,
+                server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
+            )
+            await pool.execute("SELECT 1")
     except asyncpg.exceptions.ClientConfigurationError as error:
         raise SettingsError(_SETTING, "(hidden)", str(error)) from error
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error
     return pool
 
 
@@ -95,7 +110,7 @@ def _check_files(url: str) -> None:
 
 
 async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
-    """As `open_pool`, but tries until the database answers; each failed try is told as `ServiceUnavailable`."""
+    """As `open_pool`, but tries until the database answers; each failed attempt is logged as `ServiceUnavailable`."""
     started, wait_s = time.monotonic(), 0.5
     while True:
         try:
@@ -116,4 +131,5 @@ async def server_of(pool: asyncpg.Pool) -> tuple[str, float]:
     found = await pool.fetchrow(
         "SELECT current_setting('server_version') AS version, extract(epoch FROM clock_timestamp())::float8 AS now_s"
     )
+    assert found is not None, "a SELECT without FROM has a row"
     return found["version"], found["now_s"]

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from stream_detector.store.connect import away
+from stream_detector.store.connect import store_errors
 
 _COUNTS = """
 SELECT
@@ -16,10 +16,7 @@ SELECT
 
 async def stored_counts(pool: asyncpg.Pool) -> dict[str, int]:
     """Rows: executions, scores, score_runs, anomalies, inbox messages. Raises `StoreAwayError`."""
-    try:
-        return dict(await pool.fetchrow(_COUNTS))
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error
+    with store_errors():
+        found = await pool.fetchrow(_COUNTS)
+    assert found is not None, "a SELECT without FROM has a row"
+    return dict(found)

@@ -1,8 +1,8 @@
-"""Which of several streams an offset belongs to: one made anew starts at offset 0 again."""
+"""Which of several streams an offset belongs to: one created again starts at offset 0."""
 
 import asyncpg
 
-from stream_detector.store.connect import away
+from stream_detector.store.connect import store_errors
 
 
 async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
@@ -10,12 +10,12 @@ async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
 
     Args:
         pool: the store.
-        identity: what changes when topics are made anew, for example the broker's cluster id.
+        identity: what changes when topics are created again, for example the broker's cluster id.
 
     Raises:
         StoreAwayError: the database is away.
     """
-    try:
+    with store_errors():
         async with pool.acquire() as connection, connection.transaction():
             # Asked first: an INSERT that conflicts would use up a number each time.
             known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
@@ -25,8 +25,3 @@ async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
                 )
                 known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
             return int(known)
-    except Exception as error:
-        reason = away(error)
-        if reason is None:
-            raise
-        raise reason from error

@@ -1,9 +1,9 @@
 """How many anomalies there are of each value of each filter: a count of all, then added up for each filter."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
@@ -53,7 +53,7 @@ async def facets(pool: asyncpg.Pool, wanted: Filter) -> Facets:
     return Facets(counts, total, sum(cell["count"] for cell in with_incidents) < MOST)
 
 
-def _add_up(cells: Iterable[Mapping[str, Any]], wanted: Filter) -> tuple[dict[str, dict[str, int]], int]:
+def _add_up(cells: Iterable[asyncpg.Record], wanted: Filter) -> tuple[dict[str, dict[str, int]], int]:
     """The counts by facet, each of the cells that miss no other filter; and the total of those that miss none."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in _FACETS}
     total = 0
@@ -67,7 +67,7 @@ def _add_up(cells: Iterable[Mapping[str, Any]], wanted: Filter) -> tuple[dict[st
     return {name: dict(counted) for name, counted in counts.items()}, total
 
 
-def _missed(cell: Mapping[str, Any], wanted: Filter) -> list[str]:
+def _missed(cell: asyncpg.Record, wanted: Filter) -> list[str]:
     """The filters that this cell does not pass."""
     chosen = {"severity": wanted.severities, "type": wanted.types, "state": wanted.states}
     missed = [name for name, values in chosen.items() if values and cell[name] not in values]
@@ -80,7 +80,7 @@ def _missed(cell: Mapping[str, Any], wanted: Filter) -> list[str]:
     return missed
 
 
-def _incident_status(cell: Mapping[str, Any]) -> str:
+def _incident_status(cell: asyncpg.Record) -> str:
     if not cell.get("is_open"):
         return "resolved"
     return "acknowledged" if cell["is_acknowledged"] else "unacknowledged"

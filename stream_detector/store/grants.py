@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from stream_detector.store.connect import away
+from stream_detector.store.connect import store_errors
 from stream_detector.store.migrate import migrate
 
 _LEARNT = (
@@ -81,7 +81,7 @@ async def admit(pool: asyncpg.Pool, role: str) -> list[str]:
         MigrationError: the tables do not fit this program.
         StoreAwayError: the database is away.
     """
-    try:
+    with store_errors():
         try:
             applied = await migrate(pool)
         except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError) as error:
@@ -89,11 +89,6 @@ async def admit(pool: asyncpg.Pool, role: str) -> list[str]:
             raise GrantError(role, await _user(pool), what) from error
         if missing := await lacking(pool, role):
             raise GrantError(role, await _user(pool), "; ".join(missing))
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error
     return applied
 
 

@@ -1,13 +1,14 @@
 """Everything that is stored, key by key, each key's events in the order of its stream."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 
-from stream_detector.store.read import StoredCompletion, StoredScore, completions_in_order, scores_in_order
-from stream_detector.store.tables import instant
+from stream_detector.store.executions import StoredCompletion, completions_in_order
+from stream_detector.store.scores import StoredScore, scores_in_order
 
-_EVER = instant(253_370_764_800_000)  # the year 9999
+_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 async def everything(pool: asyncpg.Pool) -> AsyncIterator[StoredCompletion | StoredScore]:

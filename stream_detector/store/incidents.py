@@ -1,4 +1,4 @@
-"""Incidents, what people decided about them, and what they asked not to hear about."""
+"""Incidents, operator actions and silences."""
 
 from collections.abc import Sequence
 from typing import Any

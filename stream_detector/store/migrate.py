@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from stream_detector.store.connect import away
+from stream_detector.store.connect import Connection, store_errors
 
 _PATIENCE_S = 24 * 3600.0
 """Not the pool's command timeout: building an index over a large table takes its time."""
@@ -86,7 +86,7 @@ async def migrate(pool: asyncpg.Pool, known: Sequence[Migration] | None = None) 
         MigrationError: the database is too new for this program, or an applied migration was edited.
         StoreAwayError: the database went away; what was applied stays applied.
     """
-    try:
+    with store_errors():
         async with pool.acquire() as connection:
             await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_PATIENCE_S)
             try:
@@ -94,29 +94,19 @@ async def migrate(pool: asyncpg.Pool, known: Sequence[Migration] | None = None) 
             finally:
                 if not connection.is_closed():
                     await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error
 
 
 async def pending(pool: asyncpg.Pool) -> list[str]:
     """The names of migrations that `migrate` would apply. Changes nothing. Raises `StoreAwayError`."""
-    try:
+    with store_errors():
         async with pool.acquire() as connection:
             applied: set[int] = set()
             if await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
                 applied = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error
     return [migration.name for migration in migrations() if migration.version not in applied]
 
 
-async def _apply(connection: asyncpg.Connection, known: Sequence[Migration]) -> list[str]:
+async def _apply(connection: Connection, known: Sequence[Migration]) -> list[str]:
     # Asked first: `IF NOT EXISTS` demands the right to make tables also where there is nothing to make.
     if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
         await connection.execute(_NOTES)

@@ -9,7 +9,7 @@ from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.store.anomalies import with_recorded_at
 from stream_detector.store.precedence import ranked_severity
 
-MOST_UNATTENDED = 10_000
+MOST_UNACKNOWLEDGED = 10_000
 _NEWEST = 10
 
 
@@ -104,7 +104,7 @@ _EVERYTHING = """
 """.format(severity=ranked_severity("severity"))  # noqa: S608 - a constant of ours
 
 
-async def everything(pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float) -> list[dict[str, Any]]:
+async def all_entities(pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float) -> list[dict[str, Any]]:
     """The lane of all entities together."""
     return [_cell(each) for each in await pool.fetch(_EVERYTHING, from_at, to_at, bucket_s)]
 
@@ -113,13 +113,13 @@ def _cell(found: asyncpg.Record) -> dict[str, Any]:
     return {"bucket": found["bucket"], "severity": found["ranked"][1:], "count": found["count"]}
 
 
-async def unattended(pool: asyncpg.Pool) -> int:
+async def unacknowledged(pool: asyncpg.Pool) -> int:
     """Incidents that are open and that nobody has acknowledged, counted up to 10,000."""
     return int(
         await pool.fetchval(
             "SELECT count(*) FROM (SELECT 1 FROM incidents WHERE state <> 'resolved' AND acknowledged_at IS NULL"
             " LIMIT $1) AS waiting",
-            MOST_UNATTENDED,
+            MOST_UNACKNOWLEDGED,
         )
     )
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from stream_detector.store.connect import away
+from stream_detector.store.connect import store_errors
 
 _LOCK = 0x5D1E_C7_0002
 _BATCH = 5_000
@@ -73,7 +73,7 @@ async def retain(
         "anomalies": now - timedelta(days=anomalies_d),
         "now": now,
     }
-    try:
+    with store_errors():
         async with pool.acquire() as connection:
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 return None
@@ -89,8 +89,3 @@ async def retain(
                 if not connection.is_closed():
                     await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
             return deleted
-    except Exception as error:
-        known = away(error)
-        if known is None:
-            raise
-        raise known from error

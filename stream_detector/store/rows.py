@@ -23,7 +23,7 @@ E = TypeVar("E")
 class Row(Struct, Generic[E], frozen=True, gc=False):
     """One event, and where it lay: `topic`, `partition`, `offset`, `record_ms` (the broker's time, epoch ms).
 
-    `epoch` tells apart streams made anew, whose offsets start at 0 again (`store/epochs.py` gives it).
+    `epoch` tells topics apart that were created again, whose offsets start at 0 (`store/epochs.py` gives it).
     """
 
     event: E
@@ -34,7 +34,7 @@ class Row(Struct, Generic[E], frozen=True, gc=False):
     backfill: bool = False
     epoch: int = 0
     value: bytes | None = None
-    """The event's JSON as it came, one object; stored instead of the event written anew."""
+    """The event's JSON as it came, one object; stored instead of the event encoded again."""
     duration_from_times: bool = True
     """The setting DURATION_FROM_TIMES: what the column has of an execution that says no duration."""
 
@@ -59,7 +59,7 @@ class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class DeadLetterNote(Struct, frozen=True, gc=False, kw_only=True):
-    """What is kept of a dead letter: where it came from and why. Never its payload."""
+    """What is stored of a dead letter: where it came from and why. Never its payload."""
 
     topic: str
     partition: int

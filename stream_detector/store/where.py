@@ -45,7 +45,7 @@ class Where:
             self.add("(entity_name ILIKE {} OR entity_id ILIKE {})", part, part)
 
     def incident(self, is_open: bool | None, is_acknowledged: bool | None) -> None:
-        """Of anomalies: how the incident of each stands."""
+        """Of anomalies: the status of the incident of each."""
         if is_open is None and is_acknowledged is None:
             return
         self.add(

@@ -10,18 +10,19 @@ import asyncpg
 from asyncpg.exceptions import _base as client_errors
 
 from stream_detector.events import RefusedError
-from stream_detector.store import findings, tables
-from stream_detector.store.connect import StoreAwayError, away
+from stream_detector.store import anomaly_tables, run_tables, tables
+from stream_detector.store.connect import Connection, StoreAwayError, store_errors
 from stream_detector.store.rows import BadRow, Row, Rows
+from stream_detector.store.table import Table
 from stream_detector.telemetry import metrics
 
-TABLES: dict[str, tables.Table] = {
+TABLES: dict[str, Table] = {
     "executions": tables.EXECUTIONS,
     "scores": tables.SCORES,
-    "score_runs": findings.SCORE_RUNS,
-    "summaries": findings.SUMMARIES,
-    "anomalies": findings.ANOMALIES,
-    "actions": findings.ACTIONS,
+    "score_runs": run_tables.SCORE_RUNS,
+    "summaries": run_tables.SUMMARIES,
+    "anomalies": anomaly_tables.ANOMALIES,
+    "actions": anomaly_tables.ACTIONS,
     "notifications": tables.NOTIFICATIONS,
     "baselines": tables.BASELINES,
     "dead_letters": tables.DEAD_LETTERS,
@@ -46,8 +47,8 @@ class Writer:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._told_at_s = -math.inf
-        self._has_events = self._has_baselines = False  # stored since it was told last
+        self._noted_at_s = -math.inf
+        self._has_events = self._has_baselines = False  # stored since it was noted last
 
     async def write(self, rows: Rows) -> list[BadRow]:
         """Everything but the returned bad rows is stored and committed.
@@ -58,18 +59,13 @@ class Writer:
         Raises:
             StoreAwayError: the database is away. Call again with the same rows: what was stored stays one row.
         """
-        try:
+        with store_errors():
             if await self._accepts(rows):
                 return []
             bad: list[BadRow] = []
             for name, listed in rows.lists():
                 bad += await self._split(name, listed)
             return bad
-        except Exception as error:
-            known = away(error)
-            if known is None:
-                raise
-            raise known from error
 
     async def _split(self, name: str, listed: Sequence[Row[Any]]) -> list[BadRow]:
         if not listed:
@@ -113,7 +109,7 @@ class Writer:
                 if not listed:
                     continue
                 table = TABLES[name]
-                columns = table.columns(table.distinct(listed))
+                columns = table.values(table.distinct(listed))
                 if name == "anomalies":
                     incidents = await connection.fetch(table.statement, *columns)
                     grown = [incident["id"] for incident in incidents]
@@ -121,24 +117,24 @@ class Writer:
                 else:
                     stored[name] = await _insert(connection, table, columns)
             if grown or rows.actions:
-                await findings.decide(connection, grown, rows.actions)
+                await anomaly_tables.decide(connection, grown, rows.actions)
             self._has_events |= bool(stored.get("executions") or stored.get("scores"))
             self._has_baselines |= bool(rows.baselines)
-            await self._tell_progress(connection, rows)
+            await self._note_progress(connection, rows)
         for name, count in stored.items():
             metrics.SINK_ROWS.labels(name).inc(count)
 
-    async def _tell_progress(self, connection: asyncpg.Connection, rows: Rows) -> None:
+    async def _note_progress(self, connection: Connection, rows: Rows) -> None:
         """Note for health when something was stored last. At most once a second: recorders share that one row."""
-        if time.monotonic() - self._told_at_s < 1.0:
+        if time.monotonic() - self._noted_at_s < 1.0:
             return
-        self._told_at_s = time.monotonic()
+        self._noted_at_s = time.monotonic()
         times = [row.event.finished_at for row in rows.executions] + [row.event.scored_at for row in rows.scores]
         await connection.execute(_PROGRESS, max(times, default=None), self._has_events, self._has_baselines)
         self._has_events = self._has_baselines = False
 
 
-async def _insert(connection: asyncpg.Connection, table: tables.Table, columns: tables.Columns) -> int:
+async def _insert(connection: Connection, table: Table, columns: list[list[Any]]) -> int:
     """How many rows are new."""
     staging = table.staging
     if staging is None:
@@ -146,7 +142,7 @@ async def _insert(connection: asyncpg.Connection, table: tables.Table, columns: 
     else:
         await connection.execute(staging.statement)
         await connection.copy_records_to_table(
-            staging.table, records=zip(*columns, strict=True), columns=staging.columns
+            staging.table, records=zip(*columns, strict=True), columns=[each.name for each in table.columns]
         )
         done = await connection.execute(table.statement)
     return int(done.rpartition(" ")[2])

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from stream_detector.settings import Settings
-from stream_detector.store.access import create_token
+from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, notification, uuid
 from tests.events_made.histories import ago, failing, slow_after, three

@@ -15,7 +15,7 @@ from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
-from stream_detector.store.access import create_token
+from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, completion, notification, summary, uuid
 from tests.events_made.histories import ago, failing, learned, three

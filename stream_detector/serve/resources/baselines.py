@@ -10,7 +10,7 @@ from msgspec import Struct
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import Paged, Substring, read_query
 from stream_detector.serve.responses import page_response
-from stream_detector.store import read
+from stream_detector.store import baselines
 from stream_detector.store.paging import Cursor, Page
 
 
@@ -65,7 +65,7 @@ async def _baselines(request: web.Request, kind: str) -> web.Response:
     query = read_query(request, BaselinesQuery)
     after = Cursor.parse(query.cursor).id if query.cursor is not None else ""
     found = await request.app[DATABASE].query(
-        read.baselines, kind, limit=query.limit + 1, after=after, q=query.q, state=query.state
+        baselines.baselines, kind, limit=query.limit + 1, after=after, q=query.q, state=query.state
     )
     listed = found[: query.limit]
     items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]

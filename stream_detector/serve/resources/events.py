@@ -20,7 +20,7 @@ from stream_detector.serve.broker import Broker, BrokerAwayError, Record
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store.access import token_digest
+from stream_detector.store.credentials import token_digest
 
 
 class EventsQuery(Struct, kw_only=True):

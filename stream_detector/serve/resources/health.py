@@ -9,8 +9,8 @@ from msgspec import Struct
 from stream_detector import __version__
 from stream_detector.serve.app_keys import BROKER, DATABASE, LAG
 from stream_detector.serve.responses import json_response
-from stream_detector.store import read
 from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.progress import progress as recorder_progress
 
 
 class Health(Struct, kw_only=True):
@@ -46,7 +46,7 @@ async def pipeline(app: web.Application) -> Health:
     reasons = [f"Kafka: {app[BROKER].why_away}"] if broker == "away" else []
     known: dict[str, Any] = {}
     try:
-        progress = await app[DATABASE].query(read.progress)
+        progress = await app[DATABASE].query(recorder_progress)
     except StoreAwayError as error:
         reasons.append(f"PostgreSQL: {error}")
         known = {"database": "away", "database_reason": str(error), "detector": "unknown"}

@@ -14,7 +14,7 @@ from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Paged, id_in_path, read_body, read_query
 from stream_detector.serve.responses import json_response, page_response
-from stream_detector.store import read
+from stream_detector.store import notifications
 
 
 class InboxQuery(Paged, kw_only=True):
@@ -56,25 +56,29 @@ async def inbox(request: web.Request) -> web.Response:
     database = request.app[DATABASE]
     reader = request[IDENTITY].name
     page = await database.query(
-        read.inbox,
+        notifications.inbox,
         reader=reader,
         limit=query.limit,
         cursor=query.cursor,
         is_unread=query.unread,
         severities=query.severity,
     )
-    return page_response(page, unread=await database.query(read.unread, reader=reader))
+    return page_response(page, unread=await database.query(notifications.unread_count, reader=reader))
 
 
 async def mark_all_read(request: web.Request) -> web.Response:
     """Mark all messages up to a time as read."""
     body = await read_body(request, MarkAllReadRequest)
     until, reader = body.until or datetime.now(UTC), request[IDENTITY].name
-    return json_response({"marked": await request.app[DATABASE].query(read.mark_all_read, until, reader=reader)})
+    return json_response(
+        {"marked": await request.app[DATABASE].query(notifications.mark_all_read, until, reader=reader)}
+    )
 
 
 async def mark_read(request: web.Request) -> web.Response:
     """Mark the message as read."""
-    if not await request.app[DATABASE].query(read.mark_read, id_in_path(request), reader=request[IDENTITY].name):
+    if not await request.app[DATABASE].query(
+        notifications.mark_read, id_in_path(request), reader=request[IDENTITY].name
+    ):
         raise ProblemError(404, "There is no message with this id.")
     return web.Response(status=204)

@@ -96,9 +96,9 @@ async def overview(request: web.Request) -> web.Response:
         "counts": await database.query(store.counts, now),
         "facets": await database.query(store.facets, from_at, to_at),
         "swimlane": lanes,
-        "everything": await database.query(store.everything, from_at, to_at, bucket_s),
+        "everything": await database.query(store.all_entities, from_at, to_at, bucket_s),
         "entities": entities,
-        "unacknowledged": await database.query(store.unattended),
+        "unacknowledged": await database.query(store.unacknowledged),
         "latest": [msgspec.Raw(each) for each in await database.query(store.newest)],
         "pipeline": await pipeline(request.app),
     }

@@ -10,7 +10,7 @@ from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Paged, id_in_path, read_query
 from stream_detector.serve.responses import json_response, page_response
-from stream_detector.store import read
+from stream_detector.store import runs as store
 
 
 class ScoreChange(Struct, kw_only=True):
@@ -52,12 +52,12 @@ class RunPage(Struct, kw_only=True):
 async def runs(request: web.Request) -> web.Response:
     """Score runs, newest first, each with its anomalies."""
     query = read_query(request, Paged)
-    return page_response(await request.app[DATABASE].query(read.runs, limit=query.limit, cursor=query.cursor))
+    return page_response(await request.app[DATABASE].query(store.runs, limit=query.limit, cursor=query.cursor))
 
 
 async def one_run(request: web.Request) -> web.Response:
     """One score run with its anomalies."""
-    found = await request.app[DATABASE].query(read.run, id_in_path(request))
+    found = await request.app[DATABASE].query(store.run, id_in_path(request))
     if found is None:
         raise ProblemError(404, "No score run with this id is stored.")
     return json_response(found)

@@ -28,7 +28,8 @@ from stream_detector.serve.bands import (
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Entity, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store import read
+from stream_detector.store.executions import completions_in_order
+from stream_detector.store.scores import scores_in_order
 
 
 class SeriesQuery(Struct, kw_only=True):
@@ -121,8 +122,8 @@ async def _durations(
 ) -> "deque[Point]":
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
-    kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
-    async for stored in read.completions_in_order(pool, workflow_id):
+    readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
+    async for stored in completions_in_order(pool, workflow_id):
         event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
         band = (
             classic_duration_band(baseline, event.finished_at)
@@ -132,8 +133,8 @@ async def _durations(
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         took_s = recorded_duration_s(event, config.duration_from_times)
         if took_s and event.finished_at <= until:
-            kept.append((event, took_s, band, _opening_id(anomalies)))
-    return _points(kept)
+            readings.append((event, took_s, band, _opening_id(anomalies)))
+    return _points(readings)
 
 
 async def _failure_rates(
@@ -141,9 +142,9 @@ async def _failure_rates(
 ) -> "deque[Point]":
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
-    kept: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
+    readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     recent: deque[bool] = deque(maxlen=RECENT)
-    async for stored in read.completions_in_order(pool, workflow_id):
+    async for stored in completions_in_order(pool, workflow_id):
         event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, backfill=stored.backfill)
@@ -152,8 +153,8 @@ async def _failure_rates(
         recent.append(event.status in FAILED)
         if event.finished_at <= until:
             about_failures = [each for each in outcome.anomalies if each.anomaly_type in _OF_FAILURES]
-            kept.append((event, sum(recent) / len(recent), band, _opening_id(about_failures)))
-    return _points(kept)
+            readings.append((event, sum(recent) / len(recent), band, _opening_id(about_failures)))
+    return _points(readings)
 
 
 def _opening_id(anomalies: Sequence[Anomaly]) -> str | None:
@@ -161,7 +162,7 @@ def _opening_id(anomalies: Sequence[Anomaly]) -> str | None:
     return next((each.id for each in anomalies if each.state != "resolved"), None)
 
 
-def _points(kept: "deque[tuple[Completion, float, Band | None, str | None]]") -> "deque[Point]":
+def _points(readings: "deque[tuple[Completion, float, Band | None, str | None]]") -> "deque[Point]":
     return deque(
         Point(
             t=event.finished_at,
@@ -174,7 +175,7 @@ def _points(kept: "deque[tuple[Completion, float, Band | None, str | None]]") ->
             execution_id=event.execution_id,
             status=event.status,
         )
-        for event, value, band, found in kept
+        for event, value, band, found in readings
     )
 
 
@@ -183,7 +184,7 @@ async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: in
     baseline = Baseline.new(score_key(entity_id))
     assert isinstance(baseline, ScoreBaseline)
     points: deque[Point] = deque(maxlen=limit)
-    async for stored in read.scores_in_order(pool, entity_id, until):
+    async for stored in scores_in_order(pool, entity_id, until):
         event, previous = stored.event, baseline.previous
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         mean = reach = None

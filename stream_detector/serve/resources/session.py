@@ -6,7 +6,7 @@ from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import IDENTITY, cookie_name, set_cookie
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.responses import json_response
-from stream_detector.store import access
+from stream_detector.store import credentials
 
 _MOST_CODE = 200
 
@@ -23,7 +23,7 @@ _USED = """<!doctype html>
 async def open_link(request: web.Request) -> web.Response:
     """Turn a one-time link into a session: the cookie is set, and the page follows."""
     code = request.match_info["code"]
-    opened = await request.app[DATABASE].query(access.open_link, code) if len(code) <= _MOST_CODE else None
+    opened = await request.app[DATABASE].query(credentials.open_link, code) if len(code) <= _MOST_CODE else None
     if opened is None:
         return web.Response(status=410, text=_USED, content_type="text/html", headers={"Cache-Control": "no-store"})
     response = web.Response(status=303, headers={"Location": "/anomalies", "Cache-Control": "no-store"})
@@ -41,7 +41,7 @@ async def make_session(request: web.Request) -> web.Response:
     identity = request[IDENTITY]
     if identity.by == "session":
         raise ProblemError(400, "A session cannot create another session. Send a token.")
-    secret, opened = await request.app[DATABASE].query(access.make_session, identity.name, identity.role)
+    secret, opened = await request.app[DATABASE].query(credentials.make_session, identity.name, identity.role)
     response = json_response(opened)
     set_cookie(request, response, secret)
     return response
@@ -51,7 +51,7 @@ async def end_session(request: web.Request) -> web.Response:
     """Close the session of this browser."""
     secret = request.cookies.get(cookie_name(request))
     if secret:
-        await request.app[DATABASE].query(access.end_session, access.token_digest(secret))
+        await request.app[DATABASE].query(credentials.end_session, credentials.token_digest(secret))
     response = web.Response(status=204)
     response.del_cookie(cookie_name(request), path="/")
     return response

@@ -17,7 +17,8 @@ from stream_detector.serve.check import Checked, check, check_score
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store import anomalies, read
+from stream_detector.store import anomalies
+from stream_detector.store.notifications import messages_about
 
 
 class WhyQuery(Struct, kw_only=True):
@@ -112,7 +113,7 @@ async def _story(request: web.Request, found: Checked, decisions: list[str], abo
     run_id = next((each.run_id for each in about if each.run_id), None)
     messages = [
         msgspec.json.decode(each, type=Notification)
-        for each in await request.app[DATABASE].query(read.messages_about, [each.id for each in about], run_id)
+        for each in await request.app[DATABASE].query(messages_about, [each.id for each in about], run_id)
     ]
     from_times = request.app[SETTINGS].duration_from_times
     subject = (

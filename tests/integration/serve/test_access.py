@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.routes import ROUTES
-from stream_detector.store import access
+from stream_detector.store import credentials
 from tests.integration.serve.conftest import Serve
 
 Client = TestClient[Any, Any]
@@ -29,7 +29,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def token_of(pool: asyncpg.Pool, role: str, **given: Any) -> tuple[str, str]:
     """(the token, its id)"""
-    token, stored = await access.create_token(pool, name=f"a {role}", role=role, **({"expires_at": None} | given))  # type: ignore[arg-type]
+    token, stored = await credentials.create_token(pool, name=f"a {role}", role=role, **({"expires_at": None} | given))  # type: ignore[arg-type]
     return token, stored.id
 
 
@@ -73,7 +73,7 @@ async def test_a_token_is_stored_hashed_and_says_who_it_is(serve: Serve, pool: a
     answer = await client.get(WHO, headers=bearer(token))
     assert await answer.json() == {"name": "a viewer", "role": "viewer", "by": "token", "expires_at": None}
     row = dict(await pool.fetchrow("SELECT * FROM tokens WHERE id = $1", UUID(token_id)))
-    assert token not in repr(row) and row["token_hash"] == access.token_digest(token)
+    assert token not in repr(row) and row["token_hash"] == credentials.token_digest(token)
     assert row["used_at"] is not None
 
 
@@ -85,10 +85,10 @@ async def test_a_token_that_is_over_or_revoked_opens_nothing_from_the_next_reque
     assert (await client.get(WHO, headers=bearer(over))).status == 401
     token, token_id = await token_of(pool, "viewer", expires_at=datetime.now(UTC) + timedelta(days=1))
     assert (await client.get(WHO, headers=bearer(token))).status == 200
-    assert await access.revoke_token(pool, UUID(token_id))
+    assert await credentials.revoke_token(pool, UUID(token_id))
     assert (await client.get(WHO, headers=bearer(token))).status == 401
-    assert [each.revoked_at is not None for each in await access.tokens(pool) if each.id == token_id] == [True]
-    assert not await access.revoke_token(pool, UUID(int=0))
+    assert [each.revoked_at is not None for each in await credentials.tokens(pool) if each.id == token_id] == [True]
+    assert not await credentials.revoke_token(pool, UUID(int=0))
 
 
 async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_read(
@@ -96,7 +96,7 @@ async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_rea
 ) -> None:
     client = await serve(signed_in=False)
     client.session._cookie_jar = CookieJar(unsafe=True)  # the test server's name is an address
-    code = await access.make_link(pool, name="ann", role="operator")
+    code = await credentials.make_link(pool, name="ann", role="operator")
     assert (await client.head(f"/open/{code}", allow_redirects=False)).status != 303  # a preview uses nothing up
     answer = await client.get(f"/open/{code}", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, "/anomalies")
@@ -107,20 +107,22 @@ async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_rea
     again = await client.get(f"/open/{code}", allow_redirects=False)
     assert again.status == 410 and "token link" in await again.text()
     secret = cookie.split("=", 1)[1].split(";")[0]
-    assert await pool.fetchval("SELECT count(*) FROM sessions WHERE id_hash = $1", access.token_digest(secret)) == 1
+    assert (
+        await pool.fetchval("SELECT count(*) FROM sessions WHERE id_hash = $1", credentials.token_digest(secret)) == 1
+    )
     assert secret.encode() not in bytes(await pool.fetchval("SELECT id_hash FROM sessions"))
 
 
 async def test_a_link_that_is_over_opens_nothing(serve: Serve, pool: asyncpg.Pool) -> None:
     client = await serve(signed_in=False)
-    code = await access.make_link(pool, name="ann", role="operator", lasts=timedelta(seconds=-1))
+    code = await credentials.make_link(pool, name="ann", role="operator", lasts=timedelta(seconds=-1))
     for path in (f"/open/{code}", "/open/" + "x" * 5_000, "/open/%00"):
         assert (await client.get(path, allow_redirects=False)).status == 410
 
 
 async def test_a_session_changes_something_from_our_own_page_alone(serve: Serve, pool: asyncpg.Pool) -> None:
     client = await serve(signed_in=False)
-    secret, _ = await access.make_session(pool, "ann", "operator")
+    secret, _ = await credentials.make_session(pool, "ann", "operator")
     carried = {"Cookie": f"stream_detector_session_{client.port}={secret}"}
     own = f"http://{client.host}:{client.port}"
     path, body = "/api/v1/ai/check-anomalies", {"workflow_execution_id": "unknown"}

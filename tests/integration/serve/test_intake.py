@@ -19,7 +19,7 @@ from stream_detector.kafka.topics import owner_partition
 from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.resources.events import BODY_BYTES
 from stream_detector.settings import Settings
-from stream_detector.store import access
+from stream_detector.store import credentials
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
 
@@ -156,7 +156,7 @@ async def test_who_sends_too_much_is_told_when_to_come_again(serve: Serve, pool:
     client = await serve(intake_rate_limit=1)
     async with client.post(EVENTS, json=[completion(number) for number in range(11)]) as answer:
         assert answer.status == 413
-    other, _ = await access.create_token(pool, name="other", role="producer", expires_at=None)
+    other, _ = await credentials.create_token(pool, name="other", role="producer", expires_at=None)
     await post(client, EVENTS, [completion(number) for number in range(9)], 503)
     async with client.post(EVENTS, json=[completion(number) for number in range(9)]) as answer:
         assert answer.status == 429 and 1 <= int(answer.headers["Retry-After"]) <= 10

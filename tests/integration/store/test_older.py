@@ -3,10 +3,11 @@
 import asyncpg
 import pytest
 
-from stream_detector.store import incidents, read
+from stream_detector.store import incidents
 from stream_detector.store.connect import open_pool
 from stream_detector.store.filter import Filter
 from stream_detector.store.migrate import migrate, migrations
+from stream_detector.store.progress import progress
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
 from tests.events_made import action, anomaly, completion, row, uuid
@@ -32,7 +33,7 @@ async def test_each_older_version_with_data_is_brought_up_to_date(postgres_url: 
         assert await migrate(pool) == []
         await written(pool)
         assert await pool.fetchval(_TABLES[0]) == 501
-        assert (await read.progress(pool)).newest_event_at is not None
+        assert (await progress(pool)).newest_event_at is not None
     finally:
         await pool.close()
 

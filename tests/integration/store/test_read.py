@@ -8,8 +8,9 @@ import asyncpg
 import msgspec
 import pytest
 
-from stream_detector.store import anomalies, read, retain
+from stream_detector.store import anomalies, executions, retain, scores
 from stream_detector.store.filter import Filter
+from stream_detector.store.position import Position
 from stream_detector.store.rows import DeadLetterNote, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, anomaly, completion, notification, row, score, summary
@@ -18,26 +19,26 @@ from tests.events_made import NOON, anomaly, completion, notification, row, scor
 async def test_w37_executions_of_one_workflow_newest_first(pool: asyncpg.Pool) -> None:
     days = [row(completion(str(n), finished_at=NOON - timedelta(days=n)), n) for n in range(60)]
     await Writer(pool).write(Rows(executions=[*days, row(completion("other", "weekly"), 99)]))
-    last = await read.newest_completions(pool, "nightly")
+    last = await executions.newest_completions(pool, "nightly")
     assert [each.execution_id for each in last] == [str(n) for n in range(30)]
-    month = await read.newest_completions(pool, "nightly", limit=1000, since=NOON - timedelta(days=30))
+    month = await executions.newest_completions(pool, "nightly", limit=1000, since=NOON - timedelta(days=30))
     assert [each.execution_id for each in month] == [str(n) for n in range(31)]
 
 
 async def test_history_comes_in_the_order_of_the_stream_over_many_chunks(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "_CHUNK", 7)
+    monkeypatch.setattr(executions, "ROWS_AT_ONCE", 7)
     places = [(epoch, partition, offset) for epoch in (1, 2) for partition in (0, 3) for offset in range(10)]
     rows = [
         row(completion(f"{place}"), epoch=place[0], partition=place[1], offset=place[2], backfill=place[2] == 4)
         for place in places
     ]
     await Writer(pool).write(Rows(executions=rows[::-1]))
-    found = [each async for each in read.completions_in_order(pool, "nightly", read.Place(2, 0, 5))]
-    assert [tuple(each.place) for each in found] == [place for place in places if place <= (2, 0, 5)]
+    found = [each async for each in executions.completions_in_order(pool, "nightly", Position(2, 0, 5))]
+    assert [tuple(each.position) for each in found] == [place for place in places if place <= (2, 0, 5)]
     assert [each.backfill for each in found] == [place[2] == 4 for place in places if place <= (2, 0, 5)]
-    assert len([each async for each in read.completions_in_order(pool, "nightly")]) == 40
+    assert len([each async for each in executions.completions_in_order(pool, "nightly")]) == 40
 
 
 async def test_scores_keep_their_digits_and_what_absent_means(pool: asyncpg.Pool) -> None:
@@ -46,7 +47,7 @@ async def test_scores_keep_their_digits_and_what_absent_means(pool: asyncpg.Pool
         score("lido", "7.7", run_id="r2", previous_score=None, scored_at=NOON + timedelta(days=1)),
     ]
     await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(given)]))
-    found = [each.event async for each in read.scores_in_order(pool, "lido", NOON + timedelta(days=9))]
+    found = [each.event async for each in scores.scores_in_order(pool, "lido", NOON + timedelta(days=9))]
     assert found == given
     assert [str(each.score) for each in found] == ["7.50", "7.7"]
     assert found[0].previous_score is msgspec.UNSET and found[1].previous_score is None

@@ -50,7 +50,7 @@ def calls(path: Path) -> list[tuple[int, ast.expr]]:
 
 
 @pytest.mark.parametrize(
-    "path", [*(PACKAGE / "store").glob("*.py"), *(PACKAGE / "serve").glob("*.py")], ids=lambda path: path.name
+    "path", [*(PACKAGE / "store").glob("*.py"), *(PACKAGE / "serve").rglob("*.py")], ids=lambda path: path.name
 )
 def test_every_statement_that_is_run_is_written_in_the_source(path: Path) -> None:
     for line, statement in calls(path):

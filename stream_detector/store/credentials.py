@@ -1,4 +1,4 @@
-"""Who may ask: tokens, one-time links and browser sessions. Only hashes are stored.
+"""Credentials: tokens, one-time links and browser sessions. Only hashes are stored.
 
 Every secret is 256 random bits, so a plain SHA-256 hides it: there is nothing to guess that a slow hash would protect.
 """
@@ -6,11 +6,13 @@ Every secret is 256 random bits, so a plain SHA-256 hides it: there is nothing t
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
+
+from stream_detector.store.connect import Connection
 
 Role = Literal["viewer", "operator", "producer"]
 TOKEN_PREFIX = "sd_"
@@ -57,6 +59,7 @@ async def create_token(
         " RETURNING id::text, name, role, created_at, expires_at, revoked_at, used_at",
         name, role, token_digest(token), expires_at,
     )  # fmt: skip
+    assert found is not None, "RETURNING has the row"
     return token, StoredToken(**dict(found))
 
 
@@ -119,7 +122,7 @@ async def make_session(pool: asyncpg.Pool, name: str, role: Role) -> tuple[str, 
     return await _session(pool, name, role)
 
 
-async def _session(connection: Any, name: str, role: Role) -> tuple[str, Identity]:
+async def _session(connection: asyncpg.Pool | Connection, name: str, role: Role) -> tuple[str, Identity]:
     secret = secrets.token_urlsafe(32)
     expires_at = datetime.now(UTC) + SESSION_LASTS
     await connection.execute(

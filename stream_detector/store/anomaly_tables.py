@@ -1,0 +1,164 @@
+"""Anomalies, their incidents, and what people decided: tables that one event changes together."""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from stream_detector.store.connect import Connection
+from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
+from stream_detector.store.rows import Row
+from stream_detector.store.table import EVENT, JSON, Table, column, names, unnested
+
+ANOMALY_COLUMNS = (
+    column("id", "uuid"),
+    column("incident_id", "uuid"),
+    column("state"),
+    column("detected_at", "timestamptz"),
+    column("anomaly_type"),
+    column("severity"),
+    column("description"),
+    column("entity_kind"),
+    column("entity_id"),
+    column("entity_name"),
+    column("execution_id"),
+    column("attempt", "integer"),
+    column("run_id"),
+    column("snapshot_space", value=lambda row: row.event.labels.get("snapshot_space")),
+    column("current_value", "float8", attrgetter("event.metrics.current_value")),
+    column("baseline_value", "float8", attrgetter("event.metrics.baseline_value")),
+    column("deviation", "float8", attrgetter("event.metrics.deviation")),
+    column("direction", value=attrgetter("event.metrics.direction")),
+    column("threshold", "float8", attrgetter("event.metrics.threshold")),
+    column("detector"),
+    column("profile"),
+    column("duration_s", "float8"),
+    EVENT,
+)
+_INCIDENTS_OF = """
+    INSERT INTO incidents (id, state, severity, anomaly_type, detector, profile, entity_kind, entity_id, entity_name,
+        run_id, description, records, opened_at, newest_at, resolved_at, duration_s)
+    SELECT incident_id,
+        {last_state},
+        {worst_severity},
+        min(anomaly_type), min(detector), min(profile), min(entity_kind), min(entity_id),
+        (array_agg(entity_name ORDER BY detected_at DESC, id))[1], min(run_id),
+        (array_agg(description ORDER BY detected_at, id))[1],
+        count(*), min(detected_at), max(detected_at), max(detected_at) FILTER (WHERE state = 'resolved'),
+        max(duration_s)
+    FROM {source} GROUP BY incident_id
+"""
+
+
+def incidents_of(source: str) -> str:
+    """A statement that makes one row an incident from its records in `source`, a name of ours."""
+    return _INCIDENTS_OF.format(
+        source=source, last_state=last_state("state"), worst_severity=worst_severity("severity")
+    )
+
+
+ANOMALIES = Table(
+    columns=ANOMALY_COLUMNS,
+    key=lambda row: row.event.id,
+    keep="first",
+    # Only records that are new move their incident, so a batch that comes twice moves nothing.
+    statement=f"""
+        WITH added AS (
+            INSERT INTO anomalies ({names(ANOMALY_COLUMNS)}) SELECT * FROM {unnested(ANOMALY_COLUMNS)}
+            ON CONFLICT (id) DO NOTHING RETURNING *
+        ), grown AS (
+            {incidents_of("added")} ORDER BY incident_id
+            ON CONFLICT (id) DO UPDATE SET
+                state = {later_state("incidents.state", "excluded.state")},
+                severity = {worse_severity("incidents.severity", "excluded.severity")},
+                description = CASE WHEN excluded.opened_at < incidents.opened_at THEN excluded.description
+                    ELSE incidents.description END,
+                entity_name = CASE WHEN excluded.newest_at < incidents.newest_at THEN incidents.entity_name
+                    ELSE excluded.entity_name END,
+                records = incidents.records + excluded.records,
+                opened_at = least(incidents.opened_at, excluded.opened_at),
+                newest_at = greatest(incidents.newest_at, excluded.newest_at),
+                resolved_at = coalesce(incidents.resolved_at, excluded.resolved_at),
+                duration_s = coalesce(incidents.duration_s, excluded.duration_s)
+            RETURNING id
+        )
+        SELECT id, (SELECT count(*) FROM added) AS added FROM grown
+    """,  # noqa: S608 - columns and constants of this module
+)
+
+
+_ACTIONS = (
+    column("action_id"),
+    column("kind"),
+    column("entity"),
+    column("incident_id"),
+    column("by"),
+    column("at", "timestamptz"),
+    column("until", "timestamptz"),
+    column("matchers", "jsonb", lambda row: JSON.encode(row.event.matchers).decode()),
+    column("comment"),
+    EVENT,
+)
+ACTIONS = Table(
+    columns=_ACTIONS,
+    key=lambda row: row.event.action_id,
+    keep="first",
+    statement=f"""
+        WITH given AS MATERIALIZED (
+            SELECT * FROM {unnested(_ACTIONS)} AS t ({names(_ACTIONS)})
+        ), silenced AS (
+            INSERT INTO silences (id, entity, incident_id, matchers, until, by, at, comment)
+            SELECT action_id, entity, incident_id, matchers, until, by, at, comment FROM given WHERE kind = 'silence'
+            ON CONFLICT (id) DO NOTHING
+        )
+        INSERT INTO actions (action_id, kind, entity, incident_id, by, at, event)
+        SELECT action_id, kind, entity, incident_id, by, at, event FROM given
+        ON CONFLICT (action_id) DO NOTHING
+    """,  # noqa: S608 - columns of this module
+)
+
+_TOUCHED = """
+    SELECT id FROM incidents WHERE id::text = ANY($1::text[])
+    UNION SELECT i.id FROM incidents i, unnest($2::text[]) AS key
+    WHERE i.state <> 'resolved' AND i.entity_kind = split_part(key, ':', 1)
+        AND i.entity_id = substr(key, strpos(key, ':') + 1)
+"""
+_MEANT = """
+    WHERE a.kind = ANY({kinds}) AND (a.incident_id = t.id::text OR (a.incident_id IS NULL
+        AND a.entity = t.entity_kind || ':' || t.entity_id AND a.at >= t.opened_at
+        AND (t.resolved_at IS NULL OR a.at <= t.resolved_at)))
+"""
+_DECIDED = f"""
+    UPDATE incidents i SET
+        acknowledged_at = ack.at, acknowledged_by = ack.by,
+        verdict = verdict.kind, verdict_at = verdict.at, verdict_by = verdict.by,
+        state = CASE WHEN over.at IS NULL THEN i.state ELSE 'resolved' END,
+        resolved_at = coalesce(i.resolved_at, over.at),
+        resolved_by = CASE WHEN i.resolved_at IS NULL THEN over.by ELSE i.resolved_by END
+    FROM incidents t
+        LEFT JOIN LATERAL (SELECT a.at, a.by FROM actions a {_MEANT.format(kinds="'{acknowledge}'")}
+            ORDER BY a.at, a.action_id LIMIT 1) ack ON true
+        LEFT JOIN LATERAL (SELECT a.at, a.by FROM actions a {_MEANT.format(kinds="'{resolve}'")}
+            ORDER BY a.at, a.action_id LIMIT 1) over ON true
+        LEFT JOIN LATERAL (SELECT a.kind, a.at, a.by FROM actions a
+            {_MEANT.format(kinds="'{expected,not_an_anomaly}'")}
+            ORDER BY a.at DESC, a.action_id DESC LIMIT 1) verdict ON true
+    WHERE i.id = t.id AND t.id = ANY($1::uuid[])
+        AND (ack.at IS NOT NULL OR over.at IS NOT NULL OR verdict.at IS NOT NULL)
+"""  # noqa: S608 - constants of this module
+
+
+async def decide(connection: Connection, grown: Sequence[Any], actions: Sequence[Row[Any]]) -> None:
+    """Bring what people decided onto the incidents, whichever of the two came first.
+
+    Args:
+        connection: within the transaction that wrote both.
+        grown: ids of the incidents that got a record.
+        actions: the actions of this batch.
+    """
+    ids = [row.event.incident_id for row in actions if row.event.incident_id]
+    keys = [row.event.entity for row in actions if row.event.entity and not row.event.incident_id]
+    touched = set(grown)
+    if ids or keys:
+        touched.update(found["id"] for found in await connection.fetch(_TOUCHED, ids, keys))
+    if touched:
+        await connection.execute(_DECIDED, sorted(touched))

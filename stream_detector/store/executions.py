@@ -1,0 +1,104 @@
+"""Executions: one, the newest, and all of a workflow in the order of the stream."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+
+from stream_detector.events import Completion
+from stream_detector.store.position import BEGINNING, END, ROWS_AT_ONCE, Position
+
+_COMPLETION = msgspec.json.Decoder(Completion)
+
+
+class StoredCompletion(NamedTuple):
+    """One execution as it came."""
+
+    event: Completion
+    position: Position
+    backfill: bool
+
+
+async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
+    """One execution; without `attempt` its last one. None where there is none."""
+    found = await pool.fetchrow(
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM executions"
+        " WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2) ORDER BY attempt DESC LIMIT 1",
+        execution_id, attempt,
+    )  # fmt: skip
+    return (
+        StoredCompletion(_COMPLETION.decode(found["event"]), Position(*found[1:4]), found["backfill"])
+        if found
+        else None
+    )
+
+
+async def completions_in_order(
+    pool: asyncpg.Pool, workflow_id: str, until: Position = END
+) -> AsyncIterator[StoredCompletion]:
+    """Every stored execution of the workflow up to and with `until`, in the order of the stream."""
+    after = BEGINNING
+    while True:
+        found = await pool.fetch(
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM executions"
+            " WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
+            " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
+            " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
+            workflow_id, *after, *until, ROWS_AT_ONCE,
+        )  # fmt: skip
+        for each in found:
+            yield StoredCompletion(_COMPLETION.decode(each["event"]), Position(*each[1:4]), each["backfill"])
+        if len(found) < ROWS_AT_ONCE:
+            return
+        after = Position(*found[-1][1:4])
+
+
+async def newest_completions(
+    pool: asyncpg.Pool,
+    workflow_id: str,
+    *,
+    limit: int = 30,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[Completion]:
+    """Executions of one workflow, newest first: the last `limit` that ended from `since` on and before `until`."""
+    found = await pool.fetch(
+        "SELECT event FROM executions WHERE workflow_id = $1"
+        " AND finished_at >= coalesce($2::timestamptz, '-infinity')"
+        " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
+        workflow_id, since, until, limit,
+    )  # fmt: skip
+    return [_COMPLETION.decode(each["event"]) for each in found]
+
+
+APPLIED_ACTIONS = ["resolve", "expected", "not_an_anomaly", "relearn", "retire"]
+"""The kinds of action that the detector applies; acknowledge and silence only change who is notified."""
+
+
+class Completeness(NamedTuple):
+    """What may make a replay of stored history differ from what the live detector found."""
+
+    epochs: int
+    """Streams that the history lies in; each new one began with what the detector then knew."""
+    partitions: int
+    """With more than one, the order between them is not stored."""
+    trimmed_until: datetime | None
+    """Retention has deleted history up to here."""
+    actions: int
+    """Decisions of people that the detector applied."""
+
+
+async def completeness(pool: asyncpg.Pool, workflow_id: str, until: Position, at: datetime) -> Completeness:
+    """How complete the stored history of a workflow is, up to a position in the stream and a time of decisions."""
+    found = await pool.fetchrow(
+        "SELECT count(DISTINCT stream_epoch) AS epochs, count(DISTINCT source_partition) AS partitions,"
+        " (SELECT until FROM trimmed WHERE entity = $5) AS trimmed_until,"
+        " (SELECT count(*) FROM actions WHERE entity = $5 AND kind = ANY($6::text[]) AND at <= $7) AS actions"
+        " FROM executions WHERE workflow_id = $1"
+        " AND (stream_epoch, source_partition, source_offset) <= ($2, $3, $4)",
+        workflow_id, *until, f"workflow:{workflow_id}", APPLIED_ACTIONS, at,
+    )  # fmt: skip
+    assert found is not None, "an aggregate has a row"
+    return Completeness(*found.values())
