@@ -17,86 +17,36 @@ most:
 Outcomes carry ids made from message, channel, outcome and try, so an outcome that is appended twice is one.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
-from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.stages.actions import apply_action
+from stream_detector.notify.stages.candidate import NO_ROUTE, Candidate, gather
 from stream_detector.notify.stages.expire import expire
 from stream_detector.notify.stages.flapping import reopens
 from stream_detector.notify.stages.group_life import ENDS_WAIT_S
-from stream_detector.notify.stages.incidents import read_history, update_incident
-from stream_detector.notify.stages.matching import (
-    facts_of,
-    matching_routes,
-    route_to,
-    silence_of,
-    silenced_in_run,
-    stored_silences,
-)
+from stream_detector.notify.stages.incidents import update_incident
+from stream_detector.notify.stages.matching import silenced_in_run, stored_silences
 from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.reminders import schedule_reminder
 from stream_detector.notify.stages.render import due_deliveries, message_about
 from stream_detector.notify.stages.results import settle
 from stream_detector.notify.stages.self_monitoring import watch_topic
 from stream_detector.notify.stages.throttle import throttle
-from stream_detector.notify.stages.verdict import Verdict, passes, silenced_reason, stops
+from stream_detector.notify.stages.verdict import Verdict, passes, stops
 from stream_detector.notify.state.decided_ids import is_decided, mark_decided
 from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import State, bucket_name, due_key, read
 from stream_detector.notify.state.pending import pending_bucket, store_pending
 from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run
-from stream_detector.notify.state.state_models import Group, Line, Pending
+from stream_detector.notify.state.state_models import Group, Pending
 from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
 
-NO_ROUTE = Route(channels=())
-"""Where no route leads to a channel."""
-
 __all__ = ["accept", "due_deliveries", "expire", "settle", "watch_topic"]
-
-
-class Candidate:
-    """An anomaly or a run on its way, with what is known of its incident before it.
-
-    Args:
-        groups: bucket -> the group that its incident was sent with; None: as its incident says.
-    """
-
-    def __init__(
-        self,
-        state: State,
-        subject: Subject,
-        now_s: float,
-        config: NotifyConfig,
-        groups: Mapping[str, str] | None = None,
-    ) -> None:
-        self.state, self.subject, self.now_s, self.config = state, subject, now_s, config
-        self.history = read_history(state, subject)
-        self.groups = self.history.groups if groups is None else groups
-        self.severity = self.history.severity(subject)
-        self.routes = matching_routes(facts_of(subject) | {"severity": self.severity}, config)
-
-    @cached_property
-    def silence(self) -> Verdict:
-        """The same for each channel, and asked only where one gets so far."""
-        silences, now_s = stored_silences(self.state), self.now_s
-        if isinstance(self.subject, Run):
-            anomalies, silenced = self.subject.anomalies, silenced_in_run(self.subject, silences, now_s)
-            if anomalies and len(silenced) == len(anomalies):
-                return stops("suppressed", f"all {len(silenced)} anomalies of the run are silenced")
-            return passes(f"{len(silenced)} of {len(anomalies)} anomalies are silenced" if silenced else "no silence")
-        found = silence_of(self.subject, silences, now_s)
-        return stops("suppressed", silenced_reason(found)) if found else passes("no silence")
-
-    @cached_property
-    def line(self) -> Line:
-        """What it is in one line."""
-        return line_of(self.subject, self.config, self.now_s)
 
 
 # -- receive ---------------------------------------------------------------------------------------------------------
@@ -120,12 +70,10 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
     if subject is None:
         return []  # parts of its run are still to come
     mark_decided(state, name, now_s)
-    candidate = Candidate(state, subject, now_s, config)
+    candidate = gather(state, subject, now_s, config)
     notified: dict[str, str] = {}
     decided: list[tuple[str, Outcome, str]] = []
-    for channel in config.channels:
-        before = candidate.history.route_notified_by(channel)
-        chosen = route_to(channel, candidate.routes, config, before) or NO_ROUTE
+    for channel, chosen in candidate.routes.items():
         reasons: list[str] = []
         for stage in STAGES:
             verdict = stage(candidate, channel, chosen)
@@ -134,10 +82,10 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
             reasons.append(verdict.reason)
         else:
             notified[channel] = chosen.name
-            verdict = send_or_wait(candidate, channel, chosen, "; ".join(reasons))
+            verdict = send_or_wait(state, candidate, channel, chosen, "; ".join(reasons))
         if verdict.outcome:
             decided.append((channel, verdict.outcome, verdict.reason))
-    _remember(candidate, notified)
+    _remember(state, candidate, notified)
     if not decided:
         return []
     message = message_about(INBOX, subject, config, name)
@@ -219,9 +167,9 @@ STAGES: tuple[Callable[[Candidate, str, Route], Verdict], ...] = (route, silence
 # -- throttle --------------------------------------------------------------------------------------------------------
 
 
-def send_or_wait(candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
+def send_or_wait(state: State, candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
     """Into the inbox, to those that wait for others, or out; unless the throttle holds it back."""
-    state, subject, now_s = candidate.state, candidate.subject, candidate.now_s
+    subject, now_s = candidate.subject, candidate.now_s
     if channel == INBOX:
         return Verdict(True, f"{reason}; the inbox has no limit", "delivered")
     if isinstance(subject, Run) or not chosen.has_group_wait:
@@ -252,9 +200,9 @@ def send_or_wait(candidate: Candidate, channel: str, chosen: Route, reason: str)
     return passes(reason)
 
 
-def _remember(candidate: Candidate, notified: dict[str, str]) -> None:
+def _remember(state: State, candidate: Candidate, notified: dict[str, str]) -> None:
     """Keep what people know from now on. `notified`: channel -> the route by which they are notified."""
-    state, subject, now_s = candidate.state, candidate.subject, candidate.now_s
+    subject, now_s = candidate.subject, candidate.now_s
     if isinstance(subject, Anomaly):
         update_incident(state, subject, candidate.history, notified, now_s, candidate.config)
     elif any(due_key(message_id(subject), channel) in state for channel in notified):

@@ -1,12 +1,15 @@
 """What only time brings: groups whose wait is over, digests of what was held, ends after flapping, reminders."""
 
+from dataclasses import replace
+
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import INBOX, NotifyConfig
-from stream_detector.notify.policy import Candidate, send_or_wait
+from stream_detector.notify.policy import send_or_wait
+from stream_detector.notify.stages.candidate import gather
 from stream_detector.notify.stages.digest import send_digests
 from stream_detector.notify.stages.flapping import END_OF_FLAPPING, take_quiet_end
 from stream_detector.notify.stages.group_wait import send_ready_groups
-from stream_detector.notify.stages.matching import route_to
+from stream_detector.notify.stages.matching import facts_of, matching_routes, route_to
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT, REPEAT_GROUP, send_group_reminder, send_reminder
 from stream_detector.notify.state.keys import TIMER, State, keys_of
@@ -41,15 +44,16 @@ def _send_end_of_flapping(
 ) -> list[Notification]:
     """The end of what flapped, now that it has been quiet; wherever an opening was sent."""
     outcomes: list[Notification] = []
-    candidate = Candidate(state, ending, now_s, config, groups=flap.groups)
+    candidate = replace(gather(state, ending, now_s, config), groups=flap.groups)
+    matching = matching_routes(facts_of(ending), config)
     for channel in flap.notified:
         if channel == INBOX or not config.channels.get(channel):
             continue
-        chosen = route_to(channel, candidate.routes, config, flap.routes.get(channel, "")) or config.fallback
+        chosen = route_to(channel, matching, config, flap.routes.get(channel, "")) or config.fallback
         reason = f"it flapped {flap.reopened} times and has been quiet for {flap.window_s:g} s"
         verdict = candidate.silence
         if verdict.passed:
-            verdict = send_or_wait(candidate, channel, chosen, reason)
+            verdict = send_or_wait(state, candidate, channel, chosen, reason)
         if verdict.outcome:
             outcomes.append(outcome_of_line(candidate.line, channel, verdict.outcome, verdict.reason, now_s, tries=1))
     return outcomes
