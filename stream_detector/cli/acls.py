@@ -21,7 +21,9 @@ from stream_detector.settings import Settings
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array: role, principal, kind, name, operation")
 def command(settings: Settings, roles: tuple[str, ...], principals: tuple[str, ...], as_json: bool) -> None:
-    """Print the minimum ACLs of each role as kafka-acls.sh commands, without connecting to the broker.
+    """Print the minimum ACLs of each role as kafka-acls.sh commands.
+
+    Works without connecting to the broker.
 
     \b
     Example: stream-detector acls --broker kafka:9093 --role detector --principal detector=User:sd

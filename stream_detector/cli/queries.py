@@ -38,11 +38,11 @@ def check(execution_id: str, attempt: int | None, settings: Settings, as_json: b
 
 
 @click.command()
-@click.option("--type", "kinds", type=click.Choice(tuple(TYPES)), multiple=True)
-@click.option("--severity", "severities", type=click.Choice(SEVERITIES), multiple=True)
+@click.option("--type", "kinds", type=click.Choice(tuple(TYPES)), multiple=True, help="Only this type; can be repeated")
+@click.option("--severity", "severities", type=click.Choice(SEVERITIES), multiple=True, help="Can be repeated")
 @click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="How far back to look")
 @click.option("--entity", help="Workflow or entity: its id, or workflow:<id> or score:<id>")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many to list")
 @settings_flags
 @_JSON
 def anomalies(

@@ -53,7 +53,7 @@ class Found:
 def command(
     file: Path, compare: str | None, changes: tuple[str, ...], builds: bool, as_json: bool, **options: Any
 ) -> None:
-    """Run the detector on a file and count the anomalies and the notifications that it would have sent.
+    """Run the detector on a file and count anomalies and notifications.
 
     FILE contains JSON lines or CSV with a header, optionally gzipped, in the order in which the events arrived.
 

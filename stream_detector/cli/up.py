@@ -19,9 +19,10 @@ from stream_detector.settings import Settings, is_loopback
 @click.option("--json", "as_json", is_flag=True, help="With --demo: print the result as JSON on the last line")
 @click.option("--data", metavar="DIR", help="Same as --data-dir")
 def command(demo: bool, once: bool, as_json: bool, data: str | None, **options: Any) -> None:
-    """Run all roles on this machine, with an embedded broker and database unless addresses are set.
+    """Run all roles on this machine, with an embedded broker and database by default.
 
-    --broker apache starts Apache Kafka (needs Java 17), which keeps its records in DIR.
+    If the settings name a broker or a database, that one is used. --broker apache starts Apache Kafka (needs Java
+    17), which keeps its records in DIR.
 
     \b
     Examples: stream-detector up --demo
