@@ -77,7 +77,9 @@ def _check_complete(spec: ChannelSpec, settings: Settings) -> None:
     missing = [name for name in spec.settings if not getattr(settings, name)]
     if missing:
         rest = " and ".join(PREFIX + name.upper() for name in spec.settings if name not in missing)
-        raise SettingsError(PREFIX + missing[0].upper(), "(not set)", f"must be set too, since {rest} is; or set none")
+        raise SettingsError(
+            PREFIX + missing[0].upper(), "(not set)", f"must be set together with {rest}, or none of them"
+        )
 
 
 def _quiet_after_s(raw: str) -> dict[str, float]:

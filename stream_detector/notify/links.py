@@ -65,9 +65,9 @@ def verify(key: bytes, token: str, now_s: float) -> Link:
             raise ValueError
         body, mac = _bytes(body_text), _bytes(mac_text)
     except (ValueError, binascii.Error):
-        raise LinkError("This is no link of ours. Was it cut off when it was copied?") from None
+        raise LinkError("This link is invalid. It may have been truncated.") from None
     if not hmac.compare_digest(mac, _mac(key, body)):
-        raise LinkError("This link was not made here, or the key that signs links has changed since.")
+        raise LinkError("This link was not created here, or the signing key has changed.")
     link = msgspec.msgpack.decode(body, type=Link)
     if now_s >= link.expires_s:
         raise LinkError("This link has expired. Open the incident on the dashboard instead.")

@@ -80,7 +80,7 @@ def read_routes(text: str, defaults: Route) -> tuple[Route, ...]:
 def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
     where = f"route {number + 1} ({one.name})"
     if names.count(one.name) > 1:
-        raise RoutesError(f"{where}: the name is taken by another route; what is kept of a route is kept by its name")
+        raise RoutesError(f"{where}: the name is used by another route; names must be unique")
     for channel in one.channels or ():
         if channel not in PROVIDERS:
             raise RoutesError(f"{where}: channels: {channel!r} is none; there are {', '.join(PROVIDERS)}")
@@ -92,7 +92,7 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
                 raise RoutesError(f"{where}: match: {fact} {pattern!r} is none; there are {words}")
     for name in one.group_by or ():
         if not name.strip():
-            raise RoutesError(f"{where}: group_by: an empty name; give {', '.join(GROUP_BY)} or a label's name")
+            raise RoutesError(f"{where}: group_by: an empty name; use {', '.join(GROUP_BY)} or a label's name")
     wait_s, interval_s = one.group_wait_s, one.group_interval_s
     if wait_s is not None and interval_s is not None and interval_s < wait_s:
         raise RoutesError(f"{where}: group_interval_s must not be less than group_wait_s")

@@ -53,7 +53,7 @@ async def test_a_failure_is_told_without_the_secret(slack: SlackServer) -> None:
     [
         ("slack", {}, "set SLACK_WEBHOOK_URL"),
         ("slack", {"SLACK_WEBHOOK_URL": "http://h/x", "SLACK_ENABLED": "false"}, "SLACK_ENABLED is false"),
-        ("email", {"SMTP_URL": "smtp://h"}, "STREAM_DETECTOR_EMAIL_FROM=(not set): must be set too"),
+        ("email", {"SMTP_URL": "smtp://h"}, "STREAM_DETECTOR_EMAIL_FROM=(not set): must be set together"),
         ("fax", {}, "is not one of"),
     ],
 )

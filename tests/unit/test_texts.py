@@ -7,34 +7,54 @@ import pytest
 from tests.texts.collect import Text, all_texts
 from tests.texts.dialect import findings
 
-NOT_YET_CLEAN = {
-    "notifications",
-    "stream_detector/detect",
-    "stream_detector/notify",
-}
-"""Groups whose texts are still being rewritten. It only shrinks, and is empty in the end: whoever cleans a group takes
-it out (the test below demands it). `python -m tests.texts --dialect GROUP` shows what is left of one."""
+PINNED = (
+    # notifications: the golden messages and the state and outcomes of 4659e91, which must stay the same bytes
+    "goes on, no more severe than before",
+    "reminder: it goes on",
+    "flapping: its end is told",
+    "told in {what} of",
+    "Still going on after",
+    "{shared} go on",
+    "team=ci go on",
+    "{head.active} go on",
+    "This is said again until",
+    "It was away for",
+    # gates and resolved descriptions of anomalies on `alerts`
+    "nor the forecast of {resource_name} is told",
+    "so many are expected with z",
+    "the failures in a row are over",
+)
+"""Phrases that are part of stored or published bytes, so they keep their words."""
 
 GROUPS: dict[str, list[Text]] = defaultdict(list)
 for _text in all_texts():
     GROUPS[_text.group].append(_text)
 
 
+def _unpinned(text: str) -> str:
+    plain = " ".join(text.split())
+    for phrase in PINNED:
+        plain = plain.replace(phrase, "")
+    return plain
+
+
 def _found(group: str) -> list[str]:
     return [
-        f"{text.place}: ...{use.context}... -> {use.better}" for text in GROUPS[group] for use in findings(text.text)
+        f"{text.place}: ...{use.context}... -> {use.better}"
+        for text in GROUPS[group]
+        for use in findings(_unpinned(text.text) if any(phrase in text.text for phrase in PINNED) else text.text)
     ]
 
 
-@pytest.mark.parametrize("group", sorted(set(GROUPS) - NOT_YET_CLEAN))
+@pytest.mark.parametrize("group", sorted(GROUPS))
 def test_no_text_uses_the_dialect(group: str) -> None:
     found = _found(group)
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("group", sorted(NOT_YET_CLEAN))
-def test_a_group_that_is_clean_is_held_so(group: str) -> None:
-    assert _found(group), f"{group} is clean: take it out of NOT_YET_CLEAN"
+@pytest.mark.parametrize("phrase", PINNED)
+def test_a_pinned_phrase_is_still_in_use(phrase: str) -> None:
+    assert any(phrase in " ".join(text.text.split()) for texts in GROUPS.values() for text in texts)
 
 
 def test_every_kind_of_text_is_collected() -> None:

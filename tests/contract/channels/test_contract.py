@@ -98,7 +98,7 @@ async def test_a_silent_provider_is_asked_again_later(provider: Provider) -> Non
     provider.channel._timeout_s = 0.3  # type: ignore[attr-defined]
     result = await provider.channel.deliver(provider.message())
     assert isinstance(result, RetryAfter), result
-    assert "no answer within 0.3 s" in result.reason
+    assert "did not respond within 0.3 s" in result.reason
 
 
 async def test_a_delivery_may_be_cancelled_and_the_channel_goes_on(provider: Provider) -> None:

@@ -54,7 +54,7 @@ async def test_mail_password_is_not_sent_in_the_clear_to_another_machine(
     made = mail_provider(mail_server)
     monkeypatch.setattr("stream_detector.notify.channels.email.client.MailServer.local", False)
     result = await made.channel.deliver(made.message())
-    assert result == Refused("mail server offers no encryption, so the password was not sent to it")
+    assert result == Refused("mail server offers no encryption, so the password was not sent")
     assert not mail_server.mails
 
 

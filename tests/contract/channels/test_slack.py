@@ -29,7 +29,7 @@ async def test_slack_revoked_token_is_refused_by_the_server_itself(slack: SlackS
     made = slack_provider(slack)
     result = await made.channel.deliver(made.message())
     assert result == Refused(
-        "Slack answered 403 invalid_token: the webhook was revoked; make a new one and set SLACK_WEBHOOK_URL"
+        "Slack answered 403 invalid_token: the webhook was revoked; create a new one and set SLACK_WEBHOOK_URL"
     )
     await made.channel.close()
 

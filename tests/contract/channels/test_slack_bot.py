@@ -32,7 +32,7 @@ async def test_bot_changes_its_message_and_says_what_is_new_in_the_thread(slack:
     assert isinstance(first, Delivered) and first.reference
     changed = msgspec.structs.replace(made.message(2), text="changed", note="Acknowledged by <!ann>")
     again = await made.channel.deliver(msgspec.structs.replace(changed, reference=first.reference))
-    assert again == Delivered("Slack changed the message", first.reference)
+    assert again == Delivered("Slack updated the message", first.reference)
     (stamp,) = slack.messages
     assert slack.messages[stamp]["text"] == "changed"
     assert [reply["text"] for reply in slack.replies[stamp]] == ["Acknowledged by &lt;!ann&gt;"]
@@ -56,7 +56,7 @@ async def test_bot_a_reply_that_fails_does_not_change_the_message_twice(slack: S
     slack.answer_next(200, f'{{"ok":true,"channel":"{BOT_CHANNEL}","ts":"{first.reference.split()[1]}"}}')
     slack.answer_next(500, "")
     again = await made.channel.deliver(msgspec.structs.replace(made.message(), reference=first.reference))
-    assert isinstance(again, Delivered) and "no reply" in again.detail
+    assert isinstance(again, Delivered) and "rejected the reply" in again.detail
     await made.channel.close()
 
 

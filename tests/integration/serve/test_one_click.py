@@ -104,7 +104,7 @@ async def test_a_link_silences_for_a_day(served: Served) -> None:
     ("link", "key", "words"),
     [
         (replace(LINK, expires_s=int(NOW_S)), KEY, "has expired"),
-        (LINK, "x" * 32, "was not made here"),
+        (LINK, "x" * 32, "was not created here"),
     ],
 )
 async def test_what_is_over_or_forged_does_nothing(

@@ -57,7 +57,7 @@ def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> 
 
 @pytest.mark.parametrize("missing", list(MAIL))
 def test_mail_that_is_set_in_part_stops_the_start(missing: str) -> None:
-    with pytest.raises(SettingsError, match=f"STREAM_DETECTOR_{missing.upper()}=.*must be set too"):
+    with pytest.raises(SettingsError, match=f"STREAM_DETECTOR_{missing.upper()}=.*must be set together"):
         connect_channels(Settings(**(MAIL | {missing: ""})))
 
 
@@ -102,12 +102,12 @@ def test_the_password_is_decoded() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"slack_bot_token": "xoxb-secret"}, "SLACK_BOT_CHANNEL=.not set.: must be set too"),
-        ({"slack_bot_channel": "C1"}, "SLACK_BOT_TOKEN=.not set.: must be set too"),
-        ({"webhook_url": "https://h.example.org/secret"}, "WEBHOOK_SECRET=.not set.: must be set too"),
+        ({"slack_bot_token": "xoxb-secret"}, "SLACK_BOT_CHANNEL=.not set.: must be set together"),
+        ({"slack_bot_channel": "C1"}, "SLACK_BOT_TOKEN=.not set.: must be set together"),
+        ({"webhook_url": "https://h.example.org/secret"}, "WEBHOOK_SECRET=.not set.: must be set together"),
         (
             {"apprise_urls": "json://localhost nothing://secret"},
-            "APPRISE_URLS=.hidden.: Apprise does not know the 2. URL",
+            "APPRISE_URLS=.hidden.: Apprise does not support URL number 2",
         ),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_silence_by_workflow() -> None:
         ('[[route]]\nname = "Big Name"', "matching regex"),
         ('[[route]]\nname = "a"\nchanels = []', "unknown field `chanels` - at `route 1`"),
         ('[[routes]]\nname = "a"', "unknown field `routes`"),
-        ('[[route]]\nname = "a"\n[[route]]\nname = "a"', "route 1 (a): the name is taken"),
+        ('[[route]]\nname = "a"\n[[route]]\nname = "a"', "route 1 (a): the name is used"),
         ('[[route]]\nname = "a"\nchannels = ["fax"]', "'fax' is none; there are slack, slack_bot"),
         ('[[route]]\nname = "a"\nchannels = ["inbox"]', "'inbox' is none"),
         ('[[route]]\nname = "a"\nmatch = { type = "Spike" }', "type 'Spike' is none; there are SpikeInFailures"),

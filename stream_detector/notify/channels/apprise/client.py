@@ -27,7 +27,7 @@ class AppriseServices:
         self._timeout_s = timeout_s
         for number, url in enumerate(urls, 1):
             if not self._services.add(url):
-                raise ValueError(f"Apprise does not know the {number}. URL; see its list of services")
+                raise ValueError(f"Apprise does not support URL number {number}; see its list of services")
 
     async def deliver(self, message: Message) -> Result:
         """Hand it to all services once."""
@@ -41,12 +41,12 @@ class AppriseServices:
         try:
             taken = await asyncio.wait_for(call, self._timeout_s)
         except TimeoutError:
-            return RetryAfter(0.0, f"Apprise gave no answer within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Apprise did not respond within {self._timeout_s:g} s")
         except TypeError as error:  # Apprise's word for a message that it cannot send at all
-            return Refused(f"Apprise answered {type(error).__name__}")
+            return Refused(f"Apprise failed with {type(error).__name__}")
         if taken:
-            return Delivered(f"Apprise answered that all {len(self._services)} took it")
-        return RetryAfter(0.0, "Apprise answered that a service did not take it, or cannot be reached")
+            return Delivered(f"Apprise answered: all {len(self._services)} services accepted it")
+        return RetryAfter(0.0, "Apprise answered: a service did not accept it or cannot be reached")
 
     async def close(self) -> None:
         """Nothing is held between two messages."""

@@ -29,7 +29,7 @@ def mail_server(settings: Settings) -> MailServer:
         parts = urlsplit(settings.smtp_url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise SettingsError(label, "(hidden)", f"is no address: {error}") from None
+        raise SettingsError(label, "(hidden)", f"is not an address: {error}") from None
     if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise SettingsError(label, "(hidden)", "must be smtp://user:password@host:587 or smtps://…; encode / ? # in it")
     if settings.smtp_ca_file:
@@ -62,6 +62,6 @@ def _addresses(name: str, raw: str) -> list[Address]:
                 PREFIX + name.upper(), repr(raw), "must be an address such as alerts@example.org"
             ) from None
         except Exception as error:  # the header parser's own errors have no common class
-            raise SettingsError(PREFIX + name.upper(), repr(raw), f"is no address: {error}") from None
+            raise SettingsError(PREFIX + name.upper(), repr(raw), f"is not an address: {error}") from None
         found.append(address)
     return found

@@ -13,12 +13,12 @@ from stream_detector.notify.message import Delivered, Message, Refused, Result, 
 from stream_detector.notify.rendering.escape import one_line
 
 WHAT_TO_DO = {
-    "invalid_token": "the webhook was revoked; make a new one and set SLACK_WEBHOOK_URL",
-    "no_service": "the webhook was removed; make a new one and set SLACK_WEBHOOK_URL",
-    "no_active_hooks": "the webhook was switched off in Slack",
-    "channel_not_found": "the webhook's Slack channel is gone",
+    "invalid_token": "the webhook was revoked; create a new one and set SLACK_WEBHOOK_URL",
+    "no_service": "the webhook was removed; create a new one and set SLACK_WEBHOOK_URL",
+    "no_active_hooks": "the webhook was disabled in Slack",
+    "channel_not_found": "the webhook's Slack channel was deleted",
     "channel_is_archived": "the webhook's Slack channel was archived",
-    "action_prohibited": "an administrator of the workspace forbids it",
+    "action_prohibited": "a workspace administrator does not allow it",
 }
 """What Slack answers when it will never take it, and what to do about it."""
 
@@ -38,7 +38,7 @@ class SlackWebhook:
         try:
             answer = await self._client().send_dict({k: v for k, v in body.items() if v != []})
         except TimeoutError:
-            return RetryAfter(0.0, f"Slack gave no answer within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Slack did not respond within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
         return self._read(answer.status_code, str(answer.body or ""), answer.headers)

@@ -38,7 +38,7 @@ class Webhook:
             ) as answer:
                 answer_text = one_line((await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace"), 100)
         except TimeoutError:
-            return RetryAfter(0.0, f"webhook gave no answer within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"webhook did not respond within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"webhook cannot be reached ({why(error)})")
         words = f"webhook answered {answer.status} {self._hidden(answer_text)}".strip()
