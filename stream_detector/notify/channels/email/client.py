@@ -56,7 +56,7 @@ class EmailSmtp:
             async with asyncio.timeout(self._timeout_s):
                 return await self._send(self.compose(message))
         except TimeoutError:
-            return RetryAfter(0.0, f"mail server gave no answer within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"mail server did not respond within {self._timeout_s:g} s")
         except aiosmtplib.SMTPRecipientsRefused as error:
             return self._refused(max(one.code for one in error.recipients), "every recipient: " + self._words(error))
         except aiosmtplib.SMTPAuthenticationError as error:
@@ -114,13 +114,13 @@ class EmailSmtp:
             await client.connect()
             if server.user:
                 if not (server.local or client.get_transport_info("sslcontext")):
-                    return Refused("mail server offers no encryption, so the password was not sent to it")
+                    return Refused("mail server offers no encryption, so the password was not sent")
                 await client.login(server.user, server.password)
             refused, answer = await client.send_message(mail)
             answer_text = self._hide(one_line(answer, 200))
             with contextlib.suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit(timeout=1)  # it is delivered already: a slow good-bye must not make it a retry
-            but = f", but refused {', '.join(sorted(refused))}" if refused else ""
+            but = f", but rejected {', '.join(sorted(refused))}" if refused else ""
             return Delivered(f"mail server answered {answer_text}{but}")
         finally:
             client.close()

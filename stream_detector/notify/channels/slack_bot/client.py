@@ -23,8 +23,8 @@ GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_close
 WHAT_TO_DO = {
     "invalid_auth": "the token is wrong or was revoked; set SLACK_BOT_TOKEN",
     "not_authed": "the token is missing; set SLACK_BOT_TOKEN",
-    "token_revoked": "the token was revoked; make a new one and set SLACK_BOT_TOKEN",
-    "account_inactive": "the bot was switched off in Slack",
+    "token_revoked": "the token was revoked; create a new one and set SLACK_BOT_TOKEN",
+    "account_inactive": "the bot was disabled in Slack",
     "missing_scope": "give the bot the scope chat:write and install it again",
     "not_in_channel": "invite the bot into the channel",
     "channel_not_found": "there is no such channel, or the bot is not in it; set SLACK_BOT_CHANNEL",
@@ -52,12 +52,12 @@ class SlackBot:
         except SlackApiError as error:
             return self._refused(error)
         except TimeoutError:
-            return RetryAfter(0.0, f"Slack gave no answer within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Slack did not respond within {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
         except (SlackClientError, ValueError, AttributeError) as error:
             # An answer that is no JSON, such as a proxy's page: the client asks plain text for its `get`.
-            return RetryAfter(0.0, f"Slack answered what cannot be read ({type(error).__name__})")
+            return RetryAfter(0.0, f"Slack's response is invalid ({type(error).__name__})")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -88,8 +88,8 @@ class SlackBot:
             )
         except (SlackClientError, aiohttp.ClientError, OSError, TimeoutError, ValueError, AttributeError):
             # It is delivered: the message has changed. Failing now would change it again, and write the reply twice.
-            return Delivered("Slack changed the message, and took no reply in its thread", message.reference)
-        return Delivered("Slack changed the message", message.reference)
+            return Delivered("Slack updated the message but rejected the reply in its thread", message.reference)
+        return Delivered("Slack updated the message", message.reference)
 
     def _client(self) -> AsyncWebClient:
         if self._session is None or self._session.closed:
