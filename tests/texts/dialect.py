@@ -66,6 +66,14 @@ _WORDS: dict[str, str] = {
     r"without a word": "silently",
     r"(is|are) over(?! \d)": "has ended; resolved",
     r"got on": "made progress",
+    r"processor time": "CPU time",
+    r"in force": "effective, current",
+    r"the least": "the minimum",
+    r"of ours": "of stream_detector, native",
+    r"as it came": "unchanged",
+    r"(is|are|was|were) gone": "was deleted, no longer exists",
+    r"what (is|was) over": "what has ended",
+    r"held? against": "compared with",
 }
 _PATTERNS = [(re.compile(rf"\b(?:{word})(?!\w)", re.IGNORECASE), better) for word, better in _WORDS.items()]
 _EXACT_NAMES = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.DOTALL | re.MULTILINE)
