@@ -18,8 +18,8 @@ from stream_detector.events import Action
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import SILENCE_S
 
-LASTS_S = 7 * 86_400.0
-MOST_CHARACTERS = 2_000
+LINK_LIFETIME_S = 7 * 86_400.0
+MAX_TOKEN_CHARACTERS = 2_000
 _DOMAIN = b"stream-detector link v1"
 """Mixed into the key: what is signed with the same key elsewhere, a session for example, is no link."""
 
@@ -61,7 +61,7 @@ def verify(key: bytes, token: str, now_s: float) -> Link:
     """The link of a token. Raises `LinkError` where it was not signed with this key, or is over."""
     body_text, _, mac_text = token.partition(".")
     try:
-        if len(token) > MOST_CHARACTERS or not token.isascii():
+        if len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
             raise ValueError
         body, mac = _bytes(body_text), _bytes(mac_text)
     except (ValueError, binascii.Error):

@@ -17,14 +17,14 @@ from tests.drills.stage import DrillError, Options, Outcome, Stage, stage
 from tests.drills.under_load import Harm, Scene, under_load
 
 EVENTS = 20_000
-LASTS_S = 600.0
+LINK_LIFETIME_S = 600.0
 SLOW_RATE = 150.0
 """Events a second over the whole time: several times what a team has, and few enough to compare all in the end."""
 FLAT = 1.2
 """Memory at the end may be so many times the most that it was while each fault came for the second time."""
 
 
-async def drill(options: Options, lasts_s: float = LASTS_S) -> Outcome:
+async def drill(options: Options, lasts_s: float = LINK_LIFETIME_S) -> Outcome:
     """Each run lasts that long, and then as long as comparing takes."""
     outcome = Outcome("soak")
     with stage(options.kafka) as ground:

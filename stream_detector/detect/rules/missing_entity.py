@@ -22,7 +22,7 @@ KINDS = 4
 """Kinds of runs of one type that are kept, the newest run of each."""
 REMEMBERED_MS = 90 * 86_400_000
 """Memberships of a type that nobody has run for so long are forgotten."""
-MOST_CHARACTERS = 250_000
+MAX_TOKEN_CHARACTERS = 250_000
 """Of ids and names in a membership: four of them, 4 bytes a character in UTF-8, are then within the broker's 8 MiB."""
 MOST_TYPES = 20
 """A run of more types has no membership: each would repeat the entities that failed before their type was known."""
@@ -97,7 +97,7 @@ def membership_parts(run: Run, now_ms: int) -> list[RunPart]:
             membership=EntityMembership(run_id=run.run_id, entities=entities, failed=failed),
         )
         for entity_type, entities in by_type.items()
-        if others + _characters(entities) <= MOST_CHARACTERS
+        if others + _characters(entities) <= MAX_TOKEN_CHARACTERS
     ]
 
 
@@ -119,7 +119,7 @@ def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, pr
     before = _most_similar(memberships.kept, present)
     if before is not None and membership.failed:
         failed = entities | {key: before.entities[key] for key in membership.failed if key in before.entities}
-        entities = failed if _characters(failed) <= MOST_CHARACTERS else entities
+        entities = failed if _characters(failed) <= MAX_TOKEN_CHARACTERS else entities
     others = [one for one in memberships.kept if one is not before]
     memberships.kept = [Membership(membership.run_id, ended_ms, entities), *others][:KINDS]
     if before is None:

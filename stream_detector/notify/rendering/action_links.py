@@ -5,7 +5,7 @@ from typing import Any
 
 from stream_detector.events import Anomaly
 from stream_detector.notify.config import INBOX, NotifyConfig
-from stream_detector.notify.links import LASTS_S, MOST_CHARACTERS, WORDS, Link, Purpose, sign
+from stream_detector.notify.links import LINK_LIFETIME_S, MAX_TOKEN_CHARACTERS, WORDS, Link, Purpose, sign
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.shared_facets import NOT_LABELS, facet_words
 from stream_detector.notify.state.state_models import Combined, Line
@@ -48,7 +48,9 @@ def _signed(asked: list[tuple[Purpose, str, Any]], channel: str, config: NotifyC
         return []
     made = []
     for purpose, shown, given in asked:
-        token = sign(config.link_key, Link(purpose=purpose, channel=channel, expires_s=int(at_s + LASTS_S), **given))
-        if len(token) <= MOST_CHARACTERS:  # more of a group than an address can hold are taken on the dashboard
+        token = sign(
+            config.link_key, Link(purpose=purpose, channel=channel, expires_s=int(at_s + LINK_LIFETIME_S), **given)
+        )
+        if len(token) <= MAX_TOKEN_CHARACTERS:  # more of a group than an address can hold are taken on the dashboard
             made.append((shown, f"{config.base_url}/links/{token}"))
     return made

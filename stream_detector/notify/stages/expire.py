@@ -1,6 +1,6 @@
 """Forgetting what is no longer needed, so that the state stays bounded."""
 
-from stream_detector.notify.links import LASTS_S
+from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.keys import (
@@ -30,7 +30,7 @@ def expire(state: State, now_s: float) -> None:
     oldest_s = now_s - KEEP_S
     for key in next_keys(state, INCIDENT, LOOKS):
         incident = read(state, key, Incident)
-        if incident and incident.at_s < (now_s - LASTS_S if incident.non_resolving else oldest_s):
+        if incident and incident.at_s < (now_s - LINK_LIFETIME_S if incident.non_resolving else oldest_s):
             del state[key]
     for key in next_keys(state, GROUP, LOOKS):
         group = read(state, key, Group)

@@ -64,13 +64,6 @@ class SlottedStore(MutableMapping[str, bytes]):
             for key in slot:
                 self._list(key)
 
-    @classmethod
-    def with_values(cls, values: Mapping[str, bytes]) -> "SlottedStore":
-        """One with these values, that is kept nowhere."""
-        made = cls({})
-        made.update(values)
-        return made
-
     def __getitem__(self, key: str) -> bytes:
         slot = self._slots.get(self._slot_of(key))
         if slot is None:

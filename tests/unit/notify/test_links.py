@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from stream_detector.notify.config import Route
-from stream_detector.notify.links import LASTS_S, Link, LinkError, actions_of, sign, verify
+from stream_detector.notify.links import LINK_LIFETIME_S, Link, LinkError, actions_of, sign, verify
 from stream_detector.notify.policy import accept, due_deliveries
 from stream_detector.notify.rendering.action_links import links_of_anomaly
 from stream_detector.notify.shared_facets import GROUP_BY
@@ -100,7 +100,7 @@ def test_no_links_without_a_key_for_an_end_for_a_run_or_in_the_inbox() -> None:
     assert links_of_anomaly(slow("a"), "inbox", SIGNED, NOW_S) == []
     assert Notifier(SIGNED).take(run_of(LIDO)).deliver().got("email")[0].count("/links/") == 0
     assert "/links/" not in message_about("email", slow("a"), SIGNED, "m").text
-    assert LASTS_S == 7 * 86_400
+    assert LINK_LIFETIME_S == 7 * 86_400
 
 
 def group_of(count: int, **labels: str) -> Notifier:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from stream_detector.events import Anomaly
-from stream_detector.notify.links import LASTS_S
+from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.stages.retry import GIVE_UP_AFTER_S
@@ -342,7 +342,7 @@ def test_the_state_is_bounded_and_a_pending_delivery_stays() -> None:
     notifier.take(slow("b"))
     pending = set(due_keys(notifier))
     assert len(pending) == 2
-    expire(notifier.state, NOW_S + LASTS_S + 1)
+    expire(notifier.state, NOW_S + LINK_LIFETIME_S + 1)
     assert sum(key.startswith("incident:") for key in notifier.state) == 1, "of the other two none will say the end"
     expire(notifier.state, NOW_S + KEEP_S)
     assert kinds(notifier) == {"seen", "incident", "part", "due", "sent"}

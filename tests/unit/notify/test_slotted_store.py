@@ -20,69 +20,70 @@ changes = st.lists(st.tuples(keys, st.none() | st.binary(max_size=3)), max_size=
 @given(changes)
 def test_it_is_a_mapping_that_finds_by_beginning_and_comes_back_from_its_slots(made: list) -> None:
     kept: dict[str, Slot] = {}
-    memory, plain = SlottedStore({}, keep=lambda name, slot: kept.__setitem__(name, dict(slot))), dict[str, bytes]()
+    store, plain = SlottedStore({}, keep=lambda name, slot: kept.__setitem__(name, dict(slot))), dict[str, bytes]()
     for key, value in made:
         if value is None:
-            assert (memory.pop(key, None) is None) == (plain.pop(key, None) is None)
+            assert (store.pop(key, None) is None) == (plain.pop(key, None) is None)
         else:
-            memory[key] = plain[key] = value
-    for one in (memory, SlottedStore(kept)):
+            store[key] = plain[key] = value
+    for one in (store, SlottedStore(kept)):
         assert dict(one) == plain and len(one) == len(plain)
         for prefix in ("due:", "held:x:", "held:y:", "held:z:"):
             assert set(one.keys_of(prefix)) == {key for key in plain if key.startswith(prefix)}
-    assert memory.changes <= len(made)
+    assert store.changes <= len(made)
 
 
 def test_keys_come_and_go_and_the_slots_stay() -> None:
     names: set[str] = set()
-    memory = SlottedStore({}, keep=lambda name, slot: names.add(name))
+    store = SlottedStore({}, keep=lambda name, slot: names.add(name))
     for number in range(20_000):
-        memory[f"due:{number}:slack"] = b"x"
-        del memory[f"due:{number}:slack"]
-    assert len(names) <= SLOTS and len(memory) == 0
+        store[f"due:{number}:slack"] = b"x"
+        del store[f"due:{number}:slack"]
+    assert len(names) <= SLOTS and len(store) == 0
 
 
 def test_no_slot_grows_beyond_what_a_broker_takes(monkeypatch) -> None:
     monkeypatch.setattr(module, "SLOTS", 1)
     kept: dict[str, Slot] = {}
-    memory = SlottedStore({}, keep=kept.__setitem__)
+    store = SlottedStore({}, keep=kept.__setitem__)
     for number in range(300):
-        memory[f"due:{number}"] = b"x" * 1_000
+        store[f"due:{number}"] = b"x" * 1_000
     assert len(kept) == 3 and max(len(msgspec.msgpack.encode(slot)) for slot in kept.values()) < 2 * SLOT_BYTES
-    assert all(memory[f"due:{number}"] == b"x" * 1_000 for number in range(300))
+    assert all(store[f"due:{number}"] == b"x" * 1_000 for number in range(300))
 
 
 def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is() -> None:
     at = {"begun": 0, "safe": 0}
-    memory = SlottedStore({}, checkpoints=lambda: (at["begun"] + 1, at["safe"]))
-    memory["due:1"] = b"a"
-    assert not memory.is_safe("due:1") and memory.is_safe("due:unknown")
+    store = SlottedStore({}, checkpoints=lambda: (at["begun"] + 1, at["safe"]))
+    store["due:1"] = b"a"
+    assert not store.is_safe("due:1") and store.is_safe("due:unknown")
     at["begun"] = 1
-    memory["due:1:later"] = b"b"
-    assert not memory.is_safe("due:1"), "under way is not safe"
+    store["due:1:later"] = b"b"
+    assert not store.is_safe("due:1"), "under way is not safe"
     at["safe"] = 1
-    assert memory.is_safe("due:1") and not memory.is_safe("due:1:later")
-    memory["due:1"] = b"c"
+    assert store.is_safe("due:1") and not store.is_safe("due:1:later")
+    store["due:1"] = b"c"
     at["begun"] = 2  # and refused: nothing of it counts as written
-    memory["due:other"] = b"d"
-    assert not any(map(memory.is_safe, ("due:1", "due:1:later", "due:other")))
+    store["due:other"] = b"d"
+    assert not any(map(store.is_safe, ("due:1", "due:1:later", "due:other")))
     at["begun"] = at["safe"] = 3
-    assert all(map(memory.is_safe, ("due:1", "due:1:later", "due:other")))
+    assert all(map(store.is_safe, ("due:1", "due:1:later", "due:other")))
 
 
 def test_a_slot_is_settled_before_it_changes() -> None:
     told: list[tuple[str, Slot]] = []
     slots: dict[str, Slot] = {}
-    memory = SlottedStore({}, lambda name: told.append((name, dict(slots.get(name, {})))), slots.__setitem__)
-    memory["due:1"] = b"a"
-    memory["due:1"] = b"b"
-    del memory["due:1"]
+    store = SlottedStore({}, lambda name: told.append((name, dict(slots.get(name, {})))), slots.__setitem__)
+    store["due:1"] = b"a"
+    store["due:1"] = b"b"
+    del store["due:1"]
     assert [before for _, before in told] == [{}, {"due:1": b"a"}, {"due:1": b"b"}]
 
 
 def test_each_key_has_its_turn() -> None:
-    memory = SlottedStore.with_values({f"due:{number}": b"" for number in range(10)})
-    assert {key for _ in range(4) for key in memory.next_keys("due:", 3)} == {f"due:{number}" for number in range(10)}
+    store = SlottedStore({})
+    store.update({f"due:{number}": b"" for number in range(10)})
+    assert {key for _ in range(4) for key in store.next_keys("due:", 3)} == {f"due:{number}" for number in range(10)}
 
 
 def test_seen_is_remembered_for_31_days_in_a_space_that_does_not_grow(monkeypatch) -> None:

@@ -9,7 +9,7 @@ from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.detect.rules import missing_entity
 from stream_detector.detect.rules.missing_entity import (
     KINDS,
-    MOST_CHARACTERS,
+    MAX_TOKEN_CHARACTERS,
     MOST_TYPES,
     Memberships,
     apply_membership,
@@ -246,7 +246,7 @@ def test_no_membership_of_more_than_20_types():
 
 
 def test_no_membership_of_a_type_whose_names_are_too_long_for_a_record():
-    parts = [entity("r", f"{n:05}", "big", entity_name="n" * 495) for n in range(MOST_CHARACTERS // 500)]
+    parts = [entity("r", f"{n:05}", "big", entity_name="n" * 495) for n in range(MAX_TOKEN_CHARACTERS // 500)]
     fits = gathered("r", *parts, entity("r", "a"), ending("r"))
     assert len(membership_parts(fits, NOW)) == 2
     over = gathered("r", *parts, entity("r", "a"), entity("r", "b", "big"), ending("r"))
@@ -254,7 +254,7 @@ def test_no_membership_of_a_type_whose_names_are_too_long_for_a_record():
 
 
 def test_failed_entities_do_not_make_the_membership_grow_over_its_limit():
-    runs, half = Runs(), MOST_CHARACTERS // 2 // 500
+    runs, half = Runs(), MAX_TOKEN_CHARACTERS // 2 // 500
     parts = [entity("r1", f"{n:05}", entity_name="n" * 495) for n in range(2 * half)]
     runs.missing(*parts_of("r1", "", 0, *parts))
     failed = [entity("r2", f"{n:05}", None, kind="failed", entity_name="") for n in range(half)]
