@@ -194,70 +194,32 @@ class Level:
             late: only learn.
         """
         # 1. How far off?
-        n, rhythm = self.n, self.rhythm
+        n, rhythm, before = self.n, self.rhythm, self.level
         raw = x = log(reading + Q)
         if rhythm.used:
             x -= rhythm.offset(at_ms)
-        sigma = sqrt(self.variance)
-        if sigma < FLOOR:
-            sigma = FLOOR
-        before = self.level
+        sigma = max(sqrt(self.variance), FLOOR)
         off = x - before
         z = self.z = off / sigma
-        clipped: i64 = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else i64(z * _GRID)
-        total = self.z_sum + clipped
-        mean = float(total) * _MEAN
-        slow = self.slow_mean = self.slow_mean + (float(clipped) / _GRID - self.slow_mean) / RUNS
-        newest_ms = self.newest_ms
-        gap_ms: i64 = at_ms - newest_ms if n else 0
+        # 2. Remember and judge.
         if not n:
             self.first_s = at_ms // 1000
-        # 2. Remember and judge.
         age_ms = at_ms - self.first_s * 1000
-        keep = float(at_ms - self.kept_s * 1000) >= min(_SPACING_MS, _SPREAD_OUT * float(age_ms) / OLDER)
-        if keep and n >= RECENT:
-            self.kept_s = at_ms // 1000
-        self.readings = remember(self.readings, on_grid(x), keep)
+        mean = self._remember(x, z, at_ms, age_ms)
+        slow = self.slow_mean
         assessment = None
-        looked_at = always or abs(z) >= POINT_FROM or abs(mean) >= SHIFT_FROM or abs(slow) >= _SLOWLY
-        if looked_at and n >= WARM and not late:
+        unusual = always or abs(z) >= POINT_FROM or abs(mean) >= SHIFT_FROM or abs(slow) >= _SLOWLY
+        if unusual and n >= WARM and not late:
             assessment = self._assess(x, z, mean, slow * _SLOW, sigma, at_ms)
         elif always:
             assessment = self._assessment(None, None, z, sigma, at_ms)
         # 3. Learn.
-        spread = off
-        if n >= _YOUNG:
-            most = _CLIP_LEVEL * sigma
-            if off > most:
-                off = most
-            elif off < -most:
-                off = -most
-            most = _CLIP_SPREAD * sigma
-            if spread > most:
-                spread = most
-            elif spread < -most:
-                spread = -most
+        gap_ms: i64 = at_ms - self.newest_ms if n else 0
         if gap_ms > 0 or not n:
             self.newest_ms = at_ms
         else:
             gap_ms = 0
-        young = 1.0 / float(n + 1)
-        weight = float(gap_ms) / _MEMORY_MS
-        if weight > ALPHA:
-            weight = ALPHA
-        self.level = before + (weight if weight > young else young) * off
-        weight = float(gap_ms) / _MEMORY_SPREAD_MS
-        if weight > ALPHA_SPREAD:
-            weight = ALPHA_SPREAD
-        if weight < young:
-            weight = young
-        self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
-        self.n = n + 1
-        w = BytesWriter()
-        w.write(self.recent_z[1:])
-        w.append(u8(clipped & 0xFF))
-        self.recent_z = w.getvalue()
-        self.z_sum = total - i8(self.recent_z, 0)
+        self._learn(off, sigma, gap_ms)
         rhythm.learn(raw, at_ms, gap_ms, sigma, n)
         self._follow_rhythm(age_ms)
         if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
@@ -265,6 +227,38 @@ class Level:
         else:
             self._shift(before, z > 0, at_ms)
         return assessment
+
+    def _remember(self, x: float, z: float, at_ms: i64, age_ms: i64) -> float:
+        """Keep a reading and its z; returns the mean of the last 12 z, times the root of 12."""
+        keep = float(at_ms - self.kept_s * 1000) >= min(_SPACING_MS, _SPREAD_OUT * float(age_ms) / OLDER)
+        if keep and self.n >= RECENT:
+            self.kept_s = at_ms // 1000
+        self.readings = remember(self.readings, on_grid(x), keep)
+        clipped: i64 = _MOST if z >= _CLIP else -_MOST if z <= -_CLIP else i64(z * _GRID)
+        total = self.z_sum + clipped
+        w = BytesWriter()
+        w.write(self.recent_z[1:])
+        w.append(u8(clipped & 0xFF))
+        self.recent_z = w.getvalue()
+        self.z_sum = total - i8(self.recent_z, 0)
+        self.slow_mean += (float(clipped) / _GRID - self.slow_mean) / RUNS
+        return float(total) * _MEAN
+
+    def _learn(self, off: float, sigma: float, gap_ms: i64) -> None:
+        """Move level and variance, winsorised."""
+        n, spread, gap = self.n, off, float(gap_ms)
+        if n >= _YOUNG:
+            most = _CLIP_LEVEL * sigma
+            off = most if off > most else -most if off < -most else off
+            most = _CLIP_SPREAD * sigma
+            spread = most if spread > most else -most if spread < -most else spread
+        young = 1.0 / float(n + 1)
+        weight = min(gap / _MEMORY_MS, ALPHA)
+        self.level += (weight if weight > young else young) * off
+        weight = min(gap / _MEMORY_SPREAD_MS, ALPHA_SPREAD)
+        weight = weight if weight > young else young
+        self.variance = (1.0 - weight) * (self.variance + weight * spread * spread)
+        self.n = n + 1
 
     def _assess(self, x: float, z: float, mean: float, slow: float, sigma: float, at_ms: i64) -> Assessment:
         """The scores of a reading that is remembered already; the largest is kept, decays, and lowers later ones."""
