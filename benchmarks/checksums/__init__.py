@@ -1,0 +1,1 @@
+"""Checksums of what detection and the notifier's policy make of known histories."""
