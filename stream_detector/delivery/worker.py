@@ -181,8 +181,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
         build: adds agents and tables to the app, returns what is to be done before the start.
     """
     start_logging(role, form=settings.log_format, level=settings.log_level)
-    for library in ("faust", "mode", "aiokafka", "stream_detector.delivery"):  # Faust logs under its subclasses' names
-        logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a log event of ours
+    _silence_libraries()
     faults.arm(settings.fault_point)
     RoleStarting(role, stream_detector.__version__, settings.broker).emit()
     aiokafka_patches.install()
@@ -233,6 +232,11 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
         return EXIT_FAILURE
     RoleStopped(role).emit()
     return code
+
+
+def _silence_libraries() -> None:
+    for library in ("faust", "mode", "aiokafka", "stream_detector.delivery"):  # Faust logs under its subclasses' names
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a log event of ours
 
 
 async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], BeforeStart]) -> None:

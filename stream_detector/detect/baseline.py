@@ -3,7 +3,7 @@
 import struct
 from decimal import Decimal
 from math import sqrt
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from msgspec import Struct
@@ -32,7 +32,6 @@ from stream_detector.detect.statistics.page_hinkley import Drift, Fields
 from stream_detector.detect.statistics.resources import Resources
 
 Status = Literal["learning", "normal", "anomalous"]
-_DRIFT: Final = DRIFT
 MULTIPLIER_STEP, MOST_FEEDBACKS = Decimal("0.25"), 8
 """Each feedback "expected" or "not an anomaly" raises the key's gates by a quarter, eight times at most."""
 _USUAL = Decimal(1)
@@ -262,15 +261,15 @@ class ScoreBaseline(Baseline):
         w = self._pack_head(SCORE, 0)
         test, digits = self.drift.fields, b"" if self.previous is None else str(self.previous).encode()
         sums = test.rise, test.fall, test.least, test.most
-        w.write(_DRIFT.pack(test.n, test.mean, self.drift.scale, *sums, len(digits)))
+        w.write(DRIFT.pack(test.n, test.mean, self.drift.scale, *sums, len(digits)))
         w.write(digits)
         return w.getvalue()
 
     def _fill_rest(self, packed: bytes, at: i64) -> i64:
         check_kind(packed, SCORE)
-        n, mean, self.drift.scale, *sums, digits = _DRIFT.unpack_from(packed, at)
+        n, mean, self.drift.scale, *sums, digits = DRIFT.unpack_from(packed, at)
         self.drift.fields = Fields(n, mean, *sums)
-        at += _DRIFT.size + digits
+        at += DRIFT.size + digits
         self.previous = Decimal(packed[at - digits : at].decode()) if digits else None
         return at
 

@@ -13,7 +13,8 @@ from stream_detector.events import Completion
 
 _GATE: Final = 2.0
 _NEAR: Final = 1.9
-"""Below this z by a quick computation, the exact one cannot reach 2: the two differ by rounding alone."""
+"""Below this z by a quick computation, the exact one cannot reach 2: the two differ by rounding alone. Without the
+quick one an event costs a tenth more (3,305 of the interpreter's instructions for 3,007)."""
 _NONE: Final[list[Finding]] = []
 
 

@@ -16,6 +16,7 @@ _RULES: Final = {code: rule for rule, code in _CODES.items()}
 _PACKED: Final = struct.Struct("<BBIq16s")
 _crc32: Final = crc32
 _adler32: Final = adler32
+"""Names of this module, as in `step_completion`: found in 2 ns and not in 40, twice an event."""
 
 
 @mypyc_attr(acyclic=True)

@@ -1,8 +1,6 @@
 """The checksums are the same for the same history, and others for another one."""
 
-import json
 from itertools import islice
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -63,12 +61,3 @@ def test_a_part_that_does_not_exist_is_refused(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["--parts", "demo,nonsense"])
     assert "no such part: nonsense" in capsys.readouterr().err
-
-
-def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    earlier = tmp_path / "earlier.json"
-    earlier.write_text(json.dumps({"demo scores | robust | kept": {"alerts": "other"}}))
-    assert main(["--parts", "demo", "--json", "--against", str(earlier)]) == 1
-    said = capsys.readouterr()
-    assert "DIFFERS: demo scores | robust | kept | alerts: other before" in said.err
-    assert "demo scores | robust | kept" in json.loads(said.out.splitlines()[-1])
