@@ -8,15 +8,9 @@
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
-/**
- * Names that a later version may add to. The schema lists those of this version; the page must show any other as it is,
- * so the types are open.
- */
-type OpenNames = "anomaly_type" | "severity" | "state" | "profile";
-type WithOpenNames<T> = Omit<T, OpenNames> & { [K in OpenNames & keyof T]: T[K] | (string & {}) };
-export type IncidentStatus = WithOpenNames<Schemas["IncidentBrief"]>;
+export type IncidentStatus = Schemas["IncidentBrief"];
 /** Items of a list carry the status of their incident; items of the live stream and of the detail route do not. */
-export type Anomaly = WithOpenNames<Schemas["StoredAnomaly"]> & { incident?: IncidentStatus | null };
+export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null };
 export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
   items: Anomaly[];
 }

@@ -1,4 +1,4 @@
-/** Addresses of the pages about one thing. Pure. */
+/** Paths of the pages about one item. Pure. */
 
 export type Kind = "workflow" | "score";
 export const ENTITY_PATHS = { workflow: "/workflows", score: "/entities" } as const satisfies Record<Kind, string>;
@@ -14,4 +14,9 @@ export function runPath(id: string): string {
 /** One workflow or scored entity. */
 export function entityPath(kind: Kind, id: string): string {
   return `${ENTITY_PATHS[kind]}/${encodeURIComponent(id)}`;
+}
+
+/** The page of what an anomaly is about; undefined for a kind of a later version, which has no page here. */
+export function pageOf(kind: string, id: string): string | undefined {
+  return kind === "workflow" || kind === "score" ? entityPath(kind, id) : undefined;
 }

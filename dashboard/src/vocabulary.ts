@@ -49,7 +49,7 @@ export function channelName(channel: string): string {
   return isKey(CHANNELS, channel) ? CHANNELS[channel].title : readable(channel);
 }
 
-const KIND_NAMES: Record<string, string> = { run: "Score run" };
+const KIND_NAMES: Record<string, string> = { run: "Score run", score: "Entity" };
 
 /** What kind of thing an anomaly affects. */
 export function kindName(kind: string): string {

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import type { Anomaly, Notification } from "../src/api";
 import { threshold } from "../src/format";
 import { SEVERITIES } from "../src/generated/registry";
+import { pageOf } from "../src/paths";
 import { timeline } from "../src/timeline";
 import { channelName, kindName, readable, severityClass, severityRank, TYPES, typeInfo, typeName, withUnknown } from "../src/vocabulary";
 
@@ -30,6 +31,8 @@ it("X12: names what a later version calls differently", () => {
   expect(channelName("pager_duty")).toBe("Pager duty");
   expect(channelName("slack_bot")).toBe("Slack bot");
   expect(kindName("queue")).toBe("Queue");
+  expect(pageOf("queue", "a")).toBe(undefined);
+  expect(pageOf("score", "a/b")).toBe("/entities/a%2Fb");
   expect(kindName("run")).toBe("Score run");
 });
 

@@ -567,6 +567,7 @@ async def as_of_a_later_version(route: Route) -> None:
     text = await answer.text()
     for now, then in LATER.items():
         text = text.replace(f'"{now}"', f'"{then}"')
+    text = text.replace('"direction":"up"', '"direction":"sideways"')
     await route.fulfill(response=answer, body=text)
 
 

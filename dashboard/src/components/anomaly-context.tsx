@@ -1,14 +1,15 @@
 import type { Anomaly } from "../api";
-import { runPath, entityPath } from "../paths";
+import { pageOf, runPath } from "../paths";
+import { kindName } from "../vocabulary";
 import { Fact } from "./fact";
-import { Link, OutsideLink } from "./link";
+import { Link, MaybeLink, OutsideLink } from "./link";
 
 /** Where it belongs, and what came with it. */
 export function AnomalyContext({ anomaly }: { anomaly: Anomaly }) {
   return (
     <dl class="facts">
-      <Fact name={anomaly.entity_kind === "score" ? "Entity" : "Workflow"}>
-        <Link href={entityPath(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_id}</Link>
+      <Fact name={kindName(anomaly.entity_kind)}>
+        <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_id}</MaybeLink>
       </Fact>
       {anomaly.execution_id != null && (
         <Fact name="Execution">

@@ -1,7 +1,7 @@
 /** One anomaly: description, metrics, history, investigation steps, timeline. */
 
 import { useMemo } from "preact/hooks";
-import { runPath, entityPath } from "../paths";
+import { entityPath, pageOf, runPath } from "../paths";
 import { withId, type Affected, type Anomaly, type IncidentDetail } from "../api";
 import { useQuery } from "../query";
 import { usePreviousRuns } from "../previous-runs";
@@ -13,7 +13,7 @@ import { CommentBox, IncidentActions } from "./incident-actions";
 import { Fact } from "./fact";
 import { Section } from "./page-frame";
 import { SeriesChart } from "./series-chart";
-import { isOutside, Link, OutsideLink, Linkified } from "./link";
+import { isOutside, Link, Linkified, MaybeLink, OutsideLink } from "./link";
 import { IncidentChip } from "./anomaly-table";
 import { Icon, SeverityBadge, StateChip } from "./badges";
 import { AnomalyMetrics } from "./anomaly-metrics";
@@ -47,7 +47,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
           </span>
         </div>
         <h1 tabIndex={-1}>
-          <Link href={entityPath(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_name || anomaly.entity_id}</Link>
+          <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_name || anomaly.entity_id}</MaybeLink>
         </h1>
         <p class="lead">{shortDescription(anomaly)}</p>
       </header>
@@ -115,6 +115,7 @@ function Charts({ anomaly }: { anomaly: Anomaly }) {
       </Section>
     );
   }
+  if (anomaly.entity_kind !== "workflow") return null;
   return (
     <>
       {isFailure && (

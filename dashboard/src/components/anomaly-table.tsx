@@ -110,7 +110,7 @@ function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: Row
       )}
       <td role="cell" class="col-now">
         <span class={`direction ${direction}`}>
-          <Icon name={direction} />
+          {(direction === "up" || direction === "down") && <Icon name={direction} />}
           <VisuallyHidden>{direction}</VisuallyHidden>
         </span>
         {words.now}

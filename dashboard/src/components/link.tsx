@@ -21,6 +21,11 @@ export function Link({ href, replace = false, children, ...rest }: Props) {
   );
 }
 
+/** A link, or plain content where there is no page to link to. */
+export function MaybeLink({ href, children }: { href: string | undefined; children: ComponentChildren }) {
+  return href === undefined ? <span>{children}</span> : <Link href={href}>{children}</Link>;
+}
+
 const NOTHING_KNOWN: ReadonlyMap<string, string> = new Map();
 
 /** Text whose http(s) addresses, and executions and runs of `known`, can be followed. Everything else stays text. */
