@@ -31,10 +31,9 @@ export function withUnknown(known: readonly string[], ...found: (Iterable<string
   return [...known, ...[...new Set(others)].sort()];
 }
 
-/** Lower is more severe. A severity of a later version sorts between warning and info, so that it is not overlooked. */
+/** Lower is more severe; a severity of a later version ranks above all, as in the API. */
 export function severityRank(severity: string): number {
-  const place = (SEVERITIES as readonly string[]).indexOf(severity);
-  return place < 0 ? SEVERITIES.length - 1.5 : place;
+  return (SEVERITIES as readonly string[]).indexOf(severity);
 }
 
 /** The class of a severity's colours; all severities of later versions share one. */

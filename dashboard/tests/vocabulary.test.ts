@@ -36,11 +36,11 @@ it("X12: names what a later version calls differently", () => {
   expect(kindName("run")).toBe("Score run");
 });
 
-it("X12: gives a severity of a later version colours of its own, and a rank between warning and info", () => {
+it("X12: gives a severity of a later version colours of its own, and the highest rank", () => {
   expect([...SEVERITIES].map(severityClass)).toEqual([...SEVERITIES]);
   expect(severityClass("fatal")).toBe("unknown");
   expect(severityClass("toString")).toBe("unknown");
-  expect(["info", "fatal", "warning", "critical"].sort((a, b) => severityRank(a) - severityRank(b))).toEqual(["critical", "warning", "fatal", "info"]);
+  expect(["info", "fatal", "warning", "critical"].sort((a, b) => severityRank(a) - severityRank(b))).toEqual(["fatal", "critical", "warning", "info"]);
 });
 
 it("X12: offers values of later versions after the known ones, each once", () => {

@@ -12,8 +12,8 @@ import { readable, severityClass, severityRank, withUnknown } from "../vocabular
 import { Link } from "./link";
 import { SeverityShape, VisuallyHidden } from "./badges";
 
-/** By severity rank: critical, warning, one of a later version, info. */
-const HEIGHTS: Record<number, number> = { 0: 24, 1: 16, 1.5: 12, 2: 9 };
+/** By severity: critical, warning, info; one of a later version is as high as the row. */
+const HEIGHTS: Record<number, number> = { 0: 24, 1: 16, 2: 9 };
 const ROW = 24;
 const CELL = 10;
 
