@@ -60,7 +60,7 @@ def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, object]]:
 
 def mutants() -> Iterator[tuple[Path, int]]:
     """All of them: module, and which change of it."""
-    for path in sorted((ROOT / DETECT).glob("*.py")):
+    for path in sorted((ROOT / DETECT).rglob("*.py")):
         for number, _ in enumerate(changes(ast.parse(path.read_text()))):
             yield path.relative_to(ROOT), number
 
@@ -71,13 +71,13 @@ def mutate(source: str, number: int) -> tuple[str, str]:
     node, name, value = list(changes(tree))[number]
     before = ast.unparse(node)
     setattr(node, name, value)
-    told = f"line {node.lineno}: {before}  ->  {ast.unparse(node)}"  # type: ignore[attr-defined]
-    return ast.unparse(ast.fix_missing_locations(tree)), told
+    described = f"line {node.lineno}: {before}  ->  {ast.unparse(node)}"  # type: ignore[attr-defined]
+    return ast.unparse(ast.fix_missing_locations(tree)), described
 
 
 def noticed(folder: Path, path: Path) -> bool:
     """Whether a test fails in the copy. A change that never ends is noticed by the time limit."""
-    mirror = Path("tests/unit/detect") / f"test_{path.stem}.py"
+    mirror = Path("tests/unit/detect") / path.relative_to(DETECT).with_name(f"test_{path.stem}.py")
     first = [str(mirror)] if (folder / mirror).is_file() else []
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--doctest-modules", str(path)]
     environment = os.environ | {"STREAM_DETECTOR_PURE": "1", "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -112,11 +112,11 @@ def main() -> None:
             raise SystemExit("the tests fail without any change")
         for path, number in sample:
             source = (ROOT / path).read_text()
-            changed, told = mutate(source, number)
+            changed, described = mutate(source, number)
             (folder / path).write_text(changed)
             if not noticed(folder, path):
                 survivors += 1
-                print(f"{path.stem}, {told}", flush=True)
+                print(f"{path.stem}, {described}", flush=True)
             (folder / path).write_text(source)
     print(json.dumps({"possible": len(all_of_them), "sample": len(sample), "survivors": survivors}))
 
