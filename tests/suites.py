@@ -146,13 +146,13 @@ def install_packages() -> None:
 
 def missing() -> dict[str, str]:
     """Mark of pytest -> why what has it is left out."""
-    from stream_detector.devstack.apache import download_jars, java
+    from stream_detector.devstack.apache import download_jars, find_java
     from stream_detector.devstack.owned import ChildError
     from tests.servers.secured_postgres import debian_postgres
 
     found = {}
     try:
-        java()
+        find_java()
         download_jars(report=lambda text: print(text, flush=True))
     except ChildError as error:
         found["apache"] = str(error)

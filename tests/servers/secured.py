@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from stream_detector.devstack.apache import Apache, java
+from stream_detector.devstack.apache import Apache, find_java
 from stream_detector.devstack.ports import free_port
 from stream_detector.kafka.acls import ROLES, Acl, required_acls
 from stream_detector.kafka.client import client_options
@@ -142,6 +142,6 @@ def password_of(user: str) -> str:
 def kafka_program(jars: Path, call: str, *, cwd: Path | None = None) -> None:
     """Run one of Kafka's own programs, as a line for its shell script says."""
     program, *words = shlex.split(call)
-    command = [java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
+    command = [find_java(), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
     done = subprocess.run([*command, PROGRAMS[program], *words], cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

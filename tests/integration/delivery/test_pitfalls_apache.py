@@ -11,7 +11,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.partition import StatePartition
-from stream_detector.devstack.apache import Apache, java
+from stream_detector.devstack.apache import Apache, find_java
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import BASELINES, BY_NAME, COMPLETIONS, owner_partition
@@ -82,7 +82,7 @@ async def test_a_generation_that_begins_again_orders_nothing_and_an_epoch_does(p
         assert await asyncio.to_thread(detector.stop) == 0
     before = await generation(play)
     assert before > 3
-    command = [java(), "-cp", f"{broker.jars}/*", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"]
+    command = [find_java(), "-cp", f"{broker.jars}/*", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"]
     command += ["--bootstrap-server", broker.address, "--delete", "--group", play.settings.group("detector")]
     await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
     assert await generation(play) == 1
