@@ -15,6 +15,9 @@ import aiohttp
 import asyncpg
 import pytest
 
+from stream_detector.store.migrate import migrations
+from tests.servers.installation import wait_until
+
 RUN = """
 import sys
 from stream_detector import settings
@@ -165,8 +168,31 @@ async def test_a_database_that_does_not_answer_is_named_and_waited_for(tmp_path:
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_a_database_of_a_newer_program_ends_it_with_the_reason(pool: asyncpg.Pool, postgres_url: str) -> None:
+async def test_x12_a_database_of_a_newer_program_that_it_does_not_fit_ends_it_with_the_reason(
+    pool: asyncpg.Pool, postgres_url: str
+) -> None:
     await pool.execute("INSERT INTO schema_migrations (version, name, digest) VALUES (9999, '9999_later.sql', '')")
     async with api(postgres_url) as process:
         assert "9999_later.sql" in await line_with(process, " exits: ")
         assert await process.wait() == 1
+
+
+async def test_x12_a_database_of_a_newer_program_that_allows_it_is_served(
+    pool: asyncpg.Pool, postgres_url: str
+) -> None:
+    await pool.execute("ALTER TABLE anomalies ADD COLUMN runbook text")
+    await pool.execute(
+        "INSERT INTO schema_migrations (version, name, digest, compatible_from)"
+        " VALUES (9999, '9999_later.sql', '', $1)",
+        migrations()[-1].version,
+    )
+    async with api(postgres_url) as process, aiohttp.ClientSession() as session:
+        address = (await line_with(process, "answer at")).split()[-1]
+
+        async def served() -> bool:
+            async with session.get(f"{address}api/v1/ai/anomalies", headers=BEARER) as answer:
+                return answer.status == 200
+
+        await wait_until(served, "the anomalies are served")
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
