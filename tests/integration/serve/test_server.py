@@ -87,7 +87,7 @@ async def until(condition: Callable[[], Any]) -> Any:
 async def test_it_migrates_serves_and_ends_when_asked(postgres_url: str, number: signal.Signals) -> None:
     metrics_port = free_port()
     async with api(postgres_url, METRICS_PORT=metrics_port) as process, aiohttp.ClientSession() as session:
-        address = (await line_with(process, "answer at")).split()[-1]
+        address = (await line_with(process, "listening at")).split()[-1]
 
         async def ready() -> bool:
             async with session.get(f"http://127.0.0.1:{metrics_port}/readyz") as answer:
@@ -104,7 +104,7 @@ async def test_it_migrates_serves_and_ends_when_asked(postgres_url: str, number:
 
 async def test_what_is_no_http_gets_400_and_leaves_no_trace_in_answer_or_log(postgres_url: str) -> None:
     async with api(postgres_url) as process:
-        address = (await line_with(process, "answer at")).split()[-1]
+        address = (await line_with(process, "listening at")).split()[-1]
         port = int(address.rstrip("/").rpartition(":")[2])
         long = b"x" * 1_000_000
         for sent, detail in (
@@ -131,7 +131,7 @@ async def test_any_other_address_without_a_token_is_refused_with_2(postgres_url:
 
 async def test_any_other_address_with_a_token_is_served(postgres_url: str) -> None:
     async with api(postgres_url, API_HOST="0.0.0.0", API_TOKEN="secret") as process, aiohttp.ClientSession() as session:
-        port = (await line_with(process, "answer at")).rstrip("/\n").rpartition(":")[2]
+        port = (await line_with(process, "listening at")).rstrip("/\n").rpartition(":")[2]
         async with session.get(f"http://127.0.0.1:{port}/api/v1/health") as answer:
             assert answer.status == 401
         async with session.get(
@@ -159,7 +159,7 @@ async def test_a_port_in_use_says_so_and_names_the_setting(postgres_url: str, se
 
 async def test_a_database_that_does_not_answer_is_named_and_waited_for(tmp_path: Any) -> None:
     async with api(f"postgresql://me:secret@/watch?host={tmp_path}") as process, aiohttp.ClientSession() as session:
-        address = (await line_with(process, "answer at")).split()[-1]
+        address = (await line_with(process, "listening at")).split()[-1]
         line = await line_with(process, "does not answer")
         assert str(tmp_path) in line and "secret" not in line
         async with session.get(f"{address}api/v1/runs", headers=BEARER) as answer:
@@ -187,7 +187,7 @@ async def test_x12_a_database_of_a_newer_program_that_allows_it_is_served(
         migrations()[-1].version,
     )
     async with api(postgres_url) as process, aiohttp.ClientSession() as session:
-        address = (await line_with(process, "answer at")).split()[-1]
+        address = (await line_with(process, "listening at")).split()[-1]
 
         async def served() -> bool:
             async with session.get(f"{address}api/v1/ai/anomalies", headers=BEARER) as answer:
