@@ -2,7 +2,7 @@
 
 python -m benchmarks.hot_path [--events N] [--keys K] [--profile classic|robust] [--chunk N] [--instructions] [--calls]
 
-The records lie in real record batches and go through aiokafka's parser, the product's `Detector.handle`, its producer
+The records lie in real record batches and go through aiokafka's parser, the product's `Detector.apply`, its producer
 and the encoding at a checkpoint. Left out are sockets, Faust and the broker; `benchmarks.throughput` has them.
 
 `--instructions` counts the interpreter's instructions and its calls into C for events of workflows that have their
@@ -32,7 +32,7 @@ from benchmarks import load
 from benchmarks.command import parser_of, report
 from stream_detector.composition import detection_config
 from stream_detector.delivery.batch_producer import BatchProducer
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.worker import COLLECT_AT
@@ -68,11 +68,10 @@ class Table:
 
     def __init__(self, codec: Codec[Any], partitions: int) -> None:
         self.partitions: list[StatePartition[Any]] = [StatePartition(codec) for _ in range(partitions)]
-        self.data = self
         for partition in self.partitions:
             partition.owned = True
 
-    def owned_partition(self, number: int) -> StatePartition[Any]:
+    def get_owned(self, number: int) -> StatePartition[Any]:
         """Where a partition's keys are."""
         return self.partitions[number]
 
@@ -84,19 +83,12 @@ class App:
         self.settings, self.tables = Settings(), []
         self.partitions = {topic.name: load.PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
-        self.consumer = SimpleNamespace(
-            is_next=lambda chunk: True, advance=lambda chunk: None, release=lambda chunk: None
-        )
         self.batch_producer = BatchProducer(Producer, self.fail)
 
-    def state(self, name: str, codec: Codec[Any], partitions: int) -> Table:
+    def state_table(self, name: str, codec: Codec[Any], partitions: int) -> Table:
         """A table."""
         self.tables.append(Table(codec, partitions))
         return self.tables[-1]
-
-    def dispatch(self, number: int) -> None:
-        """Send; nobody awaits it."""
-        self.batch_producer.dispatch()
 
     def fail(self, why: Any) -> None:
         """A defect ends the measurement."""
@@ -157,7 +149,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
         sum(range(_YARDSTICK))
         yardsticks.append(clock() - began)
         began = clock()
-        detector.handle(name, Chunk(TP(name, number), records, records[-1].offset + 1, 0, 0))
+        await detector.apply(name, Chunk(TP(name, number), records, records[-1].offset + 1))
+        app.batch_producer.dispatch()
         took["handle_us"] += clock() - began
         await asyncio.sleep(0)
         handled, applied[number] = handled + len(records), records[-1].offset + 1
@@ -165,7 +158,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
             began, at_checkpoint = clock(), handled
             for table in app.tables:
                 for number, partition in enumerate(table.partitions):
-                    partition.begin_snapshot({name: applied[number]}).encode_rest()
+                    partition.begin_snapshot({name: applied[number]}).encode_for(float("inf"))
             took["checkpoint_us"] += clock() - began
     blur = statistics.median(yardsticks) / min(yardsticks)
     figures = {stage: round(seconds / handled * 1e6, 3) for stage, seconds in took.items() if seconds}
@@ -176,7 +169,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, float]:
 
 async def instructions(arguments: argparse.Namespace) -> dict[str, float]:
     """The interpreter's instructions and calls into C an event, of the second half of the events."""
-    detector = Detector(App(), detection_config(Settings(profile=arguments.profile)))
+    app = App()
+    detector = Detector(app, detection_config(Settings(profile=arguments.profile)))
     found = {"instructions": 0, "c_calls": 0}
 
     def trace(frame: Any, what: str, _: Any) -> Any:
@@ -189,11 +183,12 @@ async def instructions(arguments: argparse.Namespace) -> dict[str, float]:
 
     counted = 0
     for number, records in list(fetched(load.events(arguments.events, keys=arguments.keys), arguments.chunk)):
-        chunk = Chunk(TP(topics.COMPLETIONS, number), records, records[-1].offset + 1, 0, 0)
+        chunk = Chunk(TP(topics.COMPLETIONS, number), records, records[-1].offset + 1)
         if warm := records[0].offset * load.PARTITIONS >= arguments.events / 2:
             sys.settrace(trace)
             sys.setprofile(called)
-        detector.handle(topics.COMPLETIONS, chunk)
+        await detector.apply(topics.COMPLETIONS, chunk)
+        app.batch_producer.dispatch()
         sys.settrace(None)
         sys.setprofile(None)
         counted += len(records) * warm

@@ -5,15 +5,16 @@ Everything but the job is the product's own: `stream_detector.delivery.worker` r
 
 import struct
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from benchmarks.orders import Orders
 from benchmarks.peers import own_worker
 from benchmarks.reference import decode, judge, learn
 from stream_detector.delivery import worker
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.chunk import Chunk
+from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.state.contents import Codec
-from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.kafka.topics import BASELINES, COMPLETIONS
 
 State = tuple[int, float, float]
@@ -24,41 +25,29 @@ NEW: State = (0, 0.0, 0.0)
 orders = Orders.from_environment()
 
 
-def build(app: worker.WorkerApp) -> worker.BeforeStart:
+def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     """Add the table and the agent that takes a chunk at a time."""
-    table = app.state(BASELINES, STATE, orders.partitions)
+    table = app.state_table(BASELINES, STATE, orders.partitions)
+    alerts = orders.alerts.removeprefix(orders.prefix)
 
-    @app.agent(app.source(COMPLETIONS), name="reference")
-    async def reference(stream: Any) -> None:
-        async for event in stream.events():
-            handle(event.value)
-
-    def handle(chunk: Chunk) -> None:
-        consumer = app.consumer
-        if consumer.is_next(chunk):
-            orders.started()
-            apply(table.data.get_or_create(chunk.tp.partition), chunk)
-            app.dispatch(chunk.tp.partition)
-            consumer.advance(chunk)
-            if orders.handled(len(chunk.records)):
-                app.loop.create_task(own_worker.end(app, orders))
-        consumer.release(chunk)
-
-    def apply(partition: StatePartition[State], chunk: Chunk) -> None:
-        get, put, number = partition.get, partition.put, chunk.tp.partition
+    async def apply(source: str, chunk: Chunk) -> Outcomes:
+        orders.started()
+        partition, number = table.get_owned(chunk.tp.partition), chunk.tp.partition
+        get, put = partition.get, partition.put
         for record in chunk.records:
             reading = decode(record.value)
             key, value = reading.workflow_id, reading.duration_s
             state = get(key) or NEW
             if judge(*state, value):
                 alert = b'{"id":"%s","workflow_id":"%s"}' % (reading.execution_id.encode(), key.encode())
-                app.batch_producer.put(orders.alerts, number, key.encode(), alert)
+                app.batch_producer.put(alerts, number, key.encode(), alert)
             put(key, learn(*state, value))
+        if orders.handled(len(chunk.records)):
+            app.loop.create_task(own_worker.end(app, orders))
+        return Outcomes()
 
-    async def prepare() -> None:
-        """Nothing beside Kafka is needed."""
-
-    return prepare
+    process_topic(app, COMPLETIONS, apply, agent="reference")
+    return worker.nothing_to_prepare
 
 
 if __name__ == "__main__":

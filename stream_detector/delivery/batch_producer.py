@@ -2,20 +2,21 @@
 
 Stock sends cost a future and 30 us a record; a batch costs 2 us a record (`create_batch().append`). aiokafka sends one
 batch of a partition after the other. Where each chunk at full speed made a small one of its own, the last waited 8 s
-for its acknowledgement; so what is put while enough is on its way waits, and fills its batches.
+for its acknowledgement; so what is put while enough is in flight waits, and fills its batches.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.structs import RecordMetadata
 
-Headers = list[tuple[str, bytes]]
+from stream_detector.events.headers import Headers
+from stream_detector.kafka.aiokafka_patches import new_compressed_batch
 
 MAX_IN_FLIGHT = 4
 """So many dispatches go out before the first is acknowledged. With one alone an alert at 10,000 events/s took 10 ms
@@ -25,25 +26,22 @@ LARGE_BYTES = 512 * 1024
 is too large without (1 MB by Kafka's defaults, 8 MiB on our topics), and must be forwarded or kept all the same."""
 
 
-def _large_batch() -> BatchBuilder:
-    return BatchBuilder(LARGE_BYTES, DefaultRecordBatch.CODEC_ZSTD)
-
-
 @dataclass
 class _Batch:
     topic: str
     partition: int
-    builder: Any
+    builder: BatchBuilder
     n_bytes: int = 0
-    caused_at_ms_list: list[int] = field(default_factory=list)
+    caused_at_ms: list[int] = field(default_factory=list)
 
 
 class BatchProducer:
-    """Sends in the order of `put`. A delivery that fails is told to `on_failure`, which ends the process.
+    """Sends in the order of `put`. A delivery that fails is reported to `on_failure`, which ends the process.
 
     Args:
         producer: gives the started aiokafka producer.
         on_failure: called with the error; must not return to work.
+        prefix: of the topics' names on the broker.
         on_acked: called with topic and the record times (ms) of the events that caused the acknowledged records.
     """
 
@@ -51,16 +49,17 @@ class BatchProducer:
         self,
         producer: Callable[[], AIOKafkaProducer],
         on_failure: Callable[[BaseException], None],
-        on_acked: Callable[[str, list[int], float], None] = lambda topic, caused_at_ms_list, now_s: None,
+        prefix: str = "",
+        on_acked: Callable[[str, list[int], float], None] = lambda topic, caused_at_ms, now_s: None,
     ) -> None:
-        self._producer, self._on_failure, self._on_acked = producer, on_failure, on_acked
+        self._producer, self._on_failure, self._prefix, self._on_acked = producer, on_failure, prefix, on_acked
         self._open: dict[tuple[str, int], _Batch] = {}
         self._full: list[_Batch] = []
         self._queue: asyncio.Queue[tuple[list[_Batch], asyncio.Future[None]]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
         self._in_flight = 0
-        self._promise: asyncio.Future[None] | None = None
-        """Of what was dispatched and waits."""
+        self._waiting: asyncio.Future[None] | None = None
+        """Done when what was dispatched and waits for room is acknowledged."""
         self.pending_bytes = 0
         """Bytes put and not yet acknowledged: the reading side waits when there are too many."""
 
@@ -72,82 +71,79 @@ class BatchProducer:
         value: bytes | None,
         headers: Headers | None = None,
         *,
-        timestamp_ms: int | None = None,
         caused_at_ms: int | None = None,
     ) -> None:
-        """Add one record; it goes out with the next `dispatch`."""
+        """Add one record to a topic (its name without the prefix); it goes out with the next `dispatch`."""
         place = (topic, partition)
         size = len(key or b"") + len(value or b"") + 64
         if size > LARGE_BYTES:
             if before := self._open.pop(place, None):
                 self._full.append(before)
-            batch = self._open[place] = _Batch(topic, partition, _large_batch())
+            batch = self._open[place] = _Batch(topic, partition, new_compressed_batch(LARGE_BYTES))
         else:
-            batch = self._open.get(place) or self._start(place)
-        if batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+            batch = self._open.get(place) or self._new_batch(place)
+        if batch.builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
             self._full.append(self._open.pop(place))
-            batch = self._start(place)
-            batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+            batch = self._new_batch(place)
+            batch.builder.append(timestamp=None, key=key, value=value, headers=headers)
         batch.n_bytes += size
         self.pending_bytes += size
         if caused_at_ms is not None:
-            batch.caused_at_ms_list.append(caused_at_ms)
+            batch.caused_at_ms.append(caused_at_ms)
 
     def dispatch(self) -> asyncio.Future[None] | None:
         """Send what was put; the future is done when the broker has acknowledged all of it. None if nothing was put."""
         if not self._full and not self._open:
             return None
-        promise = self._promise = self._promise or asyncio.get_running_loop().create_future()
+        acknowledged = self._waiting = self._waiting or asyncio.get_running_loop().create_future()
         if self._sender is None:
             self._sender = asyncio.create_task(self._send(), name="batch_producer")
         if self._in_flight < MAX_IN_FLIGHT:
-            self._go(promise)
-        return promise
+            self._enqueue(acknowledged)
+        return acknowledged
 
-    def stop(self) -> None:
-        """End the sending task; what is not acknowledged will be computed again."""
-        if self._sender:
-            self._sender.cancel()
-
-    def _go(self, promise: asyncio.Future[None]) -> None:
+    def _enqueue(self, acknowledged: asyncio.Future[None]) -> None:
         batches = [*self._full, *self._open.values()]
-        self._full, self._open, self._promise = [], {}, None
+        self._full, self._open, self._waiting = [], {}, None
         self._in_flight += 1
-        self._queue.put_nowait((batches, promise))
+        self._queue.put_nowait((batches, acknowledged))
 
-    def _start(self, place: tuple[str, int]) -> _Batch:
+    def _new_batch(self, place: tuple[str, int]) -> _Batch:
         batch = self._open[place] = _Batch(*place, self._producer().create_batch())
         return batch
 
     async def _send(self) -> None:
         # One task for all: batches of one partition leave in the order of their events, which the watermarks of
-        # forwarded events need (see task.py).
+        # repartitioned events need (see repartition.py).
         while True:
-            batches, promise = await self._queue.get()
+            batches, acknowledged = await self._queue.get()
             try:
                 producer = self._producer()
-                sent = [(b, await producer.send_batch(b.builder, b.topic, partition=b.partition)) for b in batches]
+                sent = [
+                    (b, await producer.send_batch(b.builder, self._prefix + b.topic, partition=b.partition))
+                    for b in batches
+                ]
             except Exception as error:  # whatever it is, the promise of delivery is broken
                 self._on_failure(error)
                 continue
-            acknowledged = asyncio.gather(*(self._await_ack(batch, future) for batch, future in sent))
-            acknowledged.add_done_callback(lambda task, promise=promise: self._finish(task, promise))
+            acks = asyncio.gather(*(self._await_ack(batch, future) for batch, future in sent))
+            acks.add_done_callback(partial(self._finish, acknowledged=acknowledged))
 
-    async def _await_ack(self, batch: _Batch, future: asyncio.Future[Any]) -> None:
+    async def _await_ack(self, batch: _Batch, future: asyncio.Future[RecordMetadata]) -> None:
         await future
         self.pending_bytes -= batch.n_bytes
-        if batch.caused_at_ms_list:
-            self._on_acked(batch.topic, batch.caused_at_ms_list, time.time())
+        if batch.caused_at_ms:
+            self._on_acked(batch.topic, batch.caused_at_ms, time.time())
 
-    def _finish(self, task: "asyncio.Future[Any]", promise: asyncio.Future[None]) -> None:
-        if task.cancelled():
-            promise.cancel()
+    def _finish(self, acks: asyncio.Future[list[None]], acknowledged: asyncio.Future[None]) -> None:
+        if acks.cancelled():
+            acknowledged.cancel()
             return
-        if error := task.exception():
+        if error := acks.exception():
             self._on_failure(error)
             return
-        if not promise.done():
-            promise.set_result(None)
+        if not acknowledged.done():
+            acknowledged.set_result(None)
         self._in_flight -= 1
-        if self._promise is not None:
-            self._go(self._promise)
+        if self._waiting is not None:
+            self._enqueue(self._waiting)

@@ -2,11 +2,11 @@
 
 1. Snapshot, per task in one go without an await: next offsets, unacknowledged sends, which keys have changed. They are
    encoded piece by piece, each before it changes again (later state's alerts would be awaited by nobody).
-2. Await the sends: alerts, summaries, forwarded events, dead letters.
+2. Await the sends: alerts, summaries, repartitioned events, dead letters.
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
 4. Write the changed state to the changelog in whole batches; await the acknowledgements. Before it the journal, where
-   keys depend on each other and one batch is not enough; after it the watermarks of forwarded events, which must never
-   be ahead of the state.
+   keys depend on each other and one batch is not enough; after it the watermarks of repartitioned events, which must
+   never be ahead of the state.
 5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote. A former owner: then
    those keys are written again with the next checkpoint (until then our larger epoch makes it harmless). A later one:
    then what we write counts for less, and the process ends before it commits.
@@ -17,10 +17,13 @@ Processing goes on meanwhile; what it changes belongs to the next checkpoint.
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import RecordMetadata
 from faust.types import TP
 
 from stream_detector.delivery import faults
@@ -28,7 +31,9 @@ from stream_detector.delivery.state.contents import Records
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
-from stream_detector.delivery.task import Task
+from stream_detector.delivery.state.table import StateTable
+from stream_detector.delivery.task import Task, Tasks
+from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import CheckpointRefused, ForeignWrite
 
@@ -41,6 +46,34 @@ SLICE_S, SHARE = 0.0005, 0.3
 loop answers soon, and a busy one, which takes 20 ms a chunk, has its checkpoint within a second all the same."""
 
 
+class Group(Protocol):
+    """What a checkpoint needs of the consumer."""
+
+    def owns_partitions(self) -> bool:
+        """True if the partitions are surely ours now."""
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+        """False where the group has a new generation."""
+
+
+class CheckpointedApp(Protocol):
+    """What a checkpoint needs of the app."""
+
+    settings: Settings
+    topic_prefix: str
+    before_checkpoint: Callable[[Task], None]
+
+    @property
+    def tasks(self) -> Tasks: ...
+    @property
+    def group(self) -> Group: ...
+    @property
+    def state_tables(self) -> Sequence[StateTable[Any]]: ...
+    @property
+    def kafka_producer(self) -> AIOKafkaProducer: ...
+    def fail(self, why: str) -> None: ...
+
+
 @dataclass
 class _Written:
     """One table partition's share of a snapshot."""
@@ -51,7 +84,7 @@ class _Written:
     snapshot: PartitionSnapshot[Any]
 
 
-_Pending = list[tuple[_Written, int, asyncio.Future[Any]]]
+_Pending = list[tuple[_Written, int, asyncio.Future[RecordMetadata]]]
 """Batches not yet acknowledged: where each was written, how many records it has, and the acknowledgement."""
 
 
@@ -59,7 +92,7 @@ _Pending = list[tuple[_Written, int, asyncio.Future[Any]]]
 class _Snapshot:
     task: Task
     offsets: dict[TP, int]
-    sends: list[asyncio.Future[Any]]
+    sends: list[asyncio.Future[None]]
     written: list[_Written]
 
     def undo(self) -> None:
@@ -72,12 +105,12 @@ class _Snapshot:
 class Checkpoint:
     """Takes checkpoints of one app; one at a time (Faust sees to that)."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: CheckpointedApp) -> None:
         self._app = app
-        self.finished_at = time.monotonic()
-        self.running = False
+        self.finished_at_s = time.monotonic()
+        self.is_running = False
         """Something was taken and is not yet written."""
-        self.begun = self.done = 0
+        self.begun = self.completed = 0
         """How many were begun, and which was the last whose changes are all safe."""
         self.claims: set[asyncio.Future[None]] = set()
         """Claims of partitions under way: a revocation waits for them, so that the next owner reads them."""
@@ -89,11 +122,11 @@ class Checkpoint:
         """
         if self.claims:
             await asyncio.wait(self.claims)
-        self.running = True
+        self.is_running = True
         self.begun += 1
         snapshots: list[_Snapshot] = []
         try:
-            for task in self._app.consumer.tasks:
+            for task in self._app.tasks:
                 self._app.before_checkpoint(task)
                 if snapshot := self._snapshot(task):  # 1
                     snapshots.append(snapshot)
@@ -104,10 +137,10 @@ class Checkpoint:
                 snapshot.undo()
             raise
         finally:
-            self.running = False
+            self.is_running = False
 
     async def _write_and_commit(self, snapshots: list[_Snapshot]) -> bool:
-        consumer = self._app.consumer
+        group = self._app.group
         if not snapshots:
             self._finish()
             return False
@@ -116,7 +149,7 @@ class Checkpoint:
         await _encode([place.snapshot for place in written])
         await asyncio.gather(*(asyncio.shield(send) for snapshot in snapshots for send in snapshot.sends))  # 2
         faults.reach("alerts-acked")
-        if not consumer.owns_partitions():  # 3
+        if not group.owns_partitions():  # 3
             for snapshot in snapshots:
                 snapshot.undo()
             CheckpointRefused("the group coordinator did not answer within the session timeout").emit()
@@ -131,7 +164,7 @@ class Checkpoint:
         faults.reach("changelog-acked")
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
         # A generation lost by now is -1, which a group that has become empty would accept.
-        committed = bool(offsets) and consumer.owns_partitions() and await consumer._commit(offsets)  # 6
+        committed = bool(offsets) and group.owns_partitions() and await group.commit_offsets(offsets)  # 6
         faults.reach("committed")
         if committed:
             for snapshot in snapshots:
@@ -144,10 +177,10 @@ class Checkpoint:
         return committed
 
     def _snapshot(self, task: Task) -> _Snapshot | None:
-        positions = task.source_positions(self._app.topic_prefix)
+        positions = task.state_positions(self._app.topic_prefix)
         written = []
-        for table in self._app.tables.values():
-            partition = table.data.owned_partition(task.number)
+        for table in self._app.state_tables:
+            partition = table.find_owned(task.number)
             if partition is None:
                 continue
             watch = time.monotonic() > partition.written_at_s + WATCH_EVERY_S
@@ -157,9 +190,9 @@ class Checkpoint:
                     taken.watermarks.append(partition.claim_record())
                 written.append(_Written(table.changelog_name, task.number, partition, taken))
                 partition.written_at_s = time.monotonic()
-        if not written and not task.sends and task.committed:
+        if not written and not task.sends and task.is_committed:
             return None
-        offsets = {tp: p.next for tp, p in task.positions.items() if p.next != p.committed}
+        offsets = {tp: p.next_offset for tp, p in task.positions.items() if p.next_offset != p.committed}
         sends, task.sends = task.sends, []
         return _Snapshot(task, offsets, sends, written)
 
@@ -174,7 +207,7 @@ class Checkpoint:
                 await self._handle_foreign_write(place, expected, base)
 
     async def _send(self, place: _Written, records: Records, pace: "_Pace", pending: "_Pending") -> None:
-        producer = self._app.producer._producer
+        producer = self._app.kafka_producer
         for batch in _batches(producer, records):
             await pace.yield_if_due()
             sent = await producer.send_batch(batch, place.topic, partition=place.number)
@@ -189,7 +222,7 @@ class Checkpoint:
             self._app.fail(f"{place.topic}-{place.number}: a later owner has claimed it")
 
     def _finish(self) -> None:
-        self.finished_at, self.done = time.monotonic(), self.begun
+        self.finished_at_s, self.completed = time.monotonic(), self.begun
         metrics.CHECKPOINT_AGE.set(0)
 
 
@@ -216,7 +249,7 @@ async def _encode(snapshots: list[PartitionSnapshot[Any]]) -> None:
             await pace.yield_if_due()
 
 
-def _batches(producer: Any, records: Records) -> Iterator[Any]:
+def _batches(producer: AIOKafkaProducer, records: Records) -> Iterator[BatchBuilder]:
     if not records:
         return
     batch = producer.create_batch()

@@ -1,20 +1,19 @@
 """Events on their way to the owner of their key.
 
 A producer may key, hash or spread its records as it likes: whatever does not lie on its owner's partition goes on to
-the topic `rekeyed`, with one header that says where it came from. Forwarders send in order, so per place of origin one
-watermark tells a repeat (after a crash of the forwarder) from news.
+the topic `rekeyed`, with one header that says where it came from. Whoever passes events on sends them in order, so one
+watermark a place of origin tells a repeat (sent again after a crash) from a new event.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
+
+from stream_detector.events.headers import Headers
 
 ORIGIN = "stream-detector-origin"
 
-Headers = Sequence[tuple[str, bytes | None]]
-
 
 class Origin(NamedTuple):
-    """Where a forwarded record came from."""
+    """Where a record came from before it was passed on."""
 
     topic: str
     """Without the installation's prefix."""
@@ -33,9 +32,9 @@ class Origin(NamedTuple):
 
 
 def read_origin(headers: Headers) -> Origin | None:
-    """The origin that the last such header names, None for a record that nobody forwarded.
+    """The origin that the last such header names, None for a record that was not passed on.
 
-    >>> origin_of([Origin("scores", 2, 7, 1000).header()])
+    >>> read_origin([Origin("scores", 2, 7, 1000).header()])
     Origin(topic='scores', partition=2, offset=7, timestamp_ms=1000)
     """
     for name, value in reversed(headers):

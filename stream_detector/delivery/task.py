@@ -5,8 +5,8 @@ alerts share one task.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from faust.types import TP
 
@@ -15,13 +15,13 @@ from stream_detector.delivery.state.changelog_record import SOURCES
 
 @dataclass
 class Position:
-    """Where reading stands in one source partition."""
+    """How far one source partition is applied."""
 
-    next: int
+    next_offset: int
     """Offset of the first record not yet applied."""
     committed: int | None
     rewound: int | None = None
-    """The stamp at which a gap was fetched again; a gap seen twice is a gap of the topic."""
+    """The count of rewinds at which a gap was fetched again; a gap seen twice is a gap of the topic."""
 
 
 @dataclass
@@ -30,37 +30,37 @@ class Task:
 
     number: int
     positions: dict[TP, Position] = field(default_factory=dict)
-    sends: list[asyncio.Future[Any]] = field(default_factory=list)
+    sends: list[asyncio.Future[None]] = field(default_factory=list)
 
-    def source_positions(self, prefix: str) -> dict[str, int]:
+    def state_positions(self, prefix: str) -> dict[str, int]:
         """Source topic without its prefix -> next offset, of the sources that state is made from."""
-        named = ((tp.topic[len(prefix) :], position.next) for tp, position in self.positions.items())
+        named = ((tp.topic[len(prefix) :], position.next_offset) for tp, position in self.positions.items())
         return {name: offset for name, offset in named if name in SOURCES}
 
     @property
-    def committed(self) -> bool:
+    def is_committed(self) -> bool:
         """True if every position is committed."""
-        return all(position.next == position.committed for position in self.positions.values())
+        return all(position.next_offset == position.committed for position in self.positions.values())
 
 
 @dataclass
 class Tasks:
     """All tasks of this worker."""
 
-    tasks: dict[int, Task] = field(default_factory=dict)
+    by_number: dict[int, Task] = field(default_factory=dict)
 
-    def __iter__(self) -> Any:
-        return iter(list(self.tasks.values()))
+    def __iter__(self) -> Iterator[Task]:
+        return iter(list(self.by_number.values()))
 
-    def position(self, tp: TP) -> Position | None:
+    def find_position(self, tp: TP) -> Position | None:
         """The position of a source partition, None if it is not ours now."""
-        task = self.tasks.get(tp.partition)
+        task = self.by_number.get(tp.partition)
         return task.positions.get(tp) if task else None
 
-    def of(self, number: int) -> Task:
+    def get_or_create(self, number: int) -> Task:
         """The task of a partition number."""
-        return self.tasks.setdefault(number, Task(number))
+        return self.by_number.setdefault(number, Task(number))
 
     def clear(self) -> None:
         """Forget all positions and sends: from here on no chunk is applied until the next assignment."""
-        self.tasks.clear()
+        self.by_number.clear()

@@ -1,10 +1,9 @@
-"""The Faust app of one role, and the process around it: settings in, exit code out."""
+"""The process of one role: settings in, exit code out."""
 
 import asyncio
 import gc
 import io
 import logging
-import os
 import signal
 import tempfile
 import time
@@ -12,22 +11,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
-import uvloop
 from faust.exceptions import ConsumerNotStarted
 
 import stream_detector
 from stream_detector.delivery import consumer, faults  # noqa: F401  (registers batch://)
-from stream_detector.delivery.batch_producer import BatchProducer
-from stream_detector.delivery.checkpoint import Checkpoint
-from stream_detector.delivery.stall import StallDetector
-from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.claims import claim_recovered
 from stream_detector.delivery.state.recovery import Tables
 from stream_detector.delivery.state.table import StateTable
-from stream_detector.delivery.task import Task
 from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
-from stream_detector.kafka import aiokafka_patches
+from stream_detector.kafka.aiokafka_patches import AiokafkaError, keep_parsed_records
 from stream_detector.kafka.client import ssl_context, wait_for_broker
 from stream_detector.kafka.errors import describe_error
+from stream_detector.kafka.event_loop import new_event_loop
 from stream_detector.kafka.preflight import SetupError, run_preflight
 from stream_detector.settings import Settings
 from stream_detector.shutdown import EXIT_FAILURE, GracefulShutdown
@@ -36,8 +32,14 @@ from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 from stream_detector.telemetry.log_events import RoleFailed, RoleReady, RoleStarting, RoleStopped
 from stream_detector.telemetry.logs import start_logging
 
-BeforeStart = Callable[[], Awaitable[None]]
-"""What a role does once before it joins its group, for example connect to its database."""
+Build = Callable[[WorkerApp], Callable[[], Awaitable[None]]]
+"""Adds a role's agents and tables to the app. What it returns is awaited before the role joins its group: it connects
+to the database, for example."""
+
+
+async def nothing_to_prepare() -> None:
+    """For a role that needs nothing beside Kafka."""
+
 
 COLLECT_AT = 50_000, 10, 10
 """When the cyclic collector looks for garbage: stock (700, 10, 10) walks each fetched chunk several times and costs
@@ -46,56 +48,7 @@ COLLECT_AT = 50_000, 10, 10
 WATCH_EVERY_S = 5.0
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]
-    """A Faust app with batch delivery. A role adds its agents, tables and `before_checkpoint`."""
-
-    role: str
-    settings: Settings
-    topic_prefix: str
-    batch_producer: BatchProducer
-    checkpoint: Checkpoint
-    before_checkpoint: Callable[[Task], None]
-    progress: StallDetector
-    waiting_for: str = ""
-    """A service outside that is away; while it is, standing still is right."""
-    partitions: dict[str, int]
-    """Topic without its prefix -> how many partitions it has."""
-
-    def fail(self, why: str) -> None:
-        """End the process at once: going on would break the promise. What is not committed is replayed."""
-        RoleFailed(self.role, why).emit()
-        os._exit(EXIT_FAILURE)
-
-    def _create_directories(self) -> None:
-        """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
-
-    def on_rebalance_end(self) -> None:
-        """The rebalance is over, unless another one has begun: stock lets events in while the others still join."""
-        if not self.tables.recovery.interrupted:
-            super().on_rebalance_end()
-
-    def dispatch(self, number: int) -> None:
-        """Send what the batch_producer holds; the task's next checkpoint awaits it."""
-        if sent := self.batch_producer.dispatch():
-            self.consumer.tasks.of(number).sends.append(sent)
-
-    def source(self, name: str) -> Any:
-        """A topic to read chunks from."""
-        topic = self.settings.topic(name)
-        return self.topic(topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
-
-    def state(
-        self, name: str, codec: Any, partitions: int, kind: type[StatePartition[Any]] = StatePartition
-    ) -> StateTable:
-        """A table whose changelog is the topic `name`."""
-        table: StateTable = self.Table(
-            name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=self.source(name)
-        )
-        table.codec, table.kind = codec, kind
-        return table
-
-
-class RoleWorker(faust.Worker):  # type: ignore[misc]
+class RoleWorker(faust.Worker):
     """Faust's worker with our way to end. Stock waits for ever, ignores a second signal, and debugs on SIGUSR2."""
 
     def __init__(self, *args: Any, shutdown: GracefulShutdown, **kwargs: Any) -> None:
@@ -111,7 +64,9 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
     """The app with every stock default changed that endangers delivery (docs/architecture.md says why)."""
     session_s = settings.session_timeout_s
     app = WorkerApp(
-        settings.group(role),
+        role,
+        settings,
+        on_recovered=lambda table, tps: claim_recovered(app, table, tps),
         broker=";".join(f"batch://{address}" for address in settings.broker.split(",")),
         broker_credentials=_credentials(settings),
         store="memory://",
@@ -140,19 +95,11 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         # 1.7 s at the longest when another detector left, with half a second 1.2 s (`benchmarks.startup`, four rounds).
         broker_heartbeat_interval=min(0.5, session_s / 6),
         # Stock: a consumer that reads nothing for 1,000 s leaves its group, as one does whose database is away for an
-        # hour. One that hangs is told by `progress`.
+        # hour. `stall_detector` finds one that hangs.
         broker_max_poll_interval=7 * 86_400.0,
         # Stock: 90 s, for which a heartbeat may wait that a dying broker took. A join waits for up to a session.
         broker_request_timeout=max(30.0, session_s + 10),
     )
-    app.role, app.settings, app.topic_prefix = role, settings, settings.topic_prefix
-    app.batch_producer = BatchProducer(
-        lambda: app.producer._producer,
-        lambda error: app.fail(f"delivery: {describe_error(error, role, 'Write')}"),
-        _observe,
-    )
-    app.checkpoint, app.progress = Checkpoint(app), StallDetector(settings.stalled_after_s)
-    app.before_checkpoint = lambda task: None
     return app
 
 
@@ -167,12 +114,7 @@ def _credentials(settings: Settings) -> Any:
     return faust.SSLCredentials(ssl_context(settings)) if settings.broker_security == "ssl" else None
 
 
-def _observe(topic: str, caused_at_ms_list: list[int], now_s: float) -> None:
-    for stamp_ms in caused_at_ms_list:
-        metrics.EVENT_TO_ALERT.observe(max(0.0, now_s - stamp_ms / 1000))
-
-
-def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]) -> int:
+def run(role: str, settings: Settings, build: Build) -> int:
     """Run one role until SIGTERM or SIGINT; returns its exit code.
 
     Args:
@@ -184,8 +126,12 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
     _silence_libraries()
     faults.arm(settings.fault_point)
     RoleStarting(role, stream_detector.__version__, settings.broker).emit()
-    aiokafka_patches.install()
-    loop = uvloop.new_event_loop()
+    try:
+        loop = new_event_loop()
+    except AiokafkaError as error:
+        RoleFailed(role, str(error)).emit()
+        return 1
+    keep_parsed_records()
     asyncio.set_event_loop(loop)
     shutdown = GracefulShutdown(role)
     shutdown.handle_signals(loop)
@@ -196,7 +142,7 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
         settings.metrics_port or ROLE_PORTS[role],
         live=lambda: _live(app),
         ready=lambda: _ready(app),
-        refresh=lambda: _refresh(app),
+        refresh=lambda: refresh_metrics(app),
     )
     try:
         loop.run_until_complete(health.start())
@@ -208,6 +154,11 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
     except SetupError as error:
         RoleFailed(role, str(error)).emit()
         return 1
+    return _run_app(app, loop, shutdown)
+
+
+def _run_app(app: WorkerApp, loop: asyncio.AbstractEventLoop, shutdown: GracefulShutdown) -> int:
+    """Work until the end; the exit code."""
     worker = RoleWorker(
         app,
         shutdown=shutdown,
@@ -228,9 +179,9 @@ def run(role: str, settings: Settings, build: Callable[[WorkerApp], BeforeStart]
     except SystemExit as exit_:
         code = int(exit_.code or 0)
     if app.crash_reason is not None:
-        RoleFailed(role, describe_error(app.crash_reason, role, "Read")).emit()
+        RoleFailed(app.role, describe_error(app.crash_reason, app.role, "Read")).emit()
         return EXIT_FAILURE
-    RoleStopped(role).emit()
+    RoleStopped(app.role).emit()
     return code
 
 
@@ -239,7 +190,7 @@ def _silence_libraries() -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)  # what matters of theirs is a log event of ours
 
 
-async def _prepare(app: WorkerApp, build: Callable[[WorkerApp], BeforeStart]) -> None:
+async def _prepare(app: WorkerApp, build: Build) -> None:
     await wait_for_broker(app.settings)
     app.partitions = await run_preflight(app.settings, app.role)
     prepare = build(app)
@@ -258,21 +209,21 @@ def _announce_readiness(app: WorkerApp) -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        numbers = sorted({tp.partition for tp in app.consumer.assignment()})
-        keys = sum(
-            len(partition.packed) for table in app.tables.values() for partition in table.data.partitions.values()
-        )
+        numbers = sorted({tp.partition for tp in app.worker_consumer.assignment()})
+        owned = [partition for table in app.state_tables for partition in table.owned_partitions.values()]
+        keys = sum(len(partition.packed) for partition in owned)
         RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
 
 
 def _watch(app: WorkerApp) -> None:
-    @app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))
     async def look() -> None:
-        if why := app.consumer.find_ended_task() or _live(app)[1]:
+        if why := app.worker_consumer.find_ended_task() or _live(app)[1]:
             app.fail(why)
-        positions = [] if app.waiting_for else await app.consumer.standing()
-        if why := app.progress.find_stalled(positions, time.monotonic()):
+        positions = [] if app.waiting_for else await app.worker_consumer.read_progress()
+        if why := app.stall_detector.find_stalled(positions, time.monotonic()):
             app.fail(why)
+
+    app.timer(min(WATCH_EVERY_S, app.settings.stalled_after_s / 4))(look)
 
 
 def _watch_loop(app: WorkerApp, loop: asyncio.AbstractEventLoop) -> None:
@@ -290,10 +241,10 @@ def _ready(app: WorkerApp) -> tuple[bool, str]:
     if not app.started:
         return False, "waiting for the broker or the database"
     try:
-        assignment = app.consumer.assignment()
+        assignment = app.worker_consumer.assignment()
     except ConsumerNotStarted:
         return False, "joining the group"
-    if app.rebalancing or not assignment or app.tables.recovery.in_recovery:
+    if app.rebalancing or not assignment or app.recovery.in_recovery:
         return False, "waiting for partitions, or recovering state"
     if app.waiting_for:
         return False, f"waiting for {app.waiting_for}"
@@ -301,20 +252,21 @@ def _ready(app: WorkerApp) -> tuple[bool, str]:
 
 
 def _live(app: WorkerApp) -> tuple[bool, str]:
-    age_s = time.monotonic() - app.checkpoint.finished_at
+    age_s = time.monotonic() - app.checkpoint.finished_at_s
     due_s = 2 * app.settings.checkpoint_interval_s  # Faust takes the first one after twice the interval
     if app.started and age_s > due_s + app.settings.stalled_after_s and not app.rebalancing:
         return False, f"no checkpoint for {age_s:.0f} s"
     return True, ""
 
 
-def _refresh(app: WorkerApp) -> None:
+def refresh_metrics(app: WorkerApp) -> None:
+    """Set what changes by itself: the checkpoint's age, and the lag of our partitions and no others."""
     if not app.started:
         return
-    metrics.CHECKPOINT_AGE.set(time.monotonic() - app.checkpoint.finished_at)
-    metrics.LAG.clear()  # partitions that went to another worker are his to tell
-    for task in app.consumer.tasks:
+    metrics.CHECKPOINT_AGE.set(time.monotonic() - app.checkpoint.finished_at_s)
+    metrics.LAG.clear()
+    for task in app.tasks:
         for tp, position in task.positions.items():
-            done = position.next if position.committed is None else position.committed
-            lag = max(0, app.consumer.last_stable_offset(tp) - done)
+            done = position.next_offset if position.committed is None else position.committed
+            lag = max(0, app.worker_consumer.last_stable_offset(tp) - done)
             metrics.LAG.labels(tp.topic[len(app.topic_prefix) :], str(tp.partition)).set(lag)

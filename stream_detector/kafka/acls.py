@@ -14,6 +14,9 @@ from stream_detector.settings import Settings
 Kind = Literal["topic", "group"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 
+Granted = Mapping[tuple[Kind, str], frozenset[str] | None]
+"""(kind, full name) -> the operations that the broker allows us, None where it does not say."""
+
 GROUPED = ("detector", "recorder", "notifier")
 """Roles with a consumer group of their own."""
 
@@ -89,12 +92,12 @@ def acl_commands(acls: Iterable[Acl], principal: str, bootstrap: str) -> list[st
     return calls
 
 
-def missing_acls(acls: Iterable[Acl], granted: Mapping[tuple[Kind, str], frozenset[str] | None]) -> list[Acl]:
+def missing_acls(acls: Iterable[Acl], granted: Granted) -> list[Acl]:
     """The ACLs that are not granted; a resource about which the broker says nothing counts as granted.
 
     Args:
         acls: what a role needs.
-        granted: (kind, full name) -> the operations that the broker allows us, None where it does not say.
+        granted: what the broker allows us.
     """
     missing = []
     for acl in acls:

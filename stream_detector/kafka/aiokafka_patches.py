@@ -1,23 +1,85 @@
-"""aiokafka on uvloop: a request to a connection that was closed a moment ago.
+"""Everything that leans on the inside of aiokafka, changed or read; one version is tested.
 
-Where the peer is gone, asyncio's own transport drops what is written; uvloop's raises RuntimeError, until the reader
-has noticed, too. aiokafka expects an OSError there. The RuntimeError ended whatever task had asked: when it was the one
-that renews the cluster's metadata, everything that waits for metadata waited for ever. Such a worker read on, but found
-its coordinator no more, so it could neither commit nor rejoin. The soak found it, once in about 40 kills of a broker.
+`install` is called once by whoever runs an event loop with aiokafka in it, before its first client:
+
+- requests to a closed connection fail as aiokafka expects, also on uvloop (`_notice_closed_connections`);
+- fetches are read and written by whole structures (`fetch_codec`).
+
+A worker also calls `keep_parsed_records`. The rest works on one client each and takes it as its argument.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+import aiokafka
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.api import Request, RequestStruct
+from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
+from aiokafka.record.default_records import DefaultRecordBatch
 
-_STOCK = {name: getattr(AIOKafkaConnection, name) for name in ("send", "_send_sasl_token")}
+from stream_detector.kafka import fetch_codec
+from stream_detector.telemetry.log_events import UntestedLibrary
+
+TESTED_VERSION = "0.14.0"
+
+_NEEDED: tuple[tuple[type, str], ...] = (
+    (AIOKafkaConnection, "send"),
+    (AIOKafkaConnection, "_send_sasl_token"),
+    (PartitionRecords, "_consumer_record"),
+    (FetchRequest_v11, "encode"),
+    (FetchResponse_v11, "decode"),
+    (GroupCoordinator, "_do_heartbeat"),
+    (GroupCoordinator, "_push_error_to_user"),
+    (AIOKafkaAdminClient, "_send_request"),
+)
+"""What is replaced or called below."""
+
+_SEND: dict[str, Any] = {name: getattr(AIOKafkaConnection, name, None) for name in ("send", "_send_sasl_token")}
+"""aiokafka's own, so that installing twice wraps them once."""
+
+T = TypeVar("T", bound=RequestStruct)
+
+
+class AiokafkaError(Exception):
+    """This aiokafka has not what the patches need."""
 
 
 def install() -> None:
-    """In this process: a request to a closed connection raises `KafkaConnectionError`, noticed or not."""
-    for name, send in _STOCK.items():
+    """Patch this process. Raises `AiokafkaError`, before anything is patched, where a part of aiokafka is not there."""
+    check_version()
+    _notice_closed_connections()
+    FetchRequest_v11.encode = fetch_codec.encode  # type: ignore[method-assign, assignment]  # a function of the request
+    FetchResponse_v11.decode = staticmethod(fetch_codec.decode)  # type: ignore[method-assign]  # a method of the class
+
+
+def check_version() -> None:
+    """Log where aiokafka is not the tested version. Raises `AiokafkaError` where what is patched is not in it."""
+    missing = [f"{owner.__name__}.{name}" for owner, name in _NEEDED if not hasattr(owner, name)]
+    if missing:
+        raise AiokafkaError(
+            f"aiokafka {aiokafka.__version__} has no {', '.join(missing)}, on which stream_detector relies: "
+            f"install aiokafka {TESTED_VERSION}"
+        )
+    if aiokafka.__version__ != TESTED_VERSION:
+        UntestedLibrary("aiokafka", aiokafka.__version__, TESTED_VERSION).emit()
+
+
+def _notice_closed_connections() -> None:
+    """A request to a closed connection raises `KafkaConnectionError`, whether or not its reader has noticed.
+
+    Where the peer is gone, asyncio's own transport drops what is written; uvloop's raises RuntimeError, until the
+    reader has noticed, too. aiokafka expects an OSError there. The RuntimeError ended whatever task had asked: when it
+    was the one that renews the cluster's metadata, everything that waits for metadata waited for ever. Such a worker
+    read on, but found its coordinator no more, so it could neither commit nor rejoin. The soak found it, once in about
+    40 kills of a broker.
+    """
+    for name, send in _SEND.items():
         setattr(AIOKafkaConnection, name, _noticing(send))
 
 
@@ -29,3 +91,117 @@ def _noticing(send: Callable[..., Any]) -> Callable[..., Any]:
         return send(self, *args, **kwargs)
 
     return noticing
+
+
+def keep_parsed_records() -> None:
+    """Consumers of this process give the parser's records as they are: offset, timestamp, key, value and headers.
+
+    A `ConsumerRecord` costs 3 to 4 us, which is as much as everything else that a fetched record costs.
+    """
+    PartitionRecords._consumer_record = _parsed_record  # type: ignore[method-assign]  # that is the patch
+
+
+def _parsed_record(self: PartitionRecords, tp: TopicPartition, record: Any) -> Any:
+    return record
+
+
+# -- one consumer --------------------------------------------------------------------------------------------------
+
+
+class FetchState(NamedTuple):
+    """What the fetches of a partition have told."""
+
+    position: int
+    """The next offset that will be fetched, -1 if it is not known."""
+    high_watermark: int | None
+    last_stable_offset: int | None
+
+
+def fetch_state(consumer: AIOKafkaConsumer, topic: str, partition: int) -> FetchState | None:
+    """Of a partition of this consumer, None where it is another's. Asking the broker instead takes a request, and the
+    embedded broker's ListOffsets answers an end that is too low."""
+    place, subscription = TopicPartition(topic, partition), consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None or place not in assignment.tps:
+        return None
+    state = assignment.state_value(place)
+    return FetchState(state.position if state.has_valid_position else -1, state.highwater, state.lso)
+
+
+def set_fetch_options(consumer: AIOKafkaConsumer, *, isolation_level: str, max_wait_ms: int) -> None:
+    """For a consumer that another library makes, before it is started."""
+    consumer._isolation_level = isolation_level
+    consumer._fetch_max_wait_ms = max_wait_ms
+
+
+def watch_coordinator(
+    consumer: AIOKafkaConsumer,
+    on_answer: Callable[[float], None],
+    on_error: Callable[[Exception], Awaitable[None]],
+    clock: Callable[[], float],
+) -> None:
+    """Have the group's life told; for a started consumer.
+
+    Args:
+        on_answer: called after each answered heartbeat, with when it was sent.
+        on_error: awaited with whatever ends the coordination. aiokafka's own way stops all coordination until the
+            application asks for records by `getmany`, which raises the error; Faust asks the fetcher, so it would stop
+            for ever: no heartbeat, no rejoining, every checkpoint refused, while what was assigned is read on.
+        clock: gives the time.
+    """
+    coordinator = consumer._coordinator
+    send_heartbeat = coordinator._do_heartbeat
+
+    async def watched() -> bool:
+        sent_at = clock()
+        answered = await send_heartbeat()
+        if answered:
+            on_answer(sent_at)
+        return answered
+
+    coordinator._do_heartbeat = watched  # type: ignore[method-assign]  # of this one coordinator
+    coordinator._push_error_to_user = on_error  # type: ignore[method-assign, assignment]  # of this one, too
+
+
+def rejoin(consumer: AIOKafkaConsumer) -> None:
+    """Have the consumer join its group again."""
+    consumer._coordinator.request_rejoin()
+
+
+def generation(consumer: AIOKafkaConsumer) -> int:
+    """The group's generation that the consumer knows, -1 where it is in none."""
+    return consumer._coordinator.generation
+
+
+def find_ended_task(consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> str:
+    """Which of the tasks that must live as long as their clients has ended, and by what; empty if none has."""
+    tasks = {
+        "the coordination of the group": consumer._coordinator._coordination_task,
+        "the consumer's renewal of metadata": consumer._client._sync_task,
+        "the producer's renewal of metadata": producer.client._sync_task,
+    }
+    for name, task in tasks.items():
+        if task is None or not task.done() or task.cancelled():
+            continue
+        if error := task.exception():
+            return f"{name} has ended: {error!r}"
+    return ""
+
+
+# -- producing, asking ---------------------------------------------------------------------------------------------
+
+
+def new_compressed_batch(n_bytes: int) -> BatchBuilder:
+    """A batch compressed by zstd, whatever the producer that sends it is set to."""
+    return BatchBuilder(n_bytes, DefaultRecordBatch.CODEC_ZSTD)
+
+
+async def send_admin_request(admin: AIOKafkaAdminClient, request: Request[T], node_id: int | None = None) -> Any:
+    """The answer to a request that the admin client has no method for; by any broker where none is named."""
+    return await admin._send_request(request, node_id)
+
+
+async def find_coordinator(admin: AIOKafkaAdminClient, group: str) -> int | None:
+    """The broker that coordinates a group, None while it cannot be reached. Raises `KafkaError`."""
+    node_id = await admin._client.coordinator_lookup(0, group)
+    return node_id if await admin._client.ready(node_id) else None

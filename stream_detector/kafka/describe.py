@@ -7,13 +7,15 @@ the broker is told not to make what is missing.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import BrokerResponseError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
+
+from stream_detector.kafka.aiokafka_patches import find_coordinator, send_admin_request
 
 _TEXT = String("utf-8")
 _BITS = {3: "Read", 4: "Write", 5: "Create", 6: "Delete", 7: "Alter", 8: "Describe", 10: "DescribeConfigs"}
@@ -68,7 +70,7 @@ class MetadataRequest_v8(RequestStruct):
     )
 
 
-class MetadataWithRights(Request[MetadataRequest_v8]):
+class MetadataWithOperations(Request[MetadataRequest_v8]):
     """Asks about topics by name; makes none."""
 
     API_KEY = 3
@@ -117,7 +119,7 @@ class DescribeGroupsRequest_v3(RequestStruct):
     SCHEMA = Schema(("groups", Array(_TEXT)), ("include_authorized_operations", Boolean))
 
 
-class GroupWithRights(Request[DescribeGroupsRequest_v3]):
+class GroupWithOperations(Request[DescribeGroupsRequest_v3]):
     """Asks about one group."""
 
     API_KEY = 15
@@ -142,7 +144,7 @@ class Described(NamedTuple):
 
 async def describe_topics(admin: AIOKafkaAdminClient, names: Sequence[str]) -> tuple[dict[str, Described], int]:
     """Each topic by its name, and how many brokers there are. Raises `KafkaError`."""
-    answer = await admin._send_request(MetadataWithRights(names))
+    answer = await send_admin_request(admin, MetadataWithOperations(names))
     found: dict[str, Described] = {}
     for error_code, name, _, partitions, bits in answer.topics:
         if error_code in _NOT_ALLOWED:
@@ -187,14 +189,12 @@ async def group_operations(admin: AIOKafkaAdminClient, group: str) -> frozenset[
 async def _ask_group(admin: AIOKafkaAdminClient, group: str) -> tuple[int, int]:
     """Error code and operations."""
     try:
-        node: Any = await admin._client.coordinator_lookup(0, group)
-    except KafkaError as error:
-        if getattr(error, "errno", None) is None:
-            raise
+        node_id = await find_coordinator(admin, group)
+    except BrokerResponseError as error:
         return error.errno, 0
-    if not await admin._client.ready(node):
+    if node_id is None:
         return _NO_COORDINATOR[0], 0
-    answer = await admin._send_request(GroupWithRights(group), node)
+    answer = await send_admin_request(admin, GroupWithOperations(group), node_id)
     (described,) = answer.groups
     return described[0], described[-1]
 

@@ -17,7 +17,7 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
 )
 
-from stream_detector.kafka.acls import GROUPED, Acl, missing_acls
+from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_topics
 from stream_detector.kafka.preflight import MissingAclsError
@@ -69,7 +69,7 @@ class EndOffsets:
         try:
             await self._admin.start()
             found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
-            granted = {("topic", name): described.operations for name, described in found.items()}
+            granted: Granted = {("topic", name): described.operations for name, described in found.items()}
             if missing := missing_acls([Acl("topic", name, "Read") for name in found], granted):
                 raise MissingAclsError("operators", missing, self._settings)
             await self._consumer.start()
@@ -104,7 +104,7 @@ class EndOffsets:
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
             await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
-        self._known = {tp: consumer.highwater(tp) for tp in wanted}
+        self._known = {tp: consumer.highwater(tp) or 0 for tp in wanted}
         return dict(self._known)
 
     async def committed(self, role: str) -> dict[TopicPartition, int]:

@@ -24,6 +24,9 @@ _ABORTED = struct.Struct(">qq")
 _RECORDS = struct.Struct(">ii")
 """Preferred replica, bytes of records (-1: none)."""
 
+_Answer = tuple[Any, ...]
+"""One partition's, in the order of aiokafka's schema."""
+
 
 def encode(request: FetchRequest_v11) -> bytes:
     """The request's bytes, the same that aiokafka writes."""
@@ -57,7 +60,7 @@ def decode(data: BytesIO | bytes) -> FetchResponse_v11:
             topic = read[at - length : at].decode()
             (partitions,) = _COUNT.unpack_from(read, at)
             at += 4
-            answered = []
+            answered: list[_Answer] = []
             for _ in range(partitions):
                 at = _partition(read, at, answered)
             topics.append((topic, answered))
@@ -66,22 +69,16 @@ def decode(data: BytesIO | bytes) -> FetchResponse_v11:
     return FetchResponse_v11(throttled, error, session, topics)
 
 
-def _partition(read: bytes, at: int, answered: list[tuple[Any, ...]]) -> int:
+def _partition(read: bytes, at: int, answered: list[_Answer]) -> int:
     number, error, highwater, stable, start, aborted = _ANSWERED.unpack_from(read, at)
     at += _ANSWERED.size
     transactions = None if aborted < 0 else [_ABORTED.unpack_from(read, at + 16 * n) for n in range(aborted)]
     at += 16 * max(0, aborted)
     replica, length = _RECORDS.unpack_from(read, at)
     at += _RECORDS.size
-    end = at + max(0, length)
+    end: int = at + max(0, length)
     if end > len(read):
         raise ValueError("a fetch response ends within its records")
     records = None if length < 0 else read[at:end]
     answered.append((number, error, highwater, stable, start, transactions, replica, records))
     return end
-
-
-def install() -> None:
-    """From now on every consumer of this process reads and writes version 11 so."""
-    FetchRequest_v11.encode = encode
-    FetchResponse_v11.decode = staticmethod(decode)

@@ -6,17 +6,18 @@ await, so a chunk is applied as a whole or, if the process dies, not at all.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from stream_detector.composition import detection_config
 from stream_detector.delivery import worker
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -27,7 +28,6 @@ from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
 from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, Score, ScoreRun
-from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.decode import (
     decode_action,
     decode_completion,
@@ -38,14 +38,17 @@ from stream_detector.events.decode import (
 )
 from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Name
+from stream_detector.events.headers import Headers
 from stream_detector.events.ids import score_key
 from stream_detector.kafka import topics
 from stream_detector.roles.run_table import RunTable
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import EventRefused, StepFailed
+from stream_detector.telemetry.log_events import StepFailed
 
-DECODE: dict[str, Callable[[bytes | None, Any, int], Completion | Score | ScoreRun | Action]] = {
+Event = Completion | Score | ScoreRun | Action
+
+DECODE: dict[str, Callable[[bytes | None, Headers, int], Event]] = {
     topics.COMPLETIONS: decode_completion,
     topics.SCORES: decode_score,
     topics.SCORE_RUNS: decode_score_run,
@@ -60,7 +63,7 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 )
 """CloudEvents 1.0, binary mode: what is the same in every alert."""
 
-found_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
+anomalies_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
 BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
@@ -68,136 +71,151 @@ BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
 
 
 class _ScoreNames(Struct):
-    """What can still be told of a score that was refused, within the limits of a run part: else it is in no run."""
+    """What a refused score still says, within the limits of a run part; one that does not is in no run."""
 
     entity_id: Id
     run_id: Id
     entity_name: Name = ""
 
 
-def _has_score(name: str, chunk: Chunk) -> bool:
-    """Whether a score is among what is to be applied. A forwarded record's key is its state key."""
-    return name == topics.SCORES or any((record.key or b"").startswith(b"score:") for record in chunk.records)
-
-
-def _here(name: str, number: int, record: Any) -> Origin:
-    return Origin(name, number, record.offset, record.timestamp)
-
-
 class Detector:
     """Applies chunks. One per process; its state is in the app's tables."""
 
-    def __init__(self, app: worker.WorkerApp, config: Config) -> None:
-        self._app, self._config = app, config
+    def __init__(self, app: WorkerApp, config: Config) -> None:
+        self._app, self._config, self._producer = app, config, app.batch_producer
         self._n = app.partitions[topics.BASELINES]
-        self._baselines = app.state(topics.BASELINES, BASELINE, self._n)
+        self._baselines = app.state_table(topics.BASELINES, BASELINE, self._n)
         self._buffer = BaselineBuffer()
         self._runs = RunTable(app, self._n, config.profile)
-        self._names = {topic.name: app.settings.topic(topic.name) for topic in topics.TOPICS}
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
-    def handle(self, name: str, chunk: Chunk) -> None:
-        """Apply one chunk of the source topic `name`, if it continues what was applied; else it is fetched again."""
-        app, consumer = self._app, self._app.consumer
-        try:
-            if not consumer.is_next(chunk):
-                return
-            counts: Counter[str] = Counter()
-            if name == topics.RUN_PARTS:
-                self._apply_run_parts(chunk, counts)
-            else:
-                self._apply(name, chunk, counts)
-            app.dispatch(chunk.tp.partition)
-            consumer.advance(chunk)
-            for outcome, count in counts.items():
-                metrics.EVENTS.labels(name, outcome).inc(count)
-        except Exception as error:
-            app.fail(f"{name}: {error!r}")
-        finally:
-            consumer.release(chunk)
+    async def load_detection(self, chunk: Chunk) -> None:
+        """Wait for what the first score needs: 3.4 of the 6 s of processor time that a start would take."""
+        # A repartitioned record's key is its state key.
+        if chunk.tp.topic == self._app.settings.topic(topics.SCORES) or any(
+            (record.key or b"").startswith(b"score:") for record in chunk.records
+        ):
+            await wait_until_loaded()
 
-    def _apply(self, name: str, chunk: Chunk, counts: Counter[str]) -> None:
-        number = chunk.tp.partition
-        at_home = self._app.partitions[name] == self._n
+    async def apply(self, source: str, chunk: Chunk) -> Outcomes:
+        """Apply one chunk of events, without giving up control."""
+        number, config, open_baseline = chunk.tp.partition, self._config, self._buffer.open
         # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
-        partition: StatePartition[bytes] = (
-            self._baselines.data.owned_partition(number) if at_home else StatePartition(BASELINE)
-        )
+        is_home = self._app.partitions[source] == self._n
+        partition = self._baselines.get_owned(number) if is_home else StatePartition(BASELINE)
+        live, dirty, unencoded = partition.live, partition.dirty, partition.unencoded
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
-        replaying = chunk.records[0].offset < partition.replay_until.get(name, 0)
-        rekeyed, decode = name == topics.REKEYED, DECODE.get(name)
-        live, waiting, dirty, opened = partition.live, partition.unencoded, partition.dirty, self._buffer.open
-        config, quiet = self._config, 0
+        replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
+        repartitioned, decode, origin = source == topics.REKEYED, DECODE.get(source, decode_completion), None
+        outcomes, quiet = Outcomes(), 0
         for record in chunk.records:
-            headers, origin = record.headers, None
-            if rekeyed:
+            headers = record.headers
+            if repartitioned:
                 origin = read_origin(headers)
-                if origin is None or not self._is_news(partition, origin):
-                    counts["duplicate"] += 1
+                if origin is None or not _advance_watermark(partition, origin):
+                    outcomes["duplicate"] += 1
                     continue
                 headers, decode = strip_origin(headers), DECODE[origin.topic]
             try:
                 event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
             except RefusedError as error:
-                counts["refused"] += 1
-                self._refuse(record, headers, origin or _here(name, number, record), number, error)
+                outcomes["refused"] += 1
+                self._refuse(record, headers, origin or _origin(source, number, record), number, error)
                 continue
-            kind = type(event)
-            if kind is Completion:
+            if type(event) is Completion:
                 key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 0.1 us
-            elif kind is ScoreRun:
+            elif isinstance(event, ScoreRun):
                 self._send_run_part(run_event_part(event))
-                counts["applied"] += 1
+                outcomes["applied"] += 1
                 continue
             else:
                 key = key_of(event)
             packed = live.get(key)
             if packed is None:
                 packed = partition.get(key)
-            if not rekeyed and (packed is None or not at_home):
+            if not repartitioned and (packed is None or not is_home):
                 target = topics.owner_partition(key.partition(":")[2], self._n)
-                if target != number or not at_home:
-                    self._forward(record, headers, _here(name, number, record), key, target)
-                    counts["forwarded"] += 1
+                if target != number or not is_home:
+                    self._repartition(record, _origin(source, number, record), key, target)
+                    outcomes["forwarded"] += 1
                     continue
-            if replaying and record.offset < partition.applied_offset(key, name):
-                counts["duplicate"] += 1
+            if replaying and record.offset < partition.applied_offset(key, source):
+                outcomes["duplicate"] += 1
                 continue
-            if packed is None and kind is Action:
-                counts["ignored"] += 1  # nothing is known of that key, so there is nothing to change
+            if packed is None and type(event) is Action:
+                outcomes["ignored"] += 1  # nothing is known of that key, so there is nothing to change
                 continue
-            baseline = opened(key, packed)
+            baseline = open_baseline(key, packed)
             backfill = bool(headers) and is_backfill(headers)
             try:
                 outcome = step(baseline, event, config, backfill=backfill)
             except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
-                counts["refused"] += 1
-                self._step_failed(record, headers, origin or _here(name, number, record), number, event, error)
+                outcomes["refused"] += 1
+                self._step_failed(record, headers, origin or _origin(source, number, record), number, event, error)
                 continue
-            if packed is None or (waiting and key in waiting):
+            if packed is None or (unencoded and key in unencoded):
                 partition.put(key, baseline.pack())
             else:  # `put` without its call
                 live[key] = baseline.pack()
                 dirty.add(key)
-            if outcome is APPLIED and kind is Completion:
+            if outcome is APPLIED and type(event) is Completion:
                 quiet += 1  # by far the most: nothing was found, so nothing goes out
                 continue
-            counts[outcome.kind] += 1
-            caused_at_ms = origin.timestamp_ms if origin else record.timestamp
+            outcomes[outcome.kind] += 1
             for anomaly in outcome.anomalies:
-                self._alert(key, anomaly, number, caused_at_ms)
-            if kind is Score and not backfill:
+                self._send_alert(key, anomaly, number, origin.timestamp_ms if origin else record.timestamp)
+            if type(event) is Score and not backfill:
                 self._send_run_part(run_part_of(event, outcome, failed=False))
             if baseline.retired:
                 partition.delete(key)
         if quiet:
-            counts["applied"] += quiet
+            outcomes["applied"] += quiet
+        return outcomes
+
+    async def apply_run_parts(self, source: str, chunk: Chunk) -> Outcomes:
+        """Gather parts of score runs."""
+        for record in chunk.records:
+            try:
+                run_part = decode_run_part(record.value or b"")
+            except msgspec.DecodeError as error:
+                self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
+                raise
+            for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
+                key, target = score_key(anomaly.entity_id), topics.owner_partition(anomaly.entity_id, self._n)
+                self._send_alert(key, anomaly, target, record.timestamp)
+        return Counter(applied=len(chunk.records))
+
+    def before_checkpoint(self, task: Task) -> None:
+        """Close the runs that have ended: their summaries and memberships go out before the state that says so."""
+        for ended in self._runs.close_ended(task.number, round(time.time() * 1000)):
+            if isinstance(ended, RunPart):
+                self._send_run_part(ended)
+            else:
+                self._producer.put(topics.RUN_SUMMARIES, task.number, ended.run_id.encode(), encode(ended))
+        self._app.dispatch(task.number)
+
+    # -- what goes out -------------------------------------------------------------------------------------------
+
+    def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
+        anomalies_total(anomaly.anomaly_type, anomaly.severity).inc()
+        headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
+        self._producer.put(topics.ALERTS, number, key.encode(), encode(anomaly), headers, caused_at_ms=caused_at_ms)
+
+    def _repartition(self, record: SourceRecord, origin: Origin, key: str, target: int) -> None:
+        """To the owner of its key."""
+        self._producer.put(topics.REKEYED, target, key.encode(), record.value, [*record.headers, origin.header()])
+
+    def _send_run_part(self, run_part: RunPart | None) -> None:
+        if run_part is None:
+            return  # a duplicate: the part of the first copy stands
+        target = topics.owner_partition(run_part.run_id, self._n)
+        self._producer.put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
 
     def _step_failed(
         self,
-        record: Any,
-        headers: Any,
+        record: SourceRecord,
+        headers: Headers,
         origin: Origin,
         number: int,
         event: Completion | Score | Action,
@@ -208,62 +226,9 @@ class Detector:
         if isinstance(event, Score):
             self._send_run_part(run_part_of(event, None, failed=True))
 
-    def _is_news(self, partition: StatePartition[Any], origin: Origin) -> bool:
-        """False for an event that a forwarder has sent twice; moves the watermark."""
-        if origin.offset < partition.watermarks.get(origin.place, 0):
-            return False
-        partition.watermarks[origin.place] = origin.offset + 1
-        partition.watermarks_changed = True
-        return True
-
-    def _apply_run_parts(self, chunk: Chunk, counts: Counter[str]) -> None:
-        for record in chunk.records:
-            try:
-                run_part = decode_run_part(record.value)
-            except msgspec.DecodeError as error:
-                self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
-                return
-            for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
-                key, target = score_key(anomaly.entity_id), topics.owner_partition(anomaly.entity_id, self._n)
-                self._alert(key, anomaly, target, record.timestamp)
-            counts["applied"] += 1
-
-    def before_checkpoint(self, task: Task) -> None:
-        """Runs that have ended by now: summaries and memberships go out before the state that says so is written."""
-        for told in self._runs.ended(task.number, round(time.time() * 1000)):
-            if isinstance(told, RunPart):
-                self._send_run_part(told)
-            else:
-                self._put(topics.RUN_SUMMARIES, task.number, told.run_id.encode(), encode(told))
-        self._app.dispatch(task.number)
-
-    # -- what goes out -------------------------------------------------------------------------------------------
-
-    def _put(
-        self, name: str, partition: int, key: bytes | None, value: bytes | None, headers: Any = None, **more: Any
-    ) -> None:
-        self._app.batch_producer.put(self._names[name], partition, key, value, headers, **more)
-
-    def _alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
-        found_total(anomaly.anomaly_type, anomaly.severity).inc()
-        headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
-        self._put(topics.ALERTS, number, key.encode(), encode(anomaly), headers, caused_at_ms=caused_at_ms)
-
-    def _forward(self, record: Any, headers: Any, origin: Origin, key: str, target: int) -> None:
-        self._put(topics.REKEYED, target, key.encode(), record.value, [*headers, origin.header()])
-
-    def _send_run_part(self, run_part: RunPart | None) -> None:
-        if run_part is None:
-            return  # a duplicate: the part of the first copy stands
-        target = topics.owner_partition(run_part.run_id, self._n)
-        self._put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
-
-    def _refuse(self, record: Any, headers: Any, origin: Origin, number: int, error: RefusedError) -> None:
-        """Keep the event on dead letters, untouched; a refused score that names its run counts there as failed."""
-        place = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
-        letter = dead_letter_headers(headers, **place, timestamp_ms=origin.timestamp_ms, error=error)
-        self._put(topics.DEAD_LETTERS, number, record.key, record.value, letter)
-        EventRefused(**place, reason=error.reason, message=error.message).emit()
+    def _refuse(self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError) -> None:
+        """Keep the event on dead letters; a refused score that names its run counts there as failed."""
+        self._app.send_to_dlq(record, headers, origin, number, error)
         if origin.topic == topics.SCORES and error.stage != "step":
             try:
                 names = msgspec.json.decode(record.value or b"", type=_ScoreNames)
@@ -277,29 +242,30 @@ class Detector:
             )
 
 
-def build(app: worker.WorkerApp, kind: type[Detector] = Detector) -> worker.BeforeStart:
+def _origin(source: str, number: int, record: SourceRecord) -> Origin:
+    return Origin(source, number, record.offset, record.timestamp)
+
+
+def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool:
+    """False for an event that was passed on twice; else the watermark of its origin is behind it now."""
+    if origin.offset < partition.watermarks.get(origin.place, 0):
+        return False
+    partition.watermarks[origin.place] = origin.offset + 1
+    partition.watermarks_changed = True
+    return True
+
+
+def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Awaitable[None]]:
     """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
-    settings = app.settings
-    detector = kind(app, detection_config(settings))
+    detector = kind(app, detection_config(app.settings))
     app.before_checkpoint = detector.before_checkpoint
-
-    def read(name: str) -> None:
-        @app.agent(app.source(name), name=f"detect-{name}")
-        async def detect(stream: Any) -> None:
-            async for event in stream.events():
-                if name in (topics.SCORES, topics.REKEYED) and _has_score(name, event.value):
-                    await wait_until_loaded()  # 3.4 of the 6 s of processor time that a start would take
-                detector.handle(name, event.value)
-
-    for name in (*DECODE, topics.REKEYED, topics.RUN_PARTS):
-        read(name)
-
-    async def prepare() -> None:
-        """Nothing beside Kafka is needed."""
-
-    return prepare
+    for source in (*DECODE, topics.REKEYED):
+        before = detector.load_detection if source in (topics.SCORES, topics.REKEYED) else None
+        process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before)
+    process_topic(app, topics.RUN_PARTS, detector.apply_run_parts, agent=f"detect-{topics.RUN_PARTS}")
+    return worker.nothing_to_prepare
 
 
 def run(settings: Settings) -> int:
-    """Run the detector until it is told to stop; returns the exit code."""
+    """Run the detector until it is asked to stop; returns the exit code."""
     return worker.run("detector", settings, build)

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,9 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from stream_detector.delivery import faults, worker
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.repartition import Origin, read_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
@@ -48,7 +51,7 @@ LOGGED_AT_ONCE = 20
 WATCH_EVERY_S = 30.0
 """How often the ends of input topics are looked at, at the least."""
 
-DECODE: dict[str, Callable[[Any], Anomaly | RunSummary | Action]] = {
+DECODE: dict[str, Callable[[SourceRecord], Anomaly | RunSummary | Action]] = {
     topics.ALERTS: lambda record: decode_anomaly(record.value),
     topics.RUN_SUMMARIES: lambda record: decode_run_summary(record.value),
     topics.ACTIONS: lambda record: decode_action(record.value, record.headers, record.timestamp),
@@ -61,20 +64,20 @@ SLOTS: Codec[Slot] = Codec(msgspec.msgpack.encode, lambda _, packed: _SLOT.decod
 class Notifier:
     """Copies, decides, delivers. One per process."""
 
-    def __init__(self, app: worker.WorkerApp) -> None:
+    def __init__(self, app: WorkerApp) -> None:
         self._app = app
         metrics.start_notifications(CHANNELS)
         self._config = notify_config(app.settings)
         self._routes_file = RoutesFile(app.settings, self._config.fallback)
         self._deliverer = Deliverer(connect_channels(app.settings), self._on_result)
-        self._table = app.state(topics.NOTIFIER_STATE, SLOTS, 1, JournaledPartition)
+        self._table = app.state_table(topics.NOTIFIER_STATE, SLOTS, 1, JournaledPartition)
         self._decided = asyncio.Event()
         self._store: tuple[StatePartition[Slot], int, SlottedStore] | None = None
         self._answered: dict[str, int] = {}
         """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
 
-    def _look_at_routes(self) -> None:
+    def _reload_routes(self) -> None:
         """Go by the file's new routes, if there are any; a file with a fault changes nothing."""
         try:
             found = self._routes_file.changed()
@@ -93,77 +96,54 @@ class Notifier:
             self._store = (
                 partition,
                 partition.epoch,
-                SlottedStore(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.done)),
+                SlottedStore(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.completed)),
             )
         return self._store[2]
 
-    # -- copying -------------------------------------------------------------------------------------------------
+    # -- repartitioning ------------------------------------------------------------------------------------------
 
-    def copy(self, name: str, chunk: Chunk) -> None:
+    async def repartition(self, source: str, chunk: Chunk) -> Outcomes:
         """Put a chunk's records onto `notifier-in`; committed once the broker has them there."""
-        app, consumer = self._app, self._app.consumer
-        try:
-            if not consumer.is_next(chunk):
-                return
-            number, target = chunk.tp.partition, app.settings.topic(topics.NOTIFIER_IN)
-            for record in chunk.records:
-                origin = Origin(name, number, record.offset, record.timestamp).header()
-                app.batch_producer.put(target, 0, record.key, record.value, [*record.headers, origin])
-            app.dispatch(number)
-            consumer.advance(chunk)
-            metrics.EVENTS.labels(name, "forwarded").inc(len(chunk.records))
-        except Exception as error:
-            app.fail(f"{name}: {error!r}")
-        finally:
-            consumer.release(chunk)
+        for record in chunk.records:
+            origin = Origin(source, chunk.tp.partition, record.offset, record.timestamp).header()
+            self._app.batch_producer.put(topics.NOTIFIER_IN, 0, record.key, record.value, [*record.headers, origin])
+        return Counter(forwarded=len(chunk.records))
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
-    def decide(self, chunk: Chunk) -> None:
+    async def decide(self, source: str, chunk: Chunk) -> Outcomes:
         """Run the policy over a chunk of `notifier-in`."""
-        app, consumer = self._app, self._app.consumer
-        try:
-            if not consumer.is_next(chunk):
-                return
-            partition: StatePartition[Slot] = self._table.data.owned_partition(0)
-            replaying = chunk.records[0].offset < partition.replay_until.get(topics.NOTIFIER_IN, 0)
-            for record in chunk.records:
-                self._accept(partition, record, replaying)
-            app.dispatch(0)
-            consumer.advance(chunk)
-            faults.reach("decided")
-            self._decided.set()
-        except Exception as error:
-            app.fail(f"notifier-in: {error!r}")
-        finally:
-            consumer.release(chunk)
+        partition = self._table.get_owned(0)
+        replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
+        outcomes = Counter(self._decide(partition, record, replaying) for record in chunk.records)
+        faults.reach("decided")
+        self._decided.set()
+        return outcomes
 
-    def _accept(self, partition: StatePartition[Slot], record: Any, replaying: bool) -> None:
+    def _decide(self, partition: StatePartition[Slot], record: SourceRecord, replaying: bool) -> str:
+        """The outcome, for `metrics.EVENTS`."""
         origin = read_origin(record.headers)
         if origin is None:
-            metrics.EVENTS.labels(topics.NOTIFIER_IN, "ignored").inc()
             RecordIgnored(topics.NOTIFIER_IN, 0, record.offset, "no notifier put it there").emit()
-            return
+            return "ignored"
         # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
         if not replaying and origin.offset < partition.watermarks.get(origin.place, 0):
-            metrics.EVENTS.labels(topics.NOTIFIER_IN, "duplicate").inc()
-            return
+            return "duplicate"
         partition.watermarks[origin.place] = max(origin.offset + 1, partition.watermarks.get(origin.place, 0))
         partition.watermarks_changed = True
         try:
             item = DECODE[origin.topic](record)
         except (ValueError, RefusedError):
-            metrics.EVENTS.labels(topics.NOTIFIER_IN, "refused").inc()
-            return  # it is on dead letters: by the recorder, or for operator-actions by the detector
-        self._publish(policy.accept(self._store_of(partition), item, time.time(), self._config))
-        metrics.EVENTS.labels(topics.NOTIFIER_IN, "applied").inc()
+            return "refused"  # it is on dead letters: by the recorder, or for operator-actions by the detector
+        self._send_notifications(policy.accept(self._store_of(partition), item, time.time(), self._config))
+        return "applied"
 
-    def _publish(self, notifications: list[Notification]) -> None:
+    def _send_notifications(self, notifications: list[Notification]) -> None:
         n = self._app.partitions[topics.NOTIFICATIONS]
         for number, notification in enumerate(notifications):
             about = notification.incident_id or notification.run_id or notification.id
             self._app.batch_producer.put(
-                self._app.settings.topic(topics.NOTIFICATIONS),
+                topics.NOTIFICATIONS,
                 topics.owner_partition(about, n),
                 about.encode(),
                 encode(notification),
@@ -185,34 +165,34 @@ class Notifier:
                 try:
                     await asyncio.wait_for(self._decided.wait(), EVERY_S)
                     self._decided.clear()
-                    await self._app.consumer.commit_and_end_transactions()  # else it waits for the next tick
+                    await self._app.worker_consumer.commit_and_end_transactions()  # else it waits for the next tick
                 except TimeoutError:
                     pass
-                self._look_at_routes()
+                self._reload_routes()
                 self._deliver_due()
         finally:
             await self._deliverer.stop()
 
     def _deliver_due(self) -> None:
-        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
-        if partition is None or self._app.rebalancing or self._app.consumer.tasks.tasks.get(0) is None:
+        partition = self._table.find_owned(0)
+        if partition is None or self._app.rebalancing or 0 not in self._app.tasks.by_number:
             return
         now_s, state = time.time(), self._store_of(partition)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             policy.expire(state, now_s)
         before = state.changes
-        self._publish(tick(state, now_s, self._config))
+        self._send_notifications(tick(state, now_s, self._config))
         self._app.dispatch(0)
         if state.changes > before:
             self._decided.set()  # what it left is delivered after a checkpoint: take that now
             return
-        if self._app.checkpoint.running:
+        if self._app.checkpoint.is_running:
             return
         # Only what a finished checkpoint holds: else a crash could send what nobody remembers having decided. And one
         # at a time on a channel, the next when the last one's answer is safe: so a crash repeats one at most.
         busy = self._deliverer.busy_channels | {
-            channel for channel, number in self._answered.items() if number > self._app.checkpoint.done
+            channel for channel, number in self._answered.items() if number > self._app.checkpoint.completed
         }
         for delivery in policy.due_deliveries(state, now_s, self._config, busy):
             if state.is_safe(delivery.key):
@@ -222,10 +202,10 @@ class Notifier:
     # -- watching ------------------------------------------------------------------------------------------------
 
     async def watch_inputs(self) -> None:
-        """Look at the ends of the input topics that people want to hear about; only the active notifier says so.
+        """Look at the end offsets of the inputs whose silence is to be reported; the active notifier alone reports.
 
-        The end of a topic moves with every event, whether or not a detector is there to read it: so this tells of
-        silent producers, and the metrics of our own roles tell of silent detectors.
+        The end of a topic moves with every event, whether or not a detector is there to read it. So this finds silent
+        producers; the metrics of our own roles show silent detectors.
         """
         wanted = self._config.quiet_after_s
         every_s = min(WATCH_EVERY_S, *(after_s / 4 for after_s in wanted.values()))
@@ -233,12 +213,12 @@ class Notifier:
             with contextlib.suppress(KafkaError, TimeoutError, OSError):  # the broker is away: everybody hears of that
                 async with EndOffsets(self._app.settings, wanted) as asked:
                     while not self._app.should_stop:
-                        self._note_ends(await asked.end_offsets())
+                        self._check_inputs(await asked.end_offsets())
                         await self._app.sleep(every_s)
             await self._app.sleep(every_s)
 
-    def _note_ends(self, ends: Mapping[Any, int]) -> None:
-        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
+    def _check_inputs(self, ends: Mapping[Any, int]) -> None:
+        partition = self._table.find_owned(0)
         if partition is None or self._app.rebalancing:
             return
         for topic in self._config.quiet_after_s:
@@ -246,58 +226,36 @@ class Notifier:
             end = sum(offset for tp, offset in ends.items() if tp.topic == name)
             said = policy.watch_topic(self._store_of(partition), topic, end, time.time(), self._config)
             if said:
-                self._publish(said)
+                self._send_notifications(said)
                 self._decided.set()
         self._app.dispatch(0)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
-        partition: StatePartition[Slot] | None = self._table.data.owned_partition(0)
+        partition = self._table.find_owned(0)
         faults.reach("answered")
         if partition is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
-        self._publish(policy.settle(self._store_of(partition), delivery, result, time.time(), self._config))
+        self._send_notifications(policy.settle(self._store_of(partition), delivery, result, time.time(), self._config))
         self._app.dispatch(0)
         self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
         self._decided.set()
         faults.reach("settled")
 
 
-def build(app: worker.WorkerApp) -> worker.BeforeStart:
+def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     """Add the table, the agents and the task that delivers."""
     notifier = Notifier(app)
-
-    def read(name: str) -> None:
-        @app.agent(app.source(name), name=f"copy-{name}")
-        async def copy(stream: Any) -> None:
-            async for event in stream.events():
-                notifier.copy(name, event.value)
-
-    for name in DECODE:
-        read(name)
-
-    @app.agent(app.source(topics.NOTIFIER_IN), name="decide")
-    async def decide(stream: Any) -> None:
-        async for event in stream.events():
-            notifier.decide(event.value)
-
-    @app.task
-    async def deliver() -> None:
-        await notifier.run()
-
+    for source in DECODE:
+        process_topic(app, source, notifier.repartition, agent=f"copy-{source}")
+    process_topic(app, topics.NOTIFIER_IN, notifier.decide, agent="decide")
+    app.task(notifier.run)
     if app.settings.quiet_after:
-
-        @app.task
-        async def watch() -> None:
-            await notifier.watch_inputs()
-
-    async def prepare() -> None:
-        """Nothing beside Kafka is needed."""
-
-    return prepare
+        app.task(notifier.watch_inputs)
+    return worker.nothing_to_prepare
 
 
 def run(settings: Settings) -> int:
-    """Run the notifier until it is told to stop; returns the exit code.
+    """Run the notifier until it is asked to stop; returns the exit code.
 
     Raises:
         SettingsError: a channel or the routes file cannot be used; nothing was started.

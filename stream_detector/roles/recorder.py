@@ -8,19 +8,23 @@ import asyncio
 import random
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from stream_detector.delivery import worker
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.processor import Outcomes, process_topic
+from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.detect import Baseline
 from stream_detector.events import RefusedError
-from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
+from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import (
     decode_action,
     decode_anomaly,
@@ -31,6 +35,7 @@ from stream_detector.events.decode import (
     decode_score_run,
     is_backfill,
 )
+from stream_detector.events.headers import Headers
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
@@ -40,32 +45,19 @@ from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
 from stream_detector.store.write import Writer
-from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered, ServiceUnavailable
 
-RETAIN_EVERY_S = 3600.0
+DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
 UNKNOWN_STATE = "unknown"
 """Of a baseline in a layout that this version does not know."""
 
 
-def _completion(record: Any) -> Any:
-    return decode_completion(record.value, record.headers, record.timestamp)
+def _event_of(record: SourceRecord) -> tuple[bytes | None, Headers, int]:
+    return record.value, record.headers, record.timestamp
 
 
-def _score(record: Any) -> Any:
-    return decode_score(record.value, record.headers, record.timestamp)
-
-
-def _score_run(record: Any) -> Any:
-    return decode_score_run(record.value, record.headers, record.timestamp)
-
-
-def _action(record: Any) -> Any:
-    return decode_action(record.value, record.headers, record.timestamp)
-
-
-def _dead_letter(record: Any) -> DeadLetterNote:
+def _dead_letter(record: SourceRecord) -> DeadLetterNote:
     letter = read_dead_letter(record.headers)
     return DeadLetterNote(
         topic=letter.topic,
@@ -79,8 +71,8 @@ def _dead_letter(record: Any) -> DeadLetterNote:
     )
 
 
-def _baseline(record: Any) -> BaselineState | None:
-    if record.key in (None, CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
+def _baseline(record: SourceRecord) -> BaselineState | None:
+    if record.key is None or record.key in (CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
         return None
     try:
         key = record.key.decode()
@@ -98,13 +90,13 @@ def _baseline(record: Any) -> BaselineState | None:
     return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named_baselines())
 
 
-READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    topics.COMPLETIONS: ("executions", _completion),
-    topics.SCORES: ("scores", _score),
-    topics.SCORE_RUNS: ("score_runs", _score_run),
+READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
+    topics.COMPLETIONS: ("executions", lambda record: decode_completion(*_event_of(record))),
+    topics.SCORES: ("scores", lambda record: decode_score(*_event_of(record))),
+    topics.SCORE_RUNS: ("score_runs", lambda record: decode_score_run(*_event_of(record))),
     topics.ALERTS: ("anomalies", lambda record: decode_anomaly(record.value)),
     topics.RUN_SUMMARIES: ("summaries", lambda record: decode_run_summary(record.value)),
-    topics.ACTIONS: ("actions", _action),
+    topics.ACTIONS: ("actions", lambda record: decode_action(*_event_of(record))),
     topics.NOTIFICATIONS: ("notifications", lambda record: decode_notification(record.value)),
     topics.BASELINES: ("baselines", _baseline),
     topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
@@ -119,56 +111,51 @@ STORED_AS_IT_CAME = frozenset({topics.ALERTS, topics.RUN_SUMMARIES, topics.NOTIF
 class Recorder:
     """Turns chunks into rows and writes them until they are stored."""
 
-    def __init__(self, app: worker.WorkerApp) -> None:
+    def __init__(self, app: WorkerApp) -> None:
         self._app = app
         self._pool: asyncpg.Pool | None = None
         self._epoch = 0
         self._opening = asyncio.Lock()
-        self._retained_at = 0.0
+        self._deleted_at_s = 0.0
 
-    async def handle(self, name: str, chunk: Chunk) -> None:
-        """Store one chunk; afterwards it counts as applied. Given up, unapplied, when the partitions are taken away."""
-        app, consumer = self._app, self._app.consumer
+    async def apply(self, source: str, chunk: Chunk) -> Outcomes | None:
+        """Store one chunk. None, and nothing counts as applied, where the partitions were taken away meanwhile."""
+        rows, errors = self._decode(source, chunk)
         try:
-            if not consumer.is_next(chunk):
-                return
-            rows, refused = self._rows(name, chunk)
             bad = await self._store(rows) if len(rows) else []
-            if bad is None:
-                return
-            refused |= {row.row.offset: row.error for row in bad}
-            if refused:
-                self._send_to_dead_letters(name, chunk, refused)
-            app.dispatch(chunk.tp.partition)
-            consumer.advance(chunk)
         except asyncpg.InsufficientPrivilegeError as error:
-            app.fail(f"{name}: PostgreSQL: {error}. `stream-detector grants --role recorder` prints what to grant")
-        except Exception as error:
-            app.fail(f"{name}: {error!r}")
-        finally:
-            consumer.release(chunk)
+            self._app.fail(
+                f"{source}: PostgreSQL: {error}. `stream-detector grants --role recorder` prints what to grant"
+            )
+            raise
+        if bad is None:
+            return None
+        outcomes = Counter(applied=len(rows), refused=len(errors))
+        if source in READ_BY_DETECTOR:
+            errors = {}
+        errors |= {row.row.offset: row.error for row in bad}
+        if errors:
+            self._send_to_dlq(source, chunk, errors)
+        return outcomes
 
-    def _rows(self, name: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError]]:
-        """The rows to store, and by offset why a record cannot be read, where no other role keeps it."""
-        listed, decode = READ[name]
+    def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError]]:
+        """The rows to store, and by offset why a record cannot be read."""
+        listed, decode = READ[source]
         rows: list[Row[Any]] = []
-        refused: dict[int, RefusedError] = {}
+        errors: dict[int, RefusedError] = {}
         for record in chunk.records:
             try:
                 event = decode(record)
             except RefusedError as error:
-                metrics.EVENTS.labels(name, "refused").inc()
-                if name not in READ_BY_DETECTOR:
-                    refused[record.offset] = error
+                errors[record.offset] = error
                 continue
             if event is not None:
                 backfill = bool(record.headers) and is_backfill(record.headers)
-                value = record.value.strip() if name in STORED_AS_IT_CAME else None
-                place = name, chunk.tp.partition, record.offset, record.timestamp
+                value = (record.value or b"").strip() if source in STORED_AS_IT_CAME else None
+                place = source, chunk.tp.partition, record.offset, record.timestamp
                 from_times = self._app.settings.duration_from_times
                 rows.append(Row(event, *place, backfill, self._epoch, value, from_times))
-        metrics.EVENTS.labels(name, "applied").inc(len(rows))
-        return Rows(**{listed: rows}), refused
+        return Rows(**{listed: rows}), errors
 
     async def _store(self, rows: Rows) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""
@@ -216,11 +203,11 @@ class Recorder:
                 ServiceUnavailable("PostgreSQL", address, str(error), START_AGAIN_S).emit()
                 await asyncio.sleep(START_AGAIN_S)
 
-    async def retain(self) -> None:
+    async def delete_expired(self) -> None:
         """Delete what is older than the retention, once an hour; one recorder at a time does it."""
         settings = self._app.settings
-        if self._pool and time.monotonic() - self._retained_at > RETAIN_EVERY_S:
-            self._retained_at = time.monotonic()
+        if self._pool and time.monotonic() - self._deleted_at_s > DELETE_EVERY_S:
+            self._deleted_at_s = time.monotonic()
             try:
                 await retain(
                     self._pool,
@@ -229,42 +216,31 @@ class Recorder:
                     anomalies_d=settings.anomalies_retention_d,
                 )
             except StoreAwayError as error:
-                ServiceUnavailable("PostgreSQL", address_of(settings.database_url), str(error), RETAIN_EVERY_S).emit()
+                ServiceUnavailable("PostgreSQL", address_of(settings.database_url), str(error), DELETE_EVERY_S).emit()
 
-    def _send_to_dead_letters(self, name: str, chunk: Chunk, refused: Mapping[int, RefusedError]) -> None:
+    def _send_to_dlq(self, source: str, chunk: Chunk, errors: Mapping[int, RefusedError]) -> None:
         """Keep what cannot be read, or what PostgreSQL refuses for what it holds, with its original bytes."""
-        partition = chunk.tp.partition
+        number = chunk.tp.partition
         for record in chunk.records:
-            error = refused.get(record.offset)
+            error = errors.get(record.offset)
             if error is None:
                 continue
-            place = {"topic": name, "partition": partition, "offset": record.offset}
-            if name != topics.DEAD_LETTERS:  # one that cannot be listed stays where it is: on this very topic
-                headers = dead_letter_headers(record.headers, **place, timestamp_ms=record.timestamp, error=error)
-                target = self._app.settings.topic(topics.DEAD_LETTERS)
-                self._app.batch_producer.put(target, partition, record.key, record.value, headers)
-            EventRefused(**place, reason=error.reason, message=error.message).emit()
+            if source == topics.DEAD_LETTERS:  # one that cannot be listed stays where it is: on this very topic
+                EventRefused(source, number, record.offset, reason=error.reason, message=error.message).emit()
+            else:
+                origin = Origin(source, number, record.offset, record.timestamp)
+                self._app.send_to_dlq(record, record.headers, origin, number, error)
 
 
-def build(app: worker.WorkerApp) -> worker.BeforeStart:
+def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     """Add one agent per topic."""
     recorder = Recorder(app)
-
-    @app.timer(60.0)
-    async def retention() -> None:
-        await recorder.retain()
-
-    def read(name: str) -> None:
-        @app.agent(app.source(name), name=f"record-{name}")
-        async def record(stream: Any) -> None:
-            async for event in stream.events():
-                await recorder.handle(name, event.value)
-
-    for name in READ:
-        read(name)
+    app.timer(60.0)(recorder.delete_expired)
+    for source in READ:
+        process_topic(app, source, recorder.apply, agent=f"record-{source}")
     return recorder.start
 
 
 def run(settings: Settings) -> int:
-    """Run the recorder until it is told to stop; returns the exit code."""
+    """Run the recorder until it is asked to stop; returns the exit code."""
     return worker.run("recorder", settings, build)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from stream_detector.delivery import worker
+from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect.rules.missing_entity import PREFIX, Memberships, apply_membership, membership_parts
@@ -16,7 +16,7 @@ VALUE: Codec[Value] = Codec(
     lambda value: value.pack(), lambda key, packed: (Memberships if key.startswith(PREFIX) else Run).unpack(packed)
 )
 
-FORGET_EVERY_MS = 60_000
+EXPIRE_EVERY_MS = 60_000
 
 
 def key_of(run_part: RunPart) -> str:
@@ -28,12 +28,12 @@ def key_of(run_part: RunPart) -> str:
 class RunTable:
     """Gathers parts; a run's summary comes out once, however often its parts are replayed."""
 
-    def __init__(self, app: worker.WorkerApp, partitions: int, profile: Profile) -> None:
+    def __init__(self, app: WorkerApp, partitions: int, profile: Profile) -> None:
         self._profile = profile
-        self._table = app.state(topics.RUNS_STATE, VALUE, partitions)
+        self._table = app.state_table(topics.RUNS_STATE, VALUE, partitions)
         self._open: dict[int, set[str]] = {}
         """Per partition the runs that have not ended; built anew after each rebalance."""
-        self._forget_at_ms = 0
+        self._expire_at_ms = 0
 
         @app.on_rebalance_complete.connect(weak=False)
         async def look_again(app: Any, **_: Any) -> None:
@@ -41,7 +41,7 @@ class RunTable:
 
     def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:
         """Put a part into its run, or a membership beside the earlier ones; returns the entities that are missing."""
-        partition: StatePartition[Value] = self._table.data.owned_partition(number)
+        partition = self._table.get_owned(number)
         key = key_of(run_part)
         value = partition.get(key)
         if run_part.kind == "roster":
@@ -56,17 +56,17 @@ class RunTable:
             self._open_runs(number, partition).add(key)
         return []
 
-    def ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
-        """The summaries of runs that have ended by `now_ms`, and the memberships that they pass on.
+    def close_ended(self, number: int, now_ms: int) -> Iterator[RunSummary | RunPart]:
+        """Close the runs that have ended by `now_ms`; gives their summaries and the memberships that they pass on.
 
-        The runs are closed with the same checkpoint.
+        That they are closed is written with the next checkpoint.
         """
-        partition: StatePartition[Value] | None = self._table.data.owned_partition(number)
+        partition = self._table.find_owned(number)
         if partition is None:
             return  # a partition of a producer's topic that has more of them than our tables
-        if now_ms > self._forget_at_ms:
-            self._forget_at_ms = now_ms + FORGET_EVERY_MS
-            self._forget(now_ms)
+        if now_ms > self._expire_at_ms:
+            self._expire_at_ms = now_ms + EXPIRE_EVERY_MS
+            self._delete_expired(now_ms)
         still_open = self._open_runs(number, partition)
         for key in list(still_open):
             run = partition.get(key)
@@ -83,10 +83,11 @@ class RunTable:
             self._open[number] = {key for key, value in known if isinstance(value, Run) and not value.closed}
         return self._open[number]
 
-    def _forget(self, now_ms: int) -> None:
-        for partition in filter(None, map(self._table.data.owned_partition, list(self._table.data.partitions))):
+    def _delete_expired(self, now_ms: int) -> None:
+        for partition in self._table.owned_partitions.values():
             for key in list(partition.keys()):
                 value = partition.get(key)
-                over = isinstance(value, Memberships) or (value is not None and value.closed)
-                if over and value.forget_at_ms < now_ms:
+                if isinstance(value, Run) and not value.closed:
+                    continue
+                if value is not None and value.forget_at_ms < now_ms:
                     partition.delete(key)

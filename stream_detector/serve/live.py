@@ -123,8 +123,8 @@ class Live:
                 async with asyncio.timeout(_WITHIN_S):
                     while await consumer.position(place) < end:
                         for record in (await consumer.getmany(place, timeout_ms=_POLL_MS)).get(place, []):
-                            if record.offset < end and _is_anomaly(record.value):
-                                yield Found(number, record.offset, record.value)
+                            if record.offset < end and (value := record.value) and _is_anomaly(value):
+                                yield Found(number, record.offset, value)
         finally:
             await consumer.stop()
 
@@ -151,8 +151,8 @@ class Live:
                         if record.offset < self._next[place.partition]:
                             continue
                         self._next[place.partition] = record.offset + 1
-                        if _is_anomaly(record.value):
-                            self._offer(Found(place.partition, record.offset, record.value))
+                        if (value := record.value) and _is_anomaly(value):
+                            self._offer(Found(place.partition, record.offset, value))
         finally:
             await consumer.stop()
 
@@ -183,7 +183,7 @@ async def _end_offsets(consumer: AIOKafkaConsumer, places: list[TopicPartition])
     async with asyncio.timeout(_WITHIN_S):
         while any(consumer.highwater(place) is None for place in places):
             await consumer.getmany(timeout_ms=_POLL_MS)
-    ends = {place: max(consumer.highwater(place), await consumer.position(place)) for place in places}
+    ends = {place: max(consumer.highwater(place) or 0, await consumer.position(place)) for place in places}
     for place, end in ends.items():
         consumer.seek(place, end)
     return {place.partition: end for place, end in ends.items()}

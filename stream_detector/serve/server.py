@@ -4,11 +4,11 @@ import asyncio
 import sys
 from typing import Any
 
-import uvloop
 from aiohttp import web
 
 from stream_detector.detect.loading import load_in_background
-from stream_detector.kafka import aiokafka_patches
+from stream_detector.kafka.aiokafka_patches import AiokafkaError
+from stream_detector.kafka.event_loop import new_event_loop
 from stream_detector.serve.app import make_app
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
@@ -32,8 +32,12 @@ def run(settings: Settings) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     load_in_background()  # else the first request about a score would wait for it
-    aiokafka_patches.install()
-    return uvloop.run(_serve(settings))
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(_serve(settings))
+    except AiokafkaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
 async def _serve(settings: Settings) -> int:

@@ -139,6 +139,17 @@ class CheckpointRefused(LogEvent):
 
 
 @dataclass(frozen=True)
+class UntestedLibrary(LogEvent):
+    """A library whose internals this program uses is not the version that it was tested with."""
+
+    level = logging.WARNING
+    line = "{library} {version} is installed; stream_detector was tested with {tested}"
+    library: str
+    version: str
+    tested: str
+
+
+@dataclass(frozen=True)
 class GroupCoordinatorError(LogEvent):
     """An unexpected response of the group coordinator."""
 

@@ -14,7 +14,9 @@ from faust.streams import Stream
 from mode.utils.queues import ThrowableQueue
 
 from stream_detector.delivery import worker
-from stream_detector.delivery.consumer import BatchConsumer, InlineConsumerThread
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.consumer import BatchConsumer
+from stream_detector.delivery.group import InlineConsumerThread
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import PositionRecovery
 from stream_detector.roles import detector
@@ -26,7 +28,7 @@ SLOW_S = 14.0
 
 def blocked_loop() -> None:
     """The first chunk blocks the loop for ever, as a call that never returns does."""
-    Detector.handle = lambda self, name, chunk: time.sleep(3600)  # type: ignore[method-assign]
+    Detector.apply = lambda self, source, chunk: time.sleep(3600)  # type: ignore[method-assign, assignment, return-value]
 
 
 def deaf() -> None:
@@ -78,7 +80,7 @@ def ended_renewal() -> None:
 
 def silent_coordinator() -> None:
     """No answer of the coordinator ever reaches us, and nothing else says so."""
-    InlineConsumerThread.answered_at = property(lambda self: 0.0, lambda self, at: None)  # type: ignore[assignment]
+    InlineConsumerThread.answered_at_s = property(lambda self: 0.0, lambda self, at: None)  # type: ignore[assignment]
 
 
 def held_recovery() -> None:
@@ -155,7 +157,7 @@ def slow_recovery() -> None:
     """Reading state from the changelog takes seconds: 200 records at a time, each time 50 ms."""
     make_app, recover = worker.make_app, StatePartition.apply_changelog
 
-    def with_small_chunks(*args: Any) -> worker.WorkerApp:
+    def with_small_chunks(*args: Any) -> WorkerApp:
         app = make_app(*args)
         app.conf.broker_max_poll_records = 200
         return app
@@ -173,7 +175,7 @@ def standbys() -> None:
     """Faust's default of one standby a table: partitions turn from active to standby and back."""
     make_app = worker.make_app
 
-    def with_standbys(*args: Any) -> worker.WorkerApp:
+    def with_standbys(*args: Any) -> WorkerApp:
         app = make_app(*args)
         app.conf.table_standby_replicas = 1
         return app

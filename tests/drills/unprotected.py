@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from stream_detector.delivery import faults, worker
+from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
-from stream_detector.delivery.consumer import BatchConsumer
+from stream_detector.delivery.positions import Positions
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
 from stream_detector.notify.stages import results
@@ -25,11 +26,11 @@ def commit_order() -> None:
             await send
         offsets = {tp: offset for snapshot in snapshots for tp, offset in snapshot.offsets.items()}
         if offsets:
-            await self._app.consumer._commit(offsets)
+            await self._app.group.commit_offsets(offsets)
             faults.reach("committed")
         written = [place for snapshot in snapshots for place in snapshot.written]
         for place in written:
-            place.snapshot.encode_rest()
+            place.snapshot.encode_for(float("inf"))
         await self._write([(place, place.snapshot.records) for place in written])
         self._finish()
         return bool(offsets)
@@ -46,7 +47,7 @@ def applied_positions() -> None:
 def following() -> None:
     """Faust's emptying of the queues is made to hit (see `harms`), and no chunk must follow the one before."""
     harms.emptied_queues()
-    BatchConsumer.is_next = lambda self, chunk: self.tasks.position(chunk.tp) is not None  # type: ignore[method-assign]
+    Positions.is_next = lambda self, chunk: self.tasks.find_position(chunk.tp) is not None  # type: ignore[method-assign]
 
 
 def epochs() -> None:
@@ -59,19 +60,19 @@ def awaited_delivery() -> None:
     """A delivery that failed, after 2 s instead of a minute, is passed over, as stock Faust does."""
     make_app = worker.make_app
 
-    def hasty(*args: Any) -> worker.WorkerApp:
+    def hasty(*args: Any) -> WorkerApp:
         app = make_app(*args)
         app.conf.producer_request_timeout = 2.0
         return app
 
     worker.make_app = hasty
-    worker.WorkerApp.fail = lambda self, why: print(f"PASSED OVER {why}", flush=True)  # type: ignore[method-assign]
+    WorkerApp.fail = lambda self, why: print(f"PASSED OVER {why}", flush=True)  # type: ignore[method-assign]
     finish = BatchProducer._finish
 
-    def pass_over(self: BatchProducer, task: Any, done: Any) -> None:
-        finish(self, task, done)
-        if not done.done():
-            done.set_result(None)
+    def pass_over(self: BatchProducer, acks: Any, acknowledged: Any) -> None:
+        finish(self, acks, acknowledged)
+        if not acknowledged.done():
+            acknowledged.set_result(None)
 
     BatchProducer._finish = pass_over  # type: ignore[method-assign]
 

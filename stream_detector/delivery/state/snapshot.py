@@ -74,11 +74,6 @@ class PartitionSnapshot(Generic[V]):
             if not unencoded:
                 self._evict_some()
 
-    def encode_rest(self) -> None:
-        """Encode all that is left."""
-        while not self.is_done:
-            self.encode_for(1.0)
-
     def undo(self) -> None:
         """Nothing of it counts as written: the next snapshot takes it again."""
         self._contents.dirty |= self.unencoded

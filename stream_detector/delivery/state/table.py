@@ -5,41 +5,33 @@ values and marks them dirty; the checkpoint writes them as whole batches; recove
 the dicts. Faust keeps assignment, changelog partitions and the order of recovery.
 """
 
-import asyncio
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, Generic, cast
 
 import faust
-from aiokafka import TopicPartition
 from faust.stores import memory
 from faust.types import TP
 
-from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.contents import Codec, V
 from stream_detector.delivery.state.partition import StatePartition
 
+OnRecovered = Callable[["StateTable[Any]", set[TP]], Awaitable[None]]
+"""Called with a table and its partitions once they are read to their end, before any event is let in."""
 
-class Store(memory.Store):  # type: ignore[misc]
+
+class Store(memory.Store[str, Any]):
     """Faust's store: one `StatePartition` per partition that is ours."""
+
+    table: "StateTable[Any]"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.partitions: dict[int, StatePartition[Any]] = {}
-        self.data = _View(self)
-
-    def owned_partition(self, number: int) -> StatePartition[Any] | None:
-        """The partition that is ours to read and to change; None where another worker, or nobody, has it."""
-        partition = self.partitions.get(number)
-        return partition if partition is not None and partition.owned else None
-
-    def get_or_create(self, number: int) -> StatePartition[Any]:
-        """The partition, made when first asked for: recovery fills it."""
-        if number not in self.partitions:
-            self.partitions[number] = self.table.kind(self.table.codec)
-        return self.partitions[number]
+        self.data = _ReadOnlyView(self)
 
     def persisted_offset(self, tp: TP) -> int:
         """Where recovery goes on. -1 reads all: None would make every rebalance read our own writes again."""
-        return self.get_or_create(tp.partition).read_offset
+        return self.table.get_or_create(tp.partition).read_offset
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
@@ -51,56 +43,14 @@ class Store(memory.Store):  # type: ignore[misc]
                 del self.partitions[number]
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Everything up to the highwater is in: claim the partitions, and only then let events in."""
-        recovery = self.app.tables.recovery
-        if recovery.interrupted:
-            return  # other partitions are ours by now: the next recovery will come here again
-        for tp in active_tps:
-            self.get_or_create(tp.partition).finish_recovery(recovery.active_highwaters[tp])
-        claims = asyncio.ensure_future(self._claim(active_tps, self.app.consumer.era))
-        self.app.checkpoint.claims.add(claims)
-        claims.add_done_callback(self.app.checkpoint.claims.discard)
-        await asyncio.shield(claims)
-
-    async def _claim(self, tps: set[TP], era: int) -> None:
-        try:
-            await asyncio.gather(*(self._claim_one(tp, era) for tp in tps))
-        except Exception as error:  # Faust would not look at it
-            self.app.fail(f"claiming partitions: {error!r}")
-
-    async def _claim_one(self, tp: TP, era: int) -> None:
-        partition, producer, consumer = self.get_or_create(tp.partition), self.app.producer._producer, self.app.consumer
-        if partition.end_offset == 0:
-            await self._demand_beginning(tp)
-        key, value = partition.claim_record()
-        batch = producer.create_batch()
-        batch.append(key=key, value=value, timestamp=None)
-        acknowledged = await producer.send_batch(batch, tp.topic, partition=tp.partition)
-        offset = (await acknowledged).offset
-        if not partition.confirm_claim(offset) and consumer.era == era:
-            self.app.fail(
-                f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered"
-            )
-
-    async def _demand_beginning(self, tp: TP) -> None:
-        """A changelog without a single record, not even a claim: right at the first start, and never again."""
-        for source in self.app.consumer.assignment():
-            if source.partition != tp.partition or self.app.consumer._is_changelog_tp(source):
-                continue
-            read = await self.app.consumer._thread._consumer.committed(TopicPartition(*source)) or 0
-            if read > 0:
-                where = f"{source.topic}-{source.partition}"
-                self.app.fail(
-                    f"{tp.topic}-{tp.partition} is empty, although {where} was read up to {read}: the topic was "
-                    "recreated and the baselines are lost. Restore it, or delete the consumer group "
-                    f"{self.app.conf.id} to learn again from all records that the topics still contain"
-                )
+        """Everything up to the high watermark is in."""
+        await self.table.on_recovered(self.table, active_tps)
 
     def _clear(self) -> None:
         self.partitions.clear()
 
 
-class _View(MutableMapping[str, Any]):
+class _ReadOnlyView(MutableMapping[str, Any]):
     """What `app.tables[name]` shows: read-only, since state changes by events alone."""
 
     def __init__(self, store: Store) -> None:
@@ -129,16 +79,45 @@ class _View(MutableMapping[str, Any]):
         raise TypeError("state changes by events alone; publish an action to operator-actions instead")
 
 
-class StateTable(faust.Table):  # type: ignore[misc]
-    """A Faust table over `Store`. `codec` and the kind of its partitions are set by the role that declares it."""
+class StateTable(faust.Table[str, Any], Generic[V]):
+    """A Faust table over `Store`. `WorkerApp.state_table` makes them."""
 
-    codec: Codec[Any]
-    kind: type[StatePartition[Any]] = StatePartition
+    codec: Codec[V]
+    partition_type: type[StatePartition[V]] = StatePartition
+    on_recovered: OnRecovered
 
     @property
     def changelog_name(self) -> str:
         """The changelog topic's name on the broker."""
         return str(self.changelog_topic.get_topic_name())
+
+    @property
+    def owned_partitions(self) -> dict[int, StatePartition[V]]:
+        """Those that are ours to read and to change, by number."""
+        return {number: partition for number, partition in self._state_store.partitions.items() if partition.owned}
+
+    def find_owned(self, number: int) -> StatePartition[V] | None:
+        """The partition that is ours to read and to change; None where another worker, or nobody, has it."""
+        partition = self._state_store.partitions.get(number)
+        return partition if partition is not None and partition.owned else None
+
+    def get_owned(self, number: int) -> StatePartition[V]:
+        """The partition that is ours. Raises `LookupError` where it is not."""
+        partition = self.find_owned(number)
+        if partition is None:
+            raise LookupError(f"{self.changelog_name}-{number} is not owned by this worker")
+        return partition
+
+    def get_or_create(self, number: int) -> StatePartition[V]:
+        """The partition, made when first asked for: recovery fills it."""
+        partitions = self._state_store.partitions
+        if number not in partitions:
+            partitions[number] = self.partition_type(self.codec)
+        return partitions[number]
+
+    @property
+    def _state_store(self) -> Store:
+        return cast(Store, self.data)
 
     def _new_store(self) -> Store:
         return Store("memory://", self.app, self, table_name=self.name, loop=self.loop)

@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 
 from stream_detector.delivery import worker
+from stream_detector.delivery.app import WorkerApp
 from stream_detector.detect import Baseline
 from stream_detector.roles import detector
 from stream_detector.settings import load
@@ -17,7 +19,7 @@ def counted(key: str, packed: bytes) -> int:
     return Baseline.unpack(key, packed).named_baselines()["success_rate"].window_size
 
 
-def build(app: worker.WorkerApp) -> worker.BeforeStart:
+def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     prepare = detector.build(app)
     key, count = sys.argv[1], int(sys.argv[2])
 

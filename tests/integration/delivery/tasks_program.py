@@ -5,11 +5,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
 
 from stream_detector.delivery import worker
+from stream_detector.delivery.app import WorkerApp
 from stream_detector.roles import detector
 from stream_detector.settings import load
 from tests.integration.delivery.tables_program import counted
@@ -31,7 +33,7 @@ def counting_loop() -> Any:
     return loop
 
 
-def build(app: worker.WorkerApp) -> worker.BeforeStart:
+def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     prepare = detector.build(app)
     count = int(sys.argv[1])
 

@@ -76,7 +76,7 @@ async def ask_a_torn_connection(address):
 
 @pytest.fixture(params=["stock", "ours"])
 def kind(request, monkeypatch):
-    for name, send in aiokafka_patches._STOCK.items():
+    for name, send in aiokafka_patches._SEND.items():
         monkeypatch.setattr(AIOKafkaConnection, name, send)
     if request.param == "ours":
         aiokafka_patches.install()

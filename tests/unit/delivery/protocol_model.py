@@ -262,7 +262,7 @@ class Worker:
             if self.world.choose(2):
                 self._apply(SOURCES[self.world.choose(2)])
             yield "encoding"
-        snapshot.encode_rest()
+        snapshot.encode_for(float("inf"))
         records, watermarks = snapshot.records, snapshot.watermarks
         if self.world.choose(3):
             watermarks.append(partition.claim_record())  # what the checkpoint does every ten minutes

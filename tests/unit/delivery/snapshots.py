@@ -10,5 +10,5 @@ from stream_detector.delivery.state.partition import StatePartition
 def take_snapshot(partition: StatePartition[Any], positions: Positions) -> tuple[Records, Records]:
     """The keys' records, and those of the watermarks."""
     snapshot = partition.begin_snapshot(positions)
-    snapshot.encode_rest()
+    snapshot.encode_for(float("inf"))
     return snapshot.records, snapshot.watermarks

@@ -83,7 +83,6 @@ async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failure
     await later
     assert batch_producer.pending_bytes == 0
     assert [value for _, _, values, _ in producer.sent for value in values] == [b"%d" % number for number in range(7)]
-    batch_producer.stop()
 
 
 async def test_so_many_dispatches_go_out_before_the_first_is_acknowledged(failures):
@@ -95,7 +94,6 @@ async def test_so_many_dispatches_go_out_before_the_first_is_acknowledged(failur
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT)
     producer.sent[0][3].set_result(None)
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT + 2)  # a batch has room for two
-    batch_producer.stop()
 
 
 async def test_it_is_done_when_every_batch_is_acknowledged(failures):
@@ -112,7 +110,6 @@ async def test_it_is_done_when_every_batch_is_acknowledged(failures):
     producer.sent[1][3].set_result(None)
     await done
     assert (batch_producer.pending_bytes, failures) == (0, [])
-    batch_producer.stop()
 
 
 async def test_nothing_put_is_nothing_sent(failures):
@@ -129,7 +126,6 @@ async def test_a_delivery_that_fails_is_told_and_never_counts_as_done(failures):
     await _until(lambda: failures)
     assert failures == [error]
     assert not done.done()
-    batch_producer.stop()
 
 
 async def test_a_producer_that_takes_nothing_is_told(failures):
@@ -140,7 +136,6 @@ async def test_a_producer_that_takes_nothing_is_told(failures):
     await _until(lambda: failures)
     assert failures == [error]
     assert not done.done()
-    batch_producer.stop()
 
 
 async def test_the_cause_of_an_alert_is_told_once_it_is_acknowledged(failures):
@@ -157,7 +152,6 @@ async def test_the_cause_of_an_alert_is_told_once_it_is_acknowledged(failures):
         future.set_result(None)
     await done
     assert told == [("alerts", [11, 12])]
-    batch_producer.stop()
 
 
 async def test_a_large_record_goes_alone_and_compressed_in_its_place(failures):
@@ -170,4 +164,3 @@ async def test_a_large_record_goes_alone_and_compressed_in_its_place(failures):
     before, (large,), after = [records for _, _, records, _ in producer.sent]
     assert (before, after) == ([b"1"], [b"2", b"3"])
     assert len(large.build()) < LARGE_BYTES / 100
-    batch_producer.stop()

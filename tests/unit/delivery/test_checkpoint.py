@@ -43,13 +43,11 @@ class Fake:
         self.partition.finish_recovery(-1)
         self.partition.confirm_claim(0)
         self.partition.written_at_s = float("inf")
-        self.tasks.of(0).positions[TP0] = Position(5, 3)
-        self.consumer, self.settings, self.topic_prefix = self, None, ""
-        table = SimpleNamespace(
-            changelog_name="baselines", data=SimpleNamespace(owned_partition={0: self.partition}.get)
-        )
-        self.tables = {"baselines": table}
-        self.producer = SimpleNamespace(_producer=self)
+        self.tasks.get_or_create(0).positions[TP0] = Position(5, 3)
+        self.group, self.settings, self.topic_prefix = self, None, ""
+        self.table = SimpleNamespace(changelog_name="baselines", find_owned={0: self.partition}.get)
+        self.state_tables = [self.table]
+        self.kafka_producer = self
 
     def before_checkpoint(self, task):
         self.steps.append("before")
@@ -57,7 +55,7 @@ class Fake:
     def owns_partitions(self) -> bool:
         return self.ours
 
-    async def _commit(self, offsets):
+    async def commit_offsets(self, offsets):
         self.steps.append(("commit", offsets))
         return self.outcome
 
@@ -82,7 +80,7 @@ def fake():
 
 async def test_alerts_then_changelog_then_watermarks_then_offsets(fake):
     alert = asyncio.get_running_loop().create_future()
-    fake.tasks.of(0).sends.append(alert)
+    fake.tasks.get_or_create(0).sends.append(alert)
     fake.partition.put("a", "1")
     fake.partition.watermarks_changed = True
     taking = asyncio.create_task(Checkpoint(fake)())
@@ -97,12 +95,12 @@ async def test_alerts_then_changelog_then_watermarks_then_offsets(fake):
         ("changelog", [b"\0watermarks"]),
         ("commit", {TP0: 5}),
     ]
-    assert fake.tasks.position(TP0).committed == 5
+    assert fake.tasks.find_position(TP0).committed == 5
     assert fake.partition.is_clean()
 
 
 async def test_nothing_new_writes_nothing_and_commits_nothing(fake):
-    fake.tasks.position(TP0).committed = 5
+    fake.tasks.find_position(TP0).committed = 5
     assert not await Checkpoint(fake)()
     assert fake.steps == ["before"]
 
@@ -122,13 +120,13 @@ async def test_a_refused_commit_leaves_the_offsets_uncommitted(fake):
     fake.partition.put("a", "1")
     fake.outcome = False
     assert not await Checkpoint(fake)()
-    assert fake.tasks.position(TP0).committed == 3
+    assert fake.tasks.find_position(TP0).committed == 3
     assert fake.partition.replay_until == {COMPLETIONS: 5}, "so that a replay skips what the changelog has"
 
 
 async def test_a_cancelled_one_is_taken_again_whole(fake):
     alert = asyncio.get_running_loop().create_future()
-    fake.tasks.of(0).sends.append(alert)
+    fake.tasks.get_or_create(0).sends.append(alert)
     fake.partition.put("a", "1")
     checkpoint = Checkpoint(fake)
     taking = asyncio.create_task(checkpoint())
@@ -138,7 +136,7 @@ async def test_a_cancelled_one_is_taken_again_whole(fake):
     with pytest.raises(asyncio.CancelledError):
         await taking
     assert not alert.cancelled()
-    assert (fake.partition.dirty, fake.tasks.of(0).sends) == ({"a"}, [alert])
+    assert (fake.partition.dirty, fake.tasks.get_or_create(0).sends) == ({"a"}, [alert])
     alert.set_result(None)
     assert await checkpoint()
     assert ("changelog", [b"a"]) in fake.steps
@@ -146,14 +144,14 @@ async def test_a_cancelled_one_is_taken_again_whole(fake):
 
 async def test_what_changes_meanwhile_belongs_to_the_next(fake):
     alert = asyncio.get_running_loop().create_future()
-    fake.tasks.of(0).sends.append(alert)
+    fake.tasks.get_or_create(0).sends.append(alert)
     fake.partition.put("a", "1")
     checkpoint = Checkpoint(fake)
     taking = asyncio.create_task(checkpoint())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     fake.partition.put("b", "2")
-    fake.tasks.position(TP0).next = 9
+    fake.tasks.find_position(TP0).next_offset = 9
     alert.set_result(None)
     await taking
     assert fake.steps[-2:] == [("changelog", [b"a"]), ("commit", {TP0: 5})]
@@ -163,7 +161,7 @@ async def test_what_changes_meanwhile_belongs_to_the_next(fake):
 
 async def test_a_partition_that_is_not_ours_is_never_written(fake):
     fake.partition.put("a", "1")
-    fake.tables["baselines"].data.owned_partition = lambda number: None
+    fake.table.find_owned = lambda number: None
     assert await Checkpoint(fake)()
     assert fake.steps == ["before", ("commit", {TP0: 5})]
 
@@ -191,7 +189,7 @@ async def test_a_foreign_write_is_looked_at_before_the_commit(fake, monkeypatch,
 
 async def test_an_idle_partition_is_written_to_now_and_then(fake):
     """Otherwise a former owner's late write would stay unseen until compaction has kept it."""
-    fake.tasks.position(TP0).committed = 5
+    fake.tasks.find_position(TP0).committed = 5
     fake.partition.written_at_s = -module.WATCH_EVERY_S
     checkpoint = Checkpoint(fake)
     await checkpoint()

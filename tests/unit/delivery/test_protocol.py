@@ -68,11 +68,11 @@ def test_each_rule_is_needed(monkeypatch, name, broken):
 
 
 def test_a_watermark_ahead_of_the_state_would_lose_events(monkeypatch):
-    finish = PartitionSnapshot.encode_rest
+    encode_for = PartitionSnapshot.encode_for
 
-    def watermarks_first(self):
-        finish(self)
+    def watermarks_first(self, seconds):
+        encode_for(self, seconds)
         self.records, self.watermarks = self.watermarks + self.records, []
 
-    monkeypatch.setattr(PartitionSnapshot, "encode_rest", watermarks_first)
+    monkeypatch.setattr(PartitionSnapshot, "encode_for", watermarks_first)
     assert _wrong(map(_case, range(ENOUGH))) is not None

@@ -10,7 +10,7 @@ from faust.types import TP
 
 from benchmarks import load
 from benchmarks.hot_path import App
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events.decode import decode_completion
@@ -40,9 +40,8 @@ class Scene:
         self.plain: dict[str, Baseline] = {}
         self.offset = 0
 
-    def handle(self, value: bytes) -> None:
-        chunk = Chunk(TP(topics.COMPLETIONS, 0), [self._record(value)], self.offset, 0, 0)
-        self.detector.handle(topics.COMPLETIONS, chunk)
+    async def apply(self, value: bytes) -> None:
+        await self.detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, 0), [self._record(value)], 0))
 
     def _record(self, value: bytes) -> Any:
         completion = decode_completion(value, (), NOW_MS)
@@ -64,14 +63,14 @@ async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothin
     for number in range(300):
         kind = draw.choice(("handle", "handle", "freeze", "encode"))
         if kind == "handle":
-            scene.handle(event(workflows, number, draw.choice(HERE)))
+            await scene.apply(event(workflows, number, draw.choice(HERE)))
         elif kind == "freeze" and snapshot is None:
             snapshot, then = scene.partition.begin_snapshot({topics.COMPLETIONS: scene.offset}), scene.packed()
         elif snapshot is not None:
             if snapshot.unencoded and draw.random() < 0.8:
                 scene.partition.encode_now(min(snapshot.unencoded))
                 continue
-            snapshot.encode_rest()
+            snapshot.encode_for(float("inf"))
             made = {key: changelog_record.payload_of(value) for key, value in snapshot.records}
             assert made == {key: then[key] for key in made}
             written, snapshot = written | made, None
@@ -81,9 +80,9 @@ async def test_a_snapshot_holds_each_baseline_as_it_was_at_its_moment_and_nothin
 
 async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
     scene, workflows = Scene(), load.Workflows(1, 1, load.PLAIN)
-    scene.handle(event(workflows, 1, HERE[0]))
+    await scene.apply(event(workflows, 1, HERE[0]))
     key = f"workflow:wf-{HERE[0]:06d}"
     scene.partition.delete(key)
-    scene.handle(event(workflows, 2, HERE[0]))
+    await scene.apply(event(workflows, 2, HERE[0]))
     (record,) = take_snapshot(scene.partition, {topics.COMPLETIONS: 2})[0]
     assert record[0] == key.encode() and not changelog_record.is_deleted(record[1])

@@ -155,7 +155,7 @@ def test_what_the_policy_changes_while_a_checkpoint_is_encoded_is_of_the_next_on
     snapshot = partition.begin_snapshot({NOTIFIER_IN: 1})
     memory["due:0"], memory["due:3"] = b"after", b"after"
     del memory["due:1"]
-    snapshot.encode_rest()
+    snapshot.encode_for(float("inf"))
     again = JournaledPartition(SLOTS)
     again.apply_changelog([Written(n, key, value) for n, (key, value) in enumerate(snapshot.records)])
     slots = {name: slot for name in [*again.keys()] if (slot := again.get(name)) is not None}

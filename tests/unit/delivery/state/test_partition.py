@@ -102,7 +102,7 @@ def test_of_a_table_that_keeps_nothing_unpacked_what_is_written_goes_at_once():
     partition.encode_now("a")
     assert list(partition.live) == ["b"] and partition.get("a") == ["1"]
     partition.put("a", ["2"])
-    snapshot.encode_rest()
+    snapshot.encode_for(float("inf"))
     assert partition.live == {"a": ["2"]}
     assert (partition.get("b"), partition.get("a")) == (["1"], ["2"])
     snapshot.undo()
@@ -117,7 +117,7 @@ def test_what_is_not_written_stays_live():
         partition.put(f"k{number}", ["x"])
     snapshot = partition.begin_snapshot(at(1))
     partition.put("k0", ["y"])
-    snapshot.encode_rest()
+    snapshot.encode_for(float("inf"))
     assert partition.live["k0"] == ["y"]
 
 
@@ -133,7 +133,7 @@ def test_a_snapshot_holds_what_was_then_however_late_it_is_encoded():
     partition.put("put", ["2"])
     partition.delete("deleted")
     partition.put("gone", ["2"])
-    snapshot.encode_rest()
+    snapshot.encode_for(float("inf"))
     before = {key: changelog_record.payload_of(value) for key, value in snapshot.records}
     assert before == {b"changed": b"1", b"put": b"1", b"deleted": b"1", b"gone": b"", b"still": b"1"}
     after = {key: changelog_record.payload_of(value) for key, value in take_snapshot(partition, at(2))[0]}

@@ -18,7 +18,7 @@ def recovery():
     """Partition 0 has 10 records and is read up to `at[OLD]`."""
     made = PositionRecovery.__new__(PositionRecovery)
     made.active_tps, made.active_highwaters, at = {OLD}, Counter({OLD: 9}), {OLD: 10, NEW: 0}
-    consumer = SimpleNamespace(fetch_position=at.get, last_stable_offset=lambda tp: 10, fetched_until={})
+    consumer = SimpleNamespace(fetch_position=at.get, last_stable_offset=lambda tp: 10, unused=set())
     made.app = SimpleNamespace(consumer=consumer, rebalancing_count=1)
     made._rebalance, made._signal_recovery_start = 1, asyncio.Event()
     made.at = at
@@ -43,7 +43,7 @@ def test_a_partition_that_a_rebalance_brings_meanwhile_is_not_taken_for_recovere
 
 
 def test_what_is_fetched_and_not_in_the_store_yet_is_not_recovered(recovery):
-    recovery.app.consumer.fetched_until[OLD] = 10
+    recovery.app.consumer.unused.add(OLD)
     assert recovery.need_recovery()
 
 

@@ -1,0 +1,181 @@
+"""The Faust app of one role: the product's parts around Faust's, each with its type."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+import faust
+from aiokafka import AIOKafkaProducer
+from faust.types import TP, ChannelT
+
+from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.checkpoint import Checkpoint, Group
+from stream_detector.delivery.chunk import SourceRecord
+from stream_detector.delivery.positions import Fetching, Positions
+from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.stall import StallDetector
+from stream_detector.delivery.state.contents import Codec
+from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.state.recovery import PositionRecovery, Tables
+from stream_detector.delivery.state.table import OnRecovered, StateTable
+from stream_detector.delivery.task import Task, Tasks
+from stream_detector.events import RefusedError
+from stream_detector.events.dead_letter import dead_letter_headers
+from stream_detector.events.headers import Headers
+from stream_detector.kafka import topics
+from stream_detector.kafka.errors import describe_error
+from stream_detector.settings import Settings
+from stream_detector.shutdown import EXIT_FAILURE
+from stream_detector.telemetry import metrics
+from stream_detector.telemetry.log_events import EventRefused, RoleFailed
+
+V = TypeVar("V")
+
+
+class WorkerConsumer(Group, Fetching, Protocol):
+    """What a worker needs of its consumer (`consumer.BatchConsumer`)."""
+
+    def assignment(self) -> set[TP]:
+        """Every partition that is ours, changelogs included. Raises `ConsumerNotStarted`."""
+
+    def last_stable_offset(self, tp: TP) -> int:
+        """The end of the partition as the last fetch reported it, 0 if unknown."""
+
+    async def commit_and_end_transactions(self) -> None:
+        """Take a checkpoint now, after the one under way."""
+
+    async def committed_offset(self, tp: TP) -> int | None:
+        """What the group has committed, asked of the broker."""
+
+    async def read_progress(self) -> list[tuple[TP, int, int]]:
+        """Each partition of ours, how far it is read, and its end: of changelogs while recovering, else of sources."""
+
+    def find_ended_task(self) -> str:
+        """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""
+
+
+class WorkerApp(faust.App):
+    """A Faust app with batch delivery. A role adds its agents, tables and `before_checkpoint`."""
+
+    def __init__(self, role: str, settings: Settings, on_recovered: OnRecovered, **options: Any) -> None:
+        super().__init__(settings.group(role), **options)
+        self.role, self.settings, self.topic_prefix = role, settings, settings.topic_prefix
+        self._on_recovered = on_recovered
+        self.before_checkpoint: Callable[[Task], None] = lambda task: None
+        self.partitions: dict[str, int] = {}
+        """Topic without its prefix -> how many partitions it has."""
+        self.waiting_for = ""
+        """A service outside that is away; while it is, standing still is right."""
+        self.positions = Positions(lambda: self.worker_consumer, self._state_position, self.fail, settings.topic_prefix)
+        self.batch_producer = BatchProducer(
+            lambda: self.kafka_producer,
+            lambda error: self.fail(f"delivery: {describe_error(error, role, 'Write')}"),
+            settings.topic_prefix,
+            _observe_latency,
+        )
+        self.checkpoint = Checkpoint(self)
+        self.stall_detector = StallDetector(settings.stalled_after_s)
+
+    # -- Faust's parts, with the types of ours ------------------------------------------------------------------
+
+    @property
+    def worker_consumer(self) -> WorkerConsumer:
+        """The consumer."""
+        return cast(WorkerConsumer, self.consumer)
+
+    @property
+    def group(self) -> Group:
+        """This worker's life in its consumer group."""
+        return self.worker_consumer
+
+    @property
+    def kafka_producer(self) -> AIOKafkaProducer:
+        """aiokafka's producer; there is one once the app has started."""
+        return cast(AIOKafkaProducer, cast(Any, self.producer)._producer)
+
+    @property
+    def tasks(self) -> Tasks:
+        """What is ours, by partition number."""
+        return self.positions.tasks
+
+    @property
+    def recovery(self) -> PositionRecovery:
+        """The recovery of tables."""
+        return cast(Tables, self.tables).recovery
+
+    @property
+    def state_tables(self) -> Sequence[StateTable[Any]]:
+        """Every table of the role."""
+        return cast(Tables, self.tables).state_tables
+
+    @property
+    def tables_by_changelog(self) -> Mapping[str, StateTable[Any]]:
+        """Changelog topic's name on the broker -> its table."""
+        return cast(Tables, self.tables).by_changelog
+
+    # -- for the roles --------------------------------------------------------------------------------------------
+
+    def source_topic(self, name: str) -> ChannelT[Any]:
+        """A topic to read chunks from."""
+        topic = self.settings.topic(name)
+        return self.topic(topic, key_type=bytes, key_serializer="raw", value_type=bytes, value_serializer="raw")
+
+    def state_table(
+        self, name: str, codec: Codec[V], partitions: int, partition_type: type[StatePartition[V]] = StatePartition
+    ) -> StateTable[V]:
+        """A table whose changelog is the topic `name`."""
+        table = cast(
+            StateTable[V],
+            self.Table(
+                name, partitions=partitions, key_type=bytes, value_type=bytes, changelog_topic=self.source_topic(name)
+            ),
+        )
+        table.codec, table.partition_type, table.on_recovered = codec, partition_type, self._on_recovered
+        return table
+
+    def dispatch(self, number: int) -> None:
+        """Send what the batch producer holds; the task's next checkpoint awaits it."""
+        if acknowledged := self.batch_producer.dispatch():
+            self.tasks.get_or_create(number).sends.append(acknowledged)
+
+    def send_to_dlq(
+        self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError
+    ) -> None:
+        """Keep a record that cannot be used on `dead-letters`, untouched.
+
+        Args:
+            headers: its own.
+            origin: where it came from.
+            number: the partition of `dead-letters`.
+            error: why.
+        """
+        name, partition, offset, timestamp_ms = origin
+        with_why = dead_letter_headers(
+            headers, topic=name, partition=partition, offset=offset, timestamp_ms=timestamp_ms, error=error
+        )
+        self.batch_producer.put(topics.DEAD_LETTERS, number, record.key, record.value, with_why)
+        EventRefused(name, partition, offset, reason=error.reason, message=error.message).emit()
+
+    def fail(self, why: str) -> None:
+        """End the process at once: going on would break the promise. What is not committed is replayed."""
+        RoleFailed(self.role, why).emit()
+        os._exit(EXIT_FAILURE)
+
+    # -- where stock Faust does otherwise -------------------------------------------------------------------------
+
+    def _create_directories(self) -> None:
+        """None: state is in the changelog. Stock makes some, which a read-only file system refuses."""
+
+    def on_rebalance_end(self) -> None:
+        """The rebalance is over, unless another one has begun: stock lets events in while the others still join."""
+        if not self.recovery.is_interrupted:
+            super().on_rebalance_end()
+
+    def _state_position(self, number: int, source: str) -> int:
+        partitions = filter(None, (table.find_owned(number) for table in self.state_tables))
+        return max((partition.replay_until.get(source, 0) for partition in partitions), default=0)
+
+
+def _observe_latency(topic: str, caused_at_ms: list[int], now_s: float) -> None:
+    for record_ms in caused_at_ms:
+        metrics.EVENT_TO_ALERT.observe(max(0.0, now_s - record_ms / 1000))

@@ -1,0 +1,56 @@
+"""Claiming recovered partitions: an owner writes its epoch to the changelog before any event is let in."""
+
+import asyncio
+from typing import Any
+
+from faust.types import TP
+
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.state.table import StateTable
+
+
+async def claim_recovered(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> None:
+    """Claim a table's partitions, which are read to their end; a checkpoint at a revocation waits for it."""
+    recovery = app.recovery
+    if recovery.is_interrupted:
+        return  # other partitions are ours by now: the next recovery will come here again
+    for tp in tps:
+        table.get_or_create(tp.partition).finish_recovery(recovery.active_highwaters[tp])
+    claims = asyncio.ensure_future(_claim_all(app, table, tps))
+    app.checkpoint.claims.add(claims)
+    claims.add_done_callback(app.checkpoint.claims.discard)
+    await asyncio.shield(claims)
+
+
+async def _claim_all(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> None:
+    try:
+        await asyncio.gather(*(_claim(app, table, tp) for tp in tps))
+    except Exception as error:  # Faust would not look at it
+        app.fail(f"claiming partitions: {error!r}")
+
+
+async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
+    partition, producer, assignment = table.get_or_create(tp.partition), app.kafka_producer, app.positions.assignment
+    if partition.end_offset == 0:
+        await _fail_if_sources_are_read(app, tp)
+    key, value = partition.claim_record()
+    batch = producer.create_batch()
+    batch.append(key=key, value=value, timestamp=None)
+    acknowledged = await producer.send_batch(batch, tp.topic, partition=tp.partition)
+    offset = (await acknowledged).offset
+    if not partition.confirm_claim(offset) and app.positions.assignment == assignment:
+        app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered")
+
+
+async def _fail_if_sources_are_read(app: WorkerApp, tp: TP) -> None:
+    """A changelog without a single record, not even a claim: right at the first start, and never again."""
+    for source in app.worker_consumer.assignment():
+        if source.partition != tp.partition or source.topic in app.tables_by_changelog:
+            continue
+        read = await app.worker_consumer.committed_offset(source) or 0
+        if read > 0:
+            app.fail(
+                f"{tp.topic}-{tp.partition} is empty, although {source.topic}-{source.partition} was read up to "
+                f"{read}: the topic was recreated and the baselines are lost. Restore it, or delete the consumer group "
+                f"{app.conf.id} to learn again from all records that the topics still contain"
+            )

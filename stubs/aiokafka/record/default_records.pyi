@@ -1,0 +1,2 @@
+class DefaultRecordBatch:
+    CODEC_ZSTD: int
