@@ -10,7 +10,7 @@ import stream_detector
 
 PACKAGE = Path(stream_detector.__file__).parent
 LINES, COMPLEXITY = 60, 15
-HOT_LOOP = "roles/detector.py", "_apply"
+HOT_LOOP = "roles/detector.py", "apply"
 HOT_LINES, HOT_COMPLEXITY = 90, 20
 
 
