@@ -35,7 +35,7 @@ async def published(settings: Settings) -> dict[tuple[str, int], list[Any]]:
     return {about: list(each.values()) for about, each in found.items()}
 
 
-@pytest.mark.parametrize("profile", ["classic", "robust"])
+@pytest.mark.parametrize("profile", [pytest.param("classic", marks=pytest.mark.drill), "robust"])
 async def test_w39_every_execution_of_the_demo_is_checked_as_it_was_said_live(
     tansu: Tansu, postgres_url: str, pool: asyncpg.Pool, make_settings: Callable[..., Settings], tmp_path: Path,
     profile: str,

@@ -14,13 +14,13 @@ from stream_detector.notify.message import Delivered, Message
 from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Subject
 from stream_detector.settings import Settings
-from tests.servers.browser import a_page
+from tests.servers.dashboard import OpenPage
 from tests.servers.smtp import MailServer
 from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import CONFIG, slow
 from tests.unit.notify.test_rendering import OF_TIME, ONE, SUBJECTS, TWO
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 OUTPUT = Path(__file__).parents[2] / "test-output" / "mails"
 
 SUBJECTS_SHOWN: dict[str, Subject] = {
@@ -59,7 +59,7 @@ CONTRAST = """element => {
 
 
 @pytest.mark.parametrize("name", MAILS)
-async def test_s30_mail_rendered_in_a_browser(name: str, tmp_path: Path) -> None:
+async def test_s30_mail_rendered_in_a_browser(name: str, tmp_path: Path, open_page: OpenPage) -> None:
     server = await MailServer(folder=tmp_path).start()
     settings = Settings(smtp_url=server.url, email_from="alerts@example.org", email_to="you@example.org")
     sent = await connect_channels(settings)["email"].deliver(MAILS[name])
@@ -67,7 +67,7 @@ async def test_s30_mail_rendered_in_a_browser(name: str, tmp_path: Path) -> None
     assert isinstance(sent, Delivered), sent
     part = server.mails[0].get_body(("html",))
     assert part is not None
-    async with a_page() as page:
+    async with open_page(signed_in=False) as page:
         for width in (375, 1280):
             for scheme in ("light", "dark"):
                 await page.set_viewport_size({"width": width, "height": 800})

@@ -182,52 +182,50 @@ def test_ctrl_c_works_off_what_the_embedded_broker_holds_and_leaves_no_process(u
     assert not any(map(alive, children))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_every_child_ends_with_it(up, number):
+def test_every_child_ends_with_it_when_it_is_killed(up):
     running = up()
     running.wait_for("ready: ")
     children = running.children()
-    assert running.end(number) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+    assert running.end(signal.SIGKILL) == -signal.SIGKILL
     wait_until(lambda: not any(map(alive, children)))
 
 
-def test_secrets_are_on_no_command_line(up):
+def test_what_holds_while_it_runs_until_sigterm(up):
     running = up()
     running.wait_for("ready: ")
-    shown = " ".join(running.children().values())
+    children = running.children()
+    secrets_are_on_no_command_line(children)
+    a_second_one_on_the_same_folder_is_refused(running, up())
+    a_port_in_use_says_so(running)
+    a_role_that_dies_is_started_again(running)
+    assert running.end(signal.SIGTERM) == 0
+    wait_until(lambda: not any(map(alive, children)))
+
+
+def secrets_are_on_no_command_line(children):
+    shown = " ".join(children.values())
     assert "postgresql://" not in shown
     assert "secret" not in shown
-    assert running.end() == 0
 
 
-def test_a_role_that_dies_is_started_again(up):
-    running = up()
-    running.wait_for("ready: ")
-    (before,) = recorders(running)
-    os.kill(before, signal.SIGKILL)
-    assert "the recorder exited with code -9, restarting in 0.5 s" in running.wait_for("recorder exited")
-    wait_until(lambda: recorders(running) - {before})
-    assert running.end() == 0
-
-
-def test_a_second_one_on_the_same_folder_is_refused(up):
-    running = up()
-    running.wait_for("ready: ")
-    second = up()
+def a_second_one_on_the_same_folder_is_refused(running, second):
     assert second.process.wait(60) == 1
     assert f"another `stream-detector up` (process {running.process.pid}) is using" in second.process.stderr.read()
-    assert running.end() == 0
 
 
-def test_a_port_in_use_says_so(up):
-    running = up()
-    running.wait_for("ready: ")
+def a_port_in_use_says_so(running):
     words = ["up", "--data-dir", "unused", "--api-port", str(running.api_port)]
     second = subprocess.run([*PROGRAM, *words], env=environ(), capture_output=True, text=True)
     assert second.returncode == 2
     assert f"--api-port={running.api_port}" in second.stderr or "STREAM_DETECTOR_API_PORT" in second.stderr
     assert "in use" in second.stderr
-    assert running.end() == 0
+
+
+def a_role_that_dies_is_started_again(running):
+    (before,) = recorders(running)
+    os.kill(before, signal.SIGKILL)
+    assert "the recorder exited with code -9, restarting in 0.5 s" in running.wait_for("recorder exited")
+    wait_until(lambda: recorders(running) - {before})
 
 
 @pytest.mark.apache
