@@ -23,11 +23,11 @@ from stream_detector.composition import detection_config
 from stream_detector.detect import Baseline, step
 from stream_detector.detect.statistics.series import Series
 from stream_detector.events import Anomaly, Completion, Score
-from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.settings import Settings
 
 PROFILES = ("classic", "robust")
-DURATION_TYPES = frozenset({"UnusualExecutionTime", "PerformanceDegradation"})
+DURATION_TYPES = frozenset(name for name, entry in TYPES.items() if entry.is_timing)
 FAILURE_TYPES = frozenset({"SpikeInFailures"})
 _POLLS = {"run_id", "date", "entity_name", "score"}
 _SENT_FROM = SEVERITIES.index("warning")

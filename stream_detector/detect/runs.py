@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from stream_detector.detect.outcome import Outcome
 from stream_detector.events import RunPart, RunSummary, Score, SummaryAnomaly
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 
@@ -159,7 +160,7 @@ def run_part_of(score: Score, outcome: Outcome | None, failed: bool) -> RunPart 
     """
     if outcome is not None and outcome.kind == "duplicate":
         return None
-    changes = [a for a in (outcome.anomalies if outcome else ()) if a.anomaly_type == "SignificantScoreChange"]
+    changes = [a for a in (outcome.anomalies if outcome else ()) if TYPES[a.anomaly_type].in_run_summary]
     return RunPart(
         run_id=score.run_id if score.run_id is not None else window_run_id(score),
         kind="failed" if failed else "scored",

@@ -8,6 +8,7 @@ import pytest
 
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES, AnomalyType, Severity, describe
 
+DETECTION = Path(__file__).parents[3] / "docs" / "detection.md"
 SCHEMA = Path(__file__).parents[3] / "schemas" / "anomaly.v1.json"
 
 
@@ -47,6 +48,12 @@ def test_titles_and_rules_name_one_type_each() -> None:
 def test_the_schema_lists_the_same_names() -> None:
     listed = json.loads(SCHEMA.read_text("utf-8"))["properties"]["anomaly_type"]
     assert listed["x-extensible-enum"] == list(TYPES)
+
+
+def test_the_documentation_has_a_section_for_each() -> None:
+    headings = [line for line in DETECTION.read_text("utf-8").splitlines() if line.startswith("### ")]
+    missing = [name for name in TYPES if not any(name in heading for heading in headings)]
+    assert not missing, "docs/detection.md has no section for them"
 
 
 def test_only_incidents_end() -> None:
