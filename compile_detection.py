@@ -18,10 +18,11 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "classic", "finding", "incident", "judge", "robust", "step", "step_completion", "wording"),
+    *("baseline", "baseline_buffer", "classic", "finding", "incident", "judge", "robust"),
+    *("step", "step_completion", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared", "statistics/page_hinkley"),
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
-    *("statistics/rhythm", "codec/binary", "codec/packed"),
+    *("statistics/rhythm", "codec/binary", "codec/packed", "codec/recent_ids"),
 )
 _EVENTS = "decode", "documents", "times"
 MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))

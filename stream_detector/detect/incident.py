@@ -3,10 +3,8 @@
 import struct
 from typing import Final
 from uuid import UUID
-from zlib import adler32, crc32
 
-from librt.strings import BytesWriter, read_i64_le, write_i64_le
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import mypyc_attr
 
 from stream_detector.events import Severity
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
@@ -14,9 +12,6 @@ from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 _CODES: Final = {entry.rule: entry.code for entry in TYPES.values()}
 _RULES: Final = {code: rule for rule, code in _CODES.items()}
 _PACKED: Final = struct.Struct("<BBIq16s")
-_crc32: Final = crc32
-_adler32: Final = adler32
-"""Names of this module, as in `step_completion`: found in 2 ns and not in 40, twice an event."""
 
 
 @mypyc_attr(acyclic=True)
@@ -57,35 +52,3 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int
             raise ValueError(f"an open incident of rule {code}, which this version does not know")
         incidents[rule, subject] = incident
     return incidents, end
-
-
-def hash_of_id(event_id: str, attempt: int = 0) -> i64:
-    """64 bits of an event id, and of the attempt where there is one, as a signed number."""
-    raw = event_id.encode()
-    high: i64 = _crc32(raw, attempt)
-    if high >= 0x8000_0000:
-        high -= 0x1_0000_0000
-    return high << 32 | i64(_adler32(raw, attempt or 1))
-
-
-def is_recent(ids: bytes, event_hash: i64) -> bool:
-    """Whether the hash is among the recent ones, 8 bytes each."""
-    at: i64 = 0
-    end: i64 = len(ids)
-    while at < end:
-        if read_i64_le(ids, at) == event_hash:
-            return True
-        at += 8
-    return False
-
-
-def remember(ids: bytes, event_hash: i64) -> bytes:
-    """The recent ones with the hash of an event id; the oldest beyond `RECENT_IDS` leaves."""
-    w = BytesWriter()
-    w.write(ids if len(ids) < 8 * RECENT_IDS else ids[8:])
-    write_i64_le(w, event_hash)
-    return w.getvalue()
-
-
-RECENT_IDS: Final = 8
-"""A retry of an event is recognised unless 8 other events of its key came between; older than that, it counts again."""

@@ -1,7 +1,7 @@
 """Apply what a person decided: resolve, expected, not_an_anomaly, relearn, retire."""
 
 from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline
-from stream_detector.detect.incident import hash_of_id, is_recent, remember
+from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
 

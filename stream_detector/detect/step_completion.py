@@ -7,9 +7,10 @@ from msgspec import UNSET
 from stream_detector.detect import anomaly, investigation
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
+from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import Incident, hash_of_id, is_recent, remember
+from stream_detector.detect.incident import Incident
 from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import shared

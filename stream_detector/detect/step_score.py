@@ -6,9 +6,9 @@ from msgspec import UNSET
 
 from stream_detector.detect import anomaly, investigation
 from stream_detector.detect.baseline import ScoreBaseline
+from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.config import Config, ScoreRule
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import pattern_deviation, significant_score_change
 from stream_detector.events import Score

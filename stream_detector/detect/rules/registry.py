@@ -6,7 +6,8 @@ this one. A rule that judges single executions in both profiles alike gives its 
 on. Only one that keeps numbers of its own also takes `detect/baseline.py`: a part with `pack` and `fill`, and a new
 version of the layout.
 
->>> sorted(RULES) == sorted(entry.rule for entry in TYPES.values())
+>>> from stream_detector.events.anomaly_types import TYPES
+>>> {rule.anomaly_type for rule in RULES.values()} == set(TYPES)
 True
 >>> RULES["resource_exhaustion"].state
 ('resources',)
