@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from stream_detector.detect import wording
 from stream_detector.detect.baseline import Baseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
@@ -80,7 +81,7 @@ def _execution_fields(event: Completion) -> dict[str, Any]:
     return {
         "detected_at": event.finished_at,
         "entity_id": event.workflow_id,
-        "entity_name": name_of(event),
+        "entity_name": wording.name_of(event),
         "entity_kind": "workflow",
         "execution_id": event.execution_id,
         "attempt": event.attempt,
@@ -97,16 +98,14 @@ def _score_fields(event: Score) -> dict[str, Any]:
     }
 
 
-def name_of(event: Completion) -> str:
-    """What people call the workflow."""
-    return event.workflow_name or event.workflow_id
-
-
 def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:
     if isinstance(event, Score):
         run = [Affected("run", event.run_id)] if event.run_id is not None else []
         return [Affected("entity", event.entity_id, event.entity_name), *run]
-    touched = [Affected("workflow", event.workflow_id, name_of(event)), Affected("execution", event.execution_id)]
+    touched = [
+        Affected("workflow", event.workflow_id, wording.name_of(event)),
+        Affected("execution", event.execution_id),
+    ]
     if finding.detector == "resource_exhaustion":
         touched.append(Affected("resource", finding.subject))
     failed = [Affected("step", step.name) for step in event.steps if step.status in FAILED]

@@ -44,7 +44,7 @@ def judge_duration(
         explain.append(f"z {z:.2f} of {wording.duration(duration_s)} against {around}; the gate is |z| > {gate:.2f}")
     if not abs(z) > gate:
         return _NONE
-    name = event.workflow_name or event.workflow_id
+    name = wording.name_of(event)
     findings = [unusual_execution_time.find_by_z(name, duration_s, mean=mean, spread=spread, n=n, z=z, gate=gate)]
     if z > 0:
         findings.append(

@@ -7,7 +7,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from stream_detector.detect import classic, robust
+from stream_detector.detect import classic, robust, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.rules import consecutive_failures, spike_in_failures
@@ -63,7 +63,7 @@ def judge(
 def _judge_failure(
     baseline: WorkflowBaseline, event: Completion, finished_ms: i64, by_robust: bool, explain: list[str] | None
 ) -> list[Finding]:
-    name = name_of(event)
+    name = wording.name_of(event)
     if by_robust:
         spike, rate = robust.find_spike(baseline, name, explain), baseline.failures.rate
     else:
@@ -79,7 +79,7 @@ def _ended_failures(
 ) -> list[Finding]:
     """A streak ends by a success; a spike by the first execution at which its z no longer passes."""
     ended: list[Finding] = []
-    name, incidents = name_of(event), baseline.incidents
+    name, incidents = wording.name_of(event), baseline.incidents
     if not failed and _STREAK in incidents:
         ended.append(consecutive_failures.streak_ended(name))
     if _SPIKE in incidents:
@@ -90,8 +90,3 @@ def _ended_failures(
         if end is not None:
             ended.append(end)
     return ended
-
-
-def name_of(event: Completion) -> str:
-    """What people call the workflow."""
-    return event.workflow_name or event.workflow_id

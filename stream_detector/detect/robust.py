@@ -45,7 +45,7 @@ def judge_duration(
     assessment = level.update(duration_s, finished_ms, always=explain is not None)
     if assessment is None and level.previous_level is None:
         return _NONE
-    name = event.workflow_name or event.workflow_id
+    name = wording.name_of(event)
     findings: list[Finding] = []
     if assessment is not None:
         findings = _judge_scores(baseline, name, duration_s, assessment)
@@ -125,7 +125,7 @@ def ended_durations(
     if baseline.calm < _CALM_RUNS:
         return _NONE
     baseline.calm = 0
-    name = event.workflow_name or event.workflow_id
+    name = wording.name_of(event)
     ends = {_POINT: unusual_execution_time.back_to_usual, _SHIFT: performance_degradation.back_at_level}
     return [ends[place](name, duration_s, level.expected, level.z, level.n) for place in open_now]
 

@@ -1,6 +1,13 @@
-"""Numbers as people read them."""
+"""Names and numbers as people read them."""
 
 from datetime import UTC, datetime
+
+from stream_detector.events import Completion
+
+
+def name_of(event: Completion) -> str:
+    """What people call the workflow."""
+    return event.workflow_name or event.workflow_id
 
 
 def duration(seconds: float) -> str:

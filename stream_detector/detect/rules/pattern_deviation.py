@@ -81,7 +81,7 @@ def judge(
 ) -> tuple[list[Finding], list[Finding]]:
     """Score the count of the day so far, and the steps of a good execution; none of it opens an incident."""
     found: list[Finding] = []
-    name = event.workflow_name or event.workflow_id
+    name = wording.name_of(event)
     volume = baseline.days.volume_spike()
     if volume is not None:
         found.append(volume_spiked(name, *volume))

@@ -38,7 +38,7 @@ def judge(
     ended: list[Finding] = []
     if not event.resources:
         return found, ended
-    name = event.workflow_name or event.workflow_id
+    name = wording.name_of(event)
     resources, incidents = baseline.resources, baseline.incidents
     gate = float(baseline.threshold_multiplier) if baseline.feedbacks else 1.0
     for resource_name, resource in event.resources.items():
