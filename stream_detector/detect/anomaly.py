@@ -8,6 +8,7 @@ from stream_detector.detect.baseline import Baseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident
+from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Affected, Anomaly, Completion, Metrics, Score, State
 from stream_detector.events.completion import FAILED
 from stream_detector.events.ids import SEPARATOR, derived_id
@@ -106,8 +107,9 @@ def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:
         Affected("workflow", event.workflow_id, wording.name_of(event)),
         Affected("execution", event.execution_id),
     ]
-    if finding.detector == "resource_exhaustion":
-        touched.append(Affected("resource", finding.subject))
+    subject_kind = RULES[finding.detector].subject_kind
+    if subject_kind is not None:
+        touched.append(Affected(subject_kind, finding.subject))
     failed = [Affected("step", step.name) for step in event.steps if step.status in FAILED]
     return touched + failed[:_MOST_STEPS]
 

@@ -45,6 +45,7 @@ class Rule(NamedTuple):
         state: the parts of a baseline that it judges by, each with `pack` and `fill`; each is listed in `codec/packed`.
         judge: how both profiles judge an execution by it; None where `judge.py` or `step_score.py` calls it.
         judges_all: `judge` looks at executions without steps and resources as well, which costs each event its call.
+        subject_kind: what the subject of its findings is, where it is a thing that the anomaly touches.
         first_step: the investigation step of a finding that comes before all others.
     """
 
@@ -53,6 +54,7 @@ class Rule(NamedTuple):
     state: tuple[str, ...]
     judge: Judge | None = None
     judges_all: bool = False
+    subject_kind: str | None = None
     first_step: Callable[[Finding], str] | None = None
 
 
@@ -66,6 +68,7 @@ _ENTRIES: Final = (
         "ResourceExhaustion",
         ("resources",),
         judge=resource_exhaustion.judge,
+        subject_kind="resource",
         first_step=resource_exhaustion.first_step,
     ),
     Rule(
