@@ -11,7 +11,7 @@ from faust.types import TP, ChannelT
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint, Group
 from stream_detector.delivery.chunk import SourceRecord
-from stream_detector.delivery.positions import Fetching, Positions
+from stream_detector.delivery.processor import Fetching, Positions
 from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.stall import StallDetector
 from stream_detector.delivery.state.contents import Codec

@@ -13,7 +13,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from stream_detector.delivery.app import WorkerApp
-from stream_detector.delivery.positions import clock_s
+from stream_detector.delivery.processor import clock_s
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.errors import describe_error
 from stream_detector.telemetry.log_events import GroupCoordinatorError

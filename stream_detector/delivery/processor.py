@@ -1,12 +1,24 @@
-"""The loop of every role: chunk after chunk of a source topic is applied once, in order, and its effects are sent."""
+"""The loop of every role, and which chunks it may apply: those that continue what was applied, within the assignment
+that they were fetched in.
 
+Faust empties the agents' queues when it resumes the flow after a rebalance (tables/recovery.py:659), with the fetch
+position already behind what it threw away. Whoever applied what comes next would lose those events; here it is fetched
+again. That is the second of two layers against it, the first is in `consumer`.
+"""
+
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
-from stream_detector.delivery.app import WorkerApp
-from stream_detector.delivery.chunk import Chunk
+from faust.types import TP
+
+from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.task import Position, Tasks
+from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.telemetry import metrics
+from stream_detector.telemetry.log_events import ChunkRewound
 
 Outcomes = Counter[str]
 """What became of a chunk's events: outcome (`metrics.EVENTS`) -> how many."""
@@ -17,9 +29,183 @@ Apply = Callable[[str, Chunk], Awaitable[Outcomes | None]]
 Until it returns, the chunk's events count as not applied. What it puts into the batch producer is sent afterwards.
 """
 
+TRUNCATED_FOR_S = 5.0
+"""A partition's new leader may answer an end that is too low for a moment."""
+
+
+def clock_s() -> float:
+    """Runs on while the process is stopped or the machine sleeps, unlike CLOCK_MONOTONIC."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Fetching(Protocol):
+    """What the positions need of the consumer."""
+
+    def fetch_state(self, tp: TP) -> FetchState | None:
+        """What the fetches have told of a partition, None if it is not ours."""
+
+    def fetch_from(self, tp: TP, offset: int) -> None:
+        """Fetch a partition from this offset on, if it is ours."""
+
+
+class Positions:
+    """How far each source partition of ours is applied, and what is on its way to be.
+
+    Args:
+        fetching: the consumer, once there is one.
+        in_state: (partition number, source topic) -> the largest position that state holds of it.
+        fail: ends the process.
+        prefix: of the topics' names.
+    """
+
+    def __init__(
+        self,
+        fetching: Callable[[], Fetching],
+        in_state: Callable[[int, str], int],
+        fail: Callable[[str], None],
+        prefix: str = "",
+    ) -> None:
+        self._fetching, self._in_state, self._fail, self._prefix = fetching, in_state, fail, prefix
+        self.tasks = Tasks()
+        self.assignment = 0
+        """Counts assignments: a chunk of an earlier one is in no queue any more."""
+        self.rewinds: Counter[TP] = Counter()
+        """Rewinds per partition: a chunk fetched before one is not used."""
+        self.in_flight_bytes = 0
+        """Of chunks that agents have not finished."""
+        self.room_freed = asyncio.Event()
+        """Set when `in_flight_bytes` has become less."""
+        self._in_flight: Counter[TP] = Counter()
+        self._delivered_until: dict[TP, int] = {}
+        """The offset behind the last chunk of this assignment that went to the agents."""
+        self._truncated_since_s: dict[TP, float] = {}
+
+    def start(self, tp: TP, next_offset: int, committed: int | None) -> None:
+        """From here on the partition is ours to apply and to commit."""
+        self._delivered_until.pop(tp, None)
+        self.tasks.get_or_create(tp.partition).positions[tp] = Position(next_offset, committed)
+
+    def revoke_all(self) -> None:
+        """Nothing is ours until the next assignment; a chunk that an agent still has moves nothing any more."""
+        self.tasks.clear()
+        self.assignment += 1
+        self.in_flight_bytes = 0
+        self._in_flight.clear()
+
+    # -- chunks --------------------------------------------------------------------------------------------------
+
+    def deliver(self, tp: TP, records: Sequence[SourceRecord], next_offset: int) -> Chunk:
+        """What was fetched, as a chunk that goes to an agent now."""
+        chunk = Chunk(tp, records, next_offset, self.rewinds[tp], self.assignment)
+        self.in_flight_bytes += chunk.n_bytes
+        self._in_flight[tp] += 1
+        self._delivered_until[tp] = next_offset
+        return chunk
+
+    def is_next(self, chunk: Chunk) -> bool:
+        """True if the chunk continues what was applied; else it is dropped, and fetched again if events are missing."""
+        tp, first = chunk.tp, chunk.records[0].offset
+        position = self.tasks.find_position(tp)
+        if position is None or chunk.assignment != self.assignment or chunk.rewinds != self.rewinds[tp]:
+            return False
+        if first < position.next_offset:
+            self._fail_recreated(tp, first, position.next_offset)
+        if self.is_truncated(tp, chunk.next_offset):
+            self.rewind(tp, position.next_offset)
+            return False
+        if first > position.next_offset and position.rewound != chunk.rewinds:
+            ChunkRewound(tp.topic, tp.partition, first, position.next_offset).emit()
+            self.rewind(tp, position.next_offset)
+            position.rewound = self.rewinds[tp]
+            return False
+        position.rewound = None
+        return True
+
+    def mark_applied(self, chunk: Chunk) -> None:
+        """The chunk is applied: the next one follows it."""
+        position = self.tasks.find_position(chunk.tp)
+        if position is not None and chunk.assignment == self.assignment:
+            position.next_offset = max(position.next_offset, chunk.next_offset)
+
+    def release(self, chunk: Chunk) -> None:
+        """The chunk is out of memory, applied or not."""
+        if chunk.assignment == self.assignment:
+            self.in_flight_bytes -= chunk.n_bytes
+            self._in_flight[chunk.tp] -= 1
+            self.room_freed.set()
+
+    def rewind(self, tp: TP, offset: int) -> None:
+        """Fetch again from an offset: what was fetched behind it is not used."""
+        self.rewinds[tp] += 1
+        self._fetching().fetch_from(tp, offset)
+
+    # -- what no chunk tells -------------------------------------------------------------------------------------
+
+    def is_truncated(self, tp: TP, end: int = 0) -> bool:
+        """True if the topic ends before what was applied of it; if it stays so, it was recreated and the process ends.
+
+        The new events would pass for repeats, silently. The committed offset alone does not show it: Kafka deletes it
+        with the topic. A new topic that is longer than the old one was looks the same.
+        """
+        position, state = self.tasks.find_position(tp), self._fetching().fetch_state(tp)
+        if position is None or state is None or state.high_watermark is None:
+            return False
+        end = max(end, state.high_watermark)
+        applied = max(position.next_offset, self._in_state(tp.partition, tp.topic[len(self._prefix) :]))
+        if end >= applied:
+            self._truncated_since_s.pop(tp, None)
+            return False
+        if clock_s() - self._truncated_since_s.setdefault(tp, clock_s()) > TRUNCATED_FOR_S:
+            self._fail_recreated(tp, end, applied)
+        return True
+
+    def skip_gap(self, tp: TP) -> None:
+        """Where everything that was fetched is applied, what the fetches have passed since holds no records: markers
+        of transactions, aborted ones, what compaction removed. It is applied, so that no lag stays behind."""
+        position, state = self.tasks.find_position(tp), self._fetching().fetch_state(tp)
+        if (
+            position is None
+            or state is None
+            or position.next_offset != self._delivered_until.get(tp, position.next_offset)
+        ):
+            return
+        position.next_offset = self._delivered_until[tp] = max(position.next_offset, state.position)
+
+    def applied_until(self) -> dict[TP, int]:
+        """How far each source partition is applied, markers of transactions included where nothing is in flight."""
+        found = {}
+        for task in self.tasks:
+            for tp, position in task.positions.items():
+                state = None if self._in_flight[tp] else self._fetching().fetch_state(tp)
+                found[tp] = max(position.next_offset, state.position) if state else position.next_offset
+        return found
+
+    def _fail_recreated(self, tp: TP, answered: int, applied: int) -> None:
+        self._fail(
+            f"{tp.topic}-{tp.partition} has offset {answered}, but {applied} was already applied: the topic was "
+            "recreated. Use another TOPIC_PREFIX, or delete all topics and groups with this prefix and run setup"
+        )
+
+
+class ProcessingApp(Protocol):
+    """What the loop needs of the app."""
+
+    positions: Positions
+
+    @property
+    def agent(self) -> Callable[..., Callable[[Callable[[Any], Awaitable[None]]], Any]]: ...
+    def source_topic(self, name: str) -> Any: ...
+    def dispatch(self, number: int) -> None: ...
+    def fail(self, why: str) -> None: ...
+
 
 def process_topic(
-    app: WorkerApp, source: str, apply: Apply, *, agent: str, before: Callable[[Chunk], Awaitable[None]] | None = None
+    app: ProcessingApp,
+    source: str,
+    apply: Apply,
+    *,
+    agent: str,
+    before: Callable[[Chunk], Awaitable[None]] | None = None,
 ) -> None:
     """Add the agent that reads one source topic.
 

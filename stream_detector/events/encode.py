@@ -1,12 +1,18 @@
 """From a value to the JSON of its contract: compact, fields that hold their default left out."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.json import Encoder
 
+from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.score import Score
 
 _plain = Encoder().encode
 _with_numbers = Encoder(decimal_format="number").encode
+
+encode_anomaly: Callable[[Anomaly], bytes] = _plain
+"""What `encode` does with an anomaly."""
 
 
 def encode(event: Struct) -> bytes:

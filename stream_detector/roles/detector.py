@@ -36,7 +36,7 @@ from stream_detector.events.decode import (
     decode_score_run,
     is_backfill,
 )
-from stream_detector.events.encode import encode
+from stream_detector.events.encode import encode, encode_anomaly
 from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers
 from stream_detector.events.ids import score_key
@@ -200,7 +200,9 @@ class Detector:
     def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
         anomalies_total(anomaly.anomaly_type, anomaly.severity).inc()
         headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
-        self._producer.put(topics.ALERTS, number, key.encode(), encode(anomaly), headers, caused_at_ms=caused_at_ms)
+        self._producer.put(
+            topics.ALERTS, number, key.encode(), encode_anomaly(anomaly), headers, caused_at_ms=caused_at_ms
+        )
 
     def _repartition(self, record: SourceRecord, origin: Origin, key: str, target: int) -> None:
         """To the owner of its key."""

@@ -7,7 +7,7 @@ from stream_detector.delivery import faults, worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
-from stream_detector.delivery.positions import Positions
+from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
 from stream_detector.notify.stages import results

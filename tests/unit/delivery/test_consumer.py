@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from stream_detector.delivery.consumer import BatchConsumer
-from stream_detector.delivery.positions import Positions
+from stream_detector.delivery.processor import Positions
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.kafka.topics import COMPLETIONS
 
