@@ -58,7 +58,7 @@ class BatchConsumer(driver.Consumer):
         """This worker in its group."""
         return cast(InlineConsumerThread, self._thread)
 
-    # -- what the fetches have told -------------------------------------------------------------------------------
+    # -- what the fetches report ----------------------------------------------------------------------------------
 
     @property
     def unused(self) -> set[TP]:
@@ -66,7 +66,7 @@ class BatchConsumer(driver.Consumer):
         return set(self.fetched_until)
 
     def fetch_state(self, tp: TP) -> FetchState | None:
-        """What the fetches have told of a partition, None if it is not ours."""
+        """What the fetches have reported of a partition, None if it is not ours."""
         return aiokafka_patches.fetch_state(self.member.kafka_consumer, tp.topic, tp.partition)
 
     def fetch_position(self, tp: TP) -> int:

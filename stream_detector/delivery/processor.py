@@ -42,7 +42,7 @@ class Fetching(Protocol):
     """What the positions need of the consumer."""
 
     def fetch_state(self, tp: TP) -> FetchState | None:
-        """What the fetches have told of a partition, None if it is not ours."""
+        """What the fetches have reported of a partition, None if it is not ours."""
 
     def fetch_from(self, tp: TP, offset: int) -> None:
         """Fetch a partition from this offset on, if it is ours."""
@@ -139,7 +139,7 @@ class Positions:
         self.rewinds[tp] += 1
         self._fetching().fetch_from(tp, offset)
 
-    # -- what no chunk tells -------------------------------------------------------------------------------------
+    # -- what no chunk shows -------------------------------------------------------------------------------------
 
     def is_truncated(self, tp: TP, end: int = 0) -> bool:
         """True if the topic ends before what was applied of it; if it stays so, it was recreated and the process ends.

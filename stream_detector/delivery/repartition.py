@@ -2,7 +2,7 @@
 
 A producer may key, hash or spread its records as it likes: whatever does not lie on its owner's partition goes on to
 the topic `rekeyed`, with one header that says where it came from. Whoever passes events on sends them in order, so one
-watermark a place of origin tells a repeat (sent again after a crash) from a new event.
+watermark per place of origin distinguishes a repeat (sent again after a crash) from a new event.
 """
 
 from typing import NamedTuple

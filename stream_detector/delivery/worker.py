@@ -91,7 +91,7 @@ def make_app(role: str, settings: Settings) -> WorkerApp:
         broker_commit_interval=settings.checkpoint_interval_s,
         broker_session_timeout=session_s,
         broker_rebalance_timeout=session_s,
-        # Its answer tells that the group rebalances. With a sixth of the session alone, an alert at 2,000 events/s took
+        # Its answer shows that the group rebalances. With a sixth of the session alone, an alert at 2,000 events/s took
         # 1.7 s at the longest when another detector left, with half a second 1.2 s (`benchmarks.startup`, four rounds).
         broker_heartbeat_interval=min(0.5, session_s / 6),
         # Stock: a consumer that reads nothing for 1,000 s leaves its group, as one does whose database is away for an

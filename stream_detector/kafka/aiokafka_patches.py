@@ -109,7 +109,7 @@ def _parsed_record(self: PartitionRecords, tp: TopicPartition, record: Any) -> A
 
 
 class FetchState(NamedTuple):
-    """What the fetches of a partition have told."""
+    """What the fetches of a partition have reported."""
 
     position: int
     """The next offset that will be fetched, -1 if it is not known."""
@@ -140,7 +140,7 @@ def watch_coordinator(
     on_error: Callable[[Exception], Awaitable[None]],
     clock: Callable[[], float],
 ) -> None:
-    """Have the group's life told; for a started consumer.
+    """Report heartbeats and errors of a started consumer's group.
 
     Args:
         on_answer: called after each answered heartbeat, with when it was sent.

@@ -1,7 +1,7 @@
 """Topics and groups as the broker describes them to us, with the operations that it allows us on each.
 
 aiokafka's own requests stop before the versions that carry the operations (KIP-430). Topics are asked for by name, and
-the broker is told not to make what is missing.
+the broker is asked not to create what is missing.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ import msgspec
 
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import NOTIFICATIONS
-from tests.drills.ledger import folded, must_be_told
+from tests.drills.ledger import folded, must_be_notified
 from tests.drills.providers import RETRY_AFTER_S, SLOW_S, Provider, mail, slack, webhook
 from tests.drills.roles import Role
 from tests.drills.stage import DrillError, Options, Outcome, stage
@@ -58,8 +58,8 @@ def _harm(first: int) -> Harm:
         scene.load.enough.set()
         await scene.publishing
         _, wanted = await folded(scene.play.settings)
-        due = must_be_told(wanted.values())
-        await scene.told({one for anomalies in due.values() for one in anomalies}, [])
+        due = must_be_notified(wanted.values())
+        await scene.until_notified({one for anomalies in due.values() for one in anomalies}, [])
         scene.outcome.recovery_s.append(time.monotonic() - healed_at)
         await _met(scene)
         return [detector]
@@ -74,7 +74,7 @@ async def _all_silent(scene: Scene, detector: Role) -> None:
         for _ in range(100):
             provider.server.hang_next()
     await scene.until(lambda: all(one.server.hanging.is_set() for one in providers), "all channels to hang")
-    before, published = [len(one.told()) for one in providers], len(scene.load.ids)
+    before, published = [len(one.notified()) for one in providers], len(scene.load.ids)
 
     async def undelayed() -> bool:
         if not (detector.alive and scene.recorder.alive):
@@ -82,7 +82,7 @@ async def _all_silent(scene: Scene, detector: Role) -> None:
         return min(await asyncio.gather(*map(scene.play.committed, ("detector", "recorder")))) >= published
 
     await scene.until_soon(undelayed, "everything to be detected and stored")
-    if [len(one.told()) for one in providers] != before:
+    if [len(one.notified()) for one in providers] != before:
         raise DrillError("a channel was up meanwhile: nothing was shown")
     for provider in providers:
         provider.server.forget_plans()
@@ -111,8 +111,8 @@ async def _fail(scene: Scene, provider: Provider, first: int) -> None:
 
 
 async def _went_through(scene: Scene, provider: Provider) -> None:
-    before = len(provider.told())
-    await scene.until(lambda: len(provider.told()) > before, f"a message to {provider.channel}")
+    before = len(provider.notified())
+    await scene.until(lambda: len(provider.notified()) > before, f"a message to {provider.channel}")
 
 
 async def _answered(scene: Scene, provider: Provider) -> None:
@@ -121,9 +121,9 @@ async def _answered(scene: Scene, provider: Provider) -> None:
 
 async def _left_alone(scene: Scene, provider: Provider) -> None:
     """A provider that has asked to wait is not asked before."""
-    before = len(provider.told())
+    before = len(provider.notified())
     await asyncio.sleep(RETRY_AFTER_S - 1.0)
-    if provider.channel != "email" and len(provider.told()) > before:
+    if provider.channel != "email" and len(provider.notified()) > before:
         scene.outcome.findings.append(f"{provider.channel} got a message within its Retry-After")
 
 

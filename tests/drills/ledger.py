@@ -148,31 +148,31 @@ async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: 
         verdict.note("the load held no anomaly at all", lost=1)
 
 
-def must_be_told(wanted: Iterable[bytes]) -> dict[str, list[str]]:
+def must_be_notified(wanted: Iterable[bytes]) -> dict[str, list[str]]:
     """Incident -> the anomalies that people must hear of once each: its opening, each rise in severity, its end."""
-    told: dict[str, list[str]] = defaultdict(list)
+    notified: dict[str, list[str]] = defaultdict(list)
     worst: dict[str, int] = {}
     for anomaly in map(decode_anomaly, wanted):
         rank = SEVERITIES.index(anomaly.severity)
         if anomaly.state != "ongoing" or rank > worst[anomaly.incident_id]:
-            told[anomaly.incident_id].append(anomaly.id)
+            notified[anomaly.incident_id].append(anomaly.id)
         worst[anomaly.incident_id] = max(rank, worst.get(anomaly.incident_id, 0))
-    return told
+    return notified
 
 
-def compare_messages(channel: str, told: list[str], wanted: dict[str, list[str]], verdict: Verdict) -> None:
+def compare_messages(channel: str, notified: list[str], wanted: dict[str, list[str]], verdict: Verdict) -> None:
     """A provider has each message once, those of an incident in their order.
 
     Args:
         channel: its name.
-        told: the anomalies whose messages it took, in that order.
-        wanted: what `must_be_told` gave.
+        notified: the anomalies whose messages it took, in that order.
+        wanted: what `must_be_notified` gave.
     """
-    arrived = Counter(told)
+    arrived = Counter(notified)
     due = {one for anomalies in wanted.values() for one in anomalies}
     extra = sum(one not in due for one in arrived)
     verdict.note(f"messages at {channel}", lost=len(due - arrived.keys()), doubled=extra)
-    first = {one: place for place, one in reversed(list(enumerate(told)))}
+    first = {one: place for place, one in reversed(list(enumerate(notified)))}
     places = ([first[one] for one in anomalies if one in first] for anomalies in wanted.values())
     verdict.note(f"order of messages at {channel}", different=sum(found != sorted(found) for found in places))
     verdict.messages += len(arrived)

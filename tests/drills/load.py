@@ -71,7 +71,7 @@ def plain(rng: random.Random, event: Completion) -> list[Sent]:
 
 
 class Load:
-    """Publishes until it is told to stop. `counts` is the ledger: events per workflow that the broker acknowledged."""
+    """Publishes until it is asked to stop. `counts` is the ledger: events per workflow that the broker acknowledged."""
 
     def __init__(
         self,

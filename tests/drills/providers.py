@@ -19,7 +19,7 @@ _SECRET = "drill-" * 6
 
 @dataclass
 class Provider:
-    """One of them. `told` gives the anomalies' ids in the order in which their messages were taken."""
+    """One of them. `notified` gives the anomalies' ids in the order in which their messages were taken."""
 
     channel: str
     server: Any
@@ -32,16 +32,16 @@ class Provider:
     broken: Callable[[], None]
     """Answers one message with 500, in SMTP 421."""
 
-    _told: list[str] = field(default_factory=list)
+    _notified: list[str] = field(default_factory=list)
     _read: int = 0
 
-    def told(self) -> list[str]:
+    def notified(self) -> list[str]:
         """Each message's anomaly, by the link in it; notices about ourselves have none."""
         for one in islice(self.taken(), self._read, None):
             self._read += 1
             if link := _LINK.search(self.text_of(one)):
-                self._told.append(link[1])
-        return self._told
+                self._notified.append(link[1])
+        return self._notified
 
 
 def webhook() -> Provider:

@@ -14,7 +14,7 @@ from tests.drills.ledger import (
     compare_messages,
     compare_rows,
     folded,
-    must_be_told,
+    must_be_notified,
 )
 from tests.drills.load import SLOW_RATE, Load, Spice, plain
 from tests.drills.providers import Provider
@@ -57,7 +57,7 @@ class Scene:
             self.outcome.notifiers_died += 1
         return self.detector() if role.name == "detector" else self.play.start(role.name, change=self.options.without)
 
-    async def told(self, due: set[str], standing: list[Role]) -> None:
+    async def until_notified(self, due: set[str], standing: list[Role]) -> None:
         """Return once every provider has each message, or none has come for a while: what is missing then is lost.
 
         A notifier sends one message after the other, so thousands take minutes on a slow machine. Where a protection
@@ -66,16 +66,16 @@ class Scene:
         patience_s = 20.0 if self.options.without else 60.0
         missing, before = len(due), len(due) + 1
 
-        async def all_told() -> bool:
+        async def all_notified() -> bool:
             nonlocal missing
             self.stand(standing)
-            missing = max((len(due - set(provider.told())) for provider in self.play.providers), default=0)
+            missing = max((len(due - set(provider.notified())) for provider in self.play.providers), default=0)
             return not missing
 
         while 0 < missing < before:
             before = missing
             with contextlib.suppress(DrillError):
-                await until(all_told, "every message", self.play.last_words, patience_s=patience_s)
+                await until(all_notified, "every message", self.play.last_words, patience_s=patience_s)
 
     async def died(self, role: Role) -> None:
         """Return once it was killed. Raises `DrillError` if it ends otherwise."""
@@ -141,8 +141,8 @@ async def under_load(
         standing = [scene.recorder, scene.notifier, *detectors]
         await play.drained(*ROLES, alive=lambda: scene.stand(standing))
         fold, wanted = await folded(play.settings)
-        due = must_be_told(wanted.values())
-        await scene.told({one for anomalies in due.values() for one in anomalies}, standing)
+        due = must_be_notified(wanted.values())
+        await scene.until_notified({one for anomalies in due.values() for one in anomalies}, standing)
         codes = [await asyncio.to_thread(role.stop) for role in standing]
         if any(codes):
             raise DrillError(f"the roles ended with {codes}\n{play.last_words()}")
@@ -150,5 +150,5 @@ async def under_load(
         await compare_dead_letters(play.settings, load.refused, verdict)
         await compare_rows(play.settings, set(wanted), load.ids, verdict)
         for provider in play.providers:
-            compare_messages(provider.channel, provider.told(), due, verdict)
+            compare_messages(provider.channel, provider.notified(), due, verdict)
         return verdict

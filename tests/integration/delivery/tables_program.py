@@ -27,7 +27,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     async def look() -> None:
         table = app.tables["baselines"]
         while app.rebalancing or sum(counted(*item) for item in table.items()) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # a table tells nobody when it changes
+            await asyncio.sleep(0.05)  # a table does not report it when it changes
         seen = {name: counted(name, packed) for name, packed in table.items()}
         assert key in table and counted(key, table[key]) == seen[key]
         kind = f"{type(table).__mro__[1].__module__}.{type(table).__mro__[1].__name__}"

@@ -42,7 +42,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
         table = app.tables["baselines"]
         applied = 0
         while app.rebalancing or applied < count:
-            await asyncio.sleep(0.05)  # a table tells nobody when it changes
+            await asyncio.sleep(0.05)  # a table does not report it when it changes
             applied = sum(counted(*item) for item in table.items())
         print(json.dumps({"applied": applied, "tasks": made}), flush=True)
         os.kill(os.getpid(), signal.SIGTERM)

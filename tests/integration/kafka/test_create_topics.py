@@ -38,7 +38,7 @@ async def test_refuses_another_number_of_partitions_and_makes_nothing(broker, ma
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     await admin.create_topics([NewTopic(settings.topic(BASELINES), 2, 1)])
-    while settings.topic(BASELINES) not in await admin.list_topics():  # noqa: ASYNC110 - the broker tells nobody
+    while settings.topic(BASELINES) not in await admin.list_topics():  # noqa: ASYNC110 - the broker does not report it
         await asyncio.sleep(0.01)
     with pytest.raises(
         TopicMismatchError, match=f"{settings.topic(BASELINES)} has 2 partitions and should have 4"
@@ -69,7 +69,7 @@ async def make(settings, name, config, copies=1):
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     await admin.create_topics([NewTopic(settings.topic(name), settings.partitions, copies, topic_configs=config)])
-    while settings.topic(name) not in await admin.list_topics():  # noqa: ASYNC110 - the broker tells nobody
+    while settings.topic(name) not in await admin.list_topics():  # noqa: ASYNC110 - the broker does not report it
         await asyncio.sleep(0.01)
     await admin.close()
 

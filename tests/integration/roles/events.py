@@ -6,7 +6,7 @@ from typing import Any
 
 
 def completion(number: int, workflow_id: str = "nightly", **more: Any) -> bytes:
-    """The number-th execution of a workflow, a success unless told otherwise; times grow with the number."""
+    """The number-th execution of a workflow, a success unless stated otherwise; times grow with the number."""
     at = datetime.now(UTC) - timedelta(days=2) + timedelta(minutes=number)
     event = {
         "execution_id": f"x{number}",

@@ -174,10 +174,10 @@ async def test_an_entity_missing_from_the_next_run_is_one_anomaly_whatever_is_re
     last = play.start("detector")
     await play.drained("detector", alive=lambda: last.alive)
 
-    async def told():
+    async def reported():
         return any([True async for _ in read_topic(settings, ALERTS)])
 
-    await until(told, "the anomaly", play.last_words)
+    await until(reported, "the anomaly", play.last_words)
     records = [record async for record in read_topic(settings, ALERTS)]
     (value,) = {record.value for record in records}
     anomaly = msgspec.json.decode(value)

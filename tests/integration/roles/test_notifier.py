@@ -66,7 +66,7 @@ def a_score(name: str, run_id: str, value: float, minutes: float) -> dict[str, A
     return {"entity_id": name.lower(), "entity_name": name, "score": value, "scored_at": at, "run_id": run_id}
 
 
-async def test_s25_s27_s28_a_run_is_told_at_its_end_and_a_failing_provider_fails_no_run(
+async def test_s25_s27_s28_a_run_is_reported_at_its_end_and_a_failing_provider_fails_no_run(
     play: Play, put: Any, slack: SlackServer, mail_server: MailServer
 ) -> None:
     play.settings = replace(
@@ -113,7 +113,7 @@ def part(run_id: str, name: str) -> bytes:
     return encode(made)
 
 
-async def test_a_run_that_never_ends_is_told_after_15_minutes_and_scores_without_one_after_a_minute(
+async def test_a_run_that_never_ends_is_reported_after_15_minutes_and_scores_without_one_after_a_minute(
     play: Play, put: Any, slack: SlackServer
 ) -> None:
     """The detector goes by the time at which Kafka got a run's last part, so the parts here came long ago."""
@@ -135,7 +135,7 @@ async def test_a_run_that_never_ends_is_told_after_15_minutes_and_scores_without
     assert summaries["run of Old"] == "timed_out" and "run of Young" not in summaries
 
 
-async def test_w31_a_dead_channel_delays_nobody_is_told_of_once_elsewhere_and_loses_nothing(
+async def test_w31_a_dead_channel_delays_nobody_is_reported_once_elsewhere_and_loses_nothing(
     play: Play, put: Any, slack: SlackServer, mail_server: MailServer
 ) -> None:
     play.settings = replace(
@@ -159,8 +159,8 @@ async def test_w31_a_dead_channel_delays_nobody_is_told_of_once_elsewhere_and_lo
     notices = [str(mail["Subject"]) for mail in mail_server.mails if "does not deliver" in str(mail["Subject"])]
     assert notices == ["GVS: 🔕 Channel slack does not deliver"]
     await wait_until(lambda: len(slack.accepted) == len(names), "every message, once Slack is back")
-    told = {payload["blocks"][0]["text"]["text"].rpartition(" ")[2] for payload in slack.accepted}
-    assert told == set(names)
+    notified = {payload["blocks"][0]["text"]["text"].rpartition(" ")[2] for payload in slack.accepted}
+    assert notified == set(names)
 
     async def settled() -> bool:
         said = await read(play, NOTIFICATIONS)

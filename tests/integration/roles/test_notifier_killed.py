@@ -1,4 +1,4 @@
-"""kill -9 of the notifier between any two of its effects: nobody misses a message, one at most is told twice."""
+"""kill -9 of the notifier between any two of its effects: nobody misses a message, at most one is sent twice."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def broker(tansu: Any) -> Any:
     return tansu
 
 
-async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
+async def test_a_message_is_sent_once_wherever_the_notifier_is_killed(
     play: Play, producer: Any, slack: SlackServer
 ) -> None:
     play.settings = replace(
@@ -69,16 +69,16 @@ async def test_a_message_is_told_once_wherever_the_notifier_is_killed(
 
         async def done() -> bool:
             assert standing.alive, standing.child.last_lines(5)
-            told = {one for text in _texts(slack) for one in text}
-            return told >= set(map(uuid, names)) and not total_lag(await ends.lags(), "notifier")
+            notified = {one for text in _texts(slack) for one in text}
+            return notified >= set(map(uuid, names)) and not total_lag(await ends.lags(), "notifier")
 
         await wait_until(done, "every message")
-    told = [one for text in _texts(slack) for one in text]
-    assert set(told) == set(map(uuid, names)) and len(told) == len(slack.accepted)
+    notified = [one for text in _texts(slack) for one in text]
+    assert set(notified) == set(map(uuid, names)) and len(notified) == len(slack.accepted)
     for point, first, end in zip(POINTS, ends_of_life, ends_of_life[1:], strict=False):
-        again = [name for name in told[first:end] if name in told[end:]]
-        assert len(again) <= 1, f"after the kill at {point} {len(again)} messages were told again"
-    assert len(told[ends_of_life[-1] :]) == len(set(told[ends_of_life[-1] :])), "nobody was killed after that"
+        again = [name for name in notified[first:end] if name in notified[end:]]
+        assert len(again) <= 1, f"after the kill at {point} {len(again)} messages were sent again"
+    assert len(notified[ends_of_life[-1] :]) == len(set(notified[ends_of_life[-1] :])), "nobody was killed after that"
     outcomes = Counter[str]()
     async for record in read_topic(play.settings, NOTIFICATIONS):
         one = json.loads(record.value)

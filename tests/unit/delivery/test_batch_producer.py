@@ -116,7 +116,7 @@ async def test_nothing_put_is_nothing_sent(failures):
     assert make(Producer(), failures).dispatch() is None
 
 
-async def test_a_delivery_that_fails_is_told_and_never_counts_as_done(failures):
+async def test_a_delivery_that_fails_is_reported_and_never_counts_as_done(failures):
     producer, error = Producer(), OSError("broker away")
     batch_producer = make(producer, failures)
     batch_producer.put("alerts", 0, b"k", b"a")
@@ -128,7 +128,7 @@ async def test_a_delivery_that_fails_is_told_and_never_counts_as_done(failures):
     assert not done.done()
 
 
-async def test_a_producer_that_takes_nothing_is_told(failures):
+async def test_a_producer_that_takes_nothing_is_reported(failures):
     error = ValueError("too large")
     batch_producer = make(Producer(refuse=error), failures)
     batch_producer.put("alerts", 0, b"k", b"a")
@@ -138,20 +138,20 @@ async def test_a_producer_that_takes_nothing_is_told(failures):
     assert not done.done()
 
 
-async def test_the_cause_of_an_alert_is_told_once_it_is_acknowledged(failures):
-    told = []
+async def test_the_cause_of_an_alert_is_reported_once_it_is_acknowledged(failures):
+    reported = []
     producer = Producer()
-    batch_producer = make(producer, failures, on_acked=lambda topic, stamps, now_s: told.append((topic, stamps)))
+    batch_producer = make(producer, failures, on_acked=lambda topic, stamps, now_s: reported.append((topic, stamps)))
     batch_producer.put("alerts", 0, b"k", b"a", caused_at_ms=11)
     batch_producer.put("alerts", 0, b"k", b"b", caused_at_ms=12)
     batch_producer.put("rekeyed", 0, b"k", b"c")
     done = batch_producer.dispatch()
     await _until(lambda: len(producer.sent) == 2)
-    assert told == []
+    assert reported == []
     for _, _, _, future in producer.sent:
         future.set_result(None)
     await done
-    assert told == [("alerts", [11, 12])]
+    assert reported == [("alerts", [11, 12])]
 
 
 async def test_a_large_record_goes_alone_and_compressed_in_its_place(failures):

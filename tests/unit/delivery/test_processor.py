@@ -22,7 +22,7 @@ class Refused(Exception):
 
 
 class Fetching:
-    """What a consumer's fetches tell, and where it was told to fetch from."""
+    """What a consumer's fetches report, and where it was asked to fetch from."""
 
     def __init__(self) -> None:
         self.position, self.high_watermark = 10, 1000

@@ -7,7 +7,7 @@ from stream_detector.delivery.stall import StallDetector
 TP0, TP1 = TP("scores", 0), TP("scores", 1)
 
 
-def test_a_partition_that_stands_with_lag_is_told_after_a_while():
+def test_a_partition_that_stands_with_lag_is_reported_after_a_while():
     progress = StallDetector(60.0)
     assert progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 0.0) == ""
     assert progress.find_stalled([(TP0, 5, 9), (TP1, 3, 3)], 60.0) == ""

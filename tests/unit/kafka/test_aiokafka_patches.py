@@ -141,7 +141,7 @@ async def consumer():
     made._closed = True
 
 
-async def test_what_fetches_have_told_is_read_and_nothing_of_others(consumer):
+async def test_what_fetches_have_reported_is_read_and_nothing_of_others(consumer):
     assert aiokafka_patches.fetch_state(consumer, *PLACE) is None, "nothing is assigned"
     consumer.assign([PLACE])
     assert aiokafka_patches.fetch_state(consumer, *PLACE) == FetchState(-1, None, None)

@@ -291,7 +291,7 @@ def test_an_owner_writes_again_what_a_former_one_wrote_behind_its_back():
     assert (owner.dirty, owner.watermarks_changed) == ({"a"}, True)
 
 
-def test_an_owner_that_a_later_one_has_followed_is_told():
+def test_an_owner_that_a_later_one_has_followed_is_reported():
     log = Log()
     owner = log.owner()
     later = log.owner()
