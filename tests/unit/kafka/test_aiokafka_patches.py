@@ -1,7 +1,10 @@
 """What is changed in aiokafka, each part by itself, and that another version is noticed before anything is changed."""
 
+import ast
 import asyncio
 import logging
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import aiokafka
@@ -31,6 +34,22 @@ def stock(monkeypatch):
     monkeypatch.setattr(FetchRequest_v11, "encode", FetchRequest_v11.encode)
     monkeypatch.setattr(FetchResponse_v11, "decode", FetchResponse_v11.decode)
     monkeypatch.setattr(PartitionRecords, "_consumer_record", PartitionRecords._consumer_record)
+
+
+def test_private_parts_of_aiokafka_are_used_in_this_one_file():
+    root = Path(__file__).parents[3]
+    private = {
+        name for stub in root.glob("stubs/**/*.pyi") for name in re.findall(r"\b(_[a-z]\w+)[:(]", stub.read_text())
+    }
+    assert "_coordinator" in private
+    used = {
+        (path.name, node.attr)
+        for path in (root / "stream_detector").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in private
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
+    }
+    assert {name for name, _ in used} == {"aiokafka_patches.py"}
 
 
 def test_the_tested_version_is_the_one_that_is_locked():
