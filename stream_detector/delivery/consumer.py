@@ -149,7 +149,7 @@ class BatchConsumer(driver.Consumer):
                     app.positions.skip_gap(tp)
         for tp, records in fetched.items():
             if self.fetch_position(tp) == self.fetched_until[tp]:
-                await self._use(tp, records)
+                await self._route_records(tp, records)
             del self.fetched_until[tp]
         if app.recovery.in_recovery and self.flow_active and not app.recovery.need_recovery():
             app.recovery.signal_end()
@@ -169,7 +169,7 @@ class BatchConsumer(driver.Consumer):
         self.fetched_until = {tp: self.fetch_position(tp) for tp in fetched}
         return fetched
 
-    async def _use(self, tp: TP, records: Records) -> None:
+    async def _route_records(self, tp: TP, records: Records) -> None:
         """Into the store, or to the agents. What may go to neither now is fetched again: the fetch position is behind
         it, so a changelog's records would pass for recovered, and a source's for one of its gaps."""
         app = self.worker_app

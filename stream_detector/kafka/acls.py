@@ -38,7 +38,7 @@ class Acl(NamedTuple):
         return f"{self.operation} on {self.kind} {self.name}"
 
 
-def topics_of(role: str, settings: Settings) -> list[Topic]:
+def topics_for_role(role: str, settings: Settings) -> list[Topic]:
     """The topics that a role has to do with, in the order of `TOPICS`."""
     return [topic for topic in TOPICS if _operations(role, topic, settings)]
 

@@ -18,8 +18,8 @@ from stream_detector.kafka.preflight import (
     SetupError,
     TopicMismatchError,
     TopicState,
+    expected_config,
     read_topics,
-    wanted_config,
 )
 from stream_detector.settings import Settings
 
@@ -42,7 +42,7 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        states = _fitting(await read_topics(admin, settings), settings)
+        states = _checked_states(await read_topics(admin, settings), settings)
         missing = [state for state in states if state.state == "missing"]
         if not missing or dry_run:
             return [state.name for state in missing]
@@ -53,7 +53,7 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
         await admin.close()
 
 
-def _fitting(states: list[TopicState], settings: Settings) -> list[TopicState]:
+def _checked_states(states: list[TopicState], settings: Settings) -> list[TopicState]:
     # Create is not looked at: an account may have it on the cluster instead.
     needed = [acl for acl in required_acls("setup", settings) if acl.operation != "Create"]
     if missing := missing_acls(needed, {("topic", state.name): state.operations for state in states}):
@@ -69,7 +69,7 @@ async def _wait_until_known(admin: AIOKafkaAdminClient, settings: Settings) -> N
     before us is seen only here, so the partitions are compared again."""
     deadline = time.monotonic() + _KNOWN_TIMEOUT_S
     while True:
-        states = _fitting(await read_topics(admin, settings), settings)
+        states = _checked_states(await read_topics(admin, settings), settings)
         missing = [state.name for state in states if state.state == "missing"]
         if not missing:
             return
@@ -85,7 +85,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicState], set
             state.name,
             state.wanted,
             state.wanted_replicas,
-            topic_configs=wanted_config(state.topic, state.wanted_replicas),
+            topic_configs=expected_config(state.topic, state.wanted_replicas),
         )
         for state in missing
     ]

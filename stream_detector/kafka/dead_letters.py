@@ -34,7 +34,7 @@ async def read_dead_letters(settings: Settings) -> AsyncIterator[StoredDeadLette
     """Every one that the topic holds; what another program wrote there without our headers is left out."""
     async for record in read_topic(settings, DEAD_LETTERS):
         try:
-            yield _letter(record)
+            yield _parse_dead_letter(record)
         except RefusedError:
             continue
 
@@ -54,13 +54,13 @@ async def fetch_dead_letter(settings: Settings, partition: int, offset: int) -> 
                 while True:
                     for record in (await consumer.getmany(place, timeout_ms=200, max_records=1)).get(place, []):
                         if record.offset == offset:
-                            return _letter(record)
-                        raise _missing(partition, offset)  # retention has deleted it, or no one ever lay there
+                            return _parse_dead_letter(record)
+                        raise _not_found_error(partition, offset)  # retention has deleted it, or no one ever lay there
                     end = consumer.highwater(place)
                     if end is not None and offset >= end:
-                        raise _missing(partition, offset)
+                        raise _not_found_error(partition, offset)
         except (TimeoutError, RefusedError) as error:
-            raise _missing(partition, offset) from error
+            raise _not_found_error(partition, offset) from error
     finally:
         await consumer.stop()
 
@@ -102,12 +102,12 @@ def printable(raw: bytes | None, limit: int = 10_000) -> str | None:
     return text + (f"... ({len(raw)} bytes)" if len(raw) > limit else "")
 
 
-def _letter(record: ConsumerRecord) -> StoredDeadLetter:
+def _parse_dead_letter(record: ConsumerRecord) -> StoredDeadLetter:
     why = read_dead_letter(record.headers)
     return StoredDeadLetter(
         partition=record.partition, offset=record.offset, why=why, key=record.key, value=record.value
     )
 
 
-def _missing(partition: int, offset: int) -> DeadLetterError:
+def _not_found_error(partition: int, offset: int) -> DeadLetterError:
     return DeadLetterError(f"dead letter {partition}-{offset} does not exist; they are deleted after 30 days")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_detector.kafka.acls import Acl, Kind, missing_acls, required_acls, topics_of
+from stream_detector.kafka.acls import Acl, Kind, missing_acls, required_acls, topics_for_role
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
 from stream_detector.kafka.topics import Topic
@@ -88,8 +88,8 @@ class TopicState:
         )
 
     def _about_config(self) -> str:
-        wanted = wanted_config(self.topic, self.wanted_replicas)
-        wrong = {name: value for name, value in wanted.items() if not self._fits(name, value)}
+        wanted = expected_config(self.topic, self.wanted_replicas)
+        wrong = {name: value for name, value in wanted.items() if not self._is_acceptable(name, value)}
         if not self.config or not wrong:
             return ""
         now = ", ".join(f"{name}={self.config.get(name, 'not set')}" for name in wrong)
@@ -99,7 +99,7 @@ class TopicState:
             f"--bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {self.name} --add-config {change}"
         )
 
-    def _fits(self, name: str, wanted: str) -> bool:
+    def _is_acceptable(self, name: str, wanted: str) -> bool:
         """Whether a setting is as it should be, or safer. How long records are kept is the operator's to choose."""
         found = self.config.get(name)
         if name == "retention.ms" or found is None:
@@ -109,24 +109,24 @@ class TopicState:
         return int(found) >= int(wanted) if name == "min.compaction.lag.ms" else found == wanted
 
 
-def replication_of(settings: Settings, brokers: int) -> int:
+def replication_factor(settings: Settings, brokers: int) -> int:
     """Copies of each partition: the setting, else 3 from three brokers on, else 1."""
     return settings.replication or (3 if brokers >= 3 else 1)
 
 
-def wanted_config(topic: Topic, replication: int) -> dict[str, str]:
+def expected_config(topic: Topic, replication: int) -> dict[str, str]:
     """The broker's settings of a topic. A write is acknowledged by two copies where there are three."""
     return topic.config() | {"min.insync.replicas": "2" if replication >= 3 else "1"}
 
 
 async def read_topics(admin: AIOKafkaAdminClient, settings: Settings, role: str = "setup") -> list[TopicState]:
     """How the topics of a role are now, in the order of `TOPICS`; asking makes none. Raises `KafkaError`."""
-    topics = topics_of(role, settings)
+    topics = topics_for_role(role, settings)
     names = [settings.topic(topic.name) for topic in topics]
     found, brokers = await describe_topics(admin, names)
     ours = [settings.topic(topic.name) for topic in topics if topic.is_ours]
     configs = await describe_configs(admin, [name for name in ours if found[name].partitions])
-    replication = replication_of(settings, brokers)
+    replication = replication_factor(settings, brokers)
     return [
         TopicState(
             topic,

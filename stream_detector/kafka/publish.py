@@ -87,7 +87,7 @@ async def publish(
         return await publishing.finish()
     finally:
         await producer.stop()
-        await publishing.settled()
+        await publishing.wait_for_acks()
 
 
 class _Publishing:
@@ -124,7 +124,7 @@ class _Publishing:
         await asyncio.gather(*self._acks)
         return self._published
 
-    async def settled(self) -> None:
+    async def wait_for_acks(self) -> None:
         """No delivery is under way any more; the caller already has the error of what failed."""
         await asyncio.gather(*self._acks, return_exceptions=True)
 

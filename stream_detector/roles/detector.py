@@ -121,7 +121,7 @@ class Detector:
                 event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
             except RefusedError as error:
                 outcomes["refused"] += 1
-                self._refuse(record, headers, origin or _origin(source, number, record), number, error)
+                self._refuse_event(record, headers, origin or _origin(source, number, record), number, error)
                 continue
             if type(event) is Completion:
                 key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 0.1 us
@@ -224,11 +224,13 @@ class Detector:
         error: Exception,
     ) -> None:
         StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
-        self._refuse(record, headers, origin, number, RefusedError("step", "step_failed", type(error).__name__))
+        self._refuse_event(record, headers, origin, number, RefusedError("step", "step_failed", type(error).__name__))
         if isinstance(event, Score):
             self._send_run_part(run_part_of(event, None, failed=True))
 
-    def _refuse(self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError) -> None:
+    def _refuse_event(
+        self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError
+    ) -> None:
         """Keep the event on dead letters; a refused score that names its run counts there as failed."""
         self._app.send_to_dlq(record, headers, origin, number, error)
         if origin.topic == topics.SCORES and error.stage != "step":

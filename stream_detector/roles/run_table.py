@@ -36,7 +36,7 @@ class RunTable:
         self._expire_at_ms = 0
 
         @app.on_rebalance_complete.connect(weak=False)
-        async def look_again(app: Any, **_: Any) -> None:
+        async def forget_open_runs(app: Any, **_: Any) -> None:
             self._open.clear()
 
     def apply(self, number: int, run_part: RunPart, record_ms: int) -> list[Anomaly]:

@@ -97,7 +97,7 @@ def retries() -> None:
 
 def dead_letters() -> None:
     """What is refused is dropped."""
-    detector.Detector._refuse = lambda *args: None  # type: ignore[method-assign]
+    detector.Detector._refuse_event = lambda *args: None  # type: ignore[method-assign]
 
 
 def recent_ids() -> None:

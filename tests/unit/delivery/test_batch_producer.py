@@ -30,15 +30,15 @@ class Producer:
 
     def __init__(self, room: int = 2, refuse: Exception | None = None) -> None:
         self.sent: list[tuple[str, int, list[bytes], asyncio.Future]] = []
-        self._room, self._refuse = room, refuse
+        self._room, self._refuse_event = room, refuse
 
     def create_batch(self) -> Batch:
         return Batch(self._room)
 
     async def send_batch(self, batch, topic, *, partition):
         await asyncio.sleep(0)
-        if self._refuse:
-            raise self._refuse
+        if self._refuse_event:
+            raise self._refuse_event
         future = asyncio.get_running_loop().create_future()
         records = batch.records if isinstance(batch, Batch) else [batch._builder]
         self.sent.append((topic, partition, records, future))

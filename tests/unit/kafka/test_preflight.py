@@ -3,14 +3,14 @@
 import pytest
 
 from stream_detector.kafka.acls import Acl
-from stream_detector.kafka.preflight import MissingAclsError, TopicState, wanted_config
+from stream_detector.kafka.preflight import MissingAclsError, TopicState, expected_config
 from stream_detector.kafka.topics import ALERTS, BASELINES, BY_NAME, SCORES
 from stream_detector.settings import Settings
 
 
 def state(name=BASELINES, *, wanted=4, partitions=4, replicas=3, wanted_replicas=3, operations=None, **config):
     settings = {key.replace("_", "."): value for key, value in config.items()}
-    found = wanted_config(BY_NAME[name], wanted_replicas) | settings
+    found = expected_config(BY_NAME[name], wanted_replicas) | settings
     return TopicState(BY_NAME[name], name, wanted, partitions, replicas, wanted_replicas, operations, found)
 
 
