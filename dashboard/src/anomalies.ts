@@ -1,4 +1,4 @@
-/** The list of anomalies page by page, kept while one looks at a detail and comes back. */
+/** The paginated list of anomalies, kept while a detail page is open. */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ANOMALIES, ApiError, type Anomaly, type AnomalyPage } from "./api";
@@ -9,12 +9,12 @@ import { fetchJson, useQuery } from "./query";
 const PAGE_SIZE = "50";
 const POLL_MS = 15_000;
 const EMPTY_POLL_MS = 3_000;
-const WHOLE_PAGE = "500";
-const MOST = 5_000;
+const MAX_PAGE = "500";
+const MAX_MATCHES = 5_000;
 
 export interface AnomalyList {
   items: Anomaly[] | null;
-  /** Came in since the list was drawn; shown when asked for, so that nothing jumps under the pointer. */
+  /** Number of anomalies that arrived since; shown on demand, so that rows do not move. */
   fresh: number;
   showFresh: () => void;
   more: boolean;
@@ -34,7 +34,7 @@ interface Shown {
 const shownBefore = new Map<string, Shown>();
 let lastKey = "";
 
-/** Where an anomaly stands in the list that was looked at last: its neighbours' ids, null at an end. */
+/** Position of an anomaly in the list shown last, with the ids before and after it. */
 export function positionInList(id: string): { before: string | null; after: string | null; place: number; of: number } | null {
   const shown = shownBefore.get(lastKey);
   if (shown === undefined) return null;
@@ -50,12 +50,12 @@ export async function fetchAllMatches(filters: Filters): Promise<Anomaly[]> {
   let next: string | null = null;
   do {
     const query = apiQuery(filters);
-    query.set("limit", WHOLE_PAGE);
+    query.set("limit", MAX_PAGE);
     if (next !== null) query.set("cursor", next);
     const page: AnomalyPage = await fetchJson<AnomalyPage>(ANOMALIES, query, new AbortController().signal);
     found.push(...page.items);
     next = page.next;
-  } while (next !== null && found.length < MOST);
+  } while (next !== null && found.length < MAX_MATCHES);
   return found;
 }
 
@@ -80,7 +80,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
   useEffect(() => setEmpty(empty), [empty]);
 
   const { recent } = useLive();
-  // A live one may be here before its row: it stands at the top until the server lists it.
+  // A live anomaly may arrive before it is stored: it is prepended until the server lists it.
   const latest = useMemo(() => withLive(answer.value, recent.filter((one) => matchesFilters(one, filters, Date.now()))), [answer.value, recent, filters]);
   const showFresh = useCallback(() => {
     if (latest !== null) show(key, latest);
@@ -109,7 +109,7 @@ export function useAnomalies(filters: Filters): AnomalyList {
     );
   }, [key]);
 
-  const items = useMemo(() => (shown === undefined ? null : renewed(itemsOf(shown), answer.value)), [shown, answer.value]);
+  const items = useMemo(() => (shown === undefined ? null : withLatest(itemsOf(shown), answer.value)), [shown, answer.value]);
   const failedMore = more?.key === key ? more.error : null;
   return {
     items,
@@ -136,8 +136,8 @@ function itemsOf({ first, older }: Shown): Anomaly[] {
   return [...first.items, ...older];
 }
 
-/** The rows where they are, each as the newest answer has it: what others decided is seen without a jump. */
-function renewed(items: Anomaly[], latest: AnomalyPage | null): Anomaly[] {
+/** The rows in place, each updated from the newest response, so that actions of others are visible. */
+function withLatest(items: Anomaly[], latest: AnomalyPage | null): Anomaly[] {
   const now = new Map(latest?.items.map((one) => [one.id, one]));
   return items.map((one) => now.get(one.id) ?? one);
 }

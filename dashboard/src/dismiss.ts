@@ -1,4 +1,4 @@
-/** Closes what is open: on a click outside, on Escape (the button gets the focus back), on going elsewhere. */
+/** Closes a popup on a click outside, on Escape (focus returns to the button) and on navigation. */
 
 import { useEffect } from "preact/hooks";
 import { useRoute } from "./route";

@@ -1,33 +1,33 @@
-/** Anomalies as they are found: one stream for the whole page, opened while it is in view. */
+/** Live anomalies over server-sent events: one connection for the whole page, open while it is visible. */
 
 import { useEffect, useState } from "preact/hooks";
 import { get, HEALTH, STREAM, type Anomaly, type Health } from "./api";
 import { reloadAll } from "./query";
 
-export type LiveState = "connecting" | "live" | "away";
+export type LiveState = "connecting" | "live" | "disconnected";
 
-const KEPT = 200;
-const FIRST_AGAIN_MS = 1_000;
-const MOST_AGAIN_MS = 10_000;
-/** The recorder stores in batches: the lists are asked again once it has had the time. */
+const MAX_RECENT = 200;
+const FIRST_RECONNECT_MS = 1_000;
+const MAX_RECONNECT_MS = 10_000;
+/** The recorder stores in batches: refetch the lists when it has probably stored the anomaly. */
 const STORED_AFTER_MS = [400, 2_500];
 
 let source: EventSource | null = null;
 let asking = false;
-let againMs = FIRST_AGAIN_MS;
+let reconnectMs = FIRST_RECONNECT_MS;
 let state: LiveState = "connecting";
 let recent: Anomaly[] = [];
 let timers: number[] = [];
 const listeners = new Set<() => void>();
 
-function tell(): void {
+function notifyListeners(): void {
   for (const listener of listeners) listener();
 }
 
-function become(next: LiveState): void {
+function setState(next: LiveState): void {
   if (next === state) return;
   state = next;
-  tell();
+  notifyListeners();
 }
 
 function reloadSoon(): void {
@@ -35,8 +35,8 @@ function reloadSoon(): void {
   timers = STORED_AFTER_MS.map((ms) => window.setTimeout(reloadAll, ms));
 }
 
-/** Whether there is a stream to listen to: without Kafka the lists are asked every few seconds, and no error is made. */
-async function isThere(): Promise<boolean> {
+/** Whether the API is connected to Kafka; without it the page polls instead. */
+async function isAvailable(): Promise<boolean> {
   try {
     return (await get<Health>(HEALTH, new URLSearchParams(), new AbortController().signal)).broker === "ok";
   } catch {
@@ -44,19 +44,19 @@ async function isThere(): Promise<boolean> {
   }
 }
 
-function later(): void {
-  window.setTimeout(startLive, againMs);
-  againMs = Math.min(MOST_AGAIN_MS, 2 * againMs);
+function scheduleReconnect(): void {
+  window.setTimeout(startLive, reconnectMs);
+  reconnectMs = Math.min(MAX_RECONNECT_MS, 2 * reconnectMs);
 }
 
 async function open(): Promise<void> {
   if (source !== null || asking) return;
   asking = true;
-  const there = await isThere();
+  const available = await isAvailable();
   asking = false;
-  if (!there) {
-    become("away");
-    later();
+  if (!available) {
+    setState("disconnected");
+    scheduleReconnect();
     return;
   }
   listen();
@@ -65,23 +65,23 @@ async function open(): Promise<void> {
 function listen(): void {
   source = new EventSource(STREAM);
   source.addEventListener("ready", () => {
-    againMs = FIRST_AGAIN_MS;
-    become("live");
+    reconnectMs = FIRST_RECONNECT_MS;
+    setState("live");
   });
   source.addEventListener("anomaly", (event: MessageEvent<string>) => {
     const anomaly = { ...(JSON.parse(event.data) as Anomaly), recorded_at: new Date().toISOString() };
-    recent = [anomaly, ...recent.filter(({ id }) => id !== anomaly.id)].slice(0, KEPT);
-    become("live");
-    tell();
+    recent = [anomaly, ...recent.filter(({ id }) => id !== anomaly.id)].slice(0, MAX_RECENT);
+    setState("live");
+    notifyListeners();
     reloadSoon();
   });
   source.addEventListener("reset", reloadAll);
   source.addEventListener("error", () => {
-    become("away");
-    // Closed for good: refused, or another role. Asked anew later; meanwhile the lists are asked every few seconds.
+    setState("disconnected");
+    // Closed permanently, for example refused: reconnect later; meanwhile the page polls.
     if (source?.readyState === EventSource.CLOSED) {
       close();
-      later();
+      scheduleReconnect();
     }
   });
 }
@@ -91,7 +91,7 @@ function close(): void {
   source = null;
 }
 
-/** Opens the stream while the page is in view. A page out of view holds no connection; it catches up when looked at. */
+/** Opens the stream if the page is visible. A hidden page holds no connection and refetches when it becomes visible. */
 export function startLive(): void {
   if (document.visibilityState === "visible") void open();
 }
@@ -102,10 +102,10 @@ document.addEventListener("visibilitychange", () => {
     return;
   }
   close();
-  become("connecting");
+  setState("connecting");
 });
 
-/** What came since the page was loaded, newest first, and whether more will come by itself. */
+/** Anomalies received since the page was loaded, newest first, and the state of the connection. */
 export function useLive(): { state: LiveState; recent: Anomaly[] } {
   const [, redraw] = useState(0);
   useEffect(() => {

@@ -1,4 +1,4 @@
-/** How incidents stand: as the server said, and over it what was decided on this page and is on its way. */
+/** The status of incidents: as reported by the server, overlaid with actions of this page that are in flight. */
 
 import { useEffect, useState } from "preact/hooks";
 import type { ActionKind, Anomaly, IncidentStatus } from "./api";
@@ -9,19 +9,19 @@ const decided = new Map<string, Change>();
 const listeners = new Set<() => void>();
 const UNKNOWN: IncidentStatus = { state: "opened", acknowledged_at: null, acknowledged_by: null, verdict: null };
 
-/** Shows the decision at once. Returns what takes it back. */
+/** Applies an action at once. Returns a function that rolls it back. */
 export function updateOptimistically(kind: ActionKind, incidents: readonly string[], at: string): () => void {
   const change = expectedChange(kind, at);
   if (change === null) return () => undefined;
   const before = incidents.map((id) => [id, decided.get(id)] as const);
   for (const id of incidents) decided.set(id, { ...decided.get(id), ...change });
-  tell();
+  notifyListeners();
   return () => {
     for (const [id, earlier] of before) {
       if (earlier === undefined) decided.delete(id);
       else decided.set(id, earlier);
     }
-    tell();
+    notifyListeners();
   };
 }
 
@@ -39,16 +39,16 @@ function expectedChange(kind: ActionKind, at: string): Change | null {
   }
 }
 
-/** How the incident of this anomaly stands now. */
+/** The current status of an anomaly's incident. */
 export function incidentStatusOf({ incident, incident_id: id, state }: Anomaly): IncidentStatus {
   return { ...(incident ?? { ...UNKNOWN, state }), ...decided.get(id) };
 }
 
-function tell(): void {
+function notifyListeners(): void {
   for (const listener of listeners) listener();
 }
 
-/** Draws the component anew whenever something is decided. */
+/** Rerenders the component whenever an optimistic update changes. */
 export function useOptimisticUpdates(): void {
   const [, redraw] = useState(0);
   useEffect(() => {

@@ -1,4 +1,4 @@
-/** A list of the server page by page: the first page stays fresh, older pages are added when asked for. */
+/** Cursor pagination: the first page is polled, further pages are loaded on demand. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
@@ -19,7 +19,7 @@ export interface Pagination<T> {
   reload: () => void;
 }
 
-/** The items of GET `path?query`. Older pages are forgotten when the question changes. */
+/** The items of GET `path?query`. Further pages are dropped when the query changes. */
 export function usePagination<T>(path: string, query: URLSearchParams, everyMs: number): Pagination<T> {
   const key = `${path}?${query.toString()}`;
   const first = useQuery<Page<T>>(path, query, everyMs);

@@ -1,4 +1,4 @@
-/** Who one is here: an operator acts, a viewer reads. */
+/** Permissions of the session: operators act, viewers read. */
 
 import { SESSION, type Session } from "./api";
 import { useQuery } from "./query";
@@ -10,7 +10,7 @@ export function useSession(): Session | null {
   return useQuery<Session>(SESSION, NO_QUERY, 300_000).value;
 }
 
-/** While it is not known the buttons are there: the server has the last word. */
+/** Until the session is known, actions are shown; the server decides. */
 export function useCanAct(): boolean {
   const session = useSession();
   return session === null || session.role === "operator";

@@ -1,4 +1,4 @@
-/** Asking the server and keeping the answer: what was seen stays on the page while a newer answer is on its way. */
+/** Cached, deduplicated and polled GETs: data stays on the page while a newer response is loading. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, get } from "./api";
@@ -6,42 +6,42 @@ import { ApiError, get } from "./api";
 export interface QueryResult<T> {
   value: T | null;
   error: ApiError | null;
-  /** When `value` came, in ms. */
+  /** Time of `value`, in ms. */
   at: number;
   reload: () => void;
 }
 
-interface Kept {
+interface CacheEntry {
   value: unknown;
   at: number;
 }
 
-const kept = new Map<string, Kept>();
-const KEPT_ANSWERS = 200;
+const cache = new Map<string, CacheEntry>();
+const MAX_CACHED = 200;
 
-function keep(key: string, value: unknown): Kept {
+function store(key: string, value: unknown): CacheEntry {
   const entry = { value, at: Date.now() };
-  kept.delete(key);
-  kept.set(key, entry);
-  if (kept.size > KEPT_ANSWERS) kept.delete(kept.keys().next().value ?? "");
+  cache.delete(key);
+  cache.set(key, entry);
+  if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value ?? "");
   return entry;
 }
 
 let tokenNeeded: () => void = () => undefined;
-const everyone = new Set<() => void>();
+const mounted = new Set<() => void>();
 
-/** `listener` is called whenever the server asks for a token. */
+/** `listener` is called whenever the server requires a token. */
 export function onTokenNeeded(listener: () => void): void {
   tokenNeeded = listener;
 }
 
-/** Asks everything again, for example after a token was entered. What is under way may be older than what was done. */
+/** Refetches every mounted query, for example after an action; requests in flight may predate it. */
 export function reloadAll(): void {
   generation += 1;
-  for (const reload of everyone) reload();
+  for (const reload of mounted) reload();
 }
 
-/** Like `get`; also tells the page when a token is wanted. */
+/** Like `get`; also notifies the page when a token is needed. */
 export async function fetchJson<T>(path: string, query: URLSearchParams, signal: AbortSignal): Promise<T> {
   try {
     return await get<T>(path, query, signal);
@@ -51,33 +51,33 @@ export async function fetchJson<T>(path: string, query: URLSearchParams, signal:
   }
 }
 
-interface Flight {
+interface SharedRequest {
   answer: Promise<unknown>;
-  passengers: number;
+  subscribers: number;
   control: AbortController;
 }
 
 let generation = 0;
-const flights = new Map<string, Flight>();
+const pending = new Map<string, SharedRequest>();
 
-/** Several parts of a page that ask the same at once share one request; it ends when the last has left. */
-async function shared<T>(key: string, signal: AbortSignal): Promise<T> {
+/** Components that need the same data at once share one request, aborted when the last one unmounts. */
+async function share<T>(key: string, signal: AbortSignal): Promise<T> {
   const [path = "", text = ""] = key.split(/\?(.*)/s);
   const name = `${generation} ${key}`;
-  let flight = flights.get(name);
-  if (flight === undefined) {
+  let request = pending.get(name);
+  if (request === undefined) {
     const control = new AbortController();
-    const answer = fetchJson(path, new URLSearchParams(text), control.signal).finally(() => flights.delete(name));
-    flight = { answer, passengers: 0, control };
-    flights.set(name, flight);
+    const answer = fetchJson(path, new URLSearchParams(text), control.signal).finally(() => pending.delete(name));
+    request = { answer, subscribers: 0, control };
+    pending.set(name, request);
   }
-  const joined = flight;
-  joined.passengers += 1;
+  const joined = request;
+  joined.subscribers += 1;
   const leave = () => {
-    joined.passengers -= 1;
-    if (joined.passengers > 0) return;
+    joined.subscribers -= 1;
+    if (joined.subscribers > 0) return;
     joined.control.abort();
-    if (flights.get(name) === joined) flights.delete(name);
+    if (pending.get(name) === joined) pending.delete(name);
   };
   signal.addEventListener("abort", leave, { once: true });
   try {
@@ -88,12 +88,12 @@ async function shared<T>(key: string, signal: AbortSignal): Promise<T> {
 }
 
 /**
- * The answer to GET `path?query`: at once from memory where it was asked before, then fresh, then again every
- * `everyMs` while the page is in view, and sooner while the server is away. `path` null asks nothing.
+ * The response to GET `path?query`: from the cache at once, then refetched, then polled every `everyMs` while the page
+ * is visible, and sooner while the server does not respond. With `path` null nothing is requested.
  */
 export function useQuery<T>(path: string | null, query: URLSearchParams, everyMs: number): QueryResult<T> {
   const key = path === null ? "" : `${path}?${query.toString()}`;
-  const memory = kept.get(key);
+  const memory = cache.get(key);
   const [, redraw] = useState(0);
   const error = useRef<{ key: string; error: ApiError } | null>(null);
   const [round, setRound] = useState(0);
@@ -105,9 +105,9 @@ export function useQuery<T>(path: string | null, query: URLSearchParams, everyMs
     let timer = 0;
     const load = async () => {
       try {
-        const answer = await shared<T>(key, abort.signal);
+        const answer = await share<T>(key, abort.signal);
         if (abort.signal.aborted) return;
-        keep(key, answer);
+        store(key, answer);
         error.current = null;
       } catch (caught) {
         if (abort.signal.aborted) return;
@@ -116,7 +116,7 @@ export function useQuery<T>(path: string | null, query: URLSearchParams, everyMs
       redraw((n) => n + 1);
       timer = window.setTimeout(again, error.current === null ? everyMs : Math.min(everyMs, 5_000));
     };
-    // A page out of view asks nothing; it catches up when it is looked at.
+    // A hidden page does not poll; it refetches when it becomes visible.
     const again = () => {
       if (document.visibilityState === "visible") void load();
     };
@@ -127,13 +127,13 @@ export function useQuery<T>(path: string | null, query: URLSearchParams, everyMs
     void load();
     document.addEventListener("visibilitychange", wake);
     addEventListener("online", wake);
-    everyone.add(reload);
+    mounted.add(reload);
     return () => {
       abort.abort();
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", wake);
       removeEventListener("online", wake);
-      everyone.delete(reload);
+      mounted.delete(reload);
     };
   }, [key, everyMs, round, reload]);
 
@@ -145,7 +145,7 @@ export function useQuery<T>(path: string | null, query: URLSearchParams, everyMs
   };
 }
 
-/** The clock, moving every `everyMs`, for relative times. */
+/** The current time, updated every `everyMs`, for relative times. */
 export function useNow(everyMs: number): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {

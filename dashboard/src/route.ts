@@ -1,4 +1,4 @@
-/** Where we are: the address bar is the only memory. */
+/** The router: the URL holds all state. */
 
 import { useEffect, useState } from "preact/hooks";
 
@@ -13,7 +13,7 @@ function here(): Route {
   return { path: location.pathname, query: new URLSearchParams(location.search) };
 }
 
-/** Goes to an address of this page. The place that is left keeps its scroll position for the way back. */
+/** Navigates within the page. The history entry that is left keeps its scroll position. */
 export function go(address: string, { replace = false } = {}): void {
   if (address === location.pathname + location.search) return;
   if (replace) {
@@ -23,18 +23,18 @@ export function go(address: string, { replace = false } = {}): void {
     history.pushState(null, "", address);
   }
   if (location.pathname !== lastPath) scrollTo(0, 0);
-  tell();
+  notifyListeners();
 }
 
 let lastPath = location.pathname;
 let listAddress = "/anomalies";
 
-/** The list as it was last looked at, with its filters. */
+/** The path of the list as last shown, with its filters. */
 export function lastList(): string {
   return listAddress;
 }
 
-function tell(): void {
+function notifyListeners(): void {
   lastPath = location.pathname;
   if (lastPath === "/anomalies") listAddress = lastPath + location.search;
   for (const listener of listeners) listener();
@@ -44,15 +44,15 @@ function keepScroll(): void {
   history.replaceState({ scroll: scrollY }, "");
 }
 
-/** Starts listening to back and forward. Called once. */
+/** Handles the back and forward buttons. Called once. */
 export function startRouting(): void {
   history.scrollRestoration = "manual";
   if (location.pathname === "/") history.replaceState(null, "", `/overview${location.search}`);
-  tell();
+  notifyListeners();
   addEventListener("popstate", () => {
     const state = history.state as { scroll?: number } | null;
-    tell();
-    // Two frames: the list comes from memory, and is on the page by then.
+    notifyListeners();
+    // Two frames: the list comes from the cache and is rendered by then.
     requestAnimationFrame(() => requestAnimationFrame(() => scrollTo(0, state?.scroll ?? 0)));
   });
 }
@@ -67,7 +67,7 @@ export function useRoute(): Route {
   return route;
 }
 
-/** Follows a plain click within the page; any other click (new tab, middle button) stays the browser's. */
+/** Handles a plain click within the page; the browser handles all others (new tab, middle button). */
 export function follow(event: MouseEvent, { address = "", replace = false } = {}): void {
   if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
   event.preventDefault();

@@ -1,4 +1,4 @@
-/** A line that the page says about what was just done; it goes away by itself. */
+/** Toasts: short confirmations and errors that disappear after a while. */
 
 export interface Toast {
   id: number;

@@ -4,7 +4,7 @@ import { useLive } from "../live";
 const WORDS = {
   live: ["Live", "New anomalies appear automatically"],
   connecting: ["Connecting", "Connecting to the live stream"],
-  away: ["Not live", "Live stream unavailable; the page polls every few seconds"],
+  disconnected: ["Not live", "Live stream unavailable; the page polls every few seconds"],
 } as const;
 const HIGHLIGHT_MS = 4_000;
 
