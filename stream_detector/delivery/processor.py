@@ -9,12 +9,12 @@ again. That is the second of two layers against it, the first is in `consumer`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from faust.types import TP
 
-from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.telemetry import metrics
@@ -94,13 +94,11 @@ class Positions:
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
-    def deliver(self, tp: TP, records: Sequence[SourceRecord], next_offset: int) -> Chunk:
-        """What was fetched, as a chunk that goes to an agent now."""
-        chunk = Chunk(tp, records, next_offset, self.rewinds[tp], self.assignment)
+    def note_delivered(self, chunk: Chunk) -> None:
+        """The chunk goes to its agent, which has to release it."""
         self.in_flight_bytes += chunk.n_bytes
-        self._in_flight[tp] += 1
-        self._delivered_until[tp] = next_offset
-        return chunk
+        self._in_flight[chunk.tp] += 1
+        self._delivered_until[chunk.tp] = chunk.next_offset
 
     def is_next(self, chunk: Chunk) -> bool:
         """True if the chunk continues what was applied; else it is dropped, and fetched again if events are missing."""

@@ -48,7 +48,10 @@ class Scene:
 
     def fetched(self, first: int, count: int = 5, *, next_offset: int | None = None) -> Chunk:
         records = [SimpleNamespace(offset=first + n, value=b"12345678") for n in range(count)]
-        return self.positions.deliver(TP0, records, next_offset or first + count)
+        positions = self.positions
+        chunk = Chunk(TP0, records, next_offset or first + count, positions.rewinds[TP0], positions.assignment)
+        positions.note_delivered(chunk)
+        return chunk
 
     @property
     def at(self) -> int:
