@@ -9,7 +9,7 @@ the middle on `robust`) where events are made up, and in three ways:
 
 kept      baselines, runs and rosters stay objects from the first event to the last (`Replayer`).
 packed    each is bytes between two events. Must give what `kept` gives, bit for bit.
-live      the detector's own `handle` on records in four partitions, with its changelog and checkpoints, and in the
+live      the detector's own `apply` on records in four partitions, with its changelog and checkpoints, and in the
           middle a new detector that recovers from the changelog and meets the last chunks again. Where every event
           lies on its owner's partition, alerts and packed baselines must be those of `kept`.
 

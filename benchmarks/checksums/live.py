@@ -1,4 +1,4 @@
-"""A history through the detector's own `handle`: partitions, changelog, checkpoints, and a restart in the middle."""
+"""A history through the detector's own `apply`: partitions, changelog, checkpoints, and a restart in the middle."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from faust.types import TP
 
 from benchmarks.checksums.histories import DAY_MS, PARTITIONS, Item
 from benchmarks.checksums.sums import WORDS, Figures, Found, Sum, WrongError, merged, sums_of_state, wordless
-from stream_detector.delivery.consumer import Chunk
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -31,7 +32,7 @@ class _Table:
 
     def __init__(self, codec: Codec[Any], written: "list[list[SimpleNamespace]]") -> None:
         self.partitions: dict[int, StatePartition[Any]] = {}
-        self.data = self
+        self.owned_partitions = self.partitions
         for number, log in enumerate(written):
             part = self.partitions[number] = StatePartition(codec)
             newest = {record.key: record for record in log}  # what compaction leaves
@@ -43,9 +44,11 @@ class _Table:
             if not part.confirm_claim(log[-1].offset):
                 raise WrongError("a partition could not be claimed")
 
-    def owned_partition(self, number: int) -> StatePartition[Any]:
+    def get_owned(self, number: int) -> StatePartition[Any]:
         """Where a partition's keys are."""
         return self.partitions[number]
+
+    find_owned = get_owned
 
 
 class _App:
@@ -56,12 +59,11 @@ class _App:
         self.tables: dict[str, _Table] = {}
         self.partitions = {topic.name: PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
-        self.consumer = SimpleNamespace(
-            is_next=lambda chunk: True, advance=lambda chunk: None, release=lambda chunk: None
-        )
         self.batch_producer = SimpleNamespace(put=send)
 
-    def state(self, name: str, codec: Codec[Any], partitions: int) -> _Table:
+    send_to_dlq = WorkerApp.send_to_dlq
+
+    def state_table(self, name: str, codec: Codec[Any], partitions: int) -> _Table:
         """A table."""
         self.tables[name] = _Table(codec, self._logs[name])
         return self.tables[name]
@@ -162,8 +164,14 @@ class Live:
                 self._handle(*place, self._chunks[place])
 
     def _handle(self, topic: str, number: int, records: list[SimpleNamespace]) -> None:
-        self._detector.handle(topic, Chunk(TP(topic, number), records, records[-1].offset + 1, 0, 0))
-        self._flush(self._out)
+        chunk = Chunk(TP(topic, number), records, records[-1].offset + 1)
+        apply = self._detector.apply_run_parts if topic == topics.RUN_PARTS else self._detector.apply
+        try:
+            apply(topic, chunk).send(None)
+        except StopIteration:
+            self._flush(self._out)
+        else:
+            raise WrongError("the detector gave up control while it applied a chunk")
 
     def _checkpoint(self) -> None:
         """Runs that have ended are told, then the state is written, a key after the other."""
@@ -177,7 +185,7 @@ class Live:
                 ends = {source: end for (source, at), end in self._read.items() if at == number}
                 positions = {name: ends[name] for name in changelog_record.SOURCES if name in ends}
                 log, snapshot = self._logs[name][number], part.begin_snapshot(positions)
-                snapshot.encode_rest()
+                snapshot.encode_for(float("inf"))
                 written = sorted(snapshot.records) + snapshot.watermarks  # the order of keys is chance
                 for key, value in written:
                     self._changelog.add(name, str(number), key, value)
