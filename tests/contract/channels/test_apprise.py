@@ -29,6 +29,8 @@ async def test_apprise_gets_title_text_and_how_bad_it_is() -> None:
     server = await HookServer().start()
     made = apprise_provider(server)
     assert isinstance(await made.channel.deliver(made.message()), Delivered)
-    told = json.loads(server.requests[0][0])
-    assert told["type"] == "failure" and told["title"].startswith("Title") and told["message"].startswith("Text")
+    payload = json.loads(server.requests[0][0])
+    assert (
+        payload["type"] == "failure" and payload["title"].startswith("Title") and payload["message"].startswith("Text")
+    )
     await server.stop()

@@ -1,4 +1,4 @@
-"""One suite for every channel, against real servers: what the contract of `Channel` promises, and no secret told."""
+"""One suite for every channel, against real servers: what the contract of `Channel` promises, and no secret shown."""
 
 import asyncio
 import logging
@@ -113,14 +113,16 @@ async def test_a_delivery_may_be_cancelled_and_the_channel_goes_on(provider: Pro
 
 async def test_no_secret_in_reasons_or_logs(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    said = [await provider.channel.deliver(provider.message())]
+    answers = [await provider.channel.deliver(provider.message())]
     for misbehave in (provider.busy, provider.refuse):
         misbehave()
-        said.append(await provider.channel.deliver(provider.message()))
+        answers.append(await provider.channel.deliver(provider.message()))
     await provider.stop()
-    said.append(await provider.channel.deliver(provider.message()))
-    told = [str(one) for one in said] + [f"{r.name} {r.getMessage()}" for r in caplog.records if r.name != "asyncio"]
-    ours = [line for line in told if not line.startswith("mail.log")]  # the test's own server logs what it reads
+    answers.append(await provider.channel.deliver(provider.message()))
+    texts = [str(one) for one in answers] + [
+        f"{r.name} {r.getMessage()}" for r in caplog.records if r.name != "asyncio"
+    ]
+    ours = [line for line in texts if not line.startswith("mail.log")]  # the test's own server logs what it reads
     for secret in provider.secrets:
         assert not [line for line in ours if secret in line]
 

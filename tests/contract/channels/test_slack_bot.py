@@ -81,7 +81,7 @@ async def test_bot_what_got_critical_is_shown_to_the_whole_channel(slack: SlackS
         (502, "bad gateway", RetryAfter),
     ],
 )
-async def test_bot_answers_are_told_apart(slack: SlackServer, status: int, body: str, kind: type) -> None:
+async def test_bot_answers_are_sent_apart(slack: SlackServer, status: int, body: str, kind: type) -> None:
     made = bot_provider(slack)
     slack.answer_next(status, body)
     result = await made.channel.deliver(made.message())

@@ -41,9 +41,9 @@ async def test_webhook_is_signed_and_follows_no_redirect() -> None:
     assert not is_genuine(secret, stamp, body, given, float(stamp) + 301)
     assert not is_genuine(b"another", stamp, body, given, float(stamp))
     assert not is_genuine(secret, "soon", body, given, float(stamp))
-    told = json.loads(body)
-    assert told["id"] == headers["Idempotency-Key"] == made.message().id
-    assert told["severity"] == "critical" and told["title"].startswith("Title Bcc")
+    payload = json.loads(body)
+    assert payload["id"] == headers["Idempotency-Key"] == made.message().id
+    assert payload["severity"] == "critical" and payload["title"].startswith("Title Bcc")
     server.answer_next(307, "", {"Location": f"http://127.0.0.1:{server.port}/elsewhere"})
     assert isinstance(await made.channel.deliver(made.message()), Refused)
     assert len(server.requests) == 1

@@ -33,7 +33,7 @@ def next_at(state: State) -> float | None:
 
 
 class Notifier:
-    """Policy, state and clock of one test. `sent` is what channels got, `said` every outcome."""
+    """Policy, state and clock of one test. `sent` is what channels got, `outcomes` what was reported."""
 
     def __init__(self, config: NotifyConfig = CONFIG) -> None:
         self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S

@@ -46,7 +46,7 @@ def test_w28_w29_s21_settings_reach_the_policy() -> None:
     assert (config.product_name, config.entity_word, config.base_url) == ("P", "E", "http://b")
 
 
-def test_what_opens_together_is_told_together_unless_the_settings_say_none() -> None:
+def test_what_opens_together_is_sent_together_unless_the_settings_say_none() -> None:
     fallback = notify_config(Settings()).fallback
     assert (fallback.group_by, fallback.group_wait_s, fallback.group_interval_s) == (GROUP_BY, 2.0, 60.0)
     alone = notify_config(Settings(group_by="none", group_wait_s=0.0, group_interval_s=0.0)).fallback

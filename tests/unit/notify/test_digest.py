@@ -26,8 +26,8 @@ def test_what_was_held_comes_as_one_message_when_the_window_allows_it() -> None:
     assert [one.message.state for one in notifier.sent] == ["opened"] * 5 + ["digest"]
     # each of the three, and the digest itself, with the reason that names both
     assert notifier.counts("slack") == {"delivered": 5 + 3 + 1, "held": 3}
-    told = [one for one in notifier.outcomes if one.reason.startswith("told in a digest of 3: message 1 of 5")]
-    assert [one.anomaly_id for one in told] == [uuid(f"a{n}") for n in (5, 6, 7)]
+    delivered = [one for one in notifier.outcomes if one.reason.startswith("told in a digest of 3: message 1 of 5")]
+    assert [one.anomaly_id for one in delivered] == [uuid(f"a{n}") for n in (5, 6, 7)]
     assert notifier.after(10_000).sent == notifier.sent and len(notifier.sent) == 6
 
 
@@ -52,7 +52,7 @@ def test_an_end_is_not_held_for_ever() -> None:
     assert "• ✅ Resolved: Performance degradation in Nightly after 12 min 5 s" in notifier.got("slack")[1]
 
 
-def test_what_opened_and_ended_while_it_was_held_is_told_as_ended() -> None:
+def test_what_opened_and_ended_while_it_was_held_is_sent_as_ended() -> None:
     notifier = Notifier(ONE).take(slow("first")).deliver().take(slow("a"), ending("a")).after(100)
     text = notifier.got("slack")[1]
     assert text.count("•") == 1 and "• ✅ Resolved" in text
@@ -90,7 +90,7 @@ def test_a_digest_that_was_given_up_leaves_no_end_behind() -> None:
     assert not [key for key in notifier.state if key.startswith(("held:", "line:", "due:"))]
 
 
-def test_a_storm_is_told_at_once_and_once() -> None:
+def test_a_storm_is_sent_at_once_and_once() -> None:
     notifier = Notifier(only("slack"))
     for number in range(5 + STORM_FROM):
         notifier.take(slow(f"a{number}"))
@@ -103,7 +103,7 @@ def test_a_storm_is_told_at_once_and_once() -> None:
     assert len(notifier.sent) == 6, "once a window"
 
 
-def test_a_storm_without_a_lull_is_told_all_the_same() -> None:
+def test_a_storm_without_a_lull_is_sent_all_the_same() -> None:
     notifier = Notifier(only("slack"))
     for number in range(5 + STORM_FROM):
         notifier.take(slow(f"a{number}"))

@@ -81,7 +81,7 @@ def test_a_step_an_execution_or_a_build(shared: dict[str, Any], words: str) -> N
     assert notifier.got("slack")[0].splitlines()[0] == f"🔴 2 anomalies share {words}"
 
 
-def test_what_shares_nothing_is_told_by_itself_and_whole() -> None:
+def test_what_shares_nothing_is_sent_by_itself_and_whole() -> None:
     notifier = Notifier(TOGETHER).take(of("a", labels={"x": "1"}), of("b", labels={"x": "2"})).after(WAIT_S)
     assert [text.splitlines()[0] for text in notifier.got("slack")] == [
         "🔴 Critical: Performance degradation in a",
@@ -109,7 +109,7 @@ def test_what_joins_a_group_comes_with_its_next_message_not_sooner() -> None:
     ]
 
 
-def test_the_end_of_all_is_told_with_the_interval_and_says_so() -> None:
+def test_the_end_of_all_is_sent_with_the_interval_and_says_so() -> None:
     notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"}), of("b", labels={"c": "1"})).after(WAIT_S)
     notifier.take(end_of("a"), end_of("b")).after(INTERVAL_S)
     text = notifier.got("slack")[1]
@@ -200,7 +200,7 @@ def again_every(seconds: float) -> Any:
     return replace(TOGETHER, channels={"slack": True}, routes=(replace(ROUTE, repeat_interval_s=seconds),))
 
 
-def test_a_group_that_goes_on_is_told_again_until_somebody_takes_all_of_it_or_it_ends() -> None:
+def test_a_group_that_is_active_is_sent_again_until_somebody_takes_all_of_it_or_it_ends() -> None:
     notifier = Notifier(again_every(3600.0)).take(*(of(name, labels={"c": "1"}) for name in "abd")).after(WAIT_S)
     notifier.after(3600)
     assert notifier.got("slack")[1].splitlines()[:3] == [
@@ -214,7 +214,7 @@ def test_a_group_that_goes_on_is_told_again_until_somebody_takes_all_of_it_or_it
     assert not [text for text in notifier.got("slack")[3:] if "Still going on" in text]
 
 
-def test_one_chain_of_reminders_whatever_is_told_meanwhile() -> None:
+def test_one_chain_of_reminders_whatever_is_sent_meanwhile() -> None:
     notifier = Notifier(again_every(3600.0)).take(of("a", severity="warning")).after(WAIT_S).after(1800)
     notifier.take(of("a", "worse", incident="a", state="ongoing")).after(0)
     for _ in range(12):
@@ -223,7 +223,7 @@ def test_one_chain_of_reminders_whatever_is_told_meanwhile() -> None:
     assert len(notes) == 6 and notes == [f"Still going on after {duration(1800 + 3600 * n)}" for n in range(1, 7)]
 
 
-def test_an_end_long_after_its_group_was_told_is_told_by_it_whatever_was_forgotten_meanwhile() -> None:
+def test_an_end_long_after_its_group_was_sent_is_sent_by_it_whatever_was_forgotten_meanwhile() -> None:
     notifier = Notifier(TOGETHER).take(*(of(name, labels={"c": "1"}) for name in "ab")).after(WAIT_S)
     notifier.now_s += 100 * JOINABLE_S
     for name in "ab":
@@ -246,7 +246,7 @@ def test_a_lone_incident_keeps_the_interval_too_and_its_end_is_whole() -> None:
     assert notifier.got("slack")[1].startswith("✅ Resolved: Performance degradation in a")
 
 
-def test_what_opens_and_ends_while_it_waits_is_told_once_as_ended() -> None:
+def test_what_opens_and_ends_while_it_waits_is_sent_once_as_ended() -> None:
     notifier = Notifier(TOGETHER).take(of("a"), end_of("a")).after(WAIT_S)
     assert [text.splitlines()[0] for text in notifier.got("slack")] == ["✅ Resolved: Performance degradation in a"]
     assert "goes with what became of it" in " ".join(notifier.reasons("slack"))
@@ -258,7 +258,7 @@ def test_a_silence_holds_also_for_what_waits() -> None:
     assert notifier.reasons("slack") == ["silenced by ann until 2026-01-23 12:00 UTC"]
 
 
-def test_a_group_that_was_given_up_was_told_nobody() -> None:
+def test_a_group_that_was_given_up_was_sent_nobody() -> None:
     notifier = Notifier(TOGETHER).take(of("a", labels={"c": "1"}), of("b", labels={"c": "1"}))
     notifier.after(WAIT_S, Refused("gone"))
     notifier.take(end_of("a"))

@@ -22,7 +22,7 @@ def resolved(number: int, **given: object) -> object:
     return slow(f"end {number}", incident=f"i{number}", state="resolved", severity="info", duration_s=60.0, **given)
 
 
-def told(notifier: Notifier, channel: str = "slack") -> list[str]:
+def first_lines(notifier: Notifier, channel: str = "slack") -> list[str]:
     return [text.splitlines()[0] for text in notifier.got(channel)]
 
 
@@ -59,12 +59,12 @@ def test_acknowledged_twice_is_shown_once() -> None:
     assert len(notifier.sent) == 2
 
 
-def test_flapping_is_one_incident_told_four_times_however_often() -> None:
+def test_flapping_is_one_incident_sent_four_times_however_often() -> None:
     notifier = Notifier(only("slack", rate_limit_count=50))
     for number in range(20):
         notifier.take(opened(number)).after(30).take(resolved(number)).after(30)
     notifier.after(600)
-    assert told(notifier) == [
+    assert first_lines(notifier) == [
         "🔴 Critical: Performance degradation in Nightly",
         "✅ Resolved: Performance degradation in Nightly",
         "🔴 Critical: Performance degradation in Nightly",
@@ -86,7 +86,7 @@ def test_the_inbox_gets_every_flap() -> None:
     assert notifier.counts("inbox") == {"delivered": 10}
 
 
-def test_flapping_that_gets_worse_is_told() -> None:
+def test_flapping_that_gets_worse_is_sent() -> None:
     notifier = Notifier(only("slack", rate_limit_count=50))
     for number in range(3):
         notifier.take(opened(number, severity="warning")).deliver().take(resolved(number)).after(1)
@@ -109,7 +109,7 @@ def test_another_step_or_detector_is_another_incident() -> None:
     assert "first notice of its incident" in third
 
 
-def test_an_end_that_waits_for_quiet_is_told_where_it_flapped_even_when_routes_went() -> None:
+def test_an_end_that_waits_for_quiet_is_sent_where_it_flapped_even_when_routes_went() -> None:
     notifier = Notifier(only("slack", rate_limit_count=50))
     for number in range(2):
         notifier.take(opened(number)).after(0).take(resolved(number)).after(0)
@@ -136,7 +136,7 @@ def streak(name: str, **given: object) -> object:
     return slow(name, anomaly_type="ConsecutiveFailures", **given)
 
 
-def test_an_incident_that_goes_on_is_told_again_until_it_ends() -> None:
+def test_an_incident_that_is_active_is_sent_again_until_it_ends() -> None:
     notifier = Notifier(route(repeat_interval_s=3600.0)).take(streak("open", incident="i")).deliver()
     notifier.after(3599)
     assert len(notifier.sent) == 1

@@ -1,4 +1,4 @@
-"""The policy row by row: who is told what, once, and why not."""
+"""The policy row by row: who is notified of what, once, and why not."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -119,7 +119,7 @@ def test_s15_a_run_in_parts_waits_for_all_of_them_in_any_order() -> None:
     assert not [key for key in notifier.state if key.startswith(("part:", "due:"))]
 
 
-def test_scores_without_a_run_are_told_by_their_minute_and_linked_one_by_one() -> None:
+def test_scores_without_a_run_are_sent_by_their_minute_and_linked_one_by_one() -> None:
     notifier = Notifier(only("slack")).take(score_change("lido", run_id=None)).deliver()
     assert notifier.sent == []
     notifier.take(run_of(LIDO, run_id="window~dao~2026-01-22T00:05Z")).deliver()
@@ -200,7 +200,7 @@ def test_nobody_reads_of_an_end_before_the_beginning() -> None:
     assert [one.message.anomaly_id for one in notifier.sent] == [uuid("open"), uuid("end")]
 
 
-def test_acknowledged_is_told_no_more_but_its_end() -> None:
+def test_acknowledged_is_sent_no_more_but_its_end() -> None:
     notifier = Notifier(only("slack")).take(slow("open", severity="warning", incident="i")).deliver()
     notifier.take(action("1", "acknowledge", incident_id=uuid("i")))
     notifier.take(slow("worse", incident="i", state="ongoing")).deliver()

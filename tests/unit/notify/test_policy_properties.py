@@ -35,7 +35,7 @@ def alerts(draw: st.DrawFn) -> Anomaly:
 
 @st.composite
 def parts_of_a_run(draw: st.DrawFn) -> RunSummary:
-    """RunPart 1 or 2 of one of three runs; a run has the same parts whenever it is told."""
+    """RunPart 1 or 2 of one of three runs; a run has the same parts whenever it is sent."""
     run, part = draw(st.integers(0, 2)), draw(st.integers(1, 2))
     changes = [change(f"e{run}{part}{n}", "5", "6.5") for n in range(run)]
     return run_of(*changes, run_id=f"run {run}", part=part, parts=2)
@@ -57,29 +57,29 @@ scenarios = st.lists(st.tuples(items, st.integers(0, 60), st.lists(results, max_
 def live(happened: list[tuple[Item, int, list[Any]]], config: NotifyConfig = LIMITED) -> tuple[Any, Any, Any]:
     """Let it all happen; returns what was let through (time, channel, message id), the outcomes, the state."""
     state: dict[str, bytes] = {}
-    said: list[Notification] = []
+    outcomes: list[Notification] = []
     let_through: list[tuple[float, str, str]] = []
     now_s = NOON.timestamp()
     for item, later_s, answers in happened:
         now_s += later_s
         before = {key for key in state if key.startswith("due:")}
-        said += accept(state, item, now_s, config)
+        outcomes += accept(state, item, now_s, config)
         for key in {key for key in state if key.startswith("due:")} - before:
             _, message, channel = key.split(":")
             let_through.append((now_s, channel, message))
         for delivery, answer in zip(due_deliveries(state, now_s, config), answers, strict=False):
-            said += settle(state, delivery, answer, now_s, config)
+            outcomes += settle(state, delivery, answer, now_s, config)
         expire(state, now_s)
-    return let_through, said, state
+    return let_through, outcomes, state
 
 
 @given(scenarios)
 @examples(150)
 def test_never_two_messages_for_one_run_or_anomaly(happened: list[tuple[Item, int, list[Any]]]) -> None:
-    let_through, said, _ = live(happened)
+    let_through, outcomes, _ = live(happened)
     assert max(Counter((channel, message) for _, channel, message in let_through).values(), default=1) == 1
     done = Counter(
-        (n.channel, n.anomaly_id, n.run_id) for n in said if n.outcome == "delivered" and n.channel != "inbox"
+        (n.channel, n.anomaly_id, n.run_id) for n in outcomes if n.outcome == "delivered" and n.channel != "inbox"
     )
     assert max(done.values(), default=1) == 1
 
@@ -96,16 +96,16 @@ def test_w28_no_window_holds_more_than_the_limit(happened: list[tuple[Item, int,
 @given(scenarios)
 @examples(150)
 def test_sent_held_and_suppressed_are_all(happened: list[tuple[Item, int, list[Any]]]) -> None:
-    let_through, said, _ = live(happened)
+    let_through, outcomes, _ = live(happened)
     alerts = {item.id for item, _, _ in happened if isinstance(item, Anomaly) and item.entity_kind == "workflow"}
     for channel in ("slack", "email"):
         sent = sum(name == channel for _, name, _ in let_through)
-        stopped = {n.id for n in said if n.channel == channel and n.outcome in ("held", "suppressed")}
-        runs = {n.run_id for n in said if n.channel == channel and n.run_id} | {
+        stopped = {n.id for n in outcomes if n.channel == channel and n.outcome in ("held", "suppressed")}
+        runs = {n.run_id for n in outcomes if n.channel == channel and n.run_id} | {
             item.run_id for item, _, _ in happened if isinstance(item, RunSummary) and whole(item.run_id, happened)
         }
         assert sent + len(stopped) == len(alerts) + len(runs)
-    inbox = {n.anomaly_id for n in said if n.channel == "inbox" and n.anomaly_id}
+    inbox = {n.anomaly_id for n in outcomes if n.channel == "inbox" and n.anomaly_id}
     assert inbox == {item.id for item, _, _ in happened if isinstance(item, Anomaly)}
 
 
@@ -116,9 +116,9 @@ def whole(run_id: str, happened: list[tuple[Item, int, list[Any]]]) -> bool:
 @given(scenarios)
 @examples(150)
 def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, list[Any]]]) -> None:
-    _, said, state = live(happened)
+    _, outcomes, state = live(happened)
     kept, now_s = dict(state), NOON.timestamp() + 10_000
-    first = {n.id: n for n in said}
+    first = {n.id: n for n in outcomes}
     for item, _, _ in happened:
         if not isinstance(item, Action):
             for again in accept(state, item, now_s, LIMITED):
@@ -128,24 +128,24 @@ def test_a_replay_of_the_topic_changes_nothing(happened: list[tuple[Item, int, l
 
 @given(scenarios)
 @examples(150)
-def test_an_end_is_told_exactly_where_its_incident_was(happened: list[tuple[Item, int, list[Any]]]) -> None:
-    told: set[str] = set()
+def test_an_end_is_sent_exactly_where_its_incident_was(happened: list[tuple[Item, int, list[Any]]]) -> None:
+    notified: set[str] = set()
     ended: set[str] = set()
     state: dict[str, bytes] = {}
     for number, (item, _, _) in enumerate(happened):
-        said = accept(state, item, NOON.timestamp() + number, LIMITED)
+        outcomes = accept(state, item, NOON.timestamp() + number, LIMITED)
         if isinstance(item, Action) and item.kind == "retire":
-            told.clear()
+            notified.clear()
         if not isinstance(item, Anomaly) or item.entity_kind == "score" or item.id in ended:
             continue
         ended.add(item.id)
-        delivered = any(n.channel == "inbox" and n.outcome == "delivered" for n in said)
+        delivered = any(n.channel == "inbox" and n.outcome == "delivered" for n in outcomes)
         if item.state == "resolved":
-            silenced = any(n.reason.startswith("silenced") for n in said)
-            assert delivered == (item.incident_id in told and not silenced)
-            told.discard(item.incident_id)
+            silenced = any(n.reason.startswith("silenced") for n in outcomes)
+            assert delivered == (item.incident_id in notified and not silenced)
+            notified.discard(item.incident_id)
         elif delivered:
-            told.add(item.incident_id)
+            notified.add(item.incident_id)
 
 
 @given(scenarios)

@@ -68,7 +68,7 @@ def test_what_is_half_written_is_not_read(file: RoutesFile, path: Path, clock: C
     assert names(file) == ["whole", "second"]
 
 
-def test_a_fault_is_told_once(file: RoutesFile, path: Path, clock: Clock) -> None:
+def test_a_fault_is_sent_once(file: RoutesFile, path: Path, clock: Clock) -> None:
     path.unlink()
     assert names(file) is None
     clock.now_s += STEADY_S

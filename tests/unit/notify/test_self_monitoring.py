@@ -69,7 +69,7 @@ def look(notifier: Notifier, end: int, after_s: float) -> None:
     notifier.deliver()
 
 
-def test_a_quiet_topic_is_told_everywhere_once_and_once_more_when_events_come() -> None:
+def test_a_quiet_topic_is_sent_everywhere_once_and_once_more_when_events_come() -> None:
     notifier = Notifier(QUIET)
     look(notifier, 100, 0)
     look(notifier, 100, 3599)
@@ -100,7 +100,7 @@ def test_events_in_time_and_topics_that_nobody_uses_are_nobodys_news() -> None:
     assert notifier.sent == []
 
 
-def test_a_restart_goes_on_from_the_state() -> None:
+def test_a_restart_is_active_from_the_state() -> None:
     notifier = Notifier(QUIET)
     look(notifier, 100, 0)
     again = Notifier(QUIET)

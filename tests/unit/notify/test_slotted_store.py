@@ -71,13 +71,13 @@ def test_what_changed_since_the_last_checkpoint_is_not_safe_and_a_neighbour_is()
 
 
 def test_a_slot_is_settled_before_it_changes() -> None:
-    told: list[tuple[str, Slot]] = []
+    encoded: list[tuple[str, Slot]] = []
     slots: dict[str, Slot] = {}
-    store = SlottedStore({}, lambda name: told.append((name, dict(slots.get(name, {})))), slots.__setitem__)
+    store = SlottedStore({}, lambda name: encoded.append((name, dict(slots.get(name, {})))), slots.__setitem__)
     store["due:1"] = b"a"
     store["due:1"] = b"b"
     del store["due:1"]
-    assert [before for _, before in told] == [{}, {"due:1": b"a"}, {"due:1": b"b"}]
+    assert [before for _, before in encoded] == [{}, {"due:1": b"a"}, {"due:1": b"b"}]
 
 
 def test_each_key_has_its_turn() -> None:

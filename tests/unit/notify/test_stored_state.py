@@ -220,7 +220,7 @@ def _without_words(key: str, value: bytes) -> Any:
     return {name: found for name, found in msgspec.msgpack.decode(value).items() if name not in ("reason", "notice")}
 
 
-def test_a_notifier_goes_on_from_it() -> None:
+def test_a_notifier_is_active_from_it() -> None:
     life = Life()
     life.state, life.now_s = SlottedStore(stored_slots()), STORED["now_s"]
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""What of an anomaly decides how it is told."""
+"""What of an anomaly decides how it is sent."""
 
 import pytest
 

@@ -38,7 +38,7 @@ def config_of(name: str, **given: Any) -> NotifyConfig:
 
 
 class Live:
-    """State, clock, everything that was said, and every message that was let through with its time."""
+    """State, clock, every outcome, and every message that was let through with its time."""
 
     def __init__(self, config: NotifyConfig) -> None:
         self.config, self.state, self.now_s = config, SlottedStore({}), NOW_S
@@ -116,9 +116,9 @@ def stories(draw: st.DrawFn) -> list[tuple[float, Anomaly]]:
 answers = st.sampled_from([OK, OK, RetryAfter(0.0, "busy"), RetryAfter(40.0, "429")])
 
 
-def lived(name: str, told: list[tuple[float, Anomaly]], given_answers: list[Any], **more: Any) -> Live:
+def lived(name: str, history: list[tuple[float, Anomaly]], given_answers: list[Any], **more: Any) -> Live:
     live, at_s = Live(config_of(name, **more)), 0.0
-    for number, (then_s, item) in enumerate(told):
+    for number, (then_s, item) in enumerate(history):
         while at_s + 10 <= then_s:
             at_s += 10
             live.step(10, given_answers[number % len(given_answers)])
@@ -130,16 +130,16 @@ def lived(name: str, told: list[tuple[float, Anomaly]], given_answers: list[Any]
 @pytest.mark.parametrize("name", ROUTES)
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
 @examples(40)
-def test_no_end_is_lost_and_nothing_is_told_after_it(
-    name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
+def test_no_end_is_lost_and_nothing_is_sent_after_it(
+    name: str, history: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
-    live = lived(name, told, given_, rate_limit_window_s=600.0)
+    live = lived(name, history, given_, rate_limit_window_s=600.0)
     outcomes = live.by_anomaly()
     last: dict[str, str] = {}
     for one in live.outcomes:
         if one.channel == "slack" and one.outcome == "delivered" and one.incident_id and one.anomaly_id:
             last[one.incident_id] = one.anomaly_id
-    for _, item in told:
+    for _, item in history:
         if item.state == "resolved":
             assert last[item.incident_id] == item.id, outcomes[item.id]
 
@@ -147,10 +147,10 @@ def test_no_end_is_lost_and_nothing_is_told_after_it(
 @pytest.mark.parametrize("name", ROUTES)
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
 @examples(40)
-def test_held_and_sent_are_all(name: str, told: list[tuple[float, Anomaly]], given_: list[Any]) -> None:
-    live = lived(name, told, given_, rate_limit_window_s=600.0)
+def test_held_and_sent_are_all(name: str, history: list[tuple[float, Anomaly]], given_: list[Any]) -> None:
+    live = lived(name, history, given_, rate_limit_window_s=600.0)
     outcomes = live.by_anomaly()
-    for _, item in told:
+    for _, item in history:
         assert outcomes[item.id] & {"delivered", "suppressed"}, (item, outcomes[item.id])
         assert "delivered" in live.by_anomaly("inbox")[item.id] or "suppressed" in live.by_anomaly("inbox")[item.id]
     delivered = Counter(
@@ -166,9 +166,9 @@ def test_held_and_sent_are_all(name: str, told: list[tuple[float, Anomaly]], giv
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
 @examples(60)
 def test_never_two_messages_of_one_group_within_its_interval(
-    name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
+    name: str, history: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
-    live = lived(name, told, given_, rate_limit_count=1_000)
+    live = lived(name, history, given_, rate_limit_count=1_000)
     times: dict[str, list[float]] = defaultdict(list)
     for at_s, entry in live.through:
         times[entry.thread].append(at_s)
@@ -181,19 +181,19 @@ def test_never_two_messages_of_one_group_within_its_interval(
 @given(stories(), st.lists(answers, min_size=1, max_size=5))
 @examples(40)
 def test_w28_no_window_holds_more_than_the_limit(
-    name: str, told: list[tuple[float, Anomaly]], given_: list[Any]
+    name: str, history: list[tuple[float, Anomaly]], given_: list[Any]
 ) -> None:
-    live = lived(name, told, given_, rate_limit_window_s=600.0)
+    live = lived(name, history, given_, rate_limit_window_s=600.0)
     times = [at_s for at_s, _ in live.through]
     assert all(sum(at_s - 600.0 < other <= at_s for other in times) <= 4 for at_s in times)
 
 
 @given(stories())
 @examples(30)
-def test_a_restart_at_any_moment_changes_nothing(told: list[tuple[float, Anomaly]]) -> None:
-    whole = lived("together and again", told, [OK])
+def test_a_restart_at_any_moment_changes_nothing(history: list[tuple[float, Anomaly]]) -> None:
+    whole = lived("together and again", history, [OK])
     broken, at_s = Live(config_of("together and again")), 0.0
-    for then_s, item in told:
+    for then_s, item in history:
         while at_s + 10 <= then_s:
             at_s += 10
             before, broken.state = broken.state, SlottedStore({})
@@ -232,7 +232,7 @@ def test_a_week_of_incidents() -> None:
     outcomes = live.by_anomaly()
     assert all(outcomes[item.id] & {"delivered", "suppressed"} for _, item in events)
     ends_of = {item.incident_id: item.id for _, item in events if item.state == "resolved"}
-    told = {one.incident_id for one in live.outcomes if one.channel == "slack" and one.outcome == "delivered"}
-    assert [one for one in told - flapped - {None} if "delivered" not in outcomes[ends_of[one]]] == []
-    assert len(live.through) < len(events) / 2, "told together"
+    notified = {one.incident_id for one in live.outcomes if one.channel == "slack" and one.outcome == "delivered"}
+    assert [one for one in notified - flapped - {None} if "delivered" not in outcomes[ends_of[one]]] == []
+    assert len(live.through) < len(events) / 2, "sent together"
     assert not [key for key in live.state if key.startswith(("due:", "held:", "line:", "pooled:", "timer:"))]
