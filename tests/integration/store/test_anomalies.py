@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from stream_detector.events import Anomaly
-from stream_detector.store import anomalies
 from stream_detector.store.anomalies import create, delete, find, read, trends, update
+from stream_detector.store.anomaly_tables import ANOMALY_COLUMNS
 from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError
 from stream_detector.store.rows import Rows
+from stream_detector.store.table import names
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, action, anomaly, at_minute, row, score_change, uuid
 
@@ -92,11 +93,11 @@ async def test_every_question_about_anomalies_is_answered_from_an_index(pool: as
         for n in range(2_000)
     ]
     await Writer(pool).write(Rows(anomalies=[row(each) for each in made]))
-    names = f"{anomalies.ANOMALY_COLUMNS}, recorded_at"
-    copied = names.replace("id, incident_id", "gen_random_uuid(), incident_id", 1)
+    listed = f"{names(ANOMALY_COLUMNS)}, recorded_at"
+    copied = listed.replace("id, incident_id", "gen_random_uuid(), incident_id", 1)
     copied = copied.replace("detected_at", "detected_at + n * interval '1 day'")
     await pool.execute(
-        f"INSERT INTO anomalies ({names}) SELECT {copied} FROM anomalies, generate_series(1, {LARGE // 2000 - 1}) AS n"  # noqa: S608
+        f"INSERT INTO anomalies ({listed}) SELECT {copied} FROM anomalies, generate_series(1, {LARGE // 2000 - 1}) AS n"  # noqa: S608
     )
     await pool.execute("VACUUM ANALYZE anomalies")
     questions = [
