@@ -42,7 +42,7 @@ async def test_much_memory_is_said_once(watched, monkeypatch):
         await looked.acquire()
     watching.cancel()
     (line,) = reported
-    assert "never deletes; at 1024 MB it is stopped" in line
+    assert "never deletes records; `up` stops at 1024 MB" in line
 
 
 async def test_a_broker_that_ends_is_named(watched):

@@ -32,7 +32,7 @@ def test_a_token_is_shown_once_listed_without_it_and_revoked(postgres_url: str) 
 
 
 def test_what_cannot_be_revoked_says_so(postgres_url: str) -> None:
-    assert "no id of a token" in call(postgres_url, "revoke", "x", code=2)
+    assert "not the id of a token" in call(postgres_url, "revoke", "x", code=2)
     assert "no token" in call(postgres_url, "revoke", "00000000-0000-0000-0000-000000000000", code=1)
     assert "Missing option" in call(postgres_url, "create", code=2)
 

@@ -80,7 +80,7 @@ def test_a_child_is_refused_to_a_thread_whose_end_would_kill_it(tmp_path):
     thread = threading.Thread(target=start)
     thread.start()
     thread.join()
-    assert errors == ["a child must be started from the main thread: it dies with the thread that starts it"]
+    assert errors == ["a child must be started from the main thread: it dies with the thread that started it"]
 
 
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path):

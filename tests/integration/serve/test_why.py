@@ -66,7 +66,7 @@ async def test_an_execution_has_every_decision_in_order_and_what_became_of_the_m
     assert told["outcome"] == "applied" and told["approximate"] is None
     assert {each["id"] for each in told["anomalies"]} == {each.id for each in slow}
     assert "|z| > 2.00" in told["decisions"][0]
-    assert all(f"It passed the gate: {gate}." in told["sentences"] for each in slow for gate in each.gates)
+    assert all(f"Condition met: {gate}." in told["sentences"] for each in slow for gate in each.gates)
     assert [each["id"] for each in told["notifications"]] == ["n1", "n2"]
     assert "Execution slow of nightly ended" in told["sentences"][0]
     assert told["sentences"][-2].endswith("slack: held, 5 messages in an hour.")
@@ -77,7 +77,7 @@ async def test_an_execution_has_every_decision_in_order_and_what_became_of_the_m
 
 async def test_what_was_not_alerted_says_why(client: Client, slow: list[Anomaly]) -> None:
     normal = await ask(client, execution="11")
-    assert normal["anomalies"] == [] and normal["sentences"][-1].startswith("Nothing was found")
+    assert normal["anomalies"] == [] and normal["sentences"][-1].startswith("No anomaly was found")
     assert normal["decisions"]
     assert (await ask(client, execution="cancelled"))["outcome"] == "ignored"
     assert (await ask(client, execution="late"))["outcome"] == "late"
@@ -110,7 +110,7 @@ def step_of(scores: list[Any]) -> Anomaly:
 async def test_an_anomaly_whose_execution_is_gone_says_what_it_carries(client: Client, pool: asyncpg.Pool) -> None:
     await Writer(pool).write(Rows(anomalies=[row(anomaly("a"))]))
     told = await ask(client, anomaly=uuid("a"))
-    assert told["decisions"] == anomaly("a").gates and "not stored any more" in told["approximate"]
+    assert told["decisions"] == anomaly("a").gates and "no longer stored" in told["approximate"]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,6 @@ async def test_the_terminal_says_the_same(client: Client, slow: list[Anomaly]) -
     assert unknown.exit_code == 1 and "no anomaly and no execution" in unknown.output
     listed = await run(client, "anomalies", "--hours", "87600")
     assert listed.stdout.count(slow[0].id) == 1 and "nightly" in listed.stdout
-    assert "nothing in the last 24 hours" in (await run(client, "anomalies")).output
+    assert "no anomalies in the last 24 hours" in (await run(client, "anomalies")).output
     refused = await run(client, "anomalies", "--api-port", "1")
     assert refused.exit_code == 1 and "does not answer" in refused.output
