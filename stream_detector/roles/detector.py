@@ -44,7 +44,7 @@ from stream_detector.kafka import topics
 from stream_detector.roles.run_table import RunTable
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import StepFailed
+from stream_detector.telemetry.log_events import RecordIgnored, StepFailed
 
 Event = Completion | Score | ScoreRun | Action
 
@@ -113,7 +113,11 @@ class Detector:
             headers = record.headers
             if repartitioned:
                 origin = read_origin(headers)
-                if origin is None or not _advance_watermark(partition, origin):
+                if origin is None:
+                    RecordIgnored(source, number, record.offset, "no detector put it there").emit()
+                    outcomes["ignored"] += 1
+                    continue
+                if not _advance_watermark(partition, origin):
                     outcomes["duplicate"] += 1
                     continue
                 headers, decode = strip_origin(headers), DECODE[origin.topic]

@@ -86,3 +86,12 @@ async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
     await scene.apply(event(workflows, 2, HERE[0]))
     (record,) = take_snapshot(scene.partition, {topics.COMPLETIONS: 2})[0]
     assert record[0] == key.encode() and not changelog_record.is_deleted(record[1])
+
+
+async def test_a_record_that_no_detector_forwarded_is_ignored_with_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    record = SimpleNamespace(headers=[], value=b"from elsewhere", timestamp=NOW_MS, key=b"x", offset=7)
+    with caplog.at_level("WARNING", "stream_detector"):
+        outcomes = await scene.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, 0), [record], 0))
+    assert outcomes == {"ignored": 1}
+    assert "ignored rekeyed-0@7: no detector put it there" in caplog.text
