@@ -37,8 +37,10 @@ PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", "--durations
 EVERYTHING = [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
 WITHOUT_BENCHMARKS = ["tests/unit", "--ignore", "tests/unit/benchmarks"]
 # The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.
-SOURCES = ["env", "STREAM_DETECTOR_PURE=1", *PYTEST, "--doctest-modules", "stream_detector", "tests/unit/detect"]
-SOURCES += ["tests/unit/benchmarks/test_hot_path.py"]
+PURE = ["env", "STREAM_DETECTOR_PURE=1", PYTHON, "-m"]
+MEASURED = [*PURE, "coverage", "run", *PYTEST[1:]]
+FLOOR = 75
+"""Percent of the lines of the package that tests/unit runs at least; the rest needs brokers and databases."""
 
 Commands = list[tuple[str, list[str]]]
 
@@ -52,6 +54,8 @@ def main() -> int:
     if {"test", "drills"} & set(names):
         install_packages()
         left_out = missing()
+    for old in ROOT.glob(".coverage*"):
+        old.unlink()
     results = [result for name in names for result in run(suite(name, left_out))]
     passed = all(outcome == "ok" for _, outcome, _ in results) and not (IN_CI and left_out)
     tell(results, left_out, passed)
@@ -76,18 +80,28 @@ def suite(name: str, left_out: dict[str, str]) -> Commands:
         case "unit":
             return [("unit", [*PYTEST, *WITHOUT_BENCHMARKS, "-m", "not drill"])]
         case "drills":
-            every_case = [*PYTEST, "tests/unit", "--hypothesis-profile", "full", "-m", "not drill"]
+            every_case = [*MEASURED, *WITHOUT_BENCHMARKS, "--hypothesis-profile", "full", "-m", "not drill"]
             drills = [*PYTEST, *EVERYTHING, "-m", marks("(drill or embedded)", left_out)]
-            return [("every case", every_case), ("drills", drills)]
+            return [("every case", every_case), *covered("stream_detector/*", FLOOR), ("drills", drills)]
         case _:
             # Without Apache Kafka its tests run on the embedded broker; else that is for the drills.
             chosen = "not drill" if "apache" in left_out else "not drill and not embedded"
             return [
                 *suite("lint", left_out),
+                *suite("types", left_out),
                 ("dashboard", [PYTHON, "-m", "tests.dashboard_checks"]),
-                ("sources", SOURCES),
+                ("sources", [*MEASURED, "--doctest-modules", "stream_detector", "tests/unit/detect"]),
+                *covered("stream_detector/detect/*", 100),
+                ("instructions", [*PURE, "pytest", "tests/unit/benchmarks/test_hot_path.py"]),
                 ("pytest", [*PYTEST, *EVERYTHING, "-m", marks(chosen, left_out)]),
             ]
+
+
+def covered(paths: str, percent: int) -> Commands:
+    """Fail where the suite before ran less than that of the lines."""
+    coverage = [PYTHON, "-m", "coverage"]
+    report = [*coverage, "report", "--show-missing", "--include", paths, "--fail-under", str(percent)]
+    return [("combined", [*coverage, "combine", "--quiet"]), (f"{percent} % covered", report)]
 
 
 def marks(chosen: str, left_out: dict[str, str]) -> str:

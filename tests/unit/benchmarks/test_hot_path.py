@@ -9,7 +9,7 @@ from benchmarks import hot_path
 
 @pytest.mark.parametrize(("profile", "instructions", "c_calls"), [("classic", 3330, 134), ("robust", 5560, 214)])
 async def test_an_event_costs_no_more_than_it_did(profile, instructions, c_calls):
-    """The limits are a tenth above what was counted on CPython 3.11, of the sources: the suite `sources` runs them."""
+    """The limits are a tenth above what was counted on CPython 3.11 of the sources; `make test` runs those, too."""
     arguments = argparse.Namespace(events=8000, keys=80, chunk=500, profile=profile)
     found = await hot_path.instructions(arguments)
     assert found["instructions"] <= instructions

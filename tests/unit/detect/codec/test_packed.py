@@ -5,10 +5,12 @@ from base64 import b85decode
 from datetime import timedelta
 from math import exp
 from random import Random
+from uuid import UUID
 
 import pytest
 
 from stream_detector.detect import Baseline, BaselineBuffer, Config, PackedError, step
+from stream_detector.detect.incident import Incident, pack_incidents, unpack_incidents
 from stream_detector.events import Resource, Step
 from tests.unit.detect.events_of import CLASSIC, START, entity, feed, run, score, workflow
 
@@ -114,6 +116,13 @@ def test_the_head_is_where_it_is_documented():
     assert struct.unpack_from("<BBBBqI", baseline.pack()) == (2, 1, 2, 1, baseline.newest_ms, 0)
 
 
+def test_an_open_incident_of_a_rule_of_a_later_version_is_refused():
+    packed = pack_incidents({("consecutive_failures", 0): Incident(str(UUID(int=1)), 0, "warning", True)})
+    assert unpack_incidents(packed, 0, 1)[1] == len(packed)
+    with pytest.raises(ValueError, match="an open incident of rule 200"):
+        unpack_incidents(bytes([200]) + packed[1:], 0, 1)
+
+
 def test_the_common_part_alone_knows_nothing():
     with pytest.raises(NotImplementedError):
         _ = Baseline("workflow:nightly").status
@@ -172,5 +181,7 @@ def test_a_buffer_keeps_nothing_of_what_was_opened_before(seed):
 def test_a_buffer_knows_two_kinds_of_keys():
     with pytest.raises(ValueError, match="a state key begins with"):
         BaselineBuffer().open("run:7", None)
+    with pytest.raises(ValueError, match="a state key begins with"):
+        BaselineBuffer().open("run:7", entity().pack())
     with pytest.raises(PackedError):
         BaselineBuffer().open("workflow:nightly", entity().pack())

@@ -15,6 +15,7 @@ from tests.unit.detect.events_of import HUNDRED_TEN, bytes_of, feed, found, run,
         "8C6F0B6E-8A0C-4F6D-9D4C-3A1F5F0E0001",
         "8c6f-0b6e8a0c-4f6d-9d4c-3a1f5f0e0001",
         "zc6f0b6e-8a0c-4f6d-9d4c-3a1f5f0e0001",
+        "8c6f0b6e8a0c4f6d9d4c3a1f5f0e00018c6f",
         "",
     ],
 )
