@@ -6,10 +6,10 @@ from typing import Any
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import Baseline
 from stream_detector.detect.config import Config
-from stream_detector.detect.finding import Finding
+from stream_detector.detect.finding import Finding, metrics_of
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules.registry import RULES
-from stream_detector.events import Affected, Anomaly, Completion, Metrics, Score, State
+from stream_detector.events import Affected, Anomaly, Completion, Score, State
 from stream_detector.events.completion import FAILED
 from stream_detector.events.ids import SEPARATOR, derived_id
 
@@ -61,20 +61,6 @@ def build_anomaly(
         duration_s=duration_s,
         labels=event.labels,
         url=event.url,
-    )
-
-
-def metrics_of(finding: Finding) -> Metrics:
-    """The numbers of a finding."""
-    return Metrics(
-        current_value=finding.current,
-        baseline_value=finding.baseline,
-        deviation=finding.deviation,
-        z_score=finding.z,
-        confidence=finding.confidence,
-        unit=finding.unit,
-        direction=finding.direction,
-        threshold=finding.threshold,
     )
 
 

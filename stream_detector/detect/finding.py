@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from stream_detector.events import AnomalyType, Severity
+from stream_detector.events import AnomalyType, Metrics, Severity
 
 _ROOT_2 = sqrt(2.0)
 
@@ -28,6 +28,20 @@ class Finding(Struct, frozen=True, gc=False, kw_only=True):
     opens_incident: bool = False
     subject: str = ""
     threshold: float | None = None
+
+
+def metrics_of(finding: Finding) -> Metrics:
+    """The numbers of a finding."""
+    return Metrics(
+        current_value=finding.current,
+        baseline_value=finding.baseline,
+        deviation=finding.deviation,
+        z_score=finding.z,
+        confidence=finding.confidence,
+        unit=finding.unit,
+        direction=finding.direction,
+        threshold=finding.threshold,
+    )
 
 
 def severity_of(z: float) -> Severity:

@@ -5,21 +5,9 @@ from typing import Literal
 
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.ids import derived_id
+from stream_detector.notify.state.line_order import kind_rank, line_kind
 from stream_detector.notify.state.state_models import Combined, Line
 from stream_detector.notify.subject import RESOLVED
-
-_ORDER = {"critical": 0, "warning": 1, "info": 2, RESOLVED: 3}
-"""A severity of a later version stands before all."""
-
-
-def line_kind(line: Line) -> str:
-    """Its severity, or `resolved`."""
-    return RESOLVED if line.state == RESOLVED else line.severity
-
-
-def most_severe_first(lines: Sequence[Line]) -> list[Line]:
-    """The lines, the most severe first, ends last; equal ones by time."""
-    return sorted(lines, key=lambda line: (_ORDER.get(line_kind(line), -1), line.at_s))
 
 
 def worst_severity(lines: Sequence[Line]) -> str:
@@ -47,7 +35,7 @@ def combine(
 ) -> Combined:
     """What a message with these lines leads with."""
     counts: dict[str, int] = {}
-    for line in sorted(newest_of_each_incident(lines), key=lambda line: _ORDER.get(line_kind(line), -1)):
+    for line in sorted(newest_of_each_incident(lines), key=kind_rank):
         counts[line_kind(line)] = counts.get(line_kind(line), 0) + 1
     return Combined(
         kind=kind,

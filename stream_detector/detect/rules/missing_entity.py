@@ -10,7 +10,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from stream_detector.detect import anomaly, wording
+from stream_detector.detect import wording
+from stream_detector.detect.finding import metrics_of
 from stream_detector.detect.rules import pattern_deviation
 from stream_detector.detect.runs import MOST_MEMBERS, Run
 from stream_detector.events import Affected, Anomaly, EntityMembership, Profile, RunPart
@@ -158,7 +159,7 @@ def _missing(
         entity_name=name,
         entity_kind="score",
         run_id=now.run_id,
-        metrics=anomaly.metrics_of(finding),
+        metrics=metrics_of(finding),
         affected_entities=[
             Affected("entity", entity_id, name),
             Affected("run", now.run_id),

@@ -12,7 +12,7 @@ from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.channels.registry import layout_of, updates_messages
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivery, Message
-from stream_detector.notify.message_lines import most_severe_first, newest_of_each_incident
+from stream_detector.notify.message_lines import newest_of_each_incident
 from stream_detector.notify.rendering.action_links import Links, links_of_anomaly, links_of_group
 from stream_detector.notify.rendering.alert import Alert
 from stream_detector.notify.rendering.combined import combined_content
@@ -22,6 +22,7 @@ from stream_detector.notify.rendering.score_changes import changes_of
 from stream_detector.notify.rendering.words import link_of
 from stream_detector.notify.state.deliveries import delivery_of, message_reference, stored_deliveries
 from stream_detector.notify.state.keys import State
+from stream_detector.notify.state.line_order import most_severe_first
 from stream_detector.notify.state.run_parts import assemble_run
 from stream_detector.notify.state.state_models import Due, Line
 from stream_detector.notify.state.stored_lines import incidents_in_message, stored_lines

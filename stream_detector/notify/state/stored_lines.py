@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from stream_detector.notify.message_lines import most_severe_first
 from stream_detector.notify.state.keys import LINE, State, keys_of, read, write
+from stream_detector.notify.state.line_order import most_severe_first
 from stream_detector.notify.state.state_models import Line
 
 

@@ -1,0 +1,24 @@
+"""In which order the lines of a combined message are shown."""
+
+from collections.abc import Sequence
+
+from stream_detector.notify.state.state_models import Line
+from stream_detector.notify.subject import RESOLVED
+
+_ORDER = {"critical": 0, "warning": 1, "info": 2, RESOLVED: 3}
+"""A severity of a later version stands before all."""
+
+
+def line_kind(line: Line) -> str:
+    """Its severity, or `resolved`."""
+    return RESOLVED if line.state == RESOLVED else line.severity
+
+
+def kind_rank(line: Line) -> int:
+    """The place of its kind among the others, the most severe first."""
+    return _ORDER.get(line_kind(line), -1)
+
+
+def most_severe_first(lines: Sequence[Line]) -> list[Line]:
+    """The lines, the most severe first, ends last; equal ones by time."""
+    return sorted(lines, key=lambda line: (kind_rank(line), line.at_s))
