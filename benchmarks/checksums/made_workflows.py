@@ -125,6 +125,8 @@ def _executions(kind: str, number: int, draw: random.Random) -> Iterator[tuple[C
 def _gap(kind: str, n: int, draw: random.Random) -> timedelta:
     if kind == "rushing" and (200 <= n < 500 or 600 <= n < 750):
         return timedelta(seconds=120 + draw.random())
+    if kind == "rushing" and 100 <= n < 125:  # a busy day: 64 are more than twice of it, and no three times
+        return timedelta(minutes=30)
     return timedelta(hours=4 + draw.random())
 
 
