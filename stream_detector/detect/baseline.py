@@ -11,9 +11,11 @@ from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.packed import (
+    CHANGES,
     DRIFT,
     EXECUTIONS,
     HEAD,
+    MOST_CHANGES,
     RETIRED,
     SCORE,
     VERSION,
@@ -94,7 +96,7 @@ class Baseline:
         """What both kinds have."""
         ids, incidents = self.ids, self.incidents
         w = BytesWriter()
-        w.append(u8(VERSION))
+        w.append(u8(VERSION if flags & CHANGES else 2))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -248,22 +250,32 @@ class ScoreBaseline(Baseline):
     """What is remembered about one scored entity: its last score, and the drift since the last significant change."""
 
     PREFIX: ClassVar[str] = "score:"
-    __slots__ = ("drift", "previous")
+    __slots__ = ("changes", "drift", "previous")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.previous: Decimal | None = None
         self.drift = Drift()
+        self.changes: tuple[float, ...] = ()
+        """The sizes of its last moves from score to score, 30 at most, the newest last; in single precision."""
 
     def pack(self) -> bytes:
         """Versioned bytes; `fill` gives an equal baseline."""
-        w = self._pack_head(SCORE, 0)
+        changes = self.changes
+        w = self._pack_head(SCORE, CHANGES if changes else 0)
         test, digits = self.drift.fields, b"" if self.previous is None else str(self.previous).encode()
         sums = test.rise, test.fall, test.least, test.most
         w.write(DRIFT.pack(test.n, test.mean, self.drift.scale, *sums, len(digits)))
         w.write(digits)
+        if changes:
+            w.write(struct.pack(f"<B{len(changes)}f", len(changes), *changes))
         return w.getvalue()
+
+    def remember_change(self, size: float) -> None:
+        """A move of the score; the oldest of 30 goes."""
+        (kept,) = struct.unpack("<f", struct.pack("<f", size))
+        self.changes = (*self.changes[1 - MOST_CHANGES :], kept)
 
     def _fill_rest(self, packed: bytes, at: i64) -> i64:
         check_kind(packed, SCORE)
@@ -271,6 +283,11 @@ class ScoreBaseline(Baseline):
         self.drift.fields = Fields(n, mean, *sums)
         at += DRIFT.size + digits
         self.previous = Decimal(packed[at - digits : at].decode()) if digits else None
+        self.changes = ()
+        if packed[2] & CHANGES:
+            count = i64(packed[at])
+            self.changes = struct.unpack_from(f"<{count}f", packed, at + 1)
+            at += 1 + 4 * count
         return at
 
     @property

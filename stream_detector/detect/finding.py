@@ -1,13 +1,10 @@
 """What a detector hands back: one anomalous reading in numbers and words, before it has an id or an incident."""
 
-from math import erfc, sqrt
 from typing import Literal
 
 from msgspec import Struct
 
 from stream_detector.events import AnomalyType, Metrics, Severity
-
-_ROOT_2 = sqrt(2.0)
 
 
 class Finding(Struct, frozen=True, gc=False, kw_only=True):
@@ -47,22 +44,3 @@ def metrics_of(finding: Finding) -> Metrics:
 def severity_of(z: float) -> Severity:
     """`warning` above 2 standard deviations, `critical` from 3 on (W5)."""
     return "critical" if abs(z) >= 3.0 else "warning"
-
-
-def confidence(tail: float, n: int) -> float:
-    """(1 - p) n / (n + 30): how unlikely the reading is under its baseline, less where the baseline is young.
-
-    >>> confidence(0.0, 30)
-    0.5
-    """
-    return (1.0 - tail) * n / (n + 30)
-
-
-def one_sided(z: float) -> float:
-    """P(Z > z) of a standard normal Z."""
-    return 0.5 * erfc(z / _ROOT_2)
-
-
-def two_sided(z: float) -> float:
-    """P(|Z| > |z|) of a standard normal Z."""
-    return erfc(abs(z) / _ROOT_2)

@@ -46,7 +46,7 @@ def step_score(
         _say(explain, "no previous score: a first score is never an anomaly")
     else:
         found = significant_score_change.find_change(
-            event.entity_name, previous, event.score, rule, baseline.threshold_multiplier
+            event.entity_name, previous, event.score, rule, baseline.threshold_multiplier, baseline.changes
         )
         _say(explain, *(found.gates if found else [_below(previous, event.score, rule, baseline.threshold_multiplier)]))
     # 3. Learn.
@@ -83,7 +83,10 @@ def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool)
         drift.reset()
     scale = drift.scale if drift.fields.n else threshold
     left = drift.update(score, threshold)
-    return None if left is None else pattern_deviation.drift_found(event.entity_name, score, left, scale)
+    changes = baseline.changes
+    if baseline.previous is not None:
+        baseline.remember_change(abs(score - float(baseline.previous)))
+    return None if left is None else pattern_deviation.drift_found(event.entity_name, score, left, scale, changes)
 
 
 def _below(previous: Decimal, score: Decimal, rule: ScoreRule, multiplier: Decimal) -> str:

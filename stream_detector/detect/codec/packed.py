@@ -1,8 +1,8 @@
 """The layout of a packed baseline. The first byte is its version; each part packs and fills itself in this order.
 
-| version 2 | bytes |
+| version 3 | bytes |
 |---|---|
-| version, kind (1 workflow, 2 score), flags (1 retired, 2 has executions), recent ids | 4 |
+| version, kind (1 workflow, 2 score), flags (1 retired, 2 has executions, 4 has past changes), recent ids | 4 |
 | newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
 | recent ids | 8 each, 8 at most |
 | open incidents | 30 each |
@@ -12,8 +12,10 @@
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
 | workflow: level, failures, calm executions; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
+| score: sizes of its past changes | 1, 4 each (30 at most) |
 
-A change of layout takes a new version and keeps the decoder of every older one. Version 1 differs in the level alone:
+A change of layout takes a new version and keeps the decoder of every older one. Only a score with past changes is of
+version 3; everything else has been the same since version 2. Version 1 differs in the level alone:
 222 bytes, with the tails it had learned of each scale, and without readings and rhythm; and has the part of last
 executions always.
 """
@@ -21,11 +23,13 @@ executions always.
 import struct
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 WORKFLOW: Final = 1
 SCORE: Final = 2
 RETIRED: Final = 1
 EXECUTIONS: Final = 2
+CHANGES: Final = 4
+MOST_CHANGES: Final = 30
 HEAD: Final = 20
 DRIFT: Final = struct.Struct("<IddddddB")
 
@@ -37,7 +41,7 @@ class PackedError(ValueError):
 def check_version(packed: bytes) -> None:
     """Raises `PackedError` for bytes of no layout that this version reads."""
     if not packed or not 1 <= packed[0] <= VERSION:
-        raise PackedError(f"no baseline of layout 1 or {VERSION} (first byte {packed[:1].hex() or 'absent'})")
+        raise PackedError(f"no baseline of layout 1 to {VERSION} (first byte {packed[:1].hex() or 'absent'})")
 
 
 def check_kind(packed: bytes, kind: int) -> None:

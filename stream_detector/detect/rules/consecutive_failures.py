@@ -9,10 +9,14 @@ resolved by the next success (W8).
 'nightly has failed 3 times in a row'
 """
 
+from math import log10
+
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.statistics.tails import UNKNOWN, confidence
 
 NAME = "consecutive_failures"
 OPENS, RISES = 3, 5
+_LEAST_RATE = 1e-6
 
 
 def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
@@ -32,7 +36,7 @@ def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
         baseline=0.0,
         deviation=float(length),
         z=None,
-        confidence=1.0 - failure_rate**length,
+        confidence=confidence(-length * log10(max(failure_rate, _LEAST_RATE))),
         unit="runs",
         direction="up",
         gates=[f"{length} failures in a row reach {length}, with no success between them"],
@@ -52,7 +56,7 @@ def streak_ended(name: str) -> Finding:
         baseline=0.0,
         deviation=0.0,
         z=None,
-        confidence=1.0,
+        confidence=UNKNOWN,
         unit="runs",
         direction="down",
         gates=["a success ends the streak"],

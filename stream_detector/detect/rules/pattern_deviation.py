@@ -5,18 +5,21 @@ Hinkley's test (`statistics/page_hinkley`) in units of the score's threshold: al
 on; and the score must lie a threshold or more from the mean since the last reset. A significant change resets it,
 because that move has been reported.
 
->>> drift_found("Lido", 6.3, 6.9, 0.5).description
-'Lido drifts down: 6.3 now, 6.9 on average since the last change'
+>>> drift_found("Lido", 6.3, 7.1, 0.5).description
+'Lido drifts down: 6.3 now, 7.1 on average since the last change'
 """
 
+from collections.abc import Sequence
+from math import log10
 from typing import Final
 
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
-from stream_detector.detect.finding import Finding, confidence
+from stream_detector.detect.finding import Finding
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.detect.statistics.level import ACCEPTED_AFTER
 from stream_detector.detect.statistics.page_hinkley import LIMIT
+from stream_detector.detect.statistics.tails import UNKNOWN, confidence, poisson_tail, rank_confidence, t_tail
 from stream_detector.events import Completion, Step
 
 NAME = "pattern_deviation"
@@ -24,8 +27,12 @@ DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence
 MISSING = "missing"
 
 
-def drift_found(name: str, score: float, left: float, threshold: float) -> Finding:
-    """The finding for a score that drifted away from `left`, the mean since its last reset."""
+def drift_found(name: str, score: float, left: float, threshold: float, changes: Sequence[float] = ()) -> Finding:
+    """The finding for a score that drifted away from `left`, the mean since its last reset and before this score.
+
+    Args:
+        changes: the sizes of this score's past moves, 30 at most.
+    """
     moved = score - left
     return Finding(
         detector=NAME,
@@ -37,7 +44,7 @@ def drift_found(name: str, score: float, left: float, threshold: float) -> Findi
         baseline=left,
         deviation=moved,
         z=None,
-        confidence=abs(moved) / (abs(moved) + threshold),
+        confidence=rank_confidence(abs(moved), changes),
         unit="points",
         direction="up" if moved > 0 else "down",
         gates=[
@@ -61,7 +68,7 @@ def level_accepted(name: str, level: float, previous: float, duration_s: float) 
         baseline=previous,
         deviation=level - previous,
         z=None,
-        confidence=1.0,
+        confidence=UNKNOWN,
         unit="s",
         direction="up" if level > previous else "down",
         gates=[
@@ -74,6 +81,8 @@ def level_accepted(name: str, level: float, previous: float, duration_s: float) 
 _LEARNED: Final = 30
 _SHARE_Z: Final = 6.0
 _SHARE_LEAST: Final = 0.2
+_LEAST_SPREAD: Final = 0.01
+"""Of a share, where it never moved: a point."""
 
 
 def judge(
@@ -107,7 +116,7 @@ def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, expla
     furthest = evidence.furthest(seen, _SHARE_LEAST, _SHARE_Z) if seen.total_s > 0.0 else -1
     expected = evidence.expected_share(steps[furthest].name) if furthest >= 0 else None
     if expected is not None:
-        found.append(_share(name, steps[furthest], seen.durations_s[furthest] / seen.total_s, *expected))
+        found.append(_share(name, steps[furthest], evidence.n, seen.durations_s[furthest] / seen.total_s, *expected))
     if explain is not None:
         explain.extend(gate for one in found for gate in one.gates)
     return found
@@ -125,7 +134,7 @@ def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
         baseline=float(len(steps)),
         deviation=0.0,
         z=None,
-        confidence=confidence(0.0, evidence.n),
+        confidence=confidence(log10(1 + evidence.n)),  # none of so many was like it
         unit="steps",
         direction="up",
         gates=[
@@ -136,7 +145,7 @@ def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
     )
 
 
-def _share(name: str, step: Step, share: float, expected: float, spread: float) -> Finding:
+def _share(name: str, step: Step, n: int, share: float, expected: float, spread: float) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="PatternDeviation",
@@ -146,7 +155,7 @@ def _share(name: str, step: Step, share: float, expected: float, spread: float) 
         baseline=expected,
         deviation=share - expected,
         z=None,
-        confidence=abs(share - expected),
+        confidence=confidence(t_tail((share - expected) / max(spread, _LEAST_SPREAD), n)),
         unit="ratio",
         direction="up" if share > expected else "down",
         gates=[
@@ -168,7 +177,7 @@ def volume_spiked(name: str, count: int, busiest: int, days: int) -> Finding:
         baseline=float(busiest),
         deviation=float(count - busiest),
         z=None,
-        confidence=1.0 - busiest / count,
+        confidence=confidence(poisson_tail(count, max(busiest, 1))),
         unit="runs",
         direction="up",
         gates=[f"{count} executions in a day are three times {busiest} or more, the busiest of {days} days"],
@@ -187,7 +196,7 @@ def entity_missing(name: str, previous_run: str, run: str, before: int, gone: in
         baseline=1.0,
         deviation=-1.0,
         z=None,
-        confidence=1.0 - gone / before,
+        confidence=confidence(log10((1 + before) / (1 + gone))),  # so many of them are here
         unit="scores",
         direction="down",
         gates=[

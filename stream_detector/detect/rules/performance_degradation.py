@@ -9,9 +9,10 @@ Profile `classic` (W9, W11): x > mean + 2 s, on the slow side alone, every such 
 from math import expm1
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of
+from stream_detector.detect.finding import Finding, severity_of
 from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, incident_ended, score_gates
 from stream_detector.detect.statistics.level import EFFECT, AnomalyScore, Assessment, root_of
+from stream_detector.detect.statistics.tails import confidence, t_tail
 from stream_detector.events import Severity
 
 NAME = "performance_degradation"
@@ -33,7 +34,7 @@ def find_by_z(name: str, duration_s: float, *, mean: float, spread: float, n: in
         baseline=mean,
         deviation=duration_s - mean,
         z=z,
-        confidence=confidence(one_sided(z), n),
+        confidence=confidence(t_tail(z, n)),
         unit="s",
         direction="up",
         gates=[
@@ -71,7 +72,7 @@ def find_by_score(
         baseline=expected,
         deviation=duration_s - expected,
         z=score.z,
-        confidence=confidence(10.0**-score.score, assessment.n),
+        confidence=confidence(t_tail(score.z, assessment.n)),
         unit="s",
         direction="up" if slower else "down",
         gates=score_gates(distance, assessment, score, threshold),

@@ -16,8 +16,9 @@ from typing import Final
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
-from stream_detector.detect.finding import Finding, confidence, one_sided
+from stream_detector.detect.finding import Finding
 from stream_detector.detect.statistics.resources import ResourceBaseline
+from stream_detector.detect.statistics.tails import UNKNOWN, confidence, t_tail
 from stream_detector.events import Completion, Resource, Severity
 
 NAME = "resource_exhaustion"
@@ -83,16 +84,16 @@ def find_exhaustion(
     if full:
         severity = "critical" if share >= CRITICAL else "warning"
         what = f"used {wording.share(share)} of its {resource_name} limit ({used})"
-        gates, sure = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"], 1.0
+        gates = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"]
     elif known is not None and z is not None and z > _Z * gate:
         usually = wording.share(known.mean) if limit else f"{known.mean:.4g}{unit}"
         what = f"used {used} of {resource_name}, rising, usually {usually}"
-        gates, sure = [_rises(known), f"z {z:.2f} is above {_Z * gate:.2f}"], confidence(one_sided(z), known.n)
+        gates = [_rises(known), f"z {z:.2f} is above {_Z * gate:.2f}"]
     elif known is not None and limit and share >= _FORECAST_FROM and share + _AHEAD * known.slope >= 1.0:
         left = (1.0 - share) / known.slope
         what = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
         slope = f"at {wording.share(known.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"
-        gates, sure = [_rises(known), slope], 0.5
+        gates = [_rises(known), slope]
     else:
         return None
     return Finding(
@@ -104,7 +105,7 @@ def find_exhaustion(
         baseline=known.mean if known else 0.0,
         deviation=share - (known.mean if known else 0.0),
         z=z,
-        confidence=sure,
+        confidence=UNKNOWN if z is None or known is None else confidence(t_tail(z, known.n)),
         unit="ratio" if limit else resource.unit or "",
         direction="up",
         gates=gates,
@@ -137,7 +138,7 @@ def exhaustion_ended(name: str, resource_name: str, resource: Resource, known: R
         baseline=mean,
         deviation=share - mean,
         z=None,
-        confidence=1.0,
+        confidence=UNKNOWN,
         unit="ratio" if resource.limit else resource.unit or "",
         direction="up" if share > mean else "down",
         gates=[f"neither the limit, nor z, nor the forecast of {resource_name} is told any more"],

@@ -11,10 +11,12 @@ thresholds on. A relative threshold counts in shares of the previous score; from
 True
 """
 
+from collections.abc import Sequence
 from decimal import Context, Decimal
 
 from stream_detector.detect.config import ScoreRule
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.statistics.tails import rank_confidence
 
 NAME = "significant_score_change"
 CRITICAL_FROM = 3
@@ -22,8 +24,14 @@ _EXACT = Context(prec=80)
 """Two scores of at most 20 digits within 1e12 differ exactly within 80 digits."""
 
 
-def find_change(name: str, previous: Decimal, current: Decimal, rule: ScoreRule, multiplier: Decimal) -> Finding | None:
-    """The finding where the move reaches `rule.threshold` times `multiplier` (1, or more after feedback)."""
+def find_change(
+    name: str, previous: Decimal, current: Decimal, rule: ScoreRule, multiplier: Decimal, changes: Sequence[float] = ()
+) -> Finding | None:
+    """The finding where the move reaches `rule.threshold` times `multiplier` (1, or more after feedback).
+
+    Args:
+        changes: the sizes of this score's past moves, 30 at most.
+    """
     delta = _EXACT.subtract(current, previous)
     gate = _EXACT.multiply(rule.threshold, multiplier)
     if rule.relative:
@@ -41,7 +49,7 @@ def find_change(name: str, previous: Decimal, current: Decimal, rule: ScoreRule,
         baseline=float(previous),
         deviation=float(delta),
         z=None,
-        confidence=1.0,
+        confidence=rank_confidence(float(abs(delta)), changes),
         unit="points",
         direction="up" if up else "down",
         gates=[f"a change of {plain(abs(delta))} reaches the threshold of {plain(gate.normalize())}"],

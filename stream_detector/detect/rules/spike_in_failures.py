@@ -11,8 +11,9 @@ z = (r - p) / sqrt(p (1 - p) / 10) > 2.
 from math import sqrt
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, confidence, one_sided, severity_of
+from stream_detector.detect.finding import Finding, severity_of
 from stream_detector.detect.statistics.failures import LEAST, Failures
+from stream_detector.detect.statistics.tails import confidence, normal_tail, t_tail
 
 NAME = "spike_in_failures"
 RECENT, BEFORE, LEAST_BEFORE = 10, 30, 10
@@ -34,7 +35,7 @@ def find_by_z(name: str, *, recent_failures: int, failures: int, n: int, z: floa
         f"the failure rate {recent} against {usual} (one success and one failure added) has z {z:.2f}, "
         f"above {gate:.2f}",
     ]
-    return _found(description, gates, recent_failures, rate, z, n, gate)
+    return _found(description, gates, recent_failures, rate, z, t_tail(z, n), gate)
 
 
 def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
@@ -47,10 +48,12 @@ def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Findin
         f"{recent} failures among the last {RECENT} are {LEAST} or more",
         f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
     ]
-    return _found(description, gates, recent, rate, z, failures.n, gate)
+    return _found(description, gates, recent, rate, z, normal_tail(z), gate)
 
 
-def _found(description: str, gates: list[str], recent: int, rate: float, z: float, n: int, threshold: float) -> Finding:
+def _found(
+    description: str, gates: list[str], recent: int, rate: float, z: float, tail: float, threshold: float
+) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="SpikeInFailures",
@@ -60,7 +63,7 @@ def _found(description: str, gates: list[str], recent: int, rate: float, z: floa
         baseline=rate,
         deviation=recent / RECENT - rate,
         z=z,
-        confidence=confidence(one_sided(z), n),
+        confidence=confidence(tail),
         unit="ratio",
         direction="up",
         gates=gates,
@@ -86,7 +89,7 @@ def back_to_usual(name: str, recent: int, rate: float, z: float, n: int, gate: s
         baseline=rate,
         deviation=recent / RECENT - rate,
         z=z,
-        confidence=confidence(1.0 - one_sided(z), n),
+        confidence=confidence(normal_tail(z)),
         unit="ratio",
         direction="down",
         gates=[f"z {z:.2f} of the failure rate is {gate}"],

@@ -3,8 +3,9 @@
 from typing import Final
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, confidence, two_sided
+from stream_detector.detect.finding import Finding
 from stream_detector.detect.statistics.level import WARM, AnomalyScore, Assessment
+from stream_detector.detect.statistics.tails import confidence, t_tail
 from stream_detector.events import AnomalyType
 
 CRITICAL_MORE: Final = 0.75
@@ -42,7 +43,7 @@ def incident_ended(
         baseline=expected,
         deviation=duration_s - expected,
         z=z,
-        confidence=confidence(1.0 - two_sided(z), n),
+        confidence=confidence(t_tail(z, n)),
         unit="s",
         direction="up" if z > 0 else "down",
         gates=["three executions in a row lie within 1 sigma of the level"],

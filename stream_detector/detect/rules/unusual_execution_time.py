@@ -11,9 +11,10 @@ executions; `warning`, and `critical` from |z| = 3 on.
 """
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, confidence, severity_of, two_sided
+from stream_detector.detect.finding import Finding, severity_of
 from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, incident_ended, score_gates
 from stream_detector.detect.statistics.level import EFFECT, AnomalyScore, Assessment
+from stream_detector.detect.statistics.tails import confidence, t_tail
 from stream_detector.events import Severity
 
 NAME = "unusual_execution_time"
@@ -32,7 +33,7 @@ def find_by_z(name: str, duration_s: float, *, mean: float, spread: float, n: in
         baseline=mean,
         deviation=duration_s - mean,
         z=z,
-        confidence=confidence(two_sided(z), n),
+        confidence=confidence(t_tail(z, n)),
         unit="s",
         direction="up" if z > 0 else "down",
         gates=[*history_gates(mean, spread, n), f"|z| {abs(z):.2f} is above {gate:.2f}"],
@@ -67,7 +68,7 @@ def find_by_score(
         baseline=expected,
         deviation=duration_s - expected,
         z=z,
-        confidence=confidence(10.0**-score.score, assessment.n),
+        confidence=confidence(t_tail(z, assessment.n)),
         unit="s",
         direction="up" if slower else "down",
         gates=[

@@ -74,12 +74,12 @@ class Drift:
         """
         if not self.fields.n:
             self.scale = threshold
-        scale = self.scale
+        scale, before = self.scale, self.fields.mean
         test = rebuild(self.fields)
         # In units of the threshold, so that one setting of the test fits every scale of scores.
         test.update(score / scale)
         self.fields = fields_of(test)
-        left = self.fields.mean * scale
+        left = before * scale  # without this score: what judges has not seen it (W2)
         if not test.drift_detected or abs(score - left) < scale:
             return None
         self.reset()

@@ -154,7 +154,7 @@ def test_w14_w15_w16_every_field_is_there():
     metrics = unusual.metrics
     assert (metrics.current_value, metrics.baseline_value, metrics.deviation) == (252.0, 100.0, 152.0)
     assert (metrics.z_score, metrics.unit, metrics.direction) == (15.2, "s", "up")
-    assert metrics.confidence == pytest.approx(11 / 41)
+    assert metrics.confidence == pytest.approx(0.88, abs=1e-3)
     assert [(one.kind, one.id, one.name) for one in unusual.affected_entities] == [
         ("workflow", "nightly", "Nightly"),
         ("execution", "x50", None),

@@ -61,7 +61,7 @@ def test_s04_s06_lido_falls():
         "down",
         0.5,
     )
-    assert (metrics.z_score, metrics.confidence, metrics.unit) == (None, 1.0, "points")
+    assert (metrics.z_score, metrics.confidence, metrics.unit) == (None, 0.5, "points")
     assert one.description == "Lido fell from 7.5 to 5.8 (-1.7)"
     assert one.labels == {"snapshot_space": "lido.eth"}
     assert [(item.kind, item.id) for item in one.affected_entities] == [("entity", "lido"), ("run", "r2")]
@@ -164,9 +164,9 @@ def test_backfilled_scores_are_learned_and_not_told():
 def test_drift_is_a_pattern_deviation():
     (one,) = found(feed(entity(), [score(v, day) for day, v in enumerate(("7.5", "7.1", "6.7", "6.3"))]))
     assert kinds([one]) == [("PatternDeviation", "info", "opened")]
-    assert one.description == "Lido drifts down: 6.3 now, 6.9 on average since the last change"
+    assert one.description == "Lido drifts down: 6.3 now, 7.1 on average since the last change"
     assert (one.metrics.current_value, one.metrics.direction, one.metrics.unit) == (6.3, "down", "points")
-    assert one.metrics.deviation == pytest.approx(-0.6)
+    assert one.metrics.deviation == pytest.approx(-0.8)
 
 
 def test_drift_upwards_says_every_gate():

@@ -75,7 +75,7 @@ def test_w13_a_forecast_of_the_limit():
     told = found(feed(workflow(), [uses(n, 1.0 + 0.1 * n) for n in range(25)]))
     first = told[0]
     assert first.description.startswith("nightly reaches its memory limit in about ")
-    assert first.metrics.confidence == 0.5
+    assert first.metrics.z_score is not None and 0.3 < first.metrics.confidence < 0.5
     assert first.metrics.current_value < 0.9
     assert "rises in a row are 3 or more" in first.gates[0]
 
