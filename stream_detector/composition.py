@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from stream_detector.detect import Config, profile_rules
+from stream_detector.detect import Config, profile_rules, score_threshold_rules
 from stream_detector.events import Profile
 from stream_detector.settings import Settings
 
@@ -16,6 +16,7 @@ def detection_config(settings: Settings) -> Config:
     return Config(
         cast(Profile, settings.profile),  # Config itself checks it
         settings.score_threshold,
-        profile_rules=profile_rules(settings.profile_rules),
+        score_threshold_rules(settings.score_threshold_rules),
+        profile_rules(settings.profile_rules),
         duration_from_times=settings.duration_from_times,
     )

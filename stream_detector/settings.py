@@ -91,6 +91,18 @@ def _profile_rules(raw: str) -> str:
     return raw.strip()
 
 
+def _score_threshold_rules(raw: str) -> str:
+    """Checked here by its form alone; detect reads it."""
+    for rule in filter(str.strip, raw.split(",")):
+        match = re.fullmatch(r"\s*(?:type\s*=\s*)?[^\s=>][^=>]*->\s*(\d+(?:\.\d+)?|\.\d+)\s*%?\s*", rule)
+        if not match or not 0 < Decimal(match[1]) <= Decimal("1e12"):
+            raise ValueError(
+                "must be type=PATTERN -> NUMBER or ENTITY_ID_PATTERN -> NUMBER, comma-separated; NUMBER is "
+                "positive, in points or, with %, in percent of the previous score"
+            )
+    return raw.strip()
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         parts = urlsplit(raw.strip())
@@ -194,6 +206,7 @@ class Settings:
     )
     profile_rules: str = setting("", _profile_rules, "Profiles of individual workflows, by id or label: `deploy-* -> classic, team=core -> robust`; the first match wins", group="Detection")  # fmt: skip
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score change of at least this much is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
+    score_threshold_rules: str = setting("", _score_threshold_rules, "Thresholds of individual scores, by entity type or id: `type=dao -> 5 %, poll-* -> 1.0`; a percentage is of the previous score; the first match wins, the others have SCORE_THRESHOLD", group="Detection")  # fmt: skip
     duration_from_times: bool = setting(True, _flag, "An execution without `duration_s` took `finished_at - started_at`; off: its duration is not recorded, as in earlier versions", group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Public URL of the dashboard, used for links in messages", aliases=("NEXT_PUBLIC_BASE_URL",), group="Notifications")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Listen address of the API; any other than loopback requires API_TOKEN", group="API")  # fmt: skip

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stream_detector.detect import Config, ScoreRule, key_of, profile_rules
+from stream_detector.detect import Config, key_of, profile_rules, score_threshold_rules
 from stream_detector.devstack.demo import demo_events
 from stream_detector.events import Action, Completion, Score, ScoreRun
 from stream_detector.events.decode import decode_action, decode_completion, decode_score, decode_score_run
@@ -95,7 +94,7 @@ class History:
 
 def config_of(profile: str) -> tuple[Config, Config]:
     """What judges the first half of a history, and what the second."""
-    rules = {"vault": ScoreRule(Decimal("0.1"), relative=True)}
+    rules = score_threshold_rules("type=vault -> 10 %")
     classic, robust = (Config(name, score_rules=rules) for name in ("classic", "robust"))  # type: ignore[arg-type]
     chosen = profile_rules("failing-* -> classic, team=core -> classic, environment=stage* -> robust")
     mixed = Config("robust", score_rules=rules, profile_rules=chosen)

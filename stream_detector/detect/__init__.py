@@ -8,7 +8,14 @@ anything but the baseline it is given.
 from stream_detector.detect.baseline import Baseline, NamedBaseline, ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.baseline_buffer import BaselineBuffer
 from stream_detector.detect.codec.packed import PackedError
-from stream_detector.detect.config import Config, ProfileRule, ScoreRule, profile_rules
+from stream_detector.detect.config import (
+    Config,
+    ProfileRule,
+    ScoreRule,
+    ScoreThresholdRule,
+    profile_rules,
+    score_threshold_rules,
+)
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.step import key_of, step
 
@@ -22,8 +29,10 @@ __all__ = [
     "ProfileRule",
     "ScoreBaseline",
     "ScoreRule",
+    "ScoreThresholdRule",
     "WorkflowBaseline",
     "key_of",
     "profile_rules",
+    "score_threshold_rules",
     "step",
 ]

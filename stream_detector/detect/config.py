@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from stream_detector.events import Completion, Profile
+from stream_detector.events import Completion, Profile, Score
 
 
 class ProfileRule(NamedTuple):
@@ -46,6 +46,42 @@ class ScoreRule:
             raise ValueError("a score threshold must be a positive, finite number, for example 0.5")
 
 
+class ScoreThresholdRule(NamedTuple):
+    """Scores whose `entity_type` (`field` is `type`) or whose `entity_id` (`field` is empty) match `pattern`."""
+
+    field: Literal["", "type"]
+    pattern: str
+    rule: ScoreRule
+
+
+def score_threshold_rules(text: str) -> tuple[ScoreThresholdRule, ...]:
+    """Rules separated by commas, the first that matches holds; a percentage is of the previous score.
+
+    Raises:
+        ValueError: a rule that cannot be read, or a threshold that is not positive.
+
+    >>> rules = score_threshold_rules("type=dao -> 5 %, poll-* -> 1.0")
+    >>> [(rule.field, rule.pattern, str(rule.rule.threshold), rule.rule.relative) for rule in rules]
+    [('type', 'dao', '0.05', True), ('', 'poll-*', '1.0', False)]
+    """
+    rules = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        pattern, arrow, threshold = (word.strip() for word in part.rpartition("->"))
+        field, equals, value = (word.strip() for word in pattern.rpartition("="))
+        number, percent, rest = threshold.partition("%")
+        try:
+            read = ScoreRule(Decimal(number.strip()) / (100 if percent else 1), bool(percent))
+        except (ArithmeticError, ValueError):
+            read = None
+        if not (arrow and value and read and not rest.strip() and field == ("type" if equals else "")):
+            raise ValueError(
+                "must be type=PATTERN -> THRESHOLD or ENTITY_ID_PATTERN -> THRESHOLD, a positive number "
+                "or percentage, several separated by commas"
+            )
+        rules.append(ScoreThresholdRule("type" if equals else "", value, read))
+    return tuple(rules)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The configuration of `step`.
@@ -53,14 +89,14 @@ class Config:
     Args:
         profile: which rules judge durations and failures.
         score_threshold: a score that moves by so much or more is an anomaly; in points.
-        score_rules: entity type -> its own rule, before `score_threshold`.
+        score_rules: which scores have another threshold; the first that matches holds.
         profile_rules: which workflows have another profile.
         duration_from_times: an execution that says no duration took as long as its two times are apart.
     """
 
     profile: Profile = "robust"
     score_threshold: Decimal = Decimal("0.5")
-    score_rules: Mapping[str, ScoreRule] = field(default_factory=dict)
+    score_rules: tuple[ScoreThresholdRule, ...] = ()
     profile_rules: tuple[ProfileRule, ...] = ()
     duration_from_times: bool = True
     _by_profile: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -82,8 +118,10 @@ class Config:
                 return self._by_profile[rule.profile]
         return self
 
-    def score_rule(self, entity_type: str | None) -> ScoreRule:
-        """The rule in force for an entity of this type."""
-        if entity_type is not None and entity_type in self.score_rules:
-            return self.score_rules[entity_type]
+    def score_rule(self, event: Score) -> ScoreRule:
+        """The rule in force for one score."""
+        for rule in self.score_rules:
+            seen = event.entity_type if rule.field else event.entity_id
+            if seen is not None and fnmatchcase(seen, rule.pattern):
+                return rule.rule
         return ScoreRule(self.score_threshold)

@@ -40,7 +40,7 @@ def step_score(
     # 2. Judge.
     previous = _previous(baseline, event, behind_ms > 0)
     previous_ms = baseline.newest_ms or None
-    rule = config.score_rule(event.entity_type)
+    rule = config.score_rule(event)
     found = None
     if previous is None:
         _say(explain, "no previous score: a first score is never an anomaly")

@@ -143,3 +143,11 @@ def test_every_setting_is_on_the_page_with_default_unit_and_aliases():
         assert f"({spec['unit']})" in row or not spec["unit"]
         assert all(f"`{alias}`" in row for alias in spec["aliases"])
         assert (f"`{PREFIX}{name.upper()}_FILE`" in row) == spec["secret"]
+
+
+def test_s09_threshold_rules_are_refused_by_the_name_of_their_setting() -> None:
+    good = load({"STREAM_DETECTOR_SCORE_THRESHOLD_RULES": "type=dao -> 5 %, poll-* -> 1.0"})
+    assert good.score_threshold_rules == "type=dao -> 5 %, poll-* -> 1.0"
+    for bad in ("dao", "dao -> 0", "dao -> -1", "type= -> x"):
+        with pytest.raises(SettingsError, match="SCORE_THRESHOLD_RULES"):
+            load({"STREAM_DETECTOR_SCORE_THRESHOLD_RULES": bad})

@@ -189,7 +189,7 @@ async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: in
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         mean = reach = None
         if previous is not None:
-            mean, rule = float(previous), config.score_rule(event.entity_type)
+            mean, rule = float(previous), config.score_rule(event)
             reach = float(rule.threshold) * (abs(mean) if rule.relative else 1.0)
         points.append(
             Point(

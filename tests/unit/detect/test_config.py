@@ -1,9 +1,11 @@
 """The profile is chosen for an installation, and for workflows by their id or label."""
 
+from decimal import Decimal
+
 import pytest
 
-from stream_detector.detect import Config, profile_rules, step
-from tests.unit.detect.events_of import HUNDRED_TEN, feed, run, runs, workflow
+from stream_detector.detect import Config, ScoreRule, profile_rules, score_threshold_rules, step
+from tests.unit.detect.events_of import HUNDRED_TEN, feed, run, runs, score, workflow
 
 RULES = profile_rules("night* -> classic, team=core,[x]-? -> robust".replace("core,", "core -> classic, "))
 
@@ -40,3 +42,38 @@ def test_without_rules_the_configuration_is_the_same_object():
 def test_a_rule_that_cannot_be_read_says_its_form(text):
     with pytest.raises(ValueError, match="PATTERN -> PROFILE"):
         profile_rules(text)
+
+
+@pytest.mark.parametrize(
+    ("entity_id", "entity_type", "expected"),
+    [
+        ("lido", "dao", ScoreRule(Decimal("0.05"), relative=True)),
+        ("lido", "poll", ScoreRule(Decimal("1.0"))),
+        ("fund-7", "dao", ScoreRule(Decimal("0.05"), relative=True)),
+        ("fund-7", None, ScoreRule(Decimal("2"))),
+        ("lido", None, ScoreRule(Decimal("0.5"))),
+        ("lido", "daos", ScoreRule(Decimal("0.5"))),
+    ],
+)
+def test_s01_the_first_threshold_rule_that_matches_holds(entity_id, entity_type, expected):
+    rules = score_threshold_rules("type=dao -> 5 %, type = poll->1.0 , fund-* -> 2")
+    assert Config(score_rules=rules).score_rule(score("5", entity_id=entity_id, entity_type=entity_type)) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dao",
+        "type=dao ->",
+        "type= -> 1",
+        "kind=dao -> 1",
+        "-> 1",
+        "dao -> 0",
+        "dao -> -1",
+        "dao -> nan",
+        "dao -> 5 % %",
+    ],
+)
+def test_s09_a_threshold_rule_that_cannot_be_read_names_its_form(text):
+    with pytest.raises(ValueError, match="type=PATTERN -> THRESHOLD"):
+        score_threshold_rules(text)

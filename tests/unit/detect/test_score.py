@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from stream_detector.detect import Config, ScoreRule, step
+from stream_detector.detect import Config, ScoreRule, score_threshold_rules, step
 from tests.unit.detect.events_of import CLASSIC, entity, feed, found, kinds, score
 
 
@@ -94,7 +94,7 @@ def test_three_thresholds_are_critical(current, severity):
 
 
 def test_a_relative_threshold_by_entity_type():
-    config = Config(score_rules={"fund": ScoreRule(Decimal("0.1"), relative=True)})
+    config = Config(score_rules=score_threshold_rules("type=fund -> 10 %"))
     assert [len(changed("200", value, config=config, entity_type="fund")) for value in ("219.9", "220", "180")] == [
         0,
         1,
@@ -189,7 +189,7 @@ def test_a_significant_change_begins_the_drift_anew():
 
 
 def test_a_drift_under_a_relative_threshold():
-    config = Config(score_rules={"fund": ScoreRule(Decimal("0.1"), relative=True)})
+    config = Config(score_rules=score_threshold_rules("type=fund -> 10 %"))
     scores = [score(v, day, entity_type="fund") for day, v in enumerate(("100", "92", "84", "76"))]
     assert kinds(found(feed(entity(), scores, config))) == [("PatternDeviation", "info", "opened")]
 
