@@ -91,7 +91,7 @@ def ended_spike(baseline: WorkflowBaseline, name: str, finished_ms: i64, failed:
     recent, failures, z = _spike(baseline, n, failed)
     if z > _GATE * float(baseline.threshold_multiplier) and before >= spike_in_failures.LEAST_BEFORE:
         return None
-    rate = (failures + 1) / (n + 2)
+    rate = failures / n if n else 0.0
     return spike_in_failures.back_to_usual(name, recent, rate, z, n, "no longer above the gate")
 
 

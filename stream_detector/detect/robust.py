@@ -97,7 +97,7 @@ def find_spike(baseline: WorkflowBaseline, name: str, explain: list[str] | None)
     z, gate = failures.z(True), _SPIKE_Z * float(baseline.threshold_multiplier)
     if explain is not None:
         explain.append(
-            f"{failures.recent(True)} of the last 10 failed, usually {wording.share(failures.rate)}: "
+            f"{failures.recent(True)} of the last 10 failed, usually {wording.share(failures.observed_rate)}: "
             f"z {z:.2f}; the gate is {gate:.2f}"
         )
     return spike_in_failures.find_by_tail(name, failures, z, gate)
@@ -109,7 +109,9 @@ def ended_spike(baseline: WorkflowBaseline, name: str, failed: bool) -> Finding 
     z = failures.z(failed)
     if not z < _CLEARED_Z:
         return None
-    return spike_in_failures.back_to_usual(name, failures.recent(failed), failures.rate, z, failures.n, "below 1")
+    return spike_in_failures.back_to_usual(
+        name, failures.recent(failed), failures.observed_rate, z, failures.n, "below 1"
+    )
 
 
 def ended_durations(

@@ -2,7 +2,7 @@
 
 Three rules, the first that holds is reported: used >= 90 % of the limit (`critical` from 98 % on); z > 3 against the
 exponentially weighted mean of 10 executions or more, and the third rise in a row; forecast: at the present slope the
-limit is reached within 10 executions, rising, and half of it is used. A resource without a limit has the second alone.
+limit is reached within 10 executions, rising. The last two need half of the limit; without one the second holds alone.
 
 >>> from stream_detector.events import Resource
 >>> find_exhaustion("nightly", "memory", Resource(3.8, 4.0, "GiB"), 0.95, None, gate=1.0).description
@@ -28,7 +28,7 @@ _Z: Final = 3.0
 _LEAST: Final = 10
 _RISES: Final = 3
 _AHEAD: Final = 10
-_FORECAST_FROM: Final = 0.5
+_HALF: Final = 0.5
 
 
 def judge(
@@ -85,11 +85,11 @@ def find_exhaustion(
         severity = "critical" if share >= CRITICAL else "warning"
         what = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"]
-    elif known is not None and z is not None and z > _Z * gate:
+    elif known is not None and z is not None and z > _Z * gate and (not limit or share >= _HALF):
         usually = wording.share(known.mean) if limit else f"{known.mean:.4g}{unit}"
         what = f"used {used} of {resource_name}, rising, usually {usually}"
         gates = [_rises(known), f"z {z:.2f} is above {_Z * gate:.2f}"]
-    elif known is not None and limit and share >= _FORECAST_FROM and share + _AHEAD * known.slope >= 1.0:
+    elif known is not None and limit and share >= _HALF and share + _AHEAD * known.slope >= 1.0:
         left = (1.0 - share) / known.slope
         what = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
         slope = f"at {wording.share(known.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"

@@ -27,23 +27,24 @@ def z_of(recent_failures: int, failures: int, n: int) -> float:
 
 def find_by_z(name: str, *, recent_failures: int, failures: int, n: int, z: float, gate: float) -> Finding:
     """Profile `classic`: the finding for a failing execution whose z is above `gate`."""
-    rate = (failures + 1) / (n + 2)
-    recent, usual = wording.share(recent_failures / RECENT), wording.share(rate)
+    smoothed = (failures + 1) / (n + 2)
+    recent, usual = wording.share(recent_failures / RECENT), wording.share(smoothed)
     description = f"{name} failed {recent_failures} of its last {RECENT} executions; before, {failures} of {n}"
     gates = [
         f"{n} executions before the last {RECENT} are {LEAST_BEFORE} or more",
         f"the failure rate {recent} against {usual} (one success and one failure added) has z {z:.2f}, "
         f"above {gate:.2f}",
     ]
-    return _found(description, gates, recent_failures, rate, z, t_tail(z, n), gate)
+    return _found(description, gates, recent_failures, failures / n, z, t_tail(z, n), gate)
 
 
 def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
     """Profile `robust`: the beta-binomial tail of the last 10 outcomes, of which two or more failed."""
-    recent, rate = failures.recent(True), failures.rate
+    recent, rate = failures.recent(True), failures.observed_rate
     if recent < LEAST or not z > gate:
         return None
-    description = f"{name} failed {recent} of its last {RECENT} executions; usually {wording.share(rate)} fail"
+    usually = f"usually {wording.share(rate)} fail" if rate else "none of those before failed"
+    description = f"{name} failed {recent} of its last {RECENT} executions; {usually}"
     gates = [
         f"{recent} failures among the last {RECENT} are {LEAST} or more",
         f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",

@@ -42,6 +42,11 @@ class Failures:
         """The expected failure rate, with the prior of 0.2 failures in 8.2 executions."""
         return (self.failed + PRIOR_FAILURES) / (self.counted + PRIOR_FAILURES + PRIOR_SUCCESSES)
 
+    @property
+    def observed_rate(self) -> float:
+        """The share of failures among the weighted history, without the prior: what people are told. 0 without one."""
+        return self.failed / self.counted if self.counted else 0.0
+
     def z(self, failed: bool) -> float:
         """Phi^-1(1 - p), p the beta-binomial chance of as many failures among 10, or more, under the history."""
         a, b = self.failed + PRIOR_FAILURES, self.counted - self.failed + PRIOR_SUCCESSES

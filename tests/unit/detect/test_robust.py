@@ -245,7 +245,12 @@ def test_a_lone_failure_is_no_spike_and_two_are():
     assert found(feed(workflow(), outcomes(quiet + "F"), ROBUST)) == []
     (spike,) = found(feed(workflow(), outcomes(quiet + "FSF"), ROBUST))
     assert kinds([spike])[0][0] == "SpikeInFailures"
+    assert spike.description == "nightly failed 2 of its last 10 executions; none of those before failed"
+    assert spike.metrics.baseline_value == 0.0
+    some = "FSSSSSSSSSSSSSSSSSSS" * 3 + quiet
+    (spike,) = [one for one in found(feed(workflow(), outcomes(some + "FSFF"), ROBUST)) if one.state == "opened"][:1]
     assert spike.description.startswith("nightly failed 2 of its last 10 executions; usually ")
+    assert f"{100 * spike.metrics.baseline_value:.2g} %" in spike.description
 
 
 def test_a_spike_of_failures_is_one_incident():
@@ -273,7 +278,7 @@ def test_a_workflow_that_often_fails_has_a_high_bar():
 def test_every_gate_of_failures_is_told():
     gates: list[str] = []
     feed(workflow(), outcomes("S" * 40 + "F"), ROBUST, explain=gates)
-    assert gates[-2].startswith("1 of the last 10 failed, usually 0.")
+    assert gates[-2].startswith("1 of the last 10 failed, usually 0 %")
     assert gates[-1] == "1 failures in a row; 3 and 5 are reported"
     gates.clear()
     feed(workflow(), outcomes("F"), ROBUST, explain=gates)

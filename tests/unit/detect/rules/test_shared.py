@@ -50,13 +50,19 @@ def test_w13_is_one_incident_a_resource_until_it_is_used_less():
 
 @BOTH
 def test_w13_a_rise_beyond_three_deviations(config):
-    steady = [uses(n, 1.0 + 0.01 * (n % 2)) for n in range(20)]
-    rising = [uses(20, 1.011), uses(21, 1.012), uses(22, 1.3)]
+    steady = [uses(n, 2.0 + 0.01 * (n % 2)) for n in range(20)]
+    rising = [uses(20, 2.011), uses(21, 2.012), uses(22, 2.6)]
     told = found(feed(workflow(), steady + rising, config))
     assert kinds(told) == [("ResourceExhaustion", "warning", "opened")]
-    assert told[0].description == "nightly used 1.3 of 4 GiB of memory, rising, usually 25 %"
+    assert told[0].description == "nightly used 2.6 of 4 GiB of memory, rising, usually 50 %"
     assert told[0].metrics.z_score is not None and told[0].metrics.z_score > 3
-    assert found(feed(workflow(), [*steady, uses(20, 1.3)], config)) == []
+    assert found(feed(workflow(), [*steady, uses(20, 2.6)], config)) == []
+
+
+@BOTH
+def test_w13_below_half_of_the_limit_a_rise_is_no_exhaustion(config):
+    steady = [uses(n, 1.0 + 0.01 * (n % 2)) for n in range(20)]
+    assert found(feed(workflow(), [*steady, uses(20, 1.011), uses(21, 1.012), uses(22, 1.3)], config)) == []
 
 
 def test_w13_without_a_limit_only_the_rise_is_told():
