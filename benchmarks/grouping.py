@@ -12,7 +12,7 @@ each build were one message. A message that is lost or told twice gives no figur
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,14 @@ from benchmarks.command import parser_of, report
 from benchmarks.measure import WrongResultError
 from stream_detector.composition import detection_config
 from stream_detector.detect.replay import Replayer
-from stream_detector.events import Anomaly, Notification
+from stream_detector.events import Anomaly
 from stream_detector.events.files import read_history
 from stream_detector.notify.config import NotifyConfig, Route
-from stream_detector.notify.message import Delivered
-from stream_detector.notify.policy import accept, due_deliveries, expire, settle
+from stream_detector.notify.forecast import Forecast
 from stream_detector.notify.shared_facets import GROUP_BY
-from stream_detector.notify.state.slotted_store import SlottedStore
-from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings
-from tests.unit.notify.living import next_at
 
 UNLIMITED = 10**9
-EXPIRE_EVERY_S = 3_600.0
 
 
 @dataclass
@@ -62,56 +57,25 @@ def found_in(path: Path, profile: str) -> list[Anomaly]:
     return sorted(anomalies, key=lambda one: one.detected_at)
 
 
-class Life:
-    """The policy on the clock of the data."""
-
-    def __init__(self, route: Route, states: Mapping[str, str]) -> None:
-        self._config = NotifyConfig(channels={"slack": True}, routes=(route,))
-        self._state = SlottedStore({})
-        self._states = states
-        self._expire_at_s = 0.0
-        self.told = Told()
-        self.said: list[Notification] = []
-
-    def live(self, anomalies: Iterable[Anomaly]) -> None:
-        """Let them come, and everything that waits be told at its time."""
-        for anomaly in anomalies:
-            at_s = anomaly.detected_at.timestamp()
-            self._until(at_s)
-            self.said += accept(self._state, anomaly, at_s, self._config)
-            self._deliver(at_s)
-        self._until(float("inf"))
-
-    def _until(self, end_s: float) -> None:
-        while (at_s := next_at(self._state)) is not None and at_s <= end_s:
-            self.said += tick(self._state, at_s, self._config)
-            self._deliver(at_s)
-
-    def _deliver(self, now_s: float) -> None:
-        while ready := due_deliveries(self._state, now_s, self._config):
-            (delivery,) = ready
-            said = settle(self._state, delivery, Delivered("ok"), now_s, self._config)
-            opened = sum(self._states.get(one.anomaly_id or "") == "opened" for one in said)
-            self.told += Told(messages=1, openings=opened > 0, opened=opened, lone=opened == 1)
-            self.said += said
-        if now_s > self._expire_at_s:
-            self._expire_at_s = now_s + EXPIRE_EVERY_S
-            expire(self._state, now_s)
-
-
 def tell(anomalies: Sequence[Anomaly], route: Route) -> Told:
-    """Count what this route tells. Raises `WrongResultError` where an anomaly was lost or told twice."""
-    life = Life(route, {one.id: one.state for one in anomalies})
-    life.live(anomalies)
-    outcomes: dict[str, list[str]] = {one.id: [] for one in anomalies}
-    for one in life.said:
+    """Count what this route sends. Raises `WrongResultError` where an anomaly was lost or sent twice."""
+    forecast = Forecast(NotifyConfig(routes=(route,)))
+    for anomaly in anomalies:
+        forecast.accept(anomaly, anomaly.detected_at.timestamp())
+    forecast.finish()
+    states, told = {one.id: one.state for one in anomalies}, Told()
+    for _, outcomes in forecast.messages:
+        opened = sum(states.get(one.anomaly_id or "") == "opened" for one in outcomes)
+        told += Told(messages=1, openings=opened > 0, opened=opened, lone=opened == 1)
+    found: dict[str, list[str]] = {one.id: [] for one in anomalies}
+    for one in forecast.outcomes:
         if one.anomaly_id:
-            outcomes[one.anomaly_id].append(one.outcome)
-    lost = [name for name, found in outcomes.items() if not set(found) & {"delivered", "suppressed"}]
-    twice = [name for name, found in outcomes.items() if found.count("delivered") > 1]
+            found[one.anomaly_id].append(one.outcome)
+    lost = [name for name, outcomes in found.items() if not set(outcomes) & {"delivered", "suppressed"}]
+    twice = [name for name, outcomes in found.items() if outcomes.count("delivered") > 1]
     if lost or twice:
         raise WrongResultError(f"{len(lost)} anomalies were told nobody without a reason, {len(twice)} twice")
-    return life.told
+    return told
 
 
 def figures(alone: Told, together: Told, builds: int) -> dict[str, Any]:

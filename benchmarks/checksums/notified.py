@@ -24,9 +24,8 @@ from stream_detector.notify.routes import read_routes
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.signing import signature
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
-from stream_detector.notify.tick import tick
+from stream_detector.notify.tick import next_tick_s, tick
 from stream_detector.roles.notifier import SLOTS
-from tests.unit.notify.living import next_at
 
 EMAIL, WEBHOOK = "email", "webhook"
 LEAST_STEP_S = 60.0
@@ -135,7 +134,7 @@ class Notified:
 
     def _until(self, end_s: float) -> None:
         """Do what time brings. A message may wait for an earlier one that is tried again: then a minute passes."""
-        while (at_s := next_at(self._state)) is not None:
+        while (at_s := next_tick_s(self._state)) is not None:
             at_s = max(at_s, self._now_s + LEAST_STEP_S) if at_s <= self._now_s else at_s
             if at_s > end_s:
                 return

@@ -18,12 +18,14 @@ from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Anomaly, AnomalyTypeName, Score, ScoreRun, SeverityName
+from stream_detector.events import Anomaly, AnomalyTypeName, Completion, RunSummary, Score, ScoreRun, SeverityName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
+from stream_detector.notify.configure import notify_config
+from stream_detector.notify.forecast import Forecast
 from stream_detector.settings import SPECS, Settings, load
 
 SHOWN_KEYS = 15
@@ -38,9 +40,9 @@ class Found:
     by_key: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     resolved: int = 0
-    sent: int = 0
     runs: int = 0
-    run_messages: int = 0
+    sent: Counter[str] = field(default_factory=Counter)
+    """Messages by channel."""
 
 
 @click.command()
@@ -91,15 +93,8 @@ def _replay(
     file: Path, configs: list[Config], settings: Settings, *, builds: bool, as_json: bool
 ) -> tuple[list[Found], Counter[str]]:
     """Feed every line to one replayer per profile."""
-    replays = [(Replayer(config), Found(config.profile)) for config in configs]
+    replays = [_Replay(config, settings, as_json) for config in configs]
     refused: Counter[str] = Counter()
-    rising: dict[tuple[str, str], SeverityName] = {}
-
-    def report(found: Found, anomalies: Iterable[Anomaly]) -> None:
-        for anomaly in anomalies:
-            _count(found, anomaly, settings, rising)
-            if as_json:
-                sys.stdout.buffer.write(encode(anomaly) + b"\n")
 
     for line in _with_progress(read_history(file, record_ms=int(time.time() * 1000), builds=builds), file):
         event = line.event
@@ -107,24 +102,57 @@ def _replay(
             assert line.error is not None
             refused[line.error.reason] += 1
             continue
-        for replayer, found in replays:
-            if isinstance(event, ScoreRun):
-                anomalies = replayer.put(run_event_part(event), epoch_ms(event.at))
-            else:
-                outcome = replayer.apply(event)
-                found.outcomes[outcome.kind] += 1
-                anomalies = list(outcome.anomalies)
-                if isinstance(event, Score):
-                    anomalies += replayer.gather(event, outcome, epoch_ms(event.scored_at))
-            report(found, anomalies)
-    for replayer, found in replays:
-        report(found, replayer.missing(sys.maxsize))
+        for replay in replays:
+            replay.apply(event)
+    for replay in replays:
+        replay.finish()
     sys.stdout.buffer.flush()
-    for replayer, found in replays:
-        for summary in replayer.summaries(sys.maxsize):
-            found.runs += summary.part == 1
-            found.run_messages += summary.part == 1 and summary.anomaly_count > 0
-    return [found for _, found in replays], refused
+    return [replay.found for replay in replays], refused
+
+
+class _Replay:
+    """One profile: what the detector finds, and what the notifier would send of it on the clock of the data."""
+
+    def __init__(self, config: Config, settings: Settings, as_json: bool) -> None:
+        self.found, self._as_json = Found(config.profile), as_json
+        self._replayer = Replayer(config)
+        self._items: list[tuple[float, Anomaly | RunSummary]] = []
+        self._notify = notify_config(settings)
+
+    def apply(self, event: Completion | Score | ScoreRun) -> None:
+        """Judge one event."""
+        if isinstance(event, ScoreRun):
+            self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
+            return
+        outcome = self._replayer.apply(event)
+        self.found.outcomes[outcome.kind] += 1
+        self._take(outcome.anomalies)
+        if isinstance(event, Score):
+            self._take(self._replayer.gather(event, outcome, epoch_ms(event.scored_at)))
+
+    def finish(self) -> None:
+        """End every run, then let all that was found come to the notifier in the order of its times."""
+        self._take(self._replayer.missing(sys.maxsize))
+        for summary in self._replayer.summaries(sys.maxsize):
+            self.found.runs += summary.part == 1
+            self._items.append((summary.ended_at.timestamp(), summary))
+        forecast = Forecast(self._notify)
+        for at_s, item in sorted(self._items, key=lambda one: one[0]):
+            forecast.accept(item, at_s)
+        forecast.finish()
+        self.found.sent.update({channel: forecast.count(channel) for channel in forecast.channels})
+
+    def _take(self, anomalies: Iterable[Anomaly]) -> None:
+        found = self.found
+        for anomaly in anomalies:
+            self._items.append((anomaly.detected_at.timestamp(), anomaly))
+            if self._as_json:
+                sys.stdout.buffer.write(encode(anomaly) + b"\n")
+            if anomaly.state == "resolved":
+                found.resolved += 1
+                continue
+            found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
+            found.by_key[f"{anomaly.entity_kind}:{anomaly.entity_id}"] += 1
 
 
 def _with_progress(lines: Iterator[Line], file: Path) -> Iterator[Line]:
@@ -136,23 +164,6 @@ def _with_progress(lines: Iterator[Line], file: Path) -> Iterator[Line]:
             if number % 1000 == 0:
                 progress.update(task, completed=number)
             yield line
-
-
-def _count(found: Found, anomaly: Anomaly, settings: Settings, rising: dict[tuple[str, str], SeverityName]) -> None:
-    if anomaly.state == "resolved":
-        found.resolved += 1
-        return
-    found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
-    found.by_key[f"{anomaly.entity_kind}:{anomaly.entity_id}"] += 1
-    # A notification is sent if the severity reaches the threshold and the incident opened or became more severe.
-    place = found.profile, anomaly.incident_id
-    before = rising.get(place)
-    rank = SEVERITIES.index(anomaly.severity)
-    is_news = before is None or rank > SEVERITIES.index(before)
-    if is_news:
-        rising[place] = anomaly.severity
-    if is_news and rank >= SEVERITIES.index(settings.notify_severity) and anomaly.run_id is None:
-        found.sent += 1
 
 
 def _show(console: Console, found: list[Found], refused: Counter[str], settings: Settings) -> None:
@@ -169,10 +180,11 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
     for one in found:
         events = ", ".join(f"{count} {kind}" for kind, count in sorted(one.outcomes.items())) or "none"
         console.print(f"{one.profile}: events: {events}; incidents resolved: {one.resolved}")
+        sent = ", ".join(f"{channel} {count}" for channel, count in one.sent.items())
+        runs = f" ({one.runs} score runs)" if one.runs else ""
         console.print(
-            f"{one.profile}: notifications at severity {settings.notify_severity} or higher, before the rate limit: "
-            f"{one.sent + one.run_messages}"
-            + (f" ({one.run_messages} of them for {one.runs} score runs, one per run)" if one.runs else "")
+            f"{one.profile}: messages at severity {settings.notify_severity} or higher as the notifier would send "
+            f"them, grouped and within the rate limit: {sent}{runs}"
         )
         keys = ", ".join(f"{key} {count}" for key, count in one.by_key.most_common(SHOWN_KEYS))
         if keys:

@@ -12,9 +12,9 @@ from stream_detector.notify.stages.group_wait import send_ready_groups
 from stream_detector.notify.stages.matching import facts_of, matching_routes, route_to
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT, REPEAT_GROUP, send_group_reminder, send_reminder
-from stream_detector.notify.state.keys import TIMER, State, keys_of
+from stream_detector.notify.state.keys import DUE, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
 from stream_detector.notify.state.pending import ready_buckets
-from stream_detector.notify.state.state_models import Flap
+from stream_detector.notify.state.state_models import Due, Flap, PendingBucket, RateWindow
 
 
 def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
@@ -37,6 +37,20 @@ def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]
         outcomes += send_ready_groups(state, bucket, now_s, config)
     send_digests(state, now_s)
     return outcomes
+
+
+def next_tick_s(state: State) -> float | None:
+    """When time brings something next, as Unix time: a group, an end, a reminder, a digest, a retry; None: nothing."""
+    times = [one.ready_at_s for key in keys_of(state, PENDING_BUCKET) if (one := read(state, key, PendingBucket))]
+    times += [float(key.split(":", 2)[1]) for key in keys_of(state, TIMER)]
+    times += [entry.next_at_s for key in keys_of(state, DUE) if (entry := read(state, key, Due))]
+    for key in keys_of(state, RATE):
+        sent = read(state, key, RateWindow)
+        if sent and sent.held:
+            full = len(sent.times) >= sent.limit
+            over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
+            times.append(over_s)  # a moment later, since the window's end is no whole number of seconds
+    return min(times, default=None)
 
 
 def _send_end_of_flapping(

@@ -48,6 +48,6 @@ def test_ten_that_open_in_one_build_are_one_message_and_one_end(history: Path) -
 
 
 def test_a_message_that_is_lost_gives_no_figure(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.grouping.accept", lambda *_: [])
+    monkeypatch.setattr("stream_detector.notify.forecast.accept", lambda *_: [])
     with pytest.raises(WrongResultError):
         tell(found_in(history, "robust"), TOGETHER)

@@ -39,15 +39,15 @@ def test_the_table_counts_by_type_severity_and_key(history):
     shown = replay(str(history[0]), "--profile", "classic").stdout
     assert "UnusualExecutionTime" in shown
     assert "classic: events: 18 applied; incidents resolved: 1" in shown
-    assert "notifications at severity warning or higher, before the rate limit" in shown
+    assert "messages at severity warning or higher as the notifier would send them" in shown
     assert "workflow:nightly" in shown
     assert "rejected: " in shown
 
 
 def test_profiles_side_by_side_and_settings(history):
     shown = replay(str(history[0]), "--compare", "classic,robust", "--set", "notify_severity=critical").stdout
-    assert "classic: notifications at severity critical or higher" in shown
-    assert "robust: notifications at severity critical or higher" in shown
+    assert "classic: messages at severity critical or higher" in shown
+    assert "robust: messages at severity critical or higher" in shown
 
 
 def test_score_runs_are_told_as_one_message_each(tmp_path):
@@ -56,8 +56,34 @@ def test_score_runs_are_told_as_one_message_each(tmp_path):
     end = b'{"run_id":"r","status":"completed","at":"2026-01-02T00:01:00Z"}'
     path.write_bytes(b"\n".join([*map(encode, scores), end]) + b"\n")
     shown = " ".join(replay(str(path)).stdout.split())
-    assert "before the rate limit: 1 (1 of them for 2 score runs, one per run)" in shown
+    assert "within the rate limit: slack 1 (2 score runs)" in shown
     assert "SignificantScoreChange" not in replay(str(path), "--set", "score_threshold=2").stdout
+
+
+def test_scores_without_a_run_are_counted_as_the_one_message_that_is_sent(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    entities = "abcdefghijklmn"
+    first = [score("5", 0, entity_id=one, entity_name=one) for one in entities]
+    moved = [score("7", 1 + n / 86_400, entity_id=one, entity_name=one) for n, one in enumerate(entities)]
+    path.write_bytes(b"\n".join(encode(each) for each in first + moved) + b"\n")
+    shown = " ".join(replay(str(path)).stdout.split())
+    assert "SignificantScoreChange" in shown
+    assert "within the rate limit: slack 1 (2 score runs)" in shown
+
+
+def test_the_rate_limit_and_its_digest_are_part_of_the_forecast(tmp_path):
+    path = tmp_path / "history.jsonl"
+    events = [
+        run(n, 100.0, "failure" if n % 20 >= 17 else "success", workflow_id=f"w{w}")
+        for w in range(8)
+        for n in range(20)
+    ]
+    path.write_bytes(b"\n".join(encode(each) for each in sorted(events, key=lambda each: each.finished_at)) + b"\n")
+    alone = "group_by=none"
+    many = " ".join(replay(str(path), "--set", alone, "--set", "rate_limit_count=100").stdout.split())
+    few = " ".join(replay(str(path), "--set", alone, "--set", "rate_limit_count=2").stdout.split())
+    assert "within the rate limit: slack 8" in many
+    assert "within the rate limit: slack 3" in few, "two and the digest of the rest"
 
 
 def test_an_entity_missing_from_a_run_is_told_by_replay(tmp_path):

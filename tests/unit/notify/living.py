@@ -7,29 +7,13 @@ from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, settle
-from stream_detector.notify.state.keys import DUE, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
 from stream_detector.notify.state.slotted_store import SlottedStore
-from stream_detector.notify.state.state_models import Due, PendingBucket, RateWindow
 from stream_detector.notify.tick import tick
 from tests.events_made import NOON
 from tests.unit.notify.subjects import CONFIG
 
 NOW_S = NOON.timestamp()
 OK = Delivered("answered ok")
-
-
-def next_at(state: State) -> float | None:
-    """When time brings something next: a group, an end or a reminder, a digest, a retry; None where nothing waits."""
-    times = [one.ready_at_s for key in keys_of(state, PENDING_BUCKET) if (one := read(state, key, PendingBucket))]
-    times += [float(key.split(":", 2)[1]) for key in keys_of(state, TIMER)]
-    times += [entry.next_at_s for key in keys_of(state, DUE) if (entry := read(state, key, Due))]
-    for key in keys_of(state, RATE):
-        sent = read(state, key, RateWindow)
-        if sent and sent.held:
-            full = len(sent.times) >= sent.limit
-            over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
-            times.append(over_s)  # a moment later, since the window's end is no whole number of seconds
-    return min(times, default=None)
 
 
 class Notifier:

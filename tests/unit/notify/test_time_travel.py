@@ -17,10 +17,10 @@ from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.notify.state.state_models import Due
-from stream_detector.notify.tick import tick
+from stream_detector.notify.tick import next_tick_s, tick
 from tests.effort import examples
 from tests.events_made import uuid
-from tests.unit.notify.living import NOW_S, next_at
+from tests.unit.notify.living import NOW_S
 from tests.unit.notify.subjects import CONFIG, slow
 
 OK = Delivered("ok")
@@ -60,7 +60,7 @@ class Live:
 
     def until(self, end_s: float) -> None:
         """Let time pass, stopping only where it brings something."""
-        while (at_s := next_at(self.state)) is not None and at_s <= end_s:
+        while (at_s := next_tick_s(self.state)) is not None and at_s <= end_s:
             self.step(max(0.0, at_s - self.now_s))
         self.now_s = end_s
 

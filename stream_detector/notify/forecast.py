@@ -1,0 +1,74 @@
+"""What the notifier would send of a history: the policy itself, on the clock of the data, to channels that always take.
+
+Everything that decides is in force: routes, severity, groups and their wait, rate limits and digests, flapping, ends.
+
+>>> forecast = Forecast(NotifyConfig())
+>>> forecast.channels
+('slack',)
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stream_detector.events import Anomaly, Notification, RunSummary
+from stream_detector.notify.config import INBOX, NotifyConfig
+from stream_detector.notify.message import Delivered
+from stream_detector.notify.policy import accept, due_deliveries, expire, settle
+from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.notify.tick import next_tick_s, tick
+
+DEFAULT_CHANNEL = "slack"
+_TAKEN = Delivered("forecast")
+_EXPIRE_EVERY_S = 3_600.0
+
+
+class Forecast:
+    """Takes anomalies and run summaries in the order of their times.
+
+    Attributes:
+        channels: the channels that count: those that are set and switched on, without the inbox; Slack where none is.
+        messages: every message so far, as its channel and the outcomes that it brought.
+        outcomes: what became of each anomaly and run on each channel.
+    """
+
+    def __init__(self, config: NotifyConfig) -> None:
+        chosen = [name for name, is_on in config.channels.items() if is_on and name != INBOX]
+        self.channels = tuple(chosen or [DEFAULT_CHANNEL])
+        self.messages: list[tuple[str, list[Notification]]] = []
+        self.outcomes: list[Notification] = []
+        switched: Mapping[str, bool] = dict.fromkeys(self.channels, True)
+        self._config = replace(config, channels=switched, quiet_after_s={})
+        self._state = SlottedStore({})
+        self._now_s = 0.0
+        self._expire_at_s = 0.0
+
+    def accept(self, item: Anomaly | RunSummary, at_s: float) -> None:
+        """Decide about an item that comes at `at_s` (Unix time), once all that was due before has been sent."""
+        self._until(at_s)
+        self._now_s = max(self._now_s, at_s)
+        self.outcomes += accept(self._state, item, self._now_s, self._config)
+        self._deliver()
+
+    def finish(self) -> None:
+        """Send everything that still waits, at its time."""
+        self._until(float("inf"))
+
+    def count(self, channel: str) -> int:
+        """How many messages the channel has got so far."""
+        return sum(name == channel for name, _ in self.messages)
+
+    def _until(self, end_s: float) -> None:
+        while (at_s := next_tick_s(self._state)) is not None and at_s <= end_s:
+            self._now_s = max(self._now_s, at_s)
+            self.outcomes += tick(self._state, self._now_s, self._config)
+            self._deliver()
+
+    def _deliver(self) -> None:
+        while ready := due_deliveries(self._state, self._now_s, self._config):
+            for delivery in ready:
+                outcomes = settle(self._state, delivery, _TAKEN, self._now_s, self._config)
+                self.messages.append((delivery.message.channel, outcomes))
+                self.outcomes += outcomes
+        if self._now_s > self._expire_at_s:
+            self._expire_at_s = self._now_s + _EXPIRE_EVERY_S
+            expire(self._state, self._now_s)
