@@ -26,7 +26,7 @@ WORDS = {
     "busy": {"webhook": "answered 429", "slack": "answered 429", "email": "451"},
     "broken": {"webhook": "answered 500", "slack": "answered 500", "email": "421"},
     "refused": dict.fromkeys(("webhook", "slack", "email"), "cannot be reached"),
-    "silent": dict.fromkeys(("webhook", "slack", "email"), "no answer within"),
+    "silent": dict.fromkeys(("webhook", "slack", "email"), "did not respond within"),
 }
 """What the notifier must have said of each fault: else it was not met."""
 
