@@ -3,10 +3,10 @@
 python -m benchmarks.startup [--parts clone,ready,rebalance] [--keys 0,10000] [--rounds N] [--kafka apache|embedded]
 
 `clone`: `git clone` of this checkout's last commit, then `make demo`: until the API, and so the page, has the first
-anomaly, and until the demo has printed what it found; package caches are as they are here. `ready`: from the start of the detector's process until
-`/readyz`, with so many workflows to recover. `rebalance`: two detectors at a steady rate of events, of which the second
-joins and leaves; the longest that an alert needed meanwhile, against the longest without. The last line on stdout is
-one JSON object, medians over the rounds.
+anomaly, and until the demo has printed what it found; package caches are as they are here. `ready`: from the start of
+the detector's process until `/readyz`, with so many workflows to recover. `rebalance`: two detectors at a steady rate
+of events, of which the second joins and leaves; the longest that an alert needed meanwhile, against the longest
+without. The last line on stdout is one JSON object, medians over the rounds.
 """
 
 import argparse
