@@ -29,6 +29,7 @@ def test_a_signal_while_the_loop_does_not_run_ends_the_role_once_it_does(loop, n
     os.kill(os.getpid(), number)
     shutdown.stop = stopped.set
     loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
+    assert stopped.is_set()
 
 
 def test_a_signal_while_it_waits_ends_the_role(loop):
@@ -37,3 +38,4 @@ def test_a_signal_while_it_waits_ends_the_role(loop):
     shutdown.stop = stopped.set
     loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
     loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
+    assert stopped.is_set()

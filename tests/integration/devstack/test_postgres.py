@@ -61,6 +61,7 @@ async def test_a_folder_whose_making_was_interrupted_is_made_anew(open_folder):
     (open_folder / "made").unlink()
     with Postgres.start(open_folder) as server:
         await run(server, ONE_ROW)
+        assert await count(server) == 1
 
 
 def test_a_second_server_on_the_same_folder_is_refused(open_folder):

@@ -94,6 +94,8 @@ async def test_so_many_dispatches_go_out_before_the_first_is_acknowledged(failur
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT)
     producer.sent[0][3].set_result(None)
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT + 2)  # a batch has room for two
+    values = [value for _, _, sent, _ in producer.sent for value in sent]
+    assert values == [b"%d" % number for number in range(MAX_IN_FLIGHT + 3)]
 
 
 async def test_it_is_done_when_every_batch_is_acknowledged(failures):

@@ -1,5 +1,6 @@
 """What a first score needs is loaded beside everything else, once."""
 
+import asyncio
 import sys
 import threading
 
@@ -31,4 +32,4 @@ async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
 
     monkeypatch.setattr(loading, "import_module", missing)
     monkeypatch.setattr(threading, "excepthook", lambda told: None)  # the thread's own end, which pytest would report
-    await loading.wait_until_loaded()
+    assert await asyncio.wait_for(loading.wait_until_loaded(), 30) is None

@@ -121,6 +121,7 @@ async def test_a_defect_of_the_caller_ends_no_task() -> None:
         deliverer.submit(delivery(str(number)))
         await answers.wait_for(number)
     await deliverer.stop()
+    assert [one for one, _ in answers] == ["1", "2"]
 
 
 class Clock:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
-from openapi_spec_validator import validate
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from stream_detector.serve.openapi import document
 from stream_detector.serve.openapi_links import LINKS
@@ -20,7 +20,7 @@ def written() -> dict[str, Any]:
 
 
 def test_w43_the_document_is_valid_openapi() -> None:
-    validate(written())
+    assert [*OpenAPIV31SpecValidator(written()).iter_errors()] == []
 
 
 def test_w43_the_published_document_is_up_to_date() -> None:
