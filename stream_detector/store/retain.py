@@ -6,7 +6,7 @@ import asyncpg
 
 from stream_detector.store.connect import store_errors
 
-_LOCK = 0x5D1E_C7_0002
+LOCK = 0x5D1E_C7_0002
 _BATCH = 5_000
 _HISTORY = """
     WITH old AS (
@@ -75,7 +75,7 @@ async def retain(
     }
     with store_errors():
         async with pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
                 return None
             deleted: dict[str, int] = {}
             try:
@@ -87,5 +87,5 @@ async def retain(
                     await connection.execute(statement, before["anomalies"])
             finally:
                 if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+                    await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
             return deleted

@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.devstack.ports import free_port
 from stream_detector.devstack.supervise import ROLES, Supervisor
 from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.settings import Settings
 
 READY_WITHIN_S = 90.0
@@ -63,28 +62,7 @@ class Installation:
 
     async def records(self, topic: str) -> list[Any]:
         """Every record of a topic up to its end, in partition order."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.broker, auto_offset_reset="earliest")
-        await consumer.start()
-        try:
-            name = self.settings.topic(topic)
-            found = []
-            for partition in sorted(consumer.partitions_for_topic(name) or await _partitions(consumer, name)):
-                place = TopicPartition(name, partition)
-                consumer.assign([place])
-                await consumer.seek_to_beginning(place)
-                while True:
-                    found += (await consumer.getmany(place, timeout_ms=500)).get(place, [])
-                    end = consumer.highwater(place)
-                    if end is not None and await consumer.position(place) >= end:
-                        break
-            return found
-        finally:
-            await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer, name: str) -> set[int]:
-    await consumer._client.add_topic(name)
-    return consumer.partitions_for_topic(name) or set()
+        return [record async for record in read_topic(self.settings, topic)]
 
 
 def get(url: str, body: Any = None, *, token: str = "") -> tuple[int, str]:

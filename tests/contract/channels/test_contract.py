@@ -95,7 +95,7 @@ async def test_a_provider_that_is_away_is_asked_again_later(provider: Provider) 
 
 async def test_a_silent_provider_is_asked_again_later(provider: Provider) -> None:
     provider.hang()
-    provider.channel._timeout_s = 0.3  # type: ignore[attr-defined]
+    provider.channel.timeout_s = 0.3  # type: ignore[attr-defined]
     result = await provider.channel.deliver(provider.message())
     assert isinstance(result, RetryAfter), result
     assert "did not respond within 0.3 s" in result.reason

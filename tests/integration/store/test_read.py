@@ -116,10 +116,10 @@ async def test_retention_leaves_everything_while_another_service_holds_the_lock(
     old = [row(completion(str(n), finished_at=NOON - timedelta(days=200)), n) for n in range(3)]
     await Writer(pool).write(Rows(executions=old))
     async with pool.acquire() as other:
-        await other.execute("SELECT pg_advisory_lock($1)", retain._LOCK)
+        await other.execute("SELECT pg_advisory_lock($1)", retain.LOCK)
         assert await retain.retain(pool, now=NOON, executions_d=90, anomalies_d=365) is None
         assert await count(pool, "executions") == 3
-        await other.execute("SELECT pg_advisory_unlock($1)", retain._LOCK)
+        await other.execute("SELECT pg_advisory_unlock($1)", retain.LOCK)
     deleted = await retain.retain(pool, now=NOON, executions_d=90, anomalies_d=365)
     assert deleted is not None and deleted["executions"] == 3
     assert await retain.retain(pool, now=NOON, executions_d=90, anomalies_d=365) is not None, "the lock is given back"

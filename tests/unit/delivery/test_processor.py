@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 from faust.types import TP
+from prometheus_client import REGISTRY
 
 from stream_detector.delivery import processor as module
 from stream_detector.delivery.chunk import RECORD_BYTES, Chunk
 from stream_detector.delivery.processor import Positions, process_topic
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
-from stream_detector.telemetry import metrics
 
 TP0 = TP(COMPLETIONS, 0)
 
@@ -258,7 +258,8 @@ def applying(outcomes, app):
 
 
 def counted(outcome: str) -> float:
-    return metrics.EVENTS.labels(SCORES, outcome)._value.get()
+    labels = {"source": SCORES, "outcome": outcome}
+    return REGISTRY.get_sample_value("stream_detector_events_total", labels) or 0.0
 
 
 async def test_what_was_applied_is_sent_then_marked_then_counted():

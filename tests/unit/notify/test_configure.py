@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stream_detector.notify.channels.email.client import EmailSmtp
+from stream_detector.notify.channels.email.settings import mail_server
 from stream_detector.notify.channels.slack.client import SlackWebhook
 from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.shared_facets import GROUP_BY
@@ -90,13 +91,12 @@ def test_an_address_that_cannot_be_used_stops_the_start(change: dict[str, Any], 
     ],
 )
 def test_ports_and_encryption_follow_from_the_url(url: str, host: str, port: int, tls: bool) -> None:
-    made = connect_channels(Settings(**(MAIL | {"smtp_url": url})))["email"]
-    server = made._server  # type: ignore[attr-defined]
+    server = mail_server(Settings(**(MAIL | {"smtp_url": url})))
     assert (server.host, server.port, server.tls) == (host, port, tls)
 
 
 def test_the_password_is_decoded() -> None:
-    assert connect_channels(Settings(**MAIL))["email"]._server.password == "p/w"  # type: ignore[attr-defined]
+    assert mail_server(Settings(**MAIL)).password == "p/w"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class AppriseServices:
         }
         self._text = apprise.NotifyFormat.TEXT
         self._services = apprise.Apprise()
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         for number, url in enumerate(urls, 1):
             if not self._services.add(url):
                 raise ValueError(f"Apprise does not support URL number {number}; see its list of services")
@@ -39,9 +39,9 @@ class AppriseServices:
             body_format=self._text,
         )
         try:
-            taken = await asyncio.wait_for(call, self._timeout_s)
+            taken = await asyncio.wait_for(call, self.timeout_s)
         except TimeoutError:
-            return RetryAfter(0.0, f"Apprise did not respond within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Apprise did not respond within {self.timeout_s:g} s")
         except TypeError as error:  # Apprise's word for a message that it cannot send at all
             return Refused(f"Apprise failed with {type(error).__name__}")
         if taken:

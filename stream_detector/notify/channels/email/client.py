@@ -47,16 +47,16 @@ class EmailSmtp:
         self, server: MailServer, sender: Address, recipients: Sequence[Address], *, timeout_s: float = ANSWER_WITHIN_S
     ) -> None:
         self._server, self._sender, self._recipients = server, sender, tuple(recipients)
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._context: ssl.SSLContext | None = None
 
     async def deliver(self, message: Message) -> Result:
         """Send it once, on a connection of its own."""
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 return await self._send(self.compose(message))
         except TimeoutError:
-            return RetryAfter(0.0, f"mail server did not respond within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"mail server did not respond within {self.timeout_s:g} s")
         except aiosmtplib.SMTPRecipientsRefused as error:
             return self._refused(max(one.code for one in error.recipients), "every recipient: " + self._words(error))
         except aiosmtplib.SMTPAuthenticationError as error:
@@ -107,7 +107,7 @@ class EmailSmtp:
             start_tls=False if server.tls else None,
             tls_context=self._tls(),
             local_hostname=socket.gethostname(),  # the default looks the name up and may block
-            timeout=self._timeout_s,
+            timeout=self.timeout_s,
         )
         # Not `async with`: where it is cancelled, that would say QUIT to a silent server and wait for its answer.
         try:

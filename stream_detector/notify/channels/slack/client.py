@@ -27,7 +27,7 @@ class SlackWebhook:
     """Posts to one webhook. Tries once: the policy's state holds the retries, so the client's own are off."""
 
     def __init__(self, url: str, *, timeout_s: float = ANSWER_WITHIN_S) -> None:
-        self._url, self._timeout_s = url, timeout_s
+        self._url, self.timeout_s = url, timeout_s
         # The client logs the URL at debug level; a logger of its own, shared with nobody, swallows that.
         self._log = logging.Logger("slack webhook", level=logging.CRITICAL)
         self._session: aiohttp.ClientSession | None = None
@@ -38,7 +38,7 @@ class SlackWebhook:
         try:
             answer = await self._client().send_dict({k: v for k, v in body.items() if v != []})
         except TimeoutError:
-            return RetryAfter(0.0, f"Slack did not respond within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Slack did not respond within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
         return self._read(answer.status_code, str(answer.body or ""), answer.headers)
@@ -51,7 +51,7 @@ class SlackWebhook:
 
     def _client(self) -> AsyncWebhookClient:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout_s))
         client = AsyncWebhookClient(self._url, session=self._session, logger=self._log, retry_handlers=[])
         if is_local(self._url):
             client.proxy = None  # the client takes HTTPS_PROXY for every host, also for this one

@@ -38,7 +38,7 @@ class SlackBot:
     def __init__(
         self, token: str, channel: str, *, api_url: str = "https://slack.com/api/", timeout_s: float = ANSWER_WITHIN_S
     ) -> None:
-        self._token, self._channel, self._api_url, self._timeout_s = token, channel, api_url, timeout_s
+        self._token, self._channel, self._api_url, self.timeout_s = token, channel, api_url, timeout_s
         # The client logs what it sends at debug level; a logger of its own, shared with nobody, swallows that.
         self._log = logging.Logger("slack bot", level=logging.CRITICAL)
         self._session: aiohttp.ClientSession | None = None
@@ -52,7 +52,7 @@ class SlackBot:
         except SlackApiError as error:
             return self._refused(error)
         except TimeoutError:
-            return RetryAfter(0.0, f"Slack did not respond within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"Slack did not respond within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"Slack cannot be reached ({why(error)})")
         except (SlackClientError, ValueError, AttributeError) as error:
@@ -93,7 +93,7 @@ class SlackBot:
 
     def _client(self) -> AsyncWebClient:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._timeout_s))
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout_s))
         client = AsyncWebClient(
             self._token, base_url=self._api_url, session=self._session, logger=self._log, retry_handlers=[]
         )

@@ -18,7 +18,7 @@ class Webhook:
     """Posts every message to one address. Follows no redirect: what is signed for one receiver goes to no other."""
 
     def __init__(self, url: str, secret: bytes, *, timeout_s: float = ANSWER_WITHIN_S) -> None:
-        self._url, self._secret, self._timeout_s = url, secret, timeout_s
+        self._url, self._secret, self.timeout_s = url, secret, timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def deliver(self, message: Message) -> Result:
@@ -31,14 +31,14 @@ class Webhook:
             TIMESTAMP_HEADER: timestamp,
             SIGNATURE_HEADER: signature(self._secret, timestamp, body),
         }
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        timeout = aiohttp.ClientTimeout(total=self.timeout_s)
         try:
             async with self._open().post(
                 self._url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
                 answer_text = one_line((await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace"), 100)
         except TimeoutError:
-            return RetryAfter(0.0, f"webhook did not respond within {self._timeout_s:g} s")
+            return RetryAfter(0.0, f"webhook did not respond within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"webhook cannot be reached ({why(error)})")
         words = f"webhook answered {answer.status} {self._hidden(answer_text)}".strip()
