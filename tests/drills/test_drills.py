@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.drills import postgres_away, rebalance, stop_and_go
+from tests.drills import postgres_away, rebalance
 from tests.drills.roles import Role
 from tests.drills.stage import Options, Outcome, stage
 from tests.drills.under_load import Scene, under_load
@@ -10,22 +10,17 @@ from tests.drills.under_load import Scene, under_load
 
 @pytest.mark.apache
 async def test_workers_that_join_leave_and_die_lose_nothing():
-    outcome = await rebalance.drill(Options("apache", events=20_000))
-    assert outcome.passed, outcome.findings
-
-
-@pytest.mark.apache
-async def test_a_worker_that_wakes_up_between_check_and_write_spoils_nothing():
-    outcome = await stop_and_go.drill(Options("apache", events=10_000))
+    outcome = await rebalance.drill(Options("apache", events=10_000))
     assert outcome.passed, outcome.findings
 
 
 async def test_postgres_away_and_back_loses_no_row():
-    outcome = await postgres_away.drill(Options(events=10_000), away_s=5.0)
+    outcome = await postgres_away.drill(Options(events=5_000), away_s=3.0)
     assert outcome.passed, outcome.findings
 
 
-@pytest.mark.parametrize("what", ["emptied-queues", pytest.param("following", marks=pytest.mark.drill)])
+@pytest.mark.drill
+@pytest.mark.parametrize("what", ["emptied-queues", "following"])
 async def test_chunks_that_faust_threw_away_are_fetched_again(what):
     changed = {"without": "following"} if what == "following" else {"harm": what}
     options, outcome = Options(events=10_000, **changed), Outcome("emptied-queues")

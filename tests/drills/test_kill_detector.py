@@ -12,9 +12,9 @@ from tests.drills.stage import Options, Outcome
 )
 async def test_kill_9_under_load_loses_nothing_and_doubles_nothing(kafka):
     seed = {"embedded": 3, "apache": 4}[kafka]  # two different points of the checkpoint
-    outcome = await kill_detector.drill(Options(kafka, events=20_000, seed=seed, first_point=seed))
+    outcome = await kill_detector.drill(Options(kafka, events=10_000, seed=seed, first_point=seed))
     assert outcome.passed, outcome.findings
-    assert outcome.events >= 20_000
+    assert outcome.events >= 10_000
 
 
 @pytest.mark.drill
