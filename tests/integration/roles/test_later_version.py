@@ -95,7 +95,7 @@ async def test_x12_words_of_a_later_version_are_stored_listed_filtered_shown_and
         return bool(notified())
 
     await until(is_notified, "the message", play.last_words)
-    assert "Urgent: memory_leak in Nightly" in notified()[0]["text"] and "snoozed" in json.dumps(notified()[0])
+    assert "Urgent: Memory leak in Nightly" in notified()[0]["text"] and "snoozed" in json.dumps(notified()[0])
     await producer.send_and_wait(play.settings.topic(ALERTS), encode(anomaly("today")), partition=0)
     await running.settled()
     assert not [record async for record in read_topic(play.settings, DEAD_LETTERS)]
