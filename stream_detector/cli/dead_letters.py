@@ -11,7 +11,7 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.times import from_epoch_ms
-from stream_detector.kafka.dead_letters import (
+from stream_detector.kafka.dlq import (
     DeadLetterError,
     StoredDeadLetter,
     fetch_dead_letter,

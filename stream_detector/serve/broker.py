@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka.client import client_options, wait_for_broker
-from stream_detector.kafka.dead_letters import DeadLetterError, StoredDeadLetter, fetch_dead_letter, printable, retry
+from stream_detector.kafka.dlq import DeadLetterError, StoredDeadLetter, fetch_dead_letter, printable, retry
 from stream_detector.kafka.preflight import SetupError, run_preflight
 from stream_detector.kafka.topics import DEAD_LETTERS, owner_partition
 from stream_detector.settings import Settings

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers, read_dead_letter
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.dead_letters import fetch_dead_letter, retry
+from stream_detector.kafka.dlq import fetch_dead_letter, retry
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import (
     ALERTS,
