@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import TextIO
 
 LEAST_RUNS, LEAST_MEDIAN_S = 300, 0.05
 SPACING, LEARNED_FIRST = 90, 60
@@ -55,19 +56,20 @@ class Lane:
 def ci_files(folder: Path) -> Iterator[Path]:
     """The CI tables anywhere below a folder: those whose header names our columns."""
     for path in sorted([*folder.rglob("*.csv"), *folder.rglob("*.csv.gz")]):
-        with _opened(path) as file:
+        with opened(path) as file:
             if set(file.readline().strip().split(",")) >= _COLUMNS:
                 yield path
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]
+def opened(path: Path) -> TextIO:
+    """A table as text, packed or not."""
     return gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
 
 
 def read(path: Path) -> dict[str, list[Run]]:
     """Each test's runs in the order of their times."""
     keys: dict[str, list[Run]] = defaultdict(list)
-    with _opened(path) as file:
+    with opened(path) as file:
         for row in csv.DictReader(file):
             at = datetime.fromisoformat(row["ran_at"])
             at = at if at.tzinfo else at.replace(tzinfo=UTC)

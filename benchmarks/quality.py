@@ -7,7 +7,6 @@ date, entity_name, score) and a copy of NAB (labels/combined_windows.json). The 
 """
 
 import csv
-import gzip
 import json
 import sys
 import time
@@ -205,16 +204,12 @@ def scores(paths: Sequence[Path], *, rounded: bool) -> dict[str, int]:
 
 
 def _score_rows(path: Path) -> list[tuple[str, str, str, str]]:
-    with _opened(path) as file:
+    with injected.opened(path) as file:
         return [(row["run_id"], row["date"], row["entity_name"], row["score"]) for row in csv.DictReader(file)]
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]
-    return gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-
-
 def _header(path: Path) -> set[str]:
-    with _opened(path) as file:
+    with injected.opened(path) as file:
         return set(file.readline().strip().split(","))
 
 

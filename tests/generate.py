@@ -28,9 +28,14 @@ def _json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
+def openapi_document() -> dict[str, Any]:
+    """As a reader of the published document has it: without the tuples and shared parts of the sources."""
+    plain: dict[str, Any] = json.loads(json.dumps(document()))
+    return plain
+
+
 def _openapi() -> str:
-    plain = json.loads(json.dumps(document()))  # without the tuples and shared parts of the sources
-    return _OPENAPI_HEAD + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+    return _OPENAPI_HEAD + yaml.safe_dump(openapi_document(), sort_keys=False, allow_unicode=True, width=110)
 
 
 def generated() -> dict[str, Callable[[], str]]:

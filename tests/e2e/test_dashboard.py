@@ -14,14 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from stream_detector.events.decode import decode_completion
 from stream_detector.serve import pages
 from stream_detector.settings import Settings
 from tests.events_made import action, anomaly, completion, notification, uuid
 from tests.events_made.histories import ago, slow_after, three
-from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, serving
+from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, held_until, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 TYPE_NAMES = [
@@ -388,11 +388,7 @@ async def test_w50_skeletons_keep_the_place_while_loading(
     async with open_page(viewport={"width": 1280, "height": 900}) as page:
         answer = asyncio.Event()
 
-        async def hold(route: Route) -> None:
-            await answer.wait()
-            await route.continue_()
-
-        await page.route("**/api/**", hold)
+        await page.route("**/api/**", held_until(answer))
         await page.goto(f"{root}{path}")
         await expect(page.get_by_text("Loading", exact=True).first).to_be_attached()
         assert await page.locator(".skeleton").count() > 6

@@ -9,14 +9,24 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Page, expect
 
 from stream_detector.settings import Settings
 from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, notification, uuid
 from tests.events_made.histories import ago, failing, slow_after, three
-from tests.servers.dashboard import OUTPUT, OpenPage, Site, Write, everything, no_sideways_scroll, serving, violations
+from tests.servers.dashboard import (
+    OUTPUT,
+    OpenPage,
+    Site,
+    Write,
+    everything,
+    held_until,
+    no_sideways_scroll,
+    serving,
+    violations,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 IN_ONE_ROW = """() => {
@@ -106,12 +116,8 @@ async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walki
     shown = await everything(write)
     answer = asyncio.Event()
 
-    async def hold(route: Route) -> None:
-        await answer.wait()
-        await route.continue_()
-
     async with walking() as page:
-        await page.route("**/api/**", hold)
+        await page.route("**/api/**", held_until(answer))
         for name in ("anomalies", f"anomalies/{shown}", *PAGES):
             answer.clear()
             await page.goto(f"{root}/{name}")

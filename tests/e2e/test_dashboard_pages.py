@@ -19,7 +19,7 @@ from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, completion, notification, summary, uuid
 from tests.events_made.histories import ago, failing, learned, three
-from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, serving
+from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, held_until, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 WIDE = {"width": 1280, "height": 900}
@@ -235,11 +235,7 @@ async def test_one_click_acknowledges_at_once_and_what_fails_is_taken_back(
         await expect(rows).to_have_count(3)
         answer = asyncio.Event()
 
-        async def hold(route: Route) -> None:
-            await answer.wait()
-            await route.continue_()
-
-        await page.route("**/api/v1/actions", hold)
+        await page.route("**/api/v1/actions", held_until(answer))
         await page.get_by_role("button", name="Acknowledge a").click()
         await expect(rows.nth(0)).to_contain_text("Acknowledged")
         await expect(rows.nth(0).get_by_role("link")).to_be_focused()

@@ -1,5 +1,6 @@
 """The dashboard as tests see it: the built page, the real server with a real database, and what is stored in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 import hatch_build
 from stream_detector.devstack.postgres import Postgres
@@ -116,6 +117,16 @@ def write(site: Site) -> Write:
         assert await Writer(site.pool).write(Rows(**rows)) == []
 
     return stored
+
+
+def held_until(answer: asyncio.Event) -> Callable[[Route], Awaitable[None]]:
+    """For `page.route`: each request goes on once the event is set."""
+
+    async def hold(route: Route) -> None:
+        await answer.wait()
+        await route.continue_()
+
+    return hold
 
 
 async def everything(write: Write) -> str:

@@ -37,6 +37,7 @@ BEGIN
     END LOOP;
 END $$
 """
+_COUNT = "SELECT count(*) FROM {}"
 _SHAPE = """
 SELECT md5(string_agg(line, ',' ORDER BY line)) FROM (
     SELECT concat_ws(' ', c.relkind, c.relname, c.reloptions, a.attname, a.atttypid, a.attnotnull) AS line
@@ -65,6 +66,12 @@ async def pool(postgres_url: str, used_databases: list[str]) -> AsyncIterator[as
     if await owner.fetchval(_SHAPE) == shape:  # else a test changed more than rows: nobody should have it again
         used_databases.append(await owner.fetchval("SELECT current_database()"))
     await owner.close()
+
+
+async def count(pool: asyncpg.Pool, table: str) -> int:
+    """The rows of a table."""
+    found: int = await pool.fetchval(_COUNT.format(table))
+    return found
 
 
 async def as_role(owner: asyncpg.Pool, url: str, role: str) -> str:

@@ -1,89 +1,49 @@
 """An HTTP server that takes what Slack's incoming webhooks and its Web API take, and refuses what they refuse."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from aiohttp import web
+
+from tests.servers.planned import PlannedServer
 
 TOKEN = "T000/B000/very-secret-token"
 BOT_TOKEN, BOT_CHANNEL = "xoxb-very-secret-bot-token", "C0123456789"
 
 
-class SlackServer:
-    """`url` is the webhook; `accepted` every payload that it took. `answer_next` changes what it says."""
+class SlackServer(PlannedServer):
+    """`accepted` holds every payload that it took."""
 
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__()
         self.accepted: list[dict[str, Any]] = []
         self.messages: dict[str, dict[str, Any]] = {}
         """What stands in the bot's channel: timestamp -> the message, as it was changed last."""
         self.replies: dict[str, list[dict[str, Any]]] = {}
         """Timestamp -> what was said in its thread."""
         self.requests = 0
-        self._next: deque[tuple[int, str, dict[str, str]] | None] = deque()
-        self._slow_by_s: deque[float] = deque()
-        self._port = 0
-        self.hanging = asyncio.Event()
-        """Set once somebody waits for an answer that does not come."""
-        self._released = asyncio.Event()
-        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """The webhook."""
+        return f"http://127.0.0.1:{self.port}/services/{TOKEN}"
 
     @property
     def api_url(self) -> str:
         """Where the Web API is."""
-        return self.url.partition("/services/")[0] + "/api/"
+        return f"http://127.0.0.1:{self.port}/api/"
 
-    def answer_next(self, status: int, body: str, headers: dict[str, str] | None = None) -> None:
-        """Answer one request so, before looking at it."""
-        self._next.append((status, body, headers or {}))
-
-    def hang_next(self) -> None:
-        """Leave one request without an answer until the server stops."""
-        self._next.append(None)
-
-    def slow_next(self, after_s: float) -> None:
-        """Take one payload, and say so only after a while."""
-        self._slow_by_s.append(after_s)
-
-    @property
-    def planned(self) -> int:
-        """How many answers that were planned have not been given."""
-        return len(self._next) + len(self._slow_by_s)
-
-    def forget_plans(self) -> None:
-        """Answer as usual from now on; who waits already goes on waiting."""
-        self._next.clear()
-
-    async def start(self) -> "SlackServer":
-        """Listen; after a `stop` on the same port again."""
-        self._released.clear()
-        app = web.Application(client_max_size=4 * 2**20)
-        app.router.add_post("/services/{token:.+}", self._post)
-        app.router.add_post("/api/{method}", self._call)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}/services/{TOKEN}"
+    async def start(self) -> Self:
+        """Listen."""
+        await self.listen(web.post("/services/{token:.+}", self._post), web.post("/api/{method}", self._call))
         return self
-
-    async def stop(self) -> None:
-        self._released.set()
-        if self._runner:
-            await self._runner.cleanup()
 
     async def _planned(self) -> web.Response | None:
         self.requests += 1
-        if not self._next:
-            return None
-        planned = self._next.popleft()
+        planned = await self.next_answer()
         if planned is None:
-            self.hanging.set()
-            await self._released.wait()
-            return web.Response(status=500)
+            return None
         status, body, headers = planned
         kind = "application/json" if body.startswith("{") else "text/plain"
         return web.Response(status=status, text=body, headers=headers, content_type=kind)
@@ -131,7 +91,7 @@ class SlackServer:
         if problem:
             return web.Response(status=400, text=problem)
         self.accepted.append(payload)
-        await asyncio.sleep(self._slow_by_s.popleft() if self._slow_by_s else 0.0)
+        await self.be_slow()
         return web.Response(text="ok")
 
 

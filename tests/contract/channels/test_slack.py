@@ -25,13 +25,12 @@ def slack_provider(server: SlackServer) -> Provider:
 
 
 async def test_slack_revoked_token_is_refused_by_the_server_itself(slack: SlackServer) -> None:
-    slack.url += "x"
-    made = slack_provider(slack)
-    result = await made.channel.deliver(made.message())
+    channel = connect_channels(Settings(slack_webhook_url=f"{slack.url}x"))["slack"]
+    result = await channel.deliver(slack_provider(slack).message())
     assert result == Refused(
         "Slack answered 403 invalid_token: the webhook was revoked; create a new one and set SLACK_WEBHOOK_URL"
     )
-    await made.channel.close()
+    await channel.close()
 
 
 @pytest.mark.parametrize(("header", "wait_s"), [("30", 30.0), ("soon", 0.0), ("", 0.0)])

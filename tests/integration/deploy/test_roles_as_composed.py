@@ -6,7 +6,6 @@ There is no container engine here. What differs from compose: addresses, free po
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -14,29 +13,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.ports import free_port
 from stream_detector.telemetry.health import ROLE_PORTS
 from tests.servers import grafana, prometheus
+from tests.servers.composed import COMPOSE, environ_of_service
 
 pytestmark = pytest.mark.prometheus
 ROOT = Path(__file__).parents[3]
-SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+SERVICES = COMPOSE["services"]
 READY_TIMEOUT_S = 90
 
 
 def _environ(service, changes):
     """The service's environment with every variable of compose filled in, and what differs here."""
-
-    def filled(text):
-        text = re.sub(r"\$\{\w+:\?[^}]*\}", "0123456789abcdef0123456789abcdef", str(text))
-        while "${" in text:
-            text = re.sub(r"\$\{\w+:-([^${}]*)\}", r"\1", text)
-        return text
-
-    given = {name: filled(value) for name, value in SERVICES[service]["environment"].items()}
+    given = environ_of_service(service)
     known = {name: value for name, value in changes.items() if name in given or not name.endswith("DATABASE_URL")}
     bare = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_DETECTOR_")}
     return bare | given | known

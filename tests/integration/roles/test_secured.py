@@ -1,8 +1,6 @@
 """Apache Kafka with TLS, SCRAM and ACLs: the whole way with the least ACLs, and what is said when one is missing."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +16,10 @@ from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.preflight import MissingAclsError, run_preflight
-from stream_detector.settings import Settings, environ_of
+from stream_detector.settings import Settings
 from tests.drills.roles import Role
 from tests.drills.stage import until
+from tests.servers.program import call
 from tests.servers.secured import SecuredKafka
 from tests.servers.slack import SlackServer, slack  # noqa: F401 - a fixture
 
@@ -40,11 +39,6 @@ async def settings(secured: SecuredKafka, make_settings: Callable[..., Settings]
     await secured.grant(made)
     await make_topics(secured.as_user(made, "setup"))
     return made
-
-
-def call(settings: Settings, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stream_detector", *words]
-    return subprocess.run(command, env=environ_of(settings), capture_output=True, text=True, timeout=120)
 
 
 async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url, slack, tmp_path):  # noqa: F811

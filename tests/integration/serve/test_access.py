@@ -6,21 +6,16 @@ from uuid import UUID
 
 import asyncpg
 from aiohttp import CookieJar
-from aiohttp.test_utils import TestClient
 
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.routes import ROUTES
 from stream_detector.store import credentials
+from tests.integration.serve.asking import path_of
 from tests.integration.serve.conftest import Serve
 
-Client = TestClient[Any, Any]
 ROLES = ("viewer", "operator", "producer")
 WHO = "/api/v1/session"
-
-
-def path_of(path: str) -> str:
-    return path.replace("{id}", "1065829a-cfbd-5714-97f3-df5ca44f533e").replace("{partition}-{offset}", "0-1")
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -1,34 +1,13 @@
 """W35, W36, W40 to W42, S12, S13: what was found can be asked for."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
-from aiohttp.test_utils import TestClient
 
-from stream_detector.store.rows import Rows
-from stream_detector.store.write import Writer
-from tests.events_made import NOON, anomaly, at_minute, row, score_change, uuid
-
-Client = TestClient[Any, Any]
-LIST = "/api/v1/ai/anomalies"
-
-
-async def store(pool: asyncpg.Pool, *found: Any) -> None:
-    assert await Writer(pool).write(Rows(anomalies=[row(each, n) for n, each in enumerate(found)])) == []
-
-
-async def ask(client: Client, path: str, **query: Any) -> Any:
-    answer = await client.get(path, params=query)
-    assert answer.status == 200, await answer.text()
-    assert answer.content_type == "application/json"
-    return await answer.json()
-
-
-async def descriptions(client: Client, **query: Any) -> list[str]:
-    return [item["description"].removesuffix(" happened") for item in (await ask(client, LIST, **query))["items"]]
+from tests.events_made import NOON, anomaly, at_minute, score_change, uuid
+from tests.integration.serve.asking import LIST, Client, ask, descriptions, store
 
 
 @pytest.fixture

@@ -2,23 +2,15 @@
 
 import csv
 import io
-from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient
 
 from stream_detector.serve.resources import anomaly_export
-from stream_detector.store.rows import Rows
-from stream_detector.store.write import Writer
-from tests.events_made import anomaly, at_minute, row, score_change, uuid
+from tests.events_made import anomaly, at_minute, score_change, uuid
+from tests.integration.serve.asking import Client, store
 
-Client = TestClient[Any, Any]
 EXPORT = "/api/v1/ai/anomalies/export"
-
-
-async def store(pool: asyncpg.Pool, *found: Any) -> None:
-    assert await Writer(pool).write(Rows(anomalies=[row(each, n) for n, each in enumerate(found)])) == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 7])

@@ -1,18 +1,13 @@
 """Counts of what each filter would find, and how the incident of each anomaly stands."""
 
-from typing import Any
-
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient
 
 from stream_detector.store import facets
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, action, anomaly, at_minute, row, uuid
-
-Client = TestClient[Any, Any]
-LIST = "/api/v1/ai/anomalies"
+from tests.integration.serve.asking import LIST, Client, ask, descriptions
 
 
 @pytest.fixture
@@ -34,12 +29,6 @@ async def stored(pool: asyncpg.Pool) -> None:
         actions=[row(each, n) for n, each in enumerate(decided)],
     )
     assert await Writer(pool).write(rows) == []
-
-
-async def ask(client: Client, path: str, **query: Any) -> Any:
-    answer = await client.get(path, params=query)
-    assert answer.status == 200, await answer.text()
-    return await answer.json()
 
 
 @pytest.mark.usefixtures("stored")
@@ -112,12 +101,9 @@ async def test_each_anomaly_of_the_list_says_how_its_incident_stands(client: Cli
 
 @pytest.mark.usefixtures("stored")
 async def test_the_list_is_filtered_by_how_incidents_stand(client: Client) -> None:
-    async def found(**query: str) -> list[str]:
-        return [item["description"].removesuffix(" happened") for item in (await ask(client, LIST, **query))["items"]]
-
-    assert await found(open="true", acknowledged="false") == ["waits"]
-    assert await found(open="true", acknowledged="true") == ["acknowledged"]
-    assert await found(open="false") == ["resolved", "over too", "over"]
+    assert await descriptions(client, open="true", acknowledged="false") == ["waits"]
+    assert await descriptions(client, open="true", acknowledged="true") == ["acknowledged"]
+    assert await descriptions(client, open="false") == ["resolved", "over too", "over"]
     assert (await client.get(LIST, params={"open": "perhaps"})).status == 400
     trends = await ask(client, f"{LIST}/trends", open="true", **{"from": NOON.isoformat()})
     assert trends["by_severity"] == {"critical": 1, "warning": 1, "info": 0}

@@ -4,13 +4,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiohttp.test_utils import TestClient
 
 from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.routes import ROUTES
+from tests.integration.serve.asking import Client, path_of
 from tests.integration.serve.conftest import Serve
 
-Client = TestClient[Any, Any]
 CHECK = "/api/v1/ai/check-anomalies"
 NEEDED = {
     "/api/v1/series": {"entity": "workflow:a"},
@@ -18,10 +17,6 @@ NEEDED = {
     "/api/v1/why": {"execution": "a"},
 }
 """What a question cannot be asked without."""
-
-
-def path_of(path: str) -> str:
-    return path.replace("{id}", "1065829a-cfbd-5714-97f3-df5ca44f533e").replace("{partition}-{offset}", "0-1")
 
 
 async def test_every_route_demands_a_token(serve: Serve) -> None:

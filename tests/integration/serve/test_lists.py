@@ -6,7 +6,6 @@ from typing import Any
 
 import asyncpg
 import yaml
-from aiohttp.test_utils import TestClient
 
 from stream_detector.store.rows import BaselineState, NamedValue, Rows
 from stream_detector.store.write import Writer
@@ -23,14 +22,7 @@ from tests.events_made import (
     summary,
     uuid,
 )
-
-Client = TestClient[Any, Any]
-
-
-async def ask(client: Client, path: str, **query: Any) -> Any:
-    answer = await client.get(path, params=query)
-    assert answer.status == 200, await answer.text()
-    return await answer.json()
+from tests.integration.serve.asking import Client, ask
 
 
 async def test_w37_past_executions_of_one_workflow_newest_first(client: Client, pool: asyncpg.Pool) -> None:

@@ -14,6 +14,7 @@ from stream_detector.store.position import Position
 from stream_detector.store.rows import DeadLetterNote, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, anomaly, completion, notification, row, score, summary
+from tests.servers.database import count
 
 
 async def test_w37_executions_of_one_workflow_newest_first(pool: asyncpg.Pool) -> None:
@@ -73,13 +74,6 @@ def everything(days: int) -> Rows:
         notifications=[row(notification(f"n{days}", at=at))],
         dead_letters=[row(note, days, record_ms=int(at.timestamp() * 1000))],
     )
-
-
-COUNT = "SELECT count(*) FROM {}"
-
-
-async def count(pool: asyncpg.Pool, table: str) -> int:
-    return await pool.fetchval(COUNT.format(table))
 
 
 async def test_w38_retention_keeps_30_days_of_history_whatever_is_asked_and_365_of_anomalies(

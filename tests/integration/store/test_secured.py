@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -18,11 +16,12 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.kafka import topics
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.settings import SettingsError, environ_of
+from stream_detector.settings import SettingsError
 from stream_detector.store.connect import StoreAwayError, open_pool
 from tests.drills.roles import Role
 from tests.drills.stage import until
 from tests.servers.installation import get
+from tests.servers.program import call
 from tests.servers.secured_postgres import SecuredPostgres, password_of
 
 pytestmark = pytest.mark.postgresql
@@ -43,11 +42,6 @@ def database(secured: SecuredPostgres) -> str:
     name = f"t_{uuid.uuid4().hex[:12]}"
     secured.run("postgres", f"CREATE DATABASE {name}")
     return name
-
-
-def call(settings, *words):
-    command = [sys.executable, "-m", "stream_detector", *words]
-    return subprocess.run(command, env=environ_of(settings), capture_output=True, text=True, timeout=120)
 
 
 async def test_each_role_as_its_own_user_over_tls(secured, database, tansu, make_settings, tmp_path):

@@ -28,13 +28,7 @@ from tests.events_made import (
     uuid,
 )
 from tests.fixtures import psql
-
-COUNT = "SELECT count(*) FROM {}"
-
-
-async def count(pool: asyncpg.Pool, table: str) -> int:
-    return await pool.fetchval(COUNT.format(table))
-
+from tests.servers.database import count
 
 TABLES = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "actions", "silences",

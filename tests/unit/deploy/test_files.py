@@ -14,9 +14,9 @@ import yaml
 from stream_detector.cli import COMMANDS
 from stream_detector.settings import PREFIX, SPECS, load
 from stream_detector.telemetry.health import ROLE_PORTS
+from tests.servers.composed import COMPOSE, environ_of_service
 
 ROOT = Path(__file__).parents[3]
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 MANIFESTS = [
     document
@@ -148,14 +148,7 @@ def test_data_lies_in_named_volumes_and_mounted_files_exist():
 
 @pytest.mark.parametrize("service", OURS)
 def test_the_settings_of_compose_can_be_loaded(service):
-    def filled(text):
-        text = re.sub(r"\$\{\w+:\?[^}]*\}", "0123456789abcdef0123456789abcdef", str(text))
-        while "${" in text:
-            text = re.sub(r"\$\{\w+:-([^${}]*)\}", r"\1", text)
-        return text
-
-    environ = {name: filled(value) for name, value in COMPOSE["services"][service]["environment"].items()}
-    settings = load(environ)
+    settings = load(environ_of_service(service))
     assert settings.broker == "kafka:9092"
     assert settings.metrics_port == 0, "the role's own port"
 

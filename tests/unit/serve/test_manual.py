@@ -4,17 +4,16 @@ import re
 from html import unescape
 from typing import Any
 
-import msgspec
 import pytest
 
 from stream_detector.serve.manual import page
-from stream_detector.serve.openapi import document
 from stream_detector.serve.routes import ROUTES, Route
+from tests.generate import openapi_document
 
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, Any]:
-    return msgspec.json.decode(msgspec.json.encode(document()))
+    return openapi_document()
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
