@@ -31,10 +31,10 @@ DEBIAN = {
 }
 """Program -> the Debian package that has it."""
 
-# Two workers; the one that has nothing left takes over half of what the other has. They must collect the same tests: no
-# name of a test may hold a time or something drawn at random.
-PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", "--durations", "25"]
-EVERYTHING = [f"tests/{folder}" for folder in ("unit", "contract", "integration", "e2e", "drills")]
+# Two workers; each takes the next test or group of tests (`tests/fixtures.py`) when it has done one, long ones first.
+# They must collect the same tests: no name of a test may hold a time or something drawn at random.
+PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "--durations", "25"]
+EVERYTHING = [f"tests/{folder}" for folder in ("drills", "e2e", "integration", "contract", "unit")]
 WITHOUT_BENCHMARKS = ["tests/unit", "--ignore", "tests/unit/benchmarks"]
 # The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.
 PURE = ["env", "STREAM_DETECTOR_PURE=1", PYTHON, "-m"]
