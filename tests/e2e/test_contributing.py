@@ -128,7 +128,8 @@ async def test_all_three_work_in_every_role_and_on_the_page(
     (found,) = api("/ai/anomalies?hours=87600&type=RetriedOften")["items"]
     assert (found["entity_id"], found["severity"], found["state"]) == ("acme:nightly", "warning", "opened")
     assert "Retried often" in pages[1][0] and "Retried often" in api("/inbox")["items"][0]["title"]
-    assert {each["channel"] for each in api(f"/ai/anomalies/{found['id']}")["notifications"]} >= {"inbox", "pager"}
+    incident = f"/incidents/{found['incident_id']}"
+    wait_until(lambda: {each["channel"] for each in api(incident)["notifications"]} >= {"inbox", "pager"})
     assert api(f"/why?anomaly={found['id']}")["sentences"]
     assert "/api/v1/webhooks/acme" in api("/openapi.json")["paths"]
     async with a_page(signed_in=False) as page:  # the browser of this machine is signed in by itself

@@ -50,7 +50,7 @@ LIDO_METRICS = {
     "baseline_value": 7.5,
     "deviation": -1.7,
     "z_score": None,
-    "confidence": 1.0,
+    "confidence": 0.5,
     "unit": "points",
     "direction": "down",
     "threshold": 0.5,
