@@ -1,12 +1,13 @@
 """What a message is about: one anomaly, or one score run with all its anomalies."""
 
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
 from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
-from stream_detector.events.anomaly import State
+from stream_detector.events.anomaly import State, severity_rank
 from stream_detector.events.anomaly_types import describe
 from stream_detector.events.ids import derived_id, score_key, workflow_key
 
@@ -58,6 +59,15 @@ def severity_of(subject: Subject) -> str:
     if isinstance(subject, Anomaly):
         return subject.severity
     return "critical" if any(severity_of_change(a) == "critical" for a in subject.anomalies) else "warning"
+
+
+def worst_of(*severities: str) -> str:
+    """The most severe. Interned, since `omit_defaults` leaves a default out by identity: so the state's bytes stay.
+
+    >>> worst_of("info", "critical", "warning")
+    'critical'
+    """
+    return sys.intern(max(severities, key=severity_rank))
 
 
 def message_id(subject: Subject | RunSummary) -> str:

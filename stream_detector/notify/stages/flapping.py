@@ -8,12 +8,11 @@ the very first opening.
 from msgspec.structs import replace
 
 from stream_detector.events import Anomaly
-from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
 from stream_detector.notify.state.keys import FLAP, State, read, timer_key, write
 from stream_detector.notify.state.state_models import Flap, Incident
-from stream_detector.notify.subject import state_key
+from stream_detector.notify.subject import state_key, worst_of
 
 END_OF_FLAPPING = "ending"
 """The kind of timer that ends the wait for quiet."""
@@ -39,7 +38,7 @@ def record_opening(
     if not reopens(flap, now_s, window_s):
         del state[key]
         return None
-    worst = max(flap.severity, anomaly.severity, key=severity_rank)
+    worst = worst_of(flap.severity, anomaly.severity)
     state.pop(timer_key(flap.ended_at_s + flap.window_s, END_OF_FLAPPING, key.removeprefix(FLAP)), None)
     write(state, key, replace(flap, reopened=flap.reopened + 1, ending=None, severity=worst, window_s=window_s))
     return flap
@@ -57,7 +56,7 @@ def record_end(
         routes=incident.routes,
         groups=incident.groups,
         reopened=flap.reopened if flap else 0,
-        severity=max(incident.severity, flap.severity if flap else "info", key=severity_rank),
+        severity=worst_of(incident.severity, flap.severity if flap else "info"),
         window_s=window_s,
         ending=anomaly if flaps and any(channel != INBOX for channel in incident.notified) else None,
     )

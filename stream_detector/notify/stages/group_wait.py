@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from stream_detector.events import Anomaly, Notification
-from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message_lines import combine, combined_message_id, newest_of_each_incident, worst_severity
@@ -25,7 +24,7 @@ from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import GROUP, INCIDENT, State, channel_of_bucket, read, write
 from stream_detector.notify.state.pending import PendingEntry, delete_pending, set_ready_at, stored_pending
 from stream_detector.notify.state.state_models import Due, Group, Incident, Line, Pending
-from stream_detector.notify.subject import RESOLVED, will_resolve
+from stream_detector.notify.subject import RESOLVED, will_resolve, worst_of
 
 MAX_FACETS = 16
 """A group remembers so many of the things that its members share."""
@@ -186,7 +185,7 @@ def _with_new_members(group: Group, members: list[Pending], incidents: Mapping[s
         active=group.active + active,
         unacknowledged=group.unacknowledged + unacknowledged,
         non_resolving=group.non_resolving + non_resolving,
-        worst=max(group.worst, *(one.anomaly.severity for one in members), key=severity_rank),
+        worst=worst_of(group.worst, *(one.anomaly.severity for one in members)),
     )
 
 

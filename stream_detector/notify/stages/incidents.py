@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from stream_detector.events import Anomaly
-from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.flapping import flap_key, record_end, record_opening
 from stream_detector.notify.state.keys import INCIDENT, State, read, write
 from stream_detector.notify.state.state_models import Flap, Incident
-from stream_detector.notify.subject import RESOLVED, Subject, severity_of, state_key, will_resolve
+from stream_detector.notify.subject import RESOLVED, Subject, severity_of, state_key, will_resolve, worst_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def update_incident(
         group_life.record_member_reopened(state, flap.groups if flap else {})
         write(state, key, _opened(anomaly, notified, flap, now_s))
     else:
-        worst = max(incident.severity, anomaly.severity, key=severity_rank)
+        worst = worst_of(incident.severity, anomaly.severity)
         both, by = sorted({*incident.notified, *notified}), {**incident.routes, **notified}
         write(state, key, replace(incident, at_s=now_s, severity=worst, notified=both, routes=by))
 

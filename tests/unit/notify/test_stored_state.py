@@ -21,6 +21,7 @@ from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.state import keys, state_models
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
+from stream_detector.notify.subject import worst_of
 from stream_detector.notify.tick import tick
 from tests.events_made import NOON, action, score_change
 from tests.unit.notify.subjects import BALANCER, LIDO, run_of, slow
@@ -227,3 +228,9 @@ def test_a_notifier_is_active_from_it() -> None:
         life.pass_time(4_000)
         expire(life.state, life.now_s)
     assert life.sent and not [key for key in life.state if key.startswith((keys.DUE, keys.HELD, keys.PENDING))]
+
+
+def test_a_severity_that_is_the_default_is_left_out_though_it_was_read_from_bytes() -> None:
+    read = msgspec.msgpack.decode(msgspec.msgpack.encode("warning"), type=str)
+    flap = state_models.Flap(ended_at_s=1.0, opened_at_s=0.0, notified=[], severity=worst_of("info", read))
+    assert "severity" not in msgspec.msgpack.decode(msgspec.msgpack.encode(flap))
