@@ -2,4 +2,4 @@
 
 import tests.effort  # noqa: F401  # its profiles are there before the command line may name one
 
-pytest_plugins = ["tests.fixtures", "tests.no_orphans", "tests.no_skips"]
+pytest_plugins = ["tests.fixtures", "tests.no_orphans", "tests.no_skips", "tests.workers"]

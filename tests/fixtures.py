@@ -20,18 +20,6 @@ API_TOKEN = "a-token-of-the-tests"
 """An operator's, in the settings of every test that names no other."""
 
 
-ONE_WORKER = {"browser": "browser", "site": "browser", "secured": "secured", "apache_cluster": "cluster"}
-"""Fixture -> the group that one worker of pytest-xdist runs whole, so that what is dear to start is started once."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in getattr(item, "fixturenames", ()):
-            if name in ONE_WORKER:
-                item.add_marker(pytest.mark.xdist_group(f"{Path(item.path).parent.name}-{ONE_WORKER[name]}"))
-
-
 @pytest.fixture(scope="session")
 def tansu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tansu]:
     """The embedded broker. `.address`"""

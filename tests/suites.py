@@ -31,7 +31,7 @@ DEBIAN = {
 }
 """Program -> the Debian package that has it."""
 
-# Two workers; each takes the next test or group of tests (`tests/fixtures.py`) when it has done one, long ones first.
+# Two workers; each takes the next test or group of tests (`tests/workers.py`) when it has done one, long ones first.
 # They must collect the same tests: no name of a test may hold a time or something drawn at random.
 PYTEST = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "--durations", "25"]
 EVERYTHING = [f"tests/{folder}" for folder in ("drills", "e2e", "integration", "contract", "unit")]
