@@ -12,7 +12,8 @@ from stream_detector.detect.statistics.level import WARM
 from stream_detector.events.times import epoch_ms
 
 Band = tuple[float, float, float]
-"""(lower, mean, upper) between which a reading is nothing unusual."""
+"""(lower, mean, upper) between which a reading is nothing unusual. The mean of a failure rate is the observed one, which
+the anomaly has as its baseline; the limit comes from the smoothed one that the rule judges by."""
 
 GATE = 2.0
 
@@ -25,7 +26,7 @@ def robust_failure_band(baseline: WorkflowBaseline) -> Band | None:
     a, b = failures.failed + PRIOR_FAILURES, failures.counted - failures.failed + PRIOR_SUCCESSES
     gate = GATE * float(baseline.threshold_multiplier)
     least = next((k for k in range(LEAST, RECENT + 1) if z_of(upper_tail(k, a, b)) > gate), RECENT + 1)
-    return 0.0, failures.rate, (least - 1) / RECENT
+    return 0.0, failures.observed_rate, (least - 1) / RECENT
 
 
 def classic_failure_band(baseline: WorkflowBaseline, at: datetime) -> Band | None:
@@ -37,7 +38,7 @@ def classic_failure_band(baseline: WorkflowBaseline, at: datetime) -> Band | Non
     failed = (history.outcomes >> RECENT - 1 & (1 << before) - 1).bit_count()
     gate = GATE * float(baseline.threshold_multiplier)
     least = next((k for k in range(1, RECENT + 1) if spike_in_failures.z_of(k, failed, before) > gate), RECENT + 1)
-    return 0.0, (failed + 1) / (before + 2), (least - 1) / RECENT
+    return 0.0, failed / before, (least - 1) / RECENT
 
 
 def classic_duration_band(baseline: WorkflowBaseline, at: datetime) -> Band | None:

@@ -194,7 +194,7 @@ async def test_doctor_names_the_acl_that_it_lacks(secured, settings):
     done = call(secured.as_user(settings, "operators"), "doctor", "--json")
     await secured.give_back("operators", acl)
     lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert str(acl) in lines["rights"]["advice"]
+    assert str(acl) in lines["ACLs"]["advice"]
     assert lines["topics"]["ok"]
 
 

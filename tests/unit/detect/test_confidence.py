@@ -55,6 +55,10 @@ def test_x8_the_tails_are_those_of_scipy():
         assert tails.normal_tail(z) == pytest.approx(-stats.norm.logsf(z) / 2.302585092994, rel=1e-6)
 
 
+def test_x8_a_reading_beyond_all_numbers_has_the_most():
+    assert tails.t_tail(1e200, 30) == tails.t_tail(-1e300, 5) > tails.t_tail(1e9, 30)
+
+
 @given(st.floats(-1.0, 1e9), st.floats(0.0, 1e9))
 def test_x8_whatever_the_tail_it_is_below_1_and_ranks(tail, more):
     assert 0.0 <= tails.confidence(tail) <= tails.confidence(tail + more) < 1.0

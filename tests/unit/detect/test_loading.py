@@ -33,3 +33,6 @@ async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
     monkeypatch.setattr(loading, "import_module", missing)
     monkeypatch.setattr(threading, "excepthook", lambda told: None)  # the thread's own end, which pytest would report
     assert await asyncio.wait_for(loading.wait_until_loaded(), 30) is None
+    for thread in threading.enumerate():
+        if thread.name == "load detection":
+            thread.join()  # it ends while its hook is still there
