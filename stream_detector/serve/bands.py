@@ -12,8 +12,11 @@ from stream_detector.detect.statistics.level import WARM
 from stream_detector.events.times import epoch_ms
 
 Band = tuple[float, float, float]
-"""(lower, mean, upper) between which a reading is nothing unusual. The mean of a failure rate is the observed one, which
-the anomaly has as its baseline; the limit comes from the smoothed one that the rule judges by."""
+"""(lower, mean, upper): a reading from lower to upper is not anomalous.
+
+Of a failure rate, `mean` is the observed rate, as in the anomaly's baseline; `upper` is derived from the smoothed rate
+that the rule evaluates.
+"""
 
 GATE = 2.0
 

@@ -36,3 +36,13 @@ def test_each_package_has_a_row():
 @pytest.mark.parametrize("name", sorted(IMPORTED))
 def test_a_package_imports_what_its_row_says(name):
     assert ROWS[name] == IMPORTED[name]
+
+
+@pytest.mark.parametrize("package", ["delivery", "kafka", "roles"])
+def test_the_table_of_files_lists_those_of_the_package(package):
+    listed = set()
+    for row in re.findall(rf"^\| (`{package}/[^|]*)\|", PAGE, re.MULTILINE):
+        listed |= {name.removeprefix(f"{package}/") for name in re.findall(r"`([\w/]+(?:\.py|/))`", row)}
+    folder = Path(__file__).parents[2] / PACKAGE / package
+    files = {path.name for path in folder.glob("*.py") if path.name != "__init__.py"}
+    assert listed == files | {f"{path.name}/" for path in folder.iterdir() if (path / "__init__.py").is_file()}
