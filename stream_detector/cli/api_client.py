@@ -1,6 +1,7 @@
 """How a command reaches the running system: by the settings or, without any, the `up` of this user."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -11,6 +12,9 @@ from stream_detector.cli import CommandError
 from stream_detector.devstack.folder import RUNNING
 from stream_detector.settings import PREFIX, Settings
 
+_PENDING_S = 15.0
+"""So long a command waits for a result that the API does not have yet."""
+PENDING_EXIT_CODE = 3
 _FILLED = ("broker", "database_url", "api_token", "topic_prefix")
 
 
@@ -41,13 +45,14 @@ def api_address(settings: Settings) -> str:
 def call_api(
     settings: Settings, path: str, query: dict[str, Any] | None = None, body: Any = None, *, missing: str = ""
 ) -> Any:
-    """The API's response as plain values.
+    """The API's response as plain values; a response with status 202 is asked for again for 15 s.
 
     Args:
         missing: message for a response with status 404; without it the API's own message is used.
 
     Raises:
-        CommandError: the API does not answer or failed (exit code 1), or rejected the request (2).
+        CommandError: the API does not answer or failed (exit code 1), rejected the request (2), or has no result yet
+            (3).
     """
     encoded = urlencode({name: value for name, value in (query or {}).items() if value is not None}, doseq=True)
     request = urllib.request.Request(f"{api_address(settings)}{path}{'?' + encoded if encoded else ''}")
@@ -56,9 +61,16 @@ def call_api(
         request.add_header("Content-Type", "application/json")
     if settings.api_token:
         request.add_header("Authorization", f"Bearer {settings.api_token}")
+    deadline_s = time.monotonic() + _PENDING_S
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return json.loads(response.read())
+        while True:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                found = json.loads(response.read())
+            if response.status != 202:
+                return found
+            if time.monotonic() > deadline_s:
+                raise CommandError(str(found["detail"]), PENDING_EXIT_CODE)
+            time.sleep(float(found["retry_after_s"]))
     except urllib.error.HTTPError as error:
         why = missing if missing and error.code == 404 else _reason(error)
         raise CommandError(why, 2 if error.code in (400, 401, 403) else 1) from None

@@ -21,7 +21,9 @@ _AI = "/api/v1/ai"
 @settings_flags
 @_JSON
 def check(execution_id: str, attempt: int | None, settings: Settings, as_json: bool) -> None:
-    """Check one stored execution for anomalies. Exit code 1 if there are any.
+    """Print the anomalies that the detector found in one execution. Exit code 1 if there are any.
+
+    Waits up to 15 s until the detector has judged the execution; exit code 3 if it has not.
 
     \b
     Example: stream-detector check build-1842

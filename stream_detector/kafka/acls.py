@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, SCORE_RUNS, SCORES, TOPICS, Topic
+from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, REKEYED, SCORE_RUNS, SCORES, TOPICS, Topic
 from stream_detector.settings import Settings
 
 Kind = Literal["topic", "group"]
@@ -65,7 +65,19 @@ def required_acls(role: str, settings: Settings) -> list[Acl]:
         acls.append(Acl("group", SUBSCRIBERS_GROUP, "Read"))
     if role == "operators":
         acls += [Acl("group", settings.group(each), "Describe") for each in GROUPED]
-    return acls
+    return acls + optional_acls(role, settings)
+
+
+def optional_acls(role: str, settings: Settings) -> list[Acl]:
+    """What a role needs for a part of its work alone, and starts without.
+
+    The api: how far detector and recorder are, for `check` and `why`. A version that did not need these may have been
+    granted less.
+    """
+    if role != "api":
+        return []
+    groups = [Acl("group", settings.group(each), "Describe") for each in ("detector", "recorder")]
+    return [*(Acl("topic", settings.topic(name), "Read") for name in (COMPLETIONS, SCORES, REKEYED)), *groups]
 
 
 def acl_commands(acls: Iterable[Acl], principal: str, bootstrap: str) -> list[str]:

@@ -47,10 +47,11 @@ class EndOffsets:
     Args:
         settings: where the broker is.
         names: topics without their prefix; all of ours where none are named.
+        role: who asks, for the error about what it may not read.
     """
 
-    def __init__(self, settings: Settings, names: Collection[str] = tuple(BY_NAME)) -> None:
-        self._settings, self._names = settings, names
+    def __init__(self, settings: Settings, names: Collection[str] = tuple(BY_NAME), *, role: str = "operators") -> None:
+        self._settings, self._names, self._role = settings, names, role
         options = client_options(settings)
         self._admin = AIOKafkaAdminClient(**options)
         self._consumer = AIOKafkaConsumer(
@@ -71,7 +72,7 @@ class EndOffsets:
             found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
             granted: Granted = {("topic", name): described.operations for name, described in found.items()}
             if missing := missing_acls([Acl("topic", name, "Read") for name in found], granted):
-                raise MissingAclsError("operators", missing, self._settings)
+                raise MissingAclsError(self._role, missing, self._settings)
             await self._consumer.start()
             await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
         except BaseException:
@@ -88,29 +89,39 @@ class EndOffsets:
         await self._consumer.stop()
         await self._admin.close()
 
-    async def end_offsets(self) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`."""
-        consumer, wanted = self._consumer, self._partitions
+    async def end_offsets(self, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`.
+
+        Args:
+            names: topics without their prefix, of those that are asked for at all; all of them where none are named.
+        """
+        consumer, wanted = self._consumer, self._of_topics(names)
         if not wanted:
             return {}
         consumer.assign(wanted)  # forgets all watermarks: what is read below was answered after this line
         new = [tp for tp in wanted if tp not in self._known]
         if new:
             await consumer.seek_to_beginning(*new)
-        for tp, offset in self._known.items():
-            consumer.seek(tp, offset)
+        for tp in wanted:
+            if tp in self._known:
+                consumer.seek(tp, self._known[tp])
         deadline_s = time.monotonic() + _TIMEOUT_S
         while any(consumer.highwater(tp) is None for tp in wanted):
             if time.monotonic() > deadline_s:
                 raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
             await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
-        self._known = {tp: consumer.highwater(tp) or 0 for tp in wanted}
-        return dict(self._known)
+        ends = {tp: consumer.highwater(tp) or 0 for tp in wanted}
+        self._known |= ends
+        return ends
 
-    async def committed(self, role: str) -> dict[TopicPartition, int]:
-        """The group's committed offset of each partition that the role reads, -1 where there is none."""
-        names = {self._settings.topic(name) for name in TOPICS_READ_BY[role]}
-        wanted = [tp for tp in self._partitions if tp.topic in names]
+    async def committed(self, role: str, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
+        """The group's committed offset of each partition that the role reads, -1 where there is none.
+
+        Args:
+            role: whose group.
+            names: topics without their prefix, of those that it reads; all of them where none are named.
+        """
+        wanted = self._of_topics(TOPICS_READ_BY[role] if names is None else names)
         deadline_s = time.monotonic() + _TIMEOUT_S
         while True:
             try:
@@ -122,6 +133,16 @@ class EndOffsets:
                     raise
                 await asyncio.sleep(0.1)
         return {tp: answer[tp].offset if tp in answer else -1 for tp in wanted}
+
+    async def cluster_id(self) -> str:
+        """The cluster's own id, asked now: offsets of another one mean other records."""
+        return str((await self._admin.describe_cluster()).get("cluster_id") or "")
+
+    def _of_topics(self, names: Collection[str] | None) -> list[TopicPartition]:
+        if names is None:
+            return self._partitions
+        full = {self._settings.topic(name) for name in names}
+        return [tp for tp in self._partitions if tp.topic in full]
 
     async def lags(self) -> Lags:
         """How far each role is behind.

@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_detector.kafka.acls import Acl, Kind, missing_acls, required_acls, topics_for_role
+from stream_detector.kafka.acls import Acl, Kind, missing_acls, optional_acls, required_acls, topics_for_role
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
 from stream_detector.kafka.topics import Topic
@@ -145,9 +145,14 @@ async def read_topics(admin: AIOKafkaAdminClient, settings: Settings, role: str 
 async def find_missing_acls(
     admin: AIOKafkaAdminClient, settings: Settings, role: str, states: Iterable[TopicState]
 ) -> list[Acl]:
-    """What the role needs and the broker does not allow us; `states` are those of its topics. Raises `KafkaError`."""
+    """What the role cannot start without and the broker does not allow us; `states` are those of its topics.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
     granted: dict[tuple[Kind, str], frozenset[str] | None] = {("topic", s.name): s.operations for s in states}
-    acls = required_acls(role, settings)
+    optional = set(optional_acls(role, settings))
+    acls = [acl for acl in required_acls(role, settings) if acl not in optional]
     for acl in acls:
         if acl.kind == "group":
             granted["group", acl.name] = await group_operations(admin, acl.name)

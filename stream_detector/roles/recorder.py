@@ -40,7 +40,7 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
 from stream_detector.store.connect import StoreAwayError, address_of, wait_for_pool
-from stream_detector.store.epochs import epoch_of
+from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
@@ -185,7 +185,7 @@ class Recorder:
                 pool = await wait_for_pool(settings.database_url, name="recorder")
                 try:
                     await admit(pool, "recorder")
-                    identity = f"{await cluster_id(settings)}/{settings.topic_prefix}"
+                    identity = stream_identity(await cluster_id(settings), settings.topic_prefix)
                     self._epoch, self._pool = await epoch_of(pool, identity), pool
                 except BaseException:
                     pool.terminate()

@@ -6,12 +6,13 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
-from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, LAG, SETTINGS
+from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, JUDGED, LAG, SETTINGS
 from stream_detector.serve.authentication import Authenticator
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.consumer_lag import ConsumerLag
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
+from stream_detector.serve.judged import JudgedOffsets
 from stream_detector.serve.live import LIVE, Live, hold_live
 from stream_detector.serve.local_session import LocalSessions
 from stream_detector.serve.manual import add_manual
@@ -24,6 +25,7 @@ from stream_detector.serve.resources.actions import carry_out
 from stream_detector.serve.resources.session import open_link
 from stream_detector.serve.routes import RIGHTS, ROUTES
 from stream_detector.settings import Settings
+from stream_detector.store.epochs import find_epoch
 
 
 def make_app(settings: Settings, database: Database) -> web.Application:
@@ -36,6 +38,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app[LIVE], app[LAG] = Live(app[BROKER]), ConsumerLag(settings)
+    app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves
     app.on_response_prepare.append(add_headers)
@@ -53,6 +56,7 @@ async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[BROKER].stop()
     await app[LAG].stop()
+    await app[JUDGED].stop()
 
 
 async def _end_live(app: web.Application) -> None:

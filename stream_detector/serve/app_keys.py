@@ -5,10 +5,12 @@ from aiohttp import web
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.consumer_lag import ConsumerLag
 from stream_detector.serve.database import Database
+from stream_detector.serve.judged import JudgedOffsets
 from stream_detector.settings import Settings
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 BROKER: web.AppKey[Broker] = web.AppKey("broker", Broker)
 LAG: web.AppKey[ConsumerLag] = web.AppKey("consumer_lag", ConsumerLag)
+JUDGED: web.AppKey[JudgedOffsets] = web.AppKey("judged", JudgedOffsets)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)

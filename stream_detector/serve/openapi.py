@@ -16,7 +16,7 @@ _REF = "#/components/schemas/{name}"
 
 def document() -> dict[str, Any]:
     """The whole document as plain values."""
-    answers = [route.answer for route in ROUTES if route.answer]
+    answers = [answer for route in ROUTES for answer in (route.answer, route.pending) if answer]
     types = [Problem, *answers, *(body for route in ROUTES for body in _bodies(route))]
     queries = [route.query for route in ROUTES if route.query]
     _, components = msgspec.json.schema_components([*types, *queries], ref_template=_REF)
@@ -108,10 +108,17 @@ def _responses(route: Route) -> dict[str, Any]:
         content = {route.kind: {"schema": schema}} | {kind: {"schema": {"type": "string"}} for kind in route.also}
         responses["200"] = {"description": "The result", "content": content}
         if route.handler.__name__ == "check_anomalies":
-            description = "Why the result may differ from the live detector's; absent if it cannot"
+            description = "Why the result may be incomplete; absent if it is complete"
             responses["200"]["headers"] = {"X-Approximate": {"description": description, "schema": {"type": "string"}}}
         if links := LINKS.get(route.handler.__name__):
             responses["200"]["links"] = links
+    if route.pending is not None:
+        (schema,), _ = msgspec.json.schema_components([route.pending], ref_template=_REF)
+        responses["202"] = {
+            "description": "The detector has not judged it yet, or what it found is not stored yet",
+            "content": {"application/json": {"schema": schema}},
+            "headers": {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}},
+        }
     if route.partly:
         responses["207"] = {
             **responses["200"],

@@ -10,6 +10,7 @@ from msgspec import Struct
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
 from stream_detector.events.sources import SOURCES
 from stream_detector.serve.authentication import ACT, ALL, READ, SEND, SIGNED
+from stream_detector.serve.judgement import NotJudgedYet
 from stream_detector.serve.requests import Paged
 from stream_detector.serve.resources import (
     actions,
@@ -62,6 +63,8 @@ class Route:
     """Content type of the 200 answer."""
     partly: bool = False
     """Whether it may answer 207: some of what was sent was refused."""
+    pending: type[Struct] | None = None
+    """The type of a 202 answer: there is no result yet."""
 
 
 _AI = "/api/v1/ai"
@@ -73,7 +76,8 @@ ROUTES: tuple[Route, ...] = (
         "Check one execution",
         list[Anomaly],
         body=checks.CheckRequest,
-        problems=(400, 404, 413, 415),
+        problems=(400, 404, 413, 415, 422),
+        pending=NotJudgedYet,
     ),
     Route(
         "GET",
@@ -241,6 +245,7 @@ ROUTES: tuple[Route, ...] = (
         why.Why,
         why.WhyQuery,
         problems=(400, 404),
+        pending=NotJudgedYet,
     ),
     Route(
         "GET",

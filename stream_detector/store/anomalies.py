@@ -98,6 +98,29 @@ async def read(pool: asyncpg.Pool, anomaly_id: UUID) -> bytes | None:
     return with_recorded_at(found["event"], found["recorded_at"]) if found else None
 
 
+_ABOUT = """
+    SELECT event FROM anomalies WHERE entity_kind = $1 AND entity_id = $2 AND {event}
+    ORDER BY recorded_at, detected_at, id
+"""
+
+
+async def of_execution(pool: asyncpg.Pool, workflow_id: str, execution_id: str, attempt: int) -> list[bytes]:
+    """What was found in one execution, as anomaly v1: openings, further records and ends of incidents."""
+    statement = _ABOUT.format(event="execution_id = $3 AND coalesce(attempt, 1) = $4")
+    found = await pool.fetch(statement, "workflow", workflow_id, execution_id, attempt)
+    return [each["event"] for each in found]
+
+
+async def of_score(pool: asyncpg.Pool, entity_id: str, run_id: str | None, scored_at: datetime) -> list[bytes]:
+    """What was found in one score, as anomaly v1; one that came without a run is known by its time."""
+    if run_id is not None:
+        found = await pool.fetch(_ABOUT.format(event="run_id = $3"), "score", entity_id, run_id)
+    else:
+        statement = _ABOUT.format(event="run_id IS NULL AND detected_at = $3")
+        found = await pool.fetch(statement, "score", entity_id, scored_at)
+    return [each["event"] for each in found]
+
+
 def _row(anomaly: Anomaly) -> Row[Anomaly]:
     """A row that came from no stream."""
     return Row(anomaly, "", 0, 0, 0)

@@ -35,3 +35,9 @@ async def baselines(
     statement = _BASELINES.format(newest=_NEWEST_NAMED[kind])
     found = await pool.fetch(statement, kind, after, limit, state, q)
     return [dict(each) | {"named": msgspec.json.decode(each["named"])} for each in found]
+
+
+async def packed(pool: asyncpg.Pool, key: str) -> bytes | None:
+    """The newest value of a state key, packed; None where nothing is stored of it."""
+    found: bytes | None = await pool.fetchval("SELECT packed FROM baselines WHERE key = $1", key)
+    return found

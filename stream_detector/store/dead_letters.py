@@ -1,9 +1,12 @@
 """Where dead letters lie and why; their payloads are on Kafka alone."""
 
+from typing import NamedTuple
+
 import asyncpg
 import msgspec
 
 from stream_detector.store.paging import Cursor, CursorError, Page
+from stream_detector.store.position import Position
 from stream_detector.store.where import Where
 
 _FIND = """
@@ -45,3 +48,26 @@ async def find(
         return Page(items, None)
     place = f"{last['stream_epoch']}-{last['partition']}-{last['offset']}"
     return Page(items, Cursor(last["record_at"], place).text())
+
+
+class Refusal(NamedTuple):
+    """Why the detector did not apply an event, and where the event lies on `dead-letters`."""
+
+    reason: str
+    message: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.message or self.reason} ({self.reason}, dead letter {self.partition}-{self.offset})"
+
+
+async def refusal(pool: asyncpg.Pool, topic: str, position: Position) -> Refusal | None:
+    """Why the detector refused the record of this position; None where it did not."""
+    found = await pool.fetchrow(
+        "SELECT reason, message, source_partition, source_offset FROM dead_letters"
+        " WHERE stream_epoch = $1 AND original_topic = $2 AND original_partition = $3 AND original_offset = $4"
+        " AND stage <> 'store' ORDER BY source_offset DESC LIMIT 1",
+        position.epoch, topic, position.partition, position.offset,
+    )  # fmt: skip
+    return Refusal(*found.values()) if found else None

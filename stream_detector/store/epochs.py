@@ -5,6 +5,11 @@ import asyncpg
 from stream_detector.store.connect import store_errors
 
 
+def stream_identity(cluster_id: str, topic_prefix: str) -> str:
+    """What changes where topics are made again on another cluster, or others are used."""
+    return f"{cluster_id}/{topic_prefix}"
+
+
 async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
     """The epoch of the stream called `identity`: the same for the same one, a greater number for a new one.
 
@@ -25,3 +30,9 @@ async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
                 )
                 known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
             return int(known)
+
+
+async def find_epoch(pool: asyncpg.Pool, identity: str) -> int | None:
+    """The epoch of the stream called `identity`, None where nothing of it is stored. Makes none."""
+    found: int | None = await pool.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
+    return found

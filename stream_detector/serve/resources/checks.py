@@ -1,17 +1,18 @@
-"""What the detector says of one stored execution."""
+"""What the live detector found in one stored execution."""
 
 from typing import Annotated
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.composition import detection_config
 from stream_detector.events.fields import Id
-from stream_detector.serve.app_keys import DATABASE, SETTINGS
-from stream_detector.serve.check import check
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.broker import BrokerAwayError
+from stream_detector.serve.judgement import judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_body
 from stream_detector.serve.responses import json_response
+from stream_detector.store import executions
 
 
 class CheckRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -22,10 +23,17 @@ class CheckRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def check_anomalies(request: web.Request) -> web.Response:
-    """Evaluate one stored execution with the detector."""
-    execution = await read_body(request, CheckRequest)
-    config = detection_config(request.app[SETTINGS])
-    found = await request.app[DATABASE].query(check, execution.workflow_execution_id, execution.attempt, config)
-    if found is None:
-        raise ProblemError(404, "No execution with this id is stored.")
-    return json_response(found.anomalies, **({"X-Approximate": found.approximate} if found.approximate else {}))
+    """The anomalies stored under one execution, once the detector has judged it; 202 with Retry-After until then."""
+    wanted = await read_body(request, CheckRequest)
+    stored = await request.app[DATABASE].query(executions.execution, wanted.workflow_execution_id, wanted.attempt)
+    if stored is None:
+        raise ProblemError(404, "No execution with this id is stored. A new execution may take a second to appear.")
+    judgement = await judge_stored(request.app, stored)
+    if judgement.pending:
+        return judgement.pending_response()
+    if judgement.refusal is not None:
+        raise ProblemError(422, f"The detector did not judge this execution: {judgement.refusal}.")
+    if judgement.unknown and not judgement.anomalies:
+        raise BrokerAwayError(judgement.unknown)
+    headers = {"X-Approximate": judgement.unknown} if judgement.unknown else {}
+    return json_response(b"[" + b",".join(judgement.anomalies) + b"]", **headers)

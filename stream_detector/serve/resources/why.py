@@ -1,6 +1,7 @@
 """Why was this, or was this not, alerted: every decision of detection in order, then what became of the messages."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,11 +15,14 @@ from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.fields import Id
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
+from stream_detector.serve.judgement import Judgement, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store import anomalies
+from stream_detector.store import anomalies, executions, scores, tables
+from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.notifications import messages_about
+from stream_detector.store.scores import StoredScore
 
 
 class WhyQuery(Struct, kw_only=True):
@@ -32,15 +36,20 @@ class WhyQuery(Struct, kw_only=True):
 
 
 class Why(Struct, kw_only=True):
-    """The decisions about one event. `decisions` are those of the detector, in order; `sentences` explain all of it."""
+    """The decisions about one event. `decisions` are those of the detector, in order; `sentences` explain all of it.
+
+    Where anomalies are stored, the decisions are the gates that were stored with them. Where none is, they are
+    computed again from the stored history, and `computed_again` is true.
+    """
 
     subject: str
-    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored"]
+    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored", "refused"]
     decisions: list[str]
     anomalies: list[Anomaly]
     notifications: list[Notification]
     sentences: list[str]
     approximate: str | None
+    computed_again: bool
 
 
 _OUTCOMES = {
@@ -49,7 +58,21 @@ _OUTCOMES = {
     "late": "It was too late to be evaluated: an event more than an hour older than the newest causes no anomaly.",
     "backfilled": "It was backfilled: added to the baseline, but never reported.",
     "ignored": "It is not counted: a cancelled or skipped run is neither a success nor a failure.",
+    "refused": "It was rejected, so it is in no baseline.",
 }
+
+
+class _Story(Struct):
+    """What is known of one event, before what became of the messages about it."""
+
+    subject: str
+    anomalies: list[Anomaly]
+    outcome: str = "applied"
+    decisions: list[str] = []
+    remarks: list[str] = []
+    """About where the decisions come from."""
+    approximate: str | None = None
+    computed_again: bool = False
 
 
 async def why(request: web.Request) -> web.Response:
@@ -62,37 +85,71 @@ async def why(request: web.Request) -> web.Response:
     if query.score is not None and query.run is None:
         raise ProblemError(400, "run: is missing; a score is identified by its entity and run", parameter="run")
     if query.anomaly is not None:
-        return await _of_anomaly(request, query.anomaly)
-    explained: list[str] = []
-    config = detection_config(request.app[SETTINGS])
+        return await _respond(request, await _of_anomaly(request, query.anomaly))
+    database = request.app[DATABASE]
+    stored: StoredCompletion | StoredScore | None
     if query.execution is not None:
-        found = await request.app[DATABASE].query(_check, query.execution, query.attempt, config, explained)
+        stored = await database.query(executions.execution, query.execution, query.attempt)
     else:
-        event_id = f"run:{query.run}"
-        found = await request.app[DATABASE].query(_check_score, query.score or "", event_id, config, explained)
-    if found is None:
-        raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
-    return await _story(request, found, explained, found.anomalies)
-
-
-async def _of_anomaly(request: web.Request, text: str) -> web.Response:
-    anomaly_id, database = parse_uuid(text), request.app[DATABASE]
-    stored = await database.query(anomalies.read, anomaly_id) if anomaly_id else None
+        stored = await database.query(scores.score, query.score or "", f"run:{query.run}")
     if stored is None:
+        raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
+    judgement = await judge_stored(request.app, stored)
+    if judgement.pending:
+        return judgement.pending_response()
+    return await _respond(request, await _of_event(request, stored, judgement))
+
+
+async def _of_anomaly(request: web.Request, text: str) -> _Story:
+    """What was stored with the anomaly; of its event only the first sentence."""
+    anomaly_id, database = parse_uuid(text), request.app[DATABASE]
+    found = await database.query(anomalies.read, anomaly_id) if anomaly_id else None
+    if found is None:
         raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
-    anomaly = msgspec.json.decode(stored, type=Anomaly)
-    config, explained = detection_config(request.app[SETTINGS]), list[str]()
+    anomaly = msgspec.json.decode(found, type=Anomaly)
+    stored: StoredCompletion | StoredScore | None = None
     if anomaly.execution_id is not None:
-        found = await database.query(_check, anomaly.execution_id, anomaly.attempt, config, explained)
-    elif anomaly.run_id is not None and anomaly.entity_kind == "score":
-        found = await database.query(_check_score, anomaly.entity_id, f"run:{anomaly.run_id}", config, explained)
+        stored = await database.query(executions.execution, anomaly.execution_id, anomaly.attempt)
+    elif anomaly.entity_kind == "score":
+        at = anomaly.detected_at.astimezone(UTC).isoformat()
+        event_id = f"run:{anomaly.run_id}" if anomaly.run_id is not None else f"at:{at}"
+        stored = await database.query(scores.score, anomaly.entity_id, event_id)
+    gone = None if stored else "the event is no longer stored; this is from the anomaly itself"
+    return _of_stored(_subject_of(request, stored, anomaly), [anomaly], gone)
+
+
+async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore, judgement: Judgement) -> _Story:
+    """What is stored of an event or, where nothing was found in it, the same `step` once more."""
+    subject = _subject(stored.event, request.app[SETTINGS].duration_from_times)
+    if judgement.anomalies:
+        found = [msgspec.json.decode(each, type=Anomaly) for each in judgement.anomalies]
+        return _of_stored(subject, found, judgement.unknown or None)
+    if judgement.refusal is not None:
+        return _Story(subject, [], "refused", remarks=[f"Why: {judgement.refusal}."])
+    config = detection_config(request.app[SETTINGS])
+    explained: list[str] = []
+    if isinstance(stored.event, Completion):
+        about = stored.event.execution_id, stored.event.attempt
+        checked = await request.app[DATABASE].query(_check, *about, config, explained)
     else:
-        at = f"at:{anomaly.detected_at.isoformat()}"
-        found = await database.query(_check_score, anomaly.entity_id, at, config, explained)
-    if found is None:  # the event itself is deleted or was never stored: the anomaly carries its gates
-        gone = Checked([anomaly], "the event is no longer stored; this is from the anomaly itself", "applied")
-        return await _story(request, gone, list(anomaly.gates), [anomaly])
-    return await _story(request, found, explained, [each for each in found.anomalies if each.id == text] or [anomaly])
+        event_id = tables.event_id(stored.event)
+        checked = await request.app[DATABASE].query(_check_score, stored.event.entity_id, event_id, config, explained)
+    if checked is None:
+        raise ProblemError(404, "It is no longer stored.")
+    remarks = [f"Computed again from the stored history, under the settings of the API (profile {config.profile})."]
+    remarks += [
+        f"Computed again, it would be an anomaly that the live detector did not store: {each.description}."
+        for each in checked.anomalies
+    ]
+    approximate = "; ".join(filter(None, (checked.approximate, judgement.unknown))) or None
+    return _Story(subject, [], checked.outcome, explained, remarks, approximate, computed_again=True)
+
+
+def _of_stored(subject: str, found: list[Anomaly], approximate: str | None) -> _Story:
+    gates = list(dict.fromkeys(gate for each in found for gate in each.gates))
+    rules = dict.fromkeys(f"rule {each.detector} in profile {each.profile}" for each in found)
+    remarks = [f"Stored with what the live detector found: {', '.join(rules)}."]
+    return _Story(subject, found, decisions=gates, remarks=remarks, approximate=approximate)
 
 
 async def _check(
@@ -109,29 +166,31 @@ async def _check_score(
     return await check_score(pool, entity_id, event_id, config, explain=explained)
 
 
-async def _story(request: web.Request, found: Checked, decisions: list[str], about: Sequence[Anomaly]) -> web.Response:
-    run_id = next((each.run_id for each in about if each.run_id), None)
+async def _respond(request: web.Request, story: _Story) -> web.Response:
+    run_id = next((each.run_id for each in story.anomalies if each.run_id), None)
+    ids = [each.id for each in story.anomalies]
     messages = [
         msgspec.json.decode(each, type=Notification)
-        for each in await request.app[DATABASE].query(messages_about, [each.id for each in about], run_id)
+        for each in await request.app[DATABASE].query(messages_about, ids, run_id)
     ]
-    from_times = request.app[SETTINGS].duration_from_times
-    subject = (
-        _subject(found.event, from_times)
-        if found.event is not None
-        else f"{about[0].entity_name}: {about[0].description}"
-    )
     return json_response(
         {
-            "subject": subject,
-            "outcome": found.outcome,
-            "decisions": decisions,
-            "anomalies": list(about),
+            "subject": story.subject,
+            "outcome": story.outcome,
+            "decisions": story.decisions,
+            "anomalies": story.anomalies,
             "notifications": messages,
-            "sentences": [subject, *_sentences(found, decisions, about, messages)],
-            "approximate": found.approximate,
+            "sentences": [story.subject, *_sentences(story, messages)],
+            "approximate": story.approximate,
+            "computed_again": story.computed_again,
         }
     )
+
+
+def _subject_of(request: web.Request, stored: StoredCompletion | StoredScore | None, anomaly: Anomaly) -> str:
+    if stored is None:
+        return f"{anomaly.entity_name}: {anomaly.description}"
+    return _subject(stored.event, request.app[SETTINGS].duration_from_times)
 
 
 def _subject(event: Completion | Score, from_times: bool) -> str:
@@ -144,15 +203,15 @@ def _subject(event: Completion | Score, from_times: bool) -> str:
     return f"{event.entity_name} scored {event.score} at {event.scored_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
-def _sentences(
-    found: Checked, decisions: Sequence[str], about: Sequence[Anomaly], messages: Sequence[Notification]
-) -> list[str]:
-    explained = [_OUTCOMES[found.outcome], *decisions]
+def _sentences(story: _Story, messages: Sequence[Notification]) -> list[str]:
+    about = story.anomalies
+    explained = [_OUTCOMES[story.outcome], *story.remarks]
+    if not about:
+        return [*explained, *story.decisions, "No anomaly was found, so no notification was sent."]
     for each in about:
         explained.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
         explained += [f"Condition met: {gate}." for gate in each.gates]
-    if not about:
-        return [*explained, "No anomaly was found, so no notification was sent."]
+        explained.append(_values(each))
     explained += [
         f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages
     ]
@@ -164,3 +223,13 @@ def _sentences(
             else "No notification is recorded: the notifier has not processed it yet, or is not running."
         )
     return explained
+
+
+def _values(anomaly: Anomaly) -> str:
+    """The numbers that were stored with it."""
+    metrics = anomaly.metrics
+    z_score = "none" if metrics.z_score is None else f"{metrics.z_score:.2f}"
+    return (
+        f"Values: current {metrics.current_value:g} {metrics.unit}, baseline {metrics.baseline_value:g} {metrics.unit},"
+        f" deviation {metrics.deviation:+g} {metrics.unit}, z-score {z_score}, confidence {metrics.confidence:.2f}."
+    )

@@ -1,6 +1,6 @@
-"""W39: the check of one execution equals what the live detector said when it came."""
+"""W39: the check of one execution answers with what the live detector found in it, once that is certain."""
 
-import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,126 +10,208 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.events import Anomaly, Completion, Profile
+from stream_detector.devstack.ports import free_port
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.events import Completion
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.topics import ALERTS, COMPLETIONS, DEAD_LETTERS, REKEYED
+from stream_detector.serve import judgement
 from stream_detector.serve.routes import ROUTES
+from stream_detector.settings import Settings
 from stream_detector.store.epochs import epoch_of
-from stream_detector.store.rows import Row, Rows
+from stream_detector.store.rows import BaselineState, DeadLetterNote, Row, Rows
 from stream_detector.store.write import Writer
-from tests.events_made import NOON, action, completion, row
+from tests.events_made import NOON, anomaly, completion, row
 from tests.integration.serve.conftest import Serve
+from tests.integration.serve.progress import commit, identity_of, publish
 
 Client = TestClient[Any, Any]
-
-
-@pytest.fixture
-async def client(serve: Serve) -> Client:
-    """Profile classic, whose numbers can be worked out by hand."""
-    return await serve(profile="classic")
-
-
 CHECK = "/api/v1/ai/check-anomalies"
 DATA = ("executions", "anomalies", "incidents", "baselines", "notifications", "actions")
 COUNT = "SELECT count(*), max(xmin::text::bigint) FROM {}"
 
 
-def history(runs: int = 200, seed: int = 3) -> list[Row[Completion]]:
-    """Two workflows over 60 days, one of them mostly late in its own way: slow runs, failing stretches, a backfill."""
-    chance = random.Random(seed)
-    rows = []
-    for n in range(runs):
-        failing = 80 < n % 120 < 92
-        event = completion(
-            str(n),
-            ("nightly", "weekly")[n % 3 == 0],
-            attempt=1 + (n % 50 == 7),
-            finished_at=NOON + timedelta(hours=7.2 * n - (40 if n % 31 == 30 else 0)),
-            duration_s=round(chance.gauss(100, 10) * (3 if n % 37 == 36 else 1), 3) if n % 17 else None,
-            status="failure" if failing and n % 4 else "cancellation" if n % 29 == 3 else "success",
-            labels={"commit": f"c{n}"},
-        )
-        # Records of one workflow lie on its own partition; offsets are those of the topic.
-        rows.append(row(event, n, partition=int(event.workflow_id == "weekly"), backfill=20 < n < 40, epoch=1))
-    return rows
+@pytest.fixture
+async def settings(tansu: Tansu, make_settings: Callable[..., Settings]) -> Settings:
+    """Topics of the test's own."""
+    made = make_settings(broker=tansu.address)
+    await make_topics(made)
+    return made
 
 
-def ended(n: int, duration_s: float) -> Row[Completion]:
-    """The n-th execution of `nightly`, ended n minutes after noon."""
-    return row(completion(str(n), duration_s=duration_s, finished_at=NOON + timedelta(minutes=n)), n)
+@pytest.fixture
+async def client(serve: Serve, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The API in profile robust, whatever the detector is on; it waits for a result half as long as it does."""
+    monkeypatch.setattr(judgement, "_WITHIN_S", 1.0)
+    return await serve(broker=settings.broker, profile="robust")
 
 
-def said_live(rows: list[Row[Completion]], profile: Profile) -> dict[tuple[str, int], list[Anomaly]]:
-    """What `step` says of each when it comes, as the live detector is told."""
-    baselines: dict[str, Any] = {}
-    said = {}
-    for each in rows:
-        event = each.event
-        key = f"workflow:{event.workflow_id}"
-        baseline = baselines.get(key) or Baseline.new(key)
-        # Through its packed form after every event, as a detector that is killed and recovers all the time.
-        outcome = step(baseline, event, Config(profile=profile), backfill=each.backfill)
-        baselines[key] = Baseline.unpack(key, baseline.pack())
-        said[event.execution_id, event.attempt] = list(outcome.anomalies)
-    return said
+@pytest.fixture
+async def stored(settings: Settings, pool: asyncpg.Pool) -> Callable[..., Awaitable[Row[Completion]]]:
+    """Stores an execution that lay at offset 4 of partition 1 of the stream of today."""
+
+    async def store(**place: Any) -> Row[Completion]:
+        epoch = await epoch_of(pool, await identity_of(settings))
+        made = row(completion("slow", duration_s=300.0), 4, **{"partition": 1, "epoch": epoch} | place)
+        assert await Writer(pool).write(Rows(executions=[made])) == []
+        return made
+
+    return store
 
 
-@pytest.mark.parametrize("profile", ["classic", "robust"])
-async def test_w39_the_check_of_every_execution_of_a_history_equals_what_was_said_live(
-    serve: Serve, pool: asyncpg.Pool, profile: Profile
+async def store_found(pool: asyncpg.Pool, *names: str) -> None:
+    """Anomalies of the execution `slow`, as a detector in profile classic finds them."""
+    found = [anomaly(name, execution_id="slow", profile="classic") for name in names]
+    assert await Writer(pool).write(Rows(anomalies=[row(each) for each in found])) == []
+
+
+async def ask(client: Client, execution_id: str = "slow", status: int = 200, **body: Any) -> Any:
+    answer = await client.post(CHECK, json={"workflow_execution_id": execution_id, **body})
+    assert answer.status == status, await answer.text()
+    return await answer.json()
+
+
+async def judged(settings: Settings, offset: int = 5) -> None:
+    """The detector has committed what lies below the offset of partition 1."""
+    await commit(settings, "detector", COMPLETIONS, offset, partition=1)
+
+
+async def test_w39_what_is_stored_is_the_answer_whatever_profile_the_api_is_on(
+    client: Client, settings: Settings, pool: asyncpg.Pool, stored: Any
 ) -> None:
-    client = await serve(profile=profile)
-    rows = history()
-    shuffled = random.Random(1).sample(rows, len(rows))  # the recorder's partitions come in any order
-    assert await Writer(pool).write(Rows(executions=shuffled)) == []
-    said, found = said_live(rows, profile), 0
-    for (execution_id, attempt), expected in said.items():
-        answer = await client.post(CHECK, json={"workflow_execution_id": execution_id, "attempt": attempt})
-        assert answer.status == 200
-        assert "X-Approximate" not in answer.headers
-        assert await answer.json() == msgspec.to_builtins(expected)
-        found += len(expected)
-    kinds = {each.anomaly_type for several in said.values() for each in several}
-    if profile == "classic":
-        assert {"UnusualExecutionTime", "PerformanceDegradation"} <= kinds
-    assert "ConsecutiveFailures" in kinds and found > 5
+    """compose had the detector on `classic` and the API on `robust`: "nothing was found" beside two anomalies."""
+    await stored()
+    await store_found(pool, "a", "b")
+    await judged(settings)
+    found = await ask(client)
+    assert {each["id"] for each in found} == {anomaly("a").id, anomaly("b").id}
+    assert {each["profile"] for each in found} == {"classic"}
+    assert msgspec.convert(found[0], type=type(anomaly("a"))) in (
+        anomaly("a", execution_id="slow"),
+        anomaly("b", execution_id="slow"),
+    )
+
+
+async def test_w39_until_the_detector_has_passed_it_there_is_no_result(
+    client: Client, settings: Settings, stored: Any
+) -> None:
+    await stored()
+    never = await client.post(CHECK, json={"workflow_execution_id": "slow"})
+    assert never.status == 202 and never.headers["Retry-After"] == "1"
+    assert (await never.json())["detail"].startswith("Not judged yet")
+    await judged(settings, offset=4)
+    assert "offset 4; the event is at 4" in (await ask(client, status=202))["detail"]
+    assert (await client.get("/api/v1/why", params={"execution": "slow"})).status == 202
+    await judged(settings)
+    assert await ask(client) == []
+
+
+async def test_w39_what_the_recorder_has_not_stored_yet_is_waited_for(
+    client: Client, settings: Settings, pool: asyncpg.Pool, stored: Any
+) -> None:
+    await stored()
+    await judged(settings)
+    await publish(settings, ALERTS, 2, partition=3)
+    assert "the recorder has committed" in (await ask(client, status=202))["detail"]
+    await store_found(pool, "a")
+    await commit(settings, "recorder", ALERTS, 2, partition=3)
+    assert [each["id"] for each in await ask(client)] == [anomaly("a").id]
+
+
+async def test_w39_an_event_that_went_on_to_its_owner_is_judged_once_it_is_applied_there(
+    client: Client, settings: Settings, stored: Any
+) -> None:
+    await stored()
+    await publish(settings, REKEYED, partition=2)
+    await judged(settings)
+    assert "rekeyed-2 up to offset 0 of 1" in (await ask(client, status=202))["detail"]
+    await commit(settings, "detector", REKEYED, 1, partition=2)
+    assert await ask(client) == []
+
+
+async def test_w39_under_load_what_was_waited_for_is_found(client: Client, settings: Settings, stored: Any) -> None:
+    """The end moves on with each question; the end of the first one counts."""
+    await stored()
+    await judged(settings)
+    await publish(settings, ALERTS, 3)
+    await ask(client, status=202)
+    await publish(settings, ALERTS, 3)
+    await commit(settings, "recorder", ALERTS, 3)
+    assert await ask(client) == []
+
+
+@pytest.mark.parametrize("learnt", [False, True], ids=["refused", "retried since"])
+async def test_w39_an_execution_that_the_detector_refused_was_not_judged(
+    client: Client, settings: Settings, pool: asyncpg.Pool, stored: Any, learnt: bool
+) -> None:
+    made = await stored()
+    note = DeadLetterNote(
+        topic=COMPLETIONS, partition=1, offset=4, timestamp_ms=0, stage="step", reason="step_failed", message="Error"
+    )
+    await Writer(pool).write(Rows(dead_letters=[row(note, 7, epoch=made.epoch)]))
+    await publish(settings, DEAD_LETTERS)
+    await judged(settings)
+    await ask(client, status=202)
+    await commit(settings, "recorder", DEAD_LETTERS, 1)
+    if learnt:
+        baseline = Baseline.new("workflow:nightly")
+        step(baseline, made.event, Config())
+        state = BaselineState(key=baseline.key, packed=baseline.pack())
+        await Writer(pool).write(Rows(baselines=[row(state, epoch=made.epoch)]))
+        assert await ask(client) == []
+        return
+    assert "dead letter 0-7" in (await ask(client, status=422))["detail"]
+    answer = await client.get("/api/v1/why", params={"execution": "slow"})
+    told = await answer.json()
+    assert told["outcome"] == "refused" and "step_failed" in told["sentences"][2]
+
+
+async def test_w39_an_execution_of_a_former_stream_is_judged_once_all_that_was_published_is(
+    client: Client, settings: Settings, pool: asyncpg.Pool, stored: Any
+) -> None:
+    """One restored into a new broker lies somewhere on the topic; what is stored has its former place."""
+    await stored(epoch=await epoch_of(pool, "a broker that is gone"))
+    await publish(settings, COMPLETIONS, 9, partition=3)
+    assert (await ask(client, status=202))["status"] == 202
+    await commit(settings, "detector", COMPLETIONS, 9, partition=3)
+    assert await ask(client) == []
+
+
+async def test_w39_where_kafka_does_not_answer_only_what_is_stored_is_certain(
+    serve: Serve, pool: asyncpg.Pool, stored: Any
+) -> None:
+    await stored()
+    for broker, word in (("", "STREAM_DETECTOR_BROKER is not set"), (f"127.0.0.1:{free_port()}", "Kafka")):
+        client = await serve(broker=broker)
+        assert word in (await ask(client, status=503))["detail"]
+    await store_found(pool, "a")
+    answer = await client.post(CHECK, json={"workflow_execution_id": "slow"})
+    assert answer.status == 200 and "Kafka" in answer.headers["X-Approximate"]
 
 
 async def test_w39_normal_is_an_empty_list_unknown_404_and_without_attempt_the_last(
-    client: Client, pool: asyncpg.Pool
+    client: Client, settings: Settings, pool: asyncpg.Pool
 ) -> None:
-    slow = completion("11", attempt=2, duration_s=500.0, finished_at=NOON + timedelta(minutes=11))
-    usual = [ended(n, 100.0 + n % 2) for n in range(12)]
-    await Writer(pool).write(Rows(executions=[*usual, row(slow, 12)]))
-    first = await client.post(CHECK, json={"workflow_execution_id": "11", "attempt": 1})
-    last = await client.post(CHECK, json={"workflow_execution_id": "11"})
-    assert await first.json() == []
-    assert [each["attempt"] for each in await last.json()] == [2, 2]
-    for body in ({"workflow_execution_id": "unknown"}, {"workflow_execution_id": "11", "attempt": 9}):
-        assert (await client.post(CHECK, json=body)).status == 404
-
-
-@pytest.mark.parametrize("reason", ["partitions", "recreated", "deleted", "operator actions"])
-async def test_where_history_is_not_whole_the_answer_says_why(client: Client, pool: asyncpg.Pool, reason: str) -> None:
-    rows = Rows(executions=[row(completion("1"), 1)])
-    if reason == "partitions":
-        rows.executions.insert(0, row(completion("0"), 9, partition=0))
-        rows.executions[1] = row(completion("1"), 1, partition=1)
-    elif reason == "recreated":
-        await epoch_of(pool, "old")
-        rows.executions.insert(0, row(completion("0"), 0, epoch=-1))
-    elif reason == "deleted":
-        await pool.execute("INSERT INTO trimmed VALUES ('workflow:nightly', $1)", NOON)
-    else:
-        rows.actions = [row(action("e", "expected")), row(action("a", "acknowledge"))]
-    await Writer(pool).write(rows)
-    answer = await client.post(CHECK, json={"workflow_execution_id": "1"})
-    assert answer.status == 200
-    assert reason in answer.headers["X-Approximate"]
+    twice = [completion("11", attempt=n, finished_at=NOON + timedelta(minutes=n)) for n in (1, 2)]
+    backfilled = completion("file")
+    await Writer(pool).write(
+        Rows(
+            executions=[*(row(each, n) for n, each in enumerate(twice)), row(backfilled, 3, backfill=True)],
+            anomalies=[row(anomaly("of the second", execution_id="11", attempt=2))],
+        )
+    )
+    assert await ask(client, "11", attempt=1) == await ask(client, "file") == []
+    assert [each["attempt"] for each in await ask(client, "11")] == [2]
+    await ask(client, "unknown", status=404)
+    await ask(client, "11", attempt=9, status=404)
+    await ask(client, "11", attempt=0, status=400)
 
 
 async def test_every_question_leaves_the_stored_data_as_it_was(client: Client, pool: asyncpg.Pool) -> None:
-    await Writer(pool).write(Rows(executions=history(60)))
+    usual = [completion(str(n), finished_at=NOON + timedelta(minutes=n)) for n in range(60)]
+    await Writer(pool).write(Rows(executions=[row(each, n) for n, each in enumerate(usual)]))
     before = [await pool.fetch(COUNT.format(table)) for table in DATA]
-    await client.post(CHECK, json={"workflow_execution_id": "50"})
+    await ask(client, "50")
     for route in ROUTES:
         if route.method == "GET":
             query = {"entity": "workflow:nightly"} if "series" in route.path else None

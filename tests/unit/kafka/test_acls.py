@@ -10,6 +10,7 @@ from stream_detector.kafka.acls import ROLES, Acl, acl_commands, missing_acls, r
 from stream_detector.kafka.topics import (
     ALERTS,
     BASELINES,
+    COMPLETIONS,
     DEAD_LETTERS,
     NOTIFIER_IN,
     NOTIFIER_STATE,
@@ -26,7 +27,7 @@ READS = {
     "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE},
     "recorder": set(recorder.READ),
     "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE},
-    "api": {ALERTS, DEAD_LETTERS},
+    "api": {ALERTS, DEAD_LETTERS, COMPLETIONS, SCORES, REKEYED},
     "producers": set(),
     "operators": {topic.name for topic in TOPICS},
 }
