@@ -211,9 +211,13 @@ def main(given: Sequence[str] | None = None) -> int:
         parser.error(f"{arguments.data} is no folder")
     usual = (Path("../shared/data/ci"), Path("/work/shared/data/ci"))
     folder = arguments.data or next((path for path in usual if path.is_dir()), None)
-    logging.disable(logging.CRITICAL)  # the detector logs each event that it refuses
     load_detection()
-    figures, wrong = measure(folder, parts)
+    ours = logging.getLogger("stream_detector")
+    before, ours.disabled = ours.disabled, True  # the detector logs each event that it refuses
+    try:
+        figures, wrong = measure(folder, parts)
+    finally:
+        ours.disabled = before
     if not arguments.json:
         print("\n".join(lines(figures)))
     if arguments.against:

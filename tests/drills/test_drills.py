@@ -2,16 +2,10 @@
 
 import pytest
 
-from tests.drills import postgres_away, rebalance
+from tests.drills import postgres_away
 from tests.drills.roles import Role
 from tests.drills.stage import Options, Outcome, stage
 from tests.drills.under_load import Scene, under_load
-
-
-@pytest.mark.apache
-async def test_workers_that_join_leave_and_die_lose_nothing():
-    outcome = await rebalance.drill(Options("apache", events=10_000))
-    assert outcome.passed, outcome.findings
 
 
 async def test_postgres_away_and_back_loses_no_row():

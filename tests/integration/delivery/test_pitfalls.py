@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.delivery.state.contents import CLAIM_KEY
@@ -73,6 +74,7 @@ async def test_a_recovery_that_another_rebalance_interrupts_is_complete(play):
     assert not wrong, (len(wrong), list(wrong.items())[:5], play.last_words())
 
 
+@pytest.mark.drill
 async def test_sixteen_partitions_and_several_sources_in_one_table_are_exact_after_kills(broker, make_settings, play):
     """Events of each workflow on any partition, so that most come by `rekeyed`, some directly; and scores."""
     settings = play.settings = make_settings(

@@ -105,6 +105,7 @@ async def test_a_topic_whose_head_is_gone_is_read_from_what_is_left(play, broker
     assert await count(play) == 10
 
 
+@pytest.mark.drill
 async def test_state_is_recovered_from_a_changelog_whose_head_is_compacted(play, broker):
     names = [name for name in (f"flow-{number}" for number in range(200)) if owner_partition(name, 4) == HOME][:10]
     for turn in range(3):
