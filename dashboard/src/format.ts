@@ -37,7 +37,7 @@ export interface Comparison {
   now: string;
   usual: string;
   change: string;
-  /** Labels of `now` and `usual` for this unit. */
+  /** Labels of `now` and `usual`. */
   nowLabel: string;
   usualLabel: string;
 }
@@ -45,7 +45,7 @@ export interface Comparison {
 /** Current value against baseline, with labels that fit the unit. */
 export function compare(anomaly: Anomaly): Comparison {
   const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
-  const [nowLabel, usualLabel] = labelsOf(unit);
+  const [nowLabel, usualLabel] = labelsOf(anomaly.anomaly_type, unit);
   if (unit === "steps" && deviation === 0) {
     // A sequence of steps has no magnitude.
     return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "step order", usualLabel: "not seen recently" };
@@ -59,19 +59,11 @@ export function compare(anomaly: Anomaly): Comparison {
   };
 }
 
-function labelsOf(unit: string): [string, string] {
-  switch (unit) {
-    case "s":
-      return ["took", "usually"];
-    case "ratio":
-      return ["now", "usually"];
-    case "runs":
-      return ["in a row", "usually"];
-    case "points":
-      return ["now", "before"];
-    default:
-      return ["now", "usually"];
-  }
+/** A unit alone does not say what is counted: executions in a day are `runs` too, and not every time is an execution's. */
+function labelsOf(type: string, unit: string): [string, string] {
+  if (unit === "points") return ["now", "before"];
+  if (unit === "s" && typeInfo(type).isTiming) return ["took", "usually"];
+  return [unit === "runs" && type === "ConsecutiveFailures" ? "in a row" : "now", "usually"];
 }
 
 /** "3.2", "−4.1", or "–" for a rule without a z-score. */

@@ -48,11 +48,11 @@ export function channelName(channel: string): string {
   return isKey(CHANNELS, channel) ? CHANNELS[channel].title : readable(channel);
 }
 
-const KIND_NAMES: Record<string, string> = { run: "Score run", score: "Entity" };
+const KIND_NAMES = { run: "Score run", score: "Entity" };
 
 /** What kind of thing an anomaly affects. */
 export function kindName(kind: string): string {
-  return KIND_NAMES[kind] ?? readable(kind);
+  return isKey(KIND_NAMES, kind) ? KIND_NAMES[kind] : readable(kind);
 }
 
 /** "timed_out" -> "Timed out", "StuckQueue" -> "Stuck queue", "CPUThrottling" -> "CPU throttling". */

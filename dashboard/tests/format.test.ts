@@ -53,6 +53,14 @@ it("compares a duration with what is usual", () => {
   });
 });
 
+it("labels a value by what it counts", () => {
+  const label = (anomaly_type: string, unit: string) => compare(anomaly({ unit, deviation: 1 }, { anomaly_type })).nowLabel;
+  expect(label("ConsecutiveFailures", "runs")).toBe("in a row");
+  expect(label("PatternDeviation", "runs")).toBe("now");
+  expect(label("PatternDeviation", "s")).toBe("now");
+  expect(label("QueueGrowth", "s")).toBe("now");
+});
+
 it("compares a score with the one before, with the decimals of the longer", () => {
   const words = compare(anomaly({ current_value: 5, baseline_value: 7.55, deviation: -2.55, unit: "points" }));
   expect([words.now, words.usual, words.change]).toEqual(["5.00", "7.55", "−2.55"]);

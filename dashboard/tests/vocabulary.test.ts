@@ -31,6 +31,7 @@ it("X12: names what a later version calls differently", () => {
   expect(channelName("pager_duty")).toBe("Pager duty");
   expect(channelName("slack_bot")).toBe("Slack bot");
   expect(kindName("queue")).toBe("Queue");
+  expect(kindName("constructor")).toBe("Constructor");
   expect(pageOf("queue", "a")).toBe(undefined);
   expect(pageOf("score", "a/b")).toBe("/entities/a%2Fb");
   expect(kindName("run")).toBe("Score run");

@@ -10,6 +10,7 @@ MAX_DIGITS = 20
 """Of a score, written out in full."""
 
 LIMIT = Decimal(10) ** 12
+_MOST_INTEGER = 2**31 - 1
 
 
 def check_plausible(name: str, at: datetime) -> None:
@@ -42,6 +43,20 @@ def exact_decimal(name: str, raw: bytes) -> Decimal:
     if max(len(digits), -exponent) + max(exponent, 0) > MAX_DIGITS:
         raise invalid_value("bad_number", f"$.{name}: more than {MAX_DIGITS} digits; round it")
     return number.quantize(Decimal(1)) if exponent > 0 else number
+
+
+def check_storable(name: str, value: int | None) -> None:
+    """Accept an integer that a column of PostgreSQL and the notifier's state can hold (32 bits)."""
+    if value is not None and not -_MOST_INTEGER <= value <= _MOST_INTEGER:
+        raise invalid_value("out_of_range", f"$.{name}: the number is out of range; send one within 2,147,483,647")
+
+
+def check_decimal(name: str, value: Decimal) -> None:
+    """Accept a decimal that is a number and that a message can show; a change is at most twice `LIMIT`."""
+    if not value.is_finite():
+        raise invalid_value("bad_number", f"$.{name} is not a number; send a finite decimal")
+    if not -2 * LIMIT <= value <= 2 * LIMIT:
+        raise _too_big(name)
 
 
 def _too_big(name: str) -> RefusedError:

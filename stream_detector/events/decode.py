@@ -19,7 +19,14 @@ from msgspec import UNSET, UnsetType
 
 from stream_detector.events.action import Action
 from stream_detector.events.anomaly import Anomaly
-from stream_detector.events.checks import check_not_future, check_plausible, exact_decimal, invalid_value
+from stream_detector.events.checks import (
+    check_decimal,
+    check_not_future,
+    check_plausible,
+    check_storable,
+    exact_decimal,
+    invalid_value,
+)
 from stream_detector.events.completion import Completion
 from stream_detector.events.documents import BACKSLASH, MAX_BYTES, SHALLOW_BYTES, check_document
 from stream_detector.events.headers import Headers
@@ -124,12 +131,24 @@ def decode_action(value: bytes | None, headers: Headers, record_ms: int) -> Acti
 
 def decode_anomaly(value: bytes | None) -> Anomaly:
     """The anomaly; values of a later version are kept unchanged (`events/anomaly.py`)."""
-    return _read_own(value, _anomaly)
+    anomaly = _read_own(value, _anomaly)
+    check_plausible("detected_at", anomaly.detected_at)
+    check_storable("attempt", anomaly.attempt)
+    return anomaly
 
 
 def decode_run_summary(value: bytes | None) -> RunSummary:
-    """What a scoring run came to."""
-    return _read_own(value, _run_summary)
+    """The result of a scoring run."""
+    summary = _read_own(value, _run_summary)
+    check_plausible("ended_at", summary.ended_at)
+    if summary.started_at is not None:
+        check_plausible("started_at", summary.started_at)
+    for name in ("scored", "failures", "expected", "anomaly_count", "part", "parts"):
+        check_storable(name, getattr(summary, name))
+    for number, each in enumerate(summary.anomalies):
+        for name in ("previous", "current", "delta", "threshold"):
+            check_decimal(f"anomalies[{number}].{name}", getattr(each, name))
+    return summary
 
 
 def decode_notification(value: bytes | None) -> Notification:

@@ -14,6 +14,7 @@ from stream_detector.notify.subject import RESOLVED, Run, Subject
 MAX_DECIMALS = 4
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+_MOST_DIGITS = 50
 
 MARKS = {"info": "🔵", "warning": "🟠", "critical": "🔴", RESOLVED: "✅"}
 UNKNOWN_MARK = "⚪"
@@ -55,6 +56,8 @@ def points(value: Decimal, places: int, *, signed: bool = False) -> str:
     >>> points(Decimal("0.8"), 1, signed=True), points(Decimal("-1.7"), 1, signed=True)
     ('+0.8', '-1.7')
     """
+    if value.adjusted() >= _MOST_DIGITS:  # no score is so large; another program's number may be
+        return f"{value:+.3e}" if signed else f"{value:.3e}"
     rounded = _EXACT.quantize(value, Decimal(1).scaleb(-places))
     return f"{rounded:+f}" if signed else f"{rounded:f}"
 

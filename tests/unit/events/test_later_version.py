@@ -9,7 +9,7 @@ from stream_detector.events import RefusedError
 from stream_detector.events import examples as e
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.anomaly_types import SEVERITIES
-from stream_detector.events.decode import decode_anomaly, decode_notification
+from stream_detector.events.decode import decode_anomaly, decode_notification, decode_run_summary
 from stream_detector.events.encode import encode
 
 
@@ -58,11 +58,37 @@ def test_x12_a_notification_of_an_unknown_severity_is_read() -> None:
         (changed(description="a\x00b"), "nul_character"),
         (changed(a_field_of_later="a\x00b"), "nul_character"),
         (changed(labels={str(n): "x" for n in range(65)}), "too_long"),
+        (changed(detected_at="0001-01-01T00:00:00+01:00"), "bad_time"),
+        (changed(detected_at="9999-12-31T23:59:59-01:00"), "bad_time"),
+        (changed(attempt=2**31), "out_of_range"),
+        (changed(attempt=2**70), "out_of_range"),
     ],
 )
 def test_x12_what_cannot_be_stored_says_why(value: bytes | None, reason: str) -> None:
     with pytest.raises(RefusedError) as caught:
         decode_anomaly(value)
+    assert caught.value.reason == reason
+
+
+SUMMARY = json.loads(encode(e.RUN_SUMMARY))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"ended_at": "0001-01-01T00:00:00+01:00"}, "bad_time"),
+        ({"started_at": "9999-12-31T23:59:59-01:00"}, "bad_time"),
+        ({"scored": 2**70}, "out_of_range"),
+        ({"expected": -(2**31)}, "out_of_range"),
+        ({"anomalies": [SUMMARY["anomalies"][0] | {"delta": "NaN"}]}, "bad_number"),
+        ({"anomalies": [SUMMARY["anomalies"][0] | {"threshold": "Infinity"}]}, "bad_number"),
+        ({"anomalies": [SUMMARY["anomalies"][0] | {"current": "1E+400"}]}, "out_of_range"),
+        ({"anomalies": [SUMMARY["anomalies"][0] | {"previous": "-1E+9999999"}]}, "out_of_range"),
+    ],
+)
+def test_x12_a_summary_that_cannot_be_stored_or_sent_says_why(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        decode_run_summary(json.dumps(SUMMARY | fields).encode())
     assert caught.value.reason == reason
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_detector.events import Affected, Anomaly
+from stream_detector.events import Affected, Anomaly, Metrics
 from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.notify.config import Route
 from stream_detector.notify.rendering.words import type_words
@@ -66,6 +66,24 @@ def test_x12_an_unknown_severity_reaches_every_threshold() -> None:
     assert len(notifier.sent) == 1
     notifier.take(slow("b", incident="a", state="ongoing", severity="critical")).deliver()
     assert notifier.reasons("slack")[-1] == "goes on, no more severe than before (fatal)"
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, 1e-320, 0.0])
+@pytest.mark.parametrize("unit", ["s", "ratio", "points", "runs", "", "\n", "u" * 10_000])
+def test_x12_a_number_of_any_size_in_any_unit_is_sent(value: float, unit: str) -> None:
+    metrics = Metrics(
+        current_value=value,
+        baseline_value=value,
+        deviation=value,
+        z_score=value,
+        confidence=0.5,
+        unit=unit,
+        direction="sideways",
+        threshold=value,
+    )
+    notifier = Notifier().take(slow("a", anomaly_type="QueueGrowth", metrics=metrics, duration_s=abs(value)))
+    notifier.after(300)
+    assert {one.outcome for one in notifier.outcomes if one.channel in ("slack", "email")} == {"delivered"}
 
 
 @pytest.mark.parametrize(
