@@ -60,6 +60,15 @@ def test_every_secret_is_in_the_table_of_secrets_and_agrees_with_compose():
                 assert (cell == "yes") == (name in services[role]["environment"]), (name, role)
 
 
+def test_kubernetes_gives_each_role_the_secrets_of_the_table():
+    head, rows = _rows("Which role needs which secret")
+    for number, role in enumerate(head[1:]):
+        pod = yaml.safe_load((ROOT / "deploy" / "kubernetes" / f"{role}.yaml").read_text("utf-8").partition("\n---")[0])
+        (container,) = pod["spec"]["template"]["spec"]["containers"]
+        given = {variable["name"] for variable in container["env"]} & set(rows)
+        assert given == {name for name, cells in rows.items() if cells[number] == "yes"}, role
+
+
 def test_settings_named_in_the_pages_exist():
     known = {PREFIX + name.upper() for name in SPECS} | {PREFIX + "CONFIG"}
     for page in sorted(ROOT.glob("docs/**/*.md")):
