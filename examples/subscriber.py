@@ -1,6 +1,6 @@
-"""Print each anomaly once. Delivery is at least once: an id that was remembered is left out.
+"""Print each anomaly once. Delivery is at-least-once: an id that was already printed is skipped.
 
-python examples/subscriber.py [BROKER [FILE]]        FILE remembers the ids, ./seen-anomalies.txt by default
+python examples/subscriber.py [BROKER [FILE]]        FILE stores the printed ids, ./seen-anomalies.txt by default
 """
 
 import asyncio
@@ -31,7 +31,7 @@ async def main() -> None:
             if anomaly["id"] not in seen:
                 print(anomaly["severity"], anomaly["anomaly_type"], anomaly["description"], anomaly["id"], flush=True)
                 remember(anomaly["id"])
-            await consumer.commit()  # after the id is remembered: a crash in between repeats, and the id is known
+            await consumer.commit()  # after the id is stored: a record that is delivered again is then skipped
 
 
 asyncio.run(main())

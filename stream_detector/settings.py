@@ -202,11 +202,14 @@ class Settings:
     database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Directory of the embedded broker and database and of generated secrets; if empty, $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
     profile: str = setting(
-        "robust", _one_of("classic", "robust"), "Detection profile (docs/detection.md)", group="Detection"
+        "robust",
+        _one_of("classic", "robust"),
+        "Detection profile: robust learns its thresholds, classic has fixed ones (docs/detection.md)",
+        group="Detection",
     )
     profile_rules: str = setting("", _profile_rules, "Profiles of individual workflows, by id or label: `deploy-* -> classic, team=core -> robust`; the first match wins", group="Detection")  # fmt: skip
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score change of at least this much is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
-    score_threshold_rules: str = setting("", _score_threshold_rules, "Thresholds of individual scores, by entity type or id: `type=dao -> 5 %, poll-* -> 1.0`; a percentage is of the previous score; the first match wins, the others have SCORE_THRESHOLD", group="Detection")  # fmt: skip
+    score_threshold_rules: str = setting("", _score_threshold_rules, "Thresholds of individual scores, by entity type or id: `type=dao -> 5 %, poll-* -> 1.0`; a percentage is of the previous score; the first match wins; scores without a match have SCORE_THRESHOLD", group="Detection")  # fmt: skip
     duration_from_times: bool = setting(True, _flag, "An execution without `duration_s` took `finished_at - started_at`; off: its duration is not recorded, as in earlier versions", group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Public URL of the dashboard, used for links in messages", aliases=("NEXT_PUBLIC_BASE_URL",), group="Notifications")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Listen address of the API; any other than loopback requires API_TOKEN", group="API")  # fmt: skip

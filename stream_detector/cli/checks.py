@@ -90,7 +90,7 @@ async def _lags(settings: Settings) -> AsyncIterator[Check]:
         started = any(offset >= 0 for offset in commits[role].values())
         advice = f"start it: stream-detector {role}" if behind and not started else ""
         state = "no committed offsets, " if not started else ""
-        yield Check(role, f"{state}{behind} records behind" + (f" ({where})" if where else ""), advice)
+        yield Check(role, f"{state}consumer lag {behind}" + (f" ({where})" if where else ""), advice)
 
 
 async def _database(settings: Settings) -> AsyncIterator[Check]:

@@ -38,7 +38,9 @@ def add_flags(function: Callable[..., Any]) -> Callable[..., Any]:
             hidden=name not in COMMON,
         )
         function = flag(function)
-    config = click.option("--config", metavar="FILE", help="TOML file with settings. All other settings are flags, too")
+    config = click.option(
+        "--config", metavar="FILE", help="TOML file with settings. All settings except secrets also have a flag"
+    )
     return config(function)
 
 

@@ -188,6 +188,6 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
         )
         keys = ", ".join(f"{key} {count}" for key, count in one.by_key.most_common(SHOWN_KEYS))
         if keys:
-            console.print(f"{one.profile}: keys: {keys}", markup=False, highlight=False)
+            console.print(f"{one.profile}: most anomalies: {keys}", markup=False, highlight=False)
     if refused:
         console.print("rejected: " + ", ".join(f"{count} {reason}" for reason, count in refused.most_common()))

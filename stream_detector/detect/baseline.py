@@ -115,7 +115,7 @@ class Baseline:
         try:
             at = self._fill_rest(packed, self._fill_head(packed))
             if at != len(packed):
-                raise ValueError(f"{at} bytes were expected, {len(packed)} are there")
+                raise ValueError(f"expected {at} bytes, found {len(packed)}")
         except (struct.error, ValueError, ArithmeticError, IndexError) as error:
             raise PackedError(f"truncated or damaged baseline: {error}") from error
 

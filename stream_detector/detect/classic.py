@@ -27,7 +27,7 @@ def judge_duration(
     n = len(times)
     if n < LEAST_TIMED:
         if explain is not None:
-            explain.append(f"learning: {n} recorded durations, a z needs {LEAST_TIMED}")
+            explain.append(f"learning: {n} recorded durations, a z-score needs {LEAST_TIMED}")
         return _NONE
     gate = _GATE * float(baseline.threshold_multiplier) if baseline.feedbacks else _GATE
     rough = sum(times) / n
@@ -36,7 +36,7 @@ def judge_duration(
     mean, spread = mean_and_spread(times)
     if not spread:
         if explain is not None:
-            explain.append(f"all {n} recorded durations are {wording.duration(mean)}: no spread, no z")
+            explain.append(f"all {n} recorded durations are {wording.duration(mean)}: no spread, so no z-score")
         return _NONE
     z = (duration_s - mean) / spread
     if explain is not None:

@@ -44,7 +44,7 @@ def judge(
         else:
             findings = classic.judge_duration(baseline, event, finished_ms, duration_s, explain)
     elif explain is not None:
-        explain.append("no duration was recorded: the time is neither judged nor learned")
+        explain.append("no duration was recorded: it is neither evaluated nor learned")
     # 2. The failure.
     if failed:
         findings = [*findings, *_judge_failure(baseline, event, finished_ms, by_robust, explain)]

@@ -134,15 +134,15 @@ def ended_durations(
 
 def _gates(assessment: Assessment, threshold: float) -> list[str]:
     if assessment.n < WARM:
-        return [f"learning: {assessment.n} recorded durations, {WARM} are learned before one is judged"]
+        return [f"learning: {assessment.n} recorded durations, {WARM} are learned before one is evaluated"]
     expected, sigma = wording.duration(assessment.expected), wording.share(assessment.sigma)
     usual = f"usually {expected}, sigma {sigma}, z {assessment.z:.2f}"
     scores = [one for one in (assessment.point, assessment.shift) if one is not None]
     if not scores:
-        return [f"{usual}: nothing unusual, neither in itself nor in the mean of the last {RECENT}"]
+        return [f"{usual}: neither this execution nor the mean of the last {RECENT} is anomalous"]
     return [usual] + [f"{_describe(one)}: anomaly score {one.score:.2f}, alert above {threshold:.2f}" for one in scores]
 
 
 def _describe(one: AnomalyScore) -> str:
     what = "this execution" if one.runs == 1 else f"the last {one.runs}"
-    return f"{one.z:.2f} over {what}, {one.beyond} of {one.remembered} before lay as far off"
+    return f"{one.z:.2f} over {what}, {one.beyond} of {one.remembered} earlier readings deviated about as much"

@@ -97,7 +97,7 @@ def _late(
     """Learned without alert, and not counted in the streak. Beyond 30 days not learned."""
     if explain is not None:
         learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
-        explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not judged")
+        explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not evaluated")
     if behind_ms <= TOO_LATE_MS:
         failed = event.status in _FAILED
         timed_s = _timed_s(event, config)

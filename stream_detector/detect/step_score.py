@@ -34,7 +34,7 @@ def step_score(
     if behind_ms > LATE_MS:
         _say(
             explain,
-            f"scored {behind_ms / LATE_MS:.1f} h before the newest score: neither judged nor made the previous",
+            f"scored {behind_ms / LATE_MS:.1f} h before the newest score: neither evaluated nor kept as the previous",
         )
         return LATE
     # 2. Judge.

@@ -24,7 +24,7 @@ def main() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
-            sys.exit(f"cannot bind the life of {command[0]} to its parent: {os.strerror(ctypes.get_errno())}")
+            sys.exit(f"cannot make {command[0]} exit together with its parent: {os.strerror(ctypes.get_errno())}")
     # 3. Then whether the parent lives: had it died before step 2, nobody would ever send the signal.
     if os.getppid() != parent:
         os._exit(126)

@@ -117,7 +117,7 @@ _ENTRIES: Final = (
     TypeInfo(
         name="PatternDeviation",
         title="Pattern deviation",
-        description="Something new: steps, a volume, a drift, a new usual time, or an entity that is missing.",
+        description="New steps, more executions than ever, a drift, a new usual duration, or a missing entity.",
         rule="pattern_deviation",
         code=4,
         severities=("info",),

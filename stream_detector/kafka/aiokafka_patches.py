@@ -176,9 +176,9 @@ def generation(consumer: AIOKafkaConsumer) -> int:
 def find_ended_task(consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> str:
     """Which of the tasks that must live as long as their clients has ended, and by what; empty if none has."""
     tasks = {
-        "the coordination of the group": consumer._coordinator._coordination_task,
-        "the consumer's renewal of metadata": consumer._client._sync_task,
-        "the producer's renewal of metadata": producer.client._sync_task,
+        "the task of the group coordination": consumer._coordinator._coordination_task,
+        "the task of the consumer's metadata refresh": consumer._client._sync_task,
+        "the task of the producer's metadata refresh": producer.client._sync_task,
     }
     for name, task in tasks.items():
         if task is None or not task.done() or task.cancelled():

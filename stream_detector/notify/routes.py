@@ -83,13 +83,13 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
         raise RoutesError(f"{where}: the name is used by another route; names must be unique")
     for channel in one.channels or ():
         if channel not in PROVIDERS:
-            raise RoutesError(f"{where}: channels: {channel!r} is none; there are {', '.join(PROVIDERS)}")
+            raise RoutesError(f"{where}: channels: unknown channel {channel!r}; known: {', '.join(PROVIDERS)}")
     known = {"type": tuple(TYPES), "severity": SEVERITIES, "kind": ("workflow", "score")}
     for fact, allowed_values in known.items():
         for pattern in _patterns(one.match.get(fact, [])):
             if pattern not in allowed_values and not re.search(r"[*?\[]", pattern):
                 words = ", ".join(allowed_values)
-                raise RoutesError(f"{where}: match: {fact} {pattern!r} is none; there are {words}")
+                raise RoutesError(f"{where}: match: unknown {fact} {pattern!r}; known: {words}")
     for name in one.group_by or ():
         if not name.strip():
             raise RoutesError(f"{where}: group_by: an empty name; use {', '.join(GROUP_BY)} or a label's name")

@@ -118,7 +118,7 @@ class Detector:
             if repartitioned:
                 origin = read_origin(headers)
                 if origin is None:
-                    RecordIgnored(source, number, record.offset, "no detector put it there").emit()
+                    RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
                     outcomes["ignored"] += 1
                     continue
                 if not _advance_watermark(partition, origin):

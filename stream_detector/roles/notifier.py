@@ -124,7 +124,7 @@ class Notifier:
         """The outcome, for `metrics.EVENTS`."""
         origin = read_origin(record.headers)
         if origin is None:
-            RecordIgnored(topics.NOTIFIER_IN, 0, record.offset, "no notifier put it there").emit()
+            RecordIgnored(topics.NOTIFIER_IN, 0, record.offset, "it was not written by a notifier").emit()
             return "ignored"
         # While replaying, state may hold more than the watermarks say; the policy answers a repeat as the first time.
         if not replaying and origin.offset < partition.watermarks.get(origin.place, 0):

@@ -77,7 +77,7 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
     try:
         key = record.key.decode()
     except UnicodeDecodeError:
-        raise RefusedError("decode", "not_utf8", "the key is no state key in UTF-8") from None
+        raise RefusedError("decode", "not_utf8", "the key is not a state key in UTF-8") from None
     try:
         changelog_record.epoch_of(record.value)  # raises where the frame is of another version
         packed = changelog_record.payload_of(record.value)

@@ -114,7 +114,8 @@ async def of_execution(pool: asyncpg.Pool, workflow_id: str, execution_id: str, 
 async def of_score(pool: asyncpg.Pool, entity_id: str, run_id: str | None, scored_at: datetime) -> list[bytes]:
     """What was found in one score, as anomaly v1; one that came without a run is known by its time."""
     if run_id is not None:
-        found = await pool.fetch(_ABOUT.format(event="run_id = $3"), "score", entity_id, run_id)
+        statement = _ABOUT.format(event="run_id = $3")
+        found = await pool.fetch(statement, "score", entity_id, run_id)
     else:
         statement = _ABOUT.format(event="run_id IS NULL AND detected_at = $3")
         found = await pool.fetch(statement, "score", entity_id, scored_at)

@@ -85,7 +85,7 @@ async def admit(pool: asyncpg.Pool, role: str) -> list[str]:
         try:
             applied = await migrate(pool)
         except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidSchemaNameError) as error:
-            what = f"{error}. Either it is not granted, or tables are to be made, which `stream-detector setup` does"
+            what = f"{error}. Either the privilege is missing, or tables are: `stream-detector setup` creates them"
             raise GrantError(role, await _user(pool), what) from error
         if missing := await lacking(pool, role):
             raise GrantError(role, await _user(pool), "; ".join(missing))

@@ -41,10 +41,10 @@ class PackedError(ValueError):
 def check_version(packed: bytes) -> None:
     """Raises `PackedError` for bytes of no layout that this version reads."""
     if not packed or not 1 <= packed[0] <= VERSION:
-        raise PackedError(f"no baseline of layout 1 to {VERSION} (first byte {packed[:1].hex() or 'absent'})")
+        raise PackedError(f"not a baseline of layout 1 to {VERSION} (first byte {packed[:1].hex() or 'absent'})")
 
 
 def check_kind(packed: bytes, kind: int) -> None:
     """Raises `ValueError` for the bytes of the other kind of baseline."""
     if packed[1] != kind:
-        raise ValueError("the key is of another kind")
+        raise ValueError("the baseline is of the other kind (workflow or score) than its key")

@@ -107,7 +107,7 @@ def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, expla
     """
     if evidence.n < _LEARNED:
         if explain is not None:
-            explain.append(f"learning: {evidence.n} good executions with steps, {_LEARNED} are learned first")
+            explain.append(f"learning: {evidence.n} successful executions with steps, {_LEARNED} are learned first")
         return []
     found = []
     seen = evidence.observe(steps)

@@ -52,7 +52,7 @@ def judge(
             ended.append(exhaustion_ended(name, resource_name, resource, known))
         resources.learn(at, resource_name, known, share)
         if explain is not None:
-            gates = "; ".join(one.gates) if one is not None else "neither full, nor rising, nor forecast"
+            gates = "; ".join(one.gates) if one is not None else "not full, not rising, not forecast to reach its limit"
             explain.append(f"{resource_name}: {gates}")
     return found, ended
 

@@ -61,7 +61,7 @@ async def test_doctor_says_which_role_to_start(settings):
     await producer.send_and_wait(settings.topic(COMPLETIONS), b"{}")
     await producer.stop()
     lines = lines_of(call(settings, "doctor", "--json"))
-    assert lines["detector"]["found"] == "no committed offsets, 1 records behind (workflow-completions 1)"
+    assert lines["detector"]["found"] == "no committed offsets, consumer lag 1 (workflow-completions 1)"
     assert lines["detector"]["advice"] == "start it: stream-detector detector"
     assert lines["notifier"]["ok"]
 

@@ -206,4 +206,4 @@ async def test_x12_a_notification_with_words_of_later_is_stored_with_all_its_fie
     (shown,) = (await running.get("/api/v1/inbox"))["items"]
     assert (shown["severity"], shown["later"], shown["read"]) == ("urgent", [1], False)
     (notifier,) = [role for role in running.roles if role.name == "notifier"]
-    assert "ignored notifier-in-0@0: no notifier put it there" in notifier.child.last_lines(20)
+    assert "ignored notifier-in-0@0: it was not written by a notifier" in notifier.child.last_lines(20)

@@ -59,7 +59,7 @@ def test_w06_one_value_a_thousand_times_gives_no_z(value):
     feed(baseline, runs([value] * 1000))
     gates: list[str] = []
     assert step(baseline, run(1000, value * 2 if value < 1e12 else 1.0), CLASSIC, explain=gates).anomalies == ()
-    assert "no spread, no z" in gates[0]
+    assert "no spread, so no z-score" in gates[0]
 
 
 def test_w06_a_duration_that_was_not_recorded_is_neither_judged_nor_learned():
@@ -195,7 +195,7 @@ def test_gates_are_told_whether_they_passed_or_not():
     gates: list[str] = []
     step(baseline, run(0, 10.0, "failure"), CLASSIC, explain=gates)
     assert gates == [
-        "learning: 0 recorded durations, a z needs 10",
+        "learning: 0 recorded durations, a z-score needs 10",
         "learning: 0 executions before the last 10, a failure rate needs 10",
         "1 failures in a row; 3 and 5 are reported",
     ]

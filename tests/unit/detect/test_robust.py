@@ -46,7 +46,7 @@ def test_nothing_but_streaks_before_30_executions():
     gates: list[str] = []
     fresh = workflow()
     step(fresh, later(0, 1.0), ROBUST, explain=gates)
-    assert gates == ["learning: 0 recorded durations, 30 are learned before one is judged"]
+    assert gates == ["learning: 0 recorded durations, 30 are learned before one is evaluated"]
     assert fresh.status == "learning"
     assert baseline.status == "normal"
     assert len(found(feed(workflow(), outcomes("FFF"), ROBUST))) == 1
@@ -56,7 +56,7 @@ def test_a_usual_execution_is_no_anomaly_and_says_why():
     gates: list[str] = []
     assert step(ready(), later(200, 101.0), ROBUST, explain=gates).anomalies == ()
     assert gates[0].startswith("usually 1 m 4")
-    assert gates[0].endswith("nothing unusual, neither in itself nor in the mean of the last 12")
+    assert gates[0].endswith("neither this execution nor the mean of the last 12 is anomalous")
 
 
 def test_a_steady_workflow_alarms_twice_in_a_thousand_executions_at_most():

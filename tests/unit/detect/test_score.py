@@ -142,7 +142,7 @@ def test_late_says_why():
     baseline = entity()
     feed(baseline, [score("5.0", 1)])
     feed(baseline, [score("9.0", 0.5)], explain=gates)
-    assert gates == ["scored 12.0 h before the newest score: neither judged nor made the previous"]
+    assert gates == ["scored 12.0 h before the newest score: neither evaluated nor kept as the previous"]
 
 
 def test_the_same_run_counts_an_entity_once():

@@ -142,7 +142,7 @@ def test_an_hour_late_is_judged_and_more_is_learned_without_alert():
     assert len(step(baseline, run(20, 900.0, at=newest - timedelta(hours=1)), CLASSIC).anomalies) == 2
     late = step(baseline, run(21, 800.0, at=newest - timedelta(hours=1, seconds=1)), CLASSIC, explain=gates)
     assert (late.kind, late.anomalies) == ("late", ())
-    assert gates == ["finished 1.0 h before the newest: learned, not judged"]
+    assert gates == ["finished 1.0 h before the newest: learned, not evaluated"]
     assert baseline.named_baselines()["execution_time"].window_size == 13
 
 
@@ -160,7 +160,7 @@ def test_more_than_30_days_late_is_not_learned():
     before = baseline.named_baselines()
     assert step(baseline, run(1, 10.0, at=START), CLASSIC, explain=gates).kind == "late"
     assert baseline.named_baselines() == before
-    assert gates[0].endswith("not learned, not judged")
+    assert gates[0].endswith("not learned, not evaluated")
 
 
 def test_late_events_take_their_place_in_the_history():

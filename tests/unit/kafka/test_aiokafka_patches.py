@@ -229,4 +229,4 @@ async def test_a_task_that_has_ended_is_named():
     assert aiokafka_patches.find_ended_task(consumer, producer) == ""
     producer.client._sync_task = broken
     found = aiokafka_patches.find_ended_task(consumer, producer)
-    assert found == "the producer's renewal of metadata has ended: AssertionError('no metadata')"
+    assert found == "the task of the producer's metadata refresh has ended: AssertionError('no metadata')"

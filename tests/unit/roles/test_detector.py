@@ -94,4 +94,4 @@ async def test_a_record_that_no_detector_forwarded_is_ignored_with_a_line(caplog
     with caplog.at_level("WARNING", "stream_detector"):
         outcomes = await scene.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, 0), [record], 0))
     assert outcomes == {"ignored": 1}
-    assert "ignored rekeyed-0@7: no detector put it there" in caplog.text
+    assert "ignored rekeyed-0@7: it was not written by a detector" in caplog.text

@@ -96,7 +96,7 @@ def test_what_each_resource_gate_said():
     assert "memory: 95 % of the limit reaches 90 %" in gates
     gates.clear()
     step(workflow(), uses(0, 1.0), CLASSIC, explain=gates)
-    assert "memory: neither full, nor rising, nor forecast" in gates
+    assert "memory: not full, not rising, not forecast to reach its limit" in gates
 
 
 @pytest.mark.parametrize(("more", "is_rise"), [(2e-8, False), (1e-7, True)])
@@ -158,7 +158,7 @@ def test_w12_a_share_of_the_time_that_is_not_usual(config):
 def test_w12_steps_are_learned_first_and_says_so():
     gates: list[str] = []
     step(workflow(), staged(0), CLASSIC, explain=gates)
-    assert gates[-1] == "learning: 0 good executions with steps, 30 are learned first"
+    assert gates[-1] == "learning: 0 successful executions with steps, 30 are learned first"
 
 
 def arrivals(per_day: list[int]):
