@@ -74,3 +74,13 @@ def test_settings_named_in_the_pages_exist():
     for page in sorted(ROOT.glob("docs/**/*.md")):
         for name in re.findall(r"STREAM_DETECTOR_[A-Z_]+[A-Z]", page.read_text("utf-8")):
             assert name in known or name.removesuffix("_FILE") in known or "SOME_NAME" in name, f"{name} in {page.name}"
+
+
+def test_the_messages_that_troubleshooting_quotes_are_those_of_the_program():
+    """Between the parts that vary (`...`, N, M), a quoted symptom is text of the sources."""
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8").partition("## Troubleshooting")[2]
+    symptoms = re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE)))
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "stream_detector").rglob("*.py"))
+    parts = [part.strip(" ()=;") for symptom in symptoms for part in re.split(r"\.\.\.| [NM]\b|cleanup", symptom)]
+    assert len(symptoms) >= 7
+    assert [part for part in parts if len(part) > 4 and part not in sources] == []
