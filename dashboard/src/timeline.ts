@@ -22,6 +22,9 @@ const ACTION_LABELS: Record<string, string> = {
   silence: "silenced it",
   relearn: "reset the baseline",
   retire: "retired it",
+  create_anomaly: "added an anomaly",
+  update_anomaly: "changed an anomaly",
+  delete_anomaly: "deleted an anomaly",
 };
 
 /** The records of an incident; its anomalies may be of types of a later version. */

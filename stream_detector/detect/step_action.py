@@ -1,9 +1,13 @@
 """Apply what a person decided: resolve, expected, not_an_anomaly, relearn, retire."""
 
+from typing import Final
+
 from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
+
+_APPLIED: Final = ("resolve", "expected", "not_an_anomaly", "relearn", "retire")
 
 
 def step_action(baseline: Baseline, event: Action, explain: list[str] | None) -> Outcome:
@@ -12,9 +16,9 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
     - resolve: the named incident (all of them where none is named) is closed.
     - expected, not_an_anomaly: the same, and the key's gates rise by a quarter.
     - relearn: everything learned is forgotten, feedback too. retire: the same, and the key may be forgotten.
-    - acknowledge, silence, comment: change no detection.
+    - acknowledge, silence, comment, and edits of stored anomalies: change no detection.
     """
-    if event.kind in ("acknowledge", "silence", "comment"):
+    if event.kind not in _APPLIED:
         return IGNORED
     event_hash = hash_of_id(event.action_id)
     if is_recent(baseline.ids, event_hash):

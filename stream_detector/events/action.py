@@ -1,12 +1,19 @@
 """Action v1: a decision of a person, as an event."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
+from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.fields import Id, Instant, Labels, Name, StateKey, Text
 
-ActionKind = Literal["acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "comment", "relearn", "retire"]
+DecisionKind = Literal[
+    "acknowledge", "resolve", "silence", "expected", "not_an_anomaly", "comment", "relearn", "retire"
+]
+EditKind = Literal["create_anomaly", "update_anomaly", "delete_anomaly"]
+"""What an operator changes in what is stored, by hand. It changes neither detection nor who is notified."""
+ActionKind = DecisionKind | EditKind
+EDITS: tuple[EditKind, ...] = get_args(EditKind)
 
 
 class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -21,3 +28,7 @@ class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     matchers: Labels = {}
     until: Instant | None = None
     comment: Text | None = None
+    anomaly_id: Id | None = None
+    """Of an edit: the anomaly that is created, changed or deleted."""
+    anomaly: Anomaly | None = None
+    """Of an edit that creates or changes it: the whole anomaly as it is afterwards."""

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from stream_detector.events.action import Action
+from stream_detector.events.action import EDITS, Action
 from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.checks import (
     check_decimal,
@@ -122,6 +122,8 @@ def decode_action(value: bytes | None, headers: Headers, record_ms: int) -> Acti
     check_not_future("at", event.at, record_ms)
     if not event.entity and not (event.kind == "silence" and event.matchers):
         raise invalid_value("missing_field", "$.entity is missing; send a state key such as workflow:nightly")
+    if event.kind in EDITS and (event.anomaly_id is None or (event.anomaly is None) != (event.kind == EDITS[-1])):
+        raise invalid_value("missing_field", f"$.anomaly_id or $.anomaly does not belong to {event.kind}")
     until = event.until
     if until is not None:
         check_plausible("until", until)

@@ -1,12 +1,13 @@
 """The application: every route behind the same checks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 from aiohttp import web
 
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
-from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, JUDGED, LAG, SETTINGS
+from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, LAG, SETTINGS
 from stream_detector.serve.authentication import Authenticator
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.consumer_lag import ConsumerLag
@@ -38,6 +39,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app[LIVE], app[LAG] = Live(app[BROKER]), ConsumerLag(settings)
+    app[EDITING] = asyncio.Lock()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves

@@ -1,5 +1,7 @@
 """What the application holds, for its handlers."""
 
+import asyncio
+
 from aiohttp import web
 
 from stream_detector.serve.broker import Broker
@@ -13,4 +15,6 @@ BROKER: web.AppKey[Broker] = web.AppKey("broker", Broker)
 LAG: web.AppKey[ConsumerLag] = web.AppKey("consumer_lag", ConsumerLag)
 JUDGED: web.AppKey[JudgedOffsets] = web.AppKey("judged", JudgedOffsets)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
+EDITING: web.AppKey[asyncio.Lock] = web.AppKey("editing", asyncio.Lock)
+"""Held during the edit of an anomaly: each reads what the one before has left."""
 DOCUMENT: web.AppKey[bytes] = web.AppKey("document", bytes)

@@ -9,13 +9,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from stream_detector.events import Anomaly
-from stream_detector.store.anomaly_tables import ANOMALIES, ANOMALY_COLUMNS, incidents_of
-from stream_detector.store.connect import Connection
 from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError, Page
-from stream_detector.store.rows import Row
-from stream_detector.store.table import names, parameters
 from stream_detector.store.where import Where
 
 _FIND = """
@@ -120,65 +115,6 @@ async def of_score(pool: asyncpg.Pool, entity_id: str, run_id: str | None, score
         statement = _ABOUT.format(event="run_id IS NULL AND detected_at = $3")
         found = await pool.fetch(statement, "score", entity_id, scored_at)
     return [each["event"] for each in found]
-
-
-def _row(anomaly: Anomaly) -> Row[Anomaly]:
-    """A row that came from no stream."""
-    return Row(anomaly, "", 0, 0, 0)
-
-
-async def create(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
-    """Store one; False where its id is stored already, and nothing has changed then."""
-    return bool(await pool.fetch(ANOMALIES.statement, *ANOMALIES.values([_row(anomaly)])))
-
-
-_UPDATE = f"""
-    UPDATE anomalies SET ({names(ANOMALY_COLUMNS)}) = ROW({parameters(ANOMALY_COLUMNS)})
-    WHERE id = $1::uuid RETURNING id
-"""  # noqa: S608 - columns of ours
-_REBUILD = incidents_of("anomalies WHERE incident_id = $1")
-
-
-async def update(pool: asyncpg.Pool, anomaly: Anomaly) -> bool:
-    """Put the anomaly in place of the stored one of its id; its incidents follow. False where there is none."""
-    row = _row(anomaly)
-    async with pool.acquire() as connection, connection.transaction():
-        before = await connection.fetchval(
-            "SELECT incident_id FROM anomalies WHERE id = $1 FOR UPDATE", UUID(anomaly.id)
-        )
-        if before is None:
-            return False
-        await connection.execute(_UPDATE, *(column.value(row) for column in ANOMALY_COLUMNS))
-        for incident_id in {before, UUID(anomaly.incident_id)}:
-            await _rebuild_incident(connection, incident_id)
-    return True
-
-
-async def delete(pool: asyncpg.Pool, anomaly_id: UUID) -> bool:
-    """Remove one; its incident follows, and goes with its last record. False where there is none."""
-    async with pool.acquire() as connection, connection.transaction():
-        incident_id = await connection.fetchval("DELETE FROM anomalies WHERE id = $1 RETURNING incident_id", anomaly_id)
-        if incident_id is None:
-            return False
-        await _rebuild_incident(connection, incident_id)
-    return True
-
-
-async def _rebuild_incident(connection: Connection, incident_id: UUID) -> None:
-    decided = await connection.fetchrow(
-        "DELETE FROM incidents WHERE id = $1 RETURNING acknowledged_at, acknowledged_by, verdict, verdict_at,"
-        " verdict_by, resolved_by, resolved_at",
-        incident_id,
-    )
-    await connection.execute(_REBUILD, incident_id)
-    if decided:
-        await connection.execute(
-            "UPDATE incidents SET acknowledged_at = $2, acknowledged_by = $3, verdict = $4, verdict_at = $5,"
-            " verdict_by = $6, resolved_by = $7,"
-            " state = CASE WHEN $7::text IS NULL THEN state ELSE 'resolved' END,"
-            " resolved_at = CASE WHEN $7::text IS NULL THEN resolved_at ELSE $8 END WHERE id = $1",
-            incident_id, *decided.values(),
-        )  # fmt: skip
 
 
 class Trends(NamedTuple):

@@ -29,6 +29,8 @@ ANOMALY_COLUMNS = (
     column("deviation", "float8", attrgetter("event.metrics.deviation")),
     column("direction", value=attrgetter("event.metrics.direction")),
     column("threshold", "float8", attrgetter("event.metrics.threshold")),
+    column("z_score", "float8", attrgetter("event.metrics.z_score")),
+    column("confidence", "float8", attrgetter("event.metrics.confidence")),
     column("detector"),
     column("profile"),
     column("duration_s", "float8"),
@@ -60,10 +62,13 @@ ANOMALIES = Table(
     columns=ANOMALY_COLUMNS,
     key=lambda row: row.event.id,
     keep="first",
+    # What an operator has deleted stays deleted, however often the topic is read.
     # Only records that are new move their incident, so a batch that comes twice moves nothing.
     statement=f"""
         WITH added AS (
-            INSERT INTO anomalies ({names(ANOMALY_COLUMNS)}) SELECT * FROM {unnested(ANOMALY_COLUMNS)}
+            INSERT INTO anomalies ({names(ANOMALY_COLUMNS)})
+            SELECT * FROM {unnested(ANOMALY_COLUMNS)} AS t ({names(ANOMALY_COLUMNS)})
+            WHERE NOT EXISTS (SELECT FROM deleted_anomalies d WHERE d.id = t.id)
             ON CONFLICT (id) DO NOTHING RETURNING *
         ), grown AS (
             {incidents_of("added")} ORDER BY incident_id
@@ -96,6 +101,7 @@ _ACTIONS = (
     column("until", "timestamptz"),
     column("matchers", "jsonb", lambda row: JSON.encode(row.event.matchers).decode()),
     column("comment"),
+    column("anomaly_id", "uuid"),
     EVENT,
 )
 ACTIONS = Table(
@@ -110,8 +116,8 @@ ACTIONS = Table(
             SELECT action_id, entity, incident_id, matchers, until, by, at, comment FROM given WHERE kind = 'silence'
             ON CONFLICT (id) DO NOTHING
         )
-        INSERT INTO actions (action_id, kind, entity, incident_id, by, at, event)
-        SELECT action_id, kind, entity, incident_id, by, at, event FROM given
+        INSERT INTO actions (action_id, kind, entity, incident_id, by, at, anomaly_id, event)
+        SELECT action_id, kind, entity, incident_id, by, at, anomaly_id, event FROM given
         ON CONFLICT (action_id) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )

@@ -15,7 +15,7 @@ from stream_detector.store.migrate import migrate
 _LEARNT = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
     "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed", "recorder_progress",
-    "stream_epochs", "schema_migrations",
+    "stream_epochs", "schema_migrations", "deleted_anomalies",
 )  # fmt: skip
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
@@ -26,18 +26,22 @@ _RECORDER = {
     "INSERT": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress", "stream_epochs",
+        "deleted_anomalies",
     ),
-    "UPDATE": ("runs", "incidents", "baselines", "trimmed", "recorder_progress"),
+    "UPDATE": ("runs", "anomalies", "incidents", "baselines", "trimmed", "recorder_progress"),
     "DELETE": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "notifications", "dead_letters", "inbox_marks", "sessions", "sign_in_links",
     ),
 }  # fmt: skip
 _API = {
-    "INSERT": ("actions", "silences", "inbox_marks", "recorder_progress", *_SECRET),
-    "UPDATE": ("incidents", "recorder_progress", "tokens"),
-    "DELETE": ("sessions", "sign_in_links"),
-}
+    "INSERT": (
+        "actions", "silences", "inbox_marks", "recorder_progress", "anomalies", "incidents", "deleted_anomalies",
+        *_SECRET,
+    ),
+    "UPDATE": ("anomalies", "incidents", "recorder_progress", "tokens"),
+    "DELETE": ("anomalies", "incidents", "sessions", "sign_in_links"),
+}  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "recorder": {"SELECT": (*_LEARNT, "sessions", "sign_in_links"), **_RECORDER},
     "api": {"SELECT": TABLES, **_API},

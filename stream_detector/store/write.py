@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg.exceptions import _base as client_errors
 
 from stream_detector.events import RefusedError
-from stream_detector.store import anomaly_tables, run_tables, tables
+from stream_detector.store import anomaly_edits, anomaly_tables, run_tables, tables
 from stream_detector.store.connect import Connection, StoreAwayError, store_errors
 from stream_detector.store.rows import BadRow, Row, Rows
 from stream_detector.store.table import Table
@@ -116,6 +116,8 @@ class Writer:
                     stored[name] = incidents[0]["added"] if incidents else 0
                 else:
                     stored[name] = await _insert(connection, table, columns)
+            if rows.actions:
+                grown = [*grown, *await anomaly_edits.apply_edits(connection, rows.actions)]
             if grown or rows.actions:
                 await anomaly_tables.decide(connection, grown, rows.actions)
             self._has_events |= bool(stored.get("executions") or stored.get("scores"))

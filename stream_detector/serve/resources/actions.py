@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events import Action
-from stream_detector.events.action import ActionKind
+from stream_detector.events.action import DecisionKind
 from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Instant
 from stream_detector.kafka import topics
@@ -42,7 +42,7 @@ class ActionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     `entity` in addition to `incident_ids` is only needed if the action must work while the database is unavailable.
     """
 
-    kind: ActionKind
+    kind: DecisionKind
     incident_ids: Annotated[list[Id], Meta(max_length=200)] = []
     entity: StateKeyText | None = None
     comment: Remark | None = None

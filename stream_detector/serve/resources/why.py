@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import msgspec
 from aiohttp import web
@@ -19,7 +20,7 @@ from stream_detector.serve.judgement import Judgement, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store import anomalies, executions, scores, tables
+from stream_detector.store import anomalies, anomaly_edits, executions, scores, tables
 from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.notifications import messages_about
 from stream_detector.store.scores import StoredScore
@@ -137,10 +138,10 @@ async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore
     if checked is None:
         raise ProblemError(404, "It is no longer stored.")
     remarks = [f"Computed again from the stored history, under the settings of the API (profile {config.profile})."]
-    remarks += [
-        f"Computed again, it would be an anomaly that the live detector did not store: {each.description}."
-        for each in checked.anomalies
-    ]
+    for each in checked.anomalies:
+        deleted = await request.app[DATABASE].query(anomaly_edits.is_deleted, UUID(each.id))
+        why_not = "an operator has deleted" if deleted else "the live detector did not store"
+        remarks.append(f"Computed again, it would be an anomaly that {why_not}: {each.description}.")
     approximate = "; ".join(filter(None, (checked.approximate, judgement.unknown))) or None
     return _Story(subject, [], checked.outcome, explained, remarks, approximate, computed_again=True)
 

@@ -47,7 +47,10 @@ async def test_x12_an_additive_schema_of_the_next_version_is_accepted_and_used(
     assert await Writer(pool).write(rows) == []
     page = await anomalies.find(pool, Filter(is_acknowledged=True), limit=5)
     assert len(page.items) == 1
-    assert await anomalies.update(pool, anomaly("a", severity="critical"))
+    changed = anomaly("a", severity="critical")
+    edit = action("2", "update_anomaly", incident_id=changed.incident_id, anomaly_id=changed.id, anomaly=changed)
+    assert await Writer(pool).write(Rows(actions=[row(edit)])) == []
+    assert await pool.fetchval("SELECT severity FROM anomalies") == "critical"
     assert await pool.fetchval("SELECT priority FROM anomalies") == 3
 
 

@@ -18,6 +18,13 @@ _OLD_ROWS = """
         source_offset, backfill, record_at, event)
     SELECT n::text, 1, 'nightly', 'success', now(), 0, 0, n, false, now(), '{}' FROM generate_series(1, 500) n;
     INSERT INTO recorder_progress (recorded_at, newest_event_at) VALUES (now(), now());
+    INSERT INTO anomalies (id, incident_id, state, detected_at, anomaly_type, severity, description, entity_kind,
+        entity_id, entity_name, current_value, baseline_value, deviation, direction, detector, profile, event)
+    SELECT id, id, 'opened', now(), 'SpikeInFailures', 'info', 'd', 'workflow', 'w', 'w', 3, 1, 2, 'up', 'd', 'classic',
+        event::bytea FROM (VALUES
+        ('00000000-0000-0000-0000-000000000001'::uuid, '{"metrics":{"z_score":2.5,"confidence":0.75}}'),
+        ('00000000-0000-0000-0000-000000000002', '{"metrics":{"z_score":null,"confidence":1}}'),
+        ('00000000-0000-0000-0000-000000000003', '{"metrics":{"z_score":"far","confidence":1e999}}')) o (id, event);
     INSERT INTO tokens (name, role, token_hash) VALUES ('old', 'viewer', 'x');
 """
 
@@ -31,6 +38,8 @@ async def test_each_older_version_with_data_is_brought_up_to_date(postgres_url: 
         await pool.execute(_OLD_ROWS)
         assert await migrate(pool) == [each.name for each in known[version:]]
         assert await migrate(pool) == []
+        numbers = await pool.fetch("SELECT z_score, confidence FROM anomalies ORDER BY id")
+        assert [tuple(each) for each in numbers] == [(2.5, 0.75), (None, 1.0), (None, None)]
         await written(pool)
         assert await pool.fetchval(_TABLES[0]) == 501
         assert (await progress(pool)).newest_event_at is not None
