@@ -31,7 +31,7 @@ class RateLimit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     window_s: Annotated[float, Meta(ge=1, le=31 * 86_400)] = 3600.0
 
 
-class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"continues": "continue"}):
+class RouteEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"continues": "continue"}):
     """One `[[route]]`. The first match is used; with `continue` the following routes are evaluated too."""
 
     name: Annotated[str, Meta(pattern=_NAME)]
@@ -55,10 +55,10 @@ class RouteOfFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     continues: bool = False
 
 
-class File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RoutesDocument(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
-    route: list[RouteOfFile] = field(default_factory=list)
+    route: list[RouteEntry] = field(default_factory=list)
 
 
 def read_routes(text: str, defaults: Route) -> tuple[Route, ...]:
@@ -68,7 +68,7 @@ def read_routes(text: str, defaults: Route) -> tuple[Route, ...]:
         RoutesError: no TOML, an unknown field, a value out of range, a name twice, a channel or type that is none.
     """
     try:
-        found = msgspec.convert(tomllib.loads(text), File)
+        found = msgspec.convert(tomllib.loads(text), RoutesDocument)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RoutesError(_in_words(str(error))) from None
     names = [one.name for one in found.route]
@@ -77,7 +77,7 @@ def read_routes(text: str, defaults: Route) -> tuple[Route, ...]:
     return tuple(_route(one, defaults) for one in found.route)
 
 
-def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
+def _check(one: RouteEntry, number: int, names: list[str]) -> None:
     where = f"route {number + 1} ({one.name})"
     if names.count(one.name) > 1:
         raise RoutesError(f"{where}: the name is used by another route; names must be unique")
@@ -98,7 +98,7 @@ def _check(one: RouteOfFile, number: int, names: list[str]) -> None:
         raise RoutesError(f"{where}: group_interval_s must not be less than group_wait_s")
 
 
-def _route(one: RouteOfFile, defaults: Route) -> Route:
+def _route(one: RouteEntry, defaults: Route) -> Route:
     limit = one.rate_limit
     return Route(
         name=one.name,
@@ -128,12 +128,12 @@ def _in_words(error: str) -> str:
 
 def schema() -> dict[str, Any]:
     """JSON Schema 2020-12 of the file."""
-    (_,), parts = msgspec.json.schema_components((File,), ref_template="#/$defs/{name}")
-    whole = parts.pop("File")
+    (_,), parts = msgspec.json.schema_components((RoutesDocument,), ref_template="#/$defs/{name}")
+    whole = parts.pop("RoutesDocument")
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:stream-detector:routes:v1",
     }
     made: dict[str, Any] = {**head, **whole, "$defs": parts}
-    parts["RouteOfFile"]["properties"]["channels"]["anyOf"][0]["items"] = {"enum": list(PROVIDERS)}
+    parts["RouteEntry"]["properties"]["channels"]["anyOf"][0]["items"] = {"enum": list(PROVIDERS)}
     return made

@@ -26,11 +26,11 @@ class RoutesFile:
         self._settings, self._defaults, self._now_s = settings, defaults, now_s
         self._read = self._seen = self._version()
         self._seen_s = 0.0
-        self._asked = False
+        self._reload_requested = False
 
-    def ask(self) -> None:
+    def request_reload(self) -> None:
         """Read it at the next look, changed or not."""
-        self._asked = True
+        self._reload_requested = True
 
     def changed(self) -> tuple[Route, ...] | None:
         """The routes of a new version; None if there is none. Each version is read once.
@@ -42,9 +42,9 @@ class RoutesFile:
         if version != self._seen:
             self._seen, self._seen_s = version, now_s
         is_new = version != self._read and now_s - self._seen_s >= STEADY_S
-        if not is_new and not self._asked:
+        if not is_new and not self._reload_requested:
             return None
-        self._read, self._asked = version, False
+        self._read, self._reload_requested = version, False
         return read_routes_file(self._settings, self._defaults)
 
     def _version(self) -> tuple[int, int]:

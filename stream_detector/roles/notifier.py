@@ -159,7 +159,7 @@ class Notifier:
     async def run(self) -> None:
         """Deliver what is due, for as long as the process runs; at once after a decision."""
         with contextlib.suppress(NotImplementedError, RuntimeError):  # where signals are not ours to handle
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._routes_file.ask)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._routes_file.request_reload)
         try:
             while not self._app.should_stop:
                 try:

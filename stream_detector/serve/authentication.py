@@ -48,7 +48,9 @@ class Authenticator:
         if scheme:
             return await self._identify_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        return await self._looked_up(credentials.token_digest(secret), credentials.who_has_session) if secret else None
+        return (
+            await self._looked_up(credentials.token_digest(secret), credentials.identity_of_session) if secret else None
+        )
 
     async def _identify_token(self, token: str) -> Identity | None:
         given = token.encode("utf-8", "replace")
@@ -56,7 +58,7 @@ class Authenticator:
             return Identity(name=SETTING_NAME, role="operator", by="token")
         if not token.startswith(credentials.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
-        return await self._looked_up(credentials.token_digest(token), credentials.who_has_token)
+        return await self._looked_up(credentials.token_digest(token), credentials.identity_of_token)
 
     async def _looked_up(
         self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]

@@ -84,7 +84,7 @@ class Live:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    def listen(self) -> tuple[Listener, Vector]:
+    def subscribe(self) -> tuple[Listener, Vector]:
         """A new listener, and the place from which on it gets everything.
 
         Raises:
@@ -99,7 +99,7 @@ class Live:
         self._listeners.add(listener)
         return listener, dict(self._next)
 
-    def leave(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         """It gets nothing more."""
         self._listeners.discard(listener)
 

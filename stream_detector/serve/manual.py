@@ -167,8 +167,8 @@ _LIMITS = {
     "maximum": "at most",
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
-    "minLength": "characters at least",
-    "maxLength": "characters at most",
-    "minItems": "entries at least",
-    "maxItems": "entries at most",
+    "minLength": "minimum length",
+    "maxLength": "maximum length",
+    "minItems": "minimum number of entries",
+    "maxItems": "maximum number of entries",
 }

@@ -81,7 +81,7 @@ async def revoke_token(pool: asyncpg.Pool, token_id: UUID) -> bool:
     )
 
 
-async def who_has_token(pool: asyncpg.Pool, token_hash: bytes) -> Identity | None:
+async def identity_of_token(pool: asyncpg.Pool, token_hash: bytes) -> Identity | None:
     """Whose token it is; None where it is unknown, over or revoked."""
     found = await pool.fetchrow(
         "SELECT id, name, role, expires_at, used_at IS NULL OR used_at < now() - $2::text::interval AS note"
@@ -132,7 +132,7 @@ async def _session(connection: asyncpg.Pool | Connection, name: str, role: Role)
     return secret, Identity(name=name, role=role, by="session", expires_at=expires_at)
 
 
-async def who_has_session(pool: asyncpg.Pool, session_hash: bytes) -> Identity | None:
+async def identity_of_session(pool: asyncpg.Pool, session_hash: bytes) -> Identity | None:
     """Whose session it is; None where it is unknown or over."""
     found = await pool.fetchrow(
         "SELECT name, role, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now()", session_hash

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from stream_detector.events.headers import Headers, header_text, shown
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources.confluent import without_frame
+from stream_detector.events.sources.confluent import strip_frame
 from stream_detector.events.sources.source import Envelope
 
 OWN_TYPES = "stream_detector."
@@ -42,7 +42,7 @@ def open_envelope(value: bytes, headers: Headers, own_type: str) -> bytes:
     Raises `RefusedError` where it is no CloudEvent 1.0, or one of ours that belongs on another topic.
     """
     if not _is_binary(headers) or _is_structured(headers):
-        return _structured_data(without_frame(value), headers, own_type)
+        return _structured_data(strip_frame(value), headers, own_type)
     _check_binary(headers, own_type)
     return value
 

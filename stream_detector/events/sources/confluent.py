@@ -14,12 +14,12 @@ def has_frame(value: bytes) -> bool:
     return value[:1] == b"\x00"
 
 
-def without_frame(value: bytes) -> bytes:
+def strip_frame(value: bytes) -> bytes:
     """The value without the frame, or as it is where there is none.
 
-    >>> without_frame(b"\\x00\\x00\\x00\\x00\\x07{}")
+    >>> strip_frame(b"\\x00\\x00\\x00\\x00\\x07{}")
     b'{}'
-    >>> without_frame(b"{}")
+    >>> strip_frame(b"{}")
     b'{}'
     """
     return value[_PREFIX_BYTES:] if has_frame(value) else value
@@ -30,7 +30,7 @@ def _is_announced(headers: Headers) -> bool:
 
 
 def _open(value: bytes, headers: Headers, own_type: str) -> bytes:
-    return without_frame(value)
+    return strip_frame(value)
 
 
 ENVELOPE = Envelope(title="Confluent", is_announced=_is_announced, recognises=has_frame, open=_open)

@@ -66,7 +66,7 @@ async def take_events(request: web.Request) -> web.Response:
     headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
     enveloped = [(name, text) for name, text in headers if name.startswith("ce_")]
     values = _values(await read_events_body(request), request.content_type, enveloped=bool(enveloped))
-    demand_allowance(request, len(values))
+    check_rate_limit(request, len(values))
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     wrong: list[RefusedEvent] = []
@@ -135,7 +135,7 @@ def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
     return values
 
 
-def demand_allowance(request: web.Request, events: int) -> None:
+def check_rate_limit(request: web.Request, events: int) -> None:
     allowance = request.app[ALLOWANCE]
     if events > allowance.rate * BURST_S:
         raise ProblemError(413, f"Send at most {allowance.rate * BURST_S:.0f} events at once (INTAKE_RATE_LIMIT).")

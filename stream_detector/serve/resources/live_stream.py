@@ -28,7 +28,7 @@ HEARTBEAT_S = 15.0
 async def stream(request: web.Request) -> web.StreamResponse:
     """Live anomalies as server-sent events; resumes after `Last-Event-ID` without gaps."""
     live = request.app[LIVE]
-    listener, here = live.listen()
+    listener, here = live.subscribe()
     try:
         resume_from = parse_vector(request.headers.get("Last-Event-ID", ""))
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -48,7 +48,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             await _send(live, listener, response, at, here)
         return response
     finally:
-        live.leave(listener)
+        live.unsubscribe(listener)
 
 
 async def _send(live: Live, listener: Listener, response: web.StreamResponse, at: Vector, here: Vector) -> None:

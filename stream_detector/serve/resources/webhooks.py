@@ -12,7 +12,7 @@ from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources.source import Source, Webhook
 from stream_detector.serve.app_keys import BROKER, SETTINGS
 from stream_detector.serve.problems import ProblemError
-from stream_detector.serve.resources.events import IntakeResult, demand_allowance, publish_events, read_events_body
+from stream_detector.serve.resources.events import IntakeResult, check_rate_limit, publish_events, read_events_body
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX
 
@@ -29,7 +29,7 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
         body, header = await read_events_body(request), webhook.signature_header
         if not webhook.is_authentic(secret, request.headers.get(header, ""), body):
             raise ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
-        demand_allowance(request, 1)
+        check_rate_limit(request, 1)
         name, value = webhook.event_header
         events = _events_of_delivery(source, body) if request.headers.get(name) == value else []
         if not events:

@@ -28,7 +28,7 @@ PATH = "/api/v1/stream"
 def follows(live: Live) -> bool:
     """Whether it reads: else it takes no listener."""
     try:
-        live.leave(live.listen()[0])
+        live.unsubscribe(live.subscribe()[0])
     except BrokerAwayError:
         return False
     return True

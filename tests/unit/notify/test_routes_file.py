@@ -77,11 +77,11 @@ def test_a_fault_is_sent_once(file: RoutesFile, path: Path, clock: Clock) -> Non
     assert names(file) is None
 
 
-def test_who_asks_is_served_at_once(file: RoutesFile, path: Path) -> None:
-    file.ask()
+def test_a_requested_reload_is_done_at_once(file: RoutesFile, path: Path) -> None:
+    file.request_reload()
     assert names(file) == ["first"]
     write(path, "new")
-    file.ask()
+    file.request_reload()
     assert names(file) == ["new"]
     assert names(file) is None
 
