@@ -39,9 +39,17 @@ def check(execution_id: str, attempt: int | None, settings: Settings, as_json: b
     raise SystemExit(1 if found else 0)
 
 
+def _unknown(kinds: tuple[str, ...], severities: tuple[str, ...]) -> str:
+    """A hint about a misspelled filter. Anomalies of a later version may have other types, so it is no error."""
+    names = [name for name in kinds if name not in TYPES] + [name for name in severities if name not in SEVERITIES]
+    return f"; not known to this version: {', '.join(names)}" if names else ""
+
+
 @click.command()
-@click.option("--type", "kinds", type=click.Choice(tuple(TYPES)), multiple=True, help="Only this type; can be repeated")
-@click.option("--severity", "severities", type=click.Choice(SEVERITIES), multiple=True, help="Can be repeated")
+@click.option("--type", "kinds", metavar="TYPE", multiple=True, help=f"Can be repeated: {', '.join(TYPES)}")
+@click.option(
+    "--severity", "severities", metavar="SEVERITY", multiple=True, help=f"Can be repeated: {', '.join(SEVERITIES)}"
+)
 @click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="How far back to look")
 @click.option("--entity", help="Workflow or entity: its id, or workflow:<id> or score:<id>")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many to list")
@@ -68,7 +76,7 @@ def anomalies(
         return
     _lines(found["items"])
     if not found["items"]:
-        click.echo(f"no anomalies in the last {hours} hours", err=True)
+        click.echo(f"no anomalies in the last {hours} hours{_unknown(kinds, severities)}", err=True)
     elif found["next"]:
         click.echo(f"showing the newest {limit}; use --limit for more", err=True)
 

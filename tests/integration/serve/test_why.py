@@ -182,3 +182,14 @@ async def test_the_terminal_says_the_same(client: Client, slow: list[Anomaly]) -
     assert "no anomalies in the last 24 hours" in (await run(client, "anomalies")).output
     refused = await run(client, "anomalies", "--api-port", "1")
     assert refused.exit_code == 1 and "does not answer" in refused.output
+
+
+async def test_x12_anomalies_of_a_later_version_are_listed_by_their_type_and_severity(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    later = anomaly("later", anomaly_type="QueueGrowth", severity="urgent")
+    assert await Writer(pool).write(Rows(anomalies=[row(later, 0)])) == []
+    listed = await run(client, "anomalies", "--hours", "87600", "--type", "QueueGrowth", "--severity", "urgent")
+    assert listed.exit_code == 0 and later.id in listed.stdout
+    none = await run(client, "anomalies", "--type", "PaternDeviation", "--severity", "warning")
+    assert none.stderr == "no anomalies in the last 24 hours; not known to this version: PaternDeviation\n"
