@@ -286,9 +286,9 @@ async def measure_burst(on: Scene, arguments: argparse.Namespace) -> dict[str, A
         raise WrongResultError(f"Slack got {most_in_10_s} requests in ten seconds")
     slack.accepted.clear()
     slack.times.clear()
-    shared = f"{count:,} anomalies share image=base:9"
+    shared = f"{count:,} anomalies with build=9"
     together = await one_burst(
-        on, on.settings("together."), names, lambda: shared in " ".join(_texts(slack)), image="base:9"
+        on, on.settings("together."), names, lambda: shared in " ".join(_texts(slack)), build="9"
     )
     return {
         "digests_s": round(limited.told_s, 2),

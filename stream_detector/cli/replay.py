@@ -22,6 +22,7 @@ from stream_detector.events import Anomaly, AnomalyTypeName, Completion, RunSumm
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
 from stream_detector.notify.configure import notify_config
@@ -116,7 +117,7 @@ class _Replay:
     def __init__(self, config: Config, settings: Settings, as_json: bool) -> None:
         self.found, self._as_json = Found(config.profile), as_json
         self._replayer = Replayer(config)
-        self._items: list[tuple[float, Anomaly | RunSummary]] = []
+        self._items: list[tuple[float, Anomaly | RunSummary, LabelCounts | None]] = []
         self._notify = notify_config(settings)
 
     def apply(self, event: Completion | Score | ScoreRun) -> None:
@@ -135,17 +136,18 @@ class _Replay:
         self._take(self._replayer.missing(sys.maxsize))
         for summary in self._replayer.summaries(sys.maxsize):
             self.found.runs += summary.part == 1
-            self._items.append((summary.ended_at.timestamp(), summary))
+            self._items.append((summary.ended_at.timestamp(), summary, None))
         forecast = Forecast(self._notify)
-        for at_s, item in sorted(self._items, key=lambda one: one[0]):
-            forecast.accept(item, at_s)
+        for at_s, item, counts in sorted(self._items, key=lambda one: one[0]):
+            forecast.accept(item, at_s, counts)
         forecast.finish()
         self.found.sent.update({channel: forecast.count(channel) for channel in forecast.channels})
 
     def _take(self, anomalies: Iterable[Anomaly]) -> None:
         found = self.found
         for anomaly in anomalies:
-            self._items.append((anomaly.detected_at.timestamp(), anomaly))
+            counts = self._replayer.label_counts(anomaly)
+            self._items.append((anomaly.detected_at.timestamp(), anomaly, counts))
             if self._as_json:
                 sys.stdout.buffer.write(encode(anomaly) + b"\n")
             if anomaly.state == "resolved":

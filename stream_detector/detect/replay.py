@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
+from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
 from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events.label_counts import LabelCounts
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -22,11 +24,15 @@ class Replayer:
         self.baselines: dict[str, WorkflowBaseline | ScoreBaseline] = {}
         self.runs: dict[str, Run] = {}
         self.memberships: dict[str, Memberships] = {}
+        self.labels = LabelWindow("replay")
+        """How common labels are among the executions so far."""
         self._completed: dict[str, Run] = {}
         """Runs whose `completed` event has come and whose membership has not been passed on."""
 
     def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
         """Judge and learn one event; an action that names no entity is ignored."""
+        if isinstance(event, Completion):
+            self.labels.add(event.labels, event.finished_at.timestamp())
         key = key_of(event)
         if not key:
             return Outcome("ignored")
@@ -34,6 +40,12 @@ class Replayer:
         if baseline is None:
             baseline = self.baselines[key] = WorkflowBaseline.new(key)
         return step(baseline, event, self.config, backfill=backfill, explain=explain)
+
+    def label_counts(self, anomaly: Anomaly) -> LabelCounts | None:
+        """How common its labels are by now; None for a score, which is no execution."""
+        if anomaly.entity_kind != "workflow":
+            return None
+        return self.labels.counts(anomaly.labels, anomaly.detected_at.timestamp())
 
     def gather(self, score: Score, outcome: Outcome, record_ms: int) -> list[Anomaly]:
         """Put the outcome of a score into its run; the entities that were missing, as `put`."""

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stream_detector.events import Anomaly, Notification, RunSummary
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import INBOX, NotifyConfig
-from stream_detector.notify.message import Delivered
+from stream_detector.notify.message import Delivered, Message
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.state.slotted_store import SlottedStore
 from stream_detector.notify.tick import next_tick_s, tick
@@ -28,6 +29,7 @@ class Forecast:
     Attributes:
         channels: the channels that count: those that are set and switched on, without the inbox; Slack where none is.
         messages: every message so far, as its channel and the outcomes that it brought.
+        sent: the messages themselves, as their channels show them.
         outcomes: what became of each anomaly and run on each channel.
     """
 
@@ -35,6 +37,7 @@ class Forecast:
         chosen = [name for name, is_on in config.channels.items() if is_on and name != INBOX]
         self.channels = tuple(chosen or [DEFAULT_CHANNEL])
         self.messages: list[tuple[str, list[Notification]]] = []
+        self.sent: list[Message] = []
         self.outcomes: list[Notification] = []
         switched: Mapping[str, bool] = dict.fromkeys(self.channels, True)
         self._config = replace(config, channels=switched, quiet_after_s={})
@@ -42,11 +45,11 @@ class Forecast:
         self._now_s = 0.0
         self._expire_at_s = 0.0
 
-    def accept(self, item: Anomaly | RunSummary, at_s: float) -> None:
+    def accept(self, item: Anomaly | RunSummary, at_s: float, counts: LabelCounts | None = None) -> None:
         """Decide about an item that comes at `at_s` (Unix time), once all that was due before has been sent."""
         self._until(at_s)
         self._now_s = max(self._now_s, at_s)
-        self.outcomes += accept(self._state, item, self._now_s, self._config)
+        self.outcomes += accept(self._state, item, self._now_s, self._config, counts)
         self._deliver()
 
     def finish(self) -> None:
@@ -67,6 +70,7 @@ class Forecast:
         while ready := due_deliveries(self._state, self._now_s, self._config):
             for delivery in ready:
                 outcomes = settle(self._state, delivery, _TAKEN, self._now_s, self._config)
+                self.sent.append(delivery.message)
                 self.messages.append((delivery.message.channel, outcomes))
                 self.outcomes += outcomes
         if self._now_s > self._expire_at_s:

@@ -6,8 +6,11 @@ from typing import Literal
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.state.line_order import kind_rank, line_kind
-from stream_detector.notify.state.state_models import Combined, Line
+from stream_detector.notify.state.state_models import Bond, Combined, Line
 from stream_detector.notify.subject import RESOLVED
+
+NO_BOND = Bond()
+"""Of lines that share nothing."""
 
 
 def worst_severity(lines: Sequence[Line]) -> str:
@@ -23,11 +26,17 @@ def newest_of_each_incident(lines: Sequence[Line]) -> list[Line]:
     return list(newest.values())
 
 
+def is_one_reading(lines: Sequence[Line]) -> bool:
+    """Whether several anomalies are one reading of one execution, seen by several rules."""
+    return len({line.reading for line in lines}) == 1 and bool(lines[0].reading)
+
+
 def combine(
     kind: Literal["digest", "group", "reminder"],
     lines: Sequence[Line],
     *,
     shared: Sequence[tuple[str, str]] = (),
+    bond: Bond = NO_BOND,
     since_s: float,
     members: int = 0,
     active: int = 0,
@@ -42,6 +51,7 @@ def combine(
         count=len(lines),
         counts=counts,
         shared=list(shared),
+        bond=bond,
         since_s=since_s,
         members=members,
         active=active,

@@ -18,11 +18,13 @@ Outcomes carry ids made from message, channel, outcome and try, so an outcome th
 """
 
 from collections.abc import Callable
+from dataclasses import replace as with_values
 
 from msgspec.structs import replace
 
 from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSummary
 from stream_detector.events.anomaly import severity_rank
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.stages.actions import apply_action
 from stream_detector.notify.stages.candidate import NO_ROUTE, Candidate, gather
@@ -52,10 +54,19 @@ __all__ = ["accept", "due_deliveries", "expire", "settle", "watch_topic"]
 # -- receive ---------------------------------------------------------------------------------------------------------
 
 
-def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, config: NotifyConfig) -> list[Notification]:
+def accept(
+    state: State,
+    item: Anomaly | RunSummary | Action,
+    now_s: float,
+    config: NotifyConfig,
+    counts: LabelCounts | None = None,
+) -> list[Notification]:
     """Decide about one item. What is to be delivered is in the state afterwards.
 
     A repeat changes nothing and says nothing: its outcomes were acknowledged before the state that knows it.
+
+    Args:
+        counts: how common the anomaly's labels are, as its record carries it.
 
     Returns:
         The outcomes that are final already: suppressed, held, and delivered to the inbox.
@@ -70,7 +81,7 @@ def accept(state: State, item: Anomaly | RunSummary | Action, now_s: float, conf
     if subject is None:
         return []  # parts of its run are still to come
     mark_decided(state, name, now_s)
-    candidate = gather(state, subject, now_s, config)
+    candidate = with_values(gather(state, subject, now_s, config), counts=counts)
     notified: dict[str, str] = {}
     decided: list[tuple[str, Outcome, str]] = []
     for channel, chosen in candidate.routes.items():
@@ -193,6 +204,7 @@ def send_or_wait(state: State, candidate: Candidate, channel: str, chosen: Route
         ready_at_s=ready_at_s,
         reason=reason,
         anomaly=subject,
+        counts=candidate.counts,
         group=name if known else "",
         is_new=not known,
     )

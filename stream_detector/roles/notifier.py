@@ -29,6 +29,7 @@ from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
+from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.notify import policy
@@ -135,7 +136,8 @@ class Notifier:
             item = DECODE[origin.topic](record)
         except (ValueError, RefusedError):
             return "refused"  # it is on dead letters: by the recorder, or for operator-actions by the detector
-        self._send_notifications(policy.accept(self._store_of(partition), item, time.time(), self._config))
+        counts = read_label_counts(record.headers)
+        self._send_notifications(policy.accept(self._store_of(partition), item, time.time(), self._config, counts))
         return "applied"
 
     def _send_notifications(self, notifications: list[Notification]) -> None:

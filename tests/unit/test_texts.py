@@ -14,9 +14,7 @@ PINNED = (
     "flapping: its end is told",
     "told in {what} of",
     "Still going on after",
-    "{shared} go on",
-    "team=ci go on",
-    "{head.active} go on",
+    "of which 4 go on",
     "This is said again until",
     "It was away for",
     # gates and resolved descriptions of anomalies on `alerts`

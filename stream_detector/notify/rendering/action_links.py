@@ -27,12 +27,12 @@ def links_of_anomaly(anomaly: Anomaly, channel: str, config: NotifyConfig, at_s:
 def links_of_group(head: Combined, lines: Sequence[Line], channel: str, config: NotifyConfig, at_s: float) -> Links:
     """Those of a message about a group: take all that it tells of, silence what has the label that all of it has."""
     on = [(line.incident_id, line.entity) for line in lines if line.incident_id and line.state != RESOLVED]
-    label = next((facet for facet in head.shared if facet[0] not in NOT_LABELS), None)
+    label = next((facet for facet in head.bond.joins or head.shared if facet[0] not in NOT_LABELS), None)
     asked: list[tuple[Purpose, str, Any]] = []
     if on:
         (incident_id, entity), *more = on
         many = f"Acknowledge all {len(on)}" if more else "Acknowledge"
-        about = one_line(f"{len(on)} that share {'; '.join(map(facet_words, head.shared))}", 120)
+        about = one_line(f"{len(on)} that share {'; '.join(map(facet_words, head.bond.joins or head.shared))}", 120)
         asked.append(
             ("acknowledge", many, {"incident_id": incident_id, "entity": entity, "more": more, "about": about})
         )

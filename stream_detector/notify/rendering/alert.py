@@ -1,8 +1,9 @@
 """W27: what a message about one anomaly says, before any channel's layout: the same facts everywhere."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
-from stream_detector.events import Anomaly
+from stream_detector.events import Anomaly, Metrics
 from stream_detector.events.anomaly import STATES
 from stream_detector.notify.rendering.escape import one_line, paragraph
 from stream_detector.notify.rendering.words import (
@@ -16,12 +17,39 @@ from stream_detector.notify.rendering.words import (
 )
 from stream_detector.notify.subject import RESOLVED
 
+NO_Z_SCORE = "none for this rule"
 
-def headline(anomaly: Anomaly) -> tuple[str, str]:
-    """Mark and title: how bad, what, and where."""
+
+def alert_numbers(metrics: Metrics) -> tuple[str, str, str, str]:
+    """Current, baseline, deviation and z-score as they are shown."""
+    return (
+        amount(metrics, metrics.current_value),
+        amount(metrics, metrics.baseline_value),
+        amount(metrics, metrics.deviation, signed=True),
+        NO_Z_SCORE if metrics.z_score is None else number(metrics.z_score),
+    )
+
+
+def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:
+    """Mark and title: how bad, what, and where.
+
+    Args:
+        kinds: the types, in words, of several anomalies that are one reading.
+    """
     name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
     kind = RESOLVED if anomaly.state == RESOLVED else anomaly.severity
-    return mark_of(kind), f"{one_line(kind).capitalize()}: {type_words(anomaly.anomaly_type)} in {name}"
+    what = joined(kinds) or type_words(anomaly.anomaly_type)
+    return mark_of(kind), f"{one_line(kind).capitalize()}: {what} in {name}"
+
+
+def joined(kinds: Sequence[str]) -> str:
+    """Types in words as one list, each once.
+
+    >>> joined(["Performance degradation", "Unusual execution time", "Performance degradation"])
+    'Performance degradation and unusual execution time'
+    """
+    first, *more = dict.fromkeys(kinds) or [""]
+    return " and ".join([first, *(kind[:1].lower() + kind[1:] for kind in more)])
 
 
 class Alert:
@@ -30,9 +58,11 @@ class Alert:
     Each is on one line and free of control characters, not yet escaped for a channel.
     """
 
-    def __init__(self, anomaly: Anomaly, base_url: str) -> None:
+    def __init__(self, anomaly: Anomaly, base_url: str, others: Sequence[str] = ()) -> None:
+        """`others`: the types of further anomalies that are the same reading, seen by other rules."""
         self._anomaly = anomaly
-        self.mark, self.title = headline(anomaly)
+        self._types = list(dict.fromkeys([anomaly.anomaly_type, *others]))
+        self.mark, self.title = headline(anomaly, [type_words(one) for one in self._types])
         self.description = paragraph(anomaly.description)
         self.link = anomaly_link(base_url, anomaly)
         self._is_resolved = anomaly.state == RESOLVED
@@ -45,14 +75,11 @@ class Alert:
         state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
         lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
         return (
-            ("Type", one_line(anomaly.anomaly_type)),
+            ("Type", ", ".join(map(one_line, self._types))),
             ("Severity", RESOLVED if self._is_resolved else one_line(anomaly.severity)),
             *state,
             *lasted,
-            ("Current", amount(metrics, metrics.current_value)),
-            ("Baseline", amount(metrics, metrics.baseline_value)),
-            ("Deviation", amount(metrics, metrics.deviation, signed=True)),
-            ("Z-score", "none for this rule" if metrics.z_score is None else number(metrics.z_score)),
+            *zip(("Current", "Baseline", "Deviation", "Z-score"), alert_numbers(metrics), strict=True),
             ("Detected", minute(anomaly.detected_at)),
         )
 

@@ -1,10 +1,17 @@
 """One line about an anomaly or a run, for messages about several."""
 
 from stream_detector.events import Anomaly
+from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import NotifyConfig
-from stream_detector.notify.rendering.alert import headline
+from stream_detector.notify.rendering.alert import NO_Z_SCORE, alert_numbers, headline
 from stream_detector.notify.rendering.escape import one_line
-from stream_detector.notify.rendering.score_changes import change_values, changes_of, entity_name, one_line_form
+from stream_detector.notify.rendering.score_changes import (
+    Changes,
+    change_values,
+    changes_of,
+    entity_name,
+    one_line_form,
+)
 from stream_detector.notify.rendering.words import duration, link_of
 from stream_detector.notify.state.state_models import Line
 from stream_detector.notify.subject import RESOLVED, Subject, message_id, severity_of, state_key
@@ -15,8 +22,9 @@ DESCRIPTION_LIMIT = 160
 def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
     """Mark, severity, what and where, and the description; not yet escaped for a channel."""
     changes = changes_of(subject, config)
+    facts, anomaly_type = _facts(subject, changes), ""
     if isinstance(subject, Anomaly):
-        state = str(subject.state)
+        state, anomaly_type, happened_at = str(subject.state), str(subject.anomaly_type), subject.detected_at
         title = " ".join(headline(subject))
         if subject.state == RESOLVED:
             title += f" after {duration(subject.duration_s)}" if subject.duration_s is not None else ""
@@ -26,7 +34,7 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
             title += f": {description}"
     else:
         assert changes is not None  # a run always has its changes
-        first, state = changes.changes[0], "run"
+        first, state, happened_at = changes.changes[0], "run", subject.ended_at
         previous, current, delta = change_values(first)
         largest = f"{entity_name(first)}: {previous} → {current} ({delta})"
         many = len(changes.changes)
@@ -42,4 +50,33 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
         incident_id=subject.incident_id if isinstance(subject, Anomaly) else None,
         run_id=subject.run_id,
         entity=state_key(subject) if isinstance(subject, Anomaly) else "",
+        facts=facts,
+        happened_s=happened_at.timestamp(),
+        anomaly_type=anomaly_type,
+        reading=_reading(subject) if isinstance(subject, Anomaly) else "",
+        step=_first_step(subject) if isinstance(subject, Anomaly) else "",
     )
+
+
+def _facts(subject: Subject, changes: Changes | None) -> tuple[str, str, str, str]:
+    """Current, baseline, deviation and z-score; of a run those of its largest change."""
+    if changes:
+        previous, current, delta = change_values(changes.changes[0])
+        return current, previous, delta, NO_Z_SCORE
+    assert isinstance(subject, Anomaly)
+    return alert_numbers(subject.metrics)
+
+
+def _reading(anomaly: Anomaly) -> str:
+    """The same where two rules judged the same value of the same execution against the same baseline."""
+    if anomaly.execution_id is None:
+        return ""
+    numbers = anomaly.metrics
+    values = (numbers.current_value, numbers.baseline_value, numbers.deviation)
+    which = anomaly.entity_id, anomaly.execution_id, str(anomaly.attempt), anomaly.state
+    return derived_id(*which, *map(repr, values), numbers.unit).replace("-", "")[:16]
+
+
+def _first_step(anomaly: Anomaly) -> str:
+    steps = anomaly.investigation_steps if anomaly.state != RESOLVED else []
+    return one_line(steps[0], DESCRIPTION_LIMIT) if steps else ""

@@ -11,8 +11,8 @@ from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import Changes, batch_text, heading, one_line_form
 
-TEXT_LINES = 50
-"""Lines of a combined message; the rest is counted."""
+TEXT_ENTRIES = 50
+"""Entries of a combined message; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class TextLayout:
         return self._shown(heading(config), batch_text(changes, config))
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
-        """Its lines, up to `TEXT_LINES`."""
-        return self._shown(one_line(content.title, TITLE_LIMIT), combined_text(content, TEXT_LINES))
+        """Its entries, up to `TEXT_ENTRIES`."""
+        return self._shown(one_line(content.title, TITLE_LIMIT), combined_text(content, TEXT_ENTRIES))
 
     def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
         """Title and text."""

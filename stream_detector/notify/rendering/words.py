@@ -94,6 +94,15 @@ def amount(metrics: Metrics, value: float, *, signed: bool = False) -> str:
     return f"{words} ({duration(value)})" if metrics.unit == "s" and value >= 120 else words
 
 
+def percent(share: float) -> str:
+    """A share of a whole.
+
+    >>> percent(0.0312), percent(0.5), percent(0), percent(0.0004)
+    ('3 %', '50 %', '0 %', 'under 1 %')
+    """
+    return "under 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
+
+
 def duration(seconds: float) -> str:
     """A length of time in its two largest units.
 

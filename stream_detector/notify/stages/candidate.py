@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from stream_detector.events import Anomaly
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.stages.incidents import History, read_history
@@ -41,6 +42,8 @@ class Candidate:
     routes: Mapping[str, Route]
     """Channel -> the route by which the channel gets it, `NO_ROUTE` where none leads there."""
     silence: Verdict
+    counts: LabelCounts | None = None
+    """How common its labels are among all executions."""
 
     @cached_property
     def line(self) -> Line:

@@ -4,7 +4,7 @@ Its members' ends wait for each other, so that a group is sent when it opens, wh
 of it has ended; not each time that one more of its members has. An incident alone is a group of one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -31,7 +31,7 @@ ENDS_WAIT_S = 14_400.0
 
 def record_group_message(state: State, name: str, group: Group, route: Route, now_s: float) -> None:
     """Note a message of the group: no other before `group_interval_s` is over, and what shares with it may join."""
-    for facet in group.shared if group.members else ():
+    for facet in group.bond.joins if group.members else ():
         state[facet_key(bucket_of_group(name), facet)] = name.encode()
     after = replace(
         group,
@@ -114,6 +114,13 @@ def unlink_facets(state: State, bucket: str, name: str, gone: Iterable[Facet]) -
         key = facet_key(bucket, facet)
         if state.get(key) == name.encode():
             del state[key]
+
+
+def without_facets(group: Group, gone: Container[Facet]) -> Group:
+    """The group when a member has joined that does not share these."""
+    joins, causes = ([one for one in facets if one not in gone] for facets in (group.bond.joins, group.bond.causes))
+    shared = [one for one in group.shared if one not in gone]
+    return replace(group, shared=shared, bond=replace(group.bond, joins=joins, causes=causes))
 
 
 def facet_key(bucket: str, facet: Facet) -> str:

@@ -11,9 +11,16 @@ from msgspec.structs import replace
 from stream_detector.events import Anomaly, Notification
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import NotifyConfig, Route
-from stream_detector.notify.message_lines import combine, combined_message_id, newest_of_each_incident, worst_severity
+from stream_detector.notify.message_lines import (
+    combine,
+    combined_message_id,
+    is_one_reading,
+    newest_of_each_incident,
+    worst_severity,
+)
 from stream_detector.notify.rendering.line import line_of
-from stream_detector.notify.shared_facets import Facet, cluster_by_facet, facet_words, facets_of
+from stream_detector.notify.rendering.shared_steps import common_steps, shared_steps
+from stream_detector.notify.shared_facets import Cluster, cluster_by_facet, facet_words, facets_of, joins_by_name
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import route_of_bucket, silence_of, stored_silences
 from stream_detector.notify.stages.outcomes import outcome_of_line
@@ -22,8 +29,9 @@ from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import silenced_reason
 from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import GROUP, INCIDENT, State, channel_of_bucket, read, write
+from stream_detector.notify.state.line_order import reading_rank
 from stream_detector.notify.state.pending import PendingEntry, delete_pending, set_ready_at, stored_pending
-from stream_detector.notify.state.state_models import Due, Group, Incident, Line, Pending
+from stream_detector.notify.state.state_models import Bond, Due, Group, Incident, Line, Pending
 from stream_detector.notify.subject import RESOLVED, will_resolve, worst_of
 
 MAX_FACETS = 16
@@ -45,11 +53,12 @@ def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyCon
     later_s = [one.ready_at_s for _, one in ungrouped if one.anomaly.incident_id not in waited]
     ready = [(key, one) for key, one in ungrouped if one.anomaly.incident_id in waited]
     ready, outcomes = _without_silenced(state, bucket, ready, now_s, config)
-    for shared, numbers in cluster_by_facet([one.anomaly for _, one in ready], route.group_by):
-        first = ready[numbers[0]][1].anomaly
-        name, group = join_or_start_group(state, bucket, route, first, shared, now_s)
+    counts = [one.counts for _, one in ready]
+    for cluster in cluster_by_facet([one.anomaly for _, one in ready], route.group_by, counts, route.match):
+        anomalies = [ready[n][1].anomaly for n in cluster.numbers]
+        name, group = join_or_start_group(state, bucket, route, anomalies, cluster, now_s)
         at_s = max(now_s, group.next_at_s)
-        members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in numbers]
+        members = [(ready[n][0], replace(ready[n][1], group=name, ready_at_s=at_s)) for n in cluster.numbers]
         for key, one in members if at_s > now_s else ():  # else it is sent at once, and gone
             write(state, key, one)
         groups[name] = group, [*groups.get(name, (group, []))[1], *members]
@@ -67,29 +76,38 @@ def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyCon
 
 
 def join_or_start_group(
-    state: State, bucket: str, route: Route, first: Anomaly, shared: Sequence[Facet], now_s: float
+    state: State, bucket: str, route: Route, anomalies: Sequence[Anomaly], cluster: Cluster, now_s: float
 ) -> tuple[str, Group]:
-    """The group, with its name, whose members all have one of the facets of these anomalies; else a new one.
+    """The group, with its name, that others join by one of the facets of these anomalies; else a new one.
 
     What all of a group share is from then on no more than what they share with these. A new group is in the state once
     it is sent.
 
     Args:
-        first: the first of the anomalies.
-        shared: what all of them share; empty for an incident that shares nothing with others.
+        cluster: what all of the anomalies share; nothing for an incident that belongs to no others.
     """
-    own = list(shared) or facets_of(first, route.group_by)
+    first = anomalies[0]
+    own = cluster.shared or facets_of(first, route.group_by)
     for facet in own:
         name = state.get(group_life.facet_key(bucket, facet), b"").decode()
         group = read(state, name, Group) if name else None
-        if group and facet in group.shared and now_s < group.joins_until_s:
-            left = [one for one in group.shared if one in own]
-            group_life.unlink_facets(state, bucket, name, set(group.shared) - set(left))
-            group = replace(group, shared=left)
+        if group and facet in group.shared and facet in group.bond.joins and now_s < group.joins_until_s:
+            gone = [one for one in group.shared if one not in own]
+            group_life.unlink_facets(state, bucket, name, gone)
+            group = group_life.without_facets(group, gone)
             write(state, name, group)
             return name, group
     name = f"{GROUP}{bucket}:{derived_id('group', first.id)}"
-    return name, Group(at_s=now_s, since_s=now_s, shared=own[:MAX_FACETS])
+    return name, Group(
+        at_s=now_s,
+        since_s=min(one.detected_at.timestamp() for one in anomalies),
+        shared=own[:MAX_FACETS],
+        bond=Bond(
+            joins=list(cluster.joins) or [facet for facet in own[:MAX_FACETS] if joins_by_name(facet, route.group_by)],
+            causes=list(cluster.causes),
+            steps=shared_steps(cluster, anomalies),
+        ),
+    )
 
 
 def send_group(
@@ -110,7 +128,7 @@ def send_group(
         lines = lines[-1:]
         entry = delivery_of(channel, newest.anomaly, newest.reason, now_s)
     else:
-        entry = _combined_delivery(name, group, lines, newest.reason, now_s)
+        entry = _combined_delivery(name, group, [one for _, one in members], lines, now_s)
         group = schedule_group_reminder(state, name, group, route, now_s)
     verdict = throttle(state, route, entry, lines, now_s)
     if not verdict.passed:
@@ -189,20 +207,29 @@ def _with_new_members(group: Group, members: list[Pending], incidents: Mapping[s
     )
 
 
-def _combined_delivery(name: str, group: Group, lines: list[Line], reason: str, now_s: float) -> Due:
-    shared = group.shared if group.members > 1 else []
-    words = "; ".join(map(facet_words, shared)) or "one incident"
+def _combined_delivery(name: str, group: Group, members: list[Pending], lines: list[Line], now_s: float) -> Due:
+    """What several share in one message; anomalies that are one reading, by its own form."""
+    is_group = group.members > 1
+    shared = group.shared if is_group else []
+    bond = group.bond if is_group else Bond()
+    words = "; ".join(map(facet_words, group.bond.joins or shared)) or "one incident"
+    anomalies = [one.anomaly for one in members]
+    first = min(lines, key=reading_rank)
+    shown = next(one for one in anomalies if one.id == first.anomaly_id)
+    is_whole_group = group.members == len({one.incident_id for one in anomalies})
     return Due(
         message_id=combined_message_id("group", name, str(group.messages + 1)),
         channel=group_life.channel_of_group(name),
         severity=worst_severity(newest_of_each_incident(lines)),
         first_at_s=now_s,
         next_at_s=now_s,
-        reason=f"{reason}; with {len(lines) - 1} others that share {words[:200]}",
+        reason=f"{members[-1].reason}; with {len(lines) - 1} others that share {words[:200]}",
+        anomaly=shown if is_whole_group and is_one_reading(lines) else None,
         combined=combine(
             "group",
             lines,
             shared=shared,
+            bond=replace(bond, steps=[*dict.fromkeys([*bond.steps, *common_steps(anomalies)])]),
             since_s=group.since_s,
             members=group.members,
             active=group.active,

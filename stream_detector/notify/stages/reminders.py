@@ -81,13 +81,13 @@ def send_group_reminder(state: State, name: str, now_s: float, config: NotifyCon
     message_id = combined_message_id("repeat", name, f"{group.remind_at_s:.3f}")
     write(state, name, schedule_group_reminder(state, name, group, route, now_s))
     group_life.record_group_reminder(state, name, route, now_s)
-    shared = one_line("; ".join(map(facet_words, group.shared)), 200)
+    shared = one_line("; ".join(map(facet_words, group.bond.causes or group.bond.joins or group.shared)), 200)
     line = Line(
         at_s=now_s,
         message_id=message_id,
         severity=group.worst,
         state="ongoing",
-        title=f"{group.unacknowledged:,} of {group.members:,} anomalies that share {shared} go on",
+        title=f"{group.unacknowledged:,} of {group.members:,} anomalies that share {shared} are ongoing",
         link=f"{config.base_url}/anomalies",
     )
     entry = Due(
@@ -101,6 +101,7 @@ def send_group_reminder(state: State, name: str, now_s: float, config: NotifyCon
             "reminder",
             [line],
             shared=group.shared,
+            bond=group.bond,
             since_s=group.since_s,
             members=group.members,
             active=group.unacknowledged,

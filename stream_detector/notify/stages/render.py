@@ -22,7 +22,7 @@ from stream_detector.notify.rendering.score_changes import changes_of
 from stream_detector.notify.rendering.words import link_of
 from stream_detector.notify.state.deliveries import delivery_of, message_reference, stored_deliveries
 from stream_detector.notify.state.keys import State
-from stream_detector.notify.state.line_order import most_severe_first
+from stream_detector.notify.state.line_order import most_severe_first, reading_rank
 from stream_detector.notify.state.run_parts import assemble_run
 from stream_detector.notify.state.state_models import Due, Line
 from stream_detector.notify.state.stored_lines import incidents_in_message, stored_lines
@@ -69,7 +69,15 @@ def render(entry: Due, config: NotifyConfig, subject: Subject | None = None, lin
     anomaly = subject if isinstance(subject, Anomaly) else None
     link, state, incident_id = f"{config.base_url}/anomalies", "notice", None
     links: Links = []
-    if subject:
+    if anomaly and entry.combined:
+        head, lines = entry.combined, most_severe_first(newest_of_each_incident(lines))
+        shown = layout.show_alert(
+            Alert(anomaly, config.base_url, [line.anomaly_type for line in sorted(lines, key=reading_rank)]), config
+        )
+        link, state = link_of(config.base_url, anomaly), head.kind
+        if anomaly.state != RESOLVED:
+            links = links_of_group(head, lines, entry.channel, config, entry.first_at_s)
+    elif subject:
         alert, changes = Alert(anomaly, config.base_url) if anomaly else None, changes_of(subject, config)
         link, state = link_of(config.base_url, subject), anomaly.state if anomaly else "run"
         if changes:
@@ -101,7 +109,7 @@ def render(entry: Due, config: NotifyConfig, subject: Subject | None = None, lin
         blocks=shown.blocks,
         link=link,
         incident_id=incident_id,
-        anomaly_id=anomaly.id if anomaly else None,
+        anomaly_id=anomaly.id if anomaly and not entry.combined else None,
         run_id=subject.run_id if subject else None,
         state=state,
         note=note,

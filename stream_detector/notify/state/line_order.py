@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.notify.state.state_models import Line
 from stream_detector.notify.subject import RESOLVED
 
+_TYPES = {name: place for place, name in enumerate(TYPES)}
 _ORDER = {"critical": 0, "warning": 1, "info": 2, RESOLVED: 3}
 """A severity of a later version stands before all."""
 
@@ -17,6 +19,11 @@ def line_kind(line: Line) -> str:
 def kind_rank(line: Line) -> int:
     """The place of its kind among the others, the most severe first."""
     return _ORDER.get(line_kind(line), -1)
+
+
+def reading_rank(line: Line) -> tuple[int, int]:
+    """Of one reading, the place of a type: the more severe first, then that which comes first in the glossary."""
+    return kind_rank(line), _TYPES.get(line.anomaly_type, len(_TYPES))
 
 
 def most_severe_first(lines: Sequence[Line]) -> list[Line]:

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from stream_detector.events import Anomaly
+from stream_detector.events.label_counts import LabelCounts
 
 
 class Incident(
@@ -41,6 +42,17 @@ class RunPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Literal[1] = 1
     at_s: float
     packed: bytes
+
+
+class Bond(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What made anomalies one message; of what they share, by facet."""
+
+    joins: list[tuple[str, str]] = []
+    """By which others join them."""
+    causes: list[tuple[str, str]] = []
+    """What may be why they are odd."""
+    steps: list[str] = []
+    """What to look at for these."""
 
 
 class Due(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"combined": "several"}):
@@ -80,6 +92,15 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, array_like=Tru
     run_id: str | None = None
     entity: str = ""
     """The incident's state key."""
+    facts: tuple[str, ...] = ()
+    """Current, baseline, deviation and z-score, as they are shown."""
+    happened_s: float = 0.0
+    """The event's own time; 0: not known, of a line that an earlier version kept."""
+    anomaly_type: str = ""
+    reading: str = ""
+    """The same for anomalies of two types that are about the same reading of one execution."""
+    step: str = ""
+    """What to look at first."""
 
 
 class Combined(
@@ -97,6 +118,8 @@ class Combined(
     """How many lines are of each severity, or `resolved`."""
     shared: list[tuple[str, str]] = []
     """What all of a group share; empty where the message is about one incident's ups and downs."""
+    bond: Bond = Bond()
+    """What of it made them one message; with all steps of the message."""
     since_s: float = 0.0
     members: int = 0
     active: int = 0
@@ -133,6 +156,8 @@ class Pending(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"is
     ready_at_s: float
     reason: str
     anomaly: Anomaly
+    counts: LabelCounts | None = None
+    """How common its labels are among all executions."""
     group: str = ""
     is_new: bool = False
     """Whether its incident is new to the group."""
@@ -175,6 +200,8 @@ class Group(
     """What opens later is not part of it."""
     kept_until_s: float = 0.0
     """Once all of it has ended it may be forgotten then."""
+    bond: Bond = Bond()
+    """Why it is one."""
 
 
 class Flap(

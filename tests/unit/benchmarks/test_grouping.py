@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.grouping import Told, figures, found_in, tell
+from benchmarks.grouping import Told, events_of, figures, found_in, tell
 from benchmarks.measure import WrongResultError
 from stream_detector.notify.config import Route
 from stream_detector.notify.shared_facets import GROUP_BY
@@ -34,7 +34,7 @@ def history(tmp_path: Path) -> Path:
 
 
 def test_ten_that_open_in_one_build_are_one_message_and_one_end(history: Path) -> None:
-    anomalies = found_in(history, "robust")
+    anomalies = found_in(events_of(history), "robust")
     alone, together = tell(anomalies, ALONE), tell(anomalies, TOGETHER)
     assert alone == Told(messages=22, openings=11, opened=11, lone=11)
     assert together == Told(messages=4, openings=2, opened=11, lone=1)
@@ -50,4 +50,4 @@ def test_ten_that_open_in_one_build_are_one_message_and_one_end(history: Path) -
 def test_a_message_that_is_lost_gives_no_figure(history: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_detector.notify.forecast.accept", lambda *_: [])
     with pytest.raises(WrongResultError):
-        tell(found_in(history, "robust"), TOGETHER)
+        tell(found_in(events_of(history), "robust"), TOGETHER)

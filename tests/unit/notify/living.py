@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 from stream_detector.events import Action, Anomaly, Notification, RunSummary
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Delivered, Delivery, Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, settle
@@ -24,9 +25,9 @@ class Notifier:
         self.sent: list[Delivery] = []
         self.outcomes: list[Notification] = []
 
-    def take(self, *items: Anomaly | RunSummary | Action) -> "Notifier":
+    def take(self, *items: Anomaly | RunSummary | Action, counts: LabelCounts | None = None) -> "Notifier":
         for item in items:
-            self.outcomes += accept(self.state, item, self.now_s, self.config)
+            self.outcomes += accept(self.state, item, self.now_s, self.config, counts)
         return self
 
     def deliver(self, result: Delivered | RetryAfter | Refused = OK) -> "Notifier":

@@ -129,12 +129,12 @@ def test_a_group_is_taken_whole_and_what_it_shares_is_silenced() -> None:
 
 
 def test_a_group_that_is_too_large_for_an_address_is_taken_on_the_dashboard() -> None:
-    notifier = group_of(60, image=NASTY)
+    notifier = group_of(60, build=NASTY)
     for message in (one.message for one in notifier.sent):
         assert "Acknowledge all" not in message.text + str(message.blocks)
         if message.channel == "slack":
             assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
             assert "<!" not in str(message.blocks) and "<@" not in str(message.blocks)
-    slack = next(one.message for one in group_of(15, image=NASTY).sent if one.message.channel == "slack")
+    slack = next(one.message for one in group_of(15, build=NASTY).sent if one.message.channel == "slack")
     assert "Acknowledge all 15" in str(slack.blocks)
     assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""

@@ -5,9 +5,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stream_detector.events import Metrics
+from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import Route
 from stream_detector.notify.policy import watch_topic
 from stream_detector.notify.rendering.escape import one_line
@@ -54,10 +56,14 @@ def of_time() -> dict[str, Notifier]:
     found = {"digest": limited.after(3600)}
     for name in ("group", "group-over", "reminder"):
         grouped = Notifier(replace(CONFIG, routes=(route,)))
-        grouped.take(slow("a", **given), slow("b", entity_name=NASTY, severity="warning", **given)).after(1)
+        three = slow("a", **given), slow("b", entity_name=NASTY, severity="warning", **given), slow("c", **given)
+        counts = LabelCounts("d", 80, {"image": 5, "team": 70})
+        for number, one in enumerate(three):
+            grouped.take(msgspec.structs.replace(one, execution_id=f"run-{number}"), counts=counts)
+        grouped.after(1)
         if name == "group-over":
             ends = {"state": "resolved", "severity": "info", "duration_s": 725.0}
-            grouped.take(*(slow(f"end {one}", incident=one, **ends) for one in "ab")).after(60)
+            grouped.take(*(slow(f"end {one}", incident=one, **ends) for one in "abc")).after(60)
         elif name == "reminder":
             grouped.after(3600)
         found[name] = grouped

@@ -94,7 +94,7 @@ def story(number: int, state: str, part: int = 0, workflow: str = "", **given: A
         "execution_id": f"{number} {part}",
         "anomaly_type": "SpikeInFailures",
     }
-    values |= {"affected_entities": [], "labels": {"image": f"base {number % 3}"}, "duration_s": None}
+    values |= {"affected_entities": [], "labels": {"build": f"base {number % 3}"}, "duration_s": None}
     return slow(f"{number} {state} {part}", incident=f"i{number}", state=state, severity=severity, **(values | given))
 
 
@@ -215,7 +215,7 @@ def test_a_week_of_incidents() -> None:
     flapped: set[str] = set()
     for number in range(1_000):
         burst, ends = number // 5 * 50, number // 5 * 50 + 3 + number % 45
-        given: Any = {"workflow": f"w{number % 40}", "labels": {"image": f"base {number // 5}"}}
+        given: Any = {"workflow": f"w{number % 40}", "labels": {"build": f"base {number // 5}"}}
         events.append((burst, story(number, "opened", **given)))
         events.append((ends, story(number, "resolved", **given)))
         if number % 11 == 0:

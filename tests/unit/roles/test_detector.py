@@ -1,6 +1,7 @@
 """What a checkpoint writes of the detector's baselines, while events go on."""
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,11 @@ from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events.decode import decode_completion
+from stream_detector.events.encode import encode
+from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
-from tests.events_made import NOON
+from tests.events_made import NOON, completion
 from tests.unit.delivery.snapshots import take_snapshot
 
 CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
@@ -95,3 +98,23 @@ async def test_a_record_that_no_detector_forwarded_is_ignored_with_a_line(caplog
         outcomes = await scene.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, 0), [record], 0))
     assert outcomes == {"ignored": 1}
     assert "ignored rekeyed-0@7: it was not written by a detector" in caplog.text
+
+
+async def test_x5_an_alert_carries_how_common_its_labels_are_also_within_its_own_chunk() -> None:
+    app = App()
+    detector = Detector(app, replace(CONFIG, profile="classic"))  # type: ignore[arg-type]
+    alerts: list[Any] = []
+    app.batch_producer.put = lambda topic, *given, **_: alerts.append((topic, given))  # type: ignore[method-assign]
+
+    def record(offset: int, image: str, status: str) -> Any:
+        event = completion(f"e{offset}", "wf-000004", status=status, labels={"image": image, "branch": "main"})
+        return SimpleNamespace(headers=[], value=encode(event), timestamp=NOW_MS, key=None, offset=offset)
+
+    records = [record(n, "9" if n % 10 == 0 else "8", "success") for n in range(40)]
+    failures = [record(40 + n, "9", "failure") for n in range(3)]
+    number = load.partition_of("wf-000004")
+    await detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, number), [*records, *failures], 43))
+    headers = [given[3] for topic, given in alerts if topic == topics.ALERTS]
+    assert headers
+    counts = read_label_counts(headers[-1])
+    assert counts is not None and counts.executions == 43 and counts.labels == {"image": 7, "branch": 43}

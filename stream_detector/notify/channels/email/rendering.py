@@ -11,7 +11,7 @@ from stream_detector.events import SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
 from stream_detector.notify.rendering.alert import Alert, alert_text
-from stream_detector.notify.rendering.combined import CombinedContent, combined_text, more_lines
+from stream_detector.notify.rendering.combined import CombinedContent, combined_text
 from stream_detector.notify.rendering.escape import for_html, one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import (
@@ -24,9 +24,6 @@ from stream_detector.notify.rendering.score_changes import (
     threshold_words,
 )
 from stream_detector.notify.rendering.words import minute
-
-MAIL_LINES = 500
-"""Lines of one mail; the rest is counted. A mail of 10,000 lines (1 MB) is cut off by many programs."""
 
 RED, GREEN, ACCENT = "#c62828", "#1b7f3b", "#1f5fbf"
 _FONT = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
@@ -55,6 +52,18 @@ _STYLE = """
   .go { background: #8ab4f8 !important; color: #14171c !important; }
 }
 """.strip()
+_ENTRIES_STYLE = """
+.entries td { padding: 8px 0; border-bottom: 1px solid #e6e9ee; font-size: 14px; line-height: 1.4;
+  word-break: break-word; }
+.entries a { color: #1c2430; }
+.entries .soft { font-size: 13px; color: #5b6573; }
+@media (prefers-color-scheme: dark) {
+  .entries a { color: #e8ebf0 !important; }
+  .entries .soft { color: #a3adbb !important; }
+  .entries td { border-color: #333b47 !important; }
+}
+""".rstrip()
+"""Of a mail about several alone."""
 
 
 class MailLayout:
@@ -78,9 +87,9 @@ class MailLayout:
         )
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
-        """Its lines, up to `MAIL_LINES`, as links to their details."""
+        """Every entry, as a link to its details: a mail is never cut."""
         title = f"{config.product_name}: {content.title}"
-        return _mail(title, combined_text(content, MAIL_LINES), _combined_page(content))
+        return _mail(title, combined_text(content), _combined_page(content))
 
     def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
         """Title and text."""
@@ -112,11 +121,17 @@ def _mail(subject: str, text: str, html: str) -> Shown:
 
 
 def _combined_page(content: CombinedContent) -> str:
-    rows = [(line.title, line.link) for line in content.lines[:MAIL_LINES]]
-    left = len(content.lines) - len(rows)
-    rest = [more_lines(left).removeprefix("• ")] if left else []
-    small = [*rest, content.footer]
-    return mail_page(content.title, content.title, [content.intro], rows, content.link, "View Dashboard", small)
+    rows = [(entry.title, entry.link, entry.facts) for entry in content.entries]
+    return mail_page(
+        content.title,
+        content.title,
+        [content.intro],
+        rows,
+        content.link,
+        "View Dashboard",
+        [content.footer],
+        content.steps,
+    )
 
 
 def sentence(changes: Changes, config: NotifyConfig) -> str:
@@ -163,19 +178,13 @@ def _alert_card(alert: Alert) -> str:
         f'color:#1c2430;text-align:right;word-break:break-word">{for_html(value)}</td></tr>'
         for name, value in alert.facts
     )
-    steps = "\n".join(f'<li style="margin:0 0 6px">{for_html(step)}</li>' for step in alert.steps)
-    look = f"""<h2 class="ink" style="margin:0 0 8px;font-size:16px;color:#1c2430">What to look at</h2>
-<ol class="ink" style="{_TEXT};padding-left:22px">
-{steps}
-</ol>
-"""
     description = "<br>\n".join(for_html(line) for line in alert.description.splitlines())
     return f"""{_heading(f"{alert.mark} {alert.title}")}
 {f'<p class="ink" style="{_TEXT}">{description}</p>' if description else ""}
 <table role="table" width="100%" cellpadding="0" cellspacing="0" style="border-collapse:collapse;margin:0 0 20px">
 {rows}
 </table>
-{look if steps else ""}{_button(alert.link, "Open the details")}"""
+{_steps(alert.steps)}{_button(alert.link, "Open the details")}"""
 
 
 _NOTE = "margin:0 0 8px;font-size:14px;color:#5b6573"
@@ -187,19 +196,19 @@ def mail_page(
     title: str,
     heading_words: str,
     paragraphs: Sequence[str],
-    rows: Sequence[tuple[str, str]],
+    rows: Sequence[tuple[str, str, str]],
     link: str,
     words: str,
     small: Sequence[str] = (),
+    steps: Sequence[str] = (),
 ) -> str:
-    """A whole mail: heading, paragraphs, a list of lines that link to their details, a button, small print."""
-    items = "\n".join(
-        f'<tr><td class="ink line" style="padding:8px 0;border-bottom:1px solid #e6e9ee;font-size:14px;line-height:1.4;'
-        f'color:#1c2430;word-break:break-word"><a class="ink" href="{for_html(to)}" style="color:#1c2430">'
-        f"{for_html(row)}</a></td></tr>"
-        for row, to in rows
-    )
-    table = f"""<table role="table" width="100%" cellpadding="0" cellspacing="0"
+    """A whole mail: heading, paragraphs, entries that link to their details, steps, small print, a button.
+
+    Args:
+        rows: text, link and small print of each entry.
+    """
+    items = "\n".join(_entry(*row) for row in rows)
+    table = f"""<table class="entries" role="table" width="100%" cellpadding="0" cellspacing="0"
  style="border-collapse:collapse;margin:0 0 20px">
 {items}
 </table>
@@ -209,7 +218,25 @@ def mail_page(
         for one in small
     )
     shown = "\n".join(_paragraph(row) for one in paragraphs for row in one.splitlines())
-    return _page(title, f"{_heading(heading_words)}\n{shown}\n{table if rows else ''}{print_}\n{_button(link, words)}")
+    card = f"{_heading(heading_words)}\n{shown}\n{table if rows else ''}{_steps(steps)}{print_}\n{_button(link, words)}"
+    return _page(title, card, _ENTRIES_STYLE if rows else "")
+
+
+def _entry(text: str, link: str, facts: str) -> str:
+    """Short, since a digest may have thousands: what every entry has in common is in the style sheet."""
+    small = f'<br><span class="soft">{for_html(facts)}</span>' if facts else ""
+    return f'<tr><td class="line"><a class="ink" href="{for_html(link)}">{for_html(text)}</a>{small}</td></tr>'
+
+
+def _steps(steps: Sequence[str]) -> str:
+    if not steps:
+        return ""
+    items = "\n".join(f'<li style="margin:0 0 6px">{for_html(step)}</li>' for step in steps)
+    return f"""<h2 class="ink" style="margin:0 0 8px;font-size:16px;color:#1c2430">What to look at</h2>
+<ol class="ink" style="{_TEXT};padding-left:22px">
+{items}
+</ol>
+"""
 
 
 def _heading(value: str) -> str:
@@ -229,7 +256,7 @@ def _button(link: str, words: str) -> str:
     return f'<a class="go" href="{for_html(link)}" style="{style}">{words}</a>'
 
 
-def _page(title: str, card: str) -> str:
+def _page(title: str, card: str, more_style: str = "") -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -238,7 +265,7 @@ def _page(title: str, card: str) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{for_html(title)}</title>
 <style>
-{_STYLE}
+{_STYLE}{more_style}
 </style>
 </head>
 <body class="page" style="margin:0;padding:24px 12px;background:#f3f5f8;{_FONT}">

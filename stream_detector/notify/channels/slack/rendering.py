@@ -9,7 +9,13 @@ from typing import Any
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
 from stream_detector.notify.rendering.alert import Alert, alert_text
-from stream_detector.notify.rendering.combined import CombinedContent, more_lines
+from stream_detector.notify.rendering.combined import (
+    CombinedContent,
+    Entry,
+    entry_rows,
+    more_entries,
+    step_rows,
+)
 from stream_detector.notify.rendering.escape import for_slack, one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import (
@@ -25,10 +31,13 @@ TEXT_LIMIT = 3_000
 """Of a text object (docs.slack.dev, Block Kit, text object)."""
 HEADER_LIMIT = 150
 FIELD_LIMIT = 2_000
-"""A message has five blocks at most, far from the fifty that are allowed."""
+MAX_ENTRIES = 19
+"""Entries of a combined message as blocks. A message has fifty blocks at most, an entry two, and up to ten are left for
+heading, intro, steps, footer and links."""
+ENTRY_LIMITS = (300, 120)
+"""Characters of an entry's title in the text; the second where not all entries fit with the first."""
 
-
-SHORT = {"title": 250, "description": 600, "step": 150}
+SHORT = {"title": 250, "description": 600, "step": 150, "shared step": 250}
 """Characters, escaped, where the whole would be over `TEXT_LIMIT`."""
 MAX_STEPS = 5
 
@@ -58,7 +67,7 @@ class SlackLayout:
         )
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
-        """As many lines as fit; the rest is counted."""
+        """As many entries as fit; the rest is counted."""
         return Shown(
             title=one_line(content.title, TITLE_LIMIT), text=_combined_text(content), blocks=_combined_blocks(content)
         )
@@ -128,35 +137,58 @@ def _alert_blocks(alert: Alert) -> list[dict[str, Any]]:
 
 
 def _combined_text(content: CombinedContent) -> str:
-    top = [fit(content.title, 250), "", fit(content.intro, 300)]
-    bottom = ["", fit(content.footer, 800), for_slack(f"Dashboard: {content.link}")]
+    top = [fit(content.title, 250), "", fit(content.intro, 300), ""]
+    steps = [fit(row, SHORT["shared step"]) for row in step_rows(content)[: MAX_STEPS + 1]] if content.steps else []
+    bottom = [*([*steps, ""] if steps else []), fit(content.footer, 500), for_slack(f"Dashboard: {content.link}")]
     room = TEXT_LIMIT - sum(len(row) + 1 for row in top + bottom) - 1
-    rows = ["", _lines_within(content, room)] if content.lines else []
+    rows = [*_rows_within(content, room), ""] if content.entries else []
     return "\n".join([*top, *rows, *bottom])
 
 
+def _rows_within(content: CombinedContent, room: int) -> list[str]:
+    """As many entries as fit `room` characters, escaped; what does not fit is counted.
+
+    Where not all fit whole, each is shorter, so that more do.
+    """
+    for limit in ENTRY_LIMITS:
+        rows: list[str] = []
+        used, shown = len(more_entries(len(content.entries))) + 1, 0
+        for entry in content.entries:
+            parts = _entry_rows(entry, limit)
+            size = sum(len(part) + 1 for part in parts)
+            if used + size > room:
+                break
+            rows += parts
+            used, shown = used + size, shown + 1
+        if shown == len(content.entries):
+            return rows
+    return [*rows, more_entries(len(content.entries) - shown)]
+
+
+def _entry_rows(entry: Entry, limit: int) -> list[str]:
+    title, *rest = entry_rows(entry)
+    return [fit(title, limit), *map(for_slack, rest)]
+
+
 def _combined_blocks(content: CombinedContent) -> list[dict[str, Any]]:
+    shown = content.entries[:MAX_ENTRIES]
+    left = len(content.entries) - len(shown)
     return [
         header(content.title),
         section(fit(content.intro, TEXT_LIMIT)),
-        *([section(_lines_within(content, TEXT_LIMIT))] if content.lines else []),
+        *(block for entry in shown for block in _entry_blocks(entry)),
+        *([section(more_entries(left))] if left else []),
+        *([section(fit("\n".join(step_rows(content)), TEXT_LIMIT))] if content.steps else []),
         context(fit(content.footer, FIELD_LIMIT)),
         link_block(content.link, "View dashboard"),
     ]
 
 
-def _lines_within(content: CombinedContent, room: int) -> str:
-    """As many lines as fit `room` characters, escaped; what does not fit is counted."""
-    rows: list[str] = []
-    used = len(more_lines(len(content.lines)))
-    for line in content.lines:
-        row = f"• {fit(line.title, 300)}"
-        if used + len(row) + 1 > room:
-            break
-        rows.append(row)
-        used += len(row) + 1
-    left = len(content.lines) - len(rows)
-    return "\n".join([*rows, more_lines(left)] if left else rows)
+def _entry_blocks(entry: Entry) -> list[dict[str, Any]]:
+    title, *rest = entry_rows(entry)
+    text = "\n".join([title, *(row.strip() for row in rest[:-1])])
+    link = {"type": "mrkdwn", "text": f"<{for_slack(entry.link)}|Details>", "verbatim": True}
+    return [section(fit(text, TEXT_LIMIT)), {"type": "context", "elements": [link]}]
 
 
 def _text(escaped: str) -> dict[str, Any]:
