@@ -21,12 +21,11 @@ BIN = Path(sys.executable).parent
 
 
 def as_the_readme_shows_it(port: int) -> str:
-    """Its block of curl as a script; what has just been sent may need a moment until it is stored, so each repeats."""
+    """Its block of curl as a script, each response on a line of its own."""
     (block,) = re.findall(r"```sh\n(API=.*?)```", README.read_text("utf-8"), re.DOTALL)
     lines = block.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace(".venv/bin/", f"{BIN}/").splitlines()
-    again = [f"until {line}; do sleep 0.2; done; echo" if line.startswith("curl ") else line for line in lines]
-    assert sum(line.startswith("until curl") for line in again) >= 4
-    return "set -u\n" + "\n".join(again)
+    assert sum(line.startswith("curl ") for line in lines) >= 4
+    return "set -eu\n" + "\n".join(f"{line}; echo" if line.startswith("curl ") else line for line in lines)
 
 
 def test_what_the_readme_shows_works_as_written_under_up(open_folder: Path) -> None:
@@ -51,11 +50,12 @@ def test_what_the_readme_shows_works_as_written_under_up(open_folder: Path) -> N
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         sent, checked, listed, why = [json.loads(line) for line in done.stdout.splitlines() if line]
-        assert (sent["accepted"], checked) == (1, [])
-        assert listed == {"items": [], "next": None} and why["subject"].startswith("Execution run-1 of nightly-import")
-        for words in (["check", "run-1"], ["anomalies", "--hours", "720"], ["why", "run-1"]):
+        assert sent["accepted"] == 3 and [each["anomaly_type"] for each in checked] == ["ConsecutiveFailures"]
+        assert [each["id"] for each in listed["items"]] == [checked[0]["id"]] and listed["next"] is None
+        assert why["subject"].startswith("Execution run-3 of nightly-import") and len(why["anomalies"]) == 1
+        for words, code in ((["check", "run-3"], 1), (["anomalies", "--hours", "720"], 0), (["why", "run-3"], 0)):
             said = subprocess.run([*PROGRAM, *words], env=environ() | home, capture_output=True, text=True)
-            assert said.returncode == 0, said.stderr
+            assert (said.returncode, said.stderr) == (code, "") and "failed 3 times in a row" in said.stdout
         kept = open_folder / "stream-detector"
         assert {(kept / name).stat().st_mode & 0o777 for name in ("api-token", "running.json")} == {0o600}
     finally:
