@@ -9,7 +9,7 @@ from functools import lru_cache
 from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
 from stream_detector.events.anomaly import State, severity_rank
 from stream_detector.events.anomaly_types import describe
-from stream_detector.events.ids import derived_id, score_key, workflow_key
+from stream_detector.events.ids import derived_id
 
 CRITICAL_THRESHOLDS = 3
 """A score change is critical from so many thresholds on, as in detection."""
@@ -84,8 +84,11 @@ def _message_id(kind: str, subject_id: str) -> str:
 
 
 def state_key(anomaly: Anomaly) -> str:
-    """The key that silences and retirements name: `workflow:<id>` or `score:<id>`."""
-    return workflow_key(anomaly.entity_id) if anomaly.entity_kind == "workflow" else score_key(anomaly.entity_id)
+    """The key that silences and retirements name: `workflow:<id>` or `score:<id>`, as `events.ids` makes it.
+
+    A kind of a later version has keys of its own: a silence of a score does not match them.
+    """
+    return f"{anomaly.entity_kind}:{anomaly.entity_id}"
 
 
 def largest_first(anomalies: tuple[SummaryAnomaly, ...]) -> list[SummaryAnomaly]:

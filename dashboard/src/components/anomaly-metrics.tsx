@@ -15,7 +15,7 @@ export function AnomalyMetrics({ anomaly }: { anomaly: Anomaly }) {
       <Figure name="Baseline" value={words.usual} note={[words.usualLabel, spreadOfBaseline(anomaly)].filter((part) => part !== null).join(" ")} />
       <Figure name="Deviation" value={words.change} note={times || (unit === "ratio" ? "percentage points" : "current − baseline")} />
       <Figure name="z-score" value={zScore(z)} note={z === null ? "not used by this rule" : "standard deviations"} />
-      <Figure name="Confidence" value={percent(confidence)} note="from reading and history" />
+      <Figure name="Confidence" value={percent(confidence)} note="how rare the reading is" />
       {limit !== null && <Figure name="Threshold" value={limit.value} note={limit.note} />}
       {anomaly.duration_s != null && <Figure name="Duration" value={duration(anomaly.duration_s)} note="opened to resolved" />}
     </dl>

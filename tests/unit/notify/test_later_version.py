@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from stream_detector.notify.config import Route
 from stream_detector.notify.rendering.words import type_words
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.stages.render import message_about
+from tests.events_made import NOON, action
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import Notifier, only
 from tests.unit.notify.subjects import CONFIG, slow
@@ -66,6 +68,14 @@ def test_x12_an_unknown_severity_reaches_every_threshold() -> None:
     assert len(notifier.sent) == 1
     notifier.take(slow("b", incident="a", state="ongoing", severity="critical")).deliver()
     assert notifier.reasons("slack")[-1] == "goes on, no more severe than before (fatal)"
+
+
+@pytest.mark.parametrize(("kind", "outcome"), [("queue", "delivered"), ("score", "suppressed")])
+def test_x12_a_silence_of_a_score_does_not_match_another_kind_of_the_same_id(kind: str, outcome: str) -> None:
+    silence = action("s", "silence", entity="score:orders", until=NOON + timedelta(hours=1))
+    notifier = Notifier(only("slack")).take(silence)
+    notifier.take(slow("a", entity_kind=kind, entity_id="orders")).deliver()
+    assert [one.outcome for one in notifier.outcomes if one.channel == "slack"] == [outcome]
 
 
 @pytest.mark.parametrize("value", [1e308, -1e308, 1e-320, 0.0])
