@@ -199,6 +199,7 @@ class Settings:
     session_timeout_s: float = setting(10.0, _number(6, 300), "Consumer group session timeout: a worker without heartbeats for this long loses its partitions", unit="s", group="Kafka")  # fmt: skip
     stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker exits, to be restarted, when a partition with unread records makes no progress for this long", unit="s", group="Kafka")  # fmt: skip
     checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Interval between checkpoints", unit="s", group="Kafka")  # fmt: skip
+    run_end_wait_s: float = setting(60.0, _number(1, 3600), "A score run that has completed or timed out waits for the scores published before; where their processing makes no progress for this long, the run is closed and its summary names what is missing", unit="s", group="Detection")  # fmt: skip
     database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Directory of the embedded broker and database and of generated secrets; if empty, $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
     profile: str = setting(

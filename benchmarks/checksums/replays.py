@@ -6,7 +6,7 @@ from stream_detector.detect import BaselineBuffer, Config, key_of, step
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
-from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
+from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
 
 EXPLAINED_EVERY = 7
@@ -64,6 +64,8 @@ class Packed:
         self._runs: dict[str, bytes] = {}
         self._memberships: dict[str, bytes] = {}
         self._completed: dict[str, None] = {}
+        self._late: dict[str, None] = {}
+        self._summaries: list[RunSummary] = []
         self._large: dict[str, Run] = {}
         """Runs of many entities, packed only now and then: each time for each of 5,200 would take a minute."""
         self._number = 0
@@ -91,9 +93,12 @@ class Packed:
         """Nothing more comes."""
         self.told.add(self._missing(at_ms))
         self._runs |= {run_id: run.pack() for run_id, run in self._large.items()}
-        for packed in self._runs.values():
-            for summary in summaries(Run.unpack(packed), at_ms):
-                self.told.sum_up(summary)
+        for packed in [*self._runs.values()]:
+            run = Run.unpack(packed)
+            if run.is_revision_due(at_ms) if run.closed else run.has_ended(at_ms):
+                self._close(run, at_ms)
+        for summary in self._summaries:
+            self.told.sum_up(summary)
 
     def figures(self) -> Figures:
         """Sums of all."""
@@ -120,27 +125,38 @@ class Packed:
         run = self._large.pop(part.run_id, None)
         if run is None:
             run = Run.new(part.run_id) if packed is None else Run.unpack(packed)
+        if not run.closed and run.has_ended(at_ms):
+            found += self._close(run, at_ms)
         apply_part(run, part, at_ms)
-        if len(run.entities) > LARGE and len(run.entities) % LARGE and not run.status:
+        if not run.closed and run.has_ended(at_ms):
+            found += self._close(run, at_ms)
+        elif len(run.entities) > LARGE and len(run.entities) % LARGE and not run.status:
             self._large[part.run_id] = run
         else:
             self._runs[part.run_id] = run.pack()
         if run.status == "completed" and not run.closed:
             self._completed[run.run_id] = None
-        return found + self._missing(at_ms)
+        elif run.late_since_ms:
+            self._late[run.run_id] = None
+        return found
 
     def _missing(self, at_ms: int) -> list[Anomaly]:
         found: list[Anomaly] = []
-        for run_id in [*self._completed]:
+        for run_id in [*self._completed, *self._late]:
             run = Run.unpack(self._runs[run_id])
-            if not run.has_ended(at_ms):
-                continue
-            run.close()
-            self._runs[run_id] = run.pack()
-            del self._completed[run_id]
-            for part in membership_parts(run, at_ms):
-                packed = self._memberships.get(part.run_id)
-                memberships = Memberships() if packed is None else Memberships.unpack(packed)
-                found += apply_membership(memberships, part, at_ms, self._config.profile)
-                self._memberships[part.run_id] = memberships.pack()
+            if run.is_revision_due(at_ms) if run.closed else run.has_ended(at_ms):
+                found += self._close(run, at_ms)
+        return found
+
+    def _close(self, run: Run, at_ms: int) -> list[Anomaly]:
+        found: list[Anomaly] = []
+        self._completed.pop(run.run_id, None)
+        self._late.pop(run.run_id, None)
+        self._summaries += close(run, at_ms)
+        self._runs[run.run_id] = run.pack()
+        for part in membership_parts(run, at_ms):
+            packed = self._memberships.get(part.run_id)
+            memberships = Memberships() if packed is None else Memberships.unpack(packed)
+            found += apply_membership(memberships, part, at_ms, self._config.profile)
+            self._memberships[part.run_id] = memberships.pack()
         return found

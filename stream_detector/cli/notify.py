@@ -158,9 +158,10 @@ def _subject(line: str, source: str) -> Subject:
         raise CommandError(f"{source}: neither an anomaly (v1) nor a run summary (v1): {error}") from None
     if isinstance(read, Anomaly):
         return read
-    if not read.anomalies:
-        raise CommandError(f"run {read.run_id} has no anomalies, so no message is sent for it")
-    return Run(run_id=read.run_id, ended_at=read.ended_at, anomalies=tuple(read.anomalies))
+    listed = tuple(one for one in read.anomalies if read.revision == 1 or one.id in read.new)
+    if not listed:
+        raise CommandError(f"run {read.run_id} has no new anomalies, so no message is sent for it")
+    return Run(run_id=read.run_id, ended_at=read.ended_at, anomalies=listed, revision=read.revision)
 
 
 def _is_json(line: str) -> bool:

@@ -1,5 +1,7 @@
 """The Faust app of one role: the product's parts around Faust's, each with its type."""
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
@@ -137,6 +139,11 @@ class WorkerApp(faust.App):
         """Send what the batch producer holds; the task's next checkpoint awaits it."""
         if acknowledged := self.batch_producer.dispatch():
             self.tasks.get_or_create(number).sends.append(acknowledged)
+
+    async def until_checkpoint(self) -> None:
+        """Return after the next checkpoint that finishes; after twice their interval where none does."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.checkpoint.next_finished.wait(), 2 * self.settings.checkpoint_interval_s)
 
     def send_to_dlq(
         self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError

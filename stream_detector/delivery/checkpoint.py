@@ -112,6 +112,8 @@ class Checkpoint:
         """Something was taken and is not yet written."""
         self.begun = self.completed = 0
         """How many were begun, and which was the last whose changes are all safe."""
+        self.next_finished = asyncio.Event()
+        """Set when the next checkpoint finishes; then it is another one."""
         self.claims: set[asyncio.Future[None]] = set()
         """Claims of partitions under way: a revocation waits for them, so that the next owner reads them."""
 
@@ -224,6 +226,8 @@ class Checkpoint:
     def _finish(self) -> None:
         self.finished_at_s, self.completed = time.monotonic(), self.begun
         metrics.CHECKPOINT_AGE.set(0)
+        self.next_finished.set()
+        self.next_finished = asyncio.Event()
 
 
 class _Pace:

@@ -12,6 +12,7 @@ stay Faust's. Overridden, with the reason:
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -34,6 +35,9 @@ from stream_detector.kafka.errors import describe_error
 MAX_IN_FLIGHT_BYTES = 64 << 20
 """Chunks that agents have not finished, plus sends not acknowledged: above this nothing more is read."""
 
+SKIP_GAPS_EVERY_S = 0.2
+"""How often partitions that bring nothing are looked at while others bring records."""
+
 Records = list[SourceRecord]
 
 
@@ -42,6 +46,7 @@ class BatchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._skip_gaps_at_s = 0.0
         self.fetched_until: dict[TP, int] = {}
         """Partitions of which records are fetched and not used yet: their fetch position, which is ahead of the use."""
 
@@ -143,16 +148,25 @@ class BatchConsumer(driver.Consumer):
             return
         fetched = await self._fetch(wanted)
         await asyncio.sleep(0)
-        if not fetched and began == app.positions.assignment and self.flow_active and not self.app.rebalancing:
-            for tp in wanted:
-                if not app.positions.is_truncated(tp):
-                    app.positions.skip_gap(tp)
+        if began == app.positions.assignment and self.flow_active and not self.app.rebalancing:
+            self._skip_gaps(wanted - fetched.keys(), at_once=not fetched)
         for tp, records in fetched.items():
             if self.fetch_position(tp) == self.fetched_until[tp]:
                 await self._route_records(tp, records)
             del self.fetched_until[tp]
         if app.recovery.in_recovery and self.flow_active and not app.recovery.need_recovery():
             app.recovery.signal_end()
+
+    def _skip_gaps(self, empty: set[TP], *, at_once: bool) -> None:
+        """Of each partition that brought nothing: else what another brings all the time keeps commits before a lone
+        marker. Then now and then is enough, since it is looked at with every fetch."""
+        now_s, positions = time.monotonic(), self.worker_app.positions
+        if not at_once and now_s < self._skip_gaps_at_s:
+            return
+        self._skip_gaps_at_s = now_s + SKIP_GAPS_EVERY_S
+        for tp in empty:
+            if not positions.is_truncated(tp):
+                positions.skip_gap(tp)
 
     async def _wait_for_room(self) -> None:
         if not self.flow_active:

@@ -11,8 +11,9 @@ from typing import Literal
 Point = Literal[
     "alerts-sent", "alerts-acked", "owned", "journal-acked", "changelog-half", "changelog-acked", "committed",
     "decided", "submitted", "answered", "settled",
+    "end-applied", "ends-asked", "ends-reached", "closed-sent", "closed-read",
 ]  # fmt: skip
-"""The first line is a checkpoint's steps, the second what a notifier does between them."""
+"""The first line is a checkpoint's steps, the second what a notifier does between them, the third how a run ends."""
 
 _armed: tuple[str, int, signal.Signals] | None = None
 _hits = 0

@@ -7,7 +7,7 @@ from stream_detector.detect.config import Config
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
-from stream_detector.detect.runs import Run, apply_part, run_part_of, summaries
+from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
 from stream_detector.events.label_counts import LabelCounts
@@ -26,8 +26,11 @@ class Replayer:
         self.memberships: dict[str, Memberships] = {}
         self.labels = LabelWindow("replay")
         """How common labels are among the executions so far."""
+        self._summaries: list[RunSummary] = []
         self._completed: dict[str, Run] = {}
-        """Runs whose `completed` event has come and whose membership has not been passed on."""
+        """Runs whose `completed` event has come and that still wait for entities."""
+        self._late: dict[str, Run] = {}
+        """Runs that have ended and have something for their next revision."""
 
     def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
         """Judge and learn one event; an action that names no entity is ignored."""
@@ -53,31 +56,51 @@ class Replayer:
         return [] if part is None else self.put(part, record_ms)
 
     def put(self, part: RunPart, record_ms: int) -> list[Anomaly]:
-        """Put one part into its run; the entities that were missing from runs that have completed by now."""
+        """Put one part into its run; the entities that were missing from runs that have completed by now.
+
+        A run ends where its events end it: nothing is under way here that a live worker would wait for.
+        """
         found = self.missing(record_ms)
         run = self.runs.get(part.run_id)
         if run is None:
             run = self.runs[part.run_id] = Run.new(part.run_id)
+        if not run.closed and run.has_ended(record_ms):
+            found += self._close(run, record_ms)
         apply_part(run, part, record_ms)
-        if run.status == "completed" and not run.closed:
+        if not run.closed and run.has_ended(record_ms):
+            found += self._close(run, record_ms)
+        elif run.status == "completed" and not run.closed:
             self._completed[run.run_id] = run
-        return found + self.missing(record_ms)
+        elif run.late_since_ms:
+            self._late[run.run_id] = run
+        return found
 
     def missing(self, now_ms: int) -> list[Anomaly]:
-        """The entities missing from runs that have completed by `now_ms`; each run is reported once."""
+        """The entities missing from runs that have completed by `now_ms`, and the ends of those that came later."""
         found: list[Anomaly] = []
         for run in [run for run in self._completed.values() if run.has_ended(now_ms)]:
-            run.close()
-            del self._completed[run.run_id]
-            for part in membership_parts(run, now_ms):
-                memberships = self.memberships.setdefault(part.run_id, Memberships())
-                found += apply_membership(memberships, part, now_ms, self.config.profile)
+            found += self._close(run, now_ms)
+        for run in [run for run in self._late.values() if run.is_revision_due(now_ms)]:
+            found += self._close(run, now_ms)
         return found
 
     def summaries(self, now_ms: int) -> Iterator[RunSummary]:
-        """The summaries of every run that has ended by `now_ms`."""
+        """The summaries of every run that has ended by `now_ms`, in the order of their first parts, each revision."""
         for run in self.runs.values():
-            yield from summaries(run, now_ms)
+            if run.is_revision_due(now_ms) if run.closed else run.has_ended(now_ms):
+                self._close(run, now_ms)
+        place = {run_id: number for number, run_id in enumerate(self.runs)}
+        yield from sorted(self._summaries, key=lambda one: (place[one.run_id], one.revision, one.part))
+
+    def _close(self, run: Run, now_ms: int) -> list[Anomaly]:
+        self._completed.pop(run.run_id, None)
+        self._late.pop(run.run_id, None)
+        self._summaries += close(run, now_ms)
+        found: list[Anomaly] = []
+        for part in membership_parts(run, now_ms):
+            memberships = self.memberships.setdefault(part.run_id, Memberships())
+            found += apply_membership(memberships, part, now_ms, self.config.profile)
+        return found
 
 
 def run_event_part(event: ScoreRun) -> RunPart:

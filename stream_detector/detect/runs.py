@@ -1,8 +1,12 @@
-"""Score runs: parts in, one summary out, whatever is replayed.
+"""Score runs: parts in, one summary out and a revision for what comes later, whatever is replayed.
 
-A run ends by its `completed` or `failed` event and the expected count of entities, or 15 minutes after its last part.
-Scores without a run_id are gathered by entity type in windows of 60 s; such a window ends 60 s after its last part.
-"Last" goes by record time, so that the answer does not depend on when it is asked.
+A run ends where a part of kind `run_closed` is read, or where its end is known and the expected count of entities is
+there. Who owns the run writes `run_closed`: once all is applied that was published before its `completed` or `failed`
+event without an expected count, or 15 minutes after its last part. Scores without a run_id are gathered by entity type
+in windows of 60 s; such a window ends 60 s after its last part.
+
+Everything here follows from the parts and their record times in the order of the log, so that a replay gives the same
+summaries, ids and bytes; clocks decide only when `run_closed` is written.
 """
 
 from decimal import Decimal
@@ -19,27 +23,54 @@ from stream_detector.events.times import epoch_ms, from_epoch_ms
 SILENCE_MS = 15 * 60_000
 WINDOW_MS = 60_000
 REMEMBERED_MS = 24 * 3_600_000
-"""A run that has ended is kept so long after its last part, so that a replayed part cannot begin it again."""
+"""A run that has ended is kept whole so long after its last part: what comes meanwhile goes into its revisions."""
+COUNTED_MS, WINDOW_COUNTED_MS = 30 * 24 * 3_600_000, 8 * 24 * 3_600_000
+"""Its numbers alone, and how many revisions it had, are kept so long after its last part: as long as the summaries lie
+on their topic, of windows as long as scores do. So no id gets a second content."""
+QUIET_MS, LONGEST_GATHERING_MS, FIRST_PAUSE_MS = 5_000, 60_000, 10_000
+"""A revision is made after so long without a late part, a minute after the first of them at the latest; from the second
+follow-up on 10, 20, 40 ... s after the last revision at the earliest."""
 PART_ANOMALIES = 5_000
 MOST_MEMBERS = 5_000
 """A run with more entities passes no membership on, and no more names are kept than these."""
 _WINDOW = "window~"
+_LONGEST_PAUSE = 13
+"""Doublings of the pause: 10 s times 2 to the 13th is nearly a day."""
 
 
 class Entity(Struct, gc=False, array_like=True, omit_defaults=True):
     """The outcome of one entity within the run: its newest part counts.
 
-    `entity_type` is empty where the score has none, and None where it was not kept.
+    `entity_type` is empty where the score has none, and None where it was not kept. `listed` are the ids of its
+    anomalies that a revision had.
     """
 
     scored: bool
     anomaly: SummaryAnomaly | None = None
     name: str = ""
     entity_type: str | None = None
+    listed: tuple[str, ...] = ()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it has an anomaly that no revision had."""
+        return self.anomaly is not None and self.anomaly.id not in self.listed
+
+
+class Counts(Struct, gc=False, array_like=True):
+    """The numbers of a run whose entities are forgotten."""
+
+    scored: int = 0
+    failures: int = 0
+    anomalies: int = 0
 
 
 class Run(Struct, gc=False, array_like=True):
-    """What is known of one run. Times are epoch ms, `last_ms` by record time, the others by event time; 0: unknown."""
+    """What is known of one run.
+
+    Times are epoch ms: `last_ms`, `late_since_ms`, `late_last_ms` and `closed_ms` by record time, the others by event
+    time; 0: unknown, or none.
+    """
 
     run_id: str
     entities: dict[str, Entity] = {}
@@ -51,6 +82,16 @@ class Run(Struct, gc=False, array_like=True):
     last_ms: int = 0
     closed: bool = False
     error: str | None = None
+    revision: int = 0
+    """The last one that was made; 0: the run has not ended."""
+    follow_ups: int = 0
+    """Revisions after the first that had a new anomaly."""
+    closed_ms: int = 0
+    late_since_ms: int = 0
+    """The first part that is in no revision yet and changes something."""
+    late_last_ms: int = 0
+    forgotten: Counts | None = None
+    """What it had until its entities were forgotten; None: they are all here."""
 
     @classmethod
     def new(cls, run_id: str) -> "Run":
@@ -59,11 +100,15 @@ class Run(Struct, gc=False, array_like=True):
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Run":
-        """The run that `pack` gave. Raises `msgspec.DecodeError`."""
-        return _DECODER.decode(packed)
+        """The run that `pack` gave, also an earlier version's. Raises `msgspec.DecodeError`."""
+        run = _DECODER.decode(packed)
+        if run.closed and not run.revision:  # versions without revisions: the summary had what there is
+            run.revision = 1
+            run._note_listed()
+        return run
 
     def pack(self) -> bytes:
-        """MessagePack, about 30 bytes an entity with its name and type beside, and 120 more for one with an anomaly."""
+        """MessagePack, about 30 bytes an entity with its name and type, and 160 more for one with an anomaly."""
         return msgspec.msgpack.encode(self)
 
     @property
@@ -71,83 +116,147 @@ class Run(Struct, gc=False, array_like=True):
         """Whether it gathers scores that named no run."""
         return self.run_id.startswith(_WINDOW)
 
-    def has_ended(self, now_ms: int) -> bool:
-        """Whether nothing more is waited for at `now_ms`."""
-        if self.closed:
-            return True
-        if self.status and (self.expected is None or len(self.entities) >= self.expected):
-            return True
+    @property
+    def is_complete(self) -> bool:
+        """Whether it ends with what is here: its end has come, and as many entities as it announced."""
+        return bool(self.status) and self.expected is not None and len(self.entities) >= self.expected
+
+    def is_silent(self, now_ms: int) -> bool:
+        """Whether its last part was so long ago that no other is waited for."""
         return bool(self.last_ms) and now_ms - self.last_ms >= (WINDOW_MS if self.window else SILENCE_MS)
 
-    def close(self) -> None:
-        """From now on later parts change nothing. Call it once the summaries are acknowledged, and keep the run."""
-        self.closed = True
+    def has_ended(self, now_ms: int) -> bool:
+        """Whether nothing more is waited for at `now_ms` but what was published before."""
+        return self.closed or self.is_complete or bool(self.status and self.expected is None) or self.is_silent(now_ms)
+
+    def is_revision_due(self, now_ms: int) -> bool:
+        """Whether what came after the end is to be put into a revision by now."""
+        if not self.closed or not self.late_since_ms:
+            return False
+        if now_ms < min(self.late_last_ms + QUIET_MS, self.late_since_ms + LONGEST_GATHERING_MS):
+            return False
+        earlier = self.follow_ups if any(entity.is_new for entity in self.entities.values()) else self.revision - 1
+        return earlier == 0 or now_ms >= self.closed_ms + FIRST_PAUSE_MS * 2 ** min(earlier - 1, _LONGEST_PAUSE)
 
     @property
     def forget_at_ms(self) -> int:
-        """From then on the run may be dropped, if it has ended."""
+        """From then on its entities may be forgotten, if it has ended."""
         return self.last_ms + REMEMBERED_MS
+
+    @property
+    def delete_at_ms(self) -> int:
+        """From then on nothing of it needs to be kept, if it has ended."""
+        return self.last_ms + (WINDOW_COUNTED_MS if self.window else COUNTED_MS)
+
+    def forget(self) -> None:
+        """Keep the numbers of a run that has ended, and no entity."""
+        before = self.forgotten or Counts()
+        scored = sum(entity.scored for entity in self.entities.values())
+        found = sum(entity.anomaly is not None for entity in self.entities.values())
+        self.forgotten = Counts(
+            before.scored + scored, before.failures + len(self.entities) - scored, before.anomalies + found
+        )
+        self.entities = {}
+
+    def _note_listed(self) -> None:
+        for entity in self.entities.values():
+            if entity.anomaly is not None and entity.is_new:
+                entity.listed = (*entity.listed, entity.anomaly.id)
 
 
 _DECODER = msgspec.msgpack.Decoder(Run)
 
 
 def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
-    """Put one part into its run; the same part again changes nothing, one that comes after the end neither.
+    """Put one part into its run; the same part again changes nothing. After the run's end it waits for a revision.
 
     Args:
         record_ms: the record's timestamp, in epoch ms.
     """
-    if run.has_ended(record_ms):
-        return
+    if run.closed and not run.late_since_ms and record_ms > run.forget_at_ms:
+        run.forget()  # here, by record times, and not when somebody looks: a replay gives the same
     run.last_ms = max(run.last_ms, record_ms)
-    at_ms = epoch_ms(part.at)
-    if part.kind in ("scored", "failed"):
-        entity = Entity(part.kind == "scored", _summed_up(part))
-        if not run.window and (len(run.entities) < MOST_MEMBERS or part.entity_id in run.entities):
-            entity.name, entity.entity_type = part.entity_name, part.entity_type or ""
-        run.entities[part.entity_id] = entity
-        run.newest_scored_ms = max(run.newest_scored_ms, at_ms)
-        return
+    changed = _apply_entity(run, part) if part.kind in ("scored", "failed") else _apply_event(run, part)
+    if changed and run.closed:
+        run.late_since_ms = run.late_since_ms or record_ms
+        run.late_last_ms = max(run.late_last_ms, record_ms)
+
+
+def _apply_entity(run: Run, part: RunPart) -> bool:
+    known = run.entities.get(part.entity_id)
+    entity = Entity(part.kind == "scored", _summed_up(part))
+    if known is not None:
+        entity.listed = known.listed
+    if not run.window and (len(run.entities) < MOST_MEMBERS or known is not None):
+        entity.name, entity.entity_type = part.entity_name, part.entity_type or ""
+    run.entities[part.entity_id] = entity
+    run.newest_scored_ms = max(run.newest_scored_ms, epoch_ms(part.at))
+    return known != entity
+
+
+def _apply_event(run: Run, part: RunPart) -> bool:
+    before = (run.status, run.expected, run.started_ms, run.ended_ms, run.error)
     if part.expected is not None:
         run.expected = part.expected
     if part.kind == "run_started":
-        run.started_ms = at_ms
-        return
-    run.status = "completed" if part.kind == "run_completed" else "failed"
-    run.ended_ms, run.error = at_ms, part.error
-    if part.kind == "run_failed" and part.expected is None:
-        # What a run was to score when it started will not come any more.
-        run.expected = None
+        run.started_ms = epoch_ms(part.at)
+    else:
+        run.status = "completed" if part.kind == "run_completed" else "failed"
+        run.ended_ms, run.error = epoch_ms(part.at), part.error
+        if part.kind == "run_failed" and part.expected is None:
+            # What a run was to score when it started will not come any more.
+            run.expected = None
+    return before != (run.status, run.expected, run.started_ms, run.ended_ms, run.error)
 
 
-def summaries(run: Run, now_ms: int) -> list[RunSummary]:
-    """The summary of a run that has ended, in parts of 5,000 anomalies; nothing before. The same whenever asked."""
-    if not run.has_ended(now_ms):
-        return []
+def close(run: Run, record_ms: int, not_waited_for: tuple[str, ...] | list[str] = ()) -> list[RunSummary]:
+    """End the run with what is here, or its next revision; gives the summary, in parts of 5,000 anomalies.
+
+    Args:
+        record_ms: the time of the record at which it ends, in epoch ms.
+        not_waited_for: what was published before the end and is not here, in words.
+    """
+    run.closed, run.closed_ms, run.late_since_ms, run.late_last_ms = True, record_ms, 0, 0
+    run.revision += 1
+    new = {entity.anomaly.id for entity in run.entities.values() if entity.anomaly is not None and entity.is_new}
+    if run.revision == 1 or not new:
+        new, follow_up = set(), 0
+    else:
+        follow_up = run.follow_ups = run.follow_ups + 1
+    run._note_listed()
+    return _summaries(run, new, follow_up, list(not_waited_for))
+
+
+def _summaries(run: Run, new: set[str], follow_up: int, not_waited_for: list[str]) -> list[RunSummary]:
     status = run.status or ("completed" if run.window else "timed_out")
     ended_ms = run.ended_ms or run.newest_scored_ms or run.last_ms
     found = [entity.anomaly for entity in run.entities.values() if entity.anomaly is not None]
     found.sort(key=lambda one: (-abs(one.delta), one.entity_id))
     pages = [found[at : at + PART_ANOMALIES] for at in range(0, len(found), PART_ANOMALIES)] or [[]]
     scored = sum(entity.scored for entity in run.entities.values())
+    before = run.forgotten or Counts()
+    revision = () if run.revision == 1 else (str(run.revision),)
     return [
         RunSummary(
             schema_version=1,
-            id=derived_id("run_summary", run.run_id, str(number)),
+            id=derived_id("run_summary", run.run_id, str(number), *revision),
             run_id=run.run_id,
             status=status,  # type: ignore[arg-type]
             started_at=from_epoch_ms(run.started_ms) if run.started_ms else None,
             ended_at=from_epoch_ms(ended_ms),
             duration_s=max(0, ended_ms - run.started_ms) / 1000 if run.started_ms else None,
-            scored=scored,
-            failures=len(run.entities) - scored,
+            scored=before.scored + scored,
+            failures=before.failures + len(run.entities) - scored,
             expected=run.expected,
-            anomaly_count=len(found),
+            anomaly_count=before.anomalies + len(found),
             anomalies=page,
             part=number,
             parts=len(pages),
             error=run.error,
+            revision=run.revision,
+            new=[one.id for one in page if one.id in new],
+            follow_up=follow_up,
+            not_waited_for=not_waited_for,
         )
         for number, page in enumerate(pages, 1)
     ]

@@ -19,12 +19,16 @@ class EntityMembership(Struct, frozen=True, gc=False, kw_only=True, omit_default
 class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One entity's outcome within a run (`scored`, `failed`), or the run's own event (`run_started`, ...).
 
+    A part of kind `run_closed` ends the run where it is read: the summary is made of the parts before it in the log.
+    With `revision` 2 or more it ends a revision, of what came later. The first of each revision counts; a detector of
+    a version without this kind ends itself there.
+
     A part of kind `roster` is the entity membership that a completed run passes on to the next one: its `run_id` names
     the memberships of one entity type.
     """
 
     run_id: Id
-    kind: Literal["scored", "failed", "run_started", "run_completed", "run_failed", "roster"]
+    kind: Literal["scored", "failed", "run_started", "run_completed", "run_failed", "roster", "run_closed"]
     at: Instant
     entity_id: str = ""
     """Empty for the run's own events."""
@@ -34,3 +38,7 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     expected: int | None = None
     error: Text | None = None
     membership: EntityMembership | None = field(default=None, name="roster")
+    revision: int = 1
+    """Of a `run_closed`: which revision of the summary it ends."""
+    not_waited_for: list[Text] = []
+    """Of a `run_closed`: what was published before the run's end and not applied in time, in words."""

@@ -22,11 +22,14 @@ class SummaryAnomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
 
 
 class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Summary of one score run; split into `parts` above 5,000 anomalies."""
+    """Summary of one score run; split into `parts` above 5,000 anomalies.
+
+    What comes after the run's end makes further revisions: each counts the whole run and lists all of its anomalies.
+    """
 
     schema_version: Literal[1]
     id: Id
-    """UUIDv5 of the run id and the part, so a repeated summary is recognised."""
+    """UUIDv5 of run id and part, from revision 2 on of the revision too, so a repeated summary is recognised."""
     run_id: Id
     status: Literal["completed", "failed", "timed_out"]
     started_at: Instant | None = None
@@ -42,3 +45,11 @@ class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     part: Annotated[int, Meta(ge=1)] = 1
     parts: Annotated[int, Meta(ge=1)] = 1
     error: Text | None = None
+    revision: Annotated[int, Meta(ge=1)] = 1
+    """1: what was published before the run's end. Larger: with what came later; the largest counts."""
+    new: list[Id] = []
+    """From revision 2 on: the ids among `anomalies` that no earlier revision had. A follow-up is sent about them."""
+    follow_up: Annotated[int, Meta(ge=0)] = 0
+    """Counts the revisions that have something new; 0 where this one has nothing. The first 6 are sent."""
+    not_waited_for: list[Text] = []
+    """What was published before the end and not applied when the run was closed after RUN_END_WAIT_S, in words."""

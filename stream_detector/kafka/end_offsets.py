@@ -1,7 +1,7 @@
 """How far each role is behind the ends of the topics it reads.
 
-Ends come from the high watermark in fetch responses: the embedded broker counts batches, not records, when it is asked
-for the latest offset.
+An end is the larger of two answers: the high watermark of a fetch, since the embedded broker counts batches, not
+records, when it is asked for the latest offset; and that latest offset, since a new leader's watermark may lag behind.
 """
 
 import asyncio
@@ -90,29 +90,36 @@ class EndOffsets:
         await self._admin.close()
 
     async def end_offsets(self, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition, none older than this call. Raises `TimeoutError`.
+        """The offset after the last record of each partition, none older than this call.
 
         Args:
             names: topics without their prefix, of those that are asked for at all; all of them where none are named.
+
+        Raises:
+            TimeoutError: the broker does not answer fetches.
         """
         consumer, wanted = self._consumer, self._of_topics(names)
         if not wanted:
             return {}
         consumer.assign(wanted)  # forgets all watermarks: what is read below was answered after this line
-        new = [tp for tp in wanted if tp not in self._known]
-        if new:
-            await consumer.seek_to_beginning(*new)
-        for tp in wanted:
-            if tp in self._known:
-                consumer.seek(tp, self._known[tp])
-        deadline_s = time.monotonic() + _TIMEOUT_S
-        while any(consumer.highwater(tp) is None for tp in wanted):
-            if time.monotonic() > deadline_s:
-                raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
-            await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
-        ends = {tp: consumer.highwater(tp) or 0 for tp in wanted}
-        self._known |= ends
-        return ends
+        try:
+            new = [tp for tp in wanted if tp not in self._known]
+            if new:
+                await consumer.seek_to_beginning(*new)
+            for tp in wanted:
+                if tp in self._known:
+                    consumer.seek(tp, self._known[tp])
+            deadline_s = time.monotonic() + _TIMEOUT_S
+            while any(consumer.highwater(tp) is None for tp in wanted):
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
+                await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
+            fetched = {tp: consumer.highwater(tp) or 0 for tp in wanted}
+        finally:
+            consumer.unsubscribe()  # else it would go on fetching until it is asked again
+        listed = await consumer.end_offsets(wanted)
+        self._known |= fetched
+        return {tp: max(end, listed.get(tp, 0)) for tp, end in fetched.items()}
 
     async def committed(self, role: str, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that the role reads, -1 where there is none.
@@ -133,6 +140,13 @@ class EndOffsets:
                     raise
                 await asyncio.sleep(0.1)
         return {tp: answer[tp].offset if tp in answer else -1 for tp in wanted}
+
+    async def applied(self, role: str, names: Collection[str]) -> dict[TopicPartition, int]:
+        """How far the group has committed each partition; where it has no commit, the log's start: it begins there."""
+        committed = await self.committed(role, names)
+        none = [tp for tp, offset in committed.items() if offset < 0]
+        starts = await self._consumer.beginning_offsets(none) if none else {}
+        return committed | {tp: starts.get(tp, 0) for tp in none}
 
     async def cluster_id(self) -> str:
         """The cluster's own id, asked now: offsets of another one mean other records."""

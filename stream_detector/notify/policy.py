@@ -44,9 +44,12 @@ from stream_detector.notify.state.decided_ids import is_decided, mark_decided
 from stream_detector.notify.state.deliveries import delivery_of
 from stream_detector.notify.state.keys import State, bucket_name, due_key, read
 from stream_detector.notify.state.pending import pending_bucket, store_pending
-from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run
+from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run, run_key
 from stream_detector.notify.state.state_models import Group, Pending
 from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
+
+MOST_FOLLOW_UPS = 6
+"""Of one run; what comes later still is on the page."""
 
 __all__ = ["accept", "due_deliveries", "expire", "settle", "watch_topic"]
 
@@ -127,6 +130,8 @@ def silence(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
 def group(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     """S14, S15, S22: score changes go by the summary of their run; the inbox gets each by itself instead.
 
+    What came after the run's end goes by a follow-up, which shows what is new (X1).
+
     A drift (`PatternDeviation`) within a run goes alone: a summary lists steps from one score to the next, and a
     drift has none to show. Anomalies that share something meet later, in their group wait.
     """
@@ -134,8 +139,14 @@ def group(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     if isinstance(subject, Run):
         if channel == INBOX:
             return stops(None, "each of its anomalies is in the inbox by itself")
+        if not subject.anomalies and subject.revision > 1:
+            return stops(None, "nothing in this revision of the run is new")
         if not subject.anomalies:
             return stops("suppressed", "the run has no anomaly")
+        if subject.follow_up > MOST_FOLLOW_UPS:
+            return stops("suppressed", f"{MOST_FOLLOW_UPS} follow-ups of the run were sent")
+        if subject.revision > 1:
+            return passes(f"follow-up {subject.follow_up}: {len(subject.anomalies)} anomalies after the run's end")
         return passes(f"one message for the run's {len(subject.anomalies)} anomalies")
     if channel != INBOX and is_in_run_summary(subject):
         return stops(None, "goes with the message of its run")
@@ -147,7 +158,7 @@ def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     subject, incident, flap = candidate.subject, candidate.history.incident, candidate.history.flap
     now_s = candidate.now_s
     if not isinstance(subject, Anomaly):
-        return passes("first message of this run")
+        return passes("first message of this run" if subject.revision == 1 else "no earlier message had them")
     if subject.state == RESOLVED:
         if incident is None or channel not in incident.notified:
             return stops("suppressed", "its opening was not sent here")
@@ -220,4 +231,4 @@ def _remember(state: State, candidate: Candidate, notified: dict[str, str]) -> N
     elif any(due_key(message_id(subject), channel) in state for channel in notified):
         remove_from_run(state, subject, silenced_in_run(subject, stored_silences(state), now_s), now_s)
     else:
-        delete_run_parts(state, subject.run_id, subject.parts)
+        delete_run_parts(state, run_key(subject), subject.parts)

@@ -23,12 +23,15 @@ RESOLVED: State = "resolved"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run's summary with its parts put together."""
+    """A run's summary with its parts put together; of a later revision what it has that no earlier one had."""
 
     run_id: str
     ended_at: datetime
     anomalies: tuple[SummaryAnomaly, ...]
     parts: int = 1
+    revision: int = 1
+    follow_up: int = 0
+    """Counts the revisions with something new."""
 
     @property
     def named(self) -> bool:
@@ -71,9 +74,11 @@ def worst_of(*severities: str) -> str:
 
 
 def message_id(subject: Subject | RunSummary) -> str:
-    """The same for the same anomaly or run, whatever is replayed."""
+    """The same for the same anomaly or revision of a run, whatever is replayed."""
     if isinstance(subject, Anomaly):
         return _message_id("anomaly", subject.id)
+    if subject.revision > 1:
+        return derived_id("message", "run", subject.run_id, str(subject.revision))
     return _message_id("run", subject.run_id)
 
 

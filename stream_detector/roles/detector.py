@@ -15,10 +15,11 @@ import msgspec
 from msgspec import Struct
 
 from stream_detector.composition import detection_config
-from stream_detector.delivery import worker
+from stream_detector.delivery import faults, worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
+from stream_detector.delivery.published_before import PublishedBefore
 from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -29,7 +30,7 @@ from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import APPLIED
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
-from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, Score, ScoreRun
+from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, RunSummary, Score, ScoreRun
 from stream_detector.events.decode import (
     decode_action,
     decode_completion,
@@ -44,7 +45,8 @@ from stream_detector.events.headers import Headers
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
 from stream_detector.kafka import topics
-from stream_detector.roles.run_table import RunTable
+from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.roles.run_table import Made, RunTable
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import RecordIgnored, StepFailed
@@ -84,7 +86,7 @@ class _ScoreNames(Struct):
 class Detector:
     """Applies chunks. One per process; its state is in the app's tables."""
 
-    def __init__(self, app: WorkerApp, config: Config) -> None:
+    def __init__(self, app: WorkerApp, config: Config, published: PublishedBefore | None = None) -> None:
         self._app, self._config, self._producer = app, config, app.batch_producer
         self._n = app.partitions[topics.BASELINES]
         self._baselines = app.state_table(topics.BASELINES, BASELINE, self._n)
@@ -92,7 +94,7 @@ class Detector:
         self._labels = LabelWindow(uuid4().hex[:8])
         self._counted: tuple[dict[str, str], tuple[str, bytes]] = {}, ("", b"")
         """The labels of the last alert, and the header for them."""
-        self._runs = RunTable(app, self._n, config.profile)
+        self._runs = RunTable(app, self._n, config.profile, published)
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
@@ -189,25 +191,30 @@ class Detector:
         return outcomes
 
     async def apply_run_parts(self, source: str, chunk: Chunk) -> Outcomes:
-        """Gather parts of score runs."""
+        """Gather parts of score runs; what a run leads to goes out where it ends."""
+        number, has_end = chunk.tp.partition, False
+        replayed_until = self._runs.replayed_until(number)
         for record in chunk.records:
             try:
                 run_part = decode_run_part(record.value or b"")
             except msgspec.DecodeError as error:
                 self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
                 raise
-            for anomaly in self._runs.apply(chunk.tp.partition, run_part, record.timestamp):
-                key, target = score_key(anomaly.entity_id), topics.owner_partition(anomaly.entity_id, self._n)
-                self._send_alert(key, anomaly, target, record.timestamp)
+            offset = record.offset if record.offset < replayed_until else -1
+            for made in self._runs.apply(number, run_part, record.timestamp, offset=offset):
+                self._send_made(number, made, record.timestamp)
+            if run_part.kind in ("run_completed", "run_failed"):
+                has_end = True
+            elif run_part.kind == "run_closed":
+                faults.reach("closed-read")
+        if has_end:
+            faults.reach("end-applied")
+            self._write_ends(number)
         return Counter(applied=len(chunk.records))
 
     def before_checkpoint(self, task: Task) -> None:
-        """Close the runs that have ended: their summaries and memberships go out before the state that says so."""
-        for ended in self._runs.close_ended(task.number, round(time.time() * 1000)):
-            if isinstance(ended, RunPart):
-                self._send_run_part(ended)
-            else:
-                self._producer.put(topics.RUN_SUMMARIES, task.number, ended.run_id.encode(), encode(ended))
+        """Write that runs end for which nothing is waited for any more."""
+        self._write_ends(task.number)
         self._app.dispatch(task.number)
 
     def _count_labels(self, source: str, records: Sequence[SourceRecord]) -> None:
@@ -227,6 +234,18 @@ class Detector:
 
         self._labels.add_sampled(len(records), event_at)
 
+    def on_published_applied(self) -> None:
+        """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""
+        if self._app.rebalancing:
+            return  # whoever owns the runs then asks anew
+        for task in self._app.tasks:
+            self.before_checkpoint(task)
+
+    def _write_ends(self, number: int) -> None:
+        for run_closed in self._runs.ends(number, round(time.time() * 1000)):
+            self._send_run_part(run_closed)
+            faults.reach("closed-sent")
+
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
@@ -240,6 +259,16 @@ class Detector:
         self._producer.put(
             topics.ALERTS, number, key.encode(), encode_anomaly(anomaly), headers, caused_at_ms=caused_at_ms
         )
+
+    def _send_made(self, number: int, made: Made, caused_at_ms: int) -> None:
+        """A summary, a membership, or an anomaly that a part of a run led to."""
+        if isinstance(made, RunSummary):
+            self._producer.put(topics.RUN_SUMMARIES, number, made.run_id.encode(), encode(made))
+        elif isinstance(made, RunPart):
+            self._send_run_part(made)
+        else:
+            target = topics.owner_partition(made.entity_id, self._n)
+            self._send_alert(score_key(made.entity_id), made, target, caused_at_ms)
 
     def _repartition(self, record: SourceRecord, origin: Origin, key: str, target: int) -> None:
         """To the owner of its key."""
@@ -296,14 +325,27 @@ def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool
     return True
 
 
+BEFORE_AN_END = (topics.SCORES,), (topics.REKEYED,)
+"""What a run's end waits for: scores, then those that were forwarded to the owner of their entity."""
+
+
 def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Awaitable[None]]:
     """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
-    detector = kind(app, detection_config(app.settings))
+    published = PublishedBefore(
+        lambda: EndOffsets(app.settings, [name for stage in BEFORE_AN_END for name in stage]),
+        app.role,
+        BEFORE_AN_END,
+        patience_s=app.settings.run_end_wait_s,
+        pause=app.until_checkpoint,
+        on_done=lambda: detector.on_published_applied(),
+    )
+    detector = kind(app, detection_config(app.settings), published)
     app.before_checkpoint = detector.before_checkpoint
     for source in (*DECODE, topics.REKEYED):
         before = detector.load_detection if source in (topics.SCORES, topics.REKEYED) else None
         process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before)
     process_topic(app, topics.RUN_PARTS, detector.apply_run_parts, agent=f"detect-{topics.RUN_PARTS}")
+    app.task(published.run)
     return worker.nothing_to_prepare
 
 

@@ -51,29 +51,33 @@ _SUMMARIES = (
     column("failures", "bigint"),
     column("anomaly_count", "bigint"),
     column("error"),
+    column("revision", "integer"),
     EVENT,
 )
 SUMMARIES = Table(
     columns=_SUMMARIES,
     key=lambda row: row.event.id,
     keep="first",
-    # Every part carries the whole run's numbers, so any part may come first; the summary has the last word on a run.
+    # Every part carries the whole run's numbers, so any part may come first; the summary has the last word on a run, of
+    # its revisions the newest, in whatever order they come.
     statement=f"""
         WITH given AS MATERIALIZED (
             SELECT * FROM {unnested(_SUMMARIES)} AS t ({names(_SUMMARIES)})
         ), known AS (
             INSERT INTO runs (run_id, status, started_at, ended_at, duration_s, expected, scored, failures,
-                anomaly_count, error, newest_at)
+                anomaly_count, error, revision, newest_at)
             SELECT DISTINCT ON (run_id) run_id, status, started_at, ended_at, duration_s, expected, scored, failures,
-                anomaly_count, error, ended_at
-            FROM given ORDER BY run_id, part DESC
+                anomaly_count, error, revision, ended_at
+            FROM given ORDER BY run_id, revision DESC, part DESC
             ON CONFLICT (run_id) DO UPDATE SET status = excluded.status,
                 started_at = coalesce(excluded.started_at, runs.started_at), ended_at = excluded.ended_at,
                 duration_s = excluded.duration_s, expected = coalesce(excluded.expected, runs.expected),
                 scored = excluded.scored, failures = excluded.failures, anomaly_count = excluded.anomaly_count,
-                error = coalesce(excluded.error, runs.error), newest_at = greatest(runs.newest_at, excluded.newest_at)
+                error = coalesce(excluded.error, runs.error), revision = excluded.revision,
+                newest_at = greatest(runs.newest_at, excluded.newest_at)
+            WHERE coalesce(runs.revision, 0) <= excluded.revision
         )
-        INSERT INTO run_summaries (id, run_id, part, event) SELECT id, run_id, part, event FROM given
-        ON CONFLICT (id) DO NOTHING
+        INSERT INTO run_summaries (id, run_id, part, revision, event) SELECT id, run_id, part, revision, event
+        FROM given ON CONFLICT (id) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )

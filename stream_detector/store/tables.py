@@ -84,8 +84,17 @@ SCORES = Table(
     columns=_SCORES,
     key=lambda row: (row.event.entity_id, event_id(row.event)),
     keep="first",
+    # A run is listed from its first score on; backfill makes no run, since no summary would ever come.
     statement=f"""
-        INSERT INTO scores ({names(_SCORES)}) SELECT * FROM {unnested(_SCORES)}
+        WITH given AS MATERIALIZED (
+            SELECT * FROM {unnested(_SCORES)} AS t ({names(_SCORES)})
+        ), known AS (
+            INSERT INTO runs (run_id, status, newest_at)
+            SELECT run_id, 'started', max(scored_at) FROM given WHERE run_id IS NOT NULL AND NOT backfill
+            GROUP BY run_id ORDER BY run_id
+            ON CONFLICT (run_id) DO NOTHING
+        )
+        INSERT INTO scores ({names(_SCORES)}) SELECT * FROM given
         ON CONFLICT (entity_id, event_id) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )

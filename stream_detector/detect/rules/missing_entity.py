@@ -2,7 +2,8 @@
 
 A run is gathered by its id, a membership is kept by entity type: all memberships of a type meet at one place, whatever
 the ids of the runs. A run counts as the same kind as an earlier one where it has at least half of the entities of that
-one; of several the most similar is taken, so a full run each night and a partial one each hour are not mixed up.
+one; of several the most similar is taken, so a full run each night and a partial one each hour are not mixed up. An
+entity that comes after the end of its run ends the record that it was missing, until the next run of the kind.
 """
 
 from datetime import datetime
@@ -11,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import metrics_of
+from stream_detector.detect.finding import Finding, metrics_of
 from stream_detector.detect.rules import pattern_deviation
 from stream_detector.detect.runs import MOST_MEMBERS, Run
-from stream_detector.events import Affected, Anomaly, EntityMembership, Profile, RunPart
+from stream_detector.events import Affected, Anomaly, EntityMembership, Profile, RunPart, State
 from stream_detector.events.ids import SEPARATOR, derived_id, score_key
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 
@@ -30,11 +31,15 @@ MOST_TYPES = 20
 
 
 class Membership(Struct, frozen=True, gc=False, array_like=True):
-    """The entities of one type, id to name, in a run that ended at `ended_ms` (epoch ms)."""
+    """The entities of one type, id to name, in a run that ended at `ended_ms` (epoch ms).
+
+    `missing` are those that were reported as missing from it, id to name.
+    """
 
     run_id: str
     ended_ms: int
     entities: dict[str, str]
+    missing: dict[str, str] = {}
 
 
 class Memberships(Struct, gc=False, array_like=True):
@@ -73,9 +78,13 @@ def membership_id(entity_type: str) -> str:
 def membership_parts(run: Run, now_ms: int) -> list[RunPart]:
     """What a run that has ended by its `completed` event passes on, one part for each entity type; else nothing.
 
+    A revision passes on the whole membership again.
+
     Nothing either from more than 5,000 entities or 20 types, and of a type with 250,000 characters of ids and names.
     """
-    if run.window or run.status != "completed" or not run.has_ended(now_ms) or len(run.entities) > MOST_MEMBERS:
+    if run.window or run.status != "completed" or not run.has_ended(now_ms):
+        return []
+    if len(run.entities) > MOST_MEMBERS or run.forgotten is not None:
         return []
     failed: list[str] = []
     by_type: dict[str, dict[str, str]] = {}
@@ -109,11 +118,16 @@ def _characters(entities: dict[str, str]) -> int:
 def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, profile: Profile) -> list[Anomaly]:
     """Keep a run's membership; the entities that the last run of its kind had and this one has not.
 
-    A membership that is not newer than all that are kept changes nothing, so a repeated one never does. An entity that
-    failed is there; it stays in the membership that had it.
+    A membership that is not newer than all that are kept changes nothing, so a repeated one never does; that of a run
+    which is kept adds what came after its end. An entity that failed is there; it stays in the membership that had it.
     """
     membership, ended_ms = part.membership, epoch_ms(part.at)
-    if membership is None or any(ended_ms <= one.ended_ms for one in memberships.kept):
+    if membership is None:
+        return []
+    for number, one in enumerate(memberships.kept):
+        if one.run_id == membership.run_id:
+            return _add_late(memberships, number, part, membership, profile)
+    if any(ended_ms <= one.ended_ms for one in memberships.kept):
         return []
     memberships.last_ms = max(memberships.last_ms, record_ms)
     entities, present = membership.entities, {*membership.entities, *membership.failed}
@@ -122,11 +136,26 @@ def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, pr
         failed = entities | {key: before.entities[key] for key in membership.failed if key in before.entities}
         entities = failed if _characters(failed) <= MAX_TOKEN_CHARACTERS else entities
     others = [one for one in memberships.kept if one is not before]
-    memberships.kept = [Membership(membership.run_id, ended_ms, entities), *others][:KINDS]
+    gone = {} if before is None else {key: before.entities[key] for key in sorted(before.entities.keys() - present)}
+    memberships.kept = [Membership(membership.run_id, ended_ms, entities, gone), *others][:KINDS]
     if before is None:
         return []
-    gone = sorted(before.entities.keys() - present)
     return [_missing(key, before, len(gone), part, membership, profile) for key in gone]
+
+
+def _add_late(
+    memberships: Memberships, number: int, part: RunPart, now: EntityMembership, profile: Profile
+) -> list[Anomaly]:
+    """Add what came after the run's end; the ends of the records that it was missing."""
+    kept = memberships.kept[number]
+    came = [key for key in kept.missing if key in now.entities or key in now.failed]
+    entities = kept.entities | now.entities | {key: kept.missing[key] for key in came if key in now.failed}
+    if _characters(entities) > MAX_TOKEN_CHARACTERS:
+        entities = kept.entities
+    if came or entities != kept.entities:
+        missing = {key: name for key, name in kept.missing.items() if key not in came}
+        memberships.kept[number] = Membership(kept.run_id, kept.ended_ms, entities, missing)
+    return [_came(key, now.entities.get(key) or kept.missing[key], part, now, profile) for key in came]
 
 
 def _most_similar(kept: list[Membership], present: set[str]) -> Membership | None:
@@ -142,15 +171,47 @@ def _most_similar(kept: list[Membership], present: set[str]) -> Membership | Non
 def _missing(
     entity_id: str, before: Membership, gone: int, part: RunPart, now: EntityMembership, profile: Profile
 ) -> Anomaly:
-    name, kind = before.entities[entity_id], part.entity_type or ""
+    name = before.entities[entity_id]
     finding = pattern_deviation.entity_missing(name or entity_id, before.run_id, now.run_id, len(before.entities), gone)
+    own_id = _record_id(finding, entity_id, part, now)
+    steps = _steps(name or entity_id, before, gone, part.at, now)
+    touched = [Affected("entity", entity_id, name), Affected("run", now.run_id), Affected("run", before.run_id)]
+    return _record(finding, (entity_id, name), own_id, own_id, "opened", touched, steps, part, now, profile)
+
+
+def _came(entity_id: str, name: str, part: RunPart, now: EntityMembership, profile: Profile) -> Anomaly:
+    """The end of the record that it was missing."""
+    finding = pattern_deviation.entity_came(name or entity_id, now.run_id)
+    incident_id = _record_id(finding, entity_id, part, now)
+    own_id = derived_id(incident_id, "resolved")
+    steps = [f"Nothing to do: run {now.run_id} has {name or entity_id}, after the run's end"]
+    touched = [Affected("entity", entity_id, name), Affected("run", now.run_id)]
+    return _record(finding, (entity_id, name), own_id, incident_id, "resolved", touched, steps, part, now, profile)
+
+
+def _record_id(finding: Finding, entity_id: str, part: RunPart, now: EntityMembership) -> str:
     event_id = f"{now.run_id}{SEPARATOR}{entity_id}"
-    own_id = derived_id(finding.detector, score_key(entity_id), event_id, f"{finding.subject} {kind}")
+    return derived_id(finding.detector, score_key(entity_id), event_id, f"{finding.subject} {part.entity_type or ''}")
+
+
+def _record(
+    finding: Finding,
+    entity: tuple[str, str],
+    own_id: str,
+    incident_id: str,
+    state: State,
+    touched: list[Affected],
+    steps: list[str],
+    part: RunPart,
+    now: EntityMembership,
+    profile: Profile,
+) -> Anomaly:
+    entity_id, name = entity
     return Anomaly(
         schema_version=1,
         id=own_id,
-        incident_id=own_id,
-        state="opened",
+        incident_id=incident_id,
+        state=state,
         detected_at=part.at,
         anomaly_type=finding.anomaly_type,
         severity=finding.severity,
@@ -160,12 +221,8 @@ def _missing(
         entity_kind="score",
         run_id=now.run_id,
         metrics=metrics_of(finding),
-        affected_entities=[
-            Affected("entity", entity_id, name),
-            Affected("run", now.run_id),
-            Affected("run", before.run_id),
-        ],
-        investigation_steps=_steps(name or entity_id, before, gone, part.at, now),
+        affected_entities=touched,
+        investigation_steps=steps,
         gates=finding.gates,
         detector=finding.detector,
         profile=profile,

@@ -205,3 +205,22 @@ def entity_missing(name: str, previous_run: str, run: str, before: int, gone: in
         ],
         subject=MISSING,
     )
+
+
+def entity_came(name: str, run: str) -> Finding:
+    """The end of sub-rule missing: the entity came after the end of its run."""
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} was missing from run {run} when it ended, and came later",
+        current=1.0,
+        baseline=1.0,
+        deviation=0.0,
+        z=None,
+        confidence=1.0,
+        unit="scores",
+        direction="up",
+        gates=[f"run {run} has a score of {name}, or one that was refused"],
+        subject=MISSING,
+    )

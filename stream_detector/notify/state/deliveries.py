@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stream_detector.events import Anomaly
 from stream_detector.notify.state.keys import DUE, REFERENCE, State, due_key, keys_of, read, write
+from stream_detector.notify.state.run_parts import run_key
 from stream_detector.notify.state.state_models import Due, Line, Reference
 from stream_detector.notify.state.stored_lines import store_lines
 from stream_detector.notify.subject import Run, Subject, message_id, severity_of
@@ -19,7 +20,7 @@ def delivery_of(channel: str, subject: Subject, reason: str, now_s: float) -> Du
         next_at_s=now_s,
         reason=reason,
         anomaly=subject if isinstance(subject, Anomaly) else None,
-        run_id=subject.run_id or "",
+        run_id=run_key(subject) if isinstance(subject, Run) else subject.run_id or "",
         parts=subject.parts if isinstance(subject, Run) else 0,
         thread=subject.incident_id if isinstance(subject, Anomaly) else "",
     )

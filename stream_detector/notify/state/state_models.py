@@ -68,6 +68,7 @@ class Due(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"combin
     tries: int = 0
     anomaly: Anomaly | None = None
     run_id: str = ""
+    """By which the parts of a run are kept (`run_parts.run_key`)."""
     parts: int = 0
     combined: "Combined | None" = None
     notice: "Notice | None" = None

@@ -27,7 +27,7 @@ class ScoreChange(Struct, kw_only=True):
 
 
 class StoredRun(Struct, kw_only=True):
-    """One score run; the numbers are null until its summary arrives."""
+    """One score run, from its first score or event on; the numbers are null until its summary arrives."""
 
     run_id: str
     status: Literal["started", "completed", "failed", "timed_out"]
@@ -39,6 +39,10 @@ class StoredRun(Struct, kw_only=True):
     failures: int | None
     anomaly_count: int | None
     error: str | None
+    revision: int | None
+    """Of its summary: 1, or more where scores came after the run's end."""
+    not_waited_for: list[str]
+    """What was published before its end and not processed when it was closed; empty: nothing."""
     anomalies: list[ScoreChange]
 
 

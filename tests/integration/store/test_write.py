@@ -13,6 +13,7 @@ from stream_detector.store.connect import StoreAwayError, open_pool
 from stream_detector.store.epochs import epoch_of
 from stream_detector.store.migrate import migrate
 from stream_detector.store.rows import BaselineState, DeadLetterNote, NamedValue, Rows
+from stream_detector.store.runs import run, runs
 from stream_detector.store.write import Writer
 from tests.events_made import (
     action,
@@ -29,6 +30,7 @@ from tests.events_made import (
 )
 from tests.fixtures import psql
 from tests.servers.database import count
+from tests.unit.notify.subjects import change
 
 TABLES = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "actions", "silences",
@@ -276,3 +278,42 @@ async def test_the_recorders_progress_is_noted(pool: asyncpg.Pool) -> None:
     found = await pool.fetchrow("SELECT recorded_at, newest_event_at FROM recorder_progress")
     assert found["newest_event_at"] == at_minute(2)
     assert found["recorded_at"] is not None
+
+
+async def test_x1_a_run_is_listed_from_its_first_score_on_but_not_for_backfill(pool: asyncpg.Pool) -> None:
+    writer = Writer(pool)
+    scores = [row(score("lido", run_id="r1")), row(score("curve", run_id="r1"), 1), row(score("aave"), 2)]
+    backfill = row(score("old", run_id="r0"), 3, backfill=True)
+    for _ in range(2):
+        await writer.write(Rows(scores=[*scores, backfill]))
+    (listed,) = (await runs(pool, limit=9)).items
+    found = msgspec.json.decode(listed)
+    assert (found["run_id"], found["status"], found["scored"], found["anomalies"]) == ("r1", "started", None, [])
+    await writer.write(Rows(summaries=[row(summary("r1", scored=2))]))
+    await writer.write(Rows(scores=scores))
+    assert (await run(pool, "r1"))["status"] == "completed"  # type: ignore[index]
+
+
+async def test_x1_the_newest_revision_counts_in_whatever_order_they_come(pool: asyncpg.Pool) -> None:
+    lido, late = change("Lido", "7.5", "5.8"), change("Late", "7.5", "5.0")
+    first = summary("r1", scored=1, anomaly_count=1, anomalies=[lido], not_waited_for=["scores-1: 1 of 9"])
+    given = {"scored": 2, "anomaly_count": 2, "anomalies": [late, lido], "new": [late.id]}
+    second = summary("r1", id=uuid("second"), revision=2, **given)
+    for order in ([first, second], [second, first]):
+        await pool.execute("TRUNCATE runs, run_summaries")
+        for one in order:
+            await Writer(pool).write(Rows(summaries=[row(one)]))
+        found = await run(pool, "r1")
+        assert found is not None
+        assert (found["revision"], found["scored"], found["not_waited_for"]) == (2, 2, ["scores-1: 1 of 9"])
+        assert [one["id"] for one in found["anomalies"]] == [late.id, lido.id]
+
+
+async def test_x1_a_revision_of_a_forgotten_run_lists_the_earlier_anomalies_too(pool: asyncpg.Pool) -> None:
+    lido, late = change("Lido", "7.5", "5.8"), change("Late", "7.5", "5.0")
+    first = summary("r1", anomaly_count=1, anomalies=[lido])
+    second = summary("r1", id=uuid("second"), revision=2, anomaly_count=2, anomalies=[late], new=[late.id])
+    await Writer(pool).write(Rows(summaries=[row(first), row(second)]))
+    found = await run(pool, "r1")
+    assert found is not None
+    assert {one["id"] for one in found["anomalies"]} == {late.id, lido.id}

@@ -21,6 +21,8 @@ class Reading(BatchConsumer):
     def __init__(self, *, flow: bool = True, rebalancing: bool = False, active: bool = True) -> None:
         self.fetched_until, self.at, self.delivered = {}, {TP0: 15, CHANGELOG: 15}, []
         self.recovered: list[int] = []
+        self._skip_gaps_at_s = 0.0
+        self.brings: set[TP] = {TP0, CHANGELOG}
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset))
         partition = SimpleNamespace(apply_changelog=lambda records: self.recovered.append(records[0].offset))
@@ -46,7 +48,7 @@ class Reading(BatchConsumer):
 
     async def _getmany(self, wanted, timeout_s):
         self.flow_active = self._flow
-        return {tp: [SimpleNamespace(offset=10 + n, value=b"1") for n in range(5)] for tp in wanted}
+        return {tp: [SimpleNamespace(offset=10 + n, value=b"1") for n in range(5)] for tp in wanted & self.brings}
 
     async def _deliver(self, chunk):
         self.delivered.append((chunk.records[0].offset, chunk.next_offset))
@@ -57,6 +59,19 @@ async def test_a_fetch_goes_to_the_agents_and_into_the_store():
     await reading._drain_once()
     assert (reading.delivered, reading.recovered, reading.sought) == ([(10, 15)], [10], [])
     assert not reading.unused
+
+
+async def test_a_partition_that_brings_nothing_passes_its_markers_while_another_brings_records():
+    """A lone marker of a transaction, or an aborted one: else the group's commits stay before the end."""
+    reading = Reading()
+    other = TP(COMPLETIONS, 1)
+    reading.app.positions.start(other, 3, 3)
+    reading.at[other] = 4
+    reading._get_active_partitions = lambda: {TP0, CHANGELOG, other}
+    await reading._drain_once()
+    assert reading.delivered == [(10, 15)]
+    assert reading.app.positions.tasks.find_position(other).next_offset == 4
+    assert reading.app.positions.tasks.find_position(TP0).next_offset == 10, "its records are not applied yet"
 
 
 async def test_what_a_rebalance_keeps_from_its_use_is_fetched_again():

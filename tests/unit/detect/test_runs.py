@@ -1,4 +1,4 @@
-"""Score runs end once, count entities distinct, and say the same whenever asked: S13, S15, S26, S28."""
+"""Score runs end once, count entities distinct, say the same whenever asked, and revise it: S13, S15, S26, S28, X1."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -8,13 +8,24 @@ from msgspec.structs import replace
 
 from stream_detector.detect.outcome import DUPLICATE
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, run_part_of, summaries, window_run_id
+from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, close, run_part_of, window_run_id
 from stream_detector.events import RunPart, ScoreRun
+from stream_detector.events.ids import derived_id
 from stream_detector.events.times import epoch_ms
 from tests.unit.detect.events_of import CLASSIC, START, entity, feed, score
 
 NOW = epoch_ms(START)
 MINUTE = 60_000
+
+OPEN_BY_4659E91 = bytes.fromhex(
+    "9aa17282a16194c3c0a441617665a364616fa46c69646f94c388a26964d92431613334356239362d366565352d356537382d"
+    "626331322d373237346230363265313638a9656e746974795f6964a46c69646fab656e746974795f6e616d65a44c69646fa8"
+    "70726576696f7573a3372e35a763757272656e74a3352e38a564656c7461a42d312e37a9646972656374696f6ea4646f776e"
+    "a97468726573686f6c64a3302e35a44c69646fa0a9636f6d706c65746564c000cf0000019b76daa800cf0000019b7c010400"
+    "cf0000019b76daa800c2c0"
+)
+"""Two entities, one with an anomaly, and the end event; 4659e91 packed it before it had closed the run."""
+CLOSED_BY_4659E91 = OPEN_BY_4659E91[:-2] + b"\xc3\xc0"
 
 
 def part(entity_id: str, kind: str = "scored", second: float = 0, **more) -> RunPart:
@@ -30,6 +41,11 @@ def gathered(*parts: RunPart, at: int = NOW) -> Run:
     for one in parts:
         apply_part(run, one, at)
     return run
+
+
+def summaries(run: Run, now_ms: int):
+    """What its end by now gives; the run itself stays as it is."""
+    return close(Run.unpack(run.pack()), now_ms) if run.has_ended(now_ms) else []
 
 
 def lido(current: str = "5.8"):
@@ -71,10 +87,10 @@ def test_a_silent_run_times_out_after_15_minutes():
     assert (one.status, one.ended_at) == ("timed_out", START + timedelta(seconds=20))
 
 
-def test_a_part_after_the_time_out_changes_nothing():
+def test_a_part_after_the_time_out_and_before_the_end_in_the_log_is_in_the_summary():
     run = gathered(part("a"))
     apply_part(run, part("b"), NOW + 15 * MINUTE)
-    assert summaries(run, NOW + 16 * MINUTE)[0].scored == 1
+    assert summaries(run, NOW + 31 * MINUTE)[0].scored == 2
 
 
 def test_a_replay_changes_nothing_and_entities_are_distinct():
@@ -100,14 +116,104 @@ def test_s13_the_summary_lists_its_anomalies():
     assert (one.direction, one.threshold) == ("down", Decimal("0.5"))
 
 
-def test_a_closed_run_takes_no_part_and_is_remembered_for_a_day():
-    run = gathered(part("a"))
-    run.close()
+def test_x1_what_comes_after_the_end_is_in_exactly_one_revision_with_the_whole_run():
+    run = gathered(part("a"), event("run_completed", 30))
+    (first,) = close(run, NOW)
+    assert (first.revision, first.new, first.follow_up, first.scored, first.anomaly_count) == (1, [], 0, 1, 0)
+    apply_part(run, lido(), NOW + 1_000)
     run = Run.unpack(run.pack())
-    apply_part(run, part("b"), NOW + 1)
-    assert run.closed
-    assert summaries(run, NOW)[0].scored == 1
-    assert run.forget_at_ms == NOW + 24 * 60 * MINUTE
+    assert not run.is_revision_due(NOW + 5_999)
+    assert run.is_revision_due(NOW + 6_000), "after 5 s of quiet"
+    (second,) = close(run, NOW + 6_000)
+    (anomaly,) = second.anomalies
+    assert (second.revision, second.new, second.follow_up, second.scored) == (2, [anomaly.id], 1, 2)
+    assert second.id != first.id
+    assert not run.is_revision_due(NOW + 99 * MINUTE), "nothing more has come"
+    apply_part(run, part("c"), NOW + 7_000)
+    (third,) = close(run, NOW + 20_000)
+    assert (third.revision, third.new, third.follow_up, third.anomalies) == (3, [], 0, [anomaly])
+
+
+def test_x1_a_repeated_part_makes_no_revision_and_an_id_is_new_once():
+    parts = [lido("5.8"), lido("4.0"), event("run_completed")]
+    run = gathered(*parts[1:])
+    close(run, NOW)
+    for one in (*parts[1:], *parts[1:]):
+        apply_part(run, one, NOW + 1)
+    assert not run.is_revision_due(NOW + MINUTE)
+    for one in parts:
+        apply_part(run, one, NOW + 2)
+    assert run.is_revision_due(NOW + MINUTE), "an older part came between"
+    (second,) = close(run, NOW + MINUTE)
+    assert second.new == [], "it was in the first"
+
+
+def test_x1_follow_ups_keep_a_growing_distance_and_a_trickle_does_not_hold_them_back():
+    run = gathered(event("run_completed"))
+    close(run, NOW)
+    at = NOW
+    distances = []
+    for number in range(6):
+        came = at
+        apply_part(run, anomalous(f"e{number}"), came)
+        while not run.is_revision_due(at):
+            at += 1_000
+        distances.append((at - came) // 1_000)
+        (made,) = close(run, at)
+        assert made.follow_up == number + 1
+    assert distances == [5, 10, 20, 40, 80, 160]
+    run = gathered(event("run_completed"))
+    close(run, NOW)
+    for second in range(0, 60, 4):
+        apply_part(run, anomalous(f"e{second}"), NOW + second * 1_000)
+        assert not run.is_revision_due(NOW + second * 1_000)
+    assert run.is_revision_due(NOW + MINUTE)
+
+
+def test_x1_a_run_that_timed_out_and_then_completes_says_so_in_a_revision():
+    run = gathered(part("a"))
+    (first,) = close(run, NOW + 15 * MINUTE)
+    apply_part(run, event("run_completed", 1000), NOW + 16 * MINUTE)
+    (second,) = close(run, NOW + 17 * MINUTE)
+    assert (first.status, second.status, second.revision) == ("timed_out", "completed", 2)
+
+
+def test_x1_a_forgotten_run_keeps_its_numbers_and_gives_no_id_a_second_content():
+    run = gathered(part("a"), lido(), event("run_completed"))
+    (first,) = close(run, NOW)
+    late = NOW + 24 * 60 * MINUTE + 1
+    apply_part(run, anomalous("b"), late)
+    assert list(run.entities) == ["b"], "what it had is forgotten but for its numbers"
+    (second,) = close(Run.unpack(run.pack()), late)
+    assert (second.revision, second.scored, second.anomaly_count, len(second.anomalies)) == (2, 3, 2, 1)
+    assert second.id != first.id
+    run.forget()
+    assert len(run.pack()) <= 80
+    assert run.delete_at_ms == late + 30 * 24 * 60 * MINUTE
+
+
+def test_x1_what_was_not_waited_for_is_named():
+    run = gathered(part("a"), event("run_completed"))
+    (summary,) = close(run, NOW, ["scores-1: 3 of 9"])
+    assert summary.not_waited_for == ["scores-1: 3 of 9"]
+
+
+def anomalous(entity_id: str) -> RunPart:
+    one = lido()
+    assert one is not None and one.anomaly is not None
+    return replace(one, entity_id=entity_id, anomaly=replace(one.anomaly, id=derived_id("test", entity_id)))
+
+
+def test_x1_state_of_a_version_without_revisions_is_read():
+    """Written by 4659e91: an open run ends, and of one that has ended everything was listed."""
+    open_run = Run.unpack(OPEN_BY_4659E91)
+    (first,) = close(open_run, NOW)
+    assert (first.revision, first.scored, first.anomaly_count) == (1, 2, 1)
+    closed = Run.unpack(CLOSED_BY_4659E91)
+    assert closed.revision == 1
+    apply_part(closed, anomalous("b"), closed.last_ms + 1)
+    (second,) = close(closed, NOW)
+    assert (second.revision, len(second.new), second.anomaly_count) == (2, 1, 2)
 
 
 def test_more_than_5000_anomalies_make_parts_largest_change_first():

@@ -1,11 +1,13 @@
 """The policy row by row: who is notified of what, once, and why not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from stream_detector.events import Anomaly
+from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
 from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
@@ -117,6 +119,59 @@ def test_s15_a_run_in_parts_waits_for_all_of_them_in_any_order() -> None:
     assert len(notifier.got("slack")) == 1
     assert "Lido" in notifier.got("slack")[0] and "Balancer" in notifier.got("slack")[0]
     assert not [key for key in notifier.state if key.startswith(("part:", "due:"))]
+
+
+def revision(number: int, *changes: SummaryAnomaly, new: Sequence[SummaryAnomaly] = (), **given: Any) -> RunSummary:
+    given = {"id": uuid(f"{number} {given.get('part', 1)}"), "follow_up": number - 1 if new else 0} | given
+    return run_of(*changes, revision=number, new=[one.id for one in new if one in changes], **given)
+
+
+def test_x1_a_revision_with_something_new_is_one_follow_up_about_that_alone() -> None:
+    second = revision(2, LIDO, BALANCER, new=[BALANCER])
+    notifier = Notifier().take(run_of(LIDO)).deliver().take(second, second).deliver()
+    first, follow_up = notifier.got("slack")
+    assert "Lido" in first and "Balancer" not in first
+    assert "Balancer: 5.0 → 5.8 (+0.8)" in follow_up and "Lido" not in follow_up
+    assert len(notifier.got("email")) == 2
+    assert len({one.message.id for one in notifier.sent}) == 2
+    notifier.take(run_of(LIDO), second).deliver()
+    assert len(notifier.sent) == 4, "a repeat is no message"
+    assert not [key for key in notifier.state if key.startswith(("part:", "due:"))]
+
+
+def test_x1_a_revision_without_anything_new_sends_and_reports_nothing() -> None:
+    notifier = Notifier().take(run_of(LIDO)).deliver()
+    before = len(notifier.outcomes)
+    notifier.take(revision(2, LIDO)).deliver()
+    assert (len(notifier.sent), len(notifier.outcomes)) == (2, before)
+    assert not [key for key in notifier.state if key.startswith(("part:", "due:"))]
+
+
+def test_x1_a_run_whose_first_anomaly_comes_late_has_its_message() -> None:
+    notifier = Notifier(only("slack")).take(run_of()).deliver().take(revision(2, LIDO, new=[LIDO])).deliver()
+    assert len(notifier.got("slack")) == 1
+
+
+def test_x1_a_revision_in_parts_is_one_follow_up_and_a_retry_shows_the_same() -> None:
+    parts = [
+        revision(2, LIDO, new=[LIDO, BALANCER], part=1, parts=2, follow_up=1),
+        revision(2, BALANCER, new=[LIDO, BALANCER], part=2, parts=2, follow_up=1),
+    ]
+    notifier = Notifier(only("slack")).take(*reversed(parts)).deliver(RetryAfter(0, "500"))
+    assert notifier.sent == []
+    notifier.after(3_600)
+    (text,) = notifier.got("slack")
+    assert "Lido" in text and "Balancer" in text
+
+
+def test_x1_six_follow_ups_of_a_run_are_sent() -> None:
+    config = only("slack", rate_limit_count=100)
+    notifier = Notifier(config).take(run_of(LIDO)).deliver()
+    for number in range(2, 10):
+        late = change(f"Late {number}", "7", "5")
+        notifier.take(revision(number, LIDO, late, new=[late])).deliver()
+    assert len(notifier.got("slack")) == 7
+    assert notifier.reasons("slack")[-1] == "6 follow-ups of the run were sent"
 
 
 def test_scores_without_a_run_are_sent_by_their_minute_and_linked_one_by_one() -> None:

@@ -1,12 +1,14 @@
-"""Score runs in their table: one summary a run, whatever is replayed, and none where the partition is not ours."""
+"""Score runs in their table: one summary a run and revision, whatever is replayed and whoever ends it."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
+from stream_detector.delivery.published_before import Ticket
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import RunPart, RunSummary
+from stream_detector.kafka.topics import RUN_PARTS
 from stream_detector.roles.run_table import EXPIRE_EVERY_MS, VALUE, RunTable, key_of
 from tests.unit.delivery.snapshots import take_snapshot
 
@@ -34,8 +36,42 @@ def partition():
     return made
 
 
-def table(partition):
-    return RunTable(App(partition), 1, "robust")
+class Published:
+    """What was published before is applied when the test wants it."""
+
+    def __init__(self):
+        self.tickets = []
+
+    def ask(self):
+        self.tickets.append(Ticket())
+        return self.tickets[-1]
+
+    def forget(self):
+        self.tickets.clear()
+
+    def answer(self, *not_waited_for):
+        for ticket in self.tickets:
+            ticket.done, ticket.not_waited_for = True, [*not_waited_for]
+
+
+class Runs:
+    """The table, and the part of the topic `run-parts` that it writes itself."""
+
+    def __init__(self, partition, published=None):
+        self.app = App(partition)
+        self.table = RunTable(self.app, 1, "robust", published)
+        self.ends = self.table.ends
+
+    def apply(self, part, now_ms=NOW_MS, offset=-1):
+        return self.table.apply(0, part, now_ms, offset=offset)
+
+    def end(self, now_ms=NOW_MS):
+        """What comes of the ends that are written by now."""
+        return [one for part in self.ends(0, now_ms) for one in self.apply(part, now_ms)]
+
+
+def table(partition, published=None):
+    return Runs(partition, published)
 
 
 @pytest.fixture
@@ -47,101 +83,191 @@ def scored(entity_id, run_id="r1"):
     return RunPart(run_id=run_id, kind="scored", at=AT, entity_id=entity_id, entity_name=entity_id)
 
 
-def completed(expected=2, run_id="r1"):
+def completed(expected=None, run_id="r1"):
     return RunPart(run_id=run_id, kind="run_completed", at=AT, expected=expected)
 
 
-def summaries_of(runs, now_ms=NOW_MS):
-    ended = [one for one in runs.close_ended(0, now_ms) if isinstance(one, RunSummary)]
-    return [(summary.run_id, summary.scored, summary.id) for summary in ended]
+def summaries_of(made):
+    return [(one.run_id, one.scored, one.revision) for one in made if isinstance(one, RunSummary)]
 
 
 def memberships_of(runs, run_id, entities, second, now_ms=NOW_MS):
     """What a completed run of these entities passes on."""
     for one in entities:
-        runs.apply(0, scored(one, run_id), now_ms)
+        runs.apply(scored(one, run_id), now_ms)
     end = RunPart(run_id=run_id, kind="run_completed", at=AT + timedelta(seconds=second))
-    runs.apply(0, end, now_ms)
-    return [one for one in runs.close_ended(0, now_ms) if isinstance(one, RunPart)]
+    runs.apply(end, now_ms)
+    return [one for one in runs.end(now_ms) if isinstance(one, RunPart)]
 
 
-def missing(runs, partitions, now_ms=NOW_MS):
-    return [(one.run_id, one.entity_id, one.id) for partition in partitions for one in runs.apply(0, partition, now_ms)]
+def missing(runs, parts, now_ms=NOW_MS):
+    return [(one.run_id, one.entity_id, one.state) for part in parts for one in runs.apply(part, now_ms)]
 
 
-def test_one_summary_when_it_is_complete_and_entities_are_counted_distinct(runs):
-    for one in (scored("a"), scored("a"), completed()):
-        runs.apply(0, one, NOW_MS)
-    assert summaries_of(runs) == []
-    runs.apply(0, scored("b"), NOW_MS)
-    ((key, count, _),) = summaries_of(runs)
-    assert (key, count) == ("r1", 2)
-    runs.apply(0, scored("c"), NOW_MS)
-    assert summaries_of(runs, NOW_MS + QUARTER_MS) == [], "what comes after the end changes nothing"
+def test_a_run_with_an_expected_count_ends_where_it_is_complete_and_entities_are_counted_distinct(runs):
+    for one in (scored("a"), scored("a"), completed(2)):
+        assert summaries_of(runs.apply(one)) == []
+    assert runs.end() == []
+    assert summaries_of(runs.apply(scored("b"))) == [("r1", 2, 1)]
+    assert runs.end(NOW_MS + QUARTER_MS) == []
+
+
+def test_x1_a_run_ends_where_run_closed_is_read_and_not_before_all_is_applied(partition):
+    published = Published()
+    runs = table(partition, published)
+    for one in (completed(), scored("a")):
+        runs.apply(one)
+    assert runs.end() == runs.end() == []
+    assert len(published.tickets) == 1, "one question for all"
+    runs.apply(scored("b"))
+    published.answer()
+    (closing,) = runs.ends(0, NOW_MS)
+    assert runs.ends(0, NOW_MS) == [], "written once"
+    runs.apply(scored("c"))
+    assert summaries_of(runs.apply(closing)) == [("r1", 3, 1)], "what lies before it in the log"
+    assert runs.apply(closing) == [], "a second one changes nothing"
+
+
+def test_x1_what_comes_after_run_closed_is_in_one_revision_that_a_record_ends(partition, runs):
+    runs.apply(completed())
+    assert summaries_of(runs.end()) == [("r1", 0, 1)]
+    runs.apply(scored("a"))
+    assert runs.end(NOW_MS + 4_999) == []
+    (closing,) = runs.ends(0, NOW_MS + 5_000)
+    assert (closing.kind, closing.revision) == ("run_closed", 2)
+    heir = table(partition)
+    (again,) = heir.ends(0, NOW_MS + 5_000)
+    assert summaries_of(runs.apply(closing)) == [("r1", 1, 2)]
+    assert runs.apply(again) == [], "another owner wrote it too"
+
+
+def test_x1_a_new_owner_asks_anew_and_ends_the_run(partition):
+    first, published = table(partition, Published()), Published()
+    for one in (scored("a"), completed()):
+        first.apply(one)
+    assert first.end() == []
+    heir = table(partition, published)
+    assert heir.end() == []
+    published.answer("scores-0: 2 of 9")
+    (closing,) = heir.ends(0, NOW_MS)
+    (summary,) = [one for one in heir.apply(closing) if isinstance(one, RunSummary)]
+    assert summary.not_waited_for == ["scores-0: 2 of 9"]
+
+
+async def test_x1_after_a_rebalance_it_is_asked_anew(partition):
+    published = Published()
+    runs = table(partition, published)
+    runs.apply(completed())
+    runs.end()
+    for listener in runs.app.listeners:
+        await listener(runs.app)
+    assert published.tickets == []
+    runs.end()
+    published.answer()
+    assert summaries_of(runs.end()) == [("r1", 0, 1)]
+
+
+def test_x1_a_silent_run_that_gets_a_part_while_it_waits_goes_on(partition):
+    published = Published()
+    runs = table(partition, published)
+    runs.apply(scored("a"))
+    assert runs.end(NOW_MS + QUARTER_MS) == []
+    runs.apply(scored("b"), NOW_MS + QUARTER_MS)
+    published.answer()
+    assert runs.end(NOW_MS + QUARTER_MS) == []
+    assert runs.end(NOW_MS + 2 * QUARTER_MS) == []
+    published.answer()
+    assert summaries_of(runs.end(NOW_MS + 2 * QUARTER_MS)) == [("r1", 2, 1)]
 
 
 def test_a_replay_before_the_state_was_written_gives_the_same_again(partition, runs):
-    parts = [scored("a"), scored("b"), completed()]
-    for one in parts:
-        runs.apply(0, one, NOW_MS)
-    first = summaries_of(runs)
-    again = table(StatePartition(VALUE))
-    for one in parts:
-        again.apply(0, one, NOW_MS)
-    assert summaries_of(again, NOW_MS + 5) == first
+    parts = [scored("a"), scored("b"), completed(2), scored("late"), run_closed(2)]
+    first = [one for part in parts for one in runs.apply(part)]
+    again = table(owned())
+    assert [one for part in parts for one in again.apply(part)] == first
+    assert summaries_of(first) == [("r1", 2, 1), ("r1", 3, 2)]
 
 
 def test_a_replay_after_the_state_was_written_gives_nothing(partition, runs):
-    parts = [scored("a"), scored("b"), completed()]
-    for one in parts:
-        runs.apply(0, one, NOW_MS)
-    assert summaries_of(runs)
-    take_snapshot(partition, {})
-    for one in parts:
-        runs.apply(0, one, NOW_MS)
-    assert summaries_of(runs) == []
+    parts = [scored("a"), scored("b"), completed(2), scored("late"), run_closed(2)]
+    for offset, one in enumerate(parts):
+        runs.apply(one, offset=offset)
+    take_snapshot(partition, {RUN_PARTS: len(parts)})
+    before = partition.get("r1").pack()
+    assert [made for offset, one in enumerate(parts) for made in runs.apply(one, NOW_MS + 9, offset=offset)] == []
+    assert partition.get("r1").pack() == before
+    assert runs.end(NOW_MS + QUARTER_MS) == []
+
+
+def run_closed(revision=1):
+    return RunPart(run_id="r1", kind="run_closed", at=AT, revision=revision)
+
+
+def owned():
+    made = StatePartition(VALUE)
+    made.finish_recovery(-1)
+    made.confirm_claim(0)
+    return made
 
 
 def test_it_times_out_by_the_clock_after_its_last_part(runs):
-    runs.apply(0, scored("a"), NOW_MS)
-    assert summaries_of(runs, NOW_MS + QUARTER_MS - 1) == []
-    assert [count for _, count, _ in summaries_of(runs, NOW_MS + QUARTER_MS)] == [1]
+    runs.apply(scored("a"))
+    assert runs.end(NOW_MS + QUARTER_MS - 1) == []
+    assert summaries_of(runs.end(NOW_MS + QUARTER_MS)) == [("r1", 1, 1)]
 
 
 def test_runs_that_came_with_a_recovered_partition_are_looked_at(partition, runs):
-    runs.apply(0, scored("a"), NOW_MS)
+    runs.apply(scored("a"))
     fresh = table(partition)
-    assert [key for key, *_ in summaries_of(fresh, NOW_MS + QUARTER_MS)] == ["r1"]
+    assert summaries_of(fresh.end(NOW_MS + QUARTER_MS)) == [("r1", 1, 1)]
 
 
-def test_a_closed_run_is_forgotten_a_day_later(partition, runs):
+def test_x1_a_run_is_whole_for_a_day_then_its_numbers_are_kept_for_30(partition, runs):
     for one in (scored("a"), completed(1)):
-        runs.apply(0, one, NOW_MS)
-    assert summaries_of(runs)
-    summaries_of(runs, NOW_MS + DAY_MS - 1)
-    assert list(partition.keys()) == ["r1"]
-    summaries_of(runs, NOW_MS + DAY_MS + EXPIRE_EVERY_MS + 1)
-    assert list(partition.keys()) == []
+        runs.apply(one)
+    hour = 3_600_000
+    runs.apply(completed(run_id="r2"), NOW_MS + DAY_MS + hour)
+    runs.ends(0, NOW_MS + 2 * DAY_MS)
+    assert list(partition.get("r1").entities) == ["a"], "no record that was read is so late"
+    runs.apply(completed(run_id="r2"), NOW_MS + DAY_MS + hour + 1)
+    runs.ends(0, NOW_MS + 2 * DAY_MS + EXPIRE_EVERY_MS + 1)
+    assert partition.get("r1").entities == {}
+    runs.ends(0, NOW_MS + 30 * DAY_MS)
+    assert "r1" in list(partition.keys())
+    runs.ends(0, NOW_MS + 30 * DAY_MS + EXPIRE_EVERY_MS + 1)
+    assert "r1" not in list(partition.keys())
 
 
 def test_a_partition_beyond_our_tables_has_no_runs(runs):
     """A producer's topic may have more partitions than they."""
-    assert list(runs.close_ended(7, NOW_MS)) == []
+    assert runs.ends(7, NOW_MS) == []
 
 
 def test_an_entity_missing_from_the_next_run_is_reported_once_also_by_who_recovers(partition, runs):
     first, second = memberships_of(runs, "r1", "abc", 0), memberships_of(runs, "r2", "ab", 60)
     assert missing(runs, first) == []
     state, _ = take_snapshot(partition, {})
-    ((run_id, entity_id, own_id),) = missing(runs, second)
-    assert (run_id, entity_id) == ("r2", "c")
+    assert missing(runs, second) == [("r2", "c", "opened")]
     assert missing(runs, [*first, *second]) == [], "what is applied changes nothing"
 
     heir = StatePartition(VALUE)
     heir.packed.update(state)
     heir.finish_recovery(-1)
     heir.confirm_claim(0)
-    assert missing(table(heir), [*first, *second]) == [("r2", "c", own_id)], "the state was not written: the same id"
+    assert missing(table(heir), [*first, *second]) == [("r2", "c", "opened")], "the state was not written"
+
+
+def test_x1_a_missing_entity_that_comes_late_ends_its_record(partition, runs):
+    missing(runs, memberships_of(runs, "r1", "abc", 0))
+    (opened,) = [one for part in memberships_of(runs, "r2", "ab", 60) for one in runs.apply(part)]
+    runs.apply(scored("c", "r2"))
+    (part,) = [one for one in runs.end(NOW_MS + 5_000) if isinstance(one, RunPart)]
+    (ended,) = runs.apply(part)
+    assert (ended.state, ended.entity_id, ended.incident_id) == ("resolved", "c", opened.incident_id)
+    assert ended.id != opened.id
+    assert runs.apply(part) == [], "told once"
+    third = memberships_of(runs, "r3", "ab", 120)
+    assert missing(runs, third) == [("r3", "c", "opened")], "it counts as one of the run that it came to late"
 
 
 def test_a_run_that_has_passed_on_its_membership_does_it_once(partition, runs):
@@ -153,9 +279,9 @@ def test_a_run_that_has_passed_on_its_membership_does_it_once(partition, runs):
 def test_memberships_are_no_runs_and_are_forgotten_after_90_days(partition, runs):
     missing(runs, memberships_of(runs, "r1", "ab", 0))
     fresh = table(partition)
-    assert list(fresh.close_ended(0, NOW_MS + 90 * DAY_MS)) == []
-    assert list(partition.keys()) == ["roster~"], "the run itself is kept for a day"
-    list(fresh.close_ended(0, NOW_MS + 90 * DAY_MS + EXPIRE_EVERY_MS + 1))
+    assert fresh.ends(0, NOW_MS + 90 * DAY_MS) == []
+    assert list(partition.keys()) == ["roster~"], "the run's own numbers are kept for 30"
+    fresh.ends(0, NOW_MS + 90 * DAY_MS + EXPIRE_EVERY_MS + 1)
     assert list(partition.keys()) == []
 
 
@@ -164,7 +290,7 @@ def test_a_run_may_be_called_like_a_membership(partition, runs, run_id):
     missing(runs, memberships_of(runs, "r1", "abc", 0))
     mine = memberships_of(runs, run_id, "ab", 60)
     assert [entity_id for _, entity_id, _ in missing(runs, mine)] == ["c"]
-    assert summaries_of(table(partition), NOW_MS) == [], "it has ended"
+    assert table(partition).end() == [], "it has ended"
 
 
 def test_no_two_runs_share_a_key():
