@@ -2,7 +2,7 @@
 
 import type { Action, Anomaly, IncidentDetail, Notification } from "./api";
 import { shortDescription } from "./format";
-import { channelName, readable } from "./vocabulary";
+import { channelName, endWord, readable } from "./vocabulary";
 
 export interface TimelineEntry {
   key: string;
@@ -40,7 +40,8 @@ export function timeline({ anomalies, actions, notifications }: Events): Timelin
 function ofAnomaly(anomaly: Anomaly): TimelineEntry {
   const { id, state, severity, detected_at: at } = anomaly;
   const how = readable(severity).toLowerCase();
-  const title = state === "opened" ? `Opened as ${how}` : state === "resolved" ? "Resolved automatically" : `${readable(state)}, ${how}`;
+  const ended = endWord(state, anomaly.end_reason) ?? "Resolved automatically";
+  const title = state === "opened" ? `Opened as ${how}` : state === "resolved" ? ended : `${readable(state)}, ${how}`;
   return { key: `anomaly ${id} ${state}`, at, kind: "found", title, detail: shortDescription(anomaly) };
 }
 

@@ -70,3 +70,11 @@ export function readable(name: string): string {
 function isKey<T extends object>(table: T, key: string): key is string & keyof T {
   return Object.hasOwn(table, key);
 }
+
+const END_WORDS: Record<string, string> = { new_normal: "New normal", superseded: "Superseded" };
+
+/** The word for an end that is no recovery; null for a recovery, or where the reason is not known. */
+export function endWord(state: string, reason: string | null | undefined): string | null {
+  if (state !== "resolved" || reason == null || reason === "recovered") return null;
+  return Object.hasOwn(END_WORDS, reason) ? (END_WORDS[reason] ?? null) : readable(reason);
+}

@@ -59,6 +59,7 @@ def build_anomaly(
         detector=finding.detector,
         profile=config.profile,
         duration_s=duration_s,
+        end_reason=finding.end_reason,
         labels=event.labels,
         url=event.url,
     )

@@ -14,6 +14,7 @@ from stream_detector.detect.codec.packed import (
     CHANGES,
     DRIFT,
     EXECUTIONS,
+    FROZEN,
     HEAD,
     MOST_CHANGES,
     RETIRED,
@@ -24,7 +25,7 @@ from stream_detector.detect.codec.packed import (
     check_kind,
     check_version,
 )
-from stream_detector.detect.incident import Incidents, pack_incidents, unpack_incidents
+from stream_detector.detect.incident import Incidents, has_frozen, pack_incidents, unpack_incidents
 from stream_detector.detect.statistics.days import Days
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.detect.statistics.failures import Failures
@@ -95,8 +96,10 @@ class Baseline:
     def _pack_head(self, kind: i64, flags: i64) -> BytesWriter:
         """What both kinds have."""
         ids, incidents = self.ids, self.incidents
+        if incidents and has_frozen(incidents):
+            flags |= FROZEN
         w = BytesWriter()
-        w.append(u8(VERSION if flags & CHANGES else 2))
+        w.append(u8(VERSION if flags & (CHANGES | FROZEN) else 2))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -158,13 +161,10 @@ class Baseline:
 
 @mypyc_attr(acyclic=True)
 class WorkflowBaseline(Baseline):
-    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
-
-    `calm` counts the executions in a row that an open incident of durations did not see.
-    """
+    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`."""
 
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("_history", "calm", "days", "evidence", "failures", "level", "resources")
+    __slots__ = ("_history", "days", "evidence", "failures", "level", "resources")
 
     def clear(self) -> None:
         """Empty what was learned."""
@@ -176,7 +176,6 @@ class WorkflowBaseline(Baseline):
     def forget_level(self) -> None:
         """Empty what profile `robust` judges by."""
         self.level, self.failures = Level(), Failures()
-        self.calm: i64 = 0
 
     @property
     def history(self) -> History:
@@ -213,7 +212,7 @@ class WorkflowBaseline(Baseline):
         if self.failures.n:
             self.level.pack(w)
             self.failures.pack(w)
-            w.append(u8(self.calm))
+            w.append(u8(0))  # calm executions in a row, which an incident counts itself now
         return w.getvalue()
 
     def _fill_rest(self, packed: bytes, at: i64) -> i64:
@@ -230,7 +229,7 @@ class WorkflowBaseline(Baseline):
         if at < len(packed):
             at = self.level.fill_1(packed, at) if version == 1 else self.level.fill(packed, at)
             at = self.failures.fill(packed, at)
-            self.calm, at = i64(packed[at]), at + 1
+            at += 1
         return at
 
     def named_baselines(self) -> dict[str, NamedBaseline]:

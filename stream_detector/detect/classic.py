@@ -8,13 +8,17 @@ from mypy_extensions import i64
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.incident import Frozen, Incident
 from stream_detector.detect.rules import performance_degradation, spike_in_failures, unusual_execution_time
+from stream_detector.detect.statistics.history import OUTCOMES
 from stream_detector.events import Completion
 
 _GATE: Final = 2.0
 _NEAR: Final = 1.9
 """Below this z by a quick computation, the exact one cannot reach 2: the two differ by rounding alone. Without the
 quick one an event costs a tenth more (3,305 of the interpreter's instructions for 3,007)."""
+_AGREE: Final = 1.0
+"""The last 10 and the 30 before them fail alike below this z."""
 _NONE: Final[list[Finding]] = []
 
 
@@ -84,15 +88,30 @@ def find_spike(baseline: WorkflowBaseline, name: str, finished_ms: i64, explain:
     return spike_in_failures.find_by_z(name, recent_failures=recent, failures=failures, n=before, z=z, gate=gate)
 
 
-def ended_spike(baseline: WorkflowBaseline, name: str, finished_ms: i64, failed: bool) -> Finding | None:
-    """The end of an open spike where its z no longer passes, or too few executions are left before the last 10."""
+def ended_spike(
+    baseline: WorkflowBaseline, incident: Incident, name: str, finished_ms: int, failed: bool
+) -> Finding | None:
+    """The end of an open spike by this execution, which the history does not hold yet.
+
+    Today's usual rate is accepted once all of the executions that are looked at came after the opening, and agree.
+    """
     before = _before_the_last_10(baseline, finished_ms)
     n = max(before, 0)
     recent, failures, z = _spike(baseline, n, failed)
-    if z > _GATE * float(baseline.threshold_multiplier) and before >= spike_in_failures.LEAST_BEFORE:
-        return None
-    rate = failures / n if n else 0.0
-    return spike_in_failures.back_to_usual(name, recent, rate, z, n, "no longer above the gate")
+    frozen, limit = incident.frozen, _GATE * float(baseline.threshold_multiplier)
+    if frozen is None:  # opened by a version that froze nothing
+        frozen = incident.frozen = Frozen(float(failures), float(n), limit)
+    now = spike_in_failures.Spike(
+        recent,
+        failures / n if n else 0.0,
+        z if before >= spike_in_failures.LEAST_BEFORE else 0.0,
+        spike_in_failures.z_of(recent, frozen.baseline, frozen.spread),
+        limit,
+        n,
+    )
+    all_since = frozen.is_steady(0.0, 1.0, finished_ms, OUTCOMES, 0)
+    is_accepted = all_since and n == spike_in_failures.BEFORE and -_AGREE < z < _AGREE
+    return spike_in_failures.find_end(name, incident, frozen, now, is_accepted=is_accepted)
 
 
 def _before_the_last_10(baseline: WorkflowBaseline, finished_ms: i64) -> int:

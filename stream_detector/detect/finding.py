@@ -4,11 +4,17 @@ from typing import Literal
 
 from msgspec import Struct
 
+from stream_detector.detect.incident import Frozen
 from stream_detector.events import AnomalyType, Metrics, Severity
+from stream_detector.events.anomaly import EndReason
 
 
 class Finding(Struct, frozen=True, gc=False, kw_only=True):
-    """One anomalous reading. `opens_incident`: it belongs to an incident with an end, else it stands by itself."""
+    """One anomalous reading, or (with `end_reason`) the end of an incident.
+
+    `opens_incident`: it belongs to an incident with an end, else it stands by itself. `frozen`: the baseline that it
+    was found against, which an incident keeps that it opens.
+    """
 
     detector: str
     anomaly_type: AnomalyType
@@ -25,6 +31,8 @@ class Finding(Struct, frozen=True, gc=False, kw_only=True):
     opens_incident: bool = False
     subject: str = ""
     threshold: float | None = None
+    frozen: Frozen | None = None
+    end_reason: EndReason | None = None
 
 
 def metrics_of(finding: Finding) -> Metrics:

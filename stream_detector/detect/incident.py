@@ -1,54 +1,183 @@
-"""The life of an incident: opened by its first anomalous reading, ongoing, resolved by its end."""
+"""The life of an incident: opened by its first anomalous reading, ongoing, resolved by its end.
+
+An open incident keeps the baseline that it was opened against, frozen. Detection's own baseline goes on learning, so
+that after some dozen readings whatever lasts lies within it: by today's baseline alone, "recovered" would be said of
+what is as bad as at the opening. The rules decide in `incident_end`.
+"""
 
 import struct
 from typing import Final
 from uuid import UUID
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
+from stream_detector.detect.codec.binary import f32
 from stream_detector.events import Severity
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 
 _CODES: Final = {entry.rule: entry.code for entry in TYPES.values()}
 _RULES: Final = {code: rule for rule, code in _CODES.items()}
 _PACKED: Final = struct.Struct("<BBIq16s")
+_FROZEN: Final = struct.Struct("<dffffIIHBBB")
+QUIET: Final = 3
+_REPORTED: Final = 1
+_SEVERITY: Final = 1
+_HAS_FROZEN: Final = 8
+
+
+@mypyc_attr(acyclic=True)
+class Frozen:
+    """The baseline at the opening, and how the readings since then lie to it; what each number means is its rule's.
+
+    Attributes:
+        baseline: the usual value at the opening.
+        spread: how far readings lay from it.
+        gate: the statistic's limit at the opening, or the side on which readings are off (1 above, -1 below).
+        mean: exponential mean of the readings since the opening.
+        mark: where the rule's own baseline was when it last moved, `mark_s` (epoch s) when, and `steady` how many
+            readings it has stayed there.
+        calm: readings in a row inside the gates.
+        quiet: readings in a row inside today's gates, `QUIET` at most and from then on: what is anomalous after them is
+            news, and opens an incident that supersedes this one.
+        since_s: when the first incident against this baseline was opened, epoch s.
+        offsets: of the time of day, as `Rhythm.offsets` had them; empty where they were not used.
+    """
+
+    __slots__ = (
+        "baseline",
+        "calm",
+        "gate",
+        "mark",
+        "mark_s",
+        "mean",
+        "offsets",
+        "quiet",
+        "since_s",
+        "spread",
+        "steady",
+    )
+
+    def __init__(self, baseline: float, spread: float, gate: float, mean: float = 0.0, offsets: bytes = b"") -> None:
+        self.baseline: float = baseline
+        self.spread: float = f32(spread)
+        self.since_s: i64 = 0
+        self.gate: float = f32(gate)
+        self.mean: float = f32(mean)
+        self.mark: float = 0.0
+        self.mark_s: i64 = 0
+        self.steady: i64 = 0
+        self.calm: i64 = 0
+        self.quiet: i64 = 0
+        self.offsets: bytes = offsets
+
+    def is_steady(self, value: float, band: float, at_ms: i64, readings: i64, least_ms: i64) -> bool:
+        """Whether the rule's own baseline has stayed within `band` for so many readings and so long; notes a reading.
+
+        Args:
+            value: the baseline after this reading.
+        """
+        if not self.mark_s or abs(value - self.mark) > band:
+            self.mark, self.mark_s, self.steady = f32(value), at_ms // 1000, 0
+            return False
+        self.steady = min(self.steady + 1, 0xFFFF)
+        return self.steady >= readings and at_ms - self.mark_s * 1000 >= least_ms
+
+    def count_calm(self, is_calm: bool, readings: i64) -> bool:
+        """Whether so many readings in a row were calm, this one among them."""
+        self.calm = min(self.calm + 1, 0xFF) if is_calm else 0
+        return self.calm >= readings
+
+    def note_quiet(self, is_quiet: bool, readings: i64) -> None:
+        """Count a reading inside today's gates, or one that is not, towards so many in a row."""
+        if self.quiet < QUIET:
+            self.quiet = min(self.quiet + (QUIET + readings - 1) // readings, QUIET) if is_quiet else 0
+
+    def follow(self, reading: float, weight: float) -> None:
+        """Move the mean towards a reading."""
+        self.mean = f32(self.mean + weight * (reading - self.mean))
+
+    def pack(self) -> bytes:
+        """37 bytes; the offsets, 26 where there are any, follow."""
+        return _FROZEN.pack(
+            *(self.baseline, self.spread, self.gate, self.mean, self.mark, self.mark_s, self.since_s),
+            *(self.steady, self.calm, self.quiet, len(self.offsets)),
+        )
 
 
 @mypyc_attr(acyclic=True)
 class Incident:
-    """An open incident of one rule and subject (a hash: 0 for none). `reported` is False while only learned from."""
+    """An open incident of one rule and subject (a hash: 0 for none). `reported` is False while only learned from.
 
-    __slots__ = ("id", "opened_ms", "reported", "severity")
+    `frozen` is None for one of a rule that needs nothing frozen, or that a version opened which froze nothing.
+    """
 
-    def __init__(self, incident_id: str, opened_ms: int, severity: Severity, reported: bool) -> None:
+    __slots__ = ("frozen", "id", "opened_ms", "reported", "severity")
+
+    def __init__(
+        self, incident_id: str, opened_ms: int, severity: Severity, reported: bool, frozen: Frozen | None = None
+    ) -> None:
         self.id, self.opened_ms, self.severity, self.reported = incident_id, opened_ms, severity, reported
+        self.frozen: Frozen | None = frozen
+        if frozen is not None and not frozen.since_s:
+            frozen.since_s = opened_ms // 1000
+
+    @property
+    def since_ms(self) -> int:
+        """When the first incident against its frozen baseline was opened, epoch ms."""
+        frozen = self.frozen
+        return int(frozen.since_s) * 1000 if frozen is not None and frozen.since_s else self.opened_ms
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether readings have been inside today's gates, though it has not ended."""
+        frozen = self.frozen
+        return frozen is not None and frozen.quiet >= QUIET
 
 
 Incidents = dict[tuple[str, int], Incident]
 
 
+def has_frozen(incidents: Incidents) -> bool:
+    """Whether one of them keeps frozen values."""
+    return any(incident.frozen is not None for incident in incidents.values())
+
+
 def pack_incidents(incidents: Incidents) -> bytes:
-    """30 bytes an open incident."""
-    return b"".join(
-        _PACKED.pack(
-            _CODES[rule],
-            SEVERITIES.index(incident.severity) << 1 | incident.reported,
-            subject,
-            incident.opened_ms,
-            UUID(incident.id).bytes,
-        )
-        for (rule, subject), incident in incidents.items()
-    )
+    """30 bytes an open incident, and 37 or 63 of frozen values."""
+    parts = []
+    for (rule, subject), incident in incidents.items():
+        frozen = incident.frozen
+        flags = SEVERITIES.index(incident.severity) << _SEVERITY | incident.reported
+        if frozen is not None:
+            flags |= _HAS_FROZEN
+        parts.append(_PACKED.pack(_CODES[rule], flags, subject, incident.opened_ms, UUID(incident.id).bytes))
+        if frozen is not None:
+            parts.append(frozen.pack() + frozen.offsets)
+    return b"".join(parts)
 
 
 def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int]:
     """Read `count` incidents from `at`; returns them and where they end."""
     incidents: Incidents = {}
-    end = at + count * _PACKED.size
-    for code, rest, subject, opened_ms, raw in _PACKED.iter_unpack(packed[at:end]):
-        incident = Incident(str(UUID(bytes=raw)), opened_ms, SEVERITIES[rest >> 1], bool(rest & 1))
+    for _ in range(count):
+        code, flags, subject, opened_ms, raw = _PACKED.unpack_from(packed, at)
+        at += _PACKED.size
         rule = _RULES.get(code)
         if rule is None:
             raise ValueError(f"an open incident of rule {code}, which this version does not know")
+        incident = Incident(
+            str(UUID(bytes=raw)), opened_ms, SEVERITIES[flags >> _SEVERITY & 3], bool(flags & _REPORTED)
+        )
+        if flags & _HAS_FROZEN:
+            incident.frozen, at = _unpack_frozen(packed, at)
         incidents[rule, subject] = incident
-    return incidents, end
+    return incidents, at
+
+
+def _unpack_frozen(packed: bytes, at: int) -> tuple[Frozen, int]:
+    baseline, spread, gate, mean, mark, mark_s, since_s, steady, calm, quiet, length = _FROZEN.unpack_from(packed, at)
+    begin = at + _FROZEN.size
+    frozen = Frozen(baseline, spread, gate, mean, packed[begin : begin + length])
+    frozen.mark, frozen.mark_s, frozen.steady, frozen.calm, frozen.quiet = mark, mark_s, steady, calm, quiet
+    frozen.since_s = since_s
+    return frozen, begin + length

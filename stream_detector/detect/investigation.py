@@ -28,6 +28,17 @@ def steps_for_completion(event: Completion, evidence: Evidence, found: Finding) 
     return steps
 
 
+def steps_for_end(event: Completion, evidence: Evidence, end: Finding) -> list[str]:
+    """What to do about the end of an incident; never empty."""
+    if end.end_reason != "new_normal":
+        return [f"Nothing to do: execution {event.execution_id} is back to normal"]
+    return [
+        "Decide whether this is wanted: it was not seen to end, it became the usual",
+        "If it is, there is nothing to do: detection judges by it from now on",
+        *_changes(event, evidence),
+    ]
+
+
 def _failed_steps(event: Completion) -> list[str]:
     names = [step.name for step in event.steps if step.status in FAILED]
     if not names:

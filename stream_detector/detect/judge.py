@@ -53,7 +53,7 @@ def judge(
     if baseline.incidents:
         ended = _ended_failures(baseline, event, finished_ms, failed, by_robust)
         if by_robust and duration_s:
-            ended += robust.ended_durations(baseline, event, duration_s, findings)
+            ended += robust.ended_durations(baseline, event, finished_ms, duration_s, findings)
     # 4. Learn.
     if by_robust:
         baseline.failures.learn(failed)
@@ -77,16 +77,17 @@ def _judge_failure(
 def _ended_failures(
     baseline: WorkflowBaseline, event: Completion, finished_ms: i64, failed: bool, by_robust: bool
 ) -> list[Finding]:
-    """A streak ends by a success; a spike by the first execution at which its z no longer passes."""
+    """A streak ends by a success; a spike by the execution that `spike_in_failures.find_end` says."""
     ended: list[Finding] = []
     name, incidents = wording.name_of(event), baseline.incidents
     if not failed and _STREAK in incidents:
         ended.append(consecutive_failures.streak_ended(name))
-    if _SPIKE in incidents:
+    spike = incidents.get(_SPIKE)
+    if spike is not None:
         if by_robust:
-            end = robust.ended_spike(baseline, name, failed)
+            end = spike_in_failures.robust_end(name, spike, baseline.failures, failed, finished_ms)
         else:
-            end = classic.ended_spike(baseline, name, finished_ms, failed)
+            end = classic.ended_spike(baseline, spike, name, finished_ms, failed)
         if end is not None:
             ended.append(end)
     return ended

@@ -7,32 +7,39 @@ incidents with an end, failures by a beta-binomial tail, nothing but streaks bef
 
 from typing import Final
 
+from msgspec.structs import replace
 from mypy_extensions import i64
 
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.rules import (
     pattern_deviation,
     performance_degradation,
     spike_in_failures,
+    timing,
     unusual_execution_time,
 )
 from stream_detector.detect.statistics.failures import WARM as OUTCOMES_WARM
 from stream_detector.detect.statistics.level import WARM, AnomalyScore, Assessment, Level
 from stream_detector.detect.statistics.readings import RECENT
-from stream_detector.events import Completion
+from stream_detector.events import AnomalyType, Completion
 from stream_detector.events.anomaly_types import TYPES
 
 ALERT_THRESHOLD: Final = 2.15
 """An alert needs an anomaly score above this: about one reading in 140. A quarter more for each feedback."""
-_CALM_Z: Final = 1.0
-_CALM_RUNS: Final = 3
-_CLEARED_Z: Final = 1.0
 _SPIKE_Z: Final = 2.0
 _NONE: Final[list[Finding]] = []
+_FASTER: Final = performance_degradation.FASTER
 _POINT: Final = (unusual_execution_time.NAME, 0)
 _SHIFT: Final = (performance_degradation.NAME, 0)
+_ENDS: Final[list[tuple[tuple[str, int], AnomalyType, str, float]]] = [
+    (_SHIFT, "PerformanceDegradation", "", 1.0),
+    (_POINT, "UnusualExecutionTime", "", 1.0),
+    ((performance_degradation.NAME, crc32_of(_FASTER)), "UnusualExecutionTime", _FASTER, -1.0),
+]
+"""Place, type and subject of each incident of durations, and the side on which its readings are off."""
 
 
 def judge_duration(
@@ -48,13 +55,14 @@ def judge_duration(
     name = wording.name_of(event)
     findings: list[Finding] = []
     if assessment is not None:
-        findings = _judge_scores(baseline, name, duration_s, assessment)
+        findings = _judge_scores(baseline, name, duration_s, finished_ms, assessment)
         if explain is not None:
             explain.extend(_gates(assessment, alert_threshold(baseline)))
     if level.previous_level is not None:
         accepted = pattern_deviation.level_accepted(name, level.expected, level.previous_level, duration_s)
         level.previous_level = None
-        findings.append(accepted)
+        if not any(place in baseline.incidents for place, *_ in _ENDS):  # else the incident's end reports it
+            findings.append(accepted)
         if explain is not None:
             explain.extend(accepted.gates)
     return findings
@@ -75,16 +83,24 @@ def alert_threshold(baseline: WorkflowBaseline) -> float:
     return ALERT_THRESHOLD * float(baseline.threshold_multiplier) if baseline.feedbacks else ALERT_THRESHOLD
 
 
-def _judge_scores(baseline: WorkflowBaseline, name: str, duration_s: float, assessment: Assessment) -> list[Finding]:
+def _judge_scores(
+    baseline: WorkflowBaseline, name: str, duration_s: float, finished_ms: i64, assessment: Assessment
+) -> list[Finding]:
     """A point anomaly is an unusual time, a level shift a degradation; each is above the threshold or is nothing."""
     threshold = alert_threshold(baseline)
-    findings: list[Finding | None] = []
-    point, shift = assessment.point, assessment.shift
-    if point is not None and point.score > threshold:
-        findings.append(unusual_execution_time.find_by_score(name, duration_s, assessment, point, threshold))
-    if shift is not None and shift.score > threshold:
-        findings.append(performance_degradation.find_by_score(name, duration_s, assessment, shift, threshold))
-    return [found for found in findings if found is not None]
+    findings: list[Finding] = []
+    for one, find in (
+        (assessment.point, unusual_execution_time.find_by_score),
+        (assessment.shift, performance_degradation.find_by_score),
+    ):
+        if one is None or not one.score > threshold:
+            continue
+        found = find(name, duration_s, assessment, one, threshold)
+        if found is not None and found.opens_incident:
+            found = replace(found, frozen=timing.freeze(baseline.level, assessment, one, finished_ms))
+        if found is not None:
+            findings.append(found)
+    return findings
 
 
 def find_spike(baseline: WorkflowBaseline, name: str, explain: list[str] | None) -> Finding | None:
@@ -103,33 +119,35 @@ def find_spike(baseline: WorkflowBaseline, name: str, explain: list[str] | None)
     return spike_in_failures.find_by_tail(name, failures, z, gate)
 
 
-def ended_spike(baseline: WorkflowBaseline, name: str, failed: bool) -> Finding | None:
-    """The end of an open spike: its z is below 1."""
-    failures = baseline.failures
-    z = failures.z(failed)
-    if not z < _CLEARED_Z:
-        return None
-    return spike_in_failures.back_to_usual(
-        name, failures.recent(failed), failures.observed_rate, z, failures.n, "below 1"
-    )
-
-
 def ended_durations(
-    baseline: WorkflowBaseline, event: Completion, duration_s: float, findings: list[Finding]
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, duration_s: float, findings: list[Finding]
 ) -> list[Finding]:
-    """An incident of durations ends by three executions in a row within 1 sigma, or by the accepted level."""
-    open_now = [place for place in (_POINT, _SHIFT) if place in baseline.incidents]
-    if not open_now:
-        return _NONE
-    level = baseline.level
-    found = any(TYPES[one.anomaly_type].is_timing for one in findings)
-    baseline.calm = baseline.calm + 1 if -_CALM_Z < level.z < _CALM_Z and not found else 0
-    if baseline.calm < _CALM_RUNS:
-        return _NONE
-    baseline.calm = 0
+    """The ends of open incidents of durations, which `rules/timing` decides about.
+
+    An unusual execution within a degradation ends with it, superseded: one end is reported, not two.
+    """
+    ended: list[Finding] = []
+    found = any(TYPES[one.anomaly_type].is_timing and one.opens_incident for one in findings)
     name = wording.name_of(event)
-    ends = {_POINT: unusual_execution_time.back_to_usual, _SHIFT: performance_degradation.back_at_level}
-    return [ends[place](name, duration_s, level.expected, level.z, level.n) for place in open_now]
+    slower = baseline.incidents.get(_SHIFT)
+    for place, anomaly_type, subject, side in _ENDS:
+        incident = baseline.incidents.get(place)
+        if incident is None:
+            continue
+        frozen = incident.frozen
+        if frozen is None:
+            frozen = incident.frozen = timing.freeze_now(baseline.level, side)
+        which = timing.End(place[0], anomaly_type, subject, name)
+        end = timing.find_end(incident, frozen, baseline.level, duration_s, finished_ms, found, which)
+        if place == _POINT and slower is not None:
+            end = (
+                replace(ended[0], detector=place[0], anomaly_type=anomaly_type, end_reason="superseded")
+                if ended
+                else None
+            )
+        if end is not None:
+            ended.append(end)
+    return ended
 
 
 def _gates(assessment: Assessment, threshold: float) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from stream_detector.detect import anomaly, investigation
 from stream_detector.detect.baseline import WorkflowBaseline
@@ -120,8 +121,14 @@ def _open(
         if found.opens_incident:
             place = found.detector, crc32_of(found.subject)
             known = baseline.incidents.get(place)
-            if known is None or (live and not known.reported):
-                baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live)
+            is_superseded = live and known is not None and known.is_quiet
+            if known is not None and known.reported and is_superseded:
+                reported.append(_superseded(baseline, event, config, found, known))
+            if known is None or (live and not known.reported) or is_superseded:
+                frozen = found.frozen if known is None else known.frozen  # it never was inside the gates of that
+                if frozen is not None:
+                    frozen.quiet = 0
+                baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live, frozen)
             else:
                 state, incident_id = "ongoing", known.id
                 known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
@@ -133,6 +140,23 @@ def _open(
                 )
             )
     return reported
+
+
+def _superseded(
+    baseline: WorkflowBaseline, event: Completion, config: Config, found: Finding, known: Incident
+) -> Anomaly:
+    """The end of an incident that was quiet, by the one that `found` opens in its place."""
+    end = replace(found, severity="info", end_reason="superseded")
+    return anomaly.build_anomaly(
+        end,
+        event,
+        config,
+        own_id=anomaly.anomaly_id(replace(end, subject=f"{found.subject} superseded"), baseline, event),
+        incident_id=known.id,
+        state="resolved",
+        steps=["Look at the incident that this execution opens in its place"],
+        duration_s=anomaly.lasted_s(known, event.finished_at),
+    )
 
 
 def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: list[Finding]) -> list[Anomaly]:
@@ -149,7 +173,7 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
                     own_id=anomaly.anomaly_id(end, baseline, event),
                     incident_id=incident.id,
                     state="resolved",
-                    steps=[f"Nothing to do: execution {event.execution_id} is back to normal"],
+                    steps=investigation.steps_for_end(event, baseline.evidence, end),
                     duration_s=anomaly.lasted_s(incident, event.finished_at),
                 )
             )

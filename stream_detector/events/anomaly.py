@@ -14,6 +14,9 @@ from stream_detector.events.fields import Id, Instant, Labels, Name, Text, Url
 
 State = Literal["opened", "ongoing", "resolved"]
 EntityKind = Literal["workflow", "score"]
+EndReason = Literal["recovered", "new_normal", "operator", "retired", "superseded"]
+"""Why an incident ended: it is inside the gates of before again; detection has accepted what lasts; a person said so;
+its entity was retired; its baseline was replaced (relearn)."""
 STATES: tuple[State, ...] = get_args(State)
 ENTITY_KINDS: tuple[EntityKind, ...] = get_args(EntityKind)
 
@@ -35,6 +38,7 @@ AnomalyTypeName = Annotated[_Word, _known(*TYPES)]
 SeverityName = Annotated[_Word, _known(*SEVERITIES)]
 StateName = Annotated[_Word, _known(*STATES)]
 EntityKindName = Annotated[_Word, _known(*ENTITY_KINDS)]
+EndReasonName = Annotated[_Word, _known(*get_args(EndReason))]
 ProfileName = Annotated[_Word, _known(*get_args(Profile))]
 Direction = Annotated[_Word, _known("up", "down")]
 AffectedKind = Annotated[_Word, _known("workflow", "execution", "step", "resource", "entity", "run")]
@@ -100,5 +104,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     profile: ProfileName
     duration_s: float | None = None
     """How long the incident lasted; on `resolved` alone."""
+    end_reason: EndReasonName | None = None
+    """Why the incident ended; on `resolved` alone, and absent from what older versions published."""
     labels: Labels = {}
     url: Url | None = None

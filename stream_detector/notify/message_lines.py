@@ -5,9 +5,8 @@ from typing import Literal
 
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.ids import derived_id
-from stream_detector.notify.state.line_order import kind_rank, line_kind
+from stream_detector.notify.state.line_order import ENDED, kind_rank, line_kind
 from stream_detector.notify.state.state_models import Bond, Combined, Line
-from stream_detector.notify.subject import RESOLVED
 
 NO_BOND = Bond()
 """Of lines that share nothing."""
@@ -15,7 +14,7 @@ NO_BOND = Bond()
 
 def worst_severity(lines: Sequence[Line]) -> str:
     """The severity of a message with these lines: an end counts as info."""
-    return max((line.severity for line in lines if line.state != RESOLVED), key=severity_rank, default="info")
+    return max((line.severity for line in lines if line.state not in ENDED), key=severity_rank, default="info")
 
 
 def newest_of_each_incident(lines: Sequence[Line]) -> list[Line]:

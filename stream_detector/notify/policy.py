@@ -46,7 +46,7 @@ from stream_detector.notify.state.keys import State, bucket_name, due_key, read
 from stream_detector.notify.state.pending import pending_bucket, store_pending
 from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run, run_key
 from stream_detector.notify.state.state_models import Group, Pending
-from stream_detector.notify.subject import RESOLVED, Run, Subject, is_in_run_summary, message_id
+from stream_detector.notify.subject import RESOLVED, SUPERSEDED, Run, Subject, is_in_run_summary, message_id
 
 MOST_FOLLOW_UPS = 6
 """Of one run; what comes later still is on the page."""
@@ -160,6 +160,10 @@ def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     if not isinstance(subject, Anomaly):
         return passes("first message of this run" if subject.revision == 1 else "no earlier message had them")
     if subject.state == RESOLVED:
+        if subject.end_reason == SUPERSEDED:
+            return stops(
+                "suppressed", "superseded: the incident that replaced it, or ended with it, is reported instead"
+            )
         if incident is None or channel not in incident.notified:
             return stops("suppressed", "its opening was not sent here")
         if channel != INBOX and flap is not None and flap.reopened:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
-from stream_detector.events.anomaly import State, severity_rank
+from stream_detector.events.anomaly import EndReason, State, severity_rank
 from stream_detector.events.anomaly_types import describe
 from stream_detector.events.ids import derived_id
 
@@ -19,6 +19,14 @@ WINDOW = "window~"
 
 RESOLVED: State = "resolved"
 """The state of an anomaly that ends its incident. One of a later version is treated as one that goes on."""
+
+NEW_NORMAL: EndReason = "new_normal"
+SUPERSEDED: EndReason = "superseded"
+
+
+def is_new_normal(anomaly: Anomaly) -> bool:
+    """Whether it ends its incident without being well again: detection has accepted what lasts."""
+    return anomaly.state == RESOLVED and anomaly.end_reason == NEW_NORMAL
 
 
 @dataclass(frozen=True, kw_only=True)

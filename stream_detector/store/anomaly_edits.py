@@ -77,7 +77,7 @@ async def _put(connection: Connection, anomaly: Anomaly) -> set[UUID]:
 async def _rebuild_incident(connection: Connection, incident_id: UUID) -> None:
     decided = await connection.fetchrow(
         "DELETE FROM incidents WHERE id = $1 RETURNING acknowledged_at, acknowledged_by, verdict, verdict_at,"
-        " verdict_by, resolved_by, resolved_at",
+        " verdict_by, resolved_by, resolved_at, end_reason",
         incident_id,
     )
     await connection.execute(_REBUILD, incident_id)
@@ -86,6 +86,7 @@ async def _rebuild_incident(connection: Connection, incident_id: UUID) -> None:
             "UPDATE incidents SET acknowledged_at = $2, acknowledged_by = $3, verdict = $4, verdict_at = $5,"
             " verdict_by = $6, resolved_by = $7,"
             " state = CASE WHEN $7::text IS NULL THEN state ELSE 'resolved' END,"
-            " resolved_at = CASE WHEN $7::text IS NULL THEN resolved_at ELSE $8 END WHERE id = $1",
+            " resolved_at = CASE WHEN $7::text IS NULL THEN resolved_at ELSE $8 END,"
+            " end_reason = CASE WHEN $7::text IS NULL THEN end_reason ELSE $9 END WHERE id = $1",
             incident_id, *decided.values(),
         )  # fmt: skip

@@ -34,11 +34,12 @@ ANOMALY_COLUMNS = (
     column("detector"),
     column("profile"),
     column("duration_s", "float8"),
+    column("end_reason"),
     EVENT,
 )
 _INCIDENTS_OF = """
     INSERT INTO incidents (id, state, severity, anomaly_type, detector, profile, entity_kind, entity_id, entity_name,
-        run_id, description, records, opened_at, newest_at, resolved_at, duration_s)
+        run_id, description, records, opened_at, newest_at, resolved_at, duration_s, end_reason)
     SELECT incident_id,
         {last_state},
         {worst_severity},
@@ -46,7 +47,8 @@ _INCIDENTS_OF = """
         (array_agg(entity_name ORDER BY detected_at DESC, id))[1], min(run_id),
         (array_agg(description ORDER BY detected_at, id))[1],
         count(*), min(detected_at), max(detected_at), max(detected_at) FILTER (WHERE state = 'resolved'),
-        max(duration_s)
+        max(duration_s),
+        (array_agg(end_reason ORDER BY detected_at, id) FILTER (WHERE state = 'resolved'))[1]
     FROM {source} GROUP BY incident_id
 """
 
@@ -83,7 +85,8 @@ ANOMALIES = Table(
                 opened_at = least(incidents.opened_at, excluded.opened_at),
                 newest_at = greatest(incidents.newest_at, excluded.newest_at),
                 resolved_at = coalesce(incidents.resolved_at, excluded.resolved_at),
-                duration_s = coalesce(incidents.duration_s, excluded.duration_s)
+                duration_s = coalesce(incidents.duration_s, excluded.duration_s),
+                end_reason = coalesce(incidents.end_reason, excluded.end_reason)
             RETURNING id
         )
         SELECT id, (SELECT count(*) FROM added) AS added FROM grown
@@ -139,11 +142,14 @@ _DECIDED = f"""
         verdict = verdict.kind, verdict_at = verdict.at, verdict_by = verdict.by,
         state = CASE WHEN over.at IS NULL THEN i.state ELSE 'resolved' END,
         resolved_at = coalesce(i.resolved_at, over.at),
-        resolved_by = CASE WHEN i.resolved_at IS NULL THEN over.by ELSE i.resolved_by END
+        resolved_by = CASE WHEN i.resolved_at IS NULL THEN over.by ELSE i.resolved_by END,
+        end_reason = CASE WHEN i.resolved_at IS NOT NULL OR over.at IS NULL THEN i.end_reason
+            ELSE CASE over.kind WHEN 'retire' THEN 'retired' WHEN 'relearn' THEN 'superseded' ELSE 'operator' END END
     FROM incidents t
         LEFT JOIN LATERAL (SELECT a.at, a.by FROM actions a {_MEANT.format(kinds="'{acknowledge}'")}
             ORDER BY a.at, a.action_id LIMIT 1) ack ON true
-        LEFT JOIN LATERAL (SELECT a.at, a.by FROM actions a {_MEANT.format(kinds="'{resolve}'")}
+        LEFT JOIN LATERAL (SELECT a.kind, a.at, a.by FROM actions a
+            {_MEANT.format(kinds="'{resolve,expected,not_an_anomaly,retire,relearn}'")}
             ORDER BY a.at, a.action_id LIMIT 1) over ON true
         LEFT JOIN LATERAL (SELECT a.kind, a.at, a.by FROM actions a
             {_MEANT.format(kinds="'{expected,not_an_anomaly}'")}

@@ -18,7 +18,6 @@ PINNED = (
     "This is said again until",
     "It was away for",
     # gates and resolved descriptions of anomalies on `alerts`
-    "nor the forecast of {resource_name} is told",
     "so many are expected with z",
     "the failures in a row are over",
 )

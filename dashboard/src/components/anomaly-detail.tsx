@@ -40,7 +40,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
           <span class="detail-type" title={typeInfo(anomaly.anomaly_type).description}>
             {typeName(anomaly.anomaly_type)}
           </span>
-          <StateChip state={anomaly.state} />
+          <StateChip state={anomaly.state} reason={anomaly.end_reason} />
           <IncidentChip status={status} record={anomaly.state} />
           <span class="quiet">
             <RelativeTime at={anomaly.detected_at} /> · {exact(anomaly.detected_at)}

@@ -96,7 +96,7 @@ function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: Row
           <Link class="row-link" href={anomalyPath(anomaly.id)} title={`${anomaly.entity_id}: ${anomaly.description}`}>
             {ofOne ? typeName(anomaly.anomaly_type) : name}
           </Link>
-          {anomaly.state !== "opened" && <StateChip state={anomaly.state} />}
+          {anomaly.state !== "opened" && <StateChip state={anomaly.state} reason={anomaly.end_reason} />}
           <IncidentChip status={status} record={anomaly.state} />
         </span>
         <span class="row-what">

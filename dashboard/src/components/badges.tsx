@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { SEVERITIES } from "../generated/registry";
-import { readable, severityClass, type BaselineState } from "../vocabulary";
+import { endWord, readable, severityClass, type BaselineState } from "../vocabulary";
 
 const SHAPES: Record<(typeof SEVERITIES)[number] | "unknown", string> = {
   critical: "M4.6 0.8h4.8l3.8 3.8v4.8l-3.8 3.8h-4.8l-3.8-3.8v-4.8z",
@@ -28,8 +28,10 @@ export function SeverityBadge({ severity }: { severity: string }) {
   );
 }
 
-export function StateChip({ state }: { state: string }) {
-  return <span class={`chip state-${state}`}>{readable(state)}</span>;
+/** Of the end of an incident that is not well again, the reason: it does not look resolved. */
+export function StateChip({ state, reason }: { state: string; reason?: string | null }) {
+  const word = endWord(state, reason);
+  return word === null ? <span class={`chip state-${state}`}>{readable(state)}</span> : <span class="chip">{word}</span>;
 }
 
 /** The state of a workflow or entity; each has its own shape. */

@@ -2,22 +2,24 @@
 
 | version 3 | bytes |
 |---|---|
-| version, kind (1 workflow, 2 score), flags (1 retired, 2 has executions, 4 has past changes), recent ids | 4 |
+| version, kind (1 workflow, 2 score), flags, recent ids | 4 |
 | newest event time in epoch ms, failures in a row, feedbacks, open incidents | 16 |
 | recent ids | 8 each, 8 at most |
-| open incidents | 30 each |
+| open incidents | 30 each, and 37 or 63 of frozen values where there are any |
 | workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
 | workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32), 4 a sequence (4) |
 | workflow: resources | 1, 24 each (16 at most) |
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
-| workflow: level, failures, calm executions; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
+| workflow: level, failures, a byte that is 0; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
 | score: sizes of its past changes | 1, 4 each (30 at most) |
 
-A change of layout takes a new version and keeps the decoder of every older one. Only a score with past changes is of
-version 3; everything else has been the same since version 2. Version 1 differs in the level alone:
-222 bytes, with the tails it had learned of each scale, and without readings and rhythm; and has the part of last
-executions always.
+Flags: 1 retired, 2 has executions, 4 has past changes, 8 has frozen values.
+
+A change of layout takes a new version and keeps the decoder of every older one. Only a score with past changes and a
+key with frozen values are of version 3; everything else has been the same since version 2. Version 1 differs in the
+level alone: 222 bytes, with the tails it had learned of each scale, and without readings and rhythm; and has the part
+of last executions always.
 """
 
 import struct
@@ -29,6 +31,7 @@ SCORE: Final = 2
 RETIRED: Final = 1
 EXECUTIONS: Final = 2
 CHANGES: Final = 4
+FROZEN: Final = 8
 MOST_CHANGES: Final = 30
 HEAD: Final = 20
 DRIFT: Final = struct.Struct("<IddddddB")

@@ -61,5 +61,6 @@ def streak_ended(name: str) -> Finding:
         direction="down",
         gates=["a success ends the streak"],
         opens_incident=True,
+        end_reason="recovered",
         threshold=float(OPENS),
     )

@@ -10,7 +10,7 @@ from math import expm1
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, severity_of
-from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, incident_ended, score_gates
+from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, score_gates
 from stream_detector.detect.statistics.level import EFFECT, AnomalyScore, Assessment, root_of
 from stream_detector.detect.statistics.tails import confidence, t_tail
 from stream_detector.events import Severity
@@ -80,9 +80,3 @@ def find_by_score(
         threshold=threshold,
         subject="" if slower else FASTER,
     )
-
-
-def back_at_level(name: str, duration_s: float, expected: float, z: float, n: int) -> Finding:
-    """Profile `robust`: the end of a shift."""
-    description = f"{name} is back at its level: {wording.duration(duration_s)} against {wording.duration(expected)}"
-    return incident_ended(NAME, "PerformanceDegradation", description, duration_s, expected, z, n)

@@ -17,9 +17,13 @@ from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.incident import Frozen, Incident
+from stream_detector.detect.statistics.level import ACCEPTED_AFTER
 from stream_detector.detect.statistics.resources import ResourceBaseline
 from stream_detector.detect.statistics.tails import UNKNOWN, confidence, t_tail
 from stream_detector.events import Completion, Resource, Severity
+from stream_detector.events.anomaly import EndReason
+from stream_detector.events.times import epoch_ms
 
 NAME = "resource_exhaustion"
 FULL: Final = 0.9
@@ -29,6 +33,9 @@ _LEAST: Final = 10
 _RISES: Final = 3
 _AHEAD: Final = 10
 _HALF: Final = 0.5
+_STEADY: Final = 0.5
+_STILL: Final = 0.01
+"""A usual use that stays within half its deviation, or a hundredth of itself, does not move."""
 
 
 def judge(
@@ -46,10 +53,16 @@ def judge(
         at = resources.place(resource_name)
         known, share = resources.baseline_at(at), share_of(resource)
         one = find_exhaustion(name, resource_name, resource, share, known, gate)
+        incident = incidents.get((NAME, crc32_of(resource_name))) if incidents else None
         if one is not None:
             found.append(one)
-        elif incidents and (NAME, crc32_of(resource_name)) in incidents:
-            ended.append(exhaustion_ended(name, resource_name, resource, known))
+            if incident is not None and incident.frozen is not None:
+                incident.frozen.calm = 0
+        elif incident is not None:
+            at_ms = epoch_ms(event.finished_at)
+            end = find_end(name, resource_name, resource, share, known, incident, at_ms)
+            if end is not None:
+                ended.append(end)
         resources.learn(at, resource_name, known, share)
         if explain is not None:
             gates = "; ".join(one.gates) if one is not None else "not full, not rising, not forecast to reach its limit"
@@ -85,15 +98,19 @@ def find_exhaustion(
         severity = "critical" if share >= CRITICAL else "warning"
         what = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"]
+        frozen_gate = FULL
     elif known is not None and z is not None and z > _Z * gate and (not limit or share >= _HALF):
         usually = wording.share(known.mean) if limit else f"{known.mean:.4g}{unit}"
         what = f"used {used} of {resource_name}, rising, usually {usually}"
         gates = [_rises(known), f"z {z:.2f} is above {_Z * gate:.2f}"]
+        frozen_gate = known.mean + _Z * gate * known.deviation
     elif known is not None and limit and share >= _HALF and share + _AHEAD * known.slope >= 1.0:
         left = (1.0 - share) / known.slope
         what = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
         slope = f"at {wording.share(known.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"
         gates = [_rises(known), slope]
+        # Also what is usual, should a few steep rises have made the forecast; but never what opens it.
+        frozen_gate = max(1.0 - _AHEAD * known.slope, min(known.mean + known.deviation, share))
     else:
         return None
     return Finding(
@@ -112,6 +129,7 @@ def find_exhaustion(
         opens_incident=True,
         subject=resource_name,
         threshold=FULL if limit else _Z * gate,
+        frozen=_freeze(share, known, frozen_gate),
     )
 
 
@@ -125,25 +143,83 @@ def _z_of(share: float, known: ResourceBaseline | None) -> float | None:
     return (share - known.mean) / known.deviation
 
 
-def exhaustion_ended(name: str, resource_name: str, resource: Resource, known: ResourceBaseline | None) -> Finding:
-    """The end: none of the rules holds any more."""
-    share = share_of(resource)
-    mean = known.mean if known else share
+def find_end(
+    name: str,
+    resource_name: str,
+    resource: Resource,
+    share: float,
+    known: ResourceBaseline | None,
+    incident: Incident,
+    at_ms: int,
+) -> Finding | None:
+    """The end of an open incident by an execution in which none of the rules held.
+
+    recovered: for three executions in a row none did, nor would have at the opening. new_normal: what is used stays
+    outside of that, below 90 % of the limit, and the usual use has come to it and no longer moves.
+
+    Args:
+        share: what `share_of` says of it; `known` says what was known before.
+    """
+    frozen = incident.frozen
+    if frozen is None:  # opened by a version that froze nothing
+        frozen = incident.frozen = _freeze(share, known, FULL if resource.limit else share)
+    if frozen.count_calm(share < frozen.gate, _RISES):
+        description = f"{name} uses less {resource_name} again"
+        gates = [
+            f"{_RISES} executions in a row are below {_amount(frozen.gate, resource)}, the limit at the opening",
+            "and neither full, nor rising, nor forecast",
+        ]
+        return _ended(description, gates, resource_name, resource, share, frozen.baseline, "recovered")
+    if share < frozen.gate or known is None:
+        return None
+    band = max(_STEADY * known.deviation, _STILL * abs(known.mean))
+    steady = frozen.is_steady(known.mean, band, at_ms, ACCEPTED_AFTER, 0)
+    if not steady or abs(share - known.mean) > 2 * band:
+        return None
+    description = (
+        f"{name} has a new usual use of {resource_name} since {wording.instant(incident.since_ms)}: "
+        f"{_amount(known.mean, resource)}, before {_amount(frozen.baseline, resource)}"
+    )
+    gates = [
+        f"{ACCEPTED_AFTER} executions have not moved it",
+        f"it is not below {_amount(frozen.gate, resource)}, the limit at the opening",
+    ]
+    return _ended(description, gates, resource_name, resource, known.mean, frozen.baseline, "new_normal")
+
+
+def _freeze(share: float, known: ResourceBaseline | None, gate: float) -> Frozen:
+    return Frozen(known.mean if known else share, known.deviation if known else 0.0, gate)
+
+
+def _amount(share: float, resource: Resource) -> str:
+    return wording.share(share) if resource.limit else f"{share:.4g} {resource.unit or ''}".rstrip()
+
+
+def _ended(
+    description: str,
+    gates: list[str],
+    resource_name: str,
+    resource: Resource,
+    current: float,
+    usual: float,
+    end_reason: EndReason,
+) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="ResourceExhaustion",
         severity="info",
-        description=f"{name} uses less {resource_name} again",
-        current=share,
-        baseline=mean,
-        deviation=share - mean,
+        description=description,
+        current=current,
+        baseline=usual,
+        deviation=current - usual,
         z=None,
         confidence=UNKNOWN,
         unit="ratio" if resource.limit else resource.unit or "",
-        direction="up" if share > mean else "down",
-        gates=[f"neither the limit, nor z, nor the forecast of {resource_name} is told any more"],
+        direction="up" if current > usual else "down",
+        gates=gates,
         opens_incident=True,
         subject=resource_name,
+        end_reason=end_reason,
     )
 
 

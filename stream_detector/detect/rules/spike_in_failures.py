@@ -9,17 +9,36 @@ z = (r - p) / sqrt(p (1 - p) / 10) > 2.
 """
 
 from math import sqrt
+from typing import NamedTuple
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, severity_of
-from stream_detector.detect.statistics.failures import LEAST, Failures
-from stream_detector.detect.statistics.tails import confidence, normal_tail, t_tail
+from stream_detector.detect.incident import Frozen, Incident
+from stream_detector.detect.statistics.failures import (
+    LEAST,
+    PRIOR_FAILURES,
+    PRIOR_SUCCESSES,
+    WARM,
+    Failures,
+    upper_tail,
+)
+from stream_detector.detect.statistics.failures import z_of as rarity_of
+from stream_detector.detect.statistics.tails import UNKNOWN, confidence, normal_tail, t_tail
+from stream_detector.events.anomaly import EndReason
 
 NAME = "spike_in_failures"
+_CLEARED_Z = 1.0
+_MEAN_WEIGHT = 1 / 40
+"""Weight of the newest outcome in the mean since the opening."""
+_STEADY = 0.08
+_AGREE = 0.06
+"""A failure rate no longer moves where it stays within so much for 30 executions, and within this of a faster mean: of
+simulated rates that rise from 10 to 90 % over 200 executions none is accepted before its end, of constant ones of 30
+and 60 % all, after 175 and 232 executions (medians of 200)."""
 RECENT, BEFORE, LEAST_BEFORE = 10, 30, 10
 
 
-def z_of(recent_failures: int, failures: int, n: int) -> float:
+def z_of(recent_failures: int, failures: float, n: float) -> float:
     """How far the rate of the last 10 lies above that of the `n` before them, in standard deviations."""
     p = (failures + 1) / (n + 2)
     return (recent_failures / RECENT - p) / sqrt(p * (1 - p) / RECENT)
@@ -35,7 +54,8 @@ def find_by_z(name: str, *, recent_failures: int, failures: int, n: int, z: floa
         f"the failure rate {recent} against {usual} (one success and one failure added) has z {z:.2f}, "
         f"above {gate:.2f}",
     ]
-    return _found(description, gates, recent_failures, failures / n, z, t_tail(z, n), gate)
+    frozen = Frozen(float(failures), float(n), gate)
+    return _found(description, gates, recent_failures, failures / n, z, t_tail(z, n), frozen)
 
 
 def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
@@ -49,11 +69,12 @@ def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Findin
         f"{recent} failures among the last {RECENT} are {LEAST} or more",
         f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
     ]
-    return _found(description, gates, recent, rate, z, normal_tail(z), gate)
+    frozen = Frozen(failures.failed, failures.counted, gate, recent / RECENT)
+    return _found(description, gates, recent, rate, z, normal_tail(z), frozen)
 
 
 def _found(
-    description: str, gates: list[str], recent: int, rate: float, z: float, tail: float, threshold: float
+    description: str, gates: list[str], recent: int, rate: float, z: float, tail: float, frozen: Frozen
 ) -> Finding:
     return Finding(
         detector=NAME,
@@ -69,30 +90,92 @@ def _found(
         direction="up",
         gates=gates,
         opens_incident=True,
-        threshold=threshold,
+        threshold=frozen.gate,
+        frozen=frozen,
     )
 
 
-def back_to_usual(name: str, recent: int, rate: float, z: float, n: int, gate: str) -> Finding:
-    """The end of a spike.
+class Spike(NamedTuple):
+    """An open spike at one execution, by the profile's own statistic.
+
+    Attributes:
+        recent: failures among the last 10.
+        rate: the usual failure rate of today, 0 to 1.
+        z: of `recent` under today's usual rate, `frozen_z` under the one frozen at the opening.
+        limit: what both must not exceed.
+        n: executions behind today's usual rate.
+    """
+
+    recent: int
+    rate: float
+    z: float
+    frozen_z: float
+    limit: float
+    n: int
+
+
+def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_accepted: bool) -> Finding | None:
+    """The end of a spike, if this execution ends it.
+
+    recovered: the last 10 lie within the limit of the rate frozen at the opening, and of today's. new_normal: they lie
+    within today's alone, and `is_accepted`.
 
     Args:
-        recent: failures among the last 10.
-        rate: the usual failure rate, 0 to 1, from `n` executions.
-        gate: what z passed, in words.
+        frozen: `baseline` of `spread` executions failed before the opening.
+        is_accepted: whether today's usual rate no longer moves.
     """
+    usual = frozen.baseline / frozen.spread if frozen.spread else 0.0
+    frozen.note_quiet(now.z <= now.limit, 1)
+    if now.frozen_z <= now.limit and now.z <= now.limit:
+        description = f"{name} is back to its usual failure rate: {now.recent} of its last {RECENT} failed"
+        gates = [
+            f"z {now.frozen_z:.2f} against the failure rate at the opening is not above {now.limit:.2f}",
+            f"z {now.z:.2f} against today's is not either",
+        ]
+        return _ended(description, gates, now.recent / RECENT, usual, now.frozen_z, "recovered")
+    if not is_accepted or now.z > now.limit:
+        return None
+    since = wording.instant(incident.since_ms)
+    was = f"before, {wording.share(usual)} did" if usual else "before, none did"
+    description = f"{name} has a new usual failure rate since {since}: {wording.share(now.rate)} fail; {was}"
+    gates = [
+        f"z {now.z:.2f} against today's failure rate is not above {now.limit:.2f}, and the rate no longer moves",
+        f"z {now.frozen_z:.2f} against the rate at the opening still is",
+    ]
+    return _ended(description, gates, now.rate, usual, now.frozen_z, "new_normal")
+
+
+def _ended(
+    description: str, gates: list[str], current: float, usual: float, z: float, end_reason: EndReason
+) -> Finding:
     return Finding(
         detector=NAME,
         anomaly_type="SpikeInFailures",
         severity="info",
-        description=f"{name} is back to its usual failure rate: {recent} of its last {RECENT} failed",
-        current=recent / RECENT,
-        baseline=rate,
-        deviation=recent / RECENT - rate,
+        description=description,
+        current=current,
+        baseline=usual,
+        deviation=current - usual,
         z=z,
-        confidence=confidence(normal_tail(z)),
+        confidence=confidence(normal_tail(z)) if end_reason == "recovered" else UNKNOWN,
         unit="ratio",
-        direction="down",
-        gates=[f"z {z:.2f} of the failure rate is {gate}"],
+        direction="up" if current > usual else "down",
+        gates=gates,
         opens_incident=True,
+        end_reason=end_reason,
     )
+
+
+def robust_end(name: str, incident: Incident, failures: Failures, failed: bool, at_ms: int) -> Finding | None:
+    """Profile `robust`: the end of an open spike by this execution, which `failures` has not learned yet."""
+    frozen = incident.frozen
+    if frozen is None:  # opened by a version that froze nothing
+        frozen = incident.frozen = Frozen(failures.failed, failures.counted, 0.0, failures.recent(failed) / RECENT)
+    recent, rate = failures.recent(failed), failures.observed_rate
+    successes = frozen.spread - frozen.baseline
+    tail = upper_tail(recent, frozen.baseline + PRIOR_FAILURES, successes + PRIOR_SUCCESSES)
+    now = Spike(recent, rate, failures.z(failed), rarity_of(tail), _CLEARED_Z, failures.n)
+    frozen.follow(float(failed), _MEAN_WEIGHT)
+    steady = frozen.is_steady(rate, _STEADY, at_ms, WARM, 0)
+    agrees = frozen.count_calm(abs(frozen.mean - rate) <= _AGREE, WARM)
+    return find_end(name, incident, frozen, now, is_accepted=steady and agrees)

@@ -12,7 +12,7 @@ executions; `warning`, and `critical` from |z| = 3 on.
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, severity_of
-from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, incident_ended, score_gates
+from stream_detector.detect.rules.timing import CRITICAL_MORE, history_gates, score_gates
 from stream_detector.detect.statistics.level import EFFECT, AnomalyScore, Assessment
 from stream_detector.detect.statistics.tails import confidence, t_tail
 from stream_detector.events import Severity
@@ -78,11 +78,3 @@ def find_by_score(
         opens_incident=severity != "info",
         threshold=threshold,
     )
-
-
-def back_to_usual(name: str, duration_s: float, expected: float, z: float, n: int) -> Finding:
-    """Profile `robust`: the end of an incident."""
-    description = (
-        f"{name} takes its usual time again: {wording.duration(duration_s)}, usually {wording.duration(expected)}"
-    )
-    return incident_ended(NAME, "UnusualExecutionTime", description, duration_s, expected, z, n)

@@ -64,6 +64,9 @@ _CLIP_LEVEL: Final = 4.0
 _CLIP_SPREAD: Final = 8.0
 _CLIP: Final = 3.0
 _GRID: Final = 42.0
+_SIGMA: Final = 42
+SETTLED: Final = 3
+_ROW: Final = 4
 _MOST: Final = 126
 """Clipped z are kept in steps of 1/42, one byte each."""
 _MEAN: Final = 1.0 / (_GRID * sqrt(RECENT))
@@ -222,10 +225,10 @@ class Level:
         self._learn(off, sigma, gap_ms)
         rhythm.learn(raw, at_ms, gap_ms, sigma, n)
         self._follow_rhythm(age_ms)
-        if -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
-            self.shifted = 0
-        else:
+        if not -ACCEPTED_BEYOND <= z <= ACCEPTED_BEYOND:
             self._shift(before, z > 0, at_ms)
+        elif self.shifted:
+            self._settle(at_ms)
         return assessment
 
     def _remember(self, x: float, z: float, at_ms: i64, age_ms: i64) -> float:
@@ -319,12 +322,39 @@ class Level:
             self.shifted, self.shifted_from, self.shifted_s = side, before, at_ms // 1000
             return
         shifted = self.shifted + side
-        if not -_MOST_SHIFTED <= shifted <= _MOST_SHIFTED:
+        if -_MOST_SHIFTED <= shifted <= _MOST_SHIFTED:
+            self.shifted = shifted
+
+    def _settle(self, at_ms: i64) -> None:
+        """A reading within 1 sigma ends the row; the third one after a long row: the level has come to the readings.
+
+        Not before: readings that keep moving stay ahead of the level, and it would be out of date when it is reported.
+        """
+        if -ACCEPTED_AFTER < self.shifted < ACCEPTED_AFTER or at_ms - self.shifted_s * 1000 < ACCEPTED_MS:
+            self.shifted = 0
             return
-        self.shifted = shifted
-        if -ACCEPTED_AFTER < shifted < ACCEPTED_AFTER or at_ms - self.shifted_s * 1000 < ACCEPTED_MS:
-            return
+        for back in range(SETTLED):
+            if not -_SIGMA <= i8(self.recent_z, RECENT - 1 - back) <= _SIGMA:
+                return
         self.previous_level, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last reading lay within 1 sigma of the level."""
+        return -ACCEPTED_BEYOND <= self.z <= ACCEPTED_BEYOND
+
+    def before_shift(self, before: float, sigma: float, one: "AnomalyScore") -> float:
+        """The level before a shift began that `one` is the score of.
+
+        Args:
+            before: the level before the reading that gave the score, in log units, as is `sigma`.
+        """
+        side: i64 = 1 if one.z > 0 else -1
+        if self.shifted * side >= _ROW:
+            return self.shifted_from
+        # How far the level has followed meanwhile: by its weight times each of the readings that the mean is over.
+        gap_ms = float(self.newest_ms - self.first_s * 1000) / float(self.n)
+        return before - min(gap_ms / _MEMORY_MS, ALPHA) * float(one.runs) * one.z / root_of(one.runs) * sigma
 
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: 80 bytes, 2 a reading and the rhythm."""

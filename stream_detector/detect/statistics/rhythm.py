@@ -58,6 +58,14 @@ class Rhythm:
             offset += i64(self.offsets[PLACES])
         return float(offset) / _GRID
 
+    def frozen(self) -> bytes:
+        """The offsets for `frozen_offset`, 2 bytes each; nothing where they are not used."""
+        w = BytesWriter()
+        if self.used:
+            for offset in self.offsets:
+                write_i16_le(w, offset)
+        return w.getvalue()
+
     def learn(self, x: float, at_ms: i64, gap_ms: i64, sigma: float, n: i64) -> None:
         """Learn a reading, winsorised.
 
@@ -109,6 +117,16 @@ class Rhythm:
             self.offsets[place] = read_i16_le(packed, at + 2 * place)
             place += 1
         return at + 2 * (PLACES + 1)
+
+
+def frozen_offset(frozen: bytes, at_ms: i64) -> float:
+    """What was expected at this time in addition to the mean, by the offsets that `Rhythm.frozen` gave."""
+    if not frozen:
+        return 0.0
+    offset = i64(read_i16_le(frozen, 2 * (at_ms // _HOURS_MS % PLACES)))
+    if _is_weekend(at_ms):
+        offset += i64(read_i16_le(frozen, 2 * PLACES))
+    return float(offset) / _GRID
 
 
 def _is_weekend(at_ms: i64) -> bool:

@@ -8,6 +8,7 @@ from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.links import LINK_LIFETIME_S, MAX_TOKEN_CHARACTERS, WORDS, Link, Purpose, sign
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.shared_facets import NOT_LABELS, facet_words
+from stream_detector.notify.state.line_order import ENDED
 from stream_detector.notify.state.state_models import Combined, Line
 from stream_detector.notify.subject import RESOLVED, state_key
 
@@ -26,7 +27,7 @@ def links_of_anomaly(anomaly: Anomaly, channel: str, config: NotifyConfig, at_s:
 
 def links_of_group(head: Combined, lines: Sequence[Line], channel: str, config: NotifyConfig, at_s: float) -> Links:
     """Those of a message about a group: take all that it tells of, silence what has the label that all of it has."""
-    on = [(line.incident_id, line.entity) for line in lines if line.incident_id and line.state != RESOLVED]
+    on = [(line.incident_id, line.entity) for line in lines if line.incident_id and line.state not in ENDED]
     label = next((facet for facet in head.bond.joins or head.shared if facet[0] not in NOT_LABELS), None)
     asked: list[tuple[Purpose, str, Any]] = []
     if on:

@@ -15,7 +15,7 @@ from stream_detector.notify.rendering.words import (
     number,
     type_words,
 )
-from stream_detector.notify.subject import RESOLVED
+from stream_detector.notify.subject import RESOLVED, is_new_normal
 
 NO_Z_SCORE = "none for this rule"
 
@@ -37,6 +37,8 @@ def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:
         kinds: the types, in words, of several anomalies that are one reading.
     """
     name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
+    if is_new_normal(anomaly):
+        return mark_of("info"), f"New normal: {type_words(anomaly.anomaly_type)} in {name}"
     kind = RESOLVED if anomaly.state == RESOLVED else anomaly.severity
     what = joined(kinds) or type_words(anomaly.anomaly_type)
     return mark_of(kind), f"{one_line(kind).capitalize()}: {what} in {name}"
@@ -65,7 +67,7 @@ class Alert:
         self.mark, self.title = headline(anomaly, [type_words(one) for one in self._types])
         self.description = paragraph(anomaly.description)
         self.link = anomaly_link(base_url, anomaly)
-        self._is_resolved = anomaly.state == RESOLVED
+        self._is_resolved = anomaly.state == RESOLVED and not is_new_normal(anomaly)
 
     @cached_property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -85,7 +87,7 @@ class Alert:
 
     @cached_property
     def steps(self) -> tuple[str, ...]:
-        """What to look at; nothing once it has ended."""
+        """What to look at; nothing once it has recovered."""
         steps = () if self._is_resolved else self._anomaly.investigation_steps
         return tuple(filter(None, (one_line(step, 2_000) for step in steps)))
 

@@ -14,7 +14,7 @@ from stream_detector.notify.rendering.alert import joined
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import duration, mark_of, minute, type_words
 from stream_detector.notify.shared_facets import facet_words
-from stream_detector.notify.state.line_order import reading_rank
+from stream_detector.notify.state.line_order import ENDS, NEW_NORMAL_KIND, reading_rank
 from stream_detector.notify.state.state_models import Combined, Line
 from stream_detector.notify.subject import RESOLVED, instant
 
@@ -106,7 +106,7 @@ def _entry(lines: Sequence[Line]) -> Entry:
 def _digest(head: Combined, lines: Sequence[Line], config: NotifyConfig) -> CombinedContent:
     what = "1 message was" if head.count == 1 else f"{head.count:,} messages were"
     critical = severity_rank("critical")
-    mark = "🔴" if any(severity_rank(kind) >= critical for kind in head.counts if kind != RESOLVED) else "🟠"
+    mark = "🔴" if any(severity_rank(kind) >= critical for kind in head.counts if kind not in ENDS) else "🟠"
     return CombinedContent(
         title=f"{mark} {what} held back: {_count_words(head.counts)}",
         intro="The rate limit was reached, so these came together. The most severe come first:",
@@ -121,12 +121,14 @@ def _group(head: Combined, lines: Sequence[Line], config: NotifyConfig) -> Combi
     joins = head.bond.causes or head.bond.joins or head.shared
     named = "; ".join(map(facet_words, joins[:MAX_NAMED])) or "one incident"
     more = f" and {len(joins) - MAX_NAMED} more" if len(joins) > MAX_NAMED else ""
-    worst = max((kind for kind in head.counts if kind != RESOLVED), key=severity_rank, default="info")
-    mark = mark_of(RESOLVED if head.all_resolved else worst)
+    worst = max((kind for kind in head.counts if kind not in ENDS), key=severity_rank, default="info")
+    is_well = head.all_resolved and NEW_NORMAL_KIND not in head.counts
+    mark = mark_of(RESOLVED if is_well else "info" if head.all_resolved else worst)
+    ended = "Resolved: all" if is_well else "Ended: all" if head.all_resolved else ""
     # What may be the cause, they share; what merely all of them have in common is said to be that.
     how = "share" if head.bond.causes or not head.bond.joins else "with"
     many = f"{head.members:,} anomalies {how}" if head.members > 1 else "1 anomaly opened again:"
-    title = f"{mark} {'Resolved: all' if head.all_resolved else ''} {many} {one_line(named, 120)}{more}"
+    title = f"{mark} {ended} {many} {one_line(named, 120)}{more}"
     active = f", of which {head.active:,} are ongoing" if head.active else ""
     entries = entries_of(lines)
     if head.all_resolved:

@@ -14,7 +14,15 @@ from stream_detector.notify.rendering.score_changes import (
 )
 from stream_detector.notify.rendering.words import duration, link_of
 from stream_detector.notify.state.state_models import Line
-from stream_detector.notify.subject import RESOLVED, Subject, message_id, severity_of, state_key
+from stream_detector.notify.subject import (
+    NEW_NORMAL,
+    RESOLVED,
+    Subject,
+    is_new_normal,
+    message_id,
+    severity_of,
+    state_key,
+)
 
 DESCRIPTION_LIMIT = 160
 
@@ -24,9 +32,12 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
     changes = changes_of(subject, config)
     facts, anomaly_type = _facts(subject, changes), ""
     if isinstance(subject, Anomaly):
-        state, anomaly_type, happened_at = str(subject.state), str(subject.anomaly_type), subject.detected_at
+        state = NEW_NORMAL if is_new_normal(subject) else str(subject.state)
+        anomaly_type, happened_at = str(subject.anomaly_type), subject.detected_at
         title = " ".join(headline(subject))
-        if subject.state == RESOLVED:
+        if is_new_normal(subject):
+            title += f": {one_line(subject.description, DESCRIPTION_LIMIT)}"
+        elif subject.state == RESOLVED:
             title += f" after {duration(subject.duration_s)}" if subject.duration_s is not None else ""
         elif changes:
             title = one_line_form(changes.changes[0])

@@ -12,7 +12,7 @@ from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
 from stream_detector.notify.state.keys import FLAP, State, read, timer_key, write
 from stream_detector.notify.state.state_models import Flap, Incident
-from stream_detector.notify.subject import state_key, worst_of
+from stream_detector.notify.subject import SUPERSEDED, state_key, worst_of
 
 END_OF_FLAPPING = "ending"
 """The kind of timer that ends the wait for quiet."""
@@ -48,7 +48,7 @@ def record_end(
     state: State, key: str, flap: Flap | None, incident: Incident, anomaly: Anomaly, window_s: float, now_s: float
 ) -> None:
     """Note an end. Where it flaps, the end itself is kept until it has been quiet."""
-    flaps = flap is not None and flap.reopened > 0
+    flaps = flap is not None and flap.reopened > 0 and anomaly.end_reason != SUPERSEDED
     kept = Flap(
         ended_at_s=now_s,
         opened_at_s=incident.opened_at_s or now_s,

@@ -8,8 +8,8 @@ from stream_detector.notify.config import INBOX, Route
 from stream_detector.notify.stages.verdict import Verdict, passes, stops
 from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import HELD, RATE, State, bucket_name, read, write
+from stream_detector.notify.state.line_order import ENDED
 from stream_detector.notify.state.state_models import Due, Line, RateWindow
-from stream_detector.notify.subject import RESOLVED
 
 
 def throttle(state: State, route: Route, entry: Due, lines: Sequence[Line], now_s: float) -> Verdict:
@@ -17,7 +17,7 @@ def throttle(state: State, route: Route, entry: Due, lines: Sequence[Line], now_
     bucket = bucket_name(entry.channel, route.name if route.own_limit else "")
     rate = read(state, RATE + bucket, RateWindow) or RateWindow()
     rate = replace(rate, window_s=route.rate_limit_window_s, limit=route.rate_limit_count)
-    has_end = any(line.state == RESOLVED for line in lines)
+    has_end = any(line.state in ENDED for line in lines)
     verdict = check_rate(entry.channel, rate, now_s, route, has_end=has_end)
     if not verdict.passed:
         hold_back(state, bucket, lines, now_s, rate=rate)

@@ -4,15 +4,22 @@ from collections.abc import Sequence
 
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.notify.state.state_models import Line
-from stream_detector.notify.subject import RESOLVED
+from stream_detector.notify.subject import NEW_NORMAL, RESOLVED
 
 _TYPES = {name: place for place, name in enumerate(TYPES)}
-_ORDER = {"critical": 0, "warning": 1, "info": 2, RESOLVED: 3}
+NEW_NORMAL_KIND = "new normal"
+ENDS = RESOLVED, NEW_NORMAL_KIND
+"""The kinds that are no severities."""
+ENDED = RESOLVED, NEW_NORMAL
+"""The states of a line whose incident has ended."""
+_ORDER = {"critical": 0, "warning": 1, "info": 2, NEW_NORMAL_KIND: 3, RESOLVED: 4}
 """A severity of a later version stands before all."""
 
 
 def line_kind(line: Line) -> str:
-    """Its severity, or `resolved`."""
+    """Its severity, `resolved`, or `new normal`."""
+    if line.state == NEW_NORMAL:
+        return NEW_NORMAL_KIND
     return RESOLVED if line.state == RESOLVED else line.severity
 
 

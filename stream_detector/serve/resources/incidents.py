@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.events import Action, Notification
-from stream_detector.events.anomaly import AnomalyTypeName, EntityKindName, SeverityName, StateName
+from stream_detector.events.anomaly import AnomalyTypeName, EndReasonName, EntityKindName, SeverityName, StateName
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import CursorText, Limit, parse_uuid, read_query
@@ -43,6 +43,8 @@ class Incident(Struct, kw_only=True):
     newest_at: datetime
     resolved_at: datetime | None
     resolved_by: str | None
+    end_reason: EndReasonName | None
+    """null while it is open, and of one that ended before this was stored."""
     duration_s: float | None
     acknowledged_at: datetime | None
     acknowledged_by: str | None

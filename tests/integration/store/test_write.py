@@ -202,9 +202,38 @@ async def test_a_decision_reaches_its_incident_whichever_came_first(pool: asyncp
     for rows in (found, decided) if first == "anomaly" else (decided, found):
         assert await Writer(pool).write(rows) == []
     incident = await pool.fetchrow(
-        "SELECT state, acknowledged_by, acknowledged_at, verdict, verdict_by, resolved_by, resolved_at FROM incidents"
+        "SELECT state, acknowledged_by, acknowledged_at, verdict, verdict_by, resolved_by, resolved_at, end_reason"
+        " FROM incidents"
     )
-    assert tuple(incident) == ("resolved", "ann", at_minute(1), "expected", "ann", "bob", at_minute(4))
+    ended = "ann", at_minute(3), "operator"
+    assert tuple(incident) == ("resolved", "ann", at_minute(1), "expected", "ann", *ended)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("resolve", "operator"),
+        ("expected", "operator"),
+        ("not_an_anomaly", "operator"),
+        ("retire", "retired"),
+        ("relearn", "superseded"),
+    ],
+)
+async def test_x6_an_incident_that_a_person_ended_says_so(pool: asyncpg.Pool, kind: str, reason: str) -> None:
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("1", incident="i"))]))
+    which = {"entity": "workflow:nightly"} if kind in ("retire", "relearn") else {"incident_id": uuid("i")}
+    await Writer(pool).write(Rows(actions=[row(action("a", kind, at=at_minute(4), **which))]))
+    late = anomaly("2", incident="i", state="resolved", detected_at=at_minute(9), end_reason="recovered")
+    await Writer(pool).write(Rows(anomalies=[row(late)]))
+    assert tuple(await pool.fetchrow("SELECT state, end_reason FROM incidents")) == ("resolved", reason)
+
+
+@pytest.mark.parametrize("reason", ["recovered", "new_normal", "superseded", "of a later version", None])
+async def test_x6_why_detection_ended_an_incident_is_stored(pool: asyncpg.Pool, reason: str | None) -> None:
+    end = anomaly("2", incident="i", state="resolved", detected_at=at_minute(9), end_reason=reason)
+    await Writer(pool).write(Rows(anomalies=[row(anomaly("1", incident="i")), row(end)]))
+    assert await pool.fetchval("SELECT end_reason FROM incidents") == reason
+    assert await pool.fetchval("SELECT count(*) FROM anomalies WHERE end_reason IS NOT NULL") == (reason is not None)
 
 
 async def test_a_decision_about_an_entity_reaches_its_open_incidents_alone(pool: asyncpg.Pool) -> None:

@@ -12,6 +12,7 @@ from stream_detector.detect.rules import (
     consecutive_failures,
     performance_degradation,
     spike_in_failures,
+    timing,
     unusual_execution_time,
 )
 from stream_detector.detect.statistics import tails
@@ -22,7 +23,9 @@ FOUND_BY_Z = {
     "unusual": lambda z, n: unusual_execution_time.find_by_z("w", 9.0, mean=1.0, spread=1.0, n=n, z=z, gate=2.0),
     "slower": lambda z, n: performance_degradation.find_by_z("w", 9.0, mean=1.0, spread=1.0, n=n, z=z, gate=2.0),
     "spike": lambda z, n: spike_in_failures.find_by_z("w", recent_failures=5, failures=1, n=n, z=z, gate=2.0),
-    "end": lambda z, n: unusual_execution_time.back_to_usual("w", 9.0, 1.0, z, n),
+    "end": lambda z, n: timing.recovered(
+        timing.End("unusual_execution_time", "UnusualExecutionTime", "", "w"), 9.0, 1.0, z, n
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.message import Delivered
 from stream_detector.notify.policy import due_deliveries, expire, settle
+from stream_detector.notify.shared_facets import GROUP_BY
 from tests.events_made import action, uuid
 from tests.unit.notify.living import NOW_S, Notifier, only
 from tests.unit.notify.subjects import CONFIG, slow
@@ -163,3 +164,34 @@ def test_nobody_is_reminded_of_what_somebody_has_taken(taken: object) -> None:
 def test_nobody_is_reminded_of_what_has_no_end() -> None:
     notifier = Notifier(route(repeat_interval_s=60.0)).take(slow("a")).deliver().after(10_000)
     assert len(notifier.sent) == 1 and NOW_S
+
+
+def test_x6_a_new_normal_is_one_message_that_does_not_look_well_again() -> None:
+    words = "nightly has a new usual time since 2026-01-20 12:00 UTC: 2 m 10 s, before 1 m 40 s"
+    notifier = Notifier(CONFIG).take(opened(1)).deliver()
+    notifier.take(resolved(1, end_reason="new_normal", description=words)).deliver()
+    last = [one.message for one in notifier.sent if one.message.channel == "slack"][-1]
+    assert notifier.counts("slack") == {"delivered": 2}
+    assert last.title == "New normal: Performance degradation in Nightly" and last.severity == "info"
+    assert words in last.text and "✅" not in last.text + str(last.blocks) + last.html
+    assert "Resolved" not in last.title
+
+
+def test_x6_what_another_incident_took_the_place_of_is_not_sent() -> None:
+    notifier = Notifier(CONFIG).take(opened(1), opened(2)).deliver()
+    notifier.take(resolved(1, end_reason="superseded"), resolved(2, end_reason="recovered")).deliver()
+    ends = [one.message for one in notifier.sent if one.message.state == "resolved" and one.message.channel == "slack"]
+    assert [one.incident_id for one in ends] == [uuid("i2")]
+    of_slack = [one for one in notifier.outcomes if one.incident_id == uuid("i1") and one.channel == "slack"]
+    (unsaid,) = [one for one in of_slack if one.outcome == "suppressed"]
+    assert unsaid.reason.startswith("superseded: ")
+
+
+def test_x6_a_group_that_ended_as_a_new_normal_is_not_resolved() -> None:
+    route = Route(name="r", group_by=GROUP_BY, group_wait_s=1.0, group_interval_s=60.0)
+    given = {"labels": {"build": "9"}, "profile": "robust"}
+    notifier = Notifier(replace(CONFIG, routes=(route,))).take(opened(1, **given), opened(2, **given)).after(1)
+    notifier.take(resolved(1, **given), resolved(2, end_reason="new_normal", **given)).after(60)
+    text = notifier.got("slack")[-1]
+    assert text.splitlines()[0].startswith("🔵 Ended: all 2 anomalies with build=9")
+    assert "• 🔵 New normal: Performance degradation in Nightly" in text

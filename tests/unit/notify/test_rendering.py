@@ -32,6 +32,16 @@ SUBJECTS: dict[str, Subject] = {
     "run-of-two": TWO,
     "slow": slow(),
     "resolved": slow("end", incident="slow", state="resolved", severity="info", duration_s=725.0),
+    "new-normal": slow(
+        "end",
+        incident="slow",
+        state="resolved",
+        severity="info",
+        duration_s=172_800.0,
+        end_reason="new_normal",
+        description="nightly has a new usual time since 2026-01-20 12:00 UTC: 2 m 10 s, before 1 m 40 s",
+        investigation_steps=["Decide whether this is wanted: it was not seen to end, it became the usual"],
+    ),
     "spike": slow("spike", anomaly_type="SpikeInFailures", severity="warning", metrics=SPIKE),
     "streak": slow(
         "streak",

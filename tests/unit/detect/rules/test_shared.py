@@ -36,7 +36,7 @@ def test_w13_says_what_was_used_of_what():
 
 
 def test_w13_is_one_incident_a_resource_until_it_is_used_less():
-    life = found(feed(workflow(), [uses(0, 3.8), uses(1, 3.9), uses(2, 3.95), uses(3, 2.0), uses(4, 2.0)]))
+    life = found(feed(workflow(), [uses(0, 3.8), uses(1, 3.9), uses(2, 3.95), *(uses(n, 2.0) for n in (3, 4, 5, 6))]))
     assert [(one.state, one.severity) for one in life] == [
         ("opened", "warning"),
         ("ongoing", "warning"),
@@ -70,9 +70,8 @@ def test_w13_without_a_limit_only_the_rise_is_told():
     told = found(feed(workflow(), [*steady, uses(20, 101.1, None), uses(21, 101.2, None), uses(22, 140.0, None)]))
     assert told[0].description == "nightly used 140 GiB of memory, rising, usually 100.6 GiB"
     assert told[0].metrics.unit == "GiB"
-    ended = found(
-        feed(workflow(), [*steady, *(uses(20 + n, 101.1 + n * 20, None) for n in range(3)), uses(30, 100.0, None)])
-    )
+    rises, less = [(20, 101.1), (21, 121.1), (22, 141.1)], [(30, 100.0), (31, 100.0), (32, 100.0)]
+    ended = found(feed(workflow(), [*steady, *(uses(n, used, None) for n, used in rises + less)]))
     assert ended[-1].state == "resolved"
     assert (ended[-1].metrics.direction, ended[-1].metrics.deviation < 0) == ("down", True)
 
