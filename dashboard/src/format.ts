@@ -62,8 +62,9 @@ export function compare(anomaly: Anomaly): Comparison {
 /** A unit alone does not say what is counted: executions in a day are `runs` too, and not every time is an execution's. */
 function labelsOf(type: string, unit: string): [string, string] {
   if (unit === "points") return ["now", "before"];
-  if (unit === "s" && typeInfo(type).isTiming) return ["took", "usually"];
-  return [unit === "runs" && type === "ConsecutiveFailures" ? "in a row" : "now", "usually"];
+  const { isTiming, isFailure } = typeInfo(type);
+  if (unit === "s" && isTiming) return ["took", "usually"];
+  return [unit === "runs" && isFailure ? "in a row" : "now", "usually"];
 }
 
 /** "3.2", "−4.1", or "–" for a rule without a z-score. */

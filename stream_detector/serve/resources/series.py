@@ -14,6 +14,7 @@ from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBase
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.statistics.failures import RECENT
 from stream_detector.events import Anomaly, Completion
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.fields import Instant
 from stream_detector.events.ids import score_key, workflow_key
@@ -53,7 +54,7 @@ class SeriesQuery(Struct, kw_only=True):
 
 Of = Literal["value", "failures"]
 
-_OF_FAILURES = ("SpikeInFailures", "ConsecutiveFailures")
+_OF_FAILURES = frozenset(name for name, entry in TYPES.items() if entry.is_failure)
 
 
 class Point(Struct, frozen=True, kw_only=True):
