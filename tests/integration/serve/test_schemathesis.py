@@ -21,7 +21,7 @@ from stream_detector.settings import Settings
 from stream_detector.store.rows import BaselineState, DeadLetterNote, NamedValue, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import anomaly, notification, row, run_event, score, score_change, summary
-from tests.integration.serve.test_check import history
+from tests.integration.serve.histories import history
 from tests.servers.installation import Installation, wait_until
 
 HERE = Path(__file__).parent

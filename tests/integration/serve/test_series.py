@@ -12,7 +12,7 @@ from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, completion, row, score
 from tests.integration.serve.conftest import Serve
-from tests.integration.serve.test_check import CHECK, ended
+from tests.integration.serve.histories import ended, found_live
 
 Client = TestClient[Any, Any]
 
@@ -25,7 +25,8 @@ async def client(serve: Serve) -> Client:
 
 async def test_a_series_shows_each_reading_with_the_band_that_judged_it(client: Client, pool: asyncpg.Pool) -> None:
     durations = [100.0 + n % 3 for n in range(14)] + [200.0, 101.0]
-    await Writer(pool).write(Rows(executions=[ended(n, each) for n, each in enumerate(durations)]))
+    rows = [ended(n, each) for n, each in enumerate(durations)]
+    await Writer(pool).write(Rows(executions=rows))
     asked = {"entity": "workflow:nightly", "limit": 8, "until": "2026-01-22T12:14:00Z"}
     answer = await client.get("/api/v1/series", params=asked)
     found = await answer.json()
@@ -35,9 +36,9 @@ async def test_a_series_shows_each_reading_with_the_band_that_judged_it(client: 
     last = found["points"][-1]
     assert last["lower"] < last["mean"] < last["upper"] < last["value"]
     assert last["anomalous"] and last["execution_id"] == "14"
-    said = await (await client.post(CHECK, json={"workflow_execution_id": "14"})).json()
-    assert last["anomaly"] in {each["id"] for each in said}
-    gate = next(each for each in said if each["anomaly_type"] == "UnusualExecutionTime")
+    live = found_live(rows, "classic")["14"]
+    assert last["anomaly"] in {each["id"] for each in live}
+    gate = next(each for each in live if each["anomaly_type"] == "UnusualExecutionTime")
     assert last["mean"] == pytest.approx(gate["metrics"]["baseline_value"])
     assert not any(point["anomalous"] for point in found["points"][:-1])
     bare = await (await client.get("/api/v1/series", params={"entity": "nightly"})).json()
@@ -88,7 +89,8 @@ def outcomes(text: str, **given: Any) -> list[Row[Any]]:
 async def test_a_series_of_failures_shows_the_rate_of_the_last_10_with_its_band(
     client: Client, pool: asyncpg.Pool
 ) -> None:
-    await Writer(pool).write(Rows(executions=outcomes("-" * 25 + "x" + "-" * 9 + "cxxx", duration_s=None)))
+    rows = outcomes("-" * 25 + "x" + "-" * 9 + "cxxx", duration_s=None)
+    await Writer(pool).write(Rows(executions=rows))
     asked = {"entity": "workflow:nightly", "of": "failures", "limit": 5}
     found = await (await client.get("/api/v1/series", params=asked)).json()
     assert found["unit"] == "ratio"
@@ -103,8 +105,7 @@ async def test_a_series_of_failures_shows_the_rate_of_the_last_10_with_its_band(
     assert points[-1]["mean"] == pytest.approx(1 / 28)
     assert (points[-1]["lower"], points[-1]["upper"]) == (0.0, 0.2)
     assert [point["anomalous"] for point in points] == [False, False, False, False, True]
-    said = await (await client.post(CHECK, json={"workflow_execution_id": "38"})).json()
-    spike = next(each for each in said if each["anomaly_type"] == "SpikeInFailures")
+    spike = next(each for each in found_live(rows, "classic")["38"] if each["anomaly_type"] == "SpikeInFailures")
     assert points[-1]["mean"] == pytest.approx(spike["metrics"]["baseline_value"])
     assert points[-1]["value"] == pytest.approx(spike["metrics"]["current_value"])
 
@@ -114,7 +115,9 @@ async def test_a_failure_rate_above_its_band_is_a_spike_and_none_other(
     serve: Serve, pool: asyncpg.Pool, profile: Profile
 ) -> None:
     client = await serve(profile=profile)
-    await Writer(pool).write(Rows(executions=outcomes("-" * 45 + "x-" * 8 + "-" * 20 + "xxxxx" + "-" * 20)))
+    rows = outcomes("-" * 45 + "x-" * 8 + "-" * 20 + "xxxxx" + "-" * 20)
+    await Writer(pool).write(Rows(executions=rows))
+    live = found_live(rows, profile)
     asked = {"entity": "workflow:nightly", "of": "failures", "limit": 2000}
     points = (await (await client.get("/api/v1/series", params=asked)).json())["points"]
     assert any(point["upper"] is not None for point in points)
@@ -122,11 +125,11 @@ async def test_a_failure_rate_above_its_band_is_a_spike_and_none_other(
     for point in points:
         if point["upper"] is None or point["status"] != "failure":
             continue
-        said = await (await client.post(CHECK, json={"workflow_execution_id": point["execution_id"]})).json()
-        told = any(each["anomaly_type"] == "SpikeInFailures" and each["state"] != "resolved" for each in said)
-        # An incident that goes on is told again only when it gets worse; above the band it is open at least.
-        assert point["value"] > point["upper"] or not told
-        spiking += told
+        spike = [each for each in live[point["execution_id"]] if each["anomaly_type"] == "SpikeInFailures"]
+        reported = any(each["state"] != "resolved" for each in spike)
+        # An ongoing incident is reported again only if it gets worse; above the band it is open at least.
+        assert point["value"] > point["upper"] or not reported
+        spiking += reported
     assert spiking
 
 
