@@ -1,10 +1,16 @@
 """From the settings to detection's `Config`, in one place: live, check, replay, preview and benchmarks judge alike."""
 
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, cast
 
 from stream_detector.detect import Config, profile_rules, score_threshold_rules
 from stream_detector.events import Profile
-from stream_detector.settings import Settings
+from stream_detector.settings import SPECS, Settings
+
+DETECTION_SETTINGS = ("profile", "profile_rules", "score_threshold", "score_threshold_rules", "duration_from_times")
+"""The settings that `detection_config` reads: what the detector publishes."""
 
 
 def detection_config(settings: Settings) -> Config:
@@ -20,3 +26,50 @@ def detection_config(settings: Settings) -> Config:
         profile_rules(settings.profile_rules),
         duration_from_times=settings.duration_from_times,
     )
+
+
+def detection_texts(settings: Settings) -> dict[str, str]:
+    """The settings that judge, each as text that it can be read from.
+
+    >>> detection_texts(Settings())["score_threshold"]
+    '0.5'
+    """
+    return {name: _text(getattr(settings, name)) for name in DETECTION_SETTINGS}
+
+
+def with_detection_texts(settings: Settings, texts: Mapping[str, str]) -> Settings:
+    """The settings with those that judge from their texts. A setting that this version does not know is left aside.
+
+    Raises:
+        ValueError: a text that cannot be read.
+    """
+    known = {name: SPECS[name]["parse"](text) for name, text in texts.items() if name in DETECTION_SETTINGS}
+    return replace(settings, **known)
+
+
+def differing_settings(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The names of the settings that judge otherwise, however they are written.
+
+    >>> differing_settings({"score_threshold": "0.5", "profile": "robust"}, {"score_threshold": "0.50"})
+    []
+    """
+    default = detection_texts(Settings())
+    return [
+        name
+        for name in DETECTION_SETTINGS
+        if _config(name, one.get(name, default[name])) != _config(name, other.get(name, default[name]))
+    ]
+
+
+def _config(name: str, text: str) -> Config | str:
+    """Of one setting alone, for comparison; its text where it cannot be read."""
+    try:
+        return detection_config(with_detection_texts(Settings(), {name: text}))
+    except ValueError:
+        return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

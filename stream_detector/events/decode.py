@@ -28,6 +28,7 @@ from stream_detector.events.checks import (
     invalid_value,
 )
 from stream_detector.events.completion import Completion
+from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.documents import BACKSLASH, MAX_BYTES, SHALLOW_BYTES, check_document
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, Kind
@@ -57,6 +58,7 @@ _action = msgspec.json.Decoder(Action).decode
 _anomaly = msgspec.json.Decoder(Anomaly).decode
 _run_summary = msgspec.json.Decoder(RunSummary).decode
 _notification = msgspec.json.Decoder(Notification).decode
+_detector_settings = msgspec.json.Decoder(DetectorSettings).decode
 
 decode_run_part: Callable[[bytes], RunPart] = msgspec.json.Decoder(RunPart).decode
 """For the detector's own topic between its workers: types alone, the errors are msgspec's."""
@@ -156,6 +158,11 @@ def decode_run_summary(value: bytes | None) -> RunSummary:
 def decode_notification(value: bytes | None) -> Notification:
     """What became of a message."""
     return _read_own(value, _notification)
+
+
+def decode_detector_settings(value: bytes | None) -> DetectorSettings:
+    """The settings that judge, or a question or an answer about them."""
+    return _read_own(value, _detector_settings)
 
 
 def _read_own(value: bytes | None, decode: Callable[[bytes], _T]) -> _T:

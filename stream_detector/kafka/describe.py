@@ -186,6 +186,35 @@ async def group_operations(admin: AIOKafkaAdminClient, group: str) -> frozenset[
         await asyncio.sleep(0.1)  # a new cluster makes its offsets topic when it is first asked
 
 
+class Members(NamedTuple):
+    """How many members a consumer group has. `is_certain`: the broker knows them; the embedded one also lists those
+    that have left, until the next one joins."""
+
+    number: int
+    is_certain: bool
+
+
+async def group_members(admin: AIOKafkaAdminClient, group: str) -> Members:
+    """The members of a consumer group, which need not exist.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer, or knows no coordinator for 30 s.
+    """
+    deadline_s = time.monotonic() + _GROUP_TIMEOUT_S
+    while True:
+        node_id = await find_coordinator(admin, group)
+        if node_id is not None:
+            answer = await send_admin_request(admin, GroupWithOperations(group), node_id)
+            (error_code, _, _, _, _, members, _), *_ = answer.groups
+            if error_code == 0:
+                return Members(len(members), all(member[2] for member in members))
+            if error_code not in _NO_COORDINATOR or time.monotonic() > deadline_s:
+                raise for_code(error_code)(f"consumer group {group}")
+        elif time.monotonic() > deadline_s:
+            raise for_code(_NO_COORDINATOR[1])(f"consumer group {group}")
+        await asyncio.sleep(0.1)
+
+
 async def _ask_group(admin: AIOKafkaAdminClient, group: str) -> tuple[int, int]:
     """Error code and operations."""
     try:

@@ -21,18 +21,24 @@ from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_topics
 from stream_detector.kafka.preflight import MissingAclsError
-from stream_detector.kafka.topics import BY_NAME, TOPICS
+from stream_detector.kafka.topics import BY_NAME, DETECTOR_SETTINGS, TOPICS, Topic
 from stream_detector.settings import Settings
+
+
+def _is_read_whole(topic: Topic) -> bool:
+    """Whether its writer reads it from the beginning, without the group: a changelog, the detector's settings."""
+    return topic.cleanup == "compact" or topic.name == DETECTOR_SETTINGS
+
 
 TOPICS_READ_BY = {
     role: tuple(
         topic.name
         for topic in TOPICS
-        if role in topic.read_by.split(", ") and not (topic.cleanup == "compact" and topic.written_by == role)
+        if role in topic.read_by.split(", ") and not (topic.written_by == role and _is_read_whole(topic))
     )
     for role in GROUPED
 }
-"""Role -> the topics that its group reads and commits: all that it reads but its own changelogs."""
+"""Role -> the topics that its group reads and commits: all that it reads but what it reads whole."""
 
 _FETCH_WAIT_MS = 50
 _TIMEOUT_S = 30.0

@@ -11,8 +11,10 @@ REKEYED, RUN_PARTS = "rekeyed", "run-parts"
 BASELINES, RUNS_STATE, NOTIFIER_STATE = "baselines", "runs-state", "notifier-state"
 ALERTS, RUN_SUMMARIES, ACTIONS = "alerts", "run-summaries", "operator-actions"
 NOTIFIER_IN, NOTIFICATIONS, DEAD_LETTERS = "notifier-in", "notifications", "dead-letters"
+DETECTOR_SETTINGS = "detector-settings"
 
 _DAY_MS = 86_400_000
+_FOR_GOOD = -1
 _COMPACTION_LAG_MS = 3_600_000
 """Longer than any pause of a worker: else compaction could drop the good value before the owner repaired a late one."""
 _LARGEST_BYTES = 8 << 20
@@ -67,6 +69,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         DEAD_LETTERS, "as in the original topic", "detector, recorder", "recorder, api", retention_ms=30 * _DAY_MS
     ),
+    Topic(DETECTOR_SETTINGS, "kind", "detector", "detector, recorder", retention_ms=_FOR_GOOD, partitions=1),
 )  # fmt: skip
 BY_NAME = {topic.name: topic for topic in TOPICS}
 

@@ -46,6 +46,7 @@ from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.roles.detector_settings import SettingsLog
 from stream_detector.roles.run_table import Made, RunTable
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
@@ -346,7 +347,7 @@ def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Await
         process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before)
     process_topic(app, topics.RUN_PARTS, detector.apply_run_parts, agent=f"detect-{topics.RUN_PARTS}")
     app.task(published.run)
-    return worker.nothing_to_prepare
+    return SettingsLog(app.settings, app.fail).agree
 
 
 def run(settings: Settings) -> int:

@@ -29,12 +29,14 @@ from stream_detector.events.decode import (
     decode_action,
     decode_anomaly,
     decode_completion,
+    decode_detector_settings,
     decode_notification,
     decode_run_summary,
     decode_score,
     decode_score_run,
     is_backfill,
 )
+from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.headers import Headers
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
@@ -90,6 +92,11 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
     return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named_baselines())
 
 
+def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:
+    found = decode_detector_settings(record.value)
+    return found if found.kind == "in_force" else None
+
+
 READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
     topics.COMPLETIONS: ("executions", lambda record: decode_completion(*_event_of(record))),
     topics.SCORES: ("scores", lambda record: decode_score(*_event_of(record))),
@@ -100,6 +107,7 @@ READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
     topics.NOTIFICATIONS: ("notifications", lambda record: decode_notification(record.value)),
     topics.BASELINES: ("baselines", _baseline),
     topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
+    topics.DETECTOR_SETTINGS: ("settings", _settings_in_force),
 }
 """Topic -> the list of `Rows` it fills, and how a record becomes an event. None: nothing to store."""
 READ_BY_DETECTOR = frozenset({topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ACTIONS})

@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 import asyncpg
 from msgspec import Struct
 
-from stream_detector.detect import Baseline, Config, Outcome, step
+from stream_detector.detect import Baseline, Outcome, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.kafka.topics import COMPLETIONS, SCORES
+from stream_detector.serve.detection_settings import DetectionSettings
 from stream_detector.store import executions, scores
+from stream_detector.store.executions import StoredCompletion
+from stream_detector.store.scores import StoredScore
 
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -26,38 +30,35 @@ class Checked(Struct, frozen=True):
 
 
 async def check(
-    pool: asyncpg.Pool, execution_id: str, attempt: int | None, config: Config, *, explain: list[str] | None = None
-) -> Checked | None:
-    """Replay the stored executions of its workflow up to this one; None where it is not stored.
+    pool: asyncpg.Pool, target: StoredCompletion, in_force: DetectionSettings, *, explain: list[str] | None = None
+) -> Checked:
+    """Replay the stored executions of its workflow up to this one, each under the settings it was judged under.
 
     Read-only. With complete history and no operator's feedback it finds exactly what the live detector found. Every
     decision about it is appended to `explain`, in plain words.
     """
-    target = await executions.execution(pool, execution_id, attempt)
-    if target is None:
-        return None
     workflow_id = target.event.workflow_id
     baseline = Baseline.new(workflow_key(workflow_id))
     outcome = Outcome("applied")
     async for stored in executions.completions_in_order(pool, workflow_id, target.position):
         explanation = explain if stored.position == target.position else None
+        config = in_force.config_at(COMPLETIONS, stored.position)
         outcome = step(baseline, stored.event, config, backfill=stored.backfill, explain=explanation)
     history = await executions.completeness(pool, workflow_id, target.position, target.event.finished_at)
     return Checked(outcome.anomalies, why_approximate(history), outcome.kind, target.event)
 
 
 async def check_score(
-    pool: asyncpg.Pool, entity_id: str, event_id: str, config: Config, *, explain: list[str] | None = None
-) -> Checked | None:
-    """The same of one score: `event_id` is `run:<run id>`, or `at:<instant>` where it came without a run."""
-    target = await scores.score(pool, entity_id, event_id)
-    if target is None:
-        return None
+    pool: asyncpg.Pool, target: StoredScore, in_force: DetectionSettings, *, explain: list[str] | None = None
+) -> Checked:
+    """The same of one score."""
+    entity_id = target.event.entity_id
     await wait_until_loaded()
     baseline = Baseline.new(score_key(entity_id))
     outcome = Outcome("applied")
     async for stored in scores.scores_in_order(pool, entity_id, _EVER):
         explanation = explain if stored.position == target.position else None
+        config = in_force.config_at(SCORES, stored.position)
         outcome = step(baseline, stored.event, config, backfill=stored.backfill, explain=explanation)
         if stored.position == target.position:
             break

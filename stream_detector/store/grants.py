@@ -15,7 +15,7 @@ from stream_detector.store.migrate import migrate
 _LEARNT = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
     "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed", "recorder_progress",
-    "stream_epochs", "schema_migrations", "deleted_anomalies",
+    "stream_epochs", "schema_migrations", "deleted_anomalies", "detector_settings",
 )  # fmt: skip
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
@@ -26,7 +26,7 @@ _RECORDER = {
     "INSERT": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress", "stream_epochs",
-        "deleted_anomalies",
+        "deleted_anomalies", "detector_settings",
     ),
     "UPDATE": ("runs", "anomalies", "incidents", "baselines", "trimmed", "recorder_progress"),
     "DELETE": (

@@ -16,6 +16,7 @@ from stream_detector.events import (
     Score,
     ScoreRun,
 )
+from stream_detector.events.detector_settings import DetectorSettings
 
 E = TypeVar("E")
 
@@ -84,6 +85,7 @@ class Rows:
     notifications: list[Row[Notification]] = field(default_factory=list)
     baselines: list[Row[BaselineState]] = field(default_factory=list)
     dead_letters: list[Row[DeadLetterNote]] = field(default_factory=list)
+    settings: list[Row[DetectorSettings]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(rows) for _, rows in self.lists())

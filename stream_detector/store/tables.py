@@ -175,3 +175,19 @@ DEAD_LETTERS = Table(
         ON CONFLICT (stream_epoch, source_partition, source_offset) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )
+
+_DETECTOR_SETTINGS = (
+    column("stream_epoch", "integer", attrgetter("epoch")),
+    column("revision", "integer"),
+    column("at", "timestamptz"),
+    EVENT,
+)
+DETECTOR_SETTINGS = Table(
+    columns=_DETECTOR_SETTINGS,
+    key=lambda row: (row.epoch, row.event.revision),
+    keep="first",
+    statement=f"""
+        INSERT INTO detector_settings ({names(_DETECTOR_SETTINGS)}) SELECT * FROM {unnested(_DETECTOR_SETTINGS)}
+        ON CONFLICT (stream_epoch, revision) DO NOTHING
+    """,  # noqa: S608 - columns of this module
+)

@@ -26,6 +26,7 @@ TABLES: dict[str, Table] = {
     "notifications": tables.NOTIFICATIONS,
     "baselines": tables.BASELINES,
     "dead_letters": tables.DEAD_LETTERS,
+    "settings": tables.DETECTOR_SETTINGS,
 }
 _ABOUT_THE_DATA = ("22", "23", "54")
 """SQLSTATE classes: data exception, integrity constraint, program limit (a value too large for an index)."""

@@ -14,10 +14,8 @@ PACKAGE = Path(__file__).parents[2] / "stream_detector"
 CALLERS = (
     "cli/replay.py",
     "roles/detector.py",
-    "serve/resources/checks.py",
-    "serve/resources/series.py",
     "serve/resources/settings.py",
-    "serve/resources/why.py",
+    "serve/detection_settings.py",
 )
 BENCHMARKS = ("grouping.py", "history.py", "hot_path.py", "plots.py", "quality.py")
 

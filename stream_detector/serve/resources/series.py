@@ -9,8 +9,7 @@ import asyncpg
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.composition import detection_config
-from stream_detector.detect import Baseline, Config, ScoreBaseline, WorkflowBaseline, step
+from stream_detector.detect import Baseline, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.statistics.failures import RECENT
 from stream_detector.events import Anomaly, Completion
@@ -18,6 +17,7 @@ from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.fields import Instant
 from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.bands import (
     Band,
@@ -26,6 +26,7 @@ from stream_detector.serve.bands import (
     robust_duration_band,
     robust_failure_band,
 )
+from stream_detector.serve.detection_settings import DetectionSettings, detection_settings
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Entity, read_query
 from stream_detector.serve.responses import json_response
@@ -83,16 +84,16 @@ class Series(Struct, frozen=True, kw_only=True):
 async def entity_series(request: web.Request) -> web.Response:
     """The readings of one entity with the expected band of each."""
     query = read_query(request, SeriesQuery)
-    config = detection_config(request.app[SETTINGS])
-    until = query.until or datetime.now(UTC)
-    found = await request.app[DATABASE].query(series, query.entity, until, query.limit, config, query.of)
+    until, database = query.until or datetime.now(UTC), request.app[DATABASE]
+    in_force = await database.query(detection_settings, request.app[SETTINGS])
+    found = await database.query(series, query.entity, until, query.limit, in_force, query.of)
     if found is None:
         raise ProblemError(404, "No data is stored for this entity up to that time.")
     return json_response(found)
 
 
 async def series(
-    pool: asyncpg.Pool, entity: str, until: datetime, limit: int, config: Config, of: Of = "value"
+    pool: asyncpg.Pool, entity: str, until: datetime, limit: int, in_force: DetectionSettings, of: Of = "value"
 ) -> Series | None:
     """The last `limit` readings up to `until`, each with the band that the same `step` judged it by.
 
@@ -104,12 +105,12 @@ async def series(
     entity_id = rest if kind in ("workflow", "score") else entity
     if kind != "score":
         read_points, unit = (_durations, "s") if of == "value" else (_failure_rates, "ratio")
-        points = await read_points(pool, entity_id, until, limit, config)
+        points = await read_points(pool, entity_id, until, limit, in_force)
         if points or kind == "workflow":
             return _sorted(workflow_key(entity_id), unit, points)
     if of == "failures":
         return None
-    return _sorted(score_key(entity_id), "points", await _scores(pool, entity_id, until, limit, config))
+    return _sorted(score_key(entity_id), "points", await _scores(pool, entity_id, until, limit, in_force))
 
 
 def _sorted(key: str, unit: str, points: "deque[Point]") -> Series | None:
@@ -119,13 +120,14 @@ def _sorted(key: str, unit: str, points: "deque[Point]") -> Series | None:
 
 
 async def _durations(
-    pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, config: Config
+    pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, in_force: DetectionSettings
 ) -> "deque[Point]":
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
     readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     async for stored in completions_in_order(pool, workflow_id):
-        event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
+        event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
+        classic = config.for_execution(event).profile == "classic"
         band = (
             classic_duration_band(baseline, event.finished_at)
             if classic
@@ -139,14 +141,15 @@ async def _durations(
 
 
 async def _failure_rates(
-    pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, config: Config
+    pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, in_force: DetectionSettings
 ) -> "deque[Point]":
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
     readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
     recent: deque[bool] = deque(maxlen=RECENT)
     async for stored in completions_in_order(pool, workflow_id):
-        event, classic = stored.event, config.for_execution(stored.event).profile == "classic"
+        event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
+        classic = config.for_execution(event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, backfill=stored.backfill)
         if event.status not in COUNTED or outcome.kind not in ("applied", "backfilled"):
@@ -180,13 +183,16 @@ def _points(readings: "deque[tuple[Completion, float, Band | None, str | None]]"
     )
 
 
-async def _scores(pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, config: Config) -> "deque[Point]":
+async def _scores(
+    pool: asyncpg.Pool, entity_id: str, until: datetime, limit: int, in_force: DetectionSettings
+) -> "deque[Point]":
     await wait_until_loaded()
     baseline = Baseline.new(score_key(entity_id))
     assert isinstance(baseline, ScoreBaseline)
     points: deque[Point] = deque(maxlen=limit)
     async for stored in scores_in_order(pool, entity_id, until):
         event, previous = stored.event, baseline.previous
+        config = in_force.config_at(SCORES, stored.position)
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         mean = reach = None
         if previous is not None:

@@ -19,12 +19,14 @@ from stream_detector.events import Anomaly, Completion
 from stream_detector.events.anomaly import AnomalyTypeName, SeverityName
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
+from stream_detector.serve.detection_settings import detection_settings
 from stream_detector.serve.requests import (
     read_query,
 )
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX, SPECS, Settings
 from stream_detector.store import history
+from stream_detector.store.connect import StoreAwayError
 
 
 class PreviewQuery(Struct, kw_only=True):
@@ -44,7 +46,7 @@ class SettingInForce(Struct, kw_only=True):
     unit: str
     doc: str
     group: str
-    origin: Literal["default", "file", "environment", "flag"]
+    origin: Literal["default", "file", "environment", "flag", "detector"]
     secret: bool
 
 
@@ -82,8 +84,15 @@ _BREATHE_EVERY = 500
 
 
 async def read_settings(request: web.Request) -> web.Response:
-    """Every setting with its value, default and source. Secrets only show whether they are set."""
-    settings, defaults = request.app[SETTINGS], Settings()
+    """Every setting with its value, default and source. Secrets only show whether they are set.
+
+    Of the settings that judge, the values are those that the detector has published.
+    """
+    own, defaults = request.app[SETTINGS], Settings()
+    try:
+        settings = (await request.app[DATABASE].query(detection_settings, own)).newest
+    except StoreAwayError:
+        settings = own
     items = [
         SettingInForce(
             name=PREFIX + name.upper(),
@@ -92,7 +101,7 @@ async def read_settings(request: web.Request) -> web.Response:
             unit=spec["unit"],
             doc=spec["doc"],
             group=spec["group"],
-            origin=settings.origin.get(name, "default"),  # type: ignore[arg-type]
+            origin="detector" if getattr(settings, name) != getattr(own, name) else own.origin.get(name, "default"),  # type: ignore[arg-type]
             secret=bool(spec["secret"]),
         )
         for name, spec in SPECS.items()
@@ -103,7 +112,7 @@ async def read_settings(request: web.Request) -> web.Response:
 async def preview(request: web.Request) -> web.Response:
     """Replay the stored history with the current and with the given settings. Changes nothing."""
     query = read_query(request, PreviewQuery)
-    settings = request.app[SETTINGS]
+    settings = (await request.app[DATABASE].query(detection_settings, request.app[SETTINGS])).newest
     changes: dict[str, Any] = {}
     if query.profile is not None:
         changes["profile"] = query.profile

@@ -9,18 +9,18 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.composition import detection_config
-from stream_detector.detect import Config
 from stream_detector.events import Anomaly, Completion, Notification, Score
 from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.fields import Id
+from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
+from stream_detector.serve.detection_settings import DetectionSettings, detection_settings
 from stream_detector.serve.judgement import Judgement, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store import anomalies, anomaly_edits, executions, scores, tables
+from stream_detector.store import anomalies, anomaly_edits, executions, scores
 from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.notifications import messages_about
 from stream_detector.store.scores import StoredScore
@@ -127,17 +127,13 @@ async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore
         return _of_stored(subject, found, judgement.unknown or None)
     if judgement.refusal is not None:
         return _Story(subject, [], "refused", remarks=[f"Why: {judgement.refusal}."])
-    config = detection_config(request.app[SETTINGS])
+    in_force = await request.app[DATABASE].query(detection_settings, request.app[SETTINGS])
     explained: list[str] = []
-    if isinstance(stored.event, Completion):
-        about = stored.event.execution_id, stored.event.attempt
-        checked = await request.app[DATABASE].query(_check, *about, config, explained)
+    if isinstance(stored, StoredCompletion):
+        checked = await request.app[DATABASE].query(_check, stored, in_force, explained)
     else:
-        event_id = tables.event_id(stored.event)
-        checked = await request.app[DATABASE].query(_check_score, stored.event.entity_id, event_id, config, explained)
-    if checked is None:
-        raise ProblemError(404, "It is no longer stored.")
-    remarks = [f"Computed again from the stored history, under the settings of the API (profile {config.profile})."]
+        checked = await request.app[DATABASE].query(_check_score, stored, in_force, explained)
+    remarks = [f"Computed again from the stored history, {_under_which(stored, in_force)}."]
     for each in checked.anomalies:
         deleted = await request.app[DATABASE].query(anomaly_edits.is_deleted, UUID(each.id))
         why_not = "an operator has deleted" if deleted else "the live detector did not store"
@@ -153,18 +149,23 @@ def _of_stored(subject: str, found: list[Anomaly], approximate: str | None) -> _
     return _Story(subject, found, decisions=gates, remarks=remarks, approximate=approximate)
 
 
-async def _check(
-    pool: Any, execution_id: str, attempt: int | None, config: Config, explained: list[str]
-) -> Checked | None:
+def _under_which(stored: StoredCompletion | StoredScore, in_force: DetectionSettings) -> str:
+    topic = COMPLETIONS if isinstance(stored, StoredCompletion) else SCORES
+    profile = in_force.config_at(topic, stored.position).profile
+    revision = in_force.revision_at(topic, stored.position)
+    if revision is None:
+        return f"under the settings of the API (profile {profile}), since the detector had published none by then"
+    return f"under the settings that the detector had then: revision {revision.revision}, profile {profile}"
+
+
+async def _check(pool: Any, stored: StoredCompletion, in_force: DetectionSettings, explained: list[str]) -> Checked:
     explained.clear()  # the query may run twice
-    return await check(pool, execution_id, attempt, config, explain=explained)
+    return await check(pool, stored, in_force, explain=explained)
 
 
-async def _check_score(
-    pool: Any, entity_id: str, event_id: str, config: Config, explained: list[str]
-) -> Checked | None:
+async def _check_score(pool: Any, stored: StoredScore, in_force: DetectionSettings, explained: list[str]) -> Checked:
     explained.clear()
-    return await check_score(pool, entity_id, event_id, config, explain=explained)
+    return await check_score(pool, stored, in_force, explain=explained)
 
 
 async def _respond(request: web.Request, story: _Story) -> web.Response:

@@ -15,6 +15,7 @@ from stream_detector.cli import main
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import Anomaly
+from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Rows
@@ -193,3 +194,55 @@ async def test_x12_anomalies_of_a_later_version_are_listed_by_their_type_and_sev
     assert listed.exit_code == 0 and later.id in listed.stdout
     none = await run(client, "anomalies", "--type", "PaternDeviation", "--severity", "warning")
     assert none.stderr == "no anomalies in the last 24 hours; not known to this version: PaternDeviation\n"
+
+
+async def store_revisions(pool: asyncpg.Pool, *given: tuple[str, int]) -> None:
+    """Revisions from 1 on: (profile, the offset of partition 0 from which it holds)."""
+    made = [
+        DetectorSettings(
+            schema_version=1, kind="in_force", revision=number, settings={"profile": profile},
+            offsets={"workflow-completions": {0: offset}}, at=NOON,
+        )
+        for number, (profile, offset) in enumerate(given, 1)
+    ]  # fmt: skip
+    assert await Writer(pool).write(Rows(settings=[row(each, n) for n, each in enumerate(made)])) == []
+
+
+async def test_w39_what_is_computed_again_is_under_the_settings_that_were_in_force_at_its_offset(
+    client: Client, slow: list[Anomaly], pool: asyncpg.Pool
+) -> None:
+    before = await ask(client, execution="11")
+    assert any("the detector had published none by then" in each for each in before["sentences"])
+    await store_revisions(pool, ("robust", 3), ("classic", 13))
+    told = {name: await ask(client, execution=name) for name in ("1", "11", "cancelled")}
+    assert any("settings of the API" in each for each in told["1"]["sentences"])
+    assert any("revision 1, profile robust" in each for each in told["11"]["sentences"])
+    assert any("revision 2, profile classic" in each for each in told["cancelled"]["sentences"])
+    assert told["11"]["decisions"] != before["decisions"]
+    assert all(each["computed_again"] for each in told.values())
+
+
+async def test_w39_a_revision_that_no_event_was_judged_under_changes_nothing(
+    client: Client, slow: list[Anomaly], pool: asyncpg.Pool
+) -> None:
+    await store_revisions(pool, ("classic", 0), ("robust", 5), ("classic", 5))
+    assert any("revision 3, profile classic" in each for each in (await ask(client, execution="11"))["sentences"])
+    assert any("revision 1, profile classic" in each for each in (await ask(client, execution="4"))["sentences"])
+
+
+async def test_w39_charts_and_the_settings_page_have_the_settings_of_the_detector(
+    serve: Serve, client: Client, slow: list[Anomaly], pool: asyncpg.Pool
+) -> None:
+    """The profile of the API alone does not matter any more."""
+    await store_revisions(pool, ("classic", 0))
+    other = await serve(profile="robust")
+    answers = []
+    for each in (client, other):
+        async with each.get("/api/v1/series", params={"entity": "workflow:nightly"}) as answer:
+            answers.append(await answer.json())
+    assert answers[0] == answers[1] and any(point["anomalous"] for point in answers[0]["points"])
+    async with other.get("/api/v1/settings") as answer:
+        shown = {each["name"]: each for each in (await answer.json())["items"]}
+    profile = shown["STREAM_DETECTOR_PROFILE"]
+    assert (profile["value"], profile["origin"]) == ("classic", "detector")
+    assert shown["STREAM_DETECTOR_SCORE_THRESHOLD"]["origin"] == "default"

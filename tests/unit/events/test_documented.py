@@ -17,7 +17,12 @@ def test_every_reason_is_documented() -> None:
 
 def test_every_public_topic_is_documented_and_the_limits_are_those_in_force() -> None:
     for topic in TOPICS:
-        internal = topic.cleanup == "compact" or topic.name in ("rekeyed", "run-parts", "notifier-in")
+        internal = topic.cleanup == "compact" or topic.name in (
+            "rekeyed",
+            "run-parts",
+            "notifier-in",
+            "detector-settings",
+        )
         assert (f"| `{topic.name}` |" in PAGE) != internal, topic.name
     assert f"{MAX_BYTES:,} bytes" in PAGE
     assert f"{MAX_DEPTH} levels" in PAGE

@@ -12,6 +12,7 @@ from stream_detector.kafka.topics import (
     BASELINES,
     COMPLETIONS,
     DEAD_LETTERS,
+    DETECTOR_SETTINGS,
     NOTIFIER_IN,
     NOTIFIER_STATE,
     REKEYED,
@@ -24,7 +25,7 @@ from stream_detector.roles import detector, notifier, recorder
 from stream_detector.settings import Settings
 
 READS = {
-    "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE},
+    "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE, DETECTOR_SETTINGS},
     "recorder": set(recorder.READ),
     "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE},
     "api": {ALERTS, DEAD_LETTERS, COMPLETIONS, SCORES, REKEYED},
