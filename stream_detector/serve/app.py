@@ -1,6 +1,7 @@
 """The application: every route behind the same checks."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -44,13 +45,23 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves
     app.on_response_prepare.append(add_headers)
-    for route in ROUTES:  # in order: /anomalies/trends before /anomalies/{id}
-        app.router.add_route(route.method, route.path, route.handler)
+    for route in ROUTES:
+        app.router.add_route(route.method, _pattern(route.path), route.handler)
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
     add_links(app, settings, lambda action: carry_out(app, [action]))
     add_manual(app, written)
     add_pages(app)
     return app
+
+
+def _pattern(path: str) -> str:
+    """The path for aiohttp's router. An id is none of the literals beside it: `DELETE /anomalies/trends` is a 405."""
+    folder = path.removesuffix("{id}")
+    if folder == path:
+        return path
+    siblings = sorted({each.path.removeprefix(folder) for each in ROUTES if each.path.startswith(folder)})
+    literals = "|".join(re.escape(name) for name in siblings if not re.search(r"[/{]", name))
+    return f"{folder}{{id:(?!(?:{literals})$)[^{{}}/]+}}" if literals else path
 
 
 async def _hold_broker(app: web.Application) -> AsyncIterator[None]:

@@ -165,3 +165,10 @@ async def test_without_kafka_nothing_is_changed(serve: Serve, pool: asyncpg.Pool
     for method, body in (("PATCH", {"severity": "critical"}), ("DELETE", None)):
         await send(client, method, f"{LIST}/{uuid('a')}", body, status=503)
     assert (await send(client, "GET", f"{LIST}/{uuid('a')}"))["severity"] == "warning"
+
+
+@pytest.mark.parametrize("name", ["trends", "facets", "export"])
+async def test_w42_a_name_beside_an_id_is_never_taken_for_one(client: Client, name: str) -> None:
+    for method in ("DELETE", "PATCH"):
+        async with client.request(method, f"{LIST}/{name}", json={"severity": "info"}) as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "GET")
