@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 from aiokafka.errors import KafkaError
 
+from stream_detector.cli.restore_state import restore_at_start
 from stream_detector.cli.setup import make
 from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
@@ -71,6 +72,7 @@ async def _cancel(task: "asyncio.Task[object] | asyncio.Task[int]") -> None:
 
 async def _work(stack: Stack, supervisor: Supervisor, work: Work, report: Report) -> int:
     await make(stack.settings)
+    await restore_at_start(stack, report)
     supervisor.start()
     await _until_ready(stack.settings, supervisor.ports)
     report(f"ready: {stack.settings.base_url}/anomalies")

@@ -8,7 +8,18 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, REKEYED, SCORE_RUNS, SCORES, TOPICS, Topic
+from stream_detector.kafka.topics import (
+    ACTIONS,
+    BY_NAME,
+    COMPLETIONS,
+    NOTIFIER_STATE,
+    REKEYED,
+    RUNS_STATE,
+    SCORE_RUNS,
+    SCORES,
+    TOPICS,
+    Topic,
+)
 from stream_detector.settings import Settings
 
 Kind = Literal["topic", "group"]
@@ -65,15 +76,21 @@ def required_acls(role: str, settings: Settings) -> list[Acl]:
         acls.append(Acl("group", SUBSCRIBERS_GROUP, "Read"))
     if role == "operators":
         acls += [Acl("group", settings.group(each), "Describe") for each in GROUPED]
-    return acls + optional_acls(role, settings)
+    return list(dict.fromkeys(acls + optional_acls(role, settings)))
 
 
 def optional_acls(role: str, settings: Settings) -> list[Acl]:
     """What a role needs for a part of its work alone, and starts without.
 
-    The api: how far detector and recorder are, for `check` and `why`. A version that did not need these may have been
-    granted less.
+    The api: how far detector and recorder are, for `check` and `why`. The recorder: runs and the notifier's state, for
+    a restore. A version that did not need these may have been granted less.
     """
+    if role == "recorder":
+        return [
+            Acl("topic", settings.topic(name), operation)
+            for name in (RUNS_STATE, NOTIFIER_STATE)
+            for operation in _operations(role, BY_NAME[name], settings)
+        ]
     if role != "api":
         return []
     groups = [Acl("group", settings.group(each), "Describe") for each in ("detector", "recorder")]

@@ -6,7 +6,16 @@ from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream_detector.kafka.acls import Acl, Kind, missing_acls, optional_acls, required_acls, topics_for_role
+from stream_detector.kafka.acls import (
+    GROUPED,
+    Acl,
+    Granted,
+    Kind,
+    missing_acls,
+    optional_acls,
+    required_acls,
+    topics_for_role,
+)
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
 from stream_detector.kafka.topics import Topic
@@ -162,6 +171,8 @@ async def find_missing_acls(
 async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
     """The role's topics without their prefix -> partitions. The role may do everything that it needs afterwards.
 
+    A topic that it can do without and may not read is left out.
+
     Raises:
         MissingAclsError: the broker does not allow something.
         TopicMismatchError: a topic is missing or not as it should be; for a topic of producers the number of partitions
@@ -174,6 +185,10 @@ async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
         states = await read_topics(admin, settings, role)
         if missing := await find_missing_acls(admin, settings, role, states):
             raise MissingAclsError(role, missing, settings)
+        if role in GROUPED:  # what it subscribes to it must be allowed to read
+            granted: Granted = {("topic", state.name): state.operations for state in states}
+            refused = {acl.name for acl in missing_acls(optional_acls(role, settings), granted)}
+            states = [state for state in states if state.name not in refused]
     finally:
         await admin.close()
     wrong = [s for s in states if s.state == "missing" or (s.state == "mismatch" and s.topic.is_ours)]

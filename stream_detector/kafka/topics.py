@@ -54,8 +54,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(REKEYED, "state key", "detector", "detector"),
     Topic(RUN_PARTS, "run_id", "detector", "detector"),
     Topic(BASELINES, "state key", "detector", "detector, recorder", "compact", None),
-    Topic(RUNS_STATE, "run_id", "detector", "detector", "compact", None),
-    Topic(NOTIFIER_STATE, "slot", "notifier", "notifier", "compact", None, 1),
+    Topic(RUNS_STATE, "run_id", "detector", "detector, recorder", "compact", None),
+    Topic(NOTIFIER_STATE, "slot", "notifier", "notifier, recorder", "compact", None, 1),
     Topic(
         ALERTS, "state key, on the owner's partition", "detector", "recorder, notifier, api, subscribers",
         retention_ms=30 * _DAY_MS,

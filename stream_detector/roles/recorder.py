@@ -37,7 +37,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.detector_settings import DetectorSettings
-from stream_detector.events.headers import Headers
+from stream_detector.events.headers import Headers, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
@@ -45,9 +45,9 @@ from stream_detector.store.connect import StoreAwayError, address_of, wait_for_p
 from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
-from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows
+from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows, StateRecord
 from stream_detector.store.write import Writer
-from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered, ServiceUnavailable
+from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered, ServiceUnavailable, StateNotStored
 
 DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
@@ -76,6 +76,8 @@ def _dead_letter(record: SourceRecord) -> DeadLetterNote:
 def _baseline(record: SourceRecord) -> BaselineState | None:
     if record.key is None or record.key in (CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
         return None
+    if record.headers and is_restored(record.headers):
+        return None
     try:
         key = record.key.decode()
     except UnicodeDecodeError:
@@ -97,6 +99,19 @@ def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:
     return found if found.kind == "in_force" else None
 
 
+def _state_record(record: SourceRecord) -> StateRecord | None:
+    """What a new broker is restored from; nothing for a claim, nor for what was restored, which is stored already."""
+    if record.key is None or record.key == CLAIM_KEY or record.value is None:
+        return None
+    if record.headers and is_restored(record.headers):
+        return None
+    try:
+        owner_epoch = changelog_record.epoch_of(record.value)
+    except (changelog_record.StateFormatError, struct.error):
+        owner_epoch = 0  # a later version wrote it: its detector can read it
+    return StateRecord(key=record.key, value=record.value, owner_epoch=owner_epoch)
+
+
 READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
     topics.COMPLETIONS: ("executions", lambda record: decode_completion(*_event_of(record))),
     topics.SCORES: ("scores", lambda record: decode_score(*_event_of(record))),
@@ -106,6 +121,8 @@ READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
     topics.ACTIONS: ("actions", lambda record: decode_action(*_event_of(record))),
     topics.NOTIFICATIONS: ("notifications", lambda record: decode_notification(record.value)),
     topics.BASELINES: ("baselines", _baseline),
+    topics.RUNS_STATE: ("state_records", _state_record),
+    topics.NOTIFIER_STATE: ("state_records", _state_record),
     topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
     topics.DETECTOR_SETTINGS: ("settings", _settings_in_force),
 }
@@ -163,7 +180,19 @@ class Recorder:
                 place = source, chunk.tp.partition, record.offset, record.timestamp
                 from_times = self._app.settings.duration_from_times
                 rows.append(Row(event, *place, backfill, self._epoch, value, from_times))
-        return Rows(**{listed: rows}), errors
+        found = Rows(**{listed: rows})
+        if source == topics.BASELINES:
+            found.state_records = self._state_records(chunk)
+        return found, errors
+
+    def _state_records(self, chunk: Chunk) -> list[Row[StateRecord]]:
+        """The chunk's records as they are, beside what is read of them."""
+        place, epoch = (topics.BASELINES, chunk.tp.partition), self._epoch
+        return [
+            Row(event, *place, record.offset, record.timestamp, epoch=epoch)
+            for record in chunk.records
+            if (event := _state_record(record)) is not None
+        ]
 
     async def _store(self, rows: Rows) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""
@@ -245,7 +274,10 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     recorder = Recorder(app)
     app.timer(60.0)(recorder.delete_expired)
     for source in READ:
-        process_topic(app, source, recorder.apply, agent=f"record-{source}")
+        if source in app.partitions:
+            process_topic(app, source, recorder.apply, agent=f"record-{source}")
+    if unread := [app.settings.topic(source) for source in READ if source not in app.partitions]:
+        StateNotStored(", ".join(unread)).emit()
     return recorder.start
 
 

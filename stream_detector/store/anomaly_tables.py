@@ -7,7 +7,7 @@ from typing import Any
 from stream_detector.store.connect import Connection
 from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
 from stream_detector.store.rows import Row
-from stream_detector.store.table import EVENT, JSON, Table, column, names, unnested
+from stream_detector.store.table import EVENT, JSON, POSITION, Table, column, names, unnested
 
 ANOMALY_COLUMNS = (
     column("id", "uuid"),
@@ -37,6 +37,7 @@ ANOMALY_COLUMNS = (
     column("end_reason"),
     EVENT,
 )
+_STORED = (*ANOMALY_COLUMNS, *POSITION)
 _INCIDENTS_OF = """
     INSERT INTO incidents (id, state, severity, anomaly_type, detector, profile, entity_kind, entity_id, entity_name,
         run_id, description, records, opened_at, newest_at, resolved_at, duration_s, end_reason)
@@ -61,15 +62,15 @@ def incidents_of(source: str) -> str:
 
 
 ANOMALIES = Table(
-    columns=ANOMALY_COLUMNS,
+    columns=_STORED,
     key=lambda row: row.event.id,
     keep="first",
     # What an operator has deleted stays deleted, however often the topic is read.
     # Only records that are new move their incident, so a batch that comes twice moves nothing.
     statement=f"""
         WITH added AS (
-            INSERT INTO anomalies ({names(ANOMALY_COLUMNS)})
-            SELECT * FROM {unnested(ANOMALY_COLUMNS)} AS t ({names(ANOMALY_COLUMNS)})
+            INSERT INTO anomalies ({names(_STORED)})
+            SELECT * FROM {unnested(_STORED)} AS t ({names(_STORED)})
             WHERE NOT EXISTS (SELECT FROM deleted_anomalies d WHERE d.id = t.id)
             ON CONFLICT (id) DO NOTHING RETURNING *
         ), grown AS (
@@ -106,7 +107,9 @@ _ACTIONS = (
     column("comment"),
     column("anomaly_id", "uuid"),
     EVENT,
+    *POSITION,
 )
+# The API stores an action at once, without the epoch of its stream (0); the recorder adds that.
 ACTIONS = Table(
     columns=_ACTIONS,
     key=lambda row: row.event.action_id,
@@ -119,9 +122,11 @@ ACTIONS = Table(
             SELECT action_id, entity, incident_id, matchers, until, by, at, comment FROM given WHERE kind = 'silence'
             ON CONFLICT (id) DO NOTHING
         )
-        INSERT INTO actions (action_id, kind, entity, incident_id, by, at, anomaly_id, event)
-        SELECT action_id, kind, entity, incident_id, by, at, anomaly_id, event FROM given
-        ON CONFLICT (action_id) DO NOTHING
+        INSERT INTO actions (action_id, kind, entity, incident_id, by, at, anomaly_id, event, {names(POSITION)})
+        SELECT action_id, kind, entity, incident_id, by, at, anomaly_id, event, {names(POSITION)} FROM given
+        ON CONFLICT (action_id) DO UPDATE SET stream_epoch = excluded.stream_epoch,
+            source_partition = excluded.source_partition, source_offset = excluded.source_offset
+        WHERE actions.stream_epoch = 0 AND excluded.stream_epoch > 0
     """,  # noqa: S608 - columns of this module
 )
 

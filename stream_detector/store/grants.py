@@ -14,8 +14,8 @@ from stream_detector.store.migrate import migrate
 
 _LEARNT = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
-    "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed", "recorder_progress",
-    "stream_epochs", "schema_migrations", "deleted_anomalies", "detector_settings",
+    "state_records", "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed",
+    "recorder_progress", "stream_epochs", "schema_migrations", "deleted_anomalies", "detector_settings",
 )  # fmt: skip
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
@@ -25,10 +25,12 @@ TABLES = _LEARNT + _SECRET
 _RECORDER = {
     "INSERT": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
-        "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress", "stream_epochs",
-        "deleted_anomalies", "detector_settings",
+        "state_records", "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress",
+        "stream_epochs", "deleted_anomalies", "detector_settings",
     ),
-    "UPDATE": ("runs", "anomalies", "incidents", "baselines", "trimmed", "recorder_progress"),
+    "UPDATE": (
+        "runs", "anomalies", "incidents", "actions", "baselines", "state_records", "trimmed", "recorder_progress",
+    ),
     "DELETE": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "notifications", "dead_letters", "inbox_marks", "sessions", "sign_in_links",
@@ -39,7 +41,7 @@ _API = {
         "actions", "silences", "inbox_marks", "recorder_progress", "anomalies", "incidents", "deleted_anomalies",
         *_SECRET,
     ),
-    "UPDATE": ("anomalies", "incidents", "recorder_progress", "tokens"),
+    "UPDATE": ("anomalies", "incidents", "actions", "recorder_progress", "tokens"),
     "DELETE": ("anomalies", "incidents", "sessions", "sign_in_links"),
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -59,6 +59,14 @@ class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
     """name -> anything with `value`, `std_dev` and `window_size` (a `NamedValue`, or detection's own)"""
 
 
+class StateRecord(Struct, frozen=True, gc=False, kw_only=True):
+    """One record of a state topic, byte for byte; `owner_epoch` is the one that its head names."""
+
+    key: bytes
+    value: bytes
+    owner_epoch: int
+
+
 class DeadLetterNote(Struct, frozen=True, gc=False, kw_only=True):
     """What is stored of a dead letter: where it came from and why. Never its payload."""
 
@@ -84,6 +92,7 @@ class Rows:
     actions: list[Row[Action]] = field(default_factory=list)
     notifications: list[Row[Notification]] = field(default_factory=list)
     baselines: list[Row[BaselineState]] = field(default_factory=list)
+    state_records: list[Row[StateRecord]] = field(default_factory=list)
     dead_letters: list[Row[DeadLetterNote]] = field(default_factory=list)
     settings: list[Row[DetectorSettings]] = field(default_factory=list)
 

@@ -1,6 +1,6 @@
 """Scoring runs: their events, their summaries, and the one row a run that both keep up."""
 
-from stream_detector.store.table import EVENT, Table, column, names, unnested
+from stream_detector.store.table import EVENT, POSITION, Table, column, names, unnested
 
 _SCORE_RUNS = (
     column("run_id"),
@@ -9,6 +9,7 @@ _SCORE_RUNS = (
     column("expected", "bigint"),
     column("error"),
     EVENT,
+    *POSITION,
 )
 SCORE_RUNS = Table(
     columns=_SCORE_RUNS,
@@ -33,7 +34,8 @@ SCORE_RUNS = Table(
                 error = coalesce(runs.error, excluded.error),
                 newest_at = greatest(runs.newest_at, excluded.newest_at)
         )
-        INSERT INTO score_runs (run_id, status, at, event) SELECT run_id, status, at, event FROM given
+        INSERT INTO score_runs (run_id, status, at, event, {names(POSITION)})
+        SELECT run_id, status, at, event, {names(POSITION)} FROM given
         ON CONFLICT (run_id, status) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )
@@ -53,6 +55,7 @@ _SUMMARIES = (
     column("error"),
     column("revision", "integer"),
     EVENT,
+    *POSITION,
 )
 SUMMARIES = Table(
     columns=_SUMMARIES,
@@ -77,7 +80,8 @@ SUMMARIES = Table(
                 newest_at = greatest(runs.newest_at, excluded.newest_at)
             WHERE coalesce(runs.revision, 0) <= excluded.revision
         )
-        INSERT INTO run_summaries (id, run_id, part, revision, event) SELECT id, run_id, part, revision, event
-        FROM given ON CONFLICT (id) DO NOTHING
+        INSERT INTO run_summaries (id, run_id, part, revision, event, {names(POSITION)})
+        SELECT id, run_id, part, revision, event, {names(POSITION)} FROM given
+        ON CONFLICT (id) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )

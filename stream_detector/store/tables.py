@@ -129,6 +129,31 @@ BASELINES = Table(
     """,  # noqa: S608 - columns of this module
 )
 
+_STATE_RECORDS = (
+    column("topic", value=attrgetter("topic")),
+    column("partition", "integer", attrgetter("partition")),
+    column("key", "bytea"),
+    column("value", "bytea"),
+    column("owner_epoch", "bigint"),
+    column("stream_epoch", "integer", attrgetter("epoch")),
+    column("source_offset", "bigint", attrgetter("offset")),
+    RECORD_AT,
+)
+STATE_RECORDS = Table(
+    columns=_STATE_RECORDS,
+    key=lambda row: (row.topic, row.partition, row.event.key),
+    keep="last",
+    # The same order as recovery's: of two owners of a partition the later one, however late the other wrote.
+    statement=f"""
+        INSERT INTO state_records ({names(_STATE_RECORDS)}) SELECT * FROM {unnested(_STATE_RECORDS)}
+        ON CONFLICT (topic, key, partition) DO UPDATE SET value = excluded.value, owner_epoch = excluded.owner_epoch,
+            stream_epoch = excluded.stream_epoch, source_offset = excluded.source_offset,
+            record_at = excluded.record_at, recorded_at = now()
+        WHERE (state_records.stream_epoch, state_records.owner_epoch, state_records.source_offset)
+            < (excluded.stream_epoch, excluded.owner_epoch, excluded.source_offset)
+    """,  # noqa: S608 - columns of this module
+)
+
 _NOTIFICATIONS = (
     column("id"),
     column("channel"),

@@ -25,6 +25,7 @@ TABLES: dict[str, Table] = {
     "actions": anomaly_tables.ACTIONS,
     "notifications": tables.NOTIFICATIONS,
     "baselines": tables.BASELINES,
+    "state_records": tables.STATE_RECORDS,
     "dead_letters": tables.DEAD_LETTERS,
     "settings": tables.DETECTOR_SETTINGS,
 }

@@ -65,6 +65,16 @@ class RoleReady(LogEvent):
 
 
 @dataclass(frozen=True)
+class StateNotStored(LogEvent):
+    level = logging.WARNING
+    line = (
+        "the recorder may not read {topics}: a new broker can be restored with the baselines alone. "
+        "`stream-detector acls --role recorder` prints what to grant"
+    )
+    topics: str
+
+
+@dataclass(frozen=True)
 class RoleStopped(LogEvent):
     line = "{role} stopped"
     role: str

@@ -248,3 +248,14 @@ async def test_an_acl_taken_away_while_it_runs_is_named(secured, settings, tmp_p
         await until(found, "the alert", lambda: role.child.last_lines(5))
     finally:
         role.kill()
+
+
+async def test_x2_a_recorder_with_the_acls_of_a_former_version_starts_without_the_state_topics(secured, settings):
+    mine = secured.as_user(settings, "recorder")
+    for acl in optional_acls("recorder", settings):
+        await secured.revoke("recorder", acl)
+    known = await run_preflight(mine, "recorder")
+    assert topics.BASELINES in known and not {topics.RUNS_STATE, topics.NOTIFIER_STATE} & known.keys()
+    for acl in optional_acls("recorder", settings):
+        await secured.give_back("recorder", acl)
+    assert {topics.RUNS_STATE, topics.NOTIFIER_STATE} <= (await run_preflight(mine, "recorder")).keys()

@@ -1,0 +1,145 @@
+"""Which stored events the stored state does not hold.
+
+A value names the positions up to which it has events, so an event of its key at or behind them is missing from it. An
+event that lay on another partition than its key's was passed on, and the watermarks of the key's partition say how far.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from stream_detector.delivery.state import changelog_record
+from stream_detector.delivery.state.contents import WATERMARKS_KEY
+from stream_detector.kafka import topics
+from stream_detector.store import state_records
+from stream_detector.store.state_records import Candidate, Place
+
+UNREAD_EPOCH = 0
+"""Of an action that the API has stored, and that no recorder has read from its topic."""
+PASSED_ON = 20_000
+"""So many events of a partition may have been passed on to their owners and not applied there when all ended."""
+
+TABLES = {
+    topics.ACTIONS: state_records.ACTIONS,
+    topics.COMPLETIONS: state_records.EXECUTIONS,
+    topics.SCORES: state_records.SCORES,
+    topics.SCORE_RUNS: state_records.SCORE_RUNS,
+    topics.ALERTS: state_records.ANOMALIES,
+    topics.RUN_SUMMARIES: state_records.RUN_SUMMARIES,
+}
+"""Topics that can be published again -> their tables."""
+JUDGED = (topics.COMPLETIONS, topics.SCORES, topics.ACTIONS)
+"""Those whose events belong to a baseline."""
+NOTIFIED = (topics.ALERTS, topics.RUN_SUMMARIES, topics.ACTIONS)
+"""Those that the notifier reads."""
+
+
+@dataclass
+class Missing:
+    """Places of stored events by topic, in the order of their stream."""
+
+    places: dict[str, list[Place]] = field(default_factory=dict)
+    held_scores: list[Place] = field(default_factory=list)
+    """Of the scores looked at: those of a run whose baselines have them."""
+
+    @property
+    def count(self) -> int:
+        """How many events."""
+        return sum(map(len, self.places.values()))
+
+    def add(self, topic: str, places: Iterable[Place]) -> None:
+        """Note them, once each."""
+        if found := {*self.places.get(topic, ()), *places}:
+            self.places[topic] = sorted(found)
+
+
+class Heads:
+    """What the stored state of one topic says of its positions, in the newest stream."""
+
+    def __init__(
+        self, epoch: int, heads: Mapping[int, list[bytes]], watermarks: Mapping[int, tuple[int, bytes]]
+    ) -> None:
+        self._epoch, self._heads = epoch, heads
+        self._watermarks = {
+            partition: changelog_record.decode_watermarks(changelog_record.payload_of(value))
+            for partition, (stream_epoch, value) in watermarks.items()
+            if stream_epoch == epoch
+        }
+        self.has_unnamed = any(not changelog_record.positions_of(head) for listed in heads.values() for head in listed)
+        """Whether an earlier version stored values, without the positions that they have events up to."""
+
+    @classmethod
+    async def read(cls, pool: asyncpg.Pool, topic: str, epoch: int) -> "Heads":
+        """Those of a state topic."""
+        return cls(
+            epoch,
+            await state_records.stored_heads(pool, topic, epoch),
+            await state_records.stored_special(pool, topic, WATERMARKS_KEY),
+        )
+
+    def whole_until(self, partition: int, topic: str) -> int:
+        """First offset of the topic's partition that a value of the same partition may lack."""
+        heads = self._heads.get(partition, [])
+        if len(heads) < 2:
+            return 0  # the only checkpoint that is left may be stored in part
+        return min(changelog_record.positions_of(head).get(topic, 0) for head in heads)
+
+    def passed_on_until(self, home: int, topic: str, partition: int) -> int | None:
+        """First offset of the topic's partition that was not applied on the home of its key; None: never any."""
+        return self._watermarks.get(home, {}).get(f"{topic}/{partition}")
+
+    def lacks(self, found: Candidate, topic: str) -> bool:
+        """Whether its key's state lacks the event."""
+        if found.head is None or found.home is None or found.state_epoch is None:
+            return not self.has_unnamed and topic != topics.ACTIONS  # one about nothing known changes nothing
+        if found.state_epoch != self._epoch:
+            return found.state_epoch < self._epoch
+        positions = changelog_record.positions_of(found.head)
+        if not positions:
+            return False
+        passed_on = self.passed_on_until(found.home, topic, found.place.partition)
+        if passed_on is not None or found.home != found.place.partition:
+            return found.place.offset >= (passed_on or 0)
+        return found.place.offset >= positions.get(topic, 0)
+
+
+async def find_missing(pool: asyncpg.Pool) -> Missing:
+    """The events of the newest stream that no baseline, no run and not the notifier's state has."""
+    missing = Missing()
+    for topic in JUDGED:
+        table = TABLES[topic]
+        epoch = await state_records.newest_epoch(pool, table)
+        heads = await Heads.read(pool, topics.BASELINES, epoch)
+        for partition in await state_records.partitions_of(pool, table, epoch):
+            first = max(0, heads.whole_until(partition, topic) - PASSED_ON)
+            found = await state_records.candidates(pool, table, epoch, partition, first)
+            missing.add(topic, (each.place for each in found if heads.lacks(each, topic)))
+            if topic == topics.SCORES and not heads.has_unnamed:
+                missing.held_scores += [
+                    each.place
+                    for each in found
+                    if each.run_id is not None and not each.backfill and not heads.lacks(each, topic)
+                ]
+    await _find_unnotified(pool, missing)
+    return missing
+
+
+async def _find_unnotified(pool: asyncpg.Pool, missing: Missing) -> None:
+    """What the notifier has not decided. Its topic has one partition, whose watermarks name every place."""
+    if not await state_records.has_topic(pool, topics.NOTIFIER_STATE):
+        return  # an earlier version's recorder, or one that may not read it
+    marked = await state_records.stored_special(pool, topics.NOTIFIER_STATE, WATERMARKS_KEY)
+    known_epoch, value = marked.get(0, (0, b""))
+    decided = changelog_record.decode_watermarks(changelog_record.payload_of(value)) if value else {}
+    for topic in NOTIFIED:
+        table = TABLES[topic]
+        epoch = await state_records.newest_epoch(pool, table)
+        if epoch < known_epoch:
+            continue
+        for partition in await state_records.partitions_of(pool, table, epoch):
+            first = decided.get(f"{topic}/{partition}", 0) if epoch == known_epoch else 0
+            missing.add(topic, await state_records.places_from(pool, table, epoch, partition, first))
+    for partition in await state_records.partitions_of(pool, state_records.ACTIONS, UNREAD_EPOCH):
+        unread = await state_records.places_from(pool, state_records.ACTIONS, UNREAD_EPOCH, partition)
+        missing.add(topics.ACTIONS, unread)

@@ -1,0 +1,260 @@
+"""What a new, empty broker is restored from: the stored records of the state topics, and events that state lacks."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+
+from stream_detector.store.connect import Connection
+
+ROWS_AT_ONCE = 5_000
+HEADS = 8
+"""How many of the newest heads of a partition are looked at. Its last checkpoint may be stored in part, and while
+events are read again a key's head may name more than its checkpoint did; the least of these is of one stored whole."""
+
+
+class StoredRecord(NamedTuple):
+    """One row of `state_records`."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    stream_epoch: int
+    offset: int
+
+
+class StoredState(NamedTuple):
+    """How much there is to restore."""
+
+    keys: int
+    n_bytes: int
+    newest_epoch: int
+    """The stream that the newest record lay in."""
+
+
+class Place(NamedTuple):
+    """Where an event lay, or lies now."""
+
+    stream_epoch: int
+    partition: int
+    offset: int
+
+
+class EventTable(NamedTuple):
+    """A table of events, which can be published again; SQL over its columns."""
+
+    name: str
+    owner: str
+    """The id whose hash decides the partition; empty: partition 0."""
+    key: str
+    """The record's key."""
+    state_key: str = "NULL"
+    """The key of the baseline that has it."""
+    run_id: str = "NULL"
+    record_at: str = "recorded_at"
+    """When the record was published, or the next best."""
+    backfill: str = "false"
+
+
+EXECUTIONS = EventTable(
+    "executions", "workflow_id", "workflow_id", "'workflow:' || workflow_id", "NULL", "record_at", "backfill"
+)
+SCORES = EventTable("scores", "entity_id", "entity_id", "'score:' || entity_id", "run_id", "record_at", "backfill")
+SCORE_RUNS = EventTable("score_runs", "run_id", "run_id", record_at="at")
+ACTIONS = EventTable("actions", "substr(entity, strpos(entity, ':') + 1)", "entity", "entity", record_at="at")
+ANOMALIES = EventTable("anomalies", "entity_id", "entity_kind || ':' || entity_id")
+RUN_SUMMARIES = EventTable("run_summaries", "run_id", "run_id")
+
+
+class StoredEvent(NamedTuple):
+    """An event as it is stored, to be published again."""
+
+    place: Place
+    event: bytes
+    record_at: datetime
+    backfill: bool
+    owner: str
+    key: str
+
+
+class Candidate(NamedTuple):
+    """An event that its key's state may lack, and that state's partition, stream and head; None without state."""
+
+    place: Place
+    run_id: str | None
+    backfill: bool
+    home: int | None
+    state_epoch: int | None
+    head: bytes | None
+
+
+async def read_state(pool: asyncpg.Pool) -> StoredState | None:
+    """How much state is stored, None where there is none."""
+    found = await pool.fetchrow(
+        "SELECT count(*) AS keys, coalesce(sum(octet_length(key) + octet_length(value)), 0)::bigint AS n_bytes,"
+        " max(stream_epoch) AS newest FROM state_records"
+    )
+    return StoredState(found["keys"], found["n_bytes"], found["newest"]) if found and found["keys"] else None
+
+
+async def has_epoch(pool: asyncpg.Pool, epoch: int) -> bool:
+    """Whether state of that stream is stored."""
+    return bool(await pool.fetchval("SELECT EXISTS (SELECT 1 FROM state_records WHERE stream_epoch = $1)", epoch))
+
+
+async def has_topic(pool: asyncpg.Pool, topic: str) -> bool:
+    """Whether state of that topic is stored."""
+    return bool(await pool.fetchval("SELECT EXISTS (SELECT 1 FROM state_records WHERE topic = $1)", topic))
+
+
+async def newest_epoch(pool: asyncpg.Pool, table: EventTable) -> int:
+    """The newest stream of which the table has an event; 0 where it has none."""
+    statement = f"SELECT coalesce(max(stream_epoch), 0) FROM {table.name} WHERE source_offset IS NOT NULL"  # noqa: S608 - names of this module
+    return int(await pool.fetchval(statement))
+
+
+async def known_epoch(pool: asyncpg.Pool, identity: str) -> int | None:
+    """The epoch of a stream that was seen before; None for a new one."""
+    epoch: int | None = await pool.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
+    return epoch
+
+
+async def stored_records(connection: Connection, topic: str) -> AsyncIterator[Sequence[StoredRecord]]:
+    """Every record of a topic, within a transaction, some at a time; in no order."""
+    cursor = await connection.cursor(
+        "SELECT partition, key, value, stream_epoch, source_offset FROM state_records WHERE topic = $1", topic
+    )
+    while rows := await cursor.fetch(ROWS_AT_ONCE):
+        yield [StoredRecord(*row) for row in rows]
+
+
+async def stored_heads(pool: asyncpg.Pool, topic: str, epoch: int) -> dict[int, list[bytes]]:
+    """Partition -> its newest distinct heads in that stream, the newest first, at most `HEADS`."""
+    rows = await pool.fetch(
+        """
+        SELECT partition, head FROM (
+            SELECT partition, head, row_number() OVER (PARTITION BY partition ORDER BY last DESC) AS place FROM (
+                SELECT partition, substring(value FROM 1 FOR 6 + 9 * get_byte(value, 5)) AS head,
+                    max(source_offset) AS last
+                FROM state_records WHERE topic = $1 AND stream_epoch = $2 GROUP BY 1, 2
+            ) heads
+        ) placed WHERE place <= $3 ORDER BY partition, place
+        """,
+        topic, epoch, HEADS,
+    )  # fmt: skip
+    found: dict[int, list[bytes]] = {}
+    for row in rows:
+        found.setdefault(row["partition"], []).append(row["head"])
+    return found
+
+
+async def stored_special(pool: asyncpg.Pool, topic: str, key: bytes) -> dict[int, tuple[int, bytes]]:
+    """Partition -> stream epoch and value of a key that each partition has, for example its watermarks."""
+    rows = await pool.fetch(
+        "SELECT partition, stream_epoch, value FROM state_records WHERE topic = $1 AND key = $2", topic, key
+    )
+    return {row["partition"]: (row["stream_epoch"], row["value"]) for row in rows}
+
+
+async def partitions_of(pool: asyncpg.Pool, table: EventTable, epoch: int) -> list[int]:
+    """The partitions of which the table has events of that stream."""
+    rows = await pool.fetch(
+        f"""
+        WITH RECURSIVE known AS (
+            (SELECT source_partition AS p FROM {table.name} WHERE stream_epoch = $1 AND source_offset IS NOT NULL
+                ORDER BY source_partition LIMIT 1)
+            UNION ALL
+            SELECT (SELECT source_partition FROM {table.name} WHERE stream_epoch = $1 AND source_offset IS NOT NULL
+                AND source_partition > known.p ORDER BY source_partition LIMIT 1) FROM known WHERE known.p IS NOT NULL
+        )
+        SELECT p FROM known WHERE p IS NOT NULL
+        """,  # noqa: S608 - names of this module. The distinct values by the index, without reading all of it
+        epoch,
+    )
+    return [row["p"] for row in rows]
+
+
+async def candidates(
+    pool: asyncpg.Pool, table: EventTable, epoch: int, partition: int, first_offset: int
+) -> list[Candidate]:
+    """The events of one partition from an offset on, in their order."""
+    rows = await pool.fetch(
+        f"""
+        SELECT e.source_offset, e.run_id, e.backfill, s.partition, s.stream_epoch, s.head
+        FROM (
+            SELECT source_offset, {table.run_id} AS run_id, {table.backfill} AS backfill, {table.state_key} AS key
+            FROM {table.name} WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3
+        ) e LEFT JOIN LATERAL (
+            SELECT partition, stream_epoch, substring(value FROM 1 FOR 6 + 9 * get_byte(value, 5)) AS head
+            FROM state_records WHERE topic = 'baselines' AND state_records.key = convert_to(e.key, 'UTF8')
+            ORDER BY stream_epoch DESC, owner_epoch DESC, source_offset DESC LIMIT 1
+        ) s ON true
+        ORDER BY e.source_offset
+        """,  # noqa: S608 - names of this module
+        epoch, partition, first_offset,
+    )  # fmt: skip
+    return [Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows]
+
+
+async def events_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Place]) -> list[StoredEvent]:
+    """The events at these places, in the order of their stream."""
+    found: list[StoredEvent] = []
+    for at in range(0, len(places), ROWS_AT_ONCE):
+        rows = await pool.fetch(
+            f"""
+            SELECT stream_epoch, source_partition, source_offset, event, {table.record_at} AS at,
+                {table.backfill} AS backfill, {table.owner} AS owner, {table.key} AS key
+            FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
+            JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
+            ORDER BY 1, 2, 3
+            """,  # noqa: S608 - names of this module
+            *_columns(places[at : at + ROWS_AT_ONCE]),
+        )
+        found += [StoredEvent(Place(*row[:3]), *row[3:]) for row in rows]
+    return found
+
+
+async def n_bytes_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Place]) -> int:
+    """How long the events at these places are."""
+    return int(
+        await pool.fetchval(
+            f"""
+            SELECT coalesce(sum(octet_length(event)), 0)
+            FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
+            JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
+            """,  # noqa: S608 - names of this module
+            *_columns(places),
+        )
+    )
+
+
+async def places_from(
+    pool: asyncpg.Pool, table: EventTable, epoch: int, partition: int, first_offset: int = 0
+) -> list[Place]:
+    """Where the events of one partition lay, from an offset on."""
+    rows = await pool.fetch(
+        f"SELECT stream_epoch, source_partition, source_offset FROM {table.name}"  # noqa: S608 - names of this module
+        " WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3 ORDER BY source_offset",
+        epoch, partition, first_offset,
+    )  # fmt: skip
+    return [Place(*row) for row in rows]
+
+
+async def move(connection: Connection, table: EventTable, moved: Iterable[tuple[Place, Place]]) -> None:
+    """Note where events lie now that were published again, so that the next restore knows whether state has them."""
+    pairs = list(moved)
+    before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    await connection.execute(
+        f"""
+        UPDATE {table.name} e SET stream_epoch = w.epoch, source_partition = w.partition, source_offset = w.place
+        FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
+            AS w (old_epoch, old_partition, old_place, epoch, partition, place)
+        WHERE e.stream_epoch = w.old_epoch AND e.source_partition = w.old_partition AND e.source_offset = w.old_place
+        """,  # noqa: S608 - names of this module
+        *_columns(before), *_columns(after),
+    )  # fmt: skip
+
+
+def _columns(places: Sequence[Place]) -> list[list[int]]:
+    return [[place[n] for place in places] for n in range(3)]
