@@ -13,7 +13,7 @@ pytestmark = pytest.mark.drill
 
 SOAK_S = 300.0
 KAFKA = {
-    **dict.fromkeys(("kill-detector", "rebalance", "stop-and-go", "soak"), "apache"),
+    **dict.fromkeys(("kill-detector", "rebalance", "run-ends", "stop-and-go", "soak"), "apache"),
     **dict.fromkeys(("broker-restart", "broker-killed"), "apache3"),
 }
 """What a drill needs that is not carried out on the embedded broker."""
@@ -29,6 +29,7 @@ WITHOUT = {
     "kill-detector": "commit-order",
     "postgres-away": "stored-rows",
     "rebalance": "applied-positions",
+    "run-ends": "barrier",
     "stop-and-go": "epochs",
 }
 """Drill -> the protection that it is about. A soak is about all of them."""

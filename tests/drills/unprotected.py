@@ -8,6 +8,7 @@ from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
 from stream_detector.delivery.processor import Positions
+from stream_detector.delivery.published_before import PublishedBefore, Ticket
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
 from stream_detector.notify.stages import results
@@ -124,9 +125,21 @@ def changelog() -> None:
     Checkpoint._write = write  # type: ignore[method-assign]
 
 
+def barrier() -> None:
+    """A run ends without waiting for what was published before its end."""
+
+    def ask(self: PublishedBefore) -> Ticket:
+        ticket = Ticket()
+        ticket.done = True
+        return ticket
+
+    PublishedBefore.ask = ask  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "applied-positions": applied_positions,
     "awaited-delivery": awaited_delivery,
+    "barrier": barrier,
     "changelog": changelog,
     "commit-order": commit_order,
     "dead-letters": dead_letters,
