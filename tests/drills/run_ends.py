@@ -180,7 +180,8 @@ async def _harm(
 
     await asyncio.sleep(3.0)  # what lies there by then is the backlog of a cold start
     stays = await ready(start(), time.monotonic())
-    for number, point in enumerate(rng.sample(POINTS, len(POINTS))):
+    points = POINTS if options.without != "barrier" else tuple(p for p in POINTS if not p.startswith("ends-"))
+    for number, point in enumerate(rng.sample(points, len(points))):
         killed = start(fault_point=f"{point}:{rng.randint(1, 3)}")
         if number % 3 == 0:
             stays.kill()

@@ -21,7 +21,7 @@ export function RunsPage() {
   const pages = usePagination<Run>(RUNS, FIRST, 15_000);
   useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   return (
-    <PageFrame title="Score runs" note="All anomalies of a run are sent in one notification when the run completes.">
+    <PageFrame title="Score runs" note="All anomalies of a run are sent in one notification when the run completes; later ones in a follow-up.">
       <PagedList
         pages={pages}
         empty={
@@ -95,6 +95,12 @@ function RunDetail({ run }: { run: Run }) {
   return (
     <>
       {run.error !== null && <div class="banner">The run failed: {run.error}</div>}
+      {run.not_waited_for.length > 0 && (
+        <div class="banner">
+          The run was closed before all scores published until then were processed; missing (offsets): {run.not_waited_for.join("; ")}. Later scores are in
+          further revisions.
+        </div>
+      )}
       <dl class="numbers">
         <Figure name="Scored" value={number(run.scored)} note={expected} strong />
         <Figure name="Anomalies" value={number(run.anomaly_count)} note="significant changes" />
@@ -105,6 +111,7 @@ function RunDetail({ run }: { run: Run }) {
         <p>
           {run.started_at === null ? "No start event received." : `Started ${exact(run.started_at)}.`}{" "}
           {run.ended_at === null ? "Still running." : `Ended ${exact(run.ended_at)}.`}
+          {run.revision !== null && run.revision > 1 && ` Revision ${number(run.revision)}: includes scores that arrived after the end.`}
         </p>
       </Section>
       {run.anomalies.length === 0 ? (

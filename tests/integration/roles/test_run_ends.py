@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,12 +12,13 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.end_offsets import read_topic
-from stream_detector.kafka.topics import RUN_SUMMARIES, SCORE_RUNS, SCORES
+from stream_detector.kafka.topics import RUN_SUMMARIES, SCORE_RUNS, SCORES, owner_partition
 from tests.drills.stage import until
 from tests.integration.roles.watching import ready
 
 AT = datetime.now(UTC) - timedelta(hours=1)
 ENTITIES = 400
+PLACE = owner_partition("dao-0", 4)
 
 
 class Scores:
@@ -160,3 +162,27 @@ async def test_x1_scores_of_a_transaction_are_in_the_summary_beside_aborted_ones
         summary = await plain.summary("r", patience_s=20)
     assert (summary["scored"], summary["anomaly_count"]) == (40, 40)
     assert "not_waited_for" not in summary, "it did not wait until patience ended"
+
+
+@pytest.mark.apache
+@pytest.mark.parametrize("broker", ["apache"], indirect=True)
+async def test_x1_a_run_behind_a_transaction_that_never_ends_is_closed_and_says_what_is_missing(play, producer):
+    play.settings = replace(play.settings, run_end_wait_s=3.0)
+    detector = play.start("detector")
+    await ready(play, detector)
+    options = client_options(play.settings)
+    async with AIOKafkaProducer(**options, acks="all", transactional_id=play.settings.topic("t")) as transactional:
+        hung, plain = Scores(play, transactional), Scores(play, producer)
+        await plain.run("before", 7.5, days=-1)
+        await play.drained("detector", alive=lambda: detector.alive)  # the first score waits for what it needs
+        end = 1 + max([one.offset async for one in read_topic(play.settings, SCORES) if one.partition == PLACE])
+        await transactional.begin_transaction()
+        await hung.run("r", 5.8, range(1))
+        others = [n for n in range(1, 40) if owner_partition(f"dao-{n}", 4) != PLACE]
+        await plain.run("r", 5.8, others)
+        await plain.end("r")
+        first = await plain.summary("r")
+        assert first["scored"] == len(others)
+        assert first["not_waited_for"] == [f"{play.settings.topic(SCORES)}-{PLACE}: 1 of {end + 1}"]
+        await transactional.commit_transaction()
+        assert (await plain.summary("r", revision=2))["scored"] == len(others) + 1
