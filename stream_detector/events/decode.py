@@ -147,7 +147,7 @@ def decode_run_summary(value: bytes | None) -> RunSummary:
     check_plausible("ended_at", summary.ended_at)
     if summary.started_at is not None:
         check_plausible("started_at", summary.started_at)
-    for name in ("scored", "failures", "expected", "anomaly_count", "part", "parts"):
+    for name in ("scored", "failures", "expected", "anomaly_count", "part", "parts", "revision", "follow_up"):
         check_storable(name, getattr(summary, name))
     for number, each in enumerate(summary.anomalies):
         for name in ("previous", "current", "delta", "threshold"):

@@ -80,6 +80,8 @@ SUMMARY = json.loads(encode(e.RUN_SUMMARY))
         ({"started_at": "9999-12-31T23:59:59-01:00"}, "bad_time"),
         ({"scored": 2**70}, "out_of_range"),
         ({"expected": -(2**31)}, "out_of_range"),
+        ({"revision": 2**31}, "out_of_range"),
+        ({"follow_up": 2**70}, "out_of_range"),
         ({"anomalies": [SUMMARY["anomalies"][0] | {"delta": "NaN"}]}, "bad_number"),
         ({"anomalies": [SUMMARY["anomalies"][0] | {"threshold": "Infinity"}]}, "bad_number"),
         ({"anomalies": [SUMMARY["anomalies"][0] | {"current": "1E+400"}]}, "out_of_range"),
