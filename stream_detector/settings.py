@@ -242,6 +242,7 @@ class Settings:
     rate_limit_window_s: float = setting(3600.0, _number(1, 31 * 86400), "Rate limit window", unit="s", group="Notifications")  # fmt: skip
     group_by: str = setting("execution,build,commit,step,*", _names, "Group anomalies that open together and share one of these into one message: execution, step, workflow, a label name, * for every label; or none", group="Notifications")  # fmt: skip
     group_wait_s: float = setting(2.0, _number(0, 31 * 86400), "How long to wait before sending the first notification of a group", unit="s", group="Notifications")  # fmt: skip
+    notify_max_age_s: float = setting(86_400.0, _number(0, 31 * 86400), "Events published later than this after they happened (a backfill) are stored and shown, and notified in one message per channel and hour; 0: notify them like any other", unit="s", group="Notifications")  # fmt: skip
     group_interval_s: float = setting(60.0, _number(0, 31 * 86400), "Minimum time between two notifications of a group or incident", unit="s", group="Notifications")  # fmt: skip
     routes_file: str = setting("", _text, "TOML file of notification routes; if empty, everything is sent to every channel", group="Notifications")  # fmt: skip
     slack_bot_enabled: bool = setting(True, _flag, "Send with the Slack bot if its token and channel are set", group="Notifications")  # fmt: skip

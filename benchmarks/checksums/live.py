@@ -20,6 +20,7 @@ from stream_detector.detect import Config
 from stream_detector.events import ScoreRun
 from stream_detector.events.decode import decode_anomaly, decode_run_part, decode_run_summary
 from stream_detector.events.encode import encode
+from stream_detector.events.label_counts import HEADER as LABEL_COUNTS
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from stream_detector.settings import Settings
@@ -202,14 +203,15 @@ class Live:
         self._out = []
         for topic, number, key, value, headers in sent:
             plain, words = self._sent[topic]
-            named = [(name, raw or b"") for name, raw in headers]
+            # The counts of labels name the process that counted.
+            named = [(name, raw or b"") for name, raw in headers if name != LABEL_COUNTS]
             words.add(str(number), key, value, *(part for header in named for part in header))
             told = [header for header in named if not header[0].endswith("message")]
             plain.add(str(number), key, _wordless(topic, value), *(part for header in told for part in header))
             if topic == topics.ALERTS:
-                self.told.add([decode_anomaly(value)])
+                self.told.add([msgspec.structs.replace(decode_anomaly(value), published_at=None)])
             elif topic == topics.RUN_SUMMARIES:
-                self.told.sum_up(decode_run_summary(value))
+                self.told.sum_up(msgspec.structs.replace(decode_run_summary(value), published_after_s=None))
             elif topic in (topics.REKEYED, topics.RUN_PARTS):
                 self._append(topic, number, key, value, headers)
 

@@ -49,7 +49,8 @@ def _isolated(settings: Settings) -> Settings:
     if settings.broker or settings.database_url:
         _report("the demo uses its own broker and database, not the configured ones")
     folder = str(settings.data_path / "demo")
-    return replace(settings, broker="", database_url="", topic_prefix="", data_dir=folder)
+    # Its history is published now, and shows what messages look like.
+    return replace(settings, broker="", database_url="", topic_prefix="", data_dir=folder, notify_max_age_s=0.0)
 
 
 def _run(settings: Settings, *, apache: bool, demo: bool, once: bool, as_json: bool, started_s: float) -> int:

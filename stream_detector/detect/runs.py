@@ -92,6 +92,10 @@ class Run(Struct, gc=False, array_like=True):
     late_last_ms: int = 0
     forgotten: Counts | None = None
     """What it had until its entities were forgotten; None: they are all here."""
+    changes_age_ms: int | None = None
+    """How long after their own times its score changes were published, at least; None: not known."""
+    end_age_ms: int = 0
+    """The same of the event that ended it."""
 
     @classmethod
     def new(cls, run_id: str) -> "Run":
@@ -176,6 +180,7 @@ def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
     if run.closed and not run.late_since_ms and record_ms > run.forget_at_ms:
         run.forget()  # here, by record times, and not when somebody looks: a replay gives the same
     run.last_ms = max(run.last_ms, record_ms)
+    _note_age(run, part)
     changed = _apply_entity(run, part) if part.kind in ("scored", "failed") else _apply_event(run, part)
     if changed and run.closed:
         run.late_since_ms = run.late_since_ms or record_ms
@@ -207,6 +212,16 @@ def _apply_event(run: Run, part: RunPart) -> bool:
             # What a run was to score when it started will not come any more.
             run.expected = None
     return before != (run.status, run.expected, run.started_ms, run.ended_ms, run.error)
+
+
+def _note_age(run: Run, part: RunPart) -> None:
+    """Note how long after its own time the part's event was published, where it says so."""
+    anomaly = part.anomaly
+    if anomaly is not None and anomaly.published_at is not None:
+        age_ms = epoch_ms(anomaly.published_at) - epoch_ms(anomaly.detected_at)
+        run.changes_age_ms = age_ms if run.changes_age_ms is None else min(age_ms, run.changes_age_ms)
+    if part.kind in ("run_completed", "run_failed") and part.published_at is not None:
+        run.end_age_ms = epoch_ms(part.published_at) - epoch_ms(part.at)
 
 
 def close(run: Run, record_ms: int, not_waited_for: tuple[str, ...] | list[str] = ()) -> list[RunSummary]:
@@ -257,6 +272,7 @@ def _summaries(run: Run, new: set[str], follow_up: int, not_waited_for: list[str
             new=[one.id for one in page if one.id in new],
             follow_up=follow_up,
             not_waited_for=not_waited_for,
+            published_after_s=None if run.changes_age_ms is None else run.changes_age_ms / 1000,
         )
         for number, page in enumerate(pages, 1)
     ]

@@ -108,3 +108,5 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Why the incident ended; on `resolved` alone, and absent from what older versions published."""
     labels: Labels = {}
     url: Url | None = None
+    published_at: Instant | None = None
+    """The timestamp of the record that carried the event, also where it was passed on between partitions."""

@@ -37,6 +37,8 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     anomaly: Anomaly | None = None
     expected: int | None = None
     error: Text | None = None
+    published_at: Instant | None = None
+    """The timestamp of the record of the run's own event, or of that which ended the run of this membership."""
     membership: EntityMembership | None = field(default=None, name="roster")
     revision: int = 1
     """Of a `run_closed`: which revision of the summary it ends."""

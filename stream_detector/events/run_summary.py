@@ -53,3 +53,5 @@ class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     """Counts the revisions that have something new; 0 where this one has nothing. The first 6 are sent."""
     not_waited_for: list[Text] = []
     """What was published before the end and not applied when the run was closed after RUN_END_WAIT_S, in words."""
+    published_after_s: float | None = None
+    """How long after their own times the run's score changes were published, at least; absent without a change."""

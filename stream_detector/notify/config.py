@@ -60,6 +60,8 @@ class NotifyConfig:
     group_wait_s: float = 0.0
     group_interval_s: float = 0.0
     routes: tuple[Route, ...] = ()
+    max_age_s: float = 86_400.0
+    """What was published later than this after it happened is counted, not sent; 0: it is sent."""
     quiet_after_s: Mapping[str, float] = field(default_factory=dict)
     """Input topic -> how long it may be without an event before people are notified."""
     product_name: str = "GVS"

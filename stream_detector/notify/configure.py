@@ -24,6 +24,7 @@ def notify_config(settings: Settings) -> NotifyConfig:
         group_by=tuple(settings.group_by.split(",")) if settings.group_by != "none" else (),
         group_wait_s=settings.group_wait_s,
         group_interval_s=settings.group_interval_s,
+        max_age_s=settings.notify_max_age_s,
         quiet_after_s=_quiet_after_s(settings.quiet_after),
         product_name=settings.product_name,
         entity_word=settings.entity_word,

@@ -33,6 +33,7 @@ from stream_detector.notify.stages.flapping import reopens
 from stream_detector.notify.stages.group_life import ENDS_WAIT_S
 from stream_detector.notify.stages.incidents import update_incident
 from stream_detector.notify.stages.matching import silenced_in_run, stored_silences
+from stream_detector.notify.stages.old_events import count_old, is_old
 from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.reminders import schedule_reminder
 from stream_detector.notify.stages.render import due_deliveries, message_about
@@ -95,8 +96,11 @@ def accept(
                 break  # the first that stops it decides
             reasons.append(verdict.reason)
         else:
-            notified[channel] = chosen.name
-            verdict = send_or_wait(state, candidate, channel, chosen, "; ".join(reasons))
+            if is_old(subject, config):
+                verdict = count_old(state, channel, subject, now_s, config)
+            else:
+                notified[channel] = chosen.name
+                verdict = send_or_wait(state, candidate, channel, chosen, "; ".join(reasons))
         if verdict.outcome:
             decided.append((channel, verdict.outcome, verdict.reason))
     _remember(state, candidate, notified)

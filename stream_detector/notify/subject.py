@@ -40,6 +40,8 @@ class Run:
     revision: int = 1
     follow_up: int = 0
     """Counts the revisions with something new."""
+    published_after_s: float = 0.0
+    """How long after its own time the newest of its scores was published."""
 
     @property
     def named(self) -> bool:
@@ -48,6 +50,15 @@ class Run:
 
 
 Subject = Anomaly | Run
+
+
+def published_after_s(subject: Subject) -> float:
+    """How long after it happened it was published, by the record alone; 0 where no record says."""
+    if isinstance(subject, Run):
+        return subject.published_after_s
+    if subject.published_at is None:
+        return 0.0
+    return (subject.published_at - subject.detected_at).total_seconds()
 
 
 def will_resolve(opened: Anomaly) -> bool:

@@ -10,11 +10,12 @@ from stream_detector.notify.stages.digest import send_digests
 from stream_detector.notify.stages.flapping import END_OF_FLAPPING, take_quiet_end
 from stream_detector.notify.stages.group_wait import send_ready_groups
 from stream_detector.notify.stages.matching import facts_of, matching_routes, route_to
+from stream_detector.notify.stages.old_events import due_at_s, send_old
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT, REPEAT_GROUP, send_group_reminder, send_reminder
-from stream_detector.notify.state.keys import DUE, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
+from stream_detector.notify.state.keys import DUE, OLD, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
 from stream_detector.notify.state.pending import ready_buckets
-from stream_detector.notify.state.state_models import Due, Flap, PendingBucket, RateWindow
+from stream_detector.notify.state.state_models import Due, Flap, OldEvents, PendingBucket, RateWindow
 
 
 def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
@@ -36,6 +37,7 @@ def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]
     for bucket in ready_buckets(state, now_s):
         outcomes += send_ready_groups(state, bucket, now_s, config)
     send_digests(state, now_s)
+    outcomes += send_old(state, now_s, config)
     return outcomes
 
 
@@ -50,6 +52,7 @@ def next_tick_s(state: State) -> float | None:
             full = len(sent.times) >= sent.limit
             over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
             times.append(over_s)  # a moment later, since the window's end is no whole number of seconds
+    times += [due_at_s(old) for key in keys_of(state, OLD) if (old := read(state, key, OldEvents)) and old.counts]
     return min(times, default=None)
 
 

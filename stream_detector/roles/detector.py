@@ -27,7 +27,7 @@ from stream_detector.delivery.task import Task
 from stream_detector.detect import BaselineBuffer, Config, key_of, step
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import wait_until_loaded
-from stream_detector.detect.outcome import APPLIED
+from stream_detector.detect.outcome import APPLIED, Outcome
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
 from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, RunSummary, Score, ScoreRun
@@ -44,6 +44,7 @@ from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
+from stream_detector.events.times import LATEST, epoch_ms, from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
@@ -60,6 +61,8 @@ DECODE: dict[str, Callable[[bytes | None, Headers, int], Event]] = {
     topics.SCORE_RUNS: decode_score_run,
     topics.ACTIONS: decode_action,
 }
+
+_LATEST_MS = epoch_ms(LATEST)
 
 CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
     ("content-type", b"application/json"),
@@ -144,7 +147,7 @@ class Detector:
             if type(event) is Completion:
                 key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 5 %
             elif isinstance(event, ScoreRun):
-                self._send_run_part(run_event_part(event))
+                self._send_run_part(run_event_part(event, origin.timestamp_ms if origin else record.timestamp))
                 outcomes["applied"] += 1
                 continue
             else:
@@ -181,8 +184,10 @@ class Detector:
                 quiet += 1  # by far the most: nothing was found, so nothing goes out. Counted by the chunk: 8 %
                 continue
             outcomes[outcome.kind] += 1
+            published_ms = origin.timestamp_ms if origin else record.timestamp
+            outcome = _with_published_at(outcome, published_ms)
             for anomaly in outcome.anomalies:
-                self._send_alert(key, anomaly, number, origin.timestamp_ms if origin else record.timestamp)
+                self._send_alert(key, anomaly, number, published_ms)
             if type(event) is Score and not backfill:
                 self._send_run_part(run_part_of(event, outcome, failed=False))
             if baseline.retired:
@@ -315,6 +320,14 @@ class Detector:
 
 def _origin(source: str, number: int, record: SourceRecord) -> Origin:
     return Origin(source, number, record.offset, record.timestamp)
+
+
+def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
+    """The outcome whose anomalies name the timestamp of the event's record, where that has one that can be shown."""
+    if not outcome.anomalies or not 0 <= record_ms < _LATEST_MS:
+        return outcome
+    at = from_epoch_ms(record_ms)
+    return Outcome(outcome.kind, [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies])
 
 
 def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool:

@@ -97,6 +97,7 @@ def settings_of(providers: Sequence[Provider], folder: Path) -> dict[str, Any]:
     values: dict[str, Any] = {
         "routes_file": str(routes),
         "notify_severity": "info",
+        "notify_max_age_s": 0.0,
         "rate_limit_count": 100_000,
         "rate_limit_window_s": 1.0,
         "group_by": "none",

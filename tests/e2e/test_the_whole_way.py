@@ -23,11 +23,15 @@ from tests.servers.smtp import MailServer
 
 ROOT = Path(__file__).parents[2]
 BASE_URL = "https://watch.example"
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
 
 
 def at(minutes: float) -> str:
-    return (TODAY + timedelta(minutes=minutes)).isoformat()
+    return (START + timedelta(minutes=minutes)).isoformat()
+
+
+def shown(minutes: float) -> str:
+    return f"{START + timedelta(minutes=minutes):%Y-%m-%d %H:%M} UTC"
 
 
 def failure(number: int) -> dict[str, Any]:
@@ -66,7 +70,7 @@ Current: 3 runs
 Baseline: 0 runs
 Deviation: +3 runs
 Z-score: none for this rule
-Detected: {TODAY.date()} 00:32 UTC
+Detected: {shown(32)}
 
 What to look at:
 1. There is no good execution to compare with yet: look at how this workflow was set up
@@ -82,7 +86,7 @@ Significant score changes detected:
 
 • Lido: 7.5 → 5.8 (-1.7) ⬇️
 
-Threshold: ±0.5 | Detected: {TODAY.date()} 01:05 UTC
+Threshold: ±0.5 | Detected: {shown(65)}
 Dashboard: https://watch.example/anomalies?run=run-2"""
 
 EVENTS: list[tuple[str, str, dict[str, Any]]] = [

@@ -104,6 +104,7 @@ def membership_parts(run: Run, now_ms: int) -> list[RunPart]:
             kind="roster",
             at=from_epoch_ms(run.ended_ms),
             entity_type=entity_type or None,
+            published_at=from_epoch_ms(run.ended_ms + run.end_age_ms),
             membership=EntityMembership(run_id=run.run_id, entities=entities, failed=failed),
         )
         for entity_type, entities in by_type.items()
@@ -226,6 +227,7 @@ def _record(
         gates=finding.gates,
         detector=finding.detector,
         profile=profile,
+        published_at=part.published_at,
     )
 
 

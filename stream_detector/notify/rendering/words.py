@@ -12,6 +12,7 @@ from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.subject import RESOLVED, Run, Subject
 
 MAX_DECIMALS = 4
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 _MOST_DIGITS = 50
@@ -123,6 +124,19 @@ def duration(seconds: float) -> str:
 def minute(at: datetime) -> str:
     """`2026-01-22 00:05 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def day_range(first: datetime, last: datetime, seen_from: datetime) -> str:
+    """Two days in UTC, with their year where it is not that of `seen_from`.
+
+    >>> first, last, now = (datetime(2026, *day, tzinfo=UTC) for day in ((9, 1), (11, 20), (11, 30)))
+    >>> day_range(first, last, now), day_range(first, first, now.replace(year=2027))
+    ('1 Sep to 20 Nov', '1 Sep 2026')
+    """
+    days = [at.astimezone(UTC) for at in (first, last)]
+    has_year = any(day.year != seen_from.astimezone(UTC).year for day in days)
+    shown = [f"{day.day} {_MONTHS[day.month - 1]}{f' {day.year}' if has_year else ''}" for day in days]
+    return " to ".join(dict.fromkeys(shown))
 
 
 def link_of(base_url: str, subject: Subject) -> str:

@@ -96,6 +96,8 @@ def render(entry: Due, config: NotifyConfig, subject: Subject | None = None, lin
     else:
         assert entry.notice
         text = "\n".join(one_line(row, 1_000) for row in entry.notice.text.splitlines())
+        if entry.notice.link:
+            link, text = entry.notice.link, f"{text}\nDashboard: {entry.notice.link}"
         shown = layout.show_notice(one_line(entry.notice.title, TITLE_LIMIT), text, link, config)
     shown = layout.add_links(shown, links) if links else shown
     shown = layout.add_note(shown, note) if note else shown

@@ -91,10 +91,15 @@ def send_notice(
     config: NotifyConfig,
     *,
     only: Container[str] | None = None,
+    severity: str = "",
 ) -> list[Notification]:
-    """Leave a notice for every channel that is on; never grouped, silenced or limited. Returns that of the inbox."""
+    """Leave a notice for every channel that is on; never grouped, silenced or limited. Returns that of the inbox.
+
+    Args:
+        severity: its severity; `info` for what is over and else `critical` where it is empty.
+    """
     message_id = combined_message_id("notice", name)
-    severity = "info" if notice.resolved else "critical"
+    severity = severity or ("info" if notice.resolved else "critical")
     outcomes = []
     for channel, on in config.channels.items():
         if not on or (only is not None and channel not in only):

@@ -16,6 +16,7 @@
 | `ref:<channel>:<thread>` | the provider's name for a message that can be changed | until the end is sent |
 | `timer:<unix seconds>:<kind>:<what>` | an end or a reminder that is due then | until then |
 | `again:<channel>:<incident_id>` | what an incident's next reminder shows | until the incident has ended |
+| `old:<channel>` | how many anomalies were published long after they happened | an hour from its message |
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
 | `quiet:<topic>` | the end of an input topic, and when it last moved | for good: one a topic |
 | `silences` | every silence in force | each until it ends |
@@ -37,7 +38,7 @@ KEEP_S = 31 * 86_400.0
 DECIDED, INCIDENT, FLAP, RUN_PART, SILENCES = "seen:", "incident:", "flap:", "part:", "silences"
 DUE, LINE, REFERENCE, RATE, HELD = "due:", "line:", "ref:", "sent:", "held:"
 PENDING_BUCKET, PENDING, GROUP, FACET = "pool:", "pooled:", "group:", "facet:"
-TIMER, REMINDER, HEALTH, TOPIC = "timer:", "again:", "health:", "quiet:"
+TIMER, REMINDER, HEALTH, TOPIC, OLD = "timer:", "again:", "health:", "quiet:", "old:"
 
 State = MutableMapping[str, bytes]
 T = TypeVar("T", bound=Struct)

@@ -49,6 +49,7 @@ def assemble_run(state: State, run: str, parts: int) -> Run | None:
         parts=parts,
         revision=found[0].revision,
         follow_up=found[0].follow_up,
+        published_after_s=min((summary.published_after_s or 0.0) for summary in found),
     )
 
 

@@ -137,6 +137,8 @@ class Notice(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     text: str
     resolved: bool = False
+    link: str = ""
+    """Where the page shows what it is about, if that is not the list of all."""
 
 
 class PendingBucket(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"group_wait_ends_s": "wave_at_s"}):
@@ -252,6 +254,25 @@ class TopicActivity(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     end: int
     at_s: float
     reported: bool = False
+
+
+class OldEvents(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Anomalies of one channel that were published long after they happened, since the last message about such."""
+
+    version: Literal[1] = 1
+    counts: dict[str, int] = {}
+    """Severity -> how many."""
+    first_s: float = 0.0
+    last_s: float = 0.0
+    """When the first and the last of them happened."""
+    published_s: float = 0.0
+    """When the newest was published."""
+    since_s: float = 0.0
+    added_s: float = 0.0
+    """When the first and the last of them came to us."""
+    sent_s: float = 0.0
+    number: int = 0
+    """When the last message about such was sent, and how many there were."""
 
 
 class RateWindow(Struct, frozen=True, kw_only=True, omit_defaults=True):

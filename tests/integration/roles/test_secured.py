@@ -55,7 +55,7 @@ async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url
             return all(role.ready for role in roles)
 
         await until(ready, "every role is ready", lambda: str([role.child.last_lines(3) for role in roles]))
-        day = datetime.now(UTC) - timedelta(days=1)
+        day = datetime.now(UTC) - timedelta(hours=1)
         async with AIOKafkaProducer(**client_options(secured.as_user(settings, "producers")), acks="all") as producer:
             for number in range(3):
                 at = (day + timedelta(minutes=number)).isoformat()

@@ -1,8 +1,9 @@
 """Score runs end once, count entities distinct, say the same whenever asked, and revise it: S13, S15, S26, S28, X1."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -10,8 +11,11 @@ from stream_detector.detect.outcome import DUPLICATE
 from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, close, run_part_of, window_run_id
 from stream_detector.events import RunPart, ScoreRun
+from stream_detector.events.decode import decode_run_summary
+from stream_detector.events.encode import encode
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import epoch_ms
+from tests.events_made import score_change
 from tests.unit.detect.events_of import CLASSIC, START, entity, feed, score
 
 NOW = epoch_ms(START)
@@ -188,7 +192,7 @@ def test_x1_a_forgotten_run_keeps_its_numbers_and_gives_no_id_a_second_content()
     assert (second.revision, second.scored, second.anomaly_count, len(second.anomalies)) == (2, 3, 2, 1)
     assert second.id != first.id
     run.forget()
-    assert len(run.pack()) <= 80
+    assert len(run.pack()) <= 82
     assert run.delete_at_ms == late + 30 * 24 * 60 * MINUTE
 
 
@@ -262,3 +266,32 @@ def test_a_window_of_a_long_type_still_has_a_short_id():
 def test_a_run_event_is_a_part(status, kind):
     made = run_event_part(ScoreRun(run_id="r", status=status, at=START, expected=4, error="e"))
     assert (made.kind, made.expected, made.error, made.entity_id) == (kind, 4, "e", "")
+
+
+def published(name: str, after_s: float | None) -> RunPart:
+    at = datetime(2026, 1, 22, tzinfo=UTC)
+    late = None if after_s is None else at + timedelta(seconds=after_s)
+    anomaly = score_change(name, entity_id=name, detected_at=at, published_at=late)
+    return RunPart(run_id="r", kind="scored", at=at, entity_id=name, anomaly=anomaly)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "summed_up"), [([9e6, 8e6], 8e6), ([9e6, None], 9e6), ([None], None), ([-5.0, 9e6], -5.0), ([], None)]
+)
+def test_x9_a_run_names_how_late_its_changes_were_published_at_the_least(
+    after_s: list[float | None], summed_up: float | None
+) -> None:
+    run, end = Run.new("r"), datetime(2026, 1, 22, 0, 5, tzinfo=UTC)
+    for number, late_s in enumerate(after_s):
+        apply_part(run, published(f"e{number}", late_s), 1)
+    apply_part(run, RunPart(run_id="r", kind="run_completed", at=end, published_at=end + timedelta(days=40)), 1)
+    run = Run.unpack(run.pack())
+    (summary,) = close(run, 2)
+    assert summary.published_after_s == summed_up and run.end_age_ms == 40 * 86_400_000
+    assert decode_run_summary(encode(summary)) == summary
+
+
+def test_x9_a_run_of_the_former_version_says_nothing() -> None:
+    packed = msgspec.msgpack.encode(msgspec.msgpack.decode(Run.new("r").pack())[:10])
+    run = Run.unpack(packed)
+    assert (run.changes_age_ms, run.end_age_ms) == (None, 0)

@@ -12,11 +12,14 @@ from faust.types import TP
 from benchmarks import load
 from benchmarks.hot_path import App
 from stream_detector.delivery.chunk import Chunk
+from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.events.decode import decode_completion
+from stream_detector.events import Anomaly
+from stream_detector.events.decode import decode_anomaly, decode_completion
 from stream_detector.events.encode import encode
 from stream_detector.events.label_counts import read_label_counts
+from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from tests.events_made import NOON, completion
@@ -118,3 +121,52 @@ async def test_x5_an_alert_carries_how_common_its_labels_are_also_within_its_own
     assert headers
     counts = read_label_counts(headers[-1])
     assert counts is not None and counts.executions == 43 and counts.labels == {"image": 7, "branch": 43}
+
+
+FAILURES = [completion(f"e{number}", "wf-000004", status="failure", finished_at=NOON) for number in range(3)]
+
+
+def alerts_of(detector: Detector, app: App) -> list[Anomaly]:
+    found: list[Anomaly] = []
+
+    def put(topic: str, *given: Any, **_: Any) -> None:
+        if topic == topics.ALERTS:
+            found.append(decode_anomaly(given[2]))
+
+    app.batch_producer.put = put  # type: ignore[method-assign]
+    return found
+
+
+@pytest.mark.parametrize("record_ms", [NOW_MS, NOW_MS + 40 * 86_400_000, -1])
+async def test_x9_an_anomaly_names_the_timestamp_of_the_record_whoever_set_it(record_ms: int) -> None:
+    """The producer's, or the broker's where the topic has LogAppendTime: both are the record's timestamp."""
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    found = alerts_of(detector, app)
+    records = [
+        SimpleNamespace(headers=[], value=encode(event), timestamp=record_ms, key=None, offset=offset)
+        for offset, event in enumerate(FAILURES)
+    ]
+    number = load.partition_of("wf-000004")
+    await detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, number), records, 3))
+    assert [one.anomaly_type for one in found] == ["ConsecutiveFailures"]
+    assert found[0].published_at == (None if record_ms < 0 else from_epoch_ms(record_ms))
+
+
+async def test_x9_an_event_that_was_passed_on_was_published_when_its_first_record_was() -> None:
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    found = alerts_of(detector, app)
+    records = [
+        SimpleNamespace(
+            headers=[Origin(topics.COMPLETIONS, 9, offset, NOW_MS + 5_000).header()],
+            value=encode(event),
+            timestamp=NOW_MS + 3 * 86_400_000,
+            key=None,
+            offset=offset,
+        )
+        for offset, event in enumerate(FAILURES)
+    ]
+    number = load.partition_of("wf-000004")
+    await detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, number), records, 3))
+    assert [one.published_at for one in found] == [from_epoch_ms(NOW_MS + 5_000)]

@@ -75,7 +75,10 @@ class SlackLayout:
     def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
         """Title and text."""
         shown = fit(f"{title}\n\n{text}", TEXT_LIMIT)
-        return Shown(title=title, text=shown, blocks=[header(title), section(fit(text, TEXT_LIMIT))])
+        blocks = [header(title), section(fit(text, TEXT_LIMIT))]
+        if "?" in link:  # it leads to what the notice is about, not to the list of all
+            blocks.append(link_block(link, "View dashboard"))
+        return Shown(title=title, text=shown, blocks=blocks)
 
     def add_note(self, shown: Shown, note: str) -> Shown:
         """A paragraph of its own, and in text and title."""
