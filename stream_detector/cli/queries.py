@@ -23,7 +23,7 @@ _AI = "/api/v1/ai"
 def check(execution_id: str, attempt: int | None, settings: Settings, as_json: bool) -> None:
     """Print the anomalies that the detector found in one execution. Exit code 1 if there are any.
 
-    Waits up to 15 s until the detector has judged the execution; exit code 3 if it has not.
+    Waits up to 15 s until the detector has evaluated the execution; exit code 3 if it has not.
 
     \b
     Example: stream-detector check build-1842

@@ -27,11 +27,11 @@ _WITHIN_S = 2.0
 """An event that was just published is judged, and what was found in it stored, within a checkpoint or two."""
 
 
-class NotJudgedYet(Struct, kw_only=True):
+class NotEvaluatedYet(Struct, kw_only=True):
     """There is no result yet: ask again after `retry_after_s`."""
 
     status: int = 202
-    title: str = "Not judged yet"
+    title: str = "Not evaluated yet"
     detail: str
     retry_after_s: int = RETRY_AFTER_S
 
@@ -48,7 +48,7 @@ class Judgement(NamedTuple):
 
     def pending_response(self) -> web.Response:
         """202 with Retry-After."""
-        response = json_response(NotJudgedYet(detail=f"Not judged yet: {self.pending}."))
+        response = json_response(NotEvaluatedYet(detail=f"Not evaluated yet: {self.pending}."))
         response.set_status(202)
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response

@@ -115,7 +115,7 @@ def _responses(route: Route) -> dict[str, Any]:
     if route.pending is not None:
         (schema,), _ = msgspec.json.schema_components([route.pending], ref_template=_REF)
         responses["202"] = {
-            "description": "The detector has not judged it yet, or what it found is not stored yet",
+            "description": "The detector has not evaluated it yet, or what it found is not stored yet",
             "content": {"application/json": {"schema": schema}},
             "headers": {"Retry-After": {"description": "Seconds", "schema": {"type": "integer"}}},
         }

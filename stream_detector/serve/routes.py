@@ -10,7 +10,7 @@ from msgspec import Struct
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
 from stream_detector.events.sources import SOURCES
 from stream_detector.serve.authentication import ACT, ALL, READ, SEND, SIGNED
-from stream_detector.serve.judgement import NotJudgedYet
+from stream_detector.serve.judgement import NotEvaluatedYet
 from stream_detector.serve.requests import Paged
 from stream_detector.serve.resources import (
     actions,
@@ -78,7 +78,7 @@ ROUTES: tuple[Route, ...] = (
         list[Anomaly],
         body=checks.CheckRequest,
         problems=(400, 404, 413, 415, 422),
-        pending=NotJudgedYet,
+        pending=NotEvaluatedYet,
     ),
     Route(
         "GET",
@@ -274,7 +274,7 @@ ROUTES: tuple[Route, ...] = (
         why.Why,
         why.WhyQuery,
         problems=(400, 404),
-        pending=NotJudgedYet,
+        pending=NotEvaluatedYet,
     ),
     Route(
         "GET",

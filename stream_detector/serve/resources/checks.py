@@ -23,7 +23,7 @@ class CheckRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def check_anomalies(request: web.Request) -> web.Response:
-    """The anomalies stored under one execution, once the detector has judged it; 202 with Retry-After until then."""
+    """The anomalies stored under one execution, once the detector has evaluated it; 202 with Retry-After until then."""
     wanted = await read_body(request, CheckRequest)
     stored = await request.app[DATABASE].query(executions.execution, wanted.workflow_execution_id, wanted.attempt)
     if stored is None:
@@ -32,7 +32,7 @@ async def check_anomalies(request: web.Request) -> web.Response:
     if judgement.pending:
         return judgement.pending_response()
     if judgement.refusal is not None:
-        raise ProblemError(422, f"The detector did not judge this execution: {judgement.refusal}.")
+        raise ProblemError(422, f"The detector did not evaluate this execution: {judgement.refusal}.")
     if judgement.unknown and not judgement.anomalies:
         raise BrokerAwayError(judgement.unknown)
     headers = {"X-Approximate": judgement.unknown} if judgement.unknown else {}

@@ -86,7 +86,7 @@ _BREATHE_EVERY = 500
 async def read_settings(request: web.Request) -> web.Response:
     """Every setting with its value, default and source. Secrets only show whether they are set.
 
-    Of the settings that judge, the values are those that the detector has published.
+    Of the detection settings, the values are those that the detector has published.
     """
     own, defaults = request.app[SETTINGS], Settings()
     try:

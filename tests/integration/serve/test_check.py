@@ -98,7 +98,7 @@ async def test_w39_until_the_detector_has_passed_it_there_is_no_result(
     await stored()
     never = await client.post(CHECK, json={"workflow_execution_id": "slow"})
     assert never.status == 202 and never.headers["Retry-After"] == "1"
-    assert (await never.json())["detail"].startswith("Not judged yet")
+    assert (await never.json())["detail"].startswith("Not evaluated yet")
     await judged(settings, offset=4)
     assert "offset 4; the event is at 4" in (await ask(client, status=202))["detail"]
     assert (await client.get("/api/v1/why", params={"execution": "slow"})).status == 202
