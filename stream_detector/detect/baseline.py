@@ -2,7 +2,7 @@
 
 import struct
 from decimal import Decimal
-from math import sqrt
+from math import fsum, sqrt
 from typing import ClassVar, Literal
 
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
@@ -43,7 +43,7 @@ LEAST_TIMED = 10
 
 
 class NamedBaseline(Struct, frozen=True, gc=False):
-    """One of the three named baselines: a mean over `window_size` executions of 30 days, and their sample deviation."""
+    """A mean over `window_size` executions, and their standard deviation."""
 
     value: float
     std_dev: float
@@ -142,6 +142,10 @@ class Baseline:
     def named_baselines(self) -> dict[str, NamedBaseline]:
         """The named baselines; a score has none."""
         return {}
+
+    def shown_baselines(self) -> dict[str, NamedBaseline]:
+        """The named baselines as people see them."""
+        return self.named_baselines()
 
     @staticmethod
     def new(key: str) -> "WorkflowBaseline | ScoreBaseline":
@@ -242,6 +246,30 @@ class WorkflowBaseline(Baseline):
             "execution_time": NamedBaseline(mean, sqrt(squares / (timed - 1)) if timed > 1 else 0.0, timed),
             "success_rate": NamedBaseline(1.0 - rate if count else 0.0, deviation, count),
         }
+
+    def shown_baselines(self) -> dict[str, NamedBaseline]:
+        """As people see them: `execution_time` is what the next duration is compared with.
+
+        In `classic` these are the last 30 durations; in `robust` it is the level, half of its upper two sigma as the
+        deviation. The mean of 30 days is named `execution_time_30_days`; it stands for both where neither judges yet.
+        """
+        named = self.named_baselines()
+        month = named["execution_time"]
+        return named | {"execution_time": self._compared_time(month), "execution_time_30_days": month}
+
+    def _compared_time(self, otherwise: NamedBaseline) -> NamedBaseline:
+        if self.has_executions:
+            times = self.history.recorded(self.history.within(self.newest_ms))
+            n = len(times)
+            if n:
+                mean = fsum(times) / n
+                squares = fsum([(time - mean) ** 2 for time in times])
+                is_flat = n < 2 or min(times) == max(times)
+                return NamedBaseline(times[0] if is_flat else mean, 0.0 if is_flat else sqrt(squares / (n - 1)), n)
+        elif self.level.n >= WARM:
+            _, expected, upper = self.level.expected_range(self.newest_ms)
+            return NamedBaseline(expected, (upper - expected) / 2, int(self.level.n))
+        return otherwise
 
 
 @mypyc_attr(acyclic=True)

@@ -255,7 +255,8 @@ class Detector:
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
-        anomalies_total(anomaly.anomaly_type, anomaly.severity).inc()
+        if anomaly.state == "opened":  # as everywhere else, an incident counts once
+            anomalies_total(anomaly.anomaly_type, anomaly.severity).inc()
         headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
         if anomaly.labels and anomaly.state == "opened" and anomaly.entity_kind == "workflow":
             if anomaly.labels is not self._counted[0]:  # of the same event: classic finds two in most slow ones

@@ -91,7 +91,7 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
     except (changelog_record.StateFormatError, struct.error, IndexError, ValueError):
         # A later version wrote it. With every checkpoint of that detector it comes again, so it is stored as it is.
         return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE)
-    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.named_baselines())
+    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.shown_baselines())
 
 
 def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:

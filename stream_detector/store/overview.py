@@ -6,48 +6,33 @@ from typing import Any
 import asyncpg
 
 from stream_detector.events.anomaly_types import SEVERITIES
-from stream_detector.store.anomalies import with_recorded_at
+from stream_detector.store.anomalies import trends, with_recorded_at
+from stream_detector.store.filter import Filter
 from stream_detector.store.precedence import ranked_severity
 
 MOST_UNACKNOWLEDGED = 10_000
 _NEWEST = 10
 
 
+_SPANS = {"24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
 async def counts(pool: asyncpg.Pool, now: datetime) -> dict[str, dict[str, int]]:
-    """Openings of the last 24 hours, 7 and 30 days, by severity."""
-    found = await pool.fetch(
-        "SELECT severity, count(*) FILTER (WHERE detected_at >= $2) AS day,"
-        " count(*) FILTER (WHERE detected_at >= $3) AS week, count(*) AS month"
-        " FROM anomalies WHERE state = 'opened' AND detected_at >= $1 GROUP BY severity",
-        now - timedelta(days=30), now - timedelta(days=1), now - timedelta(days=7),
-    )  # fmt: skip
-    by_severity = {each["severity"]: each for each in found}
-    return {
-        name: {
-            word: by_severity[word][column] if word in by_severity else 0
-            for word in dict.fromkeys((*SEVERITIES, *by_severity))
-        }
-        for name, column in (("24h", "day"), ("7d", "week"), ("30d", "month"))
-    }
+    """Openings of the last 24 hours, 7 and 30 days, by severity; every span has the same severities."""
+    found = {span: (await trends(pool, Filter(from_at=now - length))).by_severity for span, length in _SPANS.items()}
+    known = dict.fromkeys((*SEVERITIES, *found["30d"]), 0)
+    return {span: known | by_severity for span, by_severity in found.items()}
 
 
 async def facets(pool: asyncpg.Pool, from_at: datetime, to_at: datetime) -> dict[str, dict[str, int]]:
     """Openings of a span by severity and by type, and how its incidents stand now. Words without any are left out."""
-    found = await pool.fetch(
-        "SELECT severity, anomaly_type, count(*) AS count FROM anomalies"
-        " WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2 GROUP BY 1, 2",
-        from_at, to_at,
-    )  # fmt: skip
-    counted: dict[str, dict[str, int]] = {"severity": {}, "type": {}, "state": {}}
-    for each in found:
-        for name, word in (("severity", each["severity"]), ("type", each["anomaly_type"])):
-            counted[name][word] = counted[name].get(word, 0) + each["count"]
+    opened = await trends(pool, Filter(from_at=from_at, to_at=to_at))
     states = await pool.fetch(
         "SELECT state, count(*) AS count FROM incidents WHERE opened_at >= $1 AND opened_at < $2 GROUP BY state",
         from_at, to_at,
     )  # fmt: skip
-    counted["state"] = {each["state"]: each["count"] for each in states}
-    return counted
+    by_state = {each["state"]: each["count"] for each in states}
+    return {"severity": opened.by_severity, "type": opened.by_type, "state": by_state}
 
 
 _LANES = """

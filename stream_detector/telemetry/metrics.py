@@ -17,7 +17,9 @@ EVENTS = Counter(
     "Events read, by source topic and outcome (applied, duplicate, forwarded, refused, late, backfilled, ignored)",
     ["source", "outcome"],
 )
-ANOMALIES = Counter("stream_detector_anomalies", "Anomalies detected, by type and severity", ["type", "severity"])
+ANOMALIES = Counter(
+    "stream_detector_anomalies", "Anomalies opened, by type and severity; an incident counts once", ["type", "severity"]
+)
 LAG = Gauge(
     "stream_detector_lag_records",
     "Consumer lag: records between the last one processed and the end of the partition",

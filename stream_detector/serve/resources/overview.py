@@ -94,7 +94,7 @@ async def overview(request: web.Request) -> web.Response:
         "to": to_at,
         "bucket_s": int(bucket_s),
         "counts": await database.query(store.counts, now),
-        "facets": await database.query(store.facets, from_at, to_at),
+        "facets": await database.query(store.facets, now - length, to_at),
         "swimlane": lanes,
         "everything": await database.query(store.all_entities, from_at, to_at, bucket_s),
         "entities": entities,

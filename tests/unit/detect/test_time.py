@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from stream_detector.detect import Baseline, step
+from stream_detector.detect import Baseline, Config, step
 from tests.unit.detect.events_of import (
     CLASSIC,
     HUNDRED_TEN,
@@ -30,6 +30,34 @@ def test_w17_w18_three_named_baselines():
     assert named["success_rate"].value == 0.75
     assert named["execution_time"].value == 25.0
     assert named["execution_time"].std_dev == pytest.approx(stdev([10, 20, 30, 40]))
+
+
+@pytest.mark.parametrize("profile", ["classic", "robust"])
+def test_w17_w18_the_execution_time_shown_is_what_judged_and_the_mean_of_30_days_is_named(profile):
+    """60 executions of 100 s and then 40 of 50 s: both judge by what came last, the mean of the month is 81 s."""
+    config = Config(profile=profile)
+    times = [*(100.0 + number % 3 for number in range(60)), *(50.0 + number % 3 for number in range(40))]
+    baseline = workflow()
+    feed(baseline, [run(number, time, at=START + timedelta(hours=number)) for number, time in enumerate(times)], config)
+    named = Baseline.unpack(baseline.key, baseline.pack()).shown_baselines()
+    shown, month = named["execution_time"], named["execution_time_30_days"]
+    odd = step(baseline, run(500, 500.0, at=START + timedelta(hours=101)), config).anomalies[0].metrics
+    assert shown.value == pytest.approx(odd.baseline_value, rel=0.01)
+    assert shown.value < 60 < 80 < month.value
+    assert (month.value, month.window_size) == (pytest.approx(fmean(times), rel=1e-6), 100)
+    if profile == "classic":
+        assert (shown.value, shown.window_size) == (pytest.approx(fmean(times[-30:])), 30)
+        assert shown.std_dev == pytest.approx(stdev(times[-30:]))
+        assert odd.z_score == pytest.approx((500 - shown.value) / shown.std_dev)
+
+
+@pytest.mark.parametrize("config", [CLASSIC, Config()], ids=["classic", "robust"])
+@pytest.mark.parametrize("times", [[], [10.0], [10.0, 10.0], [10.0, 20.0]])
+def test_w18_before_anything_judges_both_are_the_mean_of_30_days(times, config):
+    baseline = workflow()
+    feed(baseline, runs(times), config)
+    named = baseline.shown_baselines()
+    assert named["execution_time"] == named["execution_time_30_days"] == baseline.named_baselines()["execution_time"]
 
 
 def test_w18_an_empty_baseline_has_no_numbers():

@@ -2,10 +2,12 @@
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from faust.types import TP
 
@@ -22,6 +24,7 @@ from stream_detector.events.label_counts import read_label_counts
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
+from stream_detector.telemetry import metrics
 from tests.events_made import NOON, completion
 from tests.unit.delivery.snapshots import take_snapshot
 
@@ -170,3 +173,28 @@ async def test_x9_an_event_that_was_passed_on_was_published_when_its_first_recor
     number = load.partition_of("wf-000004")
     await detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, number), records, 3))
     assert [one.published_at for one in found] == [from_epoch_ms(NOW_MS + 5_000)]
+
+
+async def test_w36_the_metric_counts_what_opens_and_neither_what_goes_on_nor_what_ends() -> None:
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    alerts: list[str] = []
+
+    def put(topic: str, _number: int, _key: bytes, value: bytes, *_: Any, **__: Any) -> None:
+        if topic == topics.ALERTS:
+            alerts.append(msgspec.json.decode(value)["state"])
+
+    app.batch_producer.put = put  # type: ignore[method-assign]
+
+    def counted() -> float:
+        samples = [each for metric in metrics.ANOMALIES.collect() for each in metric.samples]
+        return sum(each.value for each in samples if each.name.endswith("_total"))
+
+    number = load.partition_of("wf-000004")
+    before, statuses = counted(), ["success"] * 20 + ["failure"] * 12 + ["success"] * 30
+    for offset, status in enumerate(statuses):
+        event = completion(f"e{offset}", "wf-000004", status=status, finished_at=NOON + timedelta(minutes=offset))
+        record = SimpleNamespace(headers=[], value=encode(event), timestamp=NOW_MS + 10**7, key=None, offset=offset)
+        await detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, number), [record], 0))
+    assert set(alerts) >= {"opened", "resolved"}
+    assert counted() - before == alerts.count("opened")
