@@ -29,6 +29,11 @@ async def restore_at_start(stack: Stack, report: Report) -> None:
         await pool.close()
     if restored is not None:
         report(describe(restored))
+    if stack.folder.was_killed and isinstance(stack.broker, Tansu):
+        report(
+            "the last `up` on this folder was killed: what was published and not yet stored is lost with the embedded "
+            f"broker{f', at least {restored.judged_only:,} records' if restored and restored.judged_only else ''}"
+        )
 
 
 def describe(restored: Restored) -> str:

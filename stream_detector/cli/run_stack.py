@@ -8,22 +8,18 @@ from collections.abc import Awaitable, Callable
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from aiokafka.errors import KafkaError
-
 from stream_detector.cli.restore_state import restore_at_start
 from stream_detector.cli.setup import make
+from stream_detector.cli.stop_stack import stop_in_order
 from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
-from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.settings import Settings
 
 MONITOR_EVERY_S = 0.2
 MEMORY_EVERY_S = 60.0
 READY_TIMEOUT_S = 120.0
-DRAIN_TIMEOUT_S = 2.0
-"""Limit for processing the last records of an embedded broker after Ctrl-C; with the stops, less than 10 s in all."""
 
 Report = Callable[[str], None]
 Work = Callable[[Settings], Awaitable[int]]
@@ -54,10 +50,10 @@ async def run_stack(stack: Stack, supervisor: Supervisor, work: Work, *, report:
             monitoring.result()
         if working.done():
             return working.result()
-        report("stopping: waiting for every role to write its checkpoint")
+        report("stopping: intake, detector, notifier, and the recorder once everything is stored")
         await _cancel(working)
-        if isinstance(stack.broker, Tansu):
-            await _drain(stack.settings, report)
+        await _cancel(monitoring)  # it would start again what is stopped here
+        await stop_in_order(stack, supervisor, report)
         return 0
     finally:
         for task in (stopped, monitoring, working):
@@ -139,18 +135,3 @@ def memory_limit_message(held_bytes: int) -> str:
         f"the embedded broker uses {held_bytes >> 20} MB, over its limit of {MEMORY_STOP_BYTES >> 20} MB: stopped. "
         "Stored results are in the database. Use `up --broker apache --data DIR` or a Kafka cluster"
     )
-
-
-async def _drain(settings: Settings, report: Report) -> None:
-    """The embedded broker loses its records when it stops: give the roles time to process them first."""
-    left = -1
-    try:
-        async with asyncio.timeout(DRAIN_TIMEOUT_S), EndOffsets(settings) as ends:
-            while left := total_lag(await ends.lags()):  # noqa: ASYNC110 - a broker does not notify
-                await asyncio.sleep(0.05)
-    except (TimeoutError, KafkaError):
-        pass
-    if left > 0:
-        report(
-            f"{left} records were not processed within {DRAIN_TIMEOUT_S:.0f} s and are lost with the embedded broker"
-        )

@@ -44,6 +44,8 @@ class DataFolder:
             raise ChildError(
                 f"another `stream-detector up` (process {holder}) is using {path}: stop it, or use another --data-dir"
             ) from None
+        self.was_killed = (path / RUNNING).exists()
+        """Whether the last `up` on it ended without `close`."""
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()

@@ -16,7 +16,7 @@ from stream_detector.telemetry.health import ROLE_PORTS
 Report = Callable[[str], None]
 
 EMBEDDED_WARNING = (
-    "the embedded broker keeps records in memory only: what is not yet stored when it stops is lost. "
+    "the embedded broker keeps records in memory only: what is not yet stored if it is killed is lost. "
     "`up --broker apache --data DIR` keeps records on disk"
 )
 

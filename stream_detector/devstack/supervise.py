@@ -1,5 +1,6 @@
 """The four roles as child processes: started, monitored, restarted when they die, stopped together."""
 
+import asyncio
 import signal
 import sys
 import time
@@ -69,6 +70,13 @@ class Supervisor:
             child.stop(timeout_s=max(0.0, deadline_s - time.monotonic()))
         for role in self.roles:
             role.child = None
+
+    async def stop_role(self, name: str) -> None:
+        """Stop one role after its checkpoint; it has exited afterwards, at most `STOP_TIMEOUT_S` later."""
+        for role in self.roles:
+            if role.name == name and role.child is not None:
+                child, role.child = role.child, None
+                await asyncio.to_thread(child.stop, timeout_s=STOP_TIMEOUT_S)
 
     def _start(self, role: _Role) -> None:
         role.child = start_owned(

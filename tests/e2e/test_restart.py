@@ -182,11 +182,16 @@ async def test_x2_s6_w23_x14_what_was_there_before_a_restart_is_there_after_it(
     for _ in range(1_000):
         slack.answer_next(503, "later")
     incidents, due = await make_state(on)
+    if how == "stop":  # nothing of it is waited for: all of it is read and stored before the recorder ends
+        await on.put(COMPLETIONS, "workflow_id", *(execution("late", n, 60.0, 900 - n) for n in range(800)))
     await on.end(how)
     assert not slack.accepted
     slack.forget_plans()
     await on.start()
-    assert "restored from the database: 8 baselines, 1 open run, 1 silence" in on.up.said, on.up.said
+    late = 800 if how == "stop" else 0
+    assert (await on.rows("SELECT count(*) AS n FROM executions WHERE workflow_id = 'late'"))[0]["n"] == late
+    assert f"restored from the database: {8 + (late > 0)} baselines, 1 open run, 1 silence" in on.up.said, on.up.said
+    assert ("was killed: what was published and not yet stored is lost" in on.up.said) == (how == "kill")
     await after_restart(on)
     anomalies = await on.until_stored(
         "SELECT anomaly_type, entity_id, current_value, baseline_value FROM anomalies WHERE detected_at > now() -"

@@ -40,6 +40,8 @@ class Missing:
     """Places of stored events by topic, in the order of their stream."""
 
     places: dict[str, list[Place]] = field(default_factory=dict)
+    judged_only: int = 0
+    """Records behind the last one stored that baselines have been through."""
     held_scores: list[Place] = field(default_factory=list)
     """Of the scores looked at: those of a run whose baselines have them."""
 
@@ -85,6 +87,11 @@ class Heads:
             return 0  # the only checkpoint that is left may be stored in part
         return min(changelog_record.positions_of(head).get(topic, 0) for head in heads)
 
+    def judged_until(self, partition: int, topic: str) -> int:
+        """First offset of the topic's partition that no value has been through."""
+        heads = self._heads.get(partition, [])
+        return max((changelog_record.positions_of(head).get(topic, 0) for head in heads), default=0)
+
     def passed_on_until(self, home: int, topic: str, partition: int) -> int | None:
         """First offset of the topic's partition that was not applied on the home of its key; None: never any."""
         return self._watermarks.get(home, {}).get(f"{topic}/{partition}")
@@ -115,6 +122,9 @@ async def find_missing(pool: asyncpg.Pool) -> Missing:
             first = max(0, heads.whole_until(partition, topic) - PASSED_ON)
             found = await state_records.candidates(pool, table, epoch, partition, first)
             missing.add(topic, (each.place for each in found if heads.lacks(each, topic)))
+            last = max((each.place.offset for each in found), default=heads.judged_until(partition, topic))
+            if topic != topics.ACTIONS:
+                missing.judged_only += max(0, heads.judged_until(partition, topic) - last - 1)
             if topic == topics.SCORES and not heads.has_unnamed:
                 missing.held_scores += [
                     each.place

@@ -58,6 +58,8 @@ class Restored:
     """In force."""
     published_again: int = 0
     """Events that the stored state did not have."""
+    judged_only: int = 0
+    """Records that baselines have been through and that are stored nowhere."""
     seconds: float = 0.0
 
 
@@ -107,7 +109,7 @@ async def restore_new_broker(
             await _write_state(pool, writer, partitions, restored)
             moved = await republish(pool, writer, partitions, missing)
         await _note_moved(settings, pool, moved)
-    restored.published_again = missing.count
+    restored.published_again, restored.judged_only = missing.count, missing.judged_only
     restored.seconds = time.monotonic() - began_s
     return restored
 
