@@ -139,6 +139,18 @@ def _quiet_after(raw: str) -> str:
     return raw
 
 
+def _probe_urls(raw: str) -> str:
+    """role=URL, several separated by commas."""
+    for pair in filter(None, (part.strip() for part in raw.split(","))):
+        role, _, url = pair.partition("=")
+        if role.strip() not in ("detector", "recorder", "notifier") or urlsplit(url.strip()).scheme not in (
+            "http",
+            "https",
+        ):
+            raise ValueError("must be ROLE=URL, comma-separated, for example detector=http://127.0.0.1:9101")
+    return raw.replace(" ", "")
+
+
 def _names(raw: str) -> str:
     """Names separated by commas, or none."""
     names = [name.strip() for name in raw.split(",")]
@@ -227,6 +239,7 @@ class Settings:
     )
     metrics_host: str = setting("127.0.0.1", _text, "Listen address of /metrics, /livez and /readyz", group="Metrics")
     metrics_port: int = setting(0, _integer(0, 65535), "Port of /metrics, /livez and /readyz; 0 means 9101 detector, 9102 recorder, 9103 notifier, 9104 api", group="Metrics")  # fmt: skip
+    probe_urls: str = setting("", _probe_urls, "Metrics addresses of detector, recorder and notifier, ROLE=URL, comma-separated; health then also asks their /readyz. `up` sets it", group="Metrics")  # fmt: skip
     inbox_enabled: bool = setting(
         True, _flag, "Deliver every alert to the inbox of the dashboard", group="Notifications"
     )
@@ -281,6 +294,12 @@ class Settings:
             return Path(self.data_dir).expanduser().absolute()
         home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
         return Path(home).expanduser() / "stream-detector"
+
+    @property
+    def probes(self) -> dict[str, str]:
+        """Role -> base URL of its metrics port."""
+        pairs = (pair.partition("=") for pair in self.probe_urls.split(",") if pair)
+        return {role: url for role, _, url in pairs}
 
     def shown(self, name: str) -> str:
         """The value for people: a secret shows only whether it is set."""

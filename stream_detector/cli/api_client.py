@@ -15,7 +15,7 @@ from stream_detector.settings import PREFIX, Settings
 _PENDING_S = 15.0
 """So long a command waits for a result that the API does not have yet."""
 PENDING_EXIT_CODE = 3
-_FILLED = ("broker", "database_url", "api_token", "topic_prefix")
+_FILLED = ("broker", "database_url", "api_token", "topic_prefix", "probe_urls")
 
 
 def use_running_stack(settings: Settings) -> Settings:
@@ -30,7 +30,7 @@ def use_running_stack(settings: Settings) -> Settings:
             running = json.loads((folder / RUNNING).read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        filled = replace(settings, **{name: running[name] for name in _FILLED})
+        filled = replace(settings, **{name: running[name] for name in _FILLED if name in running})
         is_default = settings.origin.get("api_port", "default") == "default"
         return replace(filled, api_port=int(running["api_port"])) if is_default else filled
     return settings

@@ -1,6 +1,7 @@
 """The checks of `doctor`: each returns what it found and, if something is wrong, what to do."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
+from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
 from stream_detector.kafka.preflight import MissingAclsError, find_missing_acls, read_topics
 from stream_detector.notify.channels.registry import CHANNELS
+from stream_detector.serve.database import Database
+from stream_detector.serve.pipeline import Part, Pipeline
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
 from stream_detector.store.migrate import pending
@@ -35,15 +39,33 @@ class Check:
 
 async def run_checks(settings: Settings) -> AsyncIterator[Check]:
     """Run every check, prerequisites first; checks whose prerequisite failed are left out."""
-    async for line in _broker(settings):
-        yield line
-    async for line in _database(settings):
-        yield line
-    for check in check_channels(settings):
-        yield check
+    database = Database(settings)
+    pipeline = Pipeline(settings, database)
+    try:
+        pipeline.start()
+        async for line in _broker(settings, pipeline):
+            yield line
+        async for line in _database(settings, database):
+            yield line
+        await pipeline.ask_database()
+        channels = {part.name: part for part in pipeline.parts() if part.kind == "channel"}
+        for check in check_channels(settings):
+            yield _with_answer(check, channels.get(check.name))
+    finally:
+        await pipeline.stop()
+        if database.pool is not None:
+            await database.pool.close()
 
 
-async def _broker(settings: Settings) -> AsyncIterator[Check]:
+def _with_answer(check: Check, channel: Part | None) -> Check:
+    """A channel's settings, and what it last answered."""
+    if channel is None or not channel.reason or not check.ok:
+        return check
+    advice = f"`stream-detector notify test {check.name}` tries it now" if channel.state == "failing" else ""
+    return Check(check.name, f"{check.found}, {channel.state}: {channel.reason}", advice)
+
+
+async def _broker(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check]:
     if not settings.broker:
         yield Check(
             "broker", "not set", "set STREAM_DETECTOR_BROKER, or use `stream-detector up`, which starts a broker"
@@ -76,24 +98,37 @@ async def _broker(settings: Settings) -> AsyncIterator[Check]:
     if refused:
         yield Check("ACLs", "some are missing", str(MissingAclsError("operators", refused, settings)))
     elif all(state.state != "missing" for state in states):
-        async for line in _lags(settings):
+        async for line in _roles(settings, pipeline):
             yield line
 
 
-async def _lags(settings: Settings) -> AsyncIterator[Check]:
+async def _roles(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check]:
+    """Each role by its lag, and by whether it works; one with something to read is watched until it commits."""
     async with EndOffsets(settings) as ends:
         commits = {role: await ends.committed(role) for role in TOPICS_READ_BY}
         lags = await ends.lags()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FRESH_S + LOOK_EVERY_S):
+            while not all(pipeline.is_settled(role) for role in lags):  # noqa: ASYNC110 - a broker does not notify
+                await asyncio.sleep(0.1)
+    parts = {part.name: part for part in pipeline.parts()}
     for role, by_topic in lags.items():
-        behind = sum(by_topic.values())
+        part, behind = parts[role], sum(by_topic.values())
         where = ", ".join(f"{topic} {lag}" for topic, lag in by_topic.items() if lag)
         started = any(offset >= 0 for offset in commits[role].values())
-        advice = f"start it: stream-detector {role}" if behind and not started else ""
-        state = "no committed offsets, " if not started else ""
-        yield Check(role, f"{state}consumer lag {behind}" + (f" ({where})" if where else ""), advice)
+        found = f"consumer lag {behind}" + (f" ({where})" if where else "")
+        found = found if started else f"no committed offsets, {found}"
+        advice = ""
+        if part.state == "away" and (behind or started or role in settings.probes):
+            advice = f"start it: stream-detector {role}"
+        elif part.state == "behind":
+            advice = f"its log has the reason; if it hangs, restart it: stream-detector {role}"
+        if part.reason and (part.state != "away" or started or role in settings.probes):
+            found += f"; {part.state}: {part.reason}"
+        yield Check(role, found, advice)
 
 
-async def _database(settings: Settings) -> AsyncIterator[Check]:
+async def _database(settings: Settings, database: Database) -> AsyncIterator[Check]:
     if not settings.database_url:
         yield Check("database", "not set", "set STREAM_DETECTOR_DATABASE_URL, or use `stream-detector up`")
         return
@@ -107,12 +142,10 @@ async def _database(settings: Settings) -> AsyncIterator[Check]:
             "check that PostgreSQL runs there, and user and password",
         )
         return
-    try:
-        asked_s = time.time()
-        version, theirs_s = await server_of(pool)
-        missing = await pending(pool)
-    finally:
-        await pool.close()
+    database.pool = pool
+    asked_s = time.time()
+    version, theirs_s = await server_of(pool)
+    missing = await pending(pool)
     yield Check("database", f"{address}: PostgreSQL {version}")
     if missing:
         yield Check("tables", f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")

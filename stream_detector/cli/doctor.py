@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from stream_detector.cli.api_client import use_running_stack
 from stream_detector.cli.checks import Check, run_checks
 from stream_detector.cli.options import settings_flags
 from stream_detector.settings import Settings
@@ -15,13 +16,15 @@ from stream_detector.settings import Settings
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per check")
 def command(settings: Settings, as_json: bool) -> None:
-    """Check broker, topics, consumer lag, database, clock and channels. Exit code 1 if a check fails.
+    """Check broker, topics, roles, database, clock and channels. Exit code 1 if a check fails.
+
+    Without settings it checks the `up` of this user.
 
     \b
     Example: stream-detector doctor --broker kafka:9092 --database-url postgresql://db/detector
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # each check reports its own error
-    raise SystemExit(asyncio.run(_report(settings, as_json=as_json)))
+    raise SystemExit(asyncio.run(_report(use_running_stack(settings), as_json=as_json)))
 
 
 async def _report(settings: Settings, *, as_json: bool) -> int:

@@ -2,23 +2,30 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from aiokafka.errors import KafkaError
+
 from stream_detector.cli.restore_state import restore_at_start
 from stream_detector.cli.setup import make
 from stream_detector.cli.stop_stack import stop_in_order
 from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
-from stream_detector.devstack.supervise import Supervisor
+from stream_detector.devstack.supervise import ROLES, Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
+from stream_detector.serve.database import Database
+from stream_detector.serve.pipeline import Pipeline, watch
 from stream_detector.settings import Settings
+from stream_detector.store.connect import StoreAwayError
 
 MONITOR_EVERY_S = 0.2
 MEMORY_EVERY_S = 60.0
+BRING_UP_AGAIN_S = 1.0
 READY_TIMEOUT_S = 120.0
 
 Report = Callable[[str], None]
@@ -35,15 +42,16 @@ async def run_stack(stack: Stack, supervisor: Supervisor, work: Work, *, report:
         report: called with each line about what happens.
 
     Raises:
-        ChildError: a process that cannot be restarted ended, or the embedded broker uses too much memory.
+        ChildError: a role rejects its settings, or the embedded broker uses too much memory.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     stopped: asyncio.Task[object] = asyncio.create_task(stop.wait())
-    monitoring: asyncio.Task[object] = asyncio.create_task(monitor(stack, supervisor, report))
-    working = asyncio.create_task(_work(stack, supervisor, work, report))
+    pipeline = Pipeline(stack.settings, Database(stack.settings, name="up", size=1))
+    monitoring: asyncio.Task[object] = asyncio.create_task(monitor(stack, supervisor, pipeline, report))
+    working = asyncio.create_task(_work(stack, supervisor, pipeline, work, report))
     try:
         await asyncio.wait({stopped, monitoring, working}, return_when=asyncio.FIRST_COMPLETED)
         if monitoring.done():
@@ -66,13 +74,27 @@ async def _cancel(task: "asyncio.Task[object] | asyncio.Task[int]") -> None:
         await task
 
 
-async def _work(stack: Stack, supervisor: Supervisor, work: Work, report: Report) -> int:
+async def bring_up(stack: Stack, supervisor: Supervisor, report: Report) -> None:
+    """Topics, tables and roles on a broker that may be empty."""
     await make(stack.settings)
     await restore_at_start(stack, report)
     supervisor.start()
+
+
+async def _work(stack: Stack, supervisor: Supervisor, pipeline: Pipeline, work: Work, report: Report) -> int:
+    await bring_up(stack, supervisor, report)
     await _until_ready(stack.settings, supervisor.ports)
     report(f"ready: {stack.settings.base_url}/anomalies")
-    return await work(stack.settings)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that a broker is away is said by `watch`
+    pipeline.database.start()
+    pipeline.start()
+    watching = asyncio.create_task(watch(pipeline, report))
+    try:
+        return await work(stack.settings)
+    finally:
+        watching.cancel()
+        await pipeline.stop()
+        await pipeline.database.stop()
 
 
 async def _until_ready(settings: Settings, ports: dict[str, int]) -> None:
@@ -100,33 +122,55 @@ async def _not_ready_reason(settings: Settings, port: int) -> str:
     return await asyncio.to_thread(probe)
 
 
-async def monitor(stack: Stack, supervisor: Supervisor, report: Report) -> None:
-    """Restart roles that died and check broker and database, until cancelled.
+async def monitor(stack: Stack, supervisor: Supervisor, pipeline: Pipeline, report: Report) -> None:
+    """Start again what died or hangs, until cancelled.
 
-    Raises `ChildError` where the embedded broker or database ended, or the broker uses too much memory.
+    Raises `ChildError` where a role rejects its settings, or the embedded broker uses too much memory.
     """
-    warned, memory_at_s = False, time.monotonic() + MEMORY_EVERY_S
+    memory, is_empty = _Memory(report), False
     while True:
         supervisor.restart_dead()
-        if stack.database and not stack.database.child.alive():
-            raise ChildError(f"the embedded database exited unexpectedly: {stack.database.child.last_lines(3)}")
+        if stack.restart_dead(report):
+            report("the embedded broker was started empty: what was not stored in the database is lost")
+            # They would take the new topics for the old ones. The API goes on, and reports it.
+            await asyncio.gather(*(supervisor.stop_role(role) for role in ROLES if role != "api"))
+            is_empty = True
+        if is_empty:
+            try:
+                await bring_up(stack, supervisor, report)
+                is_empty = False
+            except (StoreAwayError, KafkaError, OSError) as error:  # the database died with it, or the broker again
+                report(f"the roles wait: {error}")
+                await asyncio.sleep(BRING_UP_AGAIN_S)
+        for role, silent_s in pipeline.silent_roles():
+            if silent_s > stack.settings.stalled_after_s:
+                supervisor.kill(role, f"it has not answered for {silent_s:.0f} s")
+                pipeline.probes.forget(role)
         if isinstance(stack.broker, Tansu):
-            broker = stack.broker
-            if not broker.child.alive():
-                raise ChildError(f"the embedded broker exited unexpectedly: {broker.child.last_lines(3)}")
-            held = broker.memory_bytes()
-            if held > MEMORY_STOP_BYTES:
-                raise ChildError(memory_limit_message(held))
-            if held > MEMORY_WARN_BYTES and not warned:
-                warned = True
-                report(
-                    f"the embedded broker uses {held >> 20} MB and never deletes records; `up` stops at "
-                    f"{MEMORY_STOP_BYTES >> 20} MB. `up --broker apache --data DIR` has no such limit"
-                )
-            if time.monotonic() > memory_at_s:
-                memory_at_s += MEMORY_EVERY_S
-                report(f"embedded broker: {held >> 20} MB of memory")
+            memory.check(stack.broker)
         await asyncio.sleep(MONITOR_EVERY_S)
+
+
+class _Memory:
+    """Reports how much the embedded broker holds."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._warned, self._report_at_s = report, False, time.monotonic() + MEMORY_EVERY_S
+
+    def check(self, broker: Tansu) -> None:
+        """Raises `ChildError` where it is too much."""
+        held = broker.memory_bytes()
+        if held > MEMORY_STOP_BYTES:
+            raise ChildError(memory_limit_message(held))
+        if held > MEMORY_WARN_BYTES and not self._warned:
+            self._warned = True
+            self._report(
+                f"the embedded broker uses {held >> 20} MB and never deletes records; `up` stops at "
+                f"{MEMORY_STOP_BYTES >> 20} MB. `up --broker apache --data DIR` has no such limit"
+            )
+        if time.monotonic() > self._report_at_s:
+            self._report_at_s += MEMORY_EVERY_S
+            self._report(f"embedded broker: {held >> 20} MB of memory")
 
 
 def memory_limit_message(held_bytes: int) -> str:

@@ -52,6 +52,9 @@ class WorkerConsumer(Group, Fetching, Protocol):
     async def read_progress(self) -> list[tuple[TP, int, int]]:
         """Each partition of ours, how far it is read, and its end: of changelogs while recovering, else of sources."""
 
+    def answer_age_s(self) -> float:
+        """Since when the group's coordinator has answered nothing."""
+
     def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""
 
@@ -68,6 +71,8 @@ class WorkerApp(faust.App):
         """Topic without its prefix -> how many partitions it has."""
         self.waiting_for = ""
         """A service outside that is away; while it is, standing still is right."""
+        self.find_unmet_need: Callable[[], str] = lambda: ""
+        """What else the role cannot work without and does not have now; empty if nothing."""
         self.positions = Positions(lambda: self.worker_consumer, self._state_position, self.fail, settings.topic_prefix)
         self.batch_producer = BatchProducer(
             lambda: self.kafka_producer,

@@ -266,6 +266,10 @@ class BatchConsumer(driver.Consumer):
         """True if the partitions are surely ours now."""
         return self.member.owns_partitions()
 
+    def answer_age_s(self) -> float:
+        """Since when the group's coordinator has answered nothing."""
+        return self.member.answer_age_s()
+
     def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""
         return self.member.find_ended_task()

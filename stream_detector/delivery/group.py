@@ -103,9 +103,13 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
 
         The generation alone is no proof: right after SIGCONT a stopped process still believes the old one.
         """
-        is_fresh = clock_s() - self.answered_at_s < self.app.conf.broker_session_timeout * 0.7
+        is_fresh = self.answer_age_s() < self.app.conf.broker_session_timeout * 0.7
         generation = aiokafka_patches.generation(self.kafka_consumer)
         return bool(is_fresh and generation == self.app.consumer_generation_id and generation >= 0)
+
+    def answer_age_s(self) -> float:
+        """Since when the group's coordinator has answered nothing."""
+        return clock_s() - self.answered_at_s
 
     def _on_answer(self, sent_at_s: float) -> None:
         self.answered_at_s = sent_at_s

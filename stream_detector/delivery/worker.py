@@ -46,6 +46,9 @@ COLLECT_AT = 50_000, 10, 10
 1.3 us of an event's 11; with this it costs as good as nothing. Reference counts free nearly all of what we make."""
 
 WATCH_EVERY_S = 5.0
+ANSWER_FRESH_S = 10.0
+"""A role whose broker has answered nothing for longer is not ready: the broker may hang, a connection be half open. It
+answers a heartbeat every half second, and acknowledges what a checkpoint writes."""
 
 
 class RoleWorker(faust.Worker):
@@ -246,9 +249,15 @@ def _ready(app: WorkerApp) -> tuple[bool, str]:
         return False, "joining the group"
     if app.rebalancing or not assignment or app.recovery.in_recovery:
         return False, "waiting for partitions, or recovering state"
+    if (age_s := app.worker_consumer.answer_age_s()) > ANSWER_FRESH_S:
+        return False, f"Kafka: the group coordinator has not answered for {age_s:.0f} s"
+    age_s = time.monotonic() - app.checkpoint.finished_at_s
+    if age_s > ANSWER_FRESH_S + 2 * app.settings.checkpoint_interval_s:
+        return False, f"Kafka: no checkpoint for {age_s:.0f} s"
     if app.waiting_for:
         return False, f"waiting for {app.waiting_for}"
-    return True, ""
+    why = app.find_unmet_need()
+    return not why, why
 
 
 def _live(app: WorkerApp) -> tuple[bool, str]:

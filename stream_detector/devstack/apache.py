@@ -100,6 +100,10 @@ class Apache:
         """Bootstrap servers, host:port separated by commas."""
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
+    def relaunch(self, index: int) -> None:
+        """Start a broker again that died, on its port and its data; does not wait until it answers."""
+        self._launch(index)
+
     def start_broker(self, index: int) -> None:
         """Start a broker again that was stopped or killed; it answers afterwards."""
         self._launch(index)

@@ -44,6 +44,8 @@ class Postgres:
     socket_folder: Path
     user: str
     password: str
+    command: list[str]
+    run_as: User | None
 
     @property
     def note(self) -> str:
@@ -60,6 +62,15 @@ class Postgres:
         self.child.stop(first=signal.SIGINT, timeout_s=5.0)  # "fast shutdown"; SIGTERM would wait for clients to leave
         if self.socket_folder != self.data:
             shutil.rmtree(self.socket_folder, ignore_errors=True)
+
+    def relaunch(self) -> None:
+        """Start it again after it died, on its data and its socket; does not wait until it answers.
+
+        Raises:
+            ChildError: processes of the dead server stay attached to its memory.
+        """
+        _clear_stale_lock(self.data)
+        self.child = _launch(self.command, self.child.log_path, self.run_as)
 
     def __enter__(self) -> "Postgres":
         return self
@@ -91,14 +102,18 @@ class Postgres:
         command = [str(binaries / "postgres"), "-D", str(data), "-h", "", "-k", str(sockets)]
         command += ["-c", "unix_socket_permissions=0700", "-c", "max_connections=60"]
         command += ["-c", "shared_buffers=64MB"]
-        child = start_owned(
-            "the embedded database", command, log_path=log_path, run_as=run_as, environ=_environ(), cwd=Path("/"),
-            death_signal=signal.SIGQUIT,  # its own children end with it, the next start replays its log
-        )  # fmt: skip
+        child = _launch(command, log_path, run_as)
         user = "stream_detector" if run_as else getpass.getuser()
-        postgres = cls(child, binaries, data, sockets, user, password)
+        postgres = cls(child, binaries, data, sockets, user, password, command, run_as)
         child.wait_until(lambda: _answers(postgres), timeout_s=READY_TIMEOUT_S)
         return postgres
+
+
+def _launch(command: list[str], log_path: Path, run_as: User | None) -> Owned:
+    return start_owned(
+        "the embedded database", command, log_path=log_path, run_as=run_as, environ=_environ(), cwd=Path("/"),
+        death_signal=signal.SIGQUIT,  # its own children end with it, the next start replays its log
+    )  # fmt: skip
 
 
 def erase(folder: Path) -> None:

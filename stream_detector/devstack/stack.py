@@ -1,14 +1,18 @@
 """The broker and the database that `up` uses: the user's where an address is set, else embedded ones, started here."""
 
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.folder import DataFolder
+from stream_detector.devstack.owned import Owned
 from stream_detector.devstack.ports import free_port, is_free
 from stream_detector.devstack.postgres import Postgres, erase
+from stream_detector.devstack.supervise import Backoff
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings, SettingsError, is_loopback
 from stream_detector.telemetry.health import ROLE_PORTS
@@ -31,6 +35,38 @@ class Stack:
     folder: DataFolder
     broker: Tansu | Apache | None
     database: Postgres | None
+    backoffs: dict[str, Backoff] = field(default_factory=dict)
+
+    def restart_dead(self, report: Report) -> bool:
+        """Start again what was started here and died, with exponential backoff; does not wait until it answers.
+
+        Returns:
+            True where an empty broker was started: topics are to be made again, and roles to be started anew.
+        """
+        broker, lost = self.broker, False
+        if self.database is not None:
+            self._restart(self.database.child, self.database.relaunch, report)
+        if isinstance(broker, Apache):
+            for index, child in enumerate(broker.children):
+                if child is not None:
+                    self._restart(child, partial(broker.relaunch, index), report)
+        elif broker is not None:
+            lost = self._restart(broker.child, broker.relaunch, report)
+        return lost
+
+    def _restart(self, child: Owned, relaunch: Callable[[], None], report: Report) -> bool:
+        """Whether it was started now."""
+        backoff, now_s = self.backoffs.setdefault(child.name, Backoff()), time.monotonic()
+        if child.alive():
+            return False
+        if not backoff.restart_at_s:
+            code, wait_s = child.process.returncode, backoff.schedule(now_s)
+            report(f"{child.name} exited with code {code}, restarting in {wait_s:.1f} s: {child.last_lines(1)}")
+        if not backoff.is_due(now_s):
+            return False
+        backoff.note_start(now_s)
+        relaunch()
+        return True
 
     def stop(self) -> None:
         """Stop what was started here, the database last: everything stored is on disk."""
@@ -77,7 +113,8 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, report: Report
         if settings.api_local_session == "auto":
             stack.settings = replace(stack.settings, api_local_session="on")
         running = {
-            name: getattr(stack.settings, name) for name in ("broker", "database_url", "api_token", "topic_prefix")
+            name: getattr(stack.settings, name)
+            for name in ("broker", "database_url", "api_token", "topic_prefix", "probe_urls")
         }
         folder.write_running(running | {"api_port": str(stack.settings.api_port)})
     except BaseException:
@@ -132,7 +169,10 @@ def choose_ports(settings: Settings, *, pick_free: bool) -> tuple[Settings, dict
                 raise _in_use(f"STREAM_DETECTOR_METRICS_PORT of the {role}", port, advice)
             port = free_port()
         ports[role] = port
-    return replace(settings, api_port=api_port, base_url=base_url), ports
+    host = settings.metrics_host if is_loopback(settings.metrics_host) else "127.0.0.1"
+    host = f"[{host}]" if ":" in host else host
+    probe_urls = ",".join(f"{role}=http://{host}:{port}" for role, port in ports.items() if role != "api")
+    return replace(settings, api_port=api_port, base_url=base_url, probe_urls=probe_urls), ports
 
 
 def _in_use(name: str, port: int, advice: str) -> SettingsError:

@@ -19,13 +19,37 @@ _BACKOFF_MIN_S, _BACKOFF_MAX_S, _STABLE_AFTER_S = 0.5, 30.0, 60.0
 
 
 @dataclass
+class Backoff:
+    """When a child that died is started again: ever later, if it does not live long."""
+
+    started_at_s: float = 0.0
+    wait_s: float = _BACKOFF_MIN_S
+    restart_at_s: float = 0.0
+    """0: it runs, or was not started yet."""
+
+    def note_start(self, now_s: float) -> None:
+        """It runs."""
+        self.started_at_s, self.restart_at_s = now_s, 0.0
+
+    def schedule(self, now_s: float) -> float:
+        """It died; returns after how many seconds it is due."""
+        if now_s - self.started_at_s > _STABLE_AFTER_S:
+            self.wait_s = _BACKOFF_MIN_S
+        wait_s, self.wait_s = self.wait_s, min(_BACKOFF_MAX_S, self.wait_s * 2)
+        self.restart_at_s = now_s + wait_s
+        return wait_s
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is to be started now."""
+        return 0 < self.restart_at_s <= now_s
+
+
+@dataclass
 class _Role:
     name: str
     port: int
     child: Owned | None = None
-    started_at_s: float = 0.0
-    backoff_s: float = _BACKOFF_MIN_S
-    restart_at_s: float = 0.0
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass
@@ -42,9 +66,11 @@ class Supervisor:
         self.roles = [_Role(name, self.ports[name]) for name in ROLES]
 
     def start(self) -> None:
-        """Start every role. Settings are passed in the environment, so no secret is on a command line."""
+        """Start every role that is not running. Settings are passed in the environment, so no secret is on a command
+        line."""
         for role in self.roles:
-            self._start(role)
+            if role.child is None:
+                self._start(role)
 
     def restart_dead(self) -> None:
         """Restart roles that died, with exponential backoff.
@@ -55,10 +81,17 @@ class Supervisor:
         now_s = time.monotonic()
         for role in self.roles:
             if role.child is None:
-                if 0 < role.restart_at_s <= now_s:  # 0: not started yet at all
+                if role.backoff.is_due(now_s):
                     self._start(role)
             elif not role.child.alive():
                 self._schedule_restart(role, role.child, now_s)
+
+    def kill(self, name: str, why: str) -> None:
+        """End a role that hangs; `restart_dead` starts it again."""
+        for role in self.roles:
+            if role.name == name and role.child is not None and role.child.alive():
+                self.report(f"the {name} is killed: {why}")
+                role.child.kill()
 
     def stop(self) -> None:
         """Stop every role after its checkpoint; all have exited afterwards, at most `STOP_TIMEOUT_S` later."""
@@ -69,13 +102,15 @@ class Supervisor:
         for child in children:
             child.stop(timeout_s=max(0.0, deadline_s - time.monotonic()))
         for role in self.roles:
-            role.child = None
+            role.child, role.backoff.restart_at_s = None, 0.0
 
     async def stop_role(self, name: str) -> None:
         """Stop one role after its checkpoint; it has exited afterwards, at most `STOP_TIMEOUT_S` later."""
         for role in self.roles:
-            if role.name == name and role.child is not None:
-                child, role.child = role.child, None
+            if role.name != name:
+                continue
+            child, role.child, role.backoff.restart_at_s = role.child, None, 0.0
+            if child is not None:
                 await asyncio.to_thread(child.stop, timeout_s=STOP_TIMEOUT_S)
 
     def _start(self, role: _Role) -> None:
@@ -85,16 +120,12 @@ class Supervisor:
             log_path=self.folder.log(role.name),
             environ=environ_of(replace(self.settings, metrics_port=role.port)),
         )
-        role.started_at_s = time.monotonic()
+        role.backoff.note_start(time.monotonic())
 
     def _schedule_restart(self, role: _Role, child: Owned, now_s: float) -> None:
         code = child.process.returncode
         if code == _EXIT_WRONG_SETTING:
             raise ChildError(f"the {role.name} refused to start: {child.last_lines(3)}")
-        if now_s - role.started_at_s > _STABLE_AFTER_S:
-            role.backoff_s = _BACKOFF_MIN_S
-        self.report(
-            f"the {role.name} exited with code {code}, restarting in {role.backoff_s:.1f} s: {child.last_lines(1)}"
-        )
-        role.child, role.restart_at_s = None, now_s + role.backoff_s
-        role.backoff_s = min(_BACKOFF_MAX_S, role.backoff_s * 2)
+        wait_s = role.backoff.schedule(now_s)
+        self.report(f"the {role.name} exited with code {code}, restarting in {wait_s:.1f} s: {child.last_lines(1)}")
+        role.child = None

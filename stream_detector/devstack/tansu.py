@@ -21,8 +21,8 @@ READY_TIMEOUT_S = 30.0
 class Tansu:
     """A running embedded broker; also a context manager that stops it."""
 
-    def __init__(self, child: Owned, port: int) -> None:
-        self.child = child
+    def __init__(self, child: Owned, port: int, folder: Path) -> None:
+        self.child, self._port, self._folder = child, port, folder
         self.address = f"127.0.0.1:{port}"
 
     @classmethod
@@ -42,15 +42,23 @@ class Tansu:
 
     @classmethod
     def _start_once(cls, folder: Path, port: int) -> "Tansu":
+        child = cls._launch(folder, port)
+        broker = cls(child, port, folder)
+        child.wait_until(lambda: child.alive() and answers_kafka(broker.address), timeout_s=READY_TIMEOUT_S)
+        return broker
+
+    @classmethod
+    def _launch(cls, folder: Path, port: int) -> Owned:
         url = f"tcp://127.0.0.1:{port}"
         # A new id each time: it holds nothing of the last one; who stored offsets must see that (store/epochs.py).
         command = [str(tansu_binary()), "--cluster-id", f"embedded-{uuid4()}", "--listener-url", url]
         command += ["--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
         # Nothing of the user's environment: Tansu reads many variables with common names (CLUSTER_ID, STORAGE_ENGINE).
-        child = start_owned("the embedded broker", command, log_path=folder / "tansu.log", environ={"RUST_LOG": "warn"})
-        broker = cls(child, port)
-        child.wait_until(lambda: child.alive() and answers_kafka(broker.address), timeout_s=READY_TIMEOUT_S)
-        return broker
+        return start_owned("the embedded broker", command, log_path=folder / "tansu.log", environ={"RUST_LOG": "warn"})
+
+    def relaunch(self) -> None:
+        """Start an empty one at the same address after it died; does not wait until it answers."""
+        self.child = self._launch(self._folder, self._port)
 
     def memory_bytes(self) -> int:
         """Resident memory of the broker, which is all it holds."""

@@ -82,8 +82,8 @@ def required_acls(role: str, settings: Settings) -> list[Acl]:
 def optional_acls(role: str, settings: Settings) -> list[Acl]:
     """What a role needs for a part of its work alone, and starts without.
 
-    The api: how far detector and recorder are, for `check` and `why`. The recorder: runs and the notifier's state, for
-    a restore. A version that did not need these may have been granted less.
+    The api: how far detector and recorder are, for `check` and `why`, and each role's group for health. The recorder:
+    runs and the notifier's state, for a restore. A version that did not need these may have been granted less.
     """
     if role == "recorder":
         return [
@@ -93,7 +93,7 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
         ]
     if role != "api":
         return []
-    groups = [Acl("group", settings.group(each), "Describe") for each in ("detector", "recorder")]
+    groups = [Acl("group", settings.group(each), "Describe") for each in GROUPED]
     return [*(Acl("topic", settings.topic(name), "Read") for name in (COMPLETIONS, SCORES, REKEYED)), *groups]
 
 

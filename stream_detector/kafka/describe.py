@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import BrokerResponseError, for_code
+from aiokafka.errors import BrokerResponseError, NodeNotReadyError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
 
@@ -166,6 +166,25 @@ async def describe_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> 
             if not error_code:
                 found[name] = {entry[0]: entry[1] for entry in entries}
     return found
+
+
+class DescribedGroup(NamedTuple):
+    """One consumer group as its coordinator describes it."""
+
+    state: str
+    """Stable, PreparingRebalance, CompletingRebalance, Empty or Dead; the embedded broker also has Unknown."""
+    members: int
+
+
+async def describe_group(admin: AIOKafkaAdminClient, group: str) -> DescribedGroup:
+    """Who is in a consumer group. Raises `KafkaError`: no coordinator, or no right to describe it."""
+    node_id = await find_coordinator(admin, group)
+    if node_id is None:
+        raise NodeNotReadyError(f"the coordinator of consumer group {group} does not answer")
+    (described,) = (await send_admin_request(admin, GroupWithOperations(group), node_id)).groups
+    if described[0]:
+        raise for_code(described[0])(f"consumer group {group}")
+    return DescribedGroup(described[2], len(described[5]))
 
 
 async def group_operations(admin: AIOKafkaAdminClient, group: str) -> frozenset[str] | None:

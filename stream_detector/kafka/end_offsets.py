@@ -54,20 +54,20 @@ class EndOffsets:
         settings: where the broker is.
         names: topics without their prefix; all of ours where none are named.
         role: who asks, for the error about what it may not read.
+        stable: ends are last stable offsets, before the first open transaction: what the roles can read now.
     """
 
-    def __init__(self, settings: Settings, names: Collection[str] = tuple(BY_NAME), *, role: str = "operators") -> None:
-        self._settings, self._names, self._role = settings, names, role
-        options = client_options(settings)
-        self._admin = AIOKafkaAdminClient(**options)
-        self._consumer = AIOKafkaConsumer(
-            **options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            max_partition_fetch_bytes=1,  # the watermark is wanted, not the records
-        )
+    def __init__(
+        self,
+        settings: Settings,
+        names: Collection[str] = tuple(BY_NAME),
+        *,
+        role: str = "operators",
+        stable: bool = False,
+    ) -> None:
+        self._settings, self._names, self._role, self._stable = settings, names, role, stable
+        self._admin = AIOKafkaAdminClient(**client_options(settings))
+        self._consumer: AIOKafkaConsumer
         self._partitions: list[TopicPartition] = []
         self._known: dict[TopicPartition, int] = {}
 
@@ -79,7 +79,20 @@ class EndOffsets:
             granted: Granted = {("topic", name): described.operations for name, described in found.items()}
             if missing := missing_acls([Acl("topic", name, "Read") for name in found], granted):
                 raise MissingAclsError(self._role, missing, self._settings)
-            await self._consumer.start()
+            self._consumer = AIOKafkaConsumer(
+                **client_options(self._settings),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=_FETCH_WAIT_MS,
+                max_partition_fetch_bytes=1,  # the watermark is wanted, not the records
+                isolation_level="read_committed" if self._stable else "read_uncommitted",
+            )
+            try:
+                await self._consumer.start()
+            except BaseException:
+                await self._consumer.stop()
+                raise
             await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
         except BaseException:
             await self._admin.close()
@@ -120,10 +133,11 @@ class EndOffsets:
                 if time.monotonic() > deadline_s:
                     raise TimeoutError(f"the broker at {self._settings.broker} does not answer fetches")
                 await consumer.getmany(timeout_ms=_FETCH_WAIT_MS, max_records=1)
-            fetched = {tp: consumer.highwater(tp) or 0 for tp in wanted}
+            ends = consumer.last_stable_offset if self._stable else consumer.highwater
+            fetched = {tp: ends(tp) or 0 for tp in wanted}
         finally:
             consumer.unsubscribe()  # else it would go on fetching until it is asked again
-        listed = await consumer.end_offsets(wanted)
+        listed = {} if self._stable else await consumer.end_offsets(wanted)
         self._known |= fetched
         return {tp: max(end, listed.get(tp, 0)) for tp, end in fetched.items()}
 

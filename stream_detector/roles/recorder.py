@@ -41,7 +41,7 @@ from stream_detector.events.headers import Headers, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
-from stream_detector.store.connect import StoreAwayError, address_of, wait_for_pool
+from stream_detector.store.connect import StoreAwayError, address_of, answers, wait_for_pool
 from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
@@ -51,6 +51,7 @@ from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered,
 
 DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
+ASK_EVERY_S, ANSWER_WITHIN_S = 2.0, 4.0
 UNKNOWN_STATE = "unknown"
 """Of a baseline in a layout that this version does not know."""
 
@@ -142,6 +143,8 @@ class Recorder:
         self._epoch = 0
         self._opening = asyncio.Lock()
         self._deleted_at_s = 0.0
+        self._answered_s, self._why_away = time.monotonic(), ""
+        """When PostgreSQL last answered, and why it has not since."""
 
     async def apply(self, source: str, chunk: Chunk) -> Outcomes | None:
         """Store one chunk. None, and nothing counts as applied, where the partitions were taken away meanwhile."""
@@ -224,6 +227,7 @@ class Recorder:
                     await admit(pool, "recorder")
                     identity = stream_identity(await cluster_id(settings), settings.topic_prefix)
                     self._epoch, self._pool = await epoch_of(pool, identity), pool
+                    self._answered_s = time.monotonic()
                 except BaseException:
                     pool.terminate()
                     raise
@@ -239,6 +243,21 @@ class Recorder:
                 address = address_of(self._app.settings.database_url)
                 ServiceUnavailable("PostgreSQL", address, str(error), START_AGAIN_S).emit()
                 await asyncio.sleep(START_AGAIN_S)
+
+    async def ask_database(self) -> None:
+        """Have an answer of PostgreSQL's that is fresh, whether or not there is something to store."""
+        if self._pool is None:
+            return
+        self._why_away = await answers(self._pool, ANSWER_WITHIN_S)
+        if not self._why_away:
+            self._answered_s = time.monotonic()
+
+    def find_unmet_need(self) -> str:
+        """Since when PostgreSQL has not answered; empty if it has lately."""
+        age_s = time.monotonic() - self._answered_s
+        if age_s <= worker.ANSWER_FRESH_S:
+            return ""
+        return f"PostgreSQL: no answer for {age_s:.0f} s" + (f" ({self._why_away})" if self._why_away else "")
 
     async def delete_expired(self) -> None:
         """Delete what is older than the retention, once an hour; one recorder at a time does it."""
@@ -273,6 +292,8 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     """Add one agent per topic."""
     recorder = Recorder(app)
     app.timer(60.0)(recorder.delete_expired)
+    app.timer(ASK_EVERY_S)(recorder.ask_database)
+    app.find_unmet_need = recorder.find_unmet_need
     for source in READ:
         if source in app.partitions:
             process_topic(app, source, recorder.apply, agent=f"record-{source}")

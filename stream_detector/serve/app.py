@@ -8,10 +8,9 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
-from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, LAG, SETTINGS
+from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, PIPELINE, SETTINGS
 from stream_detector.serve.authentication import Authenticator
 from stream_detector.serve.broker import Broker
-from stream_detector.serve.consumer_lag import ConsumerLag
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
 from stream_detector.serve.judged import JudgedOffsets
@@ -21,6 +20,7 @@ from stream_detector.serve.manual import add_manual
 from stream_detector.serve.one_click import add_links
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
+from stream_detector.serve.pipeline import Pipeline
 from stream_detector.serve.problems import answer_problems
 from stream_detector.serve.requests import BODY_BYTES
 from stream_detector.serve.resources.actions import carry_out
@@ -39,7 +39,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     written = document()
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
-    app[LIVE], app[LAG] = Live(app[BROKER]), ConsumerLag(settings)
+    app[LIVE], app[PIPELINE] = Live(app[BROKER]), Pipeline(settings, database)
     app[EDITING] = asyncio.Lock()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])
@@ -66,9 +66,10 @@ def _pattern(path: str) -> str:
 
 async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     app[BROKER].start()
+    app[PIPELINE].start()
     yield
+    await app[PIPELINE].stop()
     await app[BROKER].stop()
-    await app[LAG].stop()
     await app[JUDGED].stop()
 
 

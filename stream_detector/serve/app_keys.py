@@ -5,15 +5,15 @@ import asyncio
 from aiohttp import web
 
 from stream_detector.serve.broker import Broker
-from stream_detector.serve.consumer_lag import ConsumerLag
 from stream_detector.serve.database import Database
 from stream_detector.serve.judged import JudgedOffsets
+from stream_detector.serve.pipeline import Pipeline
 from stream_detector.settings import Settings
 
 DATABASE: web.AppKey[Database] = web.AppKey("database", Database)
 BROKER: web.AppKey[Broker] = web.AppKey("broker", Broker)
-LAG: web.AppKey[ConsumerLag] = web.AppKey("consumer_lag", ConsumerLag)
 JUDGED: web.AppKey[JudgedOffsets] = web.AppKey("judged", JudgedOffsets)
+PIPELINE: web.AppKey[Pipeline] = web.AppKey("pipeline", Pipeline)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 EDITING: web.AppKey[asyncio.Lock] = web.AppKey("editing", asyncio.Lock)
 """Held during the edit of an anomaly: each reads what the one before has left."""

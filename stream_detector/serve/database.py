@@ -1,6 +1,7 @@
 """The API's hold on PostgreSQL: there or not, queried once more where a connection had died meanwhile."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -15,16 +16,23 @@ from stream_detector.telemetry.log_events import ServiceUnavailable
 P = ParamSpec("P")
 T = TypeVar("T")
 _QUERY_S = 10.0
+FIRST_TRY_S = 5.0
 
 
 class Database:
     """Connects in the background, so that the server answers at once, if only that the database is away."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, name: str = "api", size: int = 8) -> None:
+        self._settings, self._name, self._size = settings, name, size
         self.pool: asyncpg.Pool | None = None
         self.why_away = "no response yet"
         self._connecting: asyncio.Task[None] | None = None
+        self._started_s = time.monotonic()
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether it is connected, or was waited for as long as a healthy one takes."""
+        return self.pool is not None or time.monotonic() - self._started_s > FIRST_TRY_S
 
     def start(self) -> "asyncio.Task[None]":
         """Begin to connect and migrate; the task ends when it is done, or with an error that waiting cannot solve."""
@@ -63,7 +71,7 @@ class Database:
 
     async def _connect(self) -> None:
         while self.pool is None:
-            pool = await wait_for_pool(self._settings.database_url, name="api", size=8, query_s=_QUERY_S)
+            pool = await wait_for_pool(self._settings.database_url, name=self._name, size=self._size, query_s=_QUERY_S)
             try:
                 await admit(pool, "api")
                 self.pool = pool

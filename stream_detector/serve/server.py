@@ -1,6 +1,7 @@
 """The api role: the server's life from the settings to its end."""
 
 import asyncio
+import logging
 import sys
 from typing import Any
 
@@ -31,6 +32,7 @@ def run(settings: Settings) -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs each attempt; what matters is in `/health`
     load_in_background()  # else the first request about a score would wait for it
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -56,7 +58,8 @@ async def _serve(settings: Settings) -> int:
         settings.metrics_host,
         settings.metrics_port or ROLE_PORTS["api"],
         live=lambda: (True, ""),
-        ready=lambda: (database.pool is not None, f"the database is unavailable: {database.why_away}"),
+        # With the database away it serves what needs none, and says so: a balancer that took it out would hide that.
+        ready=lambda: (database.was_tried, f"connecting to the database: {database.why_away}"),
     )
     ended = asyncio.Event()
     shutdown = GracefulShutdown("api")

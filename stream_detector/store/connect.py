@@ -133,3 +133,13 @@ async def server_of(pool: asyncpg.Pool) -> tuple[str, float]:
     )
     assert found is not None, "a SELECT without FROM has a row"
     return found["version"], found["now_s"]
+
+
+async def answers(pool: asyncpg.Pool, within_s: float) -> str:
+    """Why the database does not answer now; empty if it does. Never raises."""
+    try:
+        async with asyncio.timeout(within_s):  # a half-open connection answers nothing, for hours
+            await pool.fetchval("SELECT 1")
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".rstrip(": ")
+    return ""

@@ -1,9 +1,11 @@
 """Messages: the inbox of each reader, and what became of the messages about an anomaly."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
+import msgspec
 
 from stream_detector.store.paging import Cursor, Page
 
@@ -81,3 +83,46 @@ async def messages_about(pool: asyncpg.Pool, anomaly_ids: list[str], run_id: str
         anomaly_ids, run_id,
     )  # fmt: skip
     return [each["event"] for each in found]
+
+
+class ChannelAnswer(NamedTuple):
+    """What one channel answered last."""
+
+    outcome: str
+    """delivered, retrying or failed."""
+    reason: str
+    age: timedelta
+    """By the database's clock."""
+    failing_for: timedelta | None
+    """Since the first message after the last delivered one that was not delivered."""
+
+
+_ANSWERS = """
+    SELECT c.channel, n.outcome, n.event, now() - n.at AS age, now() - (
+        SELECT min(f.at) FROM notifications f WHERE f.channel = c.channel AND f.channel <> 'inbox'
+        AND f.outcome IN ('retrying', 'failed') AND f.at > coalesce((
+            SELECT max(d.at) FROM notifications d WHERE d.channel = c.channel AND d.channel <> 'inbox'
+            AND d.outcome = 'delivered'), '-infinity')
+    ) AS failing_for
+    FROM unnest($1::text[]) AS c (channel) CROSS JOIN LATERAL (
+        SELECT outcome, event, at FROM notifications n WHERE n.channel = c.channel AND n.channel <> 'inbox'
+        AND n.outcome IN ('delivered', 'retrying', 'failed') ORDER BY at DESC, id DESC LIMIT 1
+    ) n
+"""
+
+
+async def channel_answers(pool: asyncpg.Pool, channels: Sequence[str]) -> dict[str, ChannelAnswer]:
+    """The last answer of each of these channels that has ever had a message to send."""
+    return {
+        each["channel"]: ChannelAnswer(
+            each["outcome"], _OUTCOME.decode(each["event"]).reason, each["age"], each["failing_for"]
+        )
+        for each in await pool.fetch(_ANSWERS, list(channels), timeout=2)
+    }
+
+
+class _Outcome(msgspec.Struct):
+    reason: str = ""
+
+
+_OUTCOME = msgspec.json.Decoder(_Outcome)

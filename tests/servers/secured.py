@@ -86,8 +86,9 @@ class SecuredKafka:
         )
 
     async def grant(self, settings: Settings, roles: Iterable[str] = ROLES) -> None:
-        """Give each role what `required_acls` says: what `stream-detector acls` prints, without a JVM for each line."""
-        await self._change(CreateAclsRequest, [_acl(role, r) for role in roles for r in required_acls(role, settings)])
+        """Give each role what `stream-detector acls` prints, without a JVM for each line."""
+        acls = [(role, acl) for role in roles for acl in required_acls(role, settings)]
+        await self._change(CreateAclsRequest, [_acl(role, acl) for role, acl in acls])
 
     async def give_back(self, role: str, acl: Acl) -> None:
         """Create one ACL."""

@@ -1,35 +1,45 @@
-import type { Overview } from "../api";
+import { HEALTH, type Health } from "../api";
+import { useQuery } from "../query";
 import { VisuallyHidden } from "./badges";
 import { RelativeTime } from "./relative-time";
 
-const MARKS = { ok: "good", away: "bad", behind: "bad", unset: "open", unknown: "open" } as const;
-/** More records than this is not just the distance between two checkpoints. */
-const LAGGING = 1_000;
+/** A part that does not answer is known within 10 s; the page shows it 3 s later at the latest. */
+const POLL_MS = 3_000;
+const NO_QUERY = new URLSearchParams();
+const MARKS = { ok: "good", away: "bad", behind: "bad", failing: "bad", unset: "open", unknown: "open" } as const;
+const NAMES: Record<string, string> = { kafka: "Kafka", postgresql: "Database" };
 
 /** Pipeline health: each component, its consumer lag, and when the last event was read and stored. */
-export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] }) {
-  const { broker, detector, database, behind } = pipeline;
-  const parts = [
-    { name: "Kafka", state: broker, behind: 0 },
-    { name: "Detector", state: detector, behind: behind?.detector ?? 0 },
-    { name: "Recorder", state: stateOf(behind?.recorder), behind: behind?.recorder ?? 0 },
-    { name: "Notifier", state: stateOf(behind?.notifier), behind: behind?.notifier ?? 0 },
-    { name: "Database", state: database, behind: 0 },
-  ] as const;
+export function PipelineHealth() {
+  const pipeline = useQuery<Health>(HEALTH, NO_QUERY, POLL_MS).value;
+  return pipeline === null ? null : <Parts pipeline={pipeline} />;
+}
+
+/** What is not well, on every page: the data shown may be stale. */
+export function HealthBanner() {
+  const { value, error } = useQuery<Health>(HEALTH, NO_QUERY, POLL_MS);
+  if (value === null || error !== null) return null;
+  return (
+    <>
+      {(value.reasons ?? []).map((reason, index) => (
+        <div key={index} class="banner" role="status">
+          <span>{reason}</span>
+        </div>
+      ))}
+    </>
+  );
+}
+
+function Parts({ pipeline }: { pipeline: Health }) {
+  const { behind, broker } = pipeline;
+  const unset = broker === "unset" ? [{ name: "kafka", state: "unset" as const, reason: "" }] : [];
   return (
     <ul class="pipeline" aria-label="Pipeline">
-      {parts.map(({ name, state, behind: records }) => (
-        <li key={name} class={`status ${MARKS[state]}`}>
-          {name}
-          {records > 0 ? (
-            <span class="quiet" title="Consumer lag: records on Kafka not processed yet">
-              {records.toLocaleString("en-GB")} behind
-            </span>
-          ) : state === "ok" || state === "unknown" ? (
-            <VisuallyHidden> {state}</VisuallyHidden>
-          ) : (
-            <span> {state}</span>
-          )}
+      {[...unset, ...(pipeline.parts ?? [])].map(({ name, state, reason }) => (
+        <li key={name} class={`status ${MARKS[state]}`} title={reason}>
+          {NAMES[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replace("_", " ")}
+          {state === "ok" || state === "unknown" ? <VisuallyHidden> {state}</VisuallyHidden> : <span> {state}</span>}
+          <Lag records={behind?.[name as keyof typeof behind] ?? 0} />
         </li>
       ))}
       <li class="quiet">
@@ -50,6 +60,12 @@ export function PipelineHealth({ pipeline }: { pipeline: Overview["pipeline"] })
   );
 }
 
-function stateOf(records: number | undefined): "ok" | "behind" | "unknown" {
-  return records === undefined ? "unknown" : records >= LAGGING ? "behind" : "ok";
+function Lag({ records }: { records: number }) {
+  if (records === 0) return null;
+  return (
+    <span class="quiet" title="Consumer lag: records on Kafka not processed yet">
+      {" "}
+      {records.toLocaleString("en-GB")} behind
+    </span>
+  );
 }

@@ -44,16 +44,11 @@ export function OverviewPage({ query }: { query: URLSearchParams }) {
   const ever = useQuery<AnomalyPage>(quiet ? ANOMALIES : null, ONE, 3_000).value;
   useHotkeys({ j: () => moveFocus(1), k: () => moveFocus(-1) });
   if (value === null) {
-    return <PageFrame title="Overview">{error === null ? <Skeleton /> : <ErrorNotice error={error} reload={reload} />}</PageFrame>;
+    return <PageFrame title="Overview" aside={<PipelineHealth />}>{error === null ? <Skeleton /> : <ErrorNotice error={error} reload={reload} />}</PageFrame>;
   }
   return (
-    <PageFrame title="Overview" aside={<PipelineHealth pipeline={value.pipeline} />}>
+    <PageFrame title="Overview" aside={<PipelineHealth />}>
       {error !== null && <StaleBanner error={error} at={at} reload={reload} />}
-      {(value.pipeline.reasons ?? []).map((reason) => (
-        <div key={reason} class="banner" role="status">
-          <span>{reason}</span>
-        </div>
-      ))}
       {quiet && ever?.items.length === 0 ? (
         <GettingStarted />
       ) : (

@@ -1,5 +1,6 @@
 """How the pipeline is: which part is away or behind, and what that means for what is shown."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -7,10 +8,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector import __version__
-from stream_detector.serve.app_keys import BROKER, DATABASE, LAG
+from stream_detector.serve.app_keys import BROKER, PIPELINE
+from stream_detector.serve.pipeline import Part
 from stream_detector.serve.responses import json_response
-from stream_detector.store.connect import StoreAwayError
-from stream_detector.store.progress import progress as recorder_progress
+from stream_detector.store.progress import Progress
 
 
 class Health(Struct, kw_only=True):
@@ -21,8 +22,8 @@ class Health(Struct, kw_only=True):
     database: Literal["ok", "away"]
     database_reason: str | None = None
     broker: Literal["ok", "away", "unset"]
-    detector: Literal["ok", "behind", "unknown"]
-    """behind: events arrive and the detector says nothing, so what is shown is stale; unknown: nothing tells."""
+    detector: Literal["ok", "behind", "away", "unknown"]
+    """behind: events arrive and it does not get on, so what is shown is stale; away: no process of it answers."""
     recorded_at: datetime | None = None
     """When the recorder last stored something."""
     newest_event_at: datetime | None = None
@@ -33,6 +34,8 @@ class Health(Struct, kw_only=True):
     """Records on Kafka that each role has not worked off, some seconds ago; null while that is not known."""
     reasons: list[str] = []
     """What is not well, in plain words."""
+    parts: list[Part] = []
+    """Kafka, PostgreSQL, each role and each channel, by what they answered within the last seconds."""
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,34 +43,56 @@ DETECTOR_BEHIND_AFTER = timedelta(seconds=60)
 """The changelog follows an event within a checkpoint; so much later the detector is not there or does not keep up."""
 
 
-async def pipeline(app: web.Application) -> Health:
+async def pipeline_health(app: web.Application) -> Health:
     """Each part as the API sees it. Never raises: what is away is the answer."""
-    broker = app[BROKER].state
-    reasons = [f"Kafka: {app[BROKER].why_away}"] if broker == "away" else []
-    known: dict[str, Any] = {}
-    try:
-        progress = await app[DATABASE].query(recorder_progress)
-    except StoreAwayError as error:
-        reasons.append(f"PostgreSQL: {error}")
-        known = {"database": "away", "database_reason": str(error), "detector": "unknown"}
+    pipeline = app[PIPELINE]
+    await pipeline.ask_database()
+    parts = pipeline.parts()
+    by_name = {part.name: part for part in parts}
+    reasons = [str(part) for part in parts if not part.is_well]
+    known: dict[str, Any] = {"database": "ok", "broker": _broker(app, by_name)}
+    if known["broker"] == "away" and by_name["kafka"].is_well:
+        reasons.insert(0, f"Kafka: {app[BROKER].why_away}")
+    if (progress := pipeline.progress) is None:
+        known |= {"database": "away", "database_reason": by_name["postgresql"].reason}
     else:
-        behind = progress.events_at and (progress.baselines_at or EPOCH) < progress.events_at - DETECTOR_BEHIND_AFTER
-        known = {
-            "database": "ok",
-            "detector": "behind" if behind else "ok" if progress.events_at else "unknown",
+        known |= {
             "recorded_at": progress.recorded_at,
             "newest_event_at": progress.newest_event_at,
             "detected_at": progress.baselines_at,
         }
-        if behind:
-            since = f"{progress.baselines_at:%Y-%m-%d %H:%M:%S} UTC" if progress.baselines_at else "the beginning"
-            reasons.append(
-                f"events arrive, but the detector has reported nothing since {since}: the data shown is stale"
-            )
-    status, behind_by = "degraded" if reasons else "ok", app[LAG].records()
-    return Health(status=status, version=__version__, broker=broker, behind=behind_by, reasons=reasons, **known)  # type: ignore[arg-type]
+        if why := _stale(progress):
+            reasons.append(why)
+    known["detector"] = _detector(by_name.get("detector"), progress)
+    status = "degraded" if reasons else "ok"
+    behind = pipeline.groups.lags()
+    return Health(status=status, version=__version__, behind=behind, reasons=reasons, parts=parts, **known)  # type: ignore[arg-type]
+
+
+def _broker(app: web.Application, parts: Mapping[str, Part]) -> str:
+    """The API publishes through a connection of its own."""
+    state = app[BROKER].state
+    return "away" if state == "ok" and parts["kafka"].state == "away" else state
+
+
+def _detector(part: Part | None, progress: Progress | None) -> str:
+    if part is not None and part.state in ("away", "behind"):
+        return part.state
+    if progress is not None and _stale(progress):
+        return "behind"
+    if part is not None and part.state == "ok":
+        return "ok"
+    return "ok" if part is None and progress is not None and progress.events_at else "unknown"
+
+
+def _stale(progress: Progress) -> str:
+    """Whether events were stored long ago of which the detector's changelog shows nothing."""
+    if not progress.events_at or (progress.baselines_at or EPOCH) >= progress.events_at - DETECTOR_BEHIND_AFTER:
+        return ""
+    since = f"{progress.baselines_at:%Y-%m-%d %H:%M:%S} UTC" if progress.baselines_at else "the beginning"
+    return f"events arrive, but the detector has reported nothing since {since}: the data shown is stale"
 
 
 async def health(request: web.Request) -> web.Response:
     """Health of each part of the pipeline. The status is 200 even when degraded; the body names unavailable parts."""
-    return json_response(await pipeline(request.app))
+    return json_response(await pipeline_health(request.app))

@@ -11,7 +11,7 @@ from stream_detector.events.anomaly import AnomalyTypeName, EntityKindName, Seve
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import read_query
 from stream_detector.serve.resources.anomalies import StoredAnomaly
-from stream_detector.serve.resources.health import Health, pipeline
+from stream_detector.serve.resources.health import Health, pipeline_health
 from stream_detector.serve.responses import json_response
 from stream_detector.store import overview as store
 
@@ -100,6 +100,6 @@ async def overview(request: web.Request) -> web.Response:
         "entities": entities,
         "unacknowledged": await database.query(store.unacknowledged),
         "latest": [msgspec.Raw(each) for each in await database.query(store.newest)],
-        "pipeline": await pipeline(request.app),
+        "pipeline": await pipeline_health(request.app),
     }
     return json_response(found)

@@ -1,5 +1,6 @@
 """Apache Kafka with TLS, SCRAM and ACLs: the whole way with the least ACLs, and what is said when one is missing."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
+from stream_detector.devstack.ports import free_port
 from stream_detector.kafka import topics
 from stream_detector.kafka.acls import GROUPED, ROLES, SUBSCRIBERS_GROUP, Acl, optional_acls, required_acls
 from stream_detector.kafka.client import client_options, wait_for_broker
@@ -19,6 +21,7 @@ from stream_detector.kafka.preflight import MissingAclsError, run_preflight
 from stream_detector.settings import Settings
 from tests.drills.roles import Role
 from tests.drills.stage import until
+from tests.servers.installation import get
 from tests.servers.program import call
 from tests.servers.secured import SecuredKafka
 from tests.servers.slack import SlackServer, slack  # noqa: F401 - a fixture
@@ -41,9 +44,15 @@ async def settings(secured: SecuredKafka, make_settings: Callable[..., Settings]
     return made
 
 
+def health(settings, port):
+    status, text = get(f"http://127.0.0.1:{port}/api/v1/health", token=settings.api_token)
+    return json.loads(text) if status == 200 else None
+
+
 async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url, slack, tmp_path):  # noqa: F811
     """From an event to an alert, a row and a message; each role as a user of its own, and people as theirs."""
-    settings = replace(settings, database_url=postgres_url, slack_webhook_url=slack.url)
+    api_port = free_port()
+    settings = replace(settings, database_url=postgres_url, slack_webhook_url=slack.url, api_port=api_port)
     roles = [
         Role.start(name, secured.as_user(settings, name), tmp_path, session_timeout_s="10")
         for name in (*GROUPED, "api")
@@ -97,6 +106,12 @@ async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url
         done = call(operators, "doctor", "--json")
         lines = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
         assert lines["detector"]["ok"] and lines["topics"]["ok"], done.stdout
+
+        async def all_parts_are_ok():
+            found = await asyncio.to_thread(health, settings, api_port)
+            return found and {part["state"] for part in found["parts"]} == {"ok"}
+
+        await until(all_parts_are_ok, "X3: the API, which may not read every topic, knows each role")
     finally:
         codes = [role.stop() for role in roles]
     assert codes == [0] * len(roles)

@@ -301,12 +301,13 @@ async def test_the_overview_counts_openings_where_they_were(client: Client, pool
             assert answer.status == 400
 
 
-async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(client: Client, pool: asyncpg.Pool) -> None:
+async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve()  # without a broker, by what is stored alone
     assert (await ask(client, "/api/v1/health"))["detector"] == "unknown"
     state = BaselineState(key="workflow:nightly", packed=b"x")
     await Writer(pool).write(Rows(executions=[row(completion("1"))], baselines=[row(state)]))
     health = await ask(client, "/api/v1/health")
-    assert (health["status"], health["detector"], health["broker"]) == ("ok", "ok", "ok")
+    assert (health["status"], health["detector"], health["broker"]) == ("ok", "ok", "unset")
     await pool.execute("UPDATE recorder_progress SET baselines_at = now() - interval '2 minutes'")
     health = await ask(client, "/api/v1/health")
     assert (health["status"], health["detector"]) == ("degraded", "behind")
@@ -320,7 +321,7 @@ async def test_reads_go_on_while_the_detector_is_behind_and_health_says_so(clien
 async def test_health_says_how_many_records_each_role_is_behind(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream_detector.serve.consumer_lag.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("stream_detector.kafka.group_monitor.LOOK_EVERY_S", 0.05)
 
     async def behind() -> dict[str, int] | None:
         found: dict[str, int] | None = (await ask(client, "/api/v1/health"))["behind"]
@@ -332,10 +333,55 @@ async def test_health_says_how_many_records_each_role_is_behind(
             assert asyncio.get_running_loop().time() < deadline_s, await behind()
             await asyncio.sleep(0.05)
 
-    assert await behind() is None, "nobody waits for Kafka"
     await until({"detector": 0, "recorder": 0, "notifier": 0})
     await client.app[BROKER].send([Record(COMPLETIONS, 0, b"nightly", b"{}")])
     await until({"detector": 1, "recorder": 1, "notifier": 0})
+
+
+async def test_x3_a_role_without_a_process_is_away_and_a_channel_is_then_unknown(
+    serve: Serve, pool: asyncpg.Pool, tansu: Tansu, make_settings: Callable[..., Settings]
+) -> None:
+    await make_topics(make_settings(broker=tansu.address))
+    client = await serve(broker=tansu.address, slack_webhook_url="https://hooks.example.org/x")
+    await Writer(pool).write(Rows(notifications=[row(notification("n1", channel="slack"))]))
+
+    async def states() -> dict[str, str]:
+        return {part["name"]: part["state"] for part in (await ask(client, "/api/v1/health"))["parts"]}
+
+    expected = {"kafka": "ok", "postgresql": "ok", "detector": "away", "recorder": "away", "notifier": "away"}
+    deadline_s = asyncio.get_running_loop().time() + 15
+    while (found := await states()) != expected | {"slack": "unknown"}:
+        assert asyncio.get_running_loop().time() < deadline_s, found
+        await asyncio.sleep(0.1)
+    health = await ask(client, "/api/v1/health")
+    assert (health["status"], health["detector"]) == ("degraded", "away")
+    assert "The recorder does not answer: its consumer group has no member" in health["reasons"]
+
+
+async def test_x3_a_channel_goes_by_its_last_answer(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(slack_webhook_url="https://hooks.example.org/x")
+
+    async def slack() -> tuple[str, str]:
+        health = await ask(client, "/api/v1/health")
+        (part,) = (part for part in health["parts"] if part["name"] == "slack")
+        assert (part["state"] == "failing") == any("slack" in reason for reason in health["reasons"])
+        return part["state"], part["reason"]
+
+    assert await slack() == ("unknown", "")
+    now, minutes = datetime.now(UTC), 30
+    for number, (outcome, state) in enumerate(
+        [("delivered", "ok"), ("retrying", "failing"), ("failed", "failing"), ("suppressed", "failing")]
+    ):
+        at = now - timedelta(minutes=minutes - 10 * number)
+        found = notification(f"n{number}", channel="slack", outcome=outcome, at=at, reason=f"answer {number}")
+        await Writer(pool).write(Rows(notifications=[row(found)]))
+        assert (await slack())[0] == state
+    assert await slack() == ("failing", "since 20 min, last answer 10 min ago: answer 2")
+    await Writer(pool).write(Rows(notifications=[row(notification("n9", channel="slack", at=now))]))
+    assert (await slack())[0] == "ok"
+    await pool.execute("DELETE FROM notifications WHERE outcome = 'delivered'")
+    await pool.execute("UPDATE notifications SET at = at - interval '2 days'")
+    assert (await slack())[0] == "unknown", "what was known two days ago is not known now"
 
 
 async def test_a_signed_link_of_a_message_acts_without_a_session(
