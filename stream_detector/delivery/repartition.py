@@ -5,6 +5,7 @@ the topic `rekeyed`, with one header that says where it came from. Whoever passe
 watermark per place of origin distinguishes a repeat (sent again after a crash) from a new event.
 """
 
+from collections.abc import Container
 from typing import NamedTuple
 
 from stream_detector.events.headers import Headers
@@ -31,16 +32,23 @@ class Origin(NamedTuple):
         return ORIGIN, f"{self.topic}/{self.partition}/{self.offset}/{self.timestamp_ms}".encode()
 
 
-def read_origin(headers: Headers) -> Origin | None:
-    """The origin that the last such header names, None for a record that was not passed on.
+def read_origin(headers: Headers, topics: Container[str]) -> Origin | None:
+    """The origin that the last such header names; None for a record that was not passed on by a worker of this version.
 
-    >>> read_origin([Origin("scores", 2, 7, 1000).header()])
+    Args:
+        topics: those that the role passes on, without the prefix; a later version may pass on others.
+
+    >>> read_origin([Origin("scores", 2, 7, 1000).header()], ["scores"])
     Origin(topic='scores', partition=2, offset=7, timestamp_ms=1000)
     """
     for name, value in reversed(headers):
         if name == ORIGIN and value is not None:
-            topic, partition, offset, timestamp_ms = value.decode().split("/")
-            return Origin(topic, int(partition), int(offset), int(timestamp_ms))
+            try:
+                topic, partition, offset, timestamp_ms = value.decode().split("/")
+                origin = Origin(topic, int(partition), int(offset), int(timestamp_ms))
+            except ValueError:
+                return None
+            return origin if topic in topics else None
     return None
 
 

@@ -129,7 +129,7 @@ class Detector:
         for record in chunk.records:
             headers = record.headers
             if repartitioned:
-                origin = read_origin(headers)
+                origin = read_origin(headers, DECODE)
                 if origin is None:
                     RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
                     outcomes["ignored"] += 1

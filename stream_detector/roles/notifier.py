@@ -123,7 +123,7 @@ class Notifier:
 
     def _decide(self, partition: StatePartition[Slot], record: SourceRecord, replaying: bool) -> str:
         """The outcome, for `metrics.EVENTS`."""
-        origin = read_origin(record.headers)
+        origin = read_origin(record.headers, DECODE)
         if origin is None:
             RecordIgnored(topics.NOTIFIER_IN, 0, record.offset, "it was not written by a notifier").emit()
             return "ignored"
@@ -134,8 +134,11 @@ class Notifier:
         partition.watermarks_changed = True
         try:
             item = DECODE[origin.topic](record)
-        except (ValueError, RefusedError):
-            return "refused"  # it is on dead letters: by the recorder, or for operator-actions by the detector
+        except (ValueError, RefusedError) as error:
+            # On dead letters: by the recorder, or for operator-actions by the detector. Where no recorder runs, this
+            # line is all.
+            RecordIgnored(origin.topic, origin.partition, origin.offset, str(error)).emit()
+            return "refused"
         counts = read_label_counts(record.headers)
         self._send_notifications(policy.accept(self._store_of(partition), item, time.time(), self._config, counts))
         return "applied"

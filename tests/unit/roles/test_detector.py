@@ -14,7 +14,7 @@ from faust.types import TP
 from benchmarks import load
 from benchmarks.hot_path import App
 from stream_detector.delivery.chunk import Chunk
-from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.repartition import ORIGIN, Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
 from stream_detector.events import Anomaly
@@ -97,9 +97,22 @@ async def test_a_baseline_that_is_forgotten_and_comes_back_is_written() -> None:
     assert record[0] == key.encode() and not changelog_record.is_deleted(record[1])
 
 
-async def test_a_record_that_no_detector_forwarded_is_ignored_with_a_line(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(ORIGIN, b"\xff")],
+        [(ORIGIN, b"scores/one/2/3")],
+        [(ORIGIN, b"scores/1")],
+        [Origin("a-topic-of-later", 0, 7, NOW_MS).header()],
+    ],
+    ids=repr,
+)
+async def test_x12_a_record_that_no_detector_forwarded_is_ignored_with_a_line(
+    headers: list[tuple[str, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
     scene = Scene()
-    record = SimpleNamespace(headers=[], value=b"from elsewhere", timestamp=NOW_MS, key=b"x", offset=7)
+    record = SimpleNamespace(headers=headers, value=b"from elsewhere", timestamp=NOW_MS, key=b"x", offset=7)
     with caplog.at_level("WARNING", "stream_detector"):
         outcomes = await scene.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, 0), [record], 0))
     assert outcomes == {"ignored": 1}
