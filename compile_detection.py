@@ -22,7 +22,7 @@ _DETECT = (
     *("step", "step_completion", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared", "statistics/page_hinkley"),
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
-    *("statistics/rhythm", "codec/binary", "codec/packed", "codec/recent_ids"),
+    *("statistics/rhythm", "statistics/tails", "codec/binary", "codec/packed", "codec/recent_ids"),
 )
 _EVENTS = "decode", "documents", "times"
 MODULES = (*(f"detect/{name}" for name in _DETECT), *(f"events/{name}" for name in _EVENTS))
