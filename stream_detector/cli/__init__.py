@@ -32,6 +32,7 @@ COMMANDS = {
     "why": ("queries", "why"),
     "notify": ("notify", "command"),
     "dead-letters": ("dead_letters", "command"),
+    "baselines": ("baselines", "command"),
     "token": ("token", "command"),
     "config": ("config", "command"),
 }

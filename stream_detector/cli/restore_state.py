@@ -1,4 +1,4 @@
-"""Restoring state: at the start of `up`, and the command `baselines restore`."""
+"""Restoring state at the start of `up`."""
 
 from collections.abc import Callable
 
@@ -39,13 +39,14 @@ async def restore_at_start(stack: Stack, report: Report) -> None:
 def describe(restored: Restored) -> str:
     """What was restored, on one line."""
     text = (
-        f"restored from the database: {_counted(restored.baselines, 'baseline')}, "
-        f"{_counted(restored.runs, 'open run')}, {_counted(restored.silences, 'silence')}"
+        f"restored from the database: {counted(restored.baselines, 'baseline')}, "
+        f"{counted(restored.runs, 'open run')}, {counted(restored.silences, 'silence')}"
     )
     if restored.published_again:
-        text += f"; {_counted(restored.published_again, 'record')} newer than that published again"
+        text += f"; {counted(restored.published_again, 'record')} newer than that published again"
     return f"{text} ({restored.seconds:.1f} s)"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """The number with its noun."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -51,6 +51,7 @@ async def _fail_if_sources_are_read(app: WorkerApp, tp: TP) -> None:
         if read > 0:
             app.fail(
                 f"{tp.topic}-{tp.partition} is empty, although {source.topic}-{source.partition} was read up to "
-                f"{read}: the topic was recreated and the baselines are lost. Restore it, or delete the consumer group "
+                f"{read}: the topic was recreated and the baselines are lost. Stop the detectors and run "
+                "`stream-detector baselines restore`, or delete the consumer group "
                 f"{app.conf.id} to learn again from all records that the topics still contain"
             )

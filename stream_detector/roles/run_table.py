@@ -33,8 +33,12 @@ Made = Anomaly | RunSummary | RunPart
 
 def key_of(run_part: RunPart) -> str:
     """Where a part belongs. A producer may call a run anything, also like a membership: it gets a ~ before it."""
-    run_id = run_part.run_id
-    return f"~{run_id}" if run_part.kind != "roster" and run_id.lstrip("~").startswith(PREFIX) else run_id
+    return run_part.run_id if run_part.kind == "roster" else stored_key(run_part.run_id)
+
+
+def stored_key(run_id: str) -> str:
+    """Where a run is kept."""
+    return f"~{run_id}" if run_id.lstrip("~").startswith(PREFIX) else run_id
 
 
 class RunTable:

@@ -33,6 +33,13 @@ class StoredState(NamedTuple):
     """The stream that the newest record lay in."""
 
 
+class StoredHead(NamedTuple):
+    """The head of one checkpoint's values, and how long those are that no later one has replaced."""
+
+    head: bytes
+    n_bytes: int
+
+
 class Place(NamedTuple):
     """Where an event lay, or lies now."""
 
@@ -129,23 +136,25 @@ async def stored_records(connection: Connection, topic: str) -> AsyncIterator[Se
         yield [StoredRecord(*row) for row in rows]
 
 
-async def stored_heads(pool: asyncpg.Pool, topic: str, epoch: int) -> dict[int, list[bytes]]:
+async def stored_heads(pool: asyncpg.Pool, topic: str, epoch: int) -> dict[int, list[StoredHead]]:
     """Partition -> its newest distinct heads in that stream, the newest first, at most `HEADS`."""
     rows = await pool.fetch(
         """
-        SELECT partition, head FROM (
-            SELECT partition, head, row_number() OVER (PARTITION BY partition ORDER BY last DESC) AS place FROM (
+        SELECT partition, head, n_bytes FROM (
+            SELECT partition, head, n_bytes,
+                row_number() OVER (PARTITION BY partition ORDER BY last DESC) AS place
+            FROM (
                 SELECT partition, substring(value FROM 1 FOR 6 + 9 * get_byte(value, 5)) AS head,
-                    max(source_offset) AS last
+                    max(source_offset) AS last, sum(octet_length(key) + octet_length(value)) AS n_bytes
                 FROM state_records WHERE topic = $1 AND stream_epoch = $2 GROUP BY 1, 2
             ) heads
         ) placed WHERE place <= $3 ORDER BY partition, place
         """,
         topic, epoch, HEADS,
     )  # fmt: skip
-    found: dict[int, list[bytes]] = {}
+    found: dict[int, list[StoredHead]] = {}
     for row in rows:
-        found.setdefault(row["partition"], []).append(row["head"])
+        found.setdefault(row["partition"], []).append(StoredHead(row["head"], int(row["n_bytes"])))
     return found
 
 
@@ -258,3 +267,39 @@ async def move(connection: Connection, table: EventTable, moved: Iterable[tuple[
 
 def _columns(places: Sequence[Place]) -> list[list[int]]:
     return [[place[n] for place in places] for n in range(3)]
+
+
+class RunEvent(NamedTuple):
+    """A run's own event."""
+
+    place: Place
+    run_id: str
+    status: str
+
+
+async def run_events(pool: asyncpg.Pool, epoch: int) -> list[RunEvent]:
+    """The runs' own events of a stream, of the last day before the newest: runs that ended earlier are forgotten."""
+    rows = await pool.fetch(
+        "SELECT stream_epoch, source_partition, source_offset, run_id, status FROM score_runs WHERE stream_epoch = $1"
+        " AND at > (SELECT max(at) FROM score_runs WHERE stream_epoch = $1) - interval '1 day'",
+        epoch,
+    )
+    return [RunEvent(Place(*row[:3]), row["run_id"], row["status"]) for row in rows]
+
+
+async def newest_values(pool: asyncpg.Pool, topic: str, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """Key and newest value of those keys that are stored."""
+    rows = await pool.fetch(
+        "SELECT DISTINCT ON (key) key, value FROM state_records WHERE topic = $1 AND key = ANY($2::bytea[])"
+        " ORDER BY key, stream_epoch DESC, owner_epoch DESC, source_offset DESC",
+        topic, keys,
+    )  # fmt: skip
+    return [(row["key"], row["value"]) for row in rows]
+
+
+async def anomalies_of_run(pool: asyncpg.Pool, run_id: str, entity_id: str) -> list[bytes]:
+    """The anomalies of an entity in a run, as JSON, the oldest first."""
+    rows = await pool.fetch(
+        "SELECT event FROM anomalies WHERE run_id = $1 AND entity_id = $2 ORDER BY detected_at, id", run_id, entity_id
+    )
+    return [row["event"] for row in rows]

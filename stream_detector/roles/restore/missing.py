@@ -13,12 +13,16 @@ from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import WATERMARKS_KEY
 from stream_detector.kafka import topics
 from stream_detector.store import state_records
-from stream_detector.store.state_records import Candidate, Place
+from stream_detector.store.state_records import Candidate, Place, StoredHead
 
 UNREAD_EPOCH = 0
 """Of an action that the API has stored, and that no recorder has read from its topic."""
 PASSED_ON = 20_000
 """So many events of a partition may have been passed on to their owners and not applied there when all ended."""
+
+WHOLE_BYTES = 100_000
+"""A checkpoint is written in batches of 256 KB, and a batch is stored whole. So one whose stored values are less than
+this was a single batch, and is whole."""
 
 TABLES = {
     topics.ACTIONS: state_records.ACTIONS,
@@ -42,8 +46,8 @@ class Missing:
     places: dict[str, list[Place]] = field(default_factory=dict)
     judged_only: int = 0
     """Records behind the last one stored that baselines have been through."""
-    held_scores: list[Place] = field(default_factory=list)
-    """Of the scores looked at: those of a run whose baselines have them."""
+    held_scores: list[tuple[Place, str]] = field(default_factory=list)
+    """Of the scores looked at: those of a run whose baselines have them, with the run."""
 
     @property
     def count(self) -> int:
@@ -60,15 +64,22 @@ class Heads:
     """What the stored state of one topic says of its positions, in the newest stream."""
 
     def __init__(
-        self, epoch: int, heads: Mapping[int, list[bytes]], watermarks: Mapping[int, tuple[int, bytes]]
+        self, epoch: int, heads: Mapping[int, list[StoredHead]], watermarks: Mapping[int, tuple[int, bytes]]
     ) -> None:
-        self._epoch, self._heads = epoch, heads
+        self._epoch = epoch
+        self._heads = {
+            partition: [changelog_record.positions_of(each.head) for each in listed]
+            for partition, listed in heads.items()
+        }
+        self._is_whole = {
+            partition: sum(each.n_bytes for each in listed) < WHOLE_BYTES for partition, listed in heads.items()
+        }
         self._watermarks = {
             partition: changelog_record.decode_watermarks(changelog_record.payload_of(value))
             for partition, (stream_epoch, value) in watermarks.items()
             if stream_epoch == epoch
         }
-        self.has_unnamed = any(not changelog_record.positions_of(head) for listed in heads.values() for head in listed)
+        self.has_unnamed = any(not positions for listed in self._heads.values() for positions in listed)
         """Whether an earlier version stored values, without the positions that they have events up to."""
 
     @classmethod
@@ -83,14 +94,14 @@ class Heads:
     def whole_until(self, partition: int, topic: str) -> int:
         """First offset of the topic's partition that a value of the same partition may lack."""
         heads = self._heads.get(partition, [])
-        if len(heads) < 2:
+        if not heads or (len(heads) == 1 and not self._is_whole[partition]):
             return 0  # the only checkpoint that is left may be stored in part
-        return min(changelog_record.positions_of(head).get(topic, 0) for head in heads)
+        return min(positions.get(topic, 0) for positions in heads)
 
     def judged_until(self, partition: int, topic: str) -> int:
         """First offset of the topic's partition that no value has been through."""
         heads = self._heads.get(partition, [])
-        return max((changelog_record.positions_of(head).get(topic, 0) for head in heads), default=0)
+        return max((positions.get(topic, 0) for positions in heads), default=0)
 
     def passed_on_until(self, home: int, topic: str, partition: int) -> int | None:
         """First offset of the topic's partition that was not applied on the home of its key; None: never any."""
@@ -127,7 +138,7 @@ async def find_missing(pool: asyncpg.Pool) -> Missing:
                 missing.judged_only += max(0, heads.judged_until(partition, topic) - last - 1)
             if topic == topics.SCORES and not heads.has_unnamed:
                 missing.held_scores += [
-                    each.place
+                    (each.place, each.run_id)
                     for each in found
                     if each.run_id is not None and not each.backfill and not heads.lacks(each, topic)
                 ]

@@ -28,6 +28,7 @@ from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.state.state_models import Silences
 from stream_detector.roles.restore.missing import TABLES, find_missing
 from stream_detector.roles.restore.republish import Moved, republish
+from stream_detector.roles.restore.runs import find_missing_of_runs, write_run_parts
 from stream_detector.roles.restore.writer import RecordWriter
 from stream_detector.settings import Settings
 from stream_detector.store import state_records
@@ -92,6 +93,7 @@ async def restore_new_broker(
     with store_errors():
         stored = await state_records.read_state(pool)
         missing = await find_missing(pool)
+        await find_missing_of_runs(pool, missing)
         if (stored is None and not missing.count) or await _holds_state(settings, pool):
             return None
         needed = stored.n_bytes if stored else 0
@@ -107,9 +109,10 @@ async def restore_new_broker(
         restored = Restored()
         async with RecordWriter(settings) as writer:
             await _write_state(pool, writer, partitions, restored)
+            run_parts = await write_run_parts(pool, writer, partitions[topics.RUN_PARTS], missing)
             moved = await republish(pool, writer, partitions, missing)
         await _note_moved(settings, pool, moved)
-    restored.published_again, restored.judged_only = missing.count, missing.judged_only
+    restored.published_again, restored.judged_only = missing.count + run_parts, missing.judged_only
     restored.seconds = time.monotonic() - began_s
     return restored
 
@@ -119,14 +122,19 @@ async def identity_of(settings: Settings) -> str:
     return f"{await cluster_id(settings)}/{settings.topic_prefix}"
 
 
+async def has_known_state(settings: Settings, pool: asyncpg.Pool) -> bool:
+    """Whether the database has state that lay in these very topics."""
+    epoch = await state_records.known_epoch(pool, await identity_of(settings))
+    return epoch is not None and await state_records.has_epoch(pool, epoch)
+
+
 async def _holds_state(settings: Settings, pool: asyncpg.Pool) -> bool:
     """Whether the topics go on with the state that they have, or with `baselines restore`."""
     async with EndOffsets(settings, STATE) as asked:
         ends = await asked.end_offsets()
     if any(ends.values()):
         return True
-    epoch = await state_records.known_epoch(pool, await identity_of(settings))
-    if epoch is None or not await state_records.has_epoch(pool, epoch):
+    if not await has_known_state(settings, pool):
         return False
     raise RestoreError(
         f"the topics {', '.join(settings.topic(name) for name in STATE)} are empty, although this cluster had state in "

@@ -28,6 +28,7 @@ class AIOKafkaAdminClient:
     async def describe_configs(
         self, config_resources: Sequence[ConfigResource], include_synonyms: bool = False
     ) -> list[Any]: ...
+    async def describe_consumer_groups(self, group_ids: Sequence[str]) -> list[Any]: ...
     async def list_consumer_group_offsets(
         self,
         group_id: str,

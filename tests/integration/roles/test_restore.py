@@ -8,14 +8,19 @@ from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from stream_detector.delivery.state import changelog_record
 from stream_detector.events.encode import encode
 from stream_detector.events.headers import is_restored
+from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
-from stream_detector.kafka.topics import ACTIONS, BASELINES, COMPLETIONS, SCORES, owner_partition
+from stream_detector.kafka.preflight import SetupError, TopicMismatchError
+from stream_detector.kafka.topics import ACTIONS, BASELINES, COMPLETIONS, SCORE_RUNS, SCORES, owner_partition
 from stream_detector.roles.restore.new_broker import Restored, RestoreError, restore_new_broker
+from stream_detector.roles.restore.same_topics import restore_same_topics
 from tests.drills.stage import Play, until
 from tests.events_made import action
 
@@ -25,9 +30,9 @@ NewBroker = Callable[..., Awaitable[Restored | None]]
 
 
 @pytest.fixture
-def broker(tansu: Any) -> Any:
-    """What is restored lies on our side of it."""
-    return tansu
+def broker(request: pytest.FixtureRequest) -> Any:
+    """What is restored lies on our side of it; to delete a topic and to keep offsets, Kafka itself is needed."""
+    return request.getfixturevalue("apache" if request.node.get_closest_marker("apache") else "tansu")
 
 
 @pytest.fixture
@@ -162,6 +167,33 @@ async def test_x14_a_silence_that_is_on_the_list_is_in_force_though_no_notifier_
     assert rows and all("silence" in row["event"] for row in rows if row["outcome"] != "held"), rows
 
 
+async def test_x2_the_parts_and_the_end_of_a_run_that_its_stored_state_lacks_are_published_again(
+    play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker
+) -> None:
+    at = NOW.isoformat()
+    await put(SCORE_RUNS, "r2", {"run_id": "r2", "status": "started", "at": at, "expected": 3})
+    await put(SCORES, "lido", score(6.2, 1), score(3.0, 2))
+    await put(SCORES, "aave", score(5.0, 2, "aave"))
+    await running(play, "detector", "recorder")
+    play.roles[0].kill()
+    await put(SCORES, "ens", score(5.0, 2, "ens"))
+    await put(SCORE_RUNS, "r2", {"run_id": "r2", "status": "completed", "at": at, "expected": 3})
+    await play.drained("recorder")
+    await pool.execute("DELETE FROM state_records WHERE topic = 'runs-state' AND key = 'r2'::bytea")  # as before it
+    restored = await new_broker()
+    # the score of ens, two events of the run, and the parts of lido and aave
+    assert restored and (restored.baselines, restored.published_again) == (2, 5)
+    await running(play, "detector", "recorder")
+
+    async def summed_up() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM run_summaries WHERE run_id = 'r2'"))
+
+    await until(summed_up, "the summary", play.last_words)
+    await play.drained("detector", "recorder")
+    run = await pool.fetchrow("SELECT scored, anomaly_count, status FROM runs WHERE run_id = 'r2'")
+    assert tuple(run) == (3, 1, "completed")
+
+
 async def test_x2_a_broker_that_has_state_is_left_as_it_is(
     play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker
 ) -> None:
@@ -181,6 +213,55 @@ async def test_x2_what_does_not_fit_is_refused_before_anything_is_written(
         await new_broker(room_bytes=10)
     assert not [record async for record in read_topic(play.settings, BASELINES)]
     assert await restore_new_broker(play.settings, pool)
+
+
+async def delete_topic(play: Play, name: str) -> None:
+    """As an operator does by mistake; `setup` makes it again."""
+    admin = AIOKafkaAdminClient(**client_options(play.settings))
+    await admin.start()
+    try:
+        await admin.delete_topics([play.settings.topic(name)])
+    finally:
+        await admin.close()
+
+    async def gone() -> bool:
+        try:
+            return bool(await make_topics(play.settings))
+        except (KafkaError, SetupError):
+            return False  # deleted in part
+
+    await until(gone, "the topic to be deleted and made again")
+
+
+@pytest.mark.apache
+async def test_x2_baselines_alone_are_restored_with_their_positions_and_what_came_since_is_read_again(
+    play: Play, put: Put, pool: asyncpg.Pool
+) -> None:
+    names = [f"dao{n}" for n in range(20)]
+    for name in names:
+        await put(SCORES, name, score(6.2, 1, name))
+    await running(play, "detector", "recorder")
+    with pytest.raises(RestoreError, match="in the group"):
+        await restore_same_topics(play.settings, pool)
+    for role in play.roles:
+        role.stop()
+    with pytest.raises(RestoreError, match=r"baselines holds [\d,]+ records"):
+        await restore_same_topics(play.settings, pool)
+    for name in names:
+        await put(SCORES, name, score(3.0, 2, name))
+    await running(play, "detector")  # its state is stored nowhere
+    play.roles[-1].stop()
+    await delete_topic(play, BASELINES)
+    with pytest.raises(TopicMismatchError, match="has 4 partitions and should have 5"):
+        await restore_same_topics(replace(play.settings, partitions=5), pool)
+    restored = await restore_same_topics(play.settings, pool)
+    assert restored.values == {BASELINES: 20} and restored.read_again >= 20
+    await running(play, "detector", "recorder")
+    assert sorted(await anomalies(pool)) == sorted((name, 6.2, 3.0) for name in names)
+    for name in names:
+        await put(SCORES, name, score(3.0, 3, name), score(9.0, 4, name))
+    await play.drained("detector", "recorder")
+    assert sorted(await anomalies(pool)) == sorted([(n, 6.2, 3.0) for n in names] + [(n, 3.0, 9.0) for n in names])
 
 
 async def test_x2_another_number_of_partitions_has_each_key_at_its_owner(
