@@ -12,6 +12,7 @@ from stream_detector.detect import loading
 @pytest.fixture(autouse=True)
 def anew(monkeypatch):
     monkeypatch.setattr(loading, "_loaded", threading.Event())
+    monkeypatch.setattr(loading, "_needed", threading.Event())
 
 
 async def test_whoever_needs_it_waits_for_it():
@@ -36,3 +37,43 @@ async def test_where_it_cannot_be_imported_nobody_waits_for_ever(monkeypatch):
     for thread in threading.enumerate():
         if thread.name == "load detection":
             thread.join()  # it ends while its hook is still there
+
+
+def test_it_gives_way_to_the_main_thread_until_somebody_waits_for_it():
+    used_s, slept = [0.0], []
+
+    def busy(seconds):
+        slept.append(seconds)
+        used_s[0] += seconds if len(slept) < 50 else 0.0  # the main thread works, then waits
+
+    finder = loading.GivesWay(lambda: used_s[0], busy)
+    finder.find_spec("scipy")
+    assert len(slept) == 50
+    slept.clear()
+    used_s[0] = 0.0
+    finder = loading.GivesWay(lambda: used_s[0], busy)
+    loading._needed.set()
+    finder.find_spec("scipy")
+    assert slept == [], "a score waits"
+
+
+def test_a_process_that_is_always_busy_has_it_all_the_same():
+    used_s, slept = [0.0], []
+
+    def busy(seconds):
+        slept.append(seconds)
+        used_s[0] += seconds
+
+    finder = loading.GivesWay(lambda: used_s[0], busy)
+    for _ in range(3):
+        finder.find_spec("scipy")
+        finder._looked_s = 0.0
+    assert sum(slept) == pytest.approx(loading.GIVES_WAY_S, abs=0.01)
+
+
+async def test_a_background_load_leaves_no_finder_behind():
+    before = list(sys.meta_path)
+    done = threading.Event()
+    loading.load_in_background(done.set)
+    assert await asyncio.to_thread(done.wait, 30)
+    assert sys.meta_path == before and loading.is_loaded()

@@ -211,3 +211,30 @@ async def test_w36_the_metric_counts_what_opens_and_neither_what_goes_on_nor_wha
         await detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, number), [record], 0))
     assert set(alerts) >= {"opened", "resolved"}
     assert counted() - before == alerts.count("opened")
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        ([(TP(topics.SCORES, 0), 3, 9)], "loading what scores need"),
+        ([(TP(topics.SCORES, 0), 9, 9), (TP(topics.COMPLETIONS, 0), 0, 9)], ""),
+        ([], ""),
+    ],
+)
+async def test_ready_waits_for_what_scores_need_only_where_scores_are_there(
+    monkeypatch: pytest.MonkeyPatch, progress: list[tuple[TP, int, int]], expected: str
+) -> None:
+    app: Any = App()
+
+    async def read_progress() -> list[tuple[TP, int, int]]:
+        return progress
+
+    app.worker_consumer = SimpleNamespace(read_progress=read_progress)
+    app.settings = SimpleNamespace(topic=str)
+    detector = Detector(app, CONFIG)
+    monkeypatch.setattr("stream_detector.roles.detector.is_loaded", lambda: False)
+    assert detector.find_unmet_need() == "looking for scores to read"
+    await detector.look_for_scores()
+    assert detector.find_unmet_need() == expected
+    monkeypatch.setattr("stream_detector.roles.detector.is_loaded", lambda: True)
+    assert detector.find_unmet_need() == ""
