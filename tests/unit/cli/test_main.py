@@ -1,7 +1,10 @@
 """The command line: exit codes, messages, help."""
 
 import json
+import re
+from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -9,6 +12,8 @@ from stream_detector import __version__
 from stream_detector.cli import COMMANDS, main
 from stream_detector.cli.settings_page import settings_page
 from stream_detector.settings import SPECS
+
+ROOT = Path(__file__).parents[3]
 
 
 def call(*words, **environ):
@@ -106,3 +111,24 @@ def test_setup_without_addresses_says_so():
     result = call("setup")
     assert result.exit_code == 2
     assert "neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set" in result.output
+
+
+def test_every_command_that_a_text_names_exists():
+    """Errors, log lines and docs send people to commands: `stream-detector NAME [SUBCOMMAND]`."""
+    context = click.Context(main)
+    known = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    texts = [
+        *(ROOT / "stream_detector").rglob("*.py"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.yml"),
+    ]
+    named, missing = 0, []
+    for path in [*texts, ROOT / "README.md", ROOT / "CHANGELOG.md"]:
+        for found in re.finditer(r"`stream-detector ([a-z-]+)(?: ([a-z-]+))?", path.read_text("utf-8")):
+            command, named = known.get(found[1]), named + 1
+            is_known = command is not None
+            if isinstance(command, click.Group) and found[2]:
+                is_known = found[2] in command.list_commands(context)
+            if not is_known:
+                missing.append(f"{path.name}: {found[0]}")
+    assert named > 40 and missing == []
