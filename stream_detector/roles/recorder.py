@@ -100,11 +100,14 @@ def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:
     return found if found.kind == "in_force" else None
 
 
+def _unless_restored(record: SourceRecord) -> StateRecord | None:
+    """What was restored is stored already, with the positions of its own stream, which say more."""
+    return None if record.headers and is_restored(record.headers) else _state_record(record)
+
+
 def _state_record(record: SourceRecord) -> StateRecord | None:
-    """What a new broker is restored from; nothing for a claim, nor for what was restored, which is stored already."""
+    """What a new broker is restored from; nothing for a claim."""
     if record.key is None or record.key == CLAIM_KEY or record.value is None:
-        return None
-    if record.headers and is_restored(record.headers):
         return None
     try:
         owner_epoch = changelog_record.epoch_of(record.value)
@@ -122,7 +125,7 @@ READ: dict[str, tuple[str, Callable[[SourceRecord], Any]]] = {
     topics.ACTIONS: ("actions", lambda record: decode_action(*_event_of(record))),
     topics.NOTIFICATIONS: ("notifications", lambda record: decode_notification(record.value)),
     topics.BASELINES: ("baselines", _baseline),
-    topics.RUNS_STATE: ("state_records", _state_record),
+    topics.RUNS_STATE: ("state_records", _unless_restored),
     topics.NOTIFIER_STATE: ("state_records", _state_record),
     topics.DEAD_LETTERS: ("dead_letters", _dead_letter),
     topics.DETECTOR_SETTINGS: ("settings", _settings_in_force),
@@ -194,7 +197,7 @@ class Recorder:
         return [
             Row(event, *place, record.offset, record.timestamp, epoch=epoch)
             for record in chunk.records
-            if (event := _state_record(record)) is not None
+            if (event := _unless_restored(record)) is not None
         ]
 
     async def _store(self, rows: Rows) -> list[BadRow] | None:

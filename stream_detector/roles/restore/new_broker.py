@@ -19,9 +19,10 @@ from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, C
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
 from stream_detector.detect.rules.missing_entity import PREFIX
 from stream_detector.detect.runs import Run
+from stream_detector.events.headers import is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
-from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic
 from stream_detector.kafka.preflight import run_preflight
 from stream_detector.notify.state.keys import SILENCES, read
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
@@ -129,17 +130,29 @@ async def has_known_state(settings: Settings, pool: asyncpg.Pool) -> bool:
 
 
 async def _holds_state(settings: Settings, pool: asyncpg.Pool) -> bool:
-    """Whether the topics go on with the state that they have, or with `baselines restore`."""
+    """Whether the topics go on with the state that they have.
+
+    A restore that was interrupted has left records, and its stream is not known yet: it is done again.
+    """
     async with EndOffsets(settings, STATE) as asked:
         ends = await asked.end_offsets()
+    epoch = await state_records.known_epoch(pool, await identity_of(settings))
     if any(ends.values()):
-        return True
-    if not await has_known_state(settings, pool):
+        return epoch is not None or not await _is_all_restored(settings)
+    if epoch is None or not await state_records.has_epoch(pool, epoch):
         return False
     raise RestoreError(
         f"the topics {', '.join(settings.topic(name) for name in STATE)} are empty, although this cluster had state in "
         "them: run `stream-detector baselines restore`, which restores them with their positions"
     )
+
+
+async def _is_all_restored(settings: Settings) -> bool:
+    for topic in STATE:
+        async for record in read_topic(settings, topic):
+            if not is_restored(record.headers):
+                return False
+    return True
 
 
 async def _write_state(

@@ -19,8 +19,10 @@ from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.preflight import SetupError, TopicMismatchError
 from stream_detector.kafka.topics import ACTIONS, BASELINES, COMPLETIONS, SCORE_RUNS, SCORES, owner_partition
+from stream_detector.roles.restore import new_broker as new_broker_module
 from stream_detector.roles.restore.new_broker import Restored, RestoreError, restore_new_broker
 from stream_detector.roles.restore.same_topics import restore_same_topics
+from stream_detector.store.connect import StoreAwayError
 from tests.drills.stage import Play, until
 from tests.events_made import action
 
@@ -202,6 +204,27 @@ async def test_x2_a_broker_that_has_state_is_left_as_it_is(
     assert await restore_new_broker(play.settings, pool) is None
     assert await new_broker()
     assert await restore_new_broker(play.settings, pool) is None
+
+
+async def test_x2_a_restore_that_was_interrupted_is_done_again(
+    play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(SCORES, "lido", score(6.2, 1))
+    await running(play, "detector", "recorder")
+
+    async def away(*_: Any) -> None:
+        raise StoreAwayError("gone")
+
+    with monkeypatch.context() as harm:
+        harm.setattr(new_broker_module, "_note_moved", away)
+        with pytest.raises(StoreAwayError):
+            await new_broker()
+    assert len([record async for record in read_topic(play.settings, BASELINES)]) == 1
+    restored = await restore_new_broker(play.settings, pool)
+    assert restored and restored.baselines == 1
+    await put(SCORES, "lido", score(3.0, 2))
+    await running(play, "detector", "recorder")
+    assert await anomalies(pool) == [("lido", 6.2, 3.0)]
 
 
 async def test_x2_what_does_not_fit_is_refused_before_anything_is_written(
