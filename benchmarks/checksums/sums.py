@@ -51,8 +51,8 @@ class Bag:
 
 
 def wordless(anomaly: Anomaly) -> Anomaly:
-    """Without what may be said in other words, and the time of its record; all else is published as it is."""
-    return msgspec.structs.replace(anomaly, description="", investigation_steps=[], published_at=None)
+    """Without what may be said in other words, the time of its record, and what the metrics have, too."""
+    return msgspec.structs.replace(anomaly, description="", investigation_steps=[], published_at=None, scores=None)
 
 
 class Found:

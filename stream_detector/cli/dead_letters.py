@@ -129,7 +129,7 @@ def _as_dict(letter: StoredDeadLetter) -> dict[str, Any]:
     why = letter.why
     return {
         "id": f"{letter.partition}-{letter.offset}",
-        "at": f"{from_epoch_ms(why.timestamp_ms):%Y-%m-%d %H:%M:%S}" if why.timestamp_ms >= 0 else "-",
+        "at": f"{from_epoch_ms(why.timestamp_ms):%Y-%m-%d %H:%M:%S} UTC" if why.timestamp_ms >= 0 else "-",
         "came_from": f"{why.topic}-{why.partition}@{why.offset}",
         "stage": why.stage,
         "reason": why.reason,

@@ -1,6 +1,7 @@
 """`check`, `anomalies`, `why`: queries to the API from a terminal."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -126,4 +127,5 @@ _MISSING = "there is no such anomaly"
 def _lines(found: list[dict[str, Any]]) -> None:
     for each in found:
         name = f"{each['entity_name']} ({each['anomaly_type']})"
-        click.echo(f"{each['detected_at'][:16]}  {each['severity']:<8}  {each['id']}  {name}: {each['description']}")
+        at = datetime.fromisoformat(each["detected_at"]).astimezone(UTC)
+        click.echo(f"{at:%Y-%m-%d %H:%M} UTC  {each['severity']:<8}  {each['id']}  {name}: {each['description']}")

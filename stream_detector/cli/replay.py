@@ -126,7 +126,7 @@ class _Replay:
             self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
             return
         outcome = self._replayer.apply(event)
-        self.found.outcomes[outcome.kind] += 1
+        self.found.outcomes["changed duplicate" if outcome.correction else outcome.kind] += 1
         self._take(outcome.anomalies)
         if isinstance(event, Score):
             self._take(self._replayer.gather(event, outcome, epoch_ms(event.scored_at)))

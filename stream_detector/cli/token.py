@@ -75,8 +75,8 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         click.echo(msgspec.json.encode(found).decode())
         return
     for each in found:
-        used = f"used {each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never used"
-        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<21}  {each.name}")
+        used = f"used {each.used_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if each.used_at else "never used"
+        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {each.name}")
 
 
 @command.command()

@@ -10,6 +10,7 @@ from stream_detector.detect.finding import Finding, metrics_of
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Affected, Anomaly, Completion, Score, State
+from stream_detector.events.anomaly import ScorePair
 from stream_detector.events.completion import FAILED
 from stream_detector.events.ids import SEPARATOR, derived_id
 
@@ -62,6 +63,7 @@ def build_anomaly(
         end_reason=finding.end_reason,
         labels=event.labels,
         url=event.url,
+        scores=ScorePair(previous=finding.scores[0], current=finding.scores[1]) if finding.scores else None,
     )
 
 

@@ -1,5 +1,6 @@
 """What a detector hands back: one anomalous reading in numbers and words, before it has an id or an incident."""
 
+from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct
@@ -31,6 +32,8 @@ class Finding(Struct, frozen=True, gc=False, kw_only=True):
     opens_incident: bool = False
     subject: str = ""
     threshold: float | None = None
+    scores: tuple[Decimal, Decimal] | None = None
+    """Of a score change, the previous and the current one as they were published."""
     frozen: Frozen | None = None
     end_reason: EndReason | None = None
 

@@ -17,6 +17,8 @@ class Outcome(Struct, frozen=True, gc=False):
 
     kind: OutcomeKind
     anomalies: Sequence[Anomaly] = ()
+    correction: str = ""
+    """Of a duplicate that is not the same: what it says otherwise, and how to correct it."""
 
 
 LATE_MS: Final = 3_600_000

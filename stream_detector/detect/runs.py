@@ -9,7 +9,7 @@ Everything here follows from the parts and their record times in the order of th
 summaries, ids and bytes; clocks decide only when `run_closed` is written.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +34,7 @@ PART_ANOMALIES = 5_000
 MOST_MEMBERS = 5_000
 """A run with more entities passes no membership on, and no more names are kept than these."""
 _WINDOW = "window~"
+_EXACT = Context(prec=80)
 _LONGEST_PAUSE = 13
 """Doublings of the pause: 10 s times 2 to the 13th is nearly a day."""
 
@@ -314,15 +315,15 @@ def _summed_up(part: RunPart) -> SummaryAnomaly | None:
     anomaly = part.anomaly
     if anomaly is None:
         return None
-    metrics = anomaly.metrics
+    metrics, scores = anomaly.metrics, anomaly.scores
     # repr of a float is the shortest text that gives the same float back: the published digits.
     return SummaryAnomaly(
         id=anomaly.id,
         entity_id=part.entity_id,
         entity_name=part.entity_name,
-        previous=_decimal(metrics.baseline_value),
-        current=_decimal(metrics.current_value),
-        delta=_decimal(metrics.deviation),
+        previous=scores.previous if scores else _decimal(metrics.baseline_value),
+        current=scores.current if scores else _decimal(metrics.current_value),
+        delta=_EXACT.subtract(scores.current, scores.previous) if scores else _decimal(metrics.deviation),
         direction="up" if metrics.direction == "up" else "down",
         threshold=_decimal(metrics.threshold or 0.0),
     )

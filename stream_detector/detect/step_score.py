@@ -26,7 +26,7 @@ def step_score(
     # 1. Known already?
     event_hash = hash_of_id(anomaly.event_id_of(event))
     if is_recent(baseline.ids, event_hash):
-        return DUPLICATE
+        return _repeated(baseline, event, event_hash, explain)
     baseline.ids = remember(baseline.ids, event_hash)
     baseline.retired = False
     at_ms = epoch_ms(event.scored_at)
@@ -66,6 +66,20 @@ def step_score(
         "applied",
         [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],
     )
+
+
+def _repeated(baseline: ScoreBaseline, event: Score, event_hash: int, explain: list[str] | None) -> Outcome:
+    """A duplicate. Whether it is another score than the first is known of the entity's newest alone."""
+    known = baseline.previous
+    if known is None or event.score == known or not is_recent(baseline.ids[-8:], event_hash):
+        return DUPLICATE
+    if epoch_ms(event.scored_at) < baseline.newest_ms:
+        return DUPLICATE  # the last that came was older than the newest score, and never became the previous one
+    first, second = significant_score_change.plain(known), significant_score_change.plain(event.score)
+    where = "in this run" if event.run_id is not None else "at this time"
+    advice = "the first counts; publish a correction under a new run_id"
+    _say(explain, f"{event.entity_name} already has the score {first} {where}, not {second}: {advice}")
+    return Outcome("duplicate", correction=f"the entity already has another score {where}: {advice}")
 
 
 def _previous(baseline: ScoreBaseline, event: Score, older: bool) -> Decimal | None:

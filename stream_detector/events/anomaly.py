@@ -5,6 +5,7 @@ text within the limits, so that an older recorder, notifier, API or page stores,
 that end in `Name`. What this version itself finds is typed more narrowly (`anomaly_types`, `State`, `EntityKind`).
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct
@@ -77,6 +78,13 @@ class Affected(Struct, frozen=True, gc=False, omit_defaults=True):
     name: Name | None = None
 
 
+class ScorePair(Struct, frozen=True, gc=False, kw_only=True):
+    """Two scores with the digits that their producer wrote, as JSON text; `metrics` has them as numbers."""
+
+    previous: Decimal
+    current: Decimal
+
+
 class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One anomalous reading, or the end of an incident (`resolved`)."""
 
@@ -108,5 +116,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Why the incident ended; on `resolved` alone, and absent from what older versions published."""
     labels: Labels = {}
     url: Url | None = None
+    scores: ScorePair | None = None
+    """Of a score change."""
     published_at: Instant | None = None
     """The timestamp of the record that carried the event, also where it was passed on between partitions."""

@@ -23,6 +23,7 @@ Reason = Literal[
     "unsupported_format",
     "null_value",
     "step_failed",
+    "changed_duplicate",
     "rejected_by_store",
 ]
 """Bounded: it is a metric's label and a header of the dead letter."""

@@ -200,10 +200,7 @@ class Detector:
                 quiet += 1  # by far the most: nothing was found, so nothing goes out. Counted by the chunk: 8 %
                 continue
             outcomes[outcome.kind] += 1
-            published_ms = origin.timestamp_ms if origin else record.timestamp
-            outcome = _with_published_at(outcome, published_ms)
-            for anomaly in outcome.anomalies:
-                self._send_alert(key, anomaly, number, published_ms)
+            outcome = self._send_found(key, outcome, record, headers, origin or _origin(source, number, record), number)
             if type(event) is Score and not backfill:
                 self._send_run_part(run_part_of(event, outcome, failed=False))
             if baseline.retired:
@@ -269,6 +266,18 @@ class Detector:
             faults.reach("closed-sent")
 
     # -- what goes out -------------------------------------------------------------------------------------------
+
+    def _send_found(
+        self, key: str, outcome: Outcome, record: SourceRecord, headers: Headers, origin: Origin, number: int
+    ) -> Outcome:
+        """Send what came of an event, and return it with the time of the event's record."""
+        outcome = _with_published_at(outcome, origin.timestamp_ms)
+        for anomaly in outcome.anomalies:
+            self._send_alert(key, anomaly, number, origin.timestamp_ms)
+        if outcome.correction:
+            error = RefusedError("step", "changed_duplicate", outcome.correction)
+            self._refuse_event(record, headers, origin, number, error)
+        return outcome
 
     def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
         if anomaly.state == "opened":  # as everywhere else, an incident counts once

@@ -54,6 +54,7 @@ def find_change(
         direction="up" if up else "down",
         gates=[f"a change of {plain(abs(delta))} reaches the threshold of {plain(gate.normalize())}"],
         threshold=float(gate),
+        scores=(previous, current),
     )
 
 

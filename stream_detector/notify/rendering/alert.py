@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-from stream_detector.events import Anomaly, Metrics
+from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import STATES
 from stream_detector.notify.rendering.escape import one_line, paragraph
 from stream_detector.notify.rendering.words import (
     amount,
     anomaly_link,
+    decimals,
+    difference,
     duration,
     mark_of,
     minute,
     number,
+    points,
     type_words,
 )
 from stream_detector.notify.subject import RESOLVED, is_new_normal
@@ -20,8 +23,14 @@ from stream_detector.notify.subject import RESOLVED, is_new_normal
 NO_Z_SCORE = "none for this rule"
 
 
-def alert_numbers(metrics: Metrics) -> tuple[str, str, str, str]:
-    """Current, baseline, deviation and z-score as they are shown."""
+def alert_numbers(anomaly: Anomaly) -> tuple[str, str, str, str]:
+    """Current, baseline, deviation and z-score as they are shown; scores with the digits that were published."""
+    metrics, scores = anomaly.metrics, anomaly.scores
+    if scores is not None:
+        places = decimals((scores.previous, scores.current))
+        delta = difference(scores.current, scores.previous)
+        shown = points(scores.current, places), points(scores.previous, places), points(delta, places, signed=True)
+        return *shown, NO_Z_SCORE
     return (
         amount(metrics, metrics.current_value),
         amount(metrics, metrics.baseline_value),
@@ -72,7 +81,7 @@ class Alert:
     @cached_property
     def facts(self) -> tuple[tuple[str, str], ...]:
         """(name, value) of each number and word, in the order in which they stand."""
-        anomaly, metrics = self._anomaly, self._anomaly.metrics
+        anomaly = self._anomaly
         # A state of a later version is shown as it is; those that we know are in the title.
         state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
         lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
@@ -81,7 +90,7 @@ class Alert:
             ("Severity", RESOLVED if self._is_resolved else one_line(anomaly.severity)),
             *state,
             *lasted,
-            *zip(("Current", "Baseline", "Deviation", "Z-score"), alert_numbers(metrics), strict=True),
+            *zip(("Current", "Baseline", "Deviation", "Z-score"), alert_numbers(anomaly), strict=True),
             ("Detected", minute(anomaly.detected_at)),
         )
 

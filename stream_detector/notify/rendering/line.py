@@ -75,7 +75,7 @@ def _facts(subject: Subject, changes: Changes | None) -> tuple[str, str, str, st
         previous, current, delta = change_values(changes.changes[0])
         return current, previous, delta, NO_Z_SCORE
     assert isinstance(subject, Anomaly)
-    return alert_numbers(subject.metrics)
+    return alert_numbers(subject)
 
 
 def _reading(anomaly: Anomaly) -> str:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.escape import one_line
-from stream_detector.notify.rendering.words import anomaly_link, decimals, exact, minute, points, run_link
+from stream_detector.notify.rendering.words import anomaly_link, decimals, difference, exact, minute, points, run_link
 from stream_detector.notify.subject import Run, Subject, is_in_run_summary, largest_first
 
 DROP, RISE = "⚠️", "📈"
@@ -114,14 +114,14 @@ def _more(count: int) -> str:
 
 
 def _change(anomaly: Anomaly) -> SummaryAnomaly:
-    metrics = anomaly.metrics
+    metrics, scores = anomaly.metrics, anomaly.scores
     return SummaryAnomaly(
         id=anomaly.id,
         entity_id=anomaly.entity_id,
         entity_name=anomaly.entity_name,
-        previous=exact(metrics.baseline_value),
-        current=exact(metrics.current_value),
-        delta=exact(metrics.deviation),
+        previous=scores.previous if scores else exact(metrics.baseline_value),
+        current=scores.current if scores else exact(metrics.current_value),
+        delta=difference(scores.current, scores.previous) if scores else exact(metrics.deviation),
         direction="down" if metrics.direction == "down" else "up",
         threshold=exact(metrics.threshold) if metrics.threshold is not None else Decimal(0),
     )

@@ -68,6 +68,11 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
+def difference(current: Decimal, previous: Decimal) -> Decimal:
+    """Without rounding."""
+    return _EXACT.subtract(current, previous)
+
+
 def number(value: float) -> str:
     """For reading: three digits that say something, no exponent up to 1e15.
 

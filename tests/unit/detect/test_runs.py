@@ -226,7 +226,7 @@ def test_more_than_5000_anomalies_make_parts_largest_change_first():
     parts = []
     for number in range(PART_ANOMALIES + 1):
         metrics = replace(base.anomaly.metrics, deviation=float(number))
-        parts.append(part(f"e{number}", anomaly=replace(base.anomaly, metrics=metrics)))
+        parts.append(part(f"e{number}", anomaly=replace(base.anomaly, metrics=metrics, scores=None)))
     first, second = summaries(gathered(*parts, event("run_completed")), NOW)
     assert (len(first.anomalies), len(second.anomalies), first.anomaly_count) == (5000, 1, 5001)
     assert (first.parts, second.part, first.id == second.id) == (2, 2, False)

@@ -5,6 +5,13 @@ from decimal import Decimal
 import pytest
 
 from stream_detector.detect import Config, ScoreRule, score_threshold_rules, step
+from stream_detector.detect.runs import Run, apply_part, close, run_part_of
+from stream_detector.events import Score
+from stream_detector.events.decode import decode_anomaly, decode_run_part, decode_run_summary, decode_score
+from stream_detector.events.encode import encode
+from stream_detector.notify import subject as notify_subject
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.stages.render import message_about
 from tests.unit.detect.events_of import CLASSIC, entity, feed, found, kinds, score
 
 
@@ -199,3 +206,65 @@ def test_an_event_of_another_kind_is_a_defect_of_the_caller():
 
     with pytest.raises(TypeError, match="Completion does not belong to score keys"):
         step(entity(), run(0), CLASSIC)
+
+
+def corrections(*scores: Score) -> list[tuple[str, bool]]:
+    return [(outcome.kind, bool(outcome.correction)) for outcome in feed(entity(), scores)]
+
+
+def test_s11_another_score_of_the_same_run_is_named_and_the_first_counts():
+    baseline, gates = entity(), []
+    first, again = score("5.8", run_id="r"), score("6.2", run_id="r")
+    (outcome,) = feed(baseline, [score("7.5", -1, run_id="q"), first, again], explain=gates)[2:]
+    assert outcome.kind == "duplicate" and not outcome.anomalies
+    assert outcome.correction == (
+        "the entity already has another score in this run: the first counts; publish a correction under a new run_id"
+    )
+    assert gates[-1].startswith("Lido already has the score 5.8 in this run, not 6.2: the first counts")
+    assert baseline.previous == Decimal("5.8")
+    assert run_part_of(again, outcome, failed=False) is None, "the part of the first stands"
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [
+        ([score("5.8", run_id="r"), score("5.80", run_id="r")], False),
+        ([score("5.8", run_id="r"), score("6.2", 0.5, run_id="r")], True),
+        ([score("5.8"), score("6.2")], True),
+        ([score("5.8", run_id="r"), score("6.0", 1, run_id="s"), score("6.2", run_id="r")], False),
+        ([score("5.8", 1, run_id="r"), score("7.0", 0.99, run_id="s"), score("7.0", 0.99, run_id="s")], False),
+    ],
+)
+def test_s11_a_repeat_is_no_correction(scores: list[Score], named: bool):
+    """Nor what cannot be known any more: of an earlier run's score, and of one that came late."""
+    assert corrections(*scores)[-1] == ("duplicate", named)
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "shown"),
+    [
+        ("7.50", "5.80", "7.50 → 5.80 (-1.70)"),
+        ("7", "5.8", "7.0 → 5.8 (-1.2)"),
+        ("123456789012.3456", "123456789099.1234", "123456789012.3456 → 123456789099.1234 (+86.7778)"),
+    ],
+)
+def test_s18_scores_keep_the_digits_of_their_producer_on_the_whole_way(previous: str, current: str, shown: str):
+    sent = [
+        decode_score(encode(score(previous, run_id="q")), (), -1),
+        decode_score(encode(score(current, 1, run_id="r")), (), -1),
+    ]
+    outcomes = feed(entity(), sent)
+    (anomaly,) = outcomes[1].anomalies
+    assert anomaly.metrics.current_value == float(current)
+    read = decode_anomaly(encode(anomaly))
+    assert read == anomaly
+    config = NotifyConfig(channels={"slack": True})
+    assert shown in message_about("slack", read, config, "m").text
+    run = Run.new("r")
+    part = run_part_of(sent[1], outcomes[1], failed=False)
+    apply_part(run, decode_run_part(encode(part)), 1)
+    (summary,) = close(run, 2)
+    (change,) = decode_run_summary(encode(summary)).anomalies
+    assert [str(change.previous), str(change.current)] == [previous, current]
+    whole = notify_subject.Run(run_id="r", ended_at=summary.ended_at, anomalies=(change,))
+    assert shown in message_about("slack", whole, config, "m").text

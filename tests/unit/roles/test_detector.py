@@ -17,7 +17,7 @@ from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import ORIGIN, Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.events import Anomaly
+from stream_detector.events import Anomaly, RefusedError
 from stream_detector.events.decode import decode_anomaly, decode_completion
 from stream_detector.events.encode import encode
 from stream_detector.events.label_counts import read_label_counts
@@ -25,7 +25,7 @@ from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from stream_detector.telemetry import metrics
-from tests.events_made import NOON, completion
+from tests.events_made import NOON, completion, score
 from tests.unit.delivery.snapshots import take_snapshot
 
 CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
@@ -238,3 +238,21 @@ async def test_ready_waits_for_what_scores_need_only_where_scores_are_there(
     assert detector.find_unmet_need() == expected
     monkeypatch.setattr("stream_detector.roles.detector.is_loaded", lambda: True)
     assert detector.find_unmet_need() == ""
+
+
+async def test_s11_another_score_of_the_same_run_is_on_dead_letters_and_a_repeat_is_not() -> None:
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    letters: list[tuple[int, RefusedError]] = []
+    app.send_to_dlq = lambda record, headers, origin, number, error: letters.append((record.offset, error))  # type: ignore
+    app.batch_producer.put = lambda *given, **more: None  # type: ignore[method-assign]
+    number = load.partition_of("lido")
+    records = [
+        SimpleNamespace(
+            headers=[], value=encode(score("lido", value, run_id="r")), timestamp=NOW_MS, key=None, offset=at
+        )
+        for at, value in enumerate(("5.8", "5.80", "6.2"))
+    ]
+    outcomes = await detector.apply(topics.SCORES, Chunk(TP(topics.SCORES, number), records, 3))
+    assert outcomes == {"applied": 1, "duplicate": 2}
+    assert [(offset, error.stage, error.reason) for offset, error in letters] == [(2, "step", "changed_duplicate")]
