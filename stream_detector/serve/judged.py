@@ -54,6 +54,8 @@ class JudgedOffsets:
         self._marks: OrderedDict[tuple[str, Position], Offsets] = OrderedDict()
         """Of positions in a former stream: the ends when they were first asked for."""
         self._waiting_for = ""
+        self._one_at_a_time = asyncio.Lock()
+        """Whoever asks for what is not stored makes a connection."""
 
     async def why_not(self, topic: str, position: Position, *, within_s: float) -> str:
         """Why an event is not judged yet, or what was found is not stored yet; empty where both are.
@@ -85,6 +87,30 @@ class JudgedOffsets:
             if time.monotonic() >= deadline_s:
                 return self._waiting_for or self._behind(place, position)
             await asyncio.sleep(_POLL_S)
+
+    async def why_not_stored(self, topic: str, *, within_s: float) -> str:
+        """Why an event that is published already may not be stored yet; empty where it would be.
+
+        Raises:
+            BrokerAwayError: Kafka does not answer, or not to us, so that nothing is known.
+        """
+        if not self._settings.broker:
+            raise BrokerAwayError("STREAM_DETECTOR_BROKER is not set")
+        deadline_s = time.monotonic() + within_s
+        try:
+            ends = EndOffsets(self._settings, [topic], role="api")
+            async with self._one_at_a_time, asyncio.timeout(_LOOK_FOR_S), ends:
+                wanted = await ends.end_offsets()
+                while True:
+                    committed = await ends.committed("recorder", [topic])
+                    behind = sum(max(0, end - max(0, committed.get(tp, 0))) for tp, end in wanted.items())
+                    if not behind:
+                        return ""
+                    if time.monotonic() > deadline_s:
+                        return f"the recorder has {behind} records of {topic} to store"
+                    await asyncio.sleep(_POLL_S)
+        except (KafkaError, OSError, SetupError) as error:
+            raise _away(error) from error
 
     async def stop(self) -> None:
         """Nothing is under way afterwards."""
@@ -123,13 +149,9 @@ class JudgedOffsets:
             await self._close()
             if not self._waiting_for:
                 raise BrokerAwayError("it does not answer in time") from error
-        except GroupAuthorizationFailedError as error:
-            await self._close()
-            why = f"it does not allow Describe on group {error}: `stream-detector acls --role api` prints what to grant"
-            raise BrokerAwayError(why) from error
         except (KafkaError, OSError, SetupError) as error:
             await self._close()
-            raise BrokerAwayError(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+            raise _away(error) from error
         finally:
             self._waiting_for = ""
 
@@ -157,6 +179,15 @@ class JudgedOffsets:
         ends, self._ends = self._ends, None
         if ends is not None:
             await ends.__aexit__(None, None, None)
+
+
+def _away(error: Exception) -> BrokerAwayError:
+    """What it means for who asked."""
+    if isinstance(error, GroupAuthorizationFailedError):
+        return BrokerAwayError(
+            f"it does not allow Describe on group {error}: `stream-detector acls --role api` prints what to grant"
+        )
+    return BrokerAwayError(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 def _retrieve(look: "asyncio.Task[None]") -> None:

@@ -1,7 +1,9 @@
 """Whether the live detector has judged a stored event, so that what is stored of it is its answer."""
 
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
+import asyncpg
 import msgspec
 from aiohttp import web
 from msgspec import Struct
@@ -15,6 +17,7 @@ from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, JUDGED
 from stream_detector.serve.broker import BrokerAwayError
+from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.responses import json_response
 from stream_detector.store import anomalies, baselines, dead_letters
 from stream_detector.store.dead_letters import Refusal
@@ -52,6 +55,40 @@ class Judgement(NamedTuple):
         response.set_status(202)
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
         return response
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def find_published(
+    app: web.Application,
+    topic: str,
+    find: Callable[Concatenate[asyncpg.Pool, P], Awaitable[T | None]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T | web.Response:
+    """A stored event. Where it is not stored, that is certain: all that is published already is.
+
+    Returns:
+        The event, or the answer 202 where the recorder does not get that far in time.
+
+    Raises:
+        ProblemError: 404.
+        StoreAwayError: the database is away.
+    """
+    found = await app[DATABASE].query(find, *args, **kwargs)
+    if found is None:
+        try:
+            pending = await app[JUDGED].why_not_stored(topic, within_s=_WITHIN_S)
+        except BrokerAwayError:
+            pending = ""
+        found = await app[DATABASE].query(find, *args, **kwargs)
+        if found is None and pending:
+            return Judgement([], f"it is not stored, and {pending}").pending_response()
+    if found is None:
+        raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
+    return found
 
 
 async def judge_stored(app: web.Application, stored: StoredCompletion | StoredScore) -> Judgement:

@@ -55,6 +55,12 @@ async def is_deleted(pool: asyncpg.Pool, anomaly_id: UUID) -> bool:
     return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM deleted_anomalies WHERE id = $1)", anomaly_id))
 
 
+async def deleted_of(pool: asyncpg.Pool, key: str) -> set[str]:
+    """The ids of the anomalies of a state key that operators have deleted."""
+    statement = "SELECT anomaly_id::text FROM actions WHERE entity = $1 AND kind = 'delete_anomaly'"
+    return {found["anomaly_id"] for found in await pool.fetch(statement, key)}
+
+
 async def _delete(connection: Connection, anomaly_id: UUID, action: Action) -> set[UUID]:
     await connection.execute(
         "INSERT INTO deleted_anomalies (id, at, by) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",

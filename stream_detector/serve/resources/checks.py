@@ -6,9 +6,9 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Id
-from stream_detector.serve.app_keys import DATABASE
+from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.serve.broker import BrokerAwayError
-from stream_detector.serve.judgement import judge_stored
+from stream_detector.serve.judgement import find_published, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_body
 from stream_detector.serve.responses import json_response
@@ -25,9 +25,10 @@ class CheckRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 async def check_anomalies(request: web.Request) -> web.Response:
     """The anomalies stored under one execution, once the detector has evaluated it; 202 with Retry-After until then."""
     wanted = await read_body(request, CheckRequest)
-    stored = await request.app[DATABASE].query(executions.execution, wanted.workflow_execution_id, wanted.attempt)
-    if stored is None:
-        raise ProblemError(404, "No execution with this id is stored. A new execution may take a second to appear.")
+    about = wanted.workflow_execution_id, wanted.attempt
+    stored = await find_published(request.app, COMPLETIONS, executions.execution, *about)
+    if isinstance(stored, web.Response):
+        return stored
     judgement = await judge_stored(request.app, stored)
     if judgement.pending:
         return judgement.pending_response()

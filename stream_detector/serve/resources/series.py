@@ -1,7 +1,7 @@
 """The series of one entity: its stored readings, each with the band that the same `step` judged it by."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -30,6 +30,7 @@ from stream_detector.serve.detection_settings import DetectionSettings, detectio
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Entity, read_query
 from stream_detector.serve.responses import json_response
+from stream_detector.store.anomaly_edits import deleted_of
 from stream_detector.store.executions import completions_in_order
 from stream_detector.store.scores import scores_in_order
 
@@ -125,6 +126,7 @@ async def _durations(
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
     readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
+    deleted = await deleted_of(pool, baseline.key)
     async for stored in completions_in_order(pool, workflow_id):
         event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
         classic = config.for_execution(event).profile == "classic"
@@ -136,7 +138,7 @@ async def _durations(
         anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
         took_s = recorded_duration_s(event, config.duration_from_times)
         if took_s and event.finished_at <= until:
-            readings.append((event, took_s, band, _opening_id(anomalies)))
+            readings.append((event, took_s, band, _opening_id(anomalies, deleted)))
     return _points(readings)
 
 
@@ -146,6 +148,7 @@ async def _failure_rates(
     baseline = Baseline.new(workflow_key(workflow_id))
     assert isinstance(baseline, WorkflowBaseline)
     readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
+    deleted = await deleted_of(pool, baseline.key)
     recent: deque[bool] = deque(maxlen=RECENT)
     async for stored in completions_in_order(pool, workflow_id):
         event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
@@ -157,13 +160,13 @@ async def _failure_rates(
         recent.append(event.status in FAILED)
         if event.finished_at <= until:
             about_failures = [each for each in outcome.anomalies if each.anomaly_type in _OF_FAILURES]
-            readings.append((event, sum(recent) / len(recent), band, _opening_id(about_failures)))
+            readings.append((event, sum(recent) / len(recent), band, _opening_id(about_failures, deleted)))
     return _points(readings)
 
 
-def _opening_id(anomalies: Sequence[Anomaly]) -> str | None:
-    """The id of the first that is not the end of an incident."""
-    return next((each.id for each in anomalies if each.state != "resolved"), None)
+def _opening_id(anomalies: Sequence[Anomaly], deleted: Collection[str]) -> str | None:
+    """The id of the first that is not the end of an incident, and that no operator has deleted."""
+    return next((each.id for each in anomalies if each.state != "resolved" and each.id not in deleted), None)
 
 
 def _points(readings: "deque[tuple[Completion, float, Band | None, str | None]]") -> "deque[Point]":
@@ -190,10 +193,11 @@ async def _scores(
     baseline = Baseline.new(score_key(entity_id))
     assert isinstance(baseline, ScoreBaseline)
     points: deque[Point] = deque(maxlen=limit)
+    deleted = await deleted_of(pool, baseline.key)
     async for stored in scores_in_order(pool, entity_id, until):
         event, previous = stored.event, baseline.previous
         config = in_force.config_at(SCORES, stored.position)
-        anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
+        found = _opening_id(step(baseline, event, config, backfill=stored.backfill).anomalies, deleted)
         mean = reach = None
         if previous is not None:
             mean, rule = float(previous), config.score_rule(event)
@@ -205,8 +209,8 @@ async def _scores(
                 lower=None if mean is None or reach is None else mean - reach,
                 mean=mean,
                 upper=None if mean is None or reach is None else mean + reach,
-                anomalous=bool(anomalies),
-                anomaly=anomalies[0].id if anomalies else None,
+                anomalous=found is not None,
+                anomaly=found,
             )
         )
     return points

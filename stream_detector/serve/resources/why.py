@@ -16,7 +16,7 @@ from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
 from stream_detector.serve.detection_settings import DetectionSettings, detection_settings
-from stream_detector.serve.judgement import Judgement, judge_stored
+from stream_detector.serve.judgement import Judgement, find_published, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
@@ -87,14 +87,14 @@ async def why(request: web.Request) -> web.Response:
         raise ProblemError(400, "run: is missing; a score is identified by its entity and run", parameter="run")
     if query.anomaly is not None:
         return await _respond(request, await _of_anomaly(request, query.anomaly))
-    database = request.app[DATABASE]
-    stored: StoredCompletion | StoredScore | None
+    stored: StoredCompletion | StoredScore | web.Response
     if query.execution is not None:
-        stored = await database.query(executions.execution, query.execution, query.attempt)
+        about = query.execution, query.attempt
+        stored = await find_published(request.app, COMPLETIONS, executions.execution, *about)
     else:
-        stored = await database.query(scores.score, query.score or "", f"run:{query.run}")
-    if stored is None:
-        raise ProblemError(404, "It is not stored. A new event may take a second to appear.")
+        stored = await find_published(request.app, SCORES, scores.score, query.score or "", f"run:{query.run}")
+    if isinstance(stored, web.Response):
+        return stored
     judgement = await judge_stored(request.app, stored)
     if judgement.pending:
         return judgement.pending_response()

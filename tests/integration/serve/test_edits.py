@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient
 
+from stream_detector.detect import Baseline, Config, step
 from stream_detector.devstack.tansu import Tansu
-from stream_detector.events import Action
+from stream_detector.events import Action, Anomaly
 from stream_detector.events.decode import decode_action
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
@@ -18,7 +19,7 @@ from stream_detector.serve.app_keys import BROKER
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
-from tests.events_made import anomaly, row, score_change, uuid
+from tests.events_made import anomaly, at_minute, completion, row, score_change, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
 
@@ -103,6 +104,29 @@ async def test_w34_a_deleted_anomaly_does_not_come_back_when_the_topic_is_read_a
     assert [each["id"] for each in (await send(client, "GET", LIST))["items"]] == [uuid("lido")]
     conflict = await send(client, "POST", LIST, GIVEN | {"id": uuid("a")}, status=409)
     assert "deleted" in conflict["detail"]
+
+
+async def test_a_chart_marks_no_deleted_anomaly(serve: Serve, settings: Settings, pool: asyncpg.Pool) -> None:
+    await make_topics(settings)
+    client = await serve(broker=settings.broker, profile="classic")
+    await wait_until(lambda: client.app[BROKER].state == "ok", "the API has its broker")  # type: ignore[attr-defined]
+    events = [completion(str(n), finished_at=at_minute(n), duration_s=100.0 + n % 3) for n in range(12)]
+    events.append(completion("slow", finished_at=at_minute(30), duration_s=300.0))
+    baseline, found = Baseline.new("workflow:nightly"), list[Anomaly]()
+    for event in events:
+        found += step(baseline, event, Config(profile="classic")).anomalies
+    rows = Rows(executions=[row(each, n) for n, each in enumerate(events)], anomalies=[row(each) for each in found])
+    await Writer(pool).write(rows)
+
+    async def marked() -> list[str]:
+        points = (await send(client, "GET", "/api/v1/series?entity=workflow:nightly"))["points"]
+        return [point["anomaly"] for point in points if point["anomalous"]]
+
+    assert len(found) == 2
+    for each in found:
+        assert await marked() == [each.id]
+        await send(client, "DELETE", f"{LIST}/{each.id}", status=204)
+    assert await marked() == []
 
 
 async def test_w34_the_same_request_twice_leaves_one_row_and_another_content_is_a_conflict(

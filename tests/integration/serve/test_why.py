@@ -17,6 +17,7 @@ from stream_detector.devstack.tansu import Tansu
 from stream_detector.events import Anomaly
 from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.kafka.create_topics import make_topics
+from stream_detector.serve import judgement
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
@@ -28,8 +29,11 @@ Client = TestClient[Any, Any]
 
 
 @pytest.fixture
-async def client(serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings]) -> Client:
+async def client(
+    serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> Client:
     """Profile classic, whose numbers can be worked out by hand. What is stored is of a former stream, so judged."""
+    monkeypatch.setattr(judgement, "_WITHIN_S", 60.0)
     await make_topics(make_settings(broker=tansu.address))
     return await serve(profile="classic", broker=tansu.address)
 
