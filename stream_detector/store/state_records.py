@@ -190,20 +190,18 @@ async def candidates(
     """The events of one partition from an offset on, in their order."""
     rows = await pool.fetch(
         f"""
-        SELECT e.source_offset, e.run_id, e.backfill, s.partition, s.stream_epoch, s.head
+        SELECT e.source_offset, e.run_id, e.backfill, s.partition, s.stream_epoch,
+            substring(s.value FROM 1 FOR 6 + 9 * get_byte(s.value, 5)) AS head
         FROM (
             SELECT source_offset, {table.run_id} AS run_id, {table.backfill} AS backfill, {table.state_key} AS key
             FROM {table.name} WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3
-        ) e LEFT JOIN LATERAL (
-            SELECT partition, stream_epoch, substring(value FROM 1 FOR 6 + 9 * get_byte(value, 5)) AS head
-            FROM state_records WHERE topic = 'baselines' AND state_records.key = convert_to(e.key, 'UTF8')
-            ORDER BY stream_epoch DESC, owner_epoch DESC, source_offset DESC LIMIT 1
-        ) s ON true
-        ORDER BY e.source_offset
+        ) e LEFT JOIN state_records s ON s.topic = 'baselines' AND s.key = convert_to(e.key, 'UTF8')
+        ORDER BY e.source_offset, s.stream_epoch, s.owner_epoch, s.source_offset
         """,  # noqa: S608 - names of this module
         epoch, partition, first_offset,
     )  # fmt: skip
-    return [Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows]
+    newest = {row[0]: Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows}
+    return list(newest.values())
 
 
 async def events_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Place]) -> list[StoredEvent]:

@@ -17,8 +17,9 @@ from stream_detector.store.state_records import Candidate, Place, StoredHead
 
 UNREAD_EPOCH = 0
 """Of an action that the API has stored, and that no recorder has read from its topic."""
-PASSED_ON = 20_000
-"""So many events of a partition may have been passed on to their owners and not applied there when all ended."""
+PASSED_ON, FIRST_PASSED_ON = 20_000, 1_000
+"""So many events of a partition may have been passed on to their owners and not applied there when all ended; the
+second where none of them was applied before, as with producers that key by the id."""
 
 WHOLE_BYTES = 100_000
 """A checkpoint is written in batches of 256 KB, and a batch is stored whole. So one whose stored values are less than
@@ -107,6 +108,10 @@ class Heads:
         """First offset of the topic's partition that was not applied on the home of its key; None: never any."""
         return self._watermarks.get(home, {}).get(f"{topic}/{partition}")
 
+    def has_passed_on(self, topic: str, partition: int) -> bool:
+        """Whether an event of the topic's partition was ever applied on another one."""
+        return any(f"{topic}/{partition}" in watermarks for watermarks in self._watermarks.values())
+
     def lacks(self, found: Candidate, topic: str) -> bool:
         """Whether its key's state lacks the event."""
         if found.head is None or found.home is None or found.state_epoch is None:
@@ -125,12 +130,16 @@ class Heads:
 async def find_missing(pool: asyncpg.Pool) -> Missing:
     """The events of the newest stream that no baseline, no run and not the notifier's state has."""
     missing = Missing()
+    heads_of: dict[int, Heads] = {}
     for topic in JUDGED:
         table = TABLES[topic]
         epoch = await state_records.newest_epoch(pool, table)
-        heads = await Heads.read(pool, topics.BASELINES, epoch)
+        if epoch not in heads_of:
+            heads_of[epoch] = await Heads.read(pool, topics.BASELINES, epoch)
+        heads = heads_of[epoch]
         for partition in await state_records.partitions_of(pool, table, epoch):
-            first = max(0, heads.whole_until(partition, topic) - PASSED_ON)
+            passed_on = PASSED_ON if heads.has_passed_on(topic, partition) else FIRST_PASSED_ON
+            first = max(0, heads.whole_until(partition, topic) - passed_on)
             found = await state_records.candidates(pool, table, epoch, partition, first)
             missing.add(topic, (each.place for each in found if heads.lacks(each, topic)))
             last = max((each.place.offset for each in found), default=heads.judged_until(partition, topic))

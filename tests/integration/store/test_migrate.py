@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from stream_detector.delivery.state import changelog_record
 from stream_detector.store.connect import StoreAwayError, open_pool
 from stream_detector.store.migrate import Migration, MigrationError, migrate, migrations
 
@@ -43,3 +44,23 @@ async def test_a_database_that_is_not_there_or_a_wrong_password_is_said(postgres
         await open_pool(postgres_url.replace("@/t_", "@/none_such_"), name="test")
     with pytest.raises(StoreAwayError):
         await open_pool("postgresql://127.0.0.1:1/x", name="test")
+
+
+async def test_x2_baselines_of_a_version_that_kept_no_state_records_become_such(postgres_url: str) -> None:
+    pool = await open_pool(postgres_url, name="test")
+    await migrate(pool, [each for each in migrations() if each.name < "0009"])
+    await pool.execute(
+        "INSERT INTO baselines (key, entity_kind, entity_id, state, named, packed, stream_epoch, source_partition,"
+        " source_offset, record_at) VALUES ('score:lido', 'score', 'lido', 'learning', '{}', 'packed', 3, 2, 7, now()),"
+        " ('score:new', 'score', 'new', 'unknown', '{}', '\\x09000000000078', 3, 1, 8, now())"
+    )
+    await migrate(pool)
+    rows = await pool.fetch(
+        "SELECT topic, partition, key, value, stream_epoch, source_offset FROM state_records ORDER BY key"
+    )
+    head = changelog_record.encode_header(0, {})
+    assert [tuple(row) for row in rows] == [
+        ("baselines", 2, b"score:lido", head + b"packed", 3, 7),
+        ("baselines", 1, b"score:new", bytes.fromhex("09000000000078"), 3, 8),
+    ]
+    await pool.close()
