@@ -18,9 +18,11 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "baseline_buffer", "classic", "finding", "incident", "judge", "label_window", "robust"),
-    *("step", "step_completion", "wording"),
-    *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared", "statistics/page_hinkley"),
+    *("baseline", "baseline_buffer", "classic", "finding", "incident", "investigation", "judge", "label_window"),
+    *("robust", "step", "step_completion", "wording"),
+    *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
+    *("rules/spike_in_failures", "rules/timing"),
+    "statistics/page_hinkley",
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
     *("statistics/rhythm", "statistics/tails", "codec/binary", "codec/packed", "codec/recent_ids"),
 )

@@ -16,6 +16,7 @@ from stream_detector.detect.codec.packed import (
     EXECUTIONS,
     FROZEN,
     HEAD,
+    MORE_EVIDENCE,
     MOST_CHANGES,
     RETIRED,
     SCORE,
@@ -99,7 +100,7 @@ class Baseline:
         if incidents and has_frozen(incidents):
             flags |= FROZEN
         w = BytesWriter()
-        w.append(u8(VERSION if flags & (CHANGES | FROZEN) else 2))
+        w.append(u8(VERSION if flags & (CHANGES | FROZEN | MORE_EVIDENCE) else 2))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -165,15 +166,19 @@ class Baseline:
 
 @mypyc_attr(acyclic=True)
 class WorkflowBaseline(Baseline):
-    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`."""
+    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
+
+    `is_slow` says of the last execution whether it took more than 1 sigma longer than usual; it is not packed.
+    """
 
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("_history", "days", "evidence", "failures", "level", "resources")
+    __slots__ = ("_history", "days", "evidence", "failures", "is_slow", "level", "resources")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.days, self.evidence, self.resources = Days(), Evidence(), Resources()
+        self.is_slow: bool = False
         self._history: History | None = None
         self.forget_level()
 
@@ -207,9 +212,10 @@ class WorkflowBaseline(Baseline):
     def pack(self) -> bytes:
         """Versioned bytes; `fill` gives an equal baseline."""
         executions = self.has_executions
-        w = self._pack_head(WORKFLOW, EXECUTIONS if executions else 0)
+        more = self.evidence.has_more
+        w = self._pack_head(WORKFLOW, (EXECUTIONS if executions else 0) | (MORE_EVIDENCE if more else 0))
         self.days.pack(w)
-        self.evidence.pack(w)
+        self.evidence.pack(w, more)
         self.resources.pack(w)
         if executions:
             self.history.pack(w)
@@ -223,7 +229,7 @@ class WorkflowBaseline(Baseline):
         check_kind(packed, WORKFLOW)
         version = packed[0]
         at = self.days.fill(packed, at)
-        at = self.evidence.fill(packed, at)
+        at = self.evidence.fill(packed, at, packed[2] & MORE_EVIDENCE != 0)
         at = self.resources.fill(packed, at)
         self.forget_executions()
         if packed[2] & EXECUTIONS or version == 1:

@@ -2,6 +2,7 @@
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.rules.pattern_deviation import ARRIVAL
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.events import Completion, Score
@@ -10,22 +11,47 @@ from stream_detector.events.completion import FAILED
 from stream_detector.events.times import epoch_ms
 
 _MOST_LABELS = 3
+_GREW = 0.2
+"""A step has changed by a fifth or more of its usual time, and accounts for a tenth of what the execution is off."""
+_PART = 0.1
+_STARTERS = ("started_by", "actor", "user", "author", "trigger", "event", "schedule", "source")
+"""Labels that say who or what started an execution."""
 
 
 def steps_for_completion(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
     """What to look at for a finding of one execution, most telling first; never empty.
 
-    Where it is about time, the step that grew comes before the step that failed.
+    Where it is about time, the step that changed comes before the step that failed; where it is not, only a step that
+    grew so that it timed out is named.
     """
-    steps = [*_failed_steps(event), *_grown_step(event, evidence)]
-    if TYPES[found.anomaly_type].is_timing:
-        steps.reverse()
     first_step = RULES[found.detector].first_step
-    if first_step is not None:
-        steps.insert(0, first_step(found))
+    first = first_step(found) if first_step is not None else None
+    steps = [first] if first is not None else []
+    if found.subject == ARRIVAL:
+        return [*steps, *_starters(event), _open(event)]
+    failed = _failed_steps(event)
+    if TYPES[found.anomaly_type].is_timing:
+        steps += [*_changed_step(event, evidence, found), *failed]
+    else:
+        steps += failed
+        if event.status == "timeout":
+            steps += _grown_step(event, evidence)
     steps += _changes(event, evidence)
-    steps.append(f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log"))
+    steps.append(_open(event))
     return steps
+
+
+def _open(event: Completion) -> str:
+    return f"Open execution {event.execution_id}" + (f": {event.url}" if event.url else " and read its log")
+
+
+def _starters(event: Completion) -> list[str]:
+    known = [f"{name} = {event.labels[name]}" for name in _STARTERS if event.labels.get(name)]
+    return (
+        [f"The last of them has {', '.join(known[:_MOST_LABELS])}: count the executions of today by that"]
+        if known
+        else []
+    )
 
 
 def steps_for_end(event: Completion, evidence: Evidence, end: Finding) -> list[str]:
@@ -47,22 +73,67 @@ def _failed_steps(event: Completion) -> list[str]:
     return [f"Read the log of the failed step {names[0]}{more}"]
 
 
-def _grown_step(event: Completion, evidence: Evidence) -> list[str]:
-    grown = [
-        (step.duration_s - expected, step.name, step.duration_s, expected)
+def _changed_step(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
+    """The step that accounts for an unusual time, or that none of them does; nothing without steps or their usual."""
+    if found.direction == "up":
+        return _added_step(event, evidence, found) or _grown_step(event, evidence, found) or _no_step(event, evidence)
+    if any(step.status in FAILED for step in event.steps) or _added(event, evidence):
+        return []  # less was done, or something else: that a step took less explains nothing
+    gone = evidence.missing(evidence.observe(event.steps)) if event.steps else []
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        return [f"See why step {gone[0]}{more} did not run"]
+    shrunk = [(expected - took, name, took, expected) for name, took, expected in _timed(event, evidence)]
+    return _named(shrunk, "shrank", found)
+
+
+def _added(event: Completion, evidence: Evidence) -> list[tuple[float, str]]:
+    """The steps that were not there before, with their durations in s."""
+    if not evidence.sets:
+        return []
+    return [(step.duration_s or 0.0, step.name) for step in event.steps if not evidence.is_known(step.name)]
+
+
+def _added_step(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
+    took, name = max(_added(event, evidence), default=(0.0, ""))
+    if took <= _PART * abs(found.deviation):
+        return []
+    return [f"Look at step {name}, which is new: {wording.duration(took)}"]
+
+
+def _grown_step(event: Completion, evidence: Evidence, found: Finding | None = None) -> list[str]:
+    grown = [(took - expected, name, took, expected) for name, took, expected in _timed(event, evidence)]
+    return _named(grown, "grew", found)
+
+
+def _named(changed: list[tuple[float, str, float, float]], how: str, found: Finding | None) -> list[str]:
+    if not changed:
+        return []
+    most, name, took, expected = max(changed)
+    now, usually = wording.duration(took), wording.duration(expected)
+    least = _PART * abs(found.deviation) if found is not None else 0.0
+    if most <= _GREW * expected or most < least or now == usually:
+        return []
+    return [f"Look at step {name}, which {how} most: {now}, usually {usually}"]
+
+
+def _no_step(event: Completion, evidence: Evidence) -> list[str]:
+    timed = _timed(event, evidence)
+    if not timed:
+        return []
+    took, expected = sum(took for _, took, _ in timed), sum(expected for _, _, expected in timed)
+    if took > (1.0 + _GREW) * expected:
+        return [f"No single step stands out: together they took {wording.share(took / expected - 1.0)} more than usual"]
+    return ["No single step stands out: look at what lies between them, such as waiting and set-up"]
+
+
+def _timed(event: Completion, evidence: Evidence) -> list[tuple[str, float, float]]:
+    """Name, duration and usual duration (s) of each step that has both."""
+    return [
+        (step.name, step.duration_s, expected)
         for step in event.steps
         if step.duration_s and (expected := evidence.expected_step_s(step.name)) is not None
     ]
-    if not grown:
-        return []
-    most, name, took, expected = max(grown, key=lambda step: abs(step[0]))
-    if abs(most) <= 0.2 * expected:
-        return [f"No single step stands out: the largest change is step {name}, {_against(took, expected)}"]
-    return [f"Look at step {name}, which {'grew' if most > 0 else 'shrank'} most: {_against(took, expected)}"]
-
-
-def _against(took: float, expected: float) -> str:
-    return f"{wording.duration(took)}, usually {wording.duration(expected)}"
 
 
 def _changes(event: Completion, evidence: Evidence) -> list[str]:

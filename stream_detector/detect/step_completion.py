@@ -14,7 +14,7 @@ from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
-from stream_detector.detect.rules import shared
+from stream_detector.detect.rules import pattern_deviation, shared
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
@@ -24,6 +24,7 @@ TOO_LATE_MS: Final = 30 * 86_400_000
 """An event older than the key's newest by more than 30 days is not learned."""
 _DAY_MS: Final = 86_400_000
 _LONGEST_S: Final = 1e12
+_LAST_3: Final = 0b111
 _ALWAYS: Final = shared.ALWAYS
 _COUNTED: Final = COUNTED
 _FAILED: Final = FAILED
@@ -63,6 +64,8 @@ def step_completion(
     findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
     if event.resources or event.steps or baseline.days.may_spike() or _ALWAYS:
         more, more_ended = shared.judge(baseline, event, failed, explain)
+        if more and findings:
+            more = pattern_deviation.without_repeats(more, findings)
         findings, ended = [*findings, *more], [*ended, *more_ended]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
@@ -73,7 +76,11 @@ def step_completion(
     if not by_robust:  # which has learned level and failures already, and needs no raw history
         baseline.history.add(finished_ms, failed, duration_s)
     if not failed:
-        baseline.evidence.learn(event, finished_ms)
+        # What an incident is compared with was there before it: nothing is learned of it while one is open, nor from an
+        # execution that may belong to one, slower than most or soon after a failure.
+        outcomes = baseline.failures.outcomes if by_robust else baseline.history.outcomes
+        usual = not baseline.incidents and not baseline.is_slow and outcomes & _LAST_3 == 0
+        baseline.evidence.learn(event, finished_ms, usual)
     if backfill:
         return BACKFILLED
     return Outcome("applied", anomalies) if anomalies else APPLIED

@@ -228,6 +228,7 @@ def _record(
         detector=finding.detector,
         profile=profile,
         published_at=part.published_at,
+        end_reason=finding.end_reason,
     )
 
 

@@ -16,11 +16,12 @@ from typing import Final
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.statistics.evidence import Evidence
+from stream_detector.detect.statistics.evidence import OTHER_SET, SAME, STABLE, Evidence, ObservedSteps
 from stream_detector.detect.statistics.level import ACCEPTED_AFTER
 from stream_detector.detect.statistics.page_hinkley import LIMIT
 from stream_detector.detect.statistics.tails import UNKNOWN, confidence, poisson_tail, rank_confidence, t_tail
 from stream_detector.events import Completion, Step
+from stream_detector.events.anomaly_types import TYPES
 
 NAME = "pattern_deviation"
 DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
@@ -79,6 +80,7 @@ def level_accepted(name: str, level: float, previous: float, duration_s: float) 
 
 
 _LEARNED: Final = 30
+_MOST_NAMED: Final = 3
 _SHARE_Z: Final = 6.0
 _SHARE_LEAST: Final = 0.2
 _LEAST_SPREAD: Final = 0.01
@@ -102,8 +104,9 @@ def judge(
 def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, explain: list[str] | None) -> list[Finding]:
     """What a good execution's steps show that the last ones did not, from 30 executions with steps on.
 
-    Sub-rule sequence: the names in their order are none of the last four sequences. Sub-rule share: a step's share of
-    all steps' time lies 20 points and six mean deviations off its usual one; the step that is furthest off is reported.
+    Sub-rule sequence: the steps are none of the last four sets, or a set whose order has been the same for 30
+    executions comes in another one. Sub-rule share, where the steps are the usual ones: a step's share of all steps'
+    time lies 20 points and six mean deviations off; the one that is furthest off is reported, and once.
     """
     if evidence.n < _LEARNED:
         if explain is not None:
@@ -111,38 +114,75 @@ def find_step_deviations(name: str, steps: list[Step], evidence: Evidence, expla
         return []
     found = []
     seen = evidence.observe(steps)
-    if evidence.is_new(seen.names.sequence):
-        found.append(_sequence(name, steps, evidence))
-    furthest = evidence.furthest(seen, _SHARE_LEAST, _SHARE_Z) if seen.total_s > 0.0 else -1
-    expected = evidence.expected_share(steps[furthest].name) if furthest >= 0 else None
-    if expected is not None:
-        found.append(_share(name, steps[furthest], evidence.n, seen.durations_s[furthest] / seen.total_s, *expected))
+    change = evidence.compare(seen)
+    if change != SAME:
+        found.append(_sequence(name, seen, evidence, change))
+    else:
+        furthest = evidence.furthest(seen, _SHARE_LEAST, _SHARE_Z) if seen.total_s > 0.0 else -1
+        expected = evidence.expected_share(steps[furthest].name) if furthest >= 0 else None
+        if expected is not None:
+            share = seen.durations_s[furthest] / seen.total_s
+            found.append(_share(name, steps[furthest], evidence.n, share, *expected))
+            evidence.accept_shares(seen, _SHARE_LEAST, _SHARE_Z)
     if explain is not None:
         explain.extend(gate for one in found for gate in one.gates)
     return found
 
 
-def _sequence(name: str, steps: list[Step], evidence: Evidence) -> Finding:
-    new = [step.name for step in steps if evidence.expected_share(step.name) is None]
-    what = f"step {new[0]} is new" if new else f"{len(steps)} steps, in an order or number that is new"
+def without_repeats(found: list[Finding], others: list[Finding]) -> list[Finding]:
+    """Without the steps that take another share of a time that is unusual itself: it is the same shift."""
+    if not any(TYPES[one.anomaly_type].is_timing for one in others):
+        return found
+    return [one for one in found if not one.subject.startswith(f"{SHARE} ")]
+
+
+def _sequence(name: str, seen: ObservedSteps, evidence: Evidence, change: int) -> Finding:
+    count, before = len(seen.steps), evidence.nearest_set(seen)[0]
+    if change == OTHER_SET:
+        words = [_names("missing", evidence.missing(seen)), _names("new", evidence.new(seen))]
+        what = "; ".join(filter(None, words)) or f"{count} steps, {before} before"
+        description = f"{name} ran other steps than its last executions: {what}"
+        gate = "its steps are none of the sets of steps that the last executions had"
+    else:
+        moved = moved_steps(seen)
+        description = f"{name} ran its steps in another order{': ' if moved else ''}{_names('moved', moved)}"
+        gate = f"its steps came in one order in the last {STABLE} executions or more, and now in another"
     return Finding(
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} ran a sequence of steps that its last executions did not show: {what}",
-        current=float(len(steps)),
-        baseline=float(len(steps)),
-        deviation=0.0,
+        description=description,
+        current=float(count),
+        baseline=float(before),
+        deviation=float(count - before),
         z=None,
         confidence=confidence(log10(1 + evidence.n)),  # none of so many was like it
         unit="steps",
-        direction="up",
-        gates=[
-            f"{evidence.n} good executions with steps are {_LEARNED} or more",
-            f"the sequence is none of the last {len(evidence.sequences) // 4} different ones",
-        ],
+        direction="up" if count >= before else "down",
+        gates=[f"{evidence.n} good executions with steps are {_LEARNED} or more", gate],
         subject=SEQUENCE,
     )
+
+
+def _names(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{what} {', '.join(names[:_MOST_NAMED])}{more}"
+
+
+def moved_steps(seen: ObservedSteps) -> list[str]:
+    """The fewest steps without which the others come in the order in which they first came; none where most moved."""
+    known = [index for index in range(len(seen.steps)) if seen.places[index] >= 0]
+    places = [int(seen.places[index]) for index in known]
+    names = [seen.steps[index].name for index in known]
+    best: list[list[int]] = []  # of each, the longest rising row of places that ends with it
+    for index, place in enumerate(places):
+        before = [row for row in best if places[row[-1]] < place]
+        best.append([*max(before, key=len, default=[]), index])
+    kept = max(best, key=len, default=[])
+    moved = [name for index, name in enumerate(names) if index not in kept]
+    return moved if 2 * len(moved) <= len(names) else []
 
 
 def _share(name: str, step: Step, n: int, share: float, expected: float, spread: float) -> Finding:
@@ -164,6 +204,15 @@ def _share(name: str, step: Step, n: int, share: float, expected: float, spread:
         ],
         subject=f"{SHARE} {step.name}"[:512],
     )
+
+
+def first_step(found: Finding) -> str | None:
+    """What to look at first: who started so many, or what was done to the steps."""
+    if found.subject == ARRIVAL:
+        return "See who or what started the executions of today: a schedule, a loop, retries, or many changes at once"
+    if found.subject == SEQUENCE:
+        return "See in the workflow's definition whether its steps were changed on purpose"
+    return None
 
 
 def volume_spiked(name: str, count: int, busiest: int, days: int) -> Finding:
@@ -223,4 +272,5 @@ def entity_came(name: str, run: str) -> Finding:
         direction="up",
         gates=[f"run {run} has a score of {name}, or one that was refused"],
         subject=MISSING,
+        end_reason="recovered",
     )

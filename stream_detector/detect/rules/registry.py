@@ -46,7 +46,7 @@ class Rule(NamedTuple):
         judge: how both profiles judge an execution by it; None where `judge.py` or `step_score.py` calls it.
         judges_all: `judge` looks at executions without steps and resources as well, which costs each event its call.
         subject_kind: what the subject of its findings is, where it is a thing that the anomaly touches.
-        first_step: the investigation step of a finding that comes before all others.
+        first_step: the investigation step of a finding that comes before all others, None where it has none of its own.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Rule(NamedTuple):
     judge: Judge | None = None
     judges_all: bool = False
     subject_kind: str | None = None
-    first_step: Callable[[Finding], str] | None = None
+    first_step: Callable[[Finding], str | None] | None = None
 
 
 _ENTRIES: Final = (
@@ -76,6 +76,7 @@ _ENTRIES: Final = (
         "PatternDeviation",
         ("days", "evidence", "level", "drift"),
         judge=pattern_deviation.judge,
+        first_step=pattern_deviation.first_step,
     ),
     Rule(significant_score_change.NAME, "SignificantScoreChange", ("previous",)),
 )

@@ -8,14 +8,29 @@ from librt.strings import BytesWriter, read_f32_le, read_i64_le, write_f32_le, w
 from librt.vecs import append, vec
 from mypy_extensions import i64, mypyc_attr, u8
 
-from stream_detector.detect.codec.binary import f32, find_u32, put_u16, put_u32, u16, u32
+from stream_detector.detect.codec.binary import f32, find_u32, ones, put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.events import Completion, Step
 
 STEPS: Final = 32
 """At most so many steps of a workflow are remembered; 16 bytes each."""
-SEQUENCES: Final = 4
-"""So many different sequences of steps are remembered, the latest ones; 4 bytes each."""
+SETS: Final = 4
+"""So many different sets of steps are remembered, the latest ones; 15 bytes each."""
+STABLE: Final = 30
+"""Executions in a row in which the steps of a set came in the same order, until another order says anything."""
+SAME, OTHER_SET, OTHER_ORDER = 0, 1, 2
+"""What the steps of an execution are, compared with those remembered."""
+_SET: Final = 15
+_MOST_NEW: Final = 51
+"""Of 255: where more than a fifth of the executions have a set that was not remembered, another one says nothing."""
+_NAMES: Final = 512
+"""Bytes of all names together; a step beyond them has none."""
+_NAME: Final = 64
+_LABEL: Final = 3
+"""Bytes that say of a label how often its value is new: a hash of its name, and the share in 1/255."""
+_MOSTLY_NEW: Final = 128
+_ONCE: Final = 1.2
+"""The mean deviation decays by a tenth an execution, a share that stays comes nearer by as much."""
 _LABELS: Final = 4
 _COMMIT: Final = 12
 _ID: Final = 40
@@ -28,17 +43,19 @@ _LONGEST: Final = 4_000
 """Names of this many characters at most are cached, 2,000 times: 8 MB, if a producer should want them full."""
 _UUID_BYTE: Final = b"\xff"
 _HEAD: Final = 15
+_MORE: Final = 5
 _STEP: Final = 16
 
 
 @mypyc_attr(acyclic=True)
 class StepNames:
-    """The names of some steps in their order: a hash of all, and the hashes of each, 4 bytes."""
+    """The names of some steps: a hash of all in their order, one in any order, and the hashes of each, 4 bytes."""
 
-    __slots__ = ("hashes", "sequence")
+    __slots__ = ("hashes", "sequence", "together")
 
     def __init__(self, names: list[str], joined: str) -> None:
         self.sequence: i64 = crc32(joined.encode())
+        self.together: i64 = crc32(_SEPARATOR.join(sorted(names)).encode())
         w = BytesWriter()
         for name in names:
             put_u32(w, crc32_of(name))
@@ -63,10 +80,11 @@ def _names_of(steps: list[Step]) -> StepNames:
 class ObservedSteps:
     """What is asked of an execution's steps, found once: it is judged and then learned.
 
-    `total_s` is the time of all, `places` says where each lies in the evidence, -1 for one that is not known.
+    `total_s` is the time of all, `places` says where each lies in the evidence, -1 for one that is not known; `mask`
+    has a bit for each place.
     """
 
-    __slots__ = ("durations_s", "names", "places", "steps", "total_s")
+    __slots__ = ("durations_s", "mask", "names", "places", "steps", "total_s")
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps, self.names = steps, _names_of(steps)
@@ -79,22 +97,32 @@ class ObservedSteps:
             self.total_s += duration_s
         self.durations_s = durations_s
         self.places = vec[i64]()
+        self.mask: i64 = 0
 
 
 @mypyc_attr(acyclic=True)
 class Evidence:
-    """The last good execution and each step's expected duration.
+    """The last good execution before whatever is wrong began, and each step's expected duration.
 
-    `sequences` are hashes of 4 bytes; `columns` holds, each for all steps in the order in which they came: the names'
-    hashes, the expected durations (s), the expected shares of all steps' time and their mean deviations, 4 bytes each.
+    `columns` holds, each for all steps in the order in which they came: the names' hashes, the expected durations (s),
+    the expected shares of all steps' time and their mean deviations, 4 bytes each. `names` has their names, each after
+    its length. `sets` has of each remembered set of steps a hash, one of their order, how many they are (2 bytes), how
+    often in a row the order was the same (1) and a bit for each place (4), the newest last. `new_sets` is the share of
+    executions with a set that was not remembered, `_changing` that of each label's value.
     """
 
-    __slots__ = ("_commit", "_crcs", "_good", "_id", "_labels", "_observed", "columns", "good_ms", "n", "sequences")
+    __slots__ = (
+        *("_changing", "_commit", "_crcs", "_good", "_id", "_labels", "_observed", "columns", "good_ms"),
+        *("n", "names", "new_sets", "sets"),
+    )
 
     def __init__(self) -> None:
         self.good_ms: i64 = 0
         self.n: i64 = 0
-        self.sequences: bytes = b""
+        self.sets: bytes = b""
+        self.new_sets: i64 = 0
+        self.names: bytes = b""
+        self._changing: bytes = b""
         self.columns: bytes = b""
         self._id: str | None = ""
         self._good: bytes = b""
@@ -111,14 +139,16 @@ class Evidence:
             return self._id if _is_kept(self._id) else ""
         return _unpacked_id(self._good) if self._good[:1] == _UUID_BYTE else self._good[1:].decode()
 
-    def learn(self, event: Completion, finished_ms: i64) -> None:
-        """Remember a good execution."""
-        self._id = event.execution_id
-        self.good_ms = finished_ms
-        self._labels = event.labels
+    def learn(self, event: Completion, finished_ms: i64, usual: bool = True) -> None:
+        """Remember a good execution; what it is compared with is left alone by one that is not `usual`."""
+        if usual:
+            self._id = event.execution_id
+            self.good_ms = finished_ms
+            self._pack_labels()
+            self._labels = event.labels
         steps = event.steps
         if steps:
-            self._learn_steps(self.observe(steps))
+            self._learn_steps(self.observe(steps), usual)
             self._observed = None
 
     def observe(self, steps: list[Step]) -> ObservedSteps:
@@ -132,14 +162,19 @@ class Evidence:
         places = vec[i64](capacity=len(steps))
         place: i64 = 0
         while place < len(steps):
-            places = append(places, place if in_order else self._place(u32(hashes, 4 * place)))
+            at = place if in_order else self._place(u32(hashes, 4 * place))
+            if at >= 0:
+                seen.mask |= 1 << at
+            places = append(places, at)
             place += 1
         seen.places = places
         return seen
 
-    def _learn_steps(self, seen: ObservedSteps) -> None:
+    def _learn_steps(self, seen: ObservedSteps, usual: bool) -> None:
         self.n = min(self.n + 1, 0xFFFF)
-        self._remember_sequence(seen.names.sequence)
+        if not self.names and self.columns:  # begun by a layout that knew no names
+            self.names = self._names_of(seen)
+        mask = seen.mask
         columns, places, total_s = self.columns, seen.places, seen.total_s
         known: i64 = len(columns) // _STEP
         expected_s, shares, spreads = vec[float](capacity=known), vec[float](capacity=known), vec[float](capacity=known)
@@ -154,25 +189,30 @@ class Evidence:
         index: i64 = 0
         while index < len(places):
             at, duration_s = places[index], seen.durations_s[index]
-            if duration_s:
-                share = duration_s / total_s
-                if at < 0:
-                    crc = u32(seen.names.hashes, 4 * index)
-                    if crc in new:
-                        at = known + new.index(crc)
-                    elif known + len(new) < STEPS:
-                        learned |= 1 << (known + len(new))
-                        new.append(crc)
-                        expected_s, shares = append(expected_s, duration_s), append(shares, share)
-                        spreads = append(spreads, 0.0)
-                if at >= 0:
-                    if learned >> at & 1:  # a second step of that name: as if the first had been written down
-                        expected_s[at], shares[at], spreads[at] = f32(expected_s[at]), f32(shares[at]), f32(spreads[at])
+            share = duration_s / total_s if duration_s else 0.0
+            if at < 0:
+                crc = u32(seen.names.hashes, 4 * index)
+                if crc in new:
+                    at = known + new.index(crc)
+                elif known + len(new) < STEPS:
+                    at = known + len(new)
+                    new.append(crc)
+                    expected_s, shares = append(expected_s, duration_s), append(shares, share)
+                    spreads = append(spreads, 0.0)
                     learned |= 1 << at
+                    self.names += self._packed_name(seen.steps[index].name)
+                    mask |= 1 << at
+            if at >= 0 and duration_s:
+                if learned >> at & 1:  # a second step of that name: as if the first had been written down
+                    expected_s[at], shares[at], spreads[at] = f32(expected_s[at]), f32(shares[at]), f32(spreads[at])
+                learned |= 1 << at
+                if not expected_s[at]:  # its first duration
+                    expected_s[at], shares[at] = duration_s, share
+                if usual:
                     expected_s[at] += _WEIGHT * (duration_s - expected_s[at])
-                    off = share - shares[at]
-                    shares[at] += _WEIGHT * off
-                    spreads[at] += _WEIGHT * (abs(off) - spreads[at])
+                off = share - shares[at]
+                shares[at] += _WEIGHT * off
+                spreads[at] += _WEIGHT * (abs(off) - spreads[at])
             index += 1
         w = BytesWriter()
         w.write(columns[: 4 * known])
@@ -182,28 +222,118 @@ class Evidence:
             for number in column:
                 write_f32_le(w, number)
         self.columns = w.getvalue()
+        self._remember_set(seen, mask)
 
-    def _remember_sequence(self, sequence: i64) -> None:
+    def _remember_set(self, seen: ObservedSteps, mask: i64) -> None:
         """The newest comes last, and once."""
-        sequences = self.sequences
-        newest: i64 = len(sequences) // 4 - 1
-        place = find_u32(sequences, newest + 1, sequence)
+        sets, together, order = self.sets, seen.names.together, seen.names.sequence
+        newest: i64 = len(sets) // _SET - 1
+        place = self._set_of(together)
+        stable: i64 = 0
         if place >= 0:
-            if place == newest:
-                return
-            sequences = sequences[: 4 * place] + sequences[4 * place + 4 :]
+            at = _SET * place
+            if u32(sets, at + 4) == order:
+                stable = min(i64(sets[at + 10]) + 1, STABLE)
+            if place == newest and stable == STABLE == i64(sets[at + 10]) and not self.new_sets:
+                return  # as most are
+            sets = sets[:at] + sets[at + _SET :]
+            self.new_sets -= (self.new_sets + 15) >> 4
+        elif newest >= 0:
+            self.new_sets += (255 - self.new_sets) >> 4
         w = BytesWriter()
-        w.write(sequences[-4 * (SEQUENCES - 1) :])
-        put_u32(w, sequence)
-        self.sequences = w.getvalue()
+        w.write(sets[-_SET * (SETS - 1) :])
+        put_u32(w, together)
+        put_u32(w, order)
+        put_u16(w, min(len(seen.steps), 0xFFFF))
+        w.append(u8(stable))
+        put_u32(w, mask)
+        self.sets = w.getvalue()
+
+    def _set_of(self, together: i64) -> i64:
+        """Which of the remembered sets has that hash; -1 for none."""
+        place: i64 = 0
+        count: i64 = len(self.sets) // _SET
+        while place < count:
+            if u32(self.sets, _SET * place) == together:
+                return place
+            place += 1
+        return -1
+
+    def compare(self, seen: ObservedSteps) -> int:
+        """`OTHER_SET`, `OTHER_ORDER` or, where neither says anything, `SAME`."""
+        if not self.sets:
+            return SAME
+        place = self._set_of(seen.names.together)
+        if place < 0:
+            return OTHER_SET if self.new_sets <= _MOST_NEW else SAME
+        at = _SET * place
+        moved = u32(self.sets, at + 4) != seen.names.sequence and i64(self.sets[at + 10]) >= STABLE
+        return OTHER_ORDER if moved else SAME
+
+    def nearest_set(self, seen: ObservedSteps) -> tuple[int, int]:
+        """Of the remembered set that differs least, the newest of equals: how many steps, and a bit for each place."""
+        count: i64 = 0
+        mask: i64 = 0
+        least: i64 = STEPS + 1
+        at: i64 = 0
+        while at < len(self.sets):
+            here = u32(self.sets, at + 11)
+            if ones(here ^ seen.mask) <= least:
+                count, mask, least = u16(self.sets, at + 8), here, ones(here ^ seen.mask)
+            at += _SET
+        return int(count), int(mask)
+
+    def missing(self, seen: ObservedSteps) -> list[str]:
+        """The steps of the nearest set that are not here, as far as their names are known."""
+        gone = self.nearest_set(seen)[1] & ~int(seen.mask)
+        return [name for place, name in enumerate(self._unpacked_names()) if gone >> place & 1 and name]
+
+    def new(self, seen: ObservedSteps) -> list[str]:
+        """The steps that are not in the nearest set; none where there are more than are remembered."""
+        count, mask = self.nearest_set(seen)
+        if count > STEPS:
+            return []
+        found: list[str] = []
+        index: i64 = 0
+        while index < len(seen.places):
+            at, name = seen.places[index], seen.steps[index].name
+            if (at < 0 or not mask >> int(at) & 1) and name not in found:
+                found.append(name)
+            index += 1
+        return found
+
+    def is_known(self, name: str) -> bool:
+        """Whether a step is remembered, or there are more than can be."""
+        return self._place(crc32_of(name)) >= 0 or len(self.columns) // _STEP >= STEPS
+
+    def _packed_name(self, name: str) -> bytes:
+        raw = name.encode()[:_NAME].decode(errors="ignore").encode()
+        if len(self.names) + len(raw) >= _NAMES:
+            raw = b""
+        return bytes([len(raw)]) + raw
+
+    def _names_of(self, seen: ObservedSteps) -> bytes:
+        """The names of the known places, as far as these steps have them."""
+        by_place: dict[int, str] = {}
+        index: i64 = 0
+        while index < len(seen.places):
+            by_place[int(seen.places[index])] = seen.steps[index].name
+            index += 1
+        for place in range(len(self.columns) // _STEP):
+            self.names += self._packed_name(by_place.get(place, ""))
+        return self.names
+
+    def _unpacked_names(self) -> list[str]:
+        found, at, names = [], 0, self.names
+        while at < len(names):
+            end = at + 1 + names[at]
+            found.append(names[at + 1 : end].decode())
+            at = end
+        return found
 
     def _place(self, crc: i64) -> i64:
         """Where the step of that hash lies, -1 if it is not known."""
         return find_u32(self.columns, len(self.columns) // _STEP, crc)
-
-    def is_new(self, sequence: i64) -> bool:
-        """Whether a sequence is none of those that are remembered."""
-        return find_u32(self.sequences, len(self.sequences) // 4, sequence) < 0
 
     def furthest(self, seen: ObservedSteps, least: float, spreads: float) -> i64:
         """Which step's share is furthest off: by `least` or more, and above `spreads` mean deviations; -1 for none."""
@@ -214,12 +344,34 @@ class Evidence:
         furthest = 0.0
         while index < len(seen.places):
             at = seen.places[index]
-            if at >= 0:
+            if at >= 0 and read_f32_le(columns, 4 * (known + at)):
                 off = abs(seen.durations_s[index] / total_s - read_f32_le(columns, 4 * (2 * known + at)))
                 if off >= least and off > furthest and off > spreads * read_f32_le(columns, 4 * (3 * known + at)):
                     furthest, found = off, index
             index += 1
         return found
+
+    def accept_shares(self, seen: ObservedSteps, least: float, spreads: float) -> None:
+        """Shares that `furthest` would report are not reported again: their mean deviation is a part of that.
+
+        Of steps that take more of the time others take less, so all of them are, and not the furthest alone.
+        """
+        known: i64 = len(self.columns) // _STEP
+        column = [read_f32_le(self.columns, 4 * (3 * known + place)) for place in range(int(known))]
+        index: i64 = 0
+        while index < len(seen.places):
+            at = int(seen.places[index])
+            if at >= 0:
+                share = seen.durations_s[index] / seen.total_s
+                off = abs(share - read_f32_le(self.columns, 4 * (2 * known + at)))
+                if off >= least:
+                    column[at] = max(off / spreads * _ONCE, column[at])
+            index += 1
+        w = BytesWriter()
+        w.write(self.columns[: 12 * known])
+        for spread in column:
+            write_f32_le(w, spread)
+        self.columns = w.getvalue()
 
     def expected_share(self, name: str) -> tuple[float, float] | None:
         """The step's expected share of all steps' time, and its mean absolute deviation."""
@@ -231,7 +383,8 @@ class Evidence:
     def expected_step_s(self, name: str) -> float | None:
         """The step's expected duration in seconds; None where it is not known."""
         at, known = self._place(crc32_of(name)), len(self.columns) // _STEP
-        return read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else None
+        expected_s = read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else 0.0
+        return expected_s or None
 
     def commit(self) -> str:
         """The first 12 characters of the last good execution's label `commit`, or nothing."""
@@ -239,38 +392,66 @@ class Evidence:
         return self._commit.decode()
 
     def new_labels(self, labels: dict[str, str]) -> list[str]:
-        """The names of the labels, commit aside, whose value was not among those of the last good execution."""
+        """The names of the labels, commit aside, whose value was not among those of the last good execution.
+
+        Not those whose value is new in most executions, as a build's number.
+        """
         self._pack_labels()
         if not self._crcs:
             return []
         known = len(self._crcs) // 4
         return [
-            name for name in _compared(labels) if find_u32(self._crcs, known, _hash_of_label(name, labels[name])) < 0
+            name
+            for name in _compared(labels)
+            if find_u32(self._crcs, known, _hash_of_label(name, labels[name])) < 0
+            and self._changing_of(crc32_of(name) & 0xFFFF) < _MOSTLY_NEW
         ]
+
+    def _changing_of(self, name: i64) -> i64:
+        """How often a label's value is new, of 255; 0 for one that is not known."""
+        at: i64 = 0
+        while at < len(self._changing):
+            if u16(self._changing, at) == name:
+                return i64(self._changing[at + 2])
+            at += _LABEL
+        return 0
 
     def _pack_labels(self) -> None:
         """Shorten the labels of the last good execution to what is kept: when they are packed, or asked for."""
         labels = self._labels
         if labels is None:
             return
+        before, known = self._crcs, len(self._crcs) // 4
         self._labels, self._commit, self._crcs = None, b"", b""
         if labels:
             commit = labels.get("commit")
             if commit is not None:  # no character is cut through
                 self._commit = commit.encode()[:_COMMIT].decode(errors="ignore").encode()
-            w = BytesWriter()
+            values, changing = BytesWriter(), BytesWriter()
             for name in _compared(labels):
-                put_u32(w, _hash_of_label(name, labels[name]))
-            self._crcs = w.getvalue()
+                value, key = _hash_of_label(name, labels[name]), i64(crc32_of(name)) & 0xFFFF
+                share = self._changing_of(key)
+                if known:  # else there is nothing to differ from
+                    share += (255 - share) >> 3 if find_u32(before, known, value) < 0 else -((share + 7) >> 3)
+                put_u32(values, value)
+                put_u16(changing, key)
+                changing.append(u8(share))
+            self._crcs, self._changing = values.getvalue(), changing.getvalue()
 
-    def pack(self, w: BytesWriter) -> None:
-        """Write what `fill` reads: at most 83 bytes, and 16 a step and 4 a sequence."""
+    @property
+    def has_more(self) -> bool:
+        """Whether it keeps what layout 2 did not know."""
+        self._pack_labels()
+        return len(self.sets) > 0 or len(self._changing) > 0
+
+    def pack(self, w: BytesWriter, more: bool = True) -> None:
+        """Write what `fill` reads: at most 83 bytes, and 16 a step; with `more` 5, 15 a set, the names, 3 a label."""
         self._pack_labels()
         if self._id is not None:
             self._good, self._id = _packed_id(self._id), None
         write_i64_le(w, self.good_ms)
         put_u16(w, self.n)
-        w.append(u8(len(self.sequences) // 4))
+        w.append(u8(0))  # of layout 2: hashes of sequences
         w.append(u8(self._good[0] if self._good else 0))
         w.append(u8(len(self._commit)))
         w.append(u8(len(self._crcs) // 4))
@@ -278,10 +459,17 @@ class Evidence:
         w.write(self._good[1:])
         w.write(self._commit)
         w.write(self._crcs)
-        w.write(self.sequences)
         w.write(self.columns)
+        if more:
+            w.append(u8(len(self.sets) // _SET))
+            w.append(u8(len(self._changing) // _LABEL))
+            w.append(u8(self.new_sets))
+            put_u16(w, len(self.names))
+            w.write(self.sets)
+            w.write(self._changing)
+            w.write(self.names)
 
-    def fill(self, packed: bytes, at: i64) -> i64:
+    def fill(self, packed: bytes, at: i64, more: bool = True) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
         self._labels = self._observed = None
         self.good_ms, self.n = read_i64_le(packed, at), u16(packed, at + 8)
@@ -293,10 +481,22 @@ class Evidence:
         self._commit = packed[begin:end]
         begin, end = end, end + 4 * i64(packed[at + 13])
         self._crcs = packed[begin:end]
-        begin, end = end, end + 4 * i64(packed[at + 10])
-        self.sequences = packed[begin:end]
-        begin, end = end, end + _STEP * i64(packed[at + 14])
+        begin = end + 4 * i64(packed[at + 10])
+        end = begin + _STEP * i64(packed[at + 14])
         self.columns = packed[begin:end]
+        if not more:
+            self.sets = self.names = self._changing = b""
+            self.new_sets = 0
+            return end
+        sets, labels, names = i64(packed[end]), i64(packed[end + 1]), u16(packed, end + 3)
+        self.new_sets = i64(packed[end + 2])
+        begin = end + _MORE
+        end = begin + _SET * sets
+        self.sets = packed[begin:end]
+        begin, end = end, end + _LABEL * labels
+        self._changing = packed[begin:end]
+        begin, end = end, end + names
+        self.names = packed[begin:end]
         return end
 
 
