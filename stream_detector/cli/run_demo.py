@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,15 +15,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream_detector.devstack.demo import demo_events, demo_note
-from stream_detector.events.decode import decode_anomaly
+from stream_detector.events import Anomaly, RunSummary
+from stream_detector.events.decode import decode_anomaly, decode_run_summary
+from stream_detector.events.label_counts import LabelCounts, read_label_counts
 from stream_detector.kafka.end_offsets import EndOffsets, read_topic, total_lag
 from stream_detector.kafka.publish import publish
-from stream_detector.kafka.topics import ALERTS, DEAD_LETTERS
+from stream_detector.kafka.topics import ALERTS, DEAD_LETTERS, RUN_SUMMARIES
+from stream_detector.notify.configure import notify_config
+from stream_detector.notify.forecast import Forecast
+from stream_detector.notify.message import Message
 from stream_detector.settings import Settings
 from stream_detector.store.connect import open_pool
 from stream_detector.store.counts import stored_counts
 
 CAUGHT_UP_TIMEOUT_S = 300.0
+EXAMPLES = {
+    "run": "a score run",
+    "group": "several anomalies together",
+    "resolved": "an end",
+    "new_normal": "a new normal",
+}
+"""Kind of message -> what it is about."""
 
 
 async def run_demo(settings: Settings, *, started_s: float, as_json: bool) -> int:
@@ -58,6 +71,8 @@ async def run_demo(settings: Settings, *, started_s: float, as_json: bool) -> in
     found = await _read_results(settings)
     found["events_per_s"] = round(len(events) / detected_s)
     found["seconds"] = round(time.monotonic() - started_s, 2)
+    if not as_json:
+        _print_examples(await _messages(settings))
     _print(found, settings, as_json=as_json)
     return 0 if sum(found["anomalies"].values()) == found["anomalies_in_postgres"] else 1
 
@@ -71,6 +86,7 @@ async def _read_results(settings: Settings) -> dict[str, Any]:
     letters = 0
     async for _ in read_topic(settings, DEAD_LETTERS):
         letters += 1
+    kinds = Counter(map(_kind_of, await _messages(settings)))
     pool = await open_pool(settings.database_url, name="demo", size=1)
     try:
         rows = await stored_counts(pool)
@@ -83,8 +99,37 @@ async def _read_results(settings: Settings) -> dict[str, Any]:
         "anomalies": dict(sorted(Counter(by_id.values()).items())),
         "anomalies_in_postgres": rows["anomalies"],
         "inbox": rows["inbox"],
+        "messages": dict(sorted(kinds.items())),
         "dead_letters": letters,
     }
+
+
+async def _messages(settings: Settings) -> list[Message]:
+    """What a channel would have been sent of all that was found, on the clock of the data and as plain text."""
+    items: list[tuple[float, Anomaly | RunSummary, LabelCounts | None]] = []
+    async for record in read_topic(settings, ALERTS):
+        anomaly = decode_anomaly(record.value)
+        items.append((anomaly.detected_at.timestamp(), anomaly, read_label_counts(record.headers)))
+    async for record in read_topic(settings, RUN_SUMMARIES):
+        summary = decode_run_summary(record.value)
+        items.append((summary.ended_at.timestamp(), summary, None))
+    forecast = Forecast(replace(notify_config(settings), channels={"webhook": True}))
+    for at_s, item, counts in sorted(items, key=lambda one: one[0]):
+        forecast.accept(item, at_s, counts)
+    forecast.finish()
+    return forecast.sent
+
+
+def _kind_of(message: Message) -> str:
+    return "new_normal" if message.title.startswith("New normal") else message.state
+
+
+def _print_examples(messages: list[Message]) -> None:
+    """The last message of each kind."""
+    last = {_kind_of(message): message for message in messages}
+    for kind in EXAMPLES:
+        if kind in last:
+            click.echo(f"--- a message ({EXAMPLES[kind]}) ---\n{last[kind].text}\n")
 
 
 def _print(found: dict[str, Any], settings: Settings, *, as_json: bool) -> None:

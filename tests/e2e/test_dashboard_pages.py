@@ -111,6 +111,20 @@ async def test_the_pipeline_says_how_far_each_part_is_behind(
         await expect(pipeline.get_by_role("listitem").filter(has_text="Detector")).to_contain_text(" behind")
 
 
+async def test_x3_every_page_says_what_does_not_answer(root: str, write: Write, open_page: OpenPage) -> None:
+    """No role runs on the site of the tests."""
+    await write(anomalies=[anomaly("a", labels={"demo": "injected"})])
+    async with open_page(viewport=WIDE) as page:
+        for path in ("/overview", "/anomalies", f"/anomalies/{uuid('a')}", "/inbox"):
+            await page.goto(f"{root}{path}")
+            banner = page.locator(".banner").filter(has_text="The recorder does not answer")
+            await expect(banner).to_contain_text("its consumer group has no member", timeout=15_000)
+            if path.endswith(uuid("a")):
+                await expect(page.get_by_role("main")).to_contain_text(
+                    "injected (added to the real history of the demo)"
+                )
+
+
 async def test_every_key_does_what_the_help_says(root: str, write: Write, open_page: OpenPage) -> None:
     await write(anomalies=[anomaly(name, detected_at=ago(minutes=n + 1)) for n, name in enumerate("abc")])
     async with open_page(viewport=WIDE) as page:

@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.ports import free_port
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import PREFIX, Settings
@@ -158,11 +159,14 @@ def test_the_demo_finds_the_same_on_alerts_in_postgres_and_in_a_replay(open_fold
     assert found["anomalies_in_postgres"] == sum(types.values()) > 0
     assert found["dead_letters"] == 0
     assert found["inbox"] > 0
+    assert set(types) == set(TYPES), "the demo shows all seven types"
+    assert {"run", "group", "resolved", "new_normal"} <= set(found["messages"])
     assert set(found) == {
         *kinds,
         "anomalies",
         "anomalies_in_postgres",
         "inbox",
+        "messages",
         "dead_letters",
         "events_per_s",
         "seconds",

@@ -25,6 +25,7 @@ export function AnomalyContext({ anomaly }: { anomaly: Anomaly }) {
       {Object.entries(anomaly.labels ?? {}).map(([name, value]) => (
         <Fact key={name} name={name} own>
           {value}
+          {name === "demo" && value === "injected" && <span class="quiet"> (added to the real history of the demo)</span>}
         </Fact>
       ))}
       {anomaly.url != null && (

@@ -29,7 +29,7 @@ export function SeverityBadge({ severity }: { severity: string }) {
 }
 
 /** Of the end of an incident that is not well again, the reason: it does not look resolved. */
-export function StateChip({ state, reason }: { state: string; reason?: string | null }) {
+export function StateChip({ state, reason }: { state: string; reason?: string | null | undefined }) {
   const word = endWord(state, reason);
   return word === null ? <span class={`chip state-${state}`}>{readable(state)}</span> : <span class="chip">{word}</span>;
 }

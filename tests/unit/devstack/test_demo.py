@@ -4,9 +4,11 @@ from decimal import Decimal
 
 from stream_detector.detect.baseline import Baseline
 from stream_detector.detect.config import Config
+from stream_detector.detect.replay import Replayer
 from stream_detector.detect.step import step
 from stream_detector.devstack.demo import DATA, DemoEvent, demo_events, demo_note
-from stream_detector.events import Completion, Score, ScoreRun
+from stream_detector.events import Anomaly, Completion, Score, ScoreRun
+from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
 from stream_detector.events.ids import score_key, workflow_key
 from stream_detector.events.inputs import key_of
@@ -83,6 +85,32 @@ def test_it_holds_something_of_each_type_that_the_classic_rules_find() -> None:
         "PerformanceDegradation",
         "SignificantScoreChange",
     }
+
+
+def test_it_shows_all_seven_types_a_resolved_one_and_a_new_normal() -> None:
+    replayer = Replayer(Config(profile="robust", score_threshold=Decimal("0.5")))
+    found: list[Anomaly] = []
+    for event in map(decoded, demo_events(NOW)):
+        if isinstance(event, Completion | Score):
+            found += replayer.apply(event).anomalies
+    assert {str(anomaly.anomaly_type) for anomaly in found if anomaly.state == "opened"} == set(TYPES)
+    ends = Counter(anomaly.end_reason for anomaly in found if anomaly.state == "resolved")
+    assert ends["recovered"] >= 2 and ends["new_normal"] >= 1
+    injected = [anomaly for anomaly in found if anomaly.labels.get("demo") == "injected"]
+    kinds = {str(anomaly.anomaly_type) for anomaly in injected}
+    assert {"PerformanceDegradation", "ResourceExhaustion"} <= kinds
+    real = {str(anomaly.anomaly_type) for anomaly in found if anomaly.labels.get("demo") == "dates shifted"}
+    assert len(real) >= 4, "most of it is found in what really happened"
+
+
+def test_what_was_added_is_labelled_and_nothing_else_is_changed() -> None:
+    with_label: Counter[str] = Counter()
+    for event in map(decoded, demo_events(NOW)):
+        if isinstance(event, Completion):
+            with_label[event.labels["demo"]] += 1
+            assert (event.labels["demo"] == "injected") or not event.resources
+    assert with_label == {"injected": 206, "dates shifted": 190}
+    assert "206 builds" in demo_note() and "demo: injected" in demo_note()
 
 
 def test_the_same_week_gives_the_same_events_and_another_one_other_ids() -> None:
