@@ -30,7 +30,7 @@ def at(minutes: float) -> str:
     return (START + timedelta(minutes=minutes)).isoformat()
 
 
-def shown(minutes: float) -> str:
+def minute_of(minutes: float) -> str:
     return f"{START + timedelta(minutes=minutes):%Y-%m-%d %H:%M} UTC"
 
 
@@ -70,7 +70,7 @@ Current: 3 runs
 Baseline: 0 runs
 Deviation: +3 runs
 Z-score: none for this rule
-Detected: {shown(32)}
+Detected: {minute_of(32)}
 
 What to look at:
 1. There is no good execution to compare with yet: look at how this workflow was set up
@@ -86,7 +86,7 @@ Significant score changes detected:
 
 • Lido: 7.5 → 5.8 (-1.7) ⬇️
 
-Threshold: ±0.5 | Detected: {shown(65)}
+Threshold: ±0.5 | Detected: {minute_of(65)}
 Dashboard: https://watch.example/anomalies?run=run-2"""
 
 EVENTS: list[tuple[str, str, dict[str, Any]]] = [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -65,14 +66,21 @@ async def _read(broker, topic, count):
         return [await asyncio.wait_for(consumer.getone(), 30) for _ in range(count)]
 
 
-async def test_the_producer_publishes_both_events_and_repeats_the_same_ids(broker):
-    await _make_topics(broker, "p-workflow-completions", "p-scores")
-    assert _produce(broker, "p-") == _produce(broker, "p-")
-    completions = await _read(broker, "p-workflow-completions", 2)
-    scores = await _read(broker, "p-scores", 2)
-    assert completions[0].value == completions[1].value and scores[0].value == scores[1].value
-    assert (completions[0].key, scores[0].key) == (b"nightly", b"lido")
-    assert json.loads(scores[0].value)["score"] == 5.8
+async def test_x9_the_producer_publishes_events_of_the_present_and_repeats_their_ids(broker):
+    await _make_topics(broker, "p-workflow-completions", "p-scores", "p-score-runs")
+    before = datetime.now(UTC)
+    for _ in range(2):
+        assert _produce(broker, "p-").count("published") == 3
+    topics = {name: await _read(broker, f"p-{name}", 2) for name in ("workflow-completions", "scores", "score-runs")}
+    keys = [record.key for records in topics.values() for record in records]
+    first, second = ([json.loads(records[n].value) for records in topics.values()] for n in (0, 1))
+    assert keys[:4] == [b"nightly", b"nightly", b"lido", b"lido"]
+    if before.day == datetime.now(UTC).day:  # else a midnight lay between
+        for name in ("execution_id", "workflow_id", "entity_id", "run_id", "score"):
+            assert [event.get(name) for event in first] == [event.get(name) for event in second]
+    for event, name in zip(second, ("finished_at", "scored_at", "at"), strict=True):
+        assert before <= datetime.fromisoformat(event[name]) <= datetime.now(UTC)
+    assert first[1]["score"] == 5.8
 
 
 async def test_the_subscriber_prints_each_id_once_also_after_a_restart(broker, tmp_path):
