@@ -85,6 +85,7 @@ class EndOffsets:
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=_FETCH_WAIT_MS,
+                fetch_min_bytes=0,  # an end is answered at once, not when something comes
                 max_partition_fetch_bytes=1,  # the watermark is wanted, not the records
                 isolation_level="read_committed" if self._stable else "read_uncommitted",
             )
