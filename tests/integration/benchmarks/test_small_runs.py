@@ -31,6 +31,14 @@ def test_latency_says_how_long_an_alert_takes():
     assert found["p50_ms"] > 0 and found["alerts"] >= 20
 
 
+def test_run_end_says_how_long_the_message_of_a_run_takes():
+    command = [sys.executable, "-m", "benchmarks.run_end", "--runs", "3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert 0 < found["p50"] <= found["p99"] <= found["max"]
+
+
 @pytest.mark.parametrize("system", ["ours_full", "ours_reference"])
 def test_recovery_says_how_long_many_keys_take(system):
     found = run("recovery", "--keys", "3000", "--systems", system)["keys"]
