@@ -121,12 +121,6 @@ async def newest_epoch(pool: asyncpg.Pool, table: EventTable) -> int:
     return int(await pool.fetchval(statement))
 
 
-async def known_epoch(pool: asyncpg.Pool, identity: str) -> int | None:
-    """The epoch of a stream that was seen before; None for a new one."""
-    epoch: int | None = await pool.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
-    return epoch
-
-
 async def stored_records(connection: Connection, topic: str) -> AsyncIterator[Sequence[StoredRecord]]:
     """Every record of a topic, within a transaction, some at a time; in no order."""
     cursor = await connection.cursor(

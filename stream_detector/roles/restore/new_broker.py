@@ -34,7 +34,7 @@ from stream_detector.roles.restore.writer import RecordWriter
 from stream_detector.settings import Settings
 from stream_detector.store import state_records
 from stream_detector.store.connect import store_errors
-from stream_detector.store.epochs import epoch_of
+from stream_detector.store.epochs import epoch_of, find_epoch, stream_identity
 from stream_detector.store.state_records import StoredRecord
 
 STATE = (topics.BASELINES, topics.RUNS_STATE, topics.NOTIFIER_STATE)
@@ -120,12 +120,12 @@ async def restore_new_broker(
 
 async def identity_of(settings: Settings) -> str:
     """What the recorder knows this installation's topics by (`store/epochs.py`)."""
-    return f"{await cluster_id(settings)}/{settings.topic_prefix}"
+    return stream_identity(await cluster_id(settings), settings.topic_prefix)
 
 
 async def has_known_state(settings: Settings, pool: asyncpg.Pool) -> bool:
     """Whether the database has state that lay in these very topics."""
-    epoch = await state_records.known_epoch(pool, await identity_of(settings))
+    epoch = await find_epoch(pool, await identity_of(settings))
     return epoch is not None and await state_records.has_epoch(pool, epoch)
 
 
@@ -136,7 +136,7 @@ async def _holds_state(settings: Settings, pool: asyncpg.Pool) -> bool:
     """
     async with EndOffsets(settings, STATE) as asked:
         ends = await asked.end_offsets()
-    epoch = await state_records.known_epoch(pool, await identity_of(settings))
+    epoch = await find_epoch(pool, await identity_of(settings))
     if any(ends.values()):
         return epoch is not None or not await _is_all_restored(settings)
     if epoch is None or not await state_records.has_epoch(pool, epoch):

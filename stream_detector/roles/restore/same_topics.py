@@ -20,6 +20,7 @@ from stream_detector.roles.restore.writer import RecordWriter
 from stream_detector.settings import Settings
 from stream_detector.store import state_records
 from stream_detector.store.connect import store_errors
+from stream_detector.store.epochs import find_epoch
 from stream_detector.store.state_records import StoredRecord
 
 _GONE = "Empty", "Dead", ""
@@ -47,7 +48,7 @@ async def restore_same_topics(settings: Settings, pool: asyncpg.Pool) -> Restore
     await _refuse_members(settings)
     lost = await _empty_topics(settings)
     with store_errors():
-        epoch = await state_records.known_epoch(pool, await identity_of(settings))
+        epoch = await find_epoch(pool, await identity_of(settings))
         if epoch is None or not await state_records.has_epoch(pool, epoch):
             raise RestoreError("the database has no state of these topics: it belongs to another cluster or prefix")
         heads = await Heads.read(pool, topics.BASELINES, epoch)
