@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.structs import TopicPartition
 
 from stream_detector.delivery import faults
@@ -100,13 +100,19 @@ class PublishedBefore:
         self._new, self._waits = [], []
 
     async def run(self) -> None:
-        """Answer until it is cancelled. While the broker is away nothing is done, and no time counts."""
+        """Answer until it is cancelled. While the broker is away nothing is done, and no time counts.
+
+        Raises:
+            KafkaError: it does not allow to ask.
+        """
         while True:
             await self._wanted.wait()
             try:
                 async with self._connect() as asked:
                     while True:
                         await self._answer(asked)
+            except (GroupAuthorizationFailedError, TopicAuthorizationFailedError):
+                raise  # would stay so, and no run would end: the worker ends with what to grant
             except (KafkaError, OSError, TimeoutError):
                 self._looked_at_s = 0.0
                 await self._pause()

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
 from stream_detector.delivery import published_before as module
 from stream_detector.delivery.published_before import PublishedBefore
@@ -182,3 +182,15 @@ async def test_what_is_forgotten_is_not_answered(scene):
     scene.broker.at[S0] = 5
     await scene.look()
     assert (ticket.done, scene.done) == (False, 0)
+
+
+async def test_what_the_broker_does_not_allow_ends_the_worker_instead_of_each_wait():
+    @asynccontextmanager
+    async def connect():
+        raise GroupAuthorizationFailedError("stream-detector.detector")
+        yield
+
+    scene = Scene(connect)
+    scene.published.ask()
+    with pytest.raises(GroupAuthorizationFailedError):
+        await asyncio.wait_for(scene.published.run(), 5)
