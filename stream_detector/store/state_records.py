@@ -110,6 +110,11 @@ async def has_epoch(pool: asyncpg.Pool, epoch: int) -> bool:
     return bool(await pool.fetchval("SELECT EXISTS (SELECT 1 FROM state_records WHERE stream_epoch = $1)", epoch))
 
 
+async def other_versions(pool: asyncpg.Pool, known: int) -> int:
+    """How many values have another version in their first byte than the known one."""
+    return int(await pool.fetchval("SELECT count(*) FROM state_records WHERE get_byte(value, 0) <> $1", known))
+
+
 async def has_topic(pool: asyncpg.Pool, topic: str) -> bool:
     """Whether state of that topic is stored."""
     return bool(await pool.fetchval("SELECT EXISTS (SELECT 1 FROM state_records WHERE topic = $1)", topic))

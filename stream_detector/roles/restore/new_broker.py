@@ -86,16 +86,18 @@ async def restore_new_broker(
         room_bytes: what the broker can hold in memory; None: no limit.
 
     Raises:
-        RestoreError: it does not fit, or some of the topics hold state and others none. Nothing was written.
-        StateFormatError: a later version wrote the state.
+        RestoreError: it does not fit, a later version wrote it, or `baselines restore` is needed. Nothing was written.
         StoreAwayError: the database is away.
     """
     began_s = time.monotonic()
     with store_errors():
-        stored = await state_records.read_state(pool)
-        missing = await find_missing(pool)
+        if await _holds_state(settings, pool):
+            return None
+        if later := await state_records.other_versions(pool, HEAD[0]):
+            raise RestoreError(f"a later version wrote {later:,} of the stored values: start that version")
+        stored, missing = await state_records.read_state(pool), await find_missing(pool)
         await find_missing_of_runs(pool, missing)
-        if (stored is None and not missing.count) or await _holds_state(settings, pool):
+        if stored is None and not (missing.count or missing.held_scores):
             return None
         needed = stored.n_bytes if stored else 0
         for topic, places in missing.places.items():

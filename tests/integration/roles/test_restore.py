@@ -239,6 +239,11 @@ async def test_x2_what_does_not_fit_is_refused_before_anything_is_written(
     with pytest.raises(RestoreError, match=r"MB of state and events to restore.*--broker apache"):
         await new_broker(room_bytes=10)
     assert not [record async for record in read_topic(play.settings, BASELINES)]
+    await pool.execute("UPDATE state_records SET value = set_byte(value, 0, 9) WHERE key = 'score:lido'::bytea")
+    with pytest.raises(RestoreError, match="a later version wrote 1 of the stored values: start that version"):
+        await restore_new_broker(play.settings, pool)
+    assert not [record async for record in read_topic(play.settings, BASELINES)]
+    await pool.execute("UPDATE state_records SET value = set_byte(value, 0, 1)")
     assert await restore_new_broker(play.settings, pool)
 
 
