@@ -148,6 +148,10 @@ async def _run(play: Play, options: Options, outcome: Outcome, seed: int) -> Ver
     standing = [notifier, *detectors]
     summaries = Summaries(play, runs.books)
     await summaries.settled()  # as long as summaries come: to catch up takes minutes on a slow machine
+    for _ in range(4):  # a notifier with tens of thousands of anomalies takes minutes on a slow machine
+        with contextlib.suppress(DrillError):
+            await play.drained("detector", "notifier", alive=lambda: all(role.alive for role in standing))
+            break
     await play.drained("detector", "notifier", alive=lambda: all(role.alive for role in standing))
     verdict = summaries.verdict()
     await _compare_messages(play, summaries, verdict)
