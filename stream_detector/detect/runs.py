@@ -40,7 +40,7 @@ _LONGEST_PAUSE = 13
 
 
 class Entity(Struct, gc=False, array_like=True, omit_defaults=True):
-    """The outcome of one entity within the run: its newest part counts.
+    """The outcome of one entity within the run: its newest part counts, with every change that was published.
 
     `entity_type` is empty where the score has none, and None where it was not kept. `listed` are the ids of its
     anomalies that a revision had.
@@ -48,14 +48,22 @@ class Entity(Struct, gc=False, array_like=True, omit_defaults=True):
 
     scored: bool
     anomaly: SummaryAnomaly | None = None
+    """The last of its changes."""
     name: str = ""
     entity_type: str | None = None
     listed: tuple[str, ...] = ()
+    earlier: tuple[SummaryAnomaly, ...] = ()
+    """Its changes before `anomaly`, in the order of the log."""
 
     @property
-    def is_new(self) -> bool:
-        """Whether it has an anomaly that no revision had."""
-        return self.anomaly is not None and self.anomaly.id not in self.listed
+    def changes(self) -> tuple[SummaryAnomaly, ...]:
+        """All of them, in the order of the log."""
+        return self.earlier if self.anomaly is None else (*self.earlier, self.anomaly)
+
+    @property
+    def new(self) -> list[str]:
+        """The ids of its anomalies that no revision had."""
+        return [one.id for one in self.changes if one.id not in self.listed]
 
 
 class Counts(Struct, gc=False, array_like=True):
@@ -140,7 +148,7 @@ class Run(Struct, gc=False, array_like=True):
             return False
         if now_ms < min(self.late_last_ms + QUIET_MS, self.late_since_ms + LONGEST_GATHERING_MS):
             return False
-        earlier = self.follow_ups if any(entity.is_new for entity in self.entities.values()) else self.revision - 1
+        earlier = self.follow_ups if any(entity.new for entity in self.entities.values()) else self.revision - 1
         return earlier == 0 or now_ms >= self.closed_ms + FIRST_PAUSE_MS * 2 ** min(earlier - 1, _LONGEST_PAUSE)
 
     @property
@@ -157,7 +165,7 @@ class Run(Struct, gc=False, array_like=True):
         """Keep the numbers of a run that has ended, and no entity."""
         before = self.forgotten or Counts()
         scored = sum(entity.scored for entity in self.entities.values())
-        found = sum(entity.anomaly is not None for entity in self.entities.values())
+        found = sum(len(entity.changes) for entity in self.entities.values())
         self.forgotten = Counts(
             before.scored + scored, before.failures + len(self.entities) - scored, before.anomalies + found
         )
@@ -165,8 +173,7 @@ class Run(Struct, gc=False, array_like=True):
 
     def _note_listed(self) -> None:
         for entity in self.entities.values():
-            if entity.anomaly is not None and entity.is_new:
-                entity.listed = (*entity.listed, entity.anomaly.id)
+            entity.listed = (*entity.listed, *entity.new)
 
 
 _DECODER = msgspec.msgpack.Decoder(Run)
@@ -190,7 +197,12 @@ def apply_part(run: Run, part: RunPart, record_ms: int) -> None:
 
 def _apply_entity(run: Run, part: RunPart) -> bool:
     known = run.entities.get(part.entity_id)
-    entity = Entity(part.kind == "scored", _summed_up(part))
+    # A later score takes nothing back that was published: of two changes within a minute both are in the summary.
+    changes = known.changes if known is not None else ()
+    change = _summed_up(part)
+    if change is not None and all(one.id != change.id for one in changes):
+        changes = (*changes, change)
+    entity = Entity(part.kind == "scored", changes[-1] if changes else None, earlier=changes[:-1])
     if known is not None:
         entity.listed = known.listed
     if not run.window and (len(run.entities) < MOST_MEMBERS or known is not None):
@@ -234,7 +246,7 @@ def close(run: Run, record_ms: int, not_waited_for: tuple[str, ...] | list[str] 
     """
     run.closed, run.closed_ms, run.late_since_ms, run.late_last_ms = True, record_ms, 0, 0
     run.revision += 1
-    new = {entity.anomaly.id for entity in run.entities.values() if entity.anomaly is not None and entity.is_new}
+    new = {anomaly_id for entity in run.entities.values() for anomaly_id in entity.new}
     if run.revision == 1 or not new:
         new, follow_up = set(), 0
     else:
@@ -246,7 +258,7 @@ def close(run: Run, record_ms: int, not_waited_for: tuple[str, ...] | list[str] 
 def _summaries(run: Run, new: set[str], follow_up: int, not_waited_for: list[str]) -> list[RunSummary]:
     status = run.status or ("completed" if run.window else "timed_out")
     ended_ms = run.ended_ms or run.newest_scored_ms or run.last_ms
-    found = [entity.anomaly for entity in run.entities.values() if entity.anomaly is not None]
+    found = [change for entity in run.entities.values() for change in entity.changes]
     found.sort(key=lambda one: (-abs(one.delta), one.entity_id))
     pages = [found[at : at + PART_ANOMALIES] for at in range(0, len(found), PART_ANOMALIES)] or [[]]
     scored = sum(entity.scored for entity in run.entities.values())

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from stream_detector.detect.outcome import DUPLICATE
 from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, close, run_part_of, window_run_id
-from stream_detector.events import RunPart, ScoreRun
+from stream_detector.events import RunPart, RunSummary, ScoreRun
 from stream_detector.events.decode import decode_run_summary
 from stream_detector.events.encode import encode
 from stream_detector.events.ids import derived_id
@@ -147,9 +147,61 @@ def test_x1_a_repeated_part_makes_no_revision_and_an_id_is_new_once():
     assert not run.is_revision_due(NOW + MINUTE)
     for one in parts:
         apply_part(run, one, NOW + 2)
-    assert run.is_revision_due(NOW + MINUTE), "an older part came between"
-    (second,) = close(run, NOW + MINUTE)
-    assert second.new == [], "it was in the first"
+    assert not run.is_revision_due(NOW + MINUTE), "an id has one content: the first"
+
+
+def dup(*values: str) -> list[RunPart]:
+    """The parts of an entity that is scored with these values one after the other."""
+    scores = [score(value, number) for number, value in enumerate(values)]
+    parts = [run_part_of(one, result, failed=False) for one, result in zip(scores, feed(entity(), scores), strict=True)]
+    return [one for one in parts if one is not None]
+
+
+def as_changes(summary: RunSummary) -> list[tuple[str, str]]:
+    return [(str(one.previous), str(one.current)) for one in summary.anomalies]
+
+
+def test_s18_each_change_of_an_entity_within_a_minute_is_in_the_summary() -> None:
+    parts = dup("5.0", "2.0", "5.0", "5.1")
+    run = gathered(*parts, *parts)
+    (summary,) = close(run, NOW + MINUTE)
+    assert as_changes(summary) == [("5.0", "2.0"), ("2.0", "5.0")], "5.1 is no change and takes none back"
+    assert (summary.scored, summary.failures, summary.anomaly_count) == (1, 0, 2)
+    assert {one.id for one in summary.anomalies} == {one.anomaly.id for one in parts if one.anomaly}
+    run.forget()
+    assert run.forgotten is not None and run.forgotten.anomalies == 2
+
+
+def test_s18_changes_before_and_after_a_restart_are_in_one_summary() -> None:
+    first, drop, rise = dup("5.0", "2.0", "5.0")
+    run = Run.unpack(gathered(first, drop).pack())
+    apply_part(run, rise, NOW)
+    (summary,) = close(Run.unpack(run.pack()), NOW + MINUTE)
+    assert as_changes(summary) == [("5.0", "2.0"), ("2.0", "5.0")]
+
+
+def test_s18_a_second_change_of_what_4659e91_has_written_is_added() -> None:
+    run = Run.unpack(OPEN_BY_4659E91)
+    apply_part(run, anomalous("Lido"), NOW)
+    apply_part(run, anomalous("lido"), NOW)
+    (summary,) = close(run, NOW)
+    assert summary.anomaly_count == len(summary.anomalies) == 3
+
+
+def test_s18_a_score_that_fails_after_a_change_does_not_take_it_back() -> None:
+    run = gathered(lido(), part("lido", "failed"), event("run_completed"))
+    (summary,) = summaries(run, NOW)
+    assert (summary.scored, summary.failures, summary.anomaly_count) == (0, 1, 1)
+
+
+def test_x1_a_second_change_after_the_end_is_new_and_the_first_is_not() -> None:
+    first, drop, rise = dup("5.0", "2.0", "5.0")
+    run = gathered(first, drop)
+    close(run, NOW + MINUTE)
+    apply_part(run, rise, NOW + MINUTE)
+    (second,) = close(Run.unpack(run.pack()), NOW + 2 * MINUTE)
+    assert rise.anomaly is not None and second.new == [rise.anomaly.id]
+    assert (second.anomaly_count, second.follow_up) == (2, 1)
 
 
 def test_x1_follow_ups_keep_a_growing_distance_and_a_trickle_does_not_hold_them_back():
