@@ -1,5 +1,7 @@
 """Steps to take, from evidence: which step failed or grew, the last good execution, what changed since then."""
 
+from collections.abc import Sequence
+
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.rules.pattern_deviation import ARRIVAL
@@ -11,6 +13,7 @@ from stream_detector.events.completion import FAILED
 from stream_detector.events.times import epoch_ms
 
 _MOST_LABELS = 3
+_LEAST_MOVES = 3
 _GREW = 0.2
 """A step has changed by a fifth or more of its usual time, and accounts for a tenth of what the execution is off."""
 _PART = 0.1
@@ -54,9 +57,12 @@ def _starters(event: Completion) -> list[str]:
     )
 
 
-def steps_for_end(event: Completion, evidence: Evidence, end: Finding) -> list[str]:
-    """What to do about the end of an incident; never empty."""
+def steps_for_end(event: Completion, evidence: Evidence, end: Finding, *, others: bool) -> list[str]:
+    """What to do about the end of an incident; never empty. `others`: another of its workflow is still open."""
     if end.end_reason != "new_normal":
+        if others:
+            name = wording.name_of(event)
+            return [f"This has ended, but another incident of {name} is still open: see that one"]
         return [f"Nothing to do: execution {event.execution_id} is back to normal"]
     return [
         "Decide whether this is wanted: it was not seen to end, it became the usual",
@@ -150,8 +156,13 @@ def _changes(event: Completion, evidence: Evidence) -> list[str]:
     return steps
 
 
-def steps_for_score(event: Score, previous_ms: int | None) -> list[str]:
-    """What to look at for one score; never empty."""
+def steps_for_score(event: Score, previous_ms: int | None, moved: float, moves: Sequence[float]) -> list[str]:
+    """What to look at for one score; never empty.
+
+    Args:
+        moved: by how much it moved or drifted, at least 0.
+        moves: the sizes of its moves before this score, the newest last.
+    """
     steps = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
     if previous_ms is not None:
         steps.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
@@ -159,6 +170,14 @@ def steps_for_score(event: Score, previous_ms: int | None) -> list[str]:
         steps.append(
             f"See whether other entities of run {event.run_id} moved too: then look at the run, not the entity"
         )
+    if len(moves) >= _LEAST_MOVES:
+        # Moves are kept in single precision.
+        as_much = [back for back, size in enumerate(reversed(moves), 1) if size >= moved * (1.0 - 1e-6)]
+        if as_much:
+            ago = "in the score before this one" if as_much[0] == 1 else f"{as_much[0]} scores ago"
+            steps.append(f"It last moved as much {ago}: compare with what was found then")
+        else:
+            steps.append(f"None of its last {len(moves)} moves was as large")
     if event.url:
         steps.append(f"Open {event.url}")
     return steps

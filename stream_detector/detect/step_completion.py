@@ -180,7 +180,7 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
                     own_id=anomaly.anomaly_id(end, baseline, event),
                     incident_id=incident.id,
                     state="resolved",
-                    steps=investigation.steps_for_end(event, baseline.evidence, end),
+                    steps=investigation.steps_for_end(event, baseline.evidence, end, others=bool(baseline.incidents)),
                     duration_s=anomaly.lasted_s(incident, event.finished_at),
                 )
             )

@@ -39,7 +39,7 @@ def step_score(
         return LATE
     # 2. Judge.
     previous = _previous(baseline, event, behind_ms > 0)
-    previous_ms = baseline.newest_ms or None
+    previous_ms, moves = baseline.newest_ms or None, baseline.changes
     rule = config.score_rule(event)
     found = None
     if previous is None:
@@ -61,7 +61,7 @@ def step_score(
     if found is None:
         return APPLIED
     own_id = anomaly.anomaly_id(found, baseline, event)
-    steps = investigation.steps_for_score(event, previous_ms)
+    steps = investigation.steps_for_score(event, previous_ms, abs(found.deviation), moves)
     return Outcome(
         "applied",
         [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],

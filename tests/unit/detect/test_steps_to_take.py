@@ -6,7 +6,7 @@ import pytest
 
 from stream_detector.detect import Baseline, Config
 from stream_detector.events import Anomaly, Completion, Step
-from tests.unit.detect.events_of import START, feed, found, run, workflow
+from tests.unit.detect.events_of import START, entity, feed, found, run, score, workflow
 
 CLASSIC, ROBUST = Config(profile="classic"), Config(profile="robust")
 BOTH = pytest.mark.parametrize("config", [CLASSIC, ROBUST], ids=["classic", "robust"])
@@ -132,6 +132,37 @@ def test_x7_a_volume_spike_asks_who_started_them(config):
     assert one.investigation_steps[0].startswith("See who or what started the executions of today")
     assert one.investigation_steps[1].startswith("The last of them has trigger = schedule")
     assert not any("Compare" in step or "grew" in step for step in one.investigation_steps)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["7.0", "7.1", "7.0", "7.1", "7.2", "6.2"], "None of its last 4 moves was as large"),
+        (
+            ["7.0", "8.0", "8.1", "8.0", "8.1", "7.1"],
+            "It last moved as much 4 scores ago: compare with what was found then",
+        ),
+        (["7.0", "7.1", "7.0", "8.0", "7.0"], "It last moved as much in the score before this one: "),
+        (["7.0", "7.1", "7.0", "8.0"], None),
+    ],
+)
+def test_x7_a_score_says_when_it_last_moved_as_much(values, words):
+    scores = [score(value, day) for day, value in enumerate(values)]
+    (last,) = found(feed(entity(), scores)[-1:])
+    said = [step for step in last.investigation_steps if "moved as much" in step or "was as large" in step]
+    assert [step.startswith(words or "-") for step in said] == ([True] if words else [])
+
+
+@BOTH
+def test_x7_a_streak_that_ends_within_a_spike_is_not_all_well(config):
+    letters = "FFFSFFSFF"
+    broken = [execution(BEGIN + n, USUAL, "failure" if one == "F" else "success") for n, one in enumerate(letters)]
+    over = [one for one in told(usual() + broken, config) if one.state == "resolved"]
+    streak = next(one for one in over if "in a row" in one.description)
+    assert streak.investigation_steps == ["This has ended, but another incident of nightly is still open: see that one"]
+    fixed = [execution(BEGIN + n, USUAL, "success" if n > 2 else "failure") for n in range(30)]
+    ends = [one for one in told(usual() + fixed, config) if one.state == "resolved"]
+    assert ends[-1].investigation_steps == [f"Nothing to do: execution {ends[-1].execution_id} is back to normal"]
 
 
 # -- the steps themselves ----------------------------------------------------------------------------------------------
