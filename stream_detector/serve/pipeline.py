@@ -17,7 +17,6 @@ from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S, Finding, 
 from stream_detector.notify.channels.registry import CHANNELS, PROVIDERS
 from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
-from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.notifications import ChannelAnswer, channel_answers
 from stream_detector.store.progress import Progress, progress
 from stream_detector.telemetry.probes import RoleProbes
@@ -119,7 +118,7 @@ class Pipeline:
             async with asyncio.timeout(_DATABASE_WITHIN_S):  # a half-open connection answers nothing, for hours
                 self.progress = await self.database.query(progress)
                 self._answers = await self.database.query(channel_answers, PROVIDERS)
-        except (StoreAwayError, TimeoutError) as error:
+        except Exception as error:  # also tables that are not there yet: whatever it is, there is no answer
             self.progress, self._answers = None, {}
             self._why_away = str(error) or f"no answer within {_DATABASE_WITHIN_S:g} s"
         else:
