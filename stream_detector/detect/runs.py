@@ -18,9 +18,10 @@ from stream_detector.detect.outcome import Outcome
 from stream_detector.events import RunPart, RunSummary, Score, SummaryAnomaly
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.ids import derived_id
+from stream_detector.events.run_summary import RUN_SILENCE_S
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 
-SILENCE_MS = 15 * 60_000
+SILENCE_MS = RUN_SILENCE_S * 1000
 WINDOW_MS = 60_000
 REMEMBERED_MS = 24 * 3_600_000
 """A run that has ended is kept whole so long after its last part: what comes meanwhile goes into its revisions."""

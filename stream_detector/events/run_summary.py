@@ -7,6 +7,9 @@ from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Id, Instant, Name, Text
 
+RUN_SILENCE_S = 900
+"""A run without an end event is ended so long after its last part: `timed_out`."""
+
 
 class SummaryAnomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One score change of the run. Decimals are sent as JSON text, so that no digit is lost."""

@@ -42,6 +42,15 @@ class Run:
     """Counts the revisions with something new."""
     published_after_s: float = 0.0
     """How long after its own time the newest of its scores was published."""
+    status: str = "completed"
+    error: str = ""
+    scored: int = 0
+    failures: int = 0
+    expected: int | None = None
+    not_waited_for: tuple[str, ...] = ()
+    """What was published before its end and is not in it, in words."""
+    reported_before: int = 0
+    """Anomalies that earlier revisions had."""
 
     @property
     def named(self) -> bool:

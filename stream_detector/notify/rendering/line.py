@@ -50,6 +50,7 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
         largest = f"{entity_name(first)}: {previous} → {current} ({delta})"
         many = len(changes.changes)
         title = f"⚠️ {largest}" if many == 1 else f"⚠️ {many:,} significant score changes, the largest {largest}"
+        title += f"; {changes.remark}" if changes.remark else ""
     return Line(
         at_s=now_s,
         message_id=message_id(subject),

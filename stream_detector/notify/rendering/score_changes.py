@@ -8,6 +8,7 @@ from decimal import Decimal
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.run_remark import run_remark
 from stream_detector.notify.rendering.words import anomaly_link, decimals, difference, exact, minute, points, run_link
 from stream_detector.notify.subject import Run, Subject, is_in_run_summary, largest_first
 
@@ -22,6 +23,8 @@ class Changes:
     changes: tuple[SummaryAnomaly, ...]
     detected_at: datetime
     link: str
+    remark: str = ""
+    """What stands above them, of a run that did not go as usual; one line."""
 
 
 def changes_of(subject: Subject, config: NotifyConfig) -> Changes | None:
@@ -31,6 +34,7 @@ def changes_of(subject: Subject, config: NotifyConfig) -> Changes | None:
             changes=tuple(largest_first(subject.anomalies)),
             detected_at=subject.ended_at,
             link=run_link(config.base_url, subject),
+            remark=run_remark(subject),
         )
     if not is_in_run_summary(subject):
         return None

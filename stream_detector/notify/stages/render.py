@@ -82,6 +82,7 @@ def render(entry: Due, config: NotifyConfig, subject: Subject | None = None, lin
         link, state = link_of(config.base_url, subject), anomaly.state if anomaly else "run"
         if changes:
             shown = layout.show_score_changes(changes, alert, config)
+            shown = layout.add_note(shown, changes.remark) if changes.remark else shown
         else:
             assert alert  # a run always has its changes
             shown = layout.show_alert(alert, config)

@@ -42,14 +42,22 @@ def assemble_run(state: State, run: str, parts: int) -> Run | None:
             return None
         found.append(_decoder.decode(zlib.decompress(part.packed)))
     anomalies = {a.id: a for summary in found for a in summary.anomalies}
+    first = found[0]
     return Run(
-        run_id=found[0].run_id,
+        run_id=first.run_id,
         ended_at=max(summary.ended_at for summary in found),
         anomalies=tuple(anomalies.values()),
         parts=parts,
-        revision=found[0].revision,
-        follow_up=found[0].follow_up,
+        revision=first.revision,
+        follow_up=first.follow_up,
         published_after_s=min((summary.published_after_s or 0.0) for summary in found),
+        status=first.status,
+        error=first.error or "",
+        scored=first.scored,
+        failures=first.failures,
+        expected=first.expected,
+        not_waited_for=tuple(first.not_waited_for),
+        reported_before=first.anomaly_count - sum(len(one.new) for one in found) if first.revision > 1 else 0,
     )
 
 

@@ -53,7 +53,8 @@ class SlackLayout:
         """S16 to S20. One change: `text` is its one-line form. Several: the batch, what is over the limit counted."""
         first = fit(one_line_form(changes.changes[0]), TEXT_LIMIT)
         is_batch = len(changes.changes) > 1
-        batch = batch_text(changes, config, limit=TEXT_LIMIT, escape=for_slack) if is_batch else ""
+        room = TEXT_LIMIT - len(for_slack(f"{changes.remark}\n\n")) if changes.remark else TEXT_LIMIT
+        batch = batch_text(changes, config, limit=room, escape=for_slack) if is_batch else ""
         return Shown(
             title=heading(config),
             text=batch or first,
