@@ -36,6 +36,27 @@ def use_running_stack(settings: Settings) -> Settings:
     return settings
 
 
+def with_broker(settings: Settings) -> Settings:
+    """`use_running_stack`, for a command that reads or writes topics. Raises `CommandError` without a broker."""
+    settings = use_running_stack(settings)
+    if not settings.broker:
+        raise CommandError(f"{no_broker(settings)}. `stream-detector up` starts an embedded broker", 2)
+    return settings
+
+
+def no_broker(settings: Settings) -> str:
+    """Why there is no broker, and how to name one."""
+    if settings.database_url or settings.api_token:
+        return (
+            f"{PREFIX}BROKER (--broker) is not set. DATABASE_URL or API_TOKEN is, so a running `stream-detector up` is "
+            "not used"
+        )
+    return (
+        f"{PREFIX}BROKER is not set, and no `stream-detector up` of this user is running in {settings.data_path}: "
+        "use --broker HOST:PORT, or --data-dir of the `up`"
+    )
+
+
 def api_address(settings: Settings) -> str:
     """The address of the API on this machine."""
     host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::", "") else settings.api_host

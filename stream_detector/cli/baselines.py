@@ -36,7 +36,12 @@ def restore(settings: Settings) -> None:
     """
     for name in ("broker", "database_url"):
         if not getattr(settings, name):
-            raise CommandError(f"{PREFIX}{name.upper()} is not set: it is restored from the database to the broker", 2)
+            flag = f"--{name.replace('_', '-')}"
+            raise CommandError(
+                f"{PREFIX}{name.upper()} ({flag}) is not set: it is restored from the database to the broker. "
+                "An `up` restores by itself when it starts",
+                2,
+            )
     try:
         click.echo(asyncio.run(_restore(settings)))
     except RestoreError as error:

@@ -68,7 +68,9 @@ def _with_answer(check: Check, channel: Part | None) -> Check:
 async def _broker(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check]:
     if not settings.broker:
         yield Check(
-            "broker", "not set", "set STREAM_DETECTOR_BROKER, or use `stream-detector up`, which starts a broker"
+            "broker",
+            "not set",
+            "set STREAM_DETECTOR_BROKER (--broker), or use `stream-detector up`, which starts a broker",
         )
         return
     admin = AIOKafkaAdminClient(**client_options(settings))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stream_detector.cli import CommandError
-from stream_detector.cli.api_client import use_running_stack
+from stream_detector.cli.api_client import with_broker
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka.dlq import (
@@ -19,7 +19,7 @@ from stream_detector.kafka.dlq import (
     read_dead_letters,
     retry,
 )
-from stream_detector.settings import PREFIX, Settings
+from stream_detector.settings import Settings
 
 
 @click.group("dead-letters")
@@ -38,7 +38,7 @@ def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) 
     \b
     Example: stream-detector dead-letters list --reason future
     """
-    settings = _with_broker(settings)
+    settings = with_broker(settings)
 
     async def go() -> list[StoredDeadLetter]:
         found = [each async for each in read_dead_letters(settings) if reason in (None, each.why.reason)]
@@ -65,7 +65,7 @@ def show(place: str, settings: Settings, as_json: bool) -> None:
     \b
     Example: stream-detector dead-letters show 0-17
     """
-    settings = _with_broker(settings)
+    settings = with_broker(settings)
     found = asyncio.run(_fetch(settings, place))
     shown = _as_dict(found) | {
         "key": printable(found.key),
@@ -91,7 +91,7 @@ def send_again(places: tuple[str, ...], settings: Settings, as_json: bool) -> No
     \b
     Example: stream-detector dead-letters retry 0-17 2-4
     """
-    settings = _with_broker(settings)
+    settings = with_broker(settings)
 
     async def go() -> list[dict[str, Any]]:
         done = []
@@ -136,10 +136,3 @@ def _as_dict(letter: StoredDeadLetter) -> dict[str, Any]:
         "message": why.message,
         "value_bytes": len(letter.value) if letter.value is not None else None,
     }
-
-
-def _with_broker(settings: Settings) -> Settings:
-    settings = use_running_stack(settings)
-    if not settings.broker:
-        raise CommandError(f"{PREFIX}BROKER is not set, and no `stream-detector up` of this user is running", 2)
-    return settings

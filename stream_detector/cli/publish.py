@@ -11,6 +11,7 @@ from typing import NamedTuple
 import click
 
 from stream_detector.cli import CommandError
+from stream_detector.cli.api_client import with_broker
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.inputs import INPUT_TOPICS
@@ -74,14 +75,13 @@ class _Progress:
 def command(settings: Settings, file: Path, backfill: bool, builds: bool, as_json: bool) -> None:
     """Publish the events of FILE to Kafka: JSON lines or a table (CSV), optionally gzipped.
 
-    Invalid lines are listed and skipped (exit code 1). Publishing a file twice is safe: repeated events are recognised
-    by their ids.
+    Without settings they go to the `up` of this user. Invalid lines are listed and skipped (exit code 1). Publishing a
+    file twice is safe: repeated events are recognised by their ids.
 
     \b
     Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092
     """
-    if not settings.broker:
-        raise CommandError("STREAM_DETECTOR_BROKER is not set; `stream-detector up` starts a broker", 2)
+    settings = with_broker(settings)
     reading, progress = _Reading(file, builds), _Progress()
     try:
         done = asyncio.run(_publish(settings, reading, backfill, progress))

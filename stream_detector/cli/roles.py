@@ -24,13 +24,13 @@ def _role(name: str, text: str) -> click.Command:
     def run_role(settings: Settings) -> None:
         if not settings.broker:
             raise CommandError(
-                f"STREAM_DETECTOR_BROKER is not set: the {name} needs a broker. "
+                f"STREAM_DETECTOR_BROKER is not set (--broker): the {name} needs a broker. "
                 "`stream-detector up` starts an embedded one",
                 2,
             )
         if name in _NEEDS_DATABASE and not settings.database_url:
             raise CommandError(
-                f"STREAM_DETECTOR_DATABASE_URL is not set: the {name} needs a database. "
+                f"STREAM_DETECTOR_DATABASE_URL is not set (--database-url): the {name} needs a database. "
                 "`stream-detector up` starts an embedded one",
                 2,
             )

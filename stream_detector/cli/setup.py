@@ -6,6 +6,7 @@ import json
 import click
 
 from stream_detector.cli import CommandError
+from stream_detector.cli.api_client import use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
@@ -29,8 +30,13 @@ def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
     \b
     Example: stream-detector setup --broker kafka:9092 --database-url postgresql://db/detector --dry-run
     """
+    settings = use_running_stack(settings)
     if not settings.broker and not settings.database_url:
-        raise CommandError("neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set", 2)
+        raise CommandError(
+            "neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set (--broker, --database-url), and no "
+            "`stream-detector up` of this user is running",
+            2,
+        )
     start_logging("setup", form=settings.log_format, level=settings.log_level)
     done = asyncio.run(make(settings, dry_run=dry_run))
     if as_json:

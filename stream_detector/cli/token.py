@@ -132,7 +132,9 @@ async def sign_in_link(settings: Settings) -> str:
 def _with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
     settings = use_running_stack(settings)
     if not settings.database_url:
-        raise CommandError(f"{PREFIX}DATABASE_URL is not set, and no `stream-detector up` of this user is running", 2)
+        raise CommandError(
+            f"{PREFIX}DATABASE_URL (--database-url) is not set, and no `stream-detector up` of this user is running", 2
+        )
 
     async def go() -> T:
         pool: Any = await open_pool(settings.database_url, name="token", size=1)

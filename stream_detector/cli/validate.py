@@ -29,12 +29,15 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
     good: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     durations: Counter[str] = Counter()
+    absent: Counter[str] = Counter()
     try:
         for line in read_history(file, record_ms=int(time.time() * 1000), builds=builds):
             if line.error is None:
                 good[str(line.kind)] += 1
                 if isinstance(line.event, Completion):
                     durations[_duration_from(line.event)] += 1
+                    if why := _why_no_duration(line.event):
+                        absent[why] += 1
                 continue
             error = line.error
             reasons[error.reason] += 1
@@ -48,18 +51,44 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
     refused = sum(reasons.values())
     if as_json:
         summary = {"events": dict(good), "refused": refused, "reasons": dict(reasons)}
-        click.echo(json.dumps(summary | ({"durations": dict(durations)} if durations else {})))
+        summary |= {"durations": dict(durations)} if durations else {}
+        summary |= {"without_duration": dict(absent)} if absent else {}
+        click.echo(json.dumps(summary))
     else:
         kinds = ", ".join(_counted(count, kind.replace("_", " ")) for kind, count in sorted(good.items()))
         click.echo(f"{file}: {kinds or 'no events'} valid, {refused} rejected")
-        if computed := durations["computed"]:
-            click.echo(f"{_counted(computed, 'duration')} computed as finished_at - started_at (no duration_s)")
-        if durations and durations["none"] == durations.total():
-            click.echo(
-                "no event has a duration, so slow executions cannot be found: send duration_s, or the real start"
-            )
+        _show_durations(durations, absent)
     if refused or not good:
         raise SystemExit(1)
+
+
+def _show_durations(durations: Counter[str], absent: Counter[str]) -> None:
+    """Where durations come from, and why others are not recorded."""
+    if computed := durations["computed"]:
+        click.echo(f"{_counted(computed, 'duration')} computed as finished_at - started_at (no duration_s)")
+    if absent:
+        whys = ", ".join(f"{count} {_ABSENT[why]}" for why, count in absent.most_common())
+        click.echo(
+            f"{_counted(absent.total(), 'completion')} without a duration ({whys}): evaluated by the outcome alone"
+        )
+    if durations and durations["none"] == durations.total():
+        click.echo("no event has a duration, so slow executions cannot be found: send duration_s, or the real start")
+
+
+_ABSENT = {
+    "equal_times": "with started_at = finished_at and no duration_s",
+    "zero": "with duration_s 0",
+    "null": "with duration_s null",
+}
+
+
+def _why_no_duration(event: Completion) -> str:
+    """A key of `_ABSENT`; empty where there is a duration."""
+    if recorded_duration_s(event):
+        return ""
+    if event.duration_s is UNSET:
+        return "equal_times"
+    return "null" if event.duration_s is None else "zero"
 
 
 def _duration_from(event: Completion) -> str:

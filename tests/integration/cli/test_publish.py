@@ -9,6 +9,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from stream_detector.cli.publish import command
+from stream_detector.devstack.folder import DataFolder
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
 from tests.unit.events.samples import completion, score, score_run
@@ -53,6 +54,25 @@ def test_a_file_of_no_known_form_is_wrong_usage(
 def test_without_a_broker_it_says_which_setting(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
     file.write_bytes(completion())
-    result = CliRunner().invoke(command, [str(file)], env={"STREAM_DETECTOR_BROKER": ""})
+    words = [str(file), "--data-dir", str(tmp_path)]
+    result = CliRunner().invoke(command, words, env={"STREAM_DETECTOR_BROKER": ""})
     assert result.exit_code == 2
-    assert "STREAM_DETECTOR_BROKER" in result.stderr
+    assert "STREAM_DETECTOR_BROKER is not set" in result.stderr and "--broker" in result.stderr
+
+
+def test_without_settings_it_publishes_to_the_running_up_of_this_user(
+    tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(broker=tansu.address)
+    asyncio.run(make_topics(settings))
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion())
+    folder = DataFolder(tmp_path / "data")
+    named = {"broker": settings.broker, "database_url": "postgresql:///x", "api_token": "t", "api_port": "7"}
+    folder.write_running(named | {"topic_prefix": settings.topic_prefix})
+    try:
+        result = CliRunner().invoke(command, [str(file), "--data-dir", str(folder.path), "--json"])
+    finally:
+        folder.close()
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["published"] == {"workflow-completions": 1}

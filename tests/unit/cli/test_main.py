@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from stream_detector import __version__
 from stream_detector.cli import COMMANDS, main
 from stream_detector.cli.settings_page import settings_page
+from stream_detector.devstack.ports import free_port
 from stream_detector.settings import SPECS
 
 ROOT = Path(__file__).parents[3]
@@ -107,8 +108,37 @@ def test_up_starts_nothing_with_a_setting_that_a_role_would_refuse(tmp_path):
         assert not folder.exists()
 
 
-def test_setup_without_addresses_says_so():
-    result = call("setup")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("publish", str(ROOT / "README.md")),
+        ("dead-letters", "list"),
+        ("dead-letters", "show", "0-1"),
+        ("dead-letters", "retry", "0-1"),
+        ("setup",),
+    ],
+)
+def test_a_command_that_needs_the_broker_finds_the_running_up_and_else_names_the_flag(words, tmp_path, monkeypatch):
+    result = call(*words, "--data-dir", str(tmp_path))
+    assert result.exit_code == 2
+    assert "STREAM_DETECTOR_BROKER" in result.output and "--broker" in result.output
+    assert "no `stream-detector up` of this user is running" in result.output
+    monkeypatch.setattr("stream_detector.cli.publish.PATIENCE_S", 0.0)
+    monkeypatch.setattr("stream_detector.cli.setup.PATIENCE_S", 0.0)
+    port = free_port()
+    running = {"broker": f"127.0.0.1:{port}", "database_url": "", "api_token": "t", "api_port": "7"}
+    (tmp_path / "running.json").write_text(json.dumps(running))
+    result = call(*words, "--data-dir", str(tmp_path))
+    assert result.exit_code == 1 and str(port) in result.output, result.output
+
+
+def test_a_broker_flag_is_named_where_another_installation_is_set(tmp_path):
+    result = call("dead-letters", "list", "--data-dir", str(tmp_path), "--database-url", "postgresql:///x")
+    assert "--broker" in result.output and "is not used" in result.output
+
+
+def test_setup_without_addresses_says_so(tmp_path):
+    result = call("setup", "--data-dir", str(tmp_path))
     assert result.exit_code == 2
     assert "neither STREAM_DETECTOR_BROKER nor STREAM_DETECTOR_DATABASE_URL is set" in result.output
 

@@ -33,6 +33,31 @@ def test_x4_it_says_when_no_event_has_a_duration_and_how_many_were_computed(tmp_
     assert summary["durations"] == {"computed": 2, "given": 1, "none": 1}
 
 
+def test_x4_it_counts_what_has_no_duration_and_why(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    at = "2026-01-22T00:00:00Z"
+    lines = [
+        completion(),
+        completion(started_at=at, finished_at=at),
+        completion(duration_s=0),
+        completion(duration_s=0.0),
+        completion(duration_s=None),
+    ]
+    file.write_bytes(b"\n".join(lines))
+    assert validate(file).stdout.splitlines()[1:] == [
+        "1 duration computed as finished_at - started_at (no duration_s)",
+        "4 completions without a duration (2 with duration_s 0, 1 with started_at = finished_at and no duration_s, "
+        "1 with duration_s null): evaluated by the outcome alone",
+    ]
+    summary = json.loads(validate(file, "--json").stdout)
+    assert summary["durations"] == {"computed": 1, "none": 4}
+    assert summary["without_duration"] == {"zero": 2, "equal_times": 1, "null": 1}
+    file.write_bytes(completion(duration_s=None))
+    assert "1 completion without a duration (1 with duration_s null)" in validate(file).stdout
+    file.write_bytes(completion(duration_s=3) + b"\n" + score())
+    assert "without" not in validate(file).stdout and "without" not in validate(file, "--json").stdout
+
+
 def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
     file.write_bytes(completion() + b"\n\n" + score('"5.8"') + b"\nhello\n")
