@@ -55,7 +55,7 @@ export function kindName(kind: string): string {
   return isKey(KIND_NAMES, kind) ? KIND_NAMES[kind] : readable(kind);
 }
 
-/** "timed_out" -> "Timed out", "StuckQueue" -> "Stuck queue", "CPUThrottling" -> "CPU throttling". */
+/** "timed_out" -> "Timed out", "StuckQueue" -> "Stuck queue", "CPUThrottling" -> "CPU throttling", " " -> "Unknown". */
 export function readable(name: string): string {
   const words = name
     .replace(/([a-z\d])([A-Z])/g, "$1 $2")
@@ -64,7 +64,7 @@ export function readable(name: string): string {
     .filter((word) => word !== "")
     .map((word) => (/^[A-Z\d]{2,}$/.test(word) ? word : word.toLowerCase()))
     .join(" ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return words === "" ? "Unknown" : words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function isKey<T extends object>(table: T, key: string): key is string & keyof T {

@@ -12,6 +12,7 @@ from stream_detector.notify.rendering.words import (
     decimals,
     difference,
     duration,
+    known,
     mark_of,
     minute,
     number,
@@ -21,6 +22,8 @@ from stream_detector.notify.rendering.words import (
 from stream_detector.notify.subject import RESOLVED, is_new_normal
 
 NO_Z_SCORE = "none for this rule"
+STEP_LIMIT = 1_000
+"""Characters of one investigation step: an anomaly that another program wrote may have 200 of 10,000."""
 
 
 def alert_numbers(anomaly: Anomaly) -> tuple[str, str, str, str]:
@@ -45,12 +48,12 @@ def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:
     Args:
         kinds: the types, in words, of several anomalies that are one reading.
     """
-    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id)
+    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id) or "unknown"
     if is_new_normal(anomaly):
         return mark_of("info"), f"New normal: {type_words(anomaly.anomaly_type)} in {name}"
-    kind = RESOLVED if anomaly.state == RESOLVED else anomaly.severity
+    kind = RESOLVED if anomaly.state == RESOLVED else known(anomaly.severity)
     what = joined(kinds) or type_words(anomaly.anomaly_type)
-    return mark_of(kind), f"{one_line(kind).capitalize()}: {what} in {name}"
+    return mark_of(kind), f"{kind.capitalize()}: {what} in {name}"
 
 
 def joined(kinds: Sequence[str]) -> str:
@@ -83,11 +86,11 @@ class Alert:
         """(name, value) of each number and word, in the order in which they stand."""
         anomaly = self._anomaly
         # A state of a later version is shown as it is; those that we know are in the title.
-        state = () if anomaly.state in STATES else (("State", one_line(anomaly.state)),)
+        state = () if anomaly.state in STATES else (("State", known(anomaly.state)),)
         lasted = (("Lasted", duration(anomaly.duration_s)),) if anomaly.duration_s is not None else ()
         return (
-            ("Type", ", ".join(map(one_line, self._types))),
-            ("Severity", RESOLVED if self._is_resolved else one_line(anomaly.severity)),
+            ("Type", ", ".join(map(known, self._types))),
+            ("Severity", RESOLVED if self._is_resolved else known(anomaly.severity)),
             *state,
             *lasted,
             *zip(("Current", "Baseline", "Deviation", "Z-score"), alert_numbers(anomaly), strict=True),
@@ -98,7 +101,7 @@ class Alert:
     def steps(self) -> tuple[str, ...]:
         """What to look at; nothing once it has recovered."""
         steps = () if self._is_resolved else self._anomaly.investigation_steps
-        return tuple(filter(None, (one_line(step, 2_000) for step in steps)))
+        return tuple(filter(None, (one_line(step, STEP_LIMIT) for step in steps)))
 
 
 def alert_text(alert: Alert) -> str:

@@ -27,17 +27,26 @@ def mark_of(kind: str) -> str:
     return MARKS.get(kind, UNKNOWN_MARK)
 
 
+def known(word: str) -> str:
+    """A type, severity or state that another program may have written, on one line; never blank.
+
+    >>> known("critical"), known(" \\u200b\\t")
+    ('critical', 'unknown')
+    """
+    return one_line(word, 128) or "unknown"
+
+
 def type_words(anomaly_type: str) -> str:
     """A type for people; one of a later version by its name in words.
 
-    >>> type_words("SpikeInFailures"), type_words("QueueGrowth"), type_words("queue_growth")
-    ('Spike in failures', 'Queue growth', 'Queue growth')
+    >>> type_words("SpikeInFailures"), type_words("QueueGrowth"), type_words("queue_growth"), type_words(" _ ")
+    ('Spike in failures', 'Queue growth', 'Queue growth', 'Unknown type')
     """
     if anomaly_type in TYPES:
         return TYPES[anomaly_type].title
     apart = _WORD_START.sub(" ", one_line(anomaly_type, 128)).replace("_", " ").strip()
     words = [word if word.isupper() and len(word) > 1 else word.lower() for word in apart.split()]
-    readable = " ".join(words)
+    readable = " ".join(words) or "unknown type"
     return readable[:1].upper() + readable[1:]
 
 

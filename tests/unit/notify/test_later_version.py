@@ -108,3 +108,30 @@ def test_x12_a_number_of_any_size_in_any_unit_is_sent(value: float, unit: str) -
 )
 def test_x12_an_unknown_type_is_made_readable(name: str, words: str) -> None:
     assert type_words(name) == words
+
+
+BLANK = " ", "\t\n", "\u200b", "_"
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("blank", BLANK)
+def test_x12_a_blank_word_is_shown_as_unknown(blank: str, channel: str) -> None:
+    found = slow(anomaly_type=blank, severity=blank, entity_name=blank.replace("_", " "))
+    message = message_about(channel, found, CONFIG, "m", at_s=1.0)
+    whole = message.title + message.text + message.html + json.dumps(message.blocks, ensure_ascii=False)
+    assert "Unknown type in " in whole
+    assert blank == "_" or "Unknown: " in message.text
+    assert message.title.strip() and ":  in" not in whole
+    if message.blocks:
+        assert problem_with({"text": message.text, "blocks": message.blocks}) == ""
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_x12_long_steps_are_cut_and_none_is_left_out_of_a_text(channel: str) -> None:
+    found = slow(investigation_steps=[f"{number}: " + "x" * 10_000 for number in range(200)])
+    message = message_about(channel, found, CONFIG, "m")
+    whole = message.text + message.html + json.dumps(message.blocks)
+    assert "x" * 990 in whole or channel.startswith("slack") or channel == "apprise"
+    assert "x" * 1_001 not in whole and len(whole) < 2 * 200 * 1_100
+    if channel in ("inbox", "email", "webhook"):
+        assert all(f"{number}: x" in message.text for number in range(200))
