@@ -12,6 +12,7 @@ from stream_detector.kafka.topics import (
     ACTIONS,
     BY_NAME,
     COMPLETIONS,
+    DEAD_LETTERS,
     NOTIFIER_STATE,
     REKEYED,
     RUNS_STATE,
@@ -33,6 +34,8 @@ GROUPED = ("detector", "recorder", "notifier")
 
 ROLES = ("setup", "detector", "recorder", "notifier", "api", "producers", "subscribers", "operators")
 """`operators` are the accounts of people: `doctor`, `publish`, `dead-letters`."""
+
+_OPTIONAL = {"recorder": (RUNS_STATE, NOTIFIER_STATE), "notifier": (DEAD_LETTERS,)}
 
 SUBSCRIBERS_GROUP = "example-subscriber"
 """The group of examples/subscriber.py: a stand-in for the groups of your own subscribers."""
@@ -83,12 +86,13 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
     """What a role needs for a part of its work alone, and starts without.
 
     The api: how far detector and recorder are, for `check` and `why`, and each role's group for health. The recorder:
-    runs and the notifier's state, for a restore. A version that did not need these may have been granted less.
+    runs and the notifier's state, for a restore. The notifier: `dead-letters`, for what it failed to process. A version
+    that did not need these may have been granted less.
     """
-    if role == "recorder":
+    if names := _OPTIONAL.get(role):
         return [
             Acl("topic", settings.topic(name), operation)
-            for name in (RUNS_STATE, NOTIFIER_STATE)
+            for name in names
             for operation in _operations(role, BY_NAME[name], settings)
         ]
     if role != "api":

@@ -75,12 +75,12 @@ async def retry(settings: Settings, letter: StoredDeadLetter) -> tuple[str, int,
         DeadLetterError: it came from a topic that is not one of ours.
         aiokafka.errors.KafkaError: the broker does not answer or refuses.
     """
-    name = letter.why.topic.removeprefix(settings.topic_prefix)
-    if name not in BY_NAME or settings.topic(name) != letter.why.topic or name == DEAD_LETTERS:
+    name = letter.why.topic.removeprefix(settings.topic_prefix)  # the roles write it without the prefix
+    if name not in BY_NAME or name == DEAD_LETTERS:
         raise DeadLetterError(f"it came from {letter.why.topic[:100]}, which is not a topic of this installation")
     async with AIOKafkaProducer(**client_options(settings), acks="all", max_request_size=16 * 1024 * 1024) as producer:
         done = await producer.send_and_wait(
-            letter.why.topic,
+            settings.topic(name),
             letter.value,
             key=letter.key,
             partition=letter.why.partition,

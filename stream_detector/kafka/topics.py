@@ -67,7 +67,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(NOTIFIER_IN, "as in the original topic", "notifier", "notifier", partitions=1),
     Topic(NOTIFICATIONS, "incident or run id", "notifier", "recorder", retention_ms=30 * _DAY_MS),
     Topic(
-        DEAD_LETTERS, "as in the original topic", "detector, recorder", "recorder, api", retention_ms=30 * _DAY_MS
+        DEAD_LETTERS, "as in the original topic", "detector, recorder, notifier", "recorder, api",
+        retention_ms=30 * _DAY_MS,
     ),
     Topic(DETECTOR_SETTINGS, "kind", "detector", "detector, recorder", retention_ms=_FOR_GOOD, partitions=1),
 )  # fmt: skip

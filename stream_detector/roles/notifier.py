@@ -22,7 +22,7 @@ from stream_detector.delivery import faults, worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
-from stream_detector.delivery.repartition import Origin, read_origin
+from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
 from stream_detector.delivery.state.partition import StatePartition
@@ -42,7 +42,7 @@ from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import MessageDone, RecordIgnored, RoutesRead, RoutesRefused
+from stream_detector.telemetry.log_events import MessageDone, RecordIgnored, RoutesRead, RoutesRefused, StepFailed
 
 EVERY_S = 0.5
 """How often retries that have become due are looked for."""
@@ -139,9 +139,21 @@ class Notifier:
             # line is all.
             RecordIgnored(origin.topic, origin.partition, origin.offset, str(error)).emit()
             return "refused"
-        counts = read_label_counts(record.headers)
-        self._send_notifications(policy.accept(self._store_of(partition), item, time.time(), self._config, counts))
+        counts, state = read_label_counts(record.headers), self._store_of(partition)
+        try:
+            with state.undo_on_error():  # half a decision would stand in the way of `dead-letters retry`
+                notifications = policy.accept(state, item, time.time(), self._config, counts)
+        except Exception as error:  # a defect of ours must not stop all messages: the record is kept, the others go on
+            self._step_failed(record, origin, error)
+            return "refused"
+        self._send_notifications(notifications)
         return "applied"
+
+    def _step_failed(self, record: SourceRecord, origin: Origin, error: Exception) -> None:
+        StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
+        if topics.DEAD_LETTERS in self._app.partitions:  # else its ACL is not granted, and the line above is all
+            refused = RefusedError("step", "step_failed", f"notifier: {type(error).__name__}")
+            self._app.send_to_dlq(record, strip_origin(record.headers), origin, origin.partition, refused)
 
     def _send_notifications(self, notifications: list[Notification]) -> None:
         n = self._app.partitions[topics.NOTIFICATIONS]

@@ -19,9 +19,13 @@ from stream_detector.delivery.consumer import BatchConsumer
 from stream_detector.delivery.group import InlineConsumerThread
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import PositionRecovery
+from stream_detector.events import Notification
+from stream_detector.notify import policy
 from stream_detector.roles import detector
 from stream_detector.roles.detector import Detector
 
+DEFECTIVE_FOR = "meets-the-defect"
+"""The entity that `defective-policy` is about."""
 SLOW_S = 14.0
 """Longer than a rebalance may take (a session of 6 s), shorter than patience."""
 
@@ -171,6 +175,19 @@ def slow_recovery() -> None:
     StatePartition.apply_changelog = slowly  # type: ignore[method-assign]
 
 
+def defective_policy() -> None:
+    """A defect in the notifier's policy that one entity meets: it raises when half of the decision is in the state."""
+    accept = policy.accept
+
+    def defective(state: Any, item: Any, *given: Any) -> list[Notification]:
+        decided = accept(state, item, *given)
+        if getattr(item, "entity_id", "") == DEFECTIVE_FOR:
+            raise ZeroDivisionError("a defect of the policy")
+        return decided
+
+    policy.accept = defective
+
+
 def standbys() -> None:
     """Faust's default of one standby a table: partitions turn from active to standby and back."""
     make_app = worker.make_app
@@ -186,6 +203,7 @@ def standbys() -> None:
 HARMS: dict[str, Callable[[], None]] = {
     "blocked-loop": blocked_loop,
     "deaf": deaf,
+    "defective-policy": defective_policy,
     "defective-step": defective_step,
     "emptied-queues": emptied_queues,
     "ended-renewal": ended_renewal,

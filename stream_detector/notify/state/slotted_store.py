@@ -6,6 +6,7 @@ have the same names always: what is read at a start is no more than what is kept
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 from zlib import crc32
@@ -58,6 +59,8 @@ class SlottedStore(MutableMapping[str, bytes]):
         self._lists: dict[str, dict[str, None]] = {}
         self._unsaved: dict[int, set[str]] = {}
         """Number of a checkpoint -> keys that changed before it and after the one before."""
+        self._before: dict[str, bytes | None] | None = None
+        """Within `undo_on_error`: the values that keys had before."""
         self.changes = 0
         """How often something was put or removed."""
         for slot in slots.values():
@@ -77,6 +80,8 @@ class SlottedStore(MutableMapping[str, bytes]):
 
     def __setitem__(self, key: str, value: bytes) -> None:
         name = self._slot_of(key)
+        if self._before is not None:
+            self._before.setdefault(key, self.get(key))
         self._settle(name)
         slot = self._slots.get(name)
         if slot is None:
@@ -89,6 +94,8 @@ class SlottedStore(MutableMapping[str, bytes]):
 
     def __delitem__(self, key: str) -> None:
         name = self._slot_of(key)
+        if self._before is not None:
+            self._before.setdefault(key, self.get(key))
         slot = self._slots.get(name, {})
         self._settle(name)
         self._bytes[name] = self._bytes.get(name, 0) - len(slot.pop(key))
@@ -120,6 +127,23 @@ class SlottedStore(MutableMapping[str, bytes]):
             del listed[key]
             listed[key] = None
         return found
+
+    @contextmanager
+    def undo_on_error(self) -> Iterator[None]:
+        """Where what is within raises, every key has the value that it had before. Not to be nested."""
+        self._before = {}
+        try:
+            yield
+        except BaseException:
+            before, self._before = self._before, None
+            for key, value in before.items():
+                if value is not None:
+                    self[key] = value
+                elif key in self:
+                    del self[key]
+            raise
+        finally:
+            self._before = None
 
     def is_safe(self, key: str) -> bool:
         """Whether a checkpoint that is safe holds the key's last change."""

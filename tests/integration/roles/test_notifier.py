@@ -11,6 +11,7 @@ import pytest
 from stream_detector.detect.runs import run_part_of, window_run_id
 from stream_detector.events import Score
 from stream_detector.events.encode import encode
+from stream_detector.kafka.dlq import read_dead_letters, retry
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import (
     ALERTS,
@@ -21,6 +22,7 @@ from stream_detector.kafka.topics import (
     SCORES,
     owner_partition,
 )
+from tests.drills.harms import DEFECTIVE_FOR
 from tests.drills.stage import Play
 from tests.events_made import anomaly
 from tests.servers.installation import wait_until
@@ -169,3 +171,26 @@ async def test_w31_a_dead_channel_delays_nobody_is_reported_once_elsewhere_and_l
 
     await wait_until(settled, "the inbox to know that it is back")
     assert notifier.alive and len(slack.accepted) == len(names)
+
+
+async def test_a_record_that_the_policy_cannot_process_is_on_dead_letters_and_stops_nothing(
+    play: Play, put: Any, slack: SlackServer
+) -> None:
+    play.settings = replace(play.settings, slack_webhook_url=slack.url, group_by="")
+    notifier = play.start("notifier", change="defective-policy")
+    for name in ("first", DEFECTIVE_FOR, "second"):
+        found = anomaly(name, severity="critical", entity_id=name, entity_name=name)
+        await put(ALERTS, name, encode(found))
+    await wait_until(lambda: len(slack.accepted) == 2, "the messages before and after the defect")
+    assert notifier.alive and not any(DEFECTIVE_FOR in json.dumps(one) for one in slack.accepted)
+    await play.drained("notifier")
+    (letter,) = [each async for each in read_dead_letters(play.settings)]
+    assert json.loads(letter.value or b"")["entity_id"] == DEFECTIVE_FOR
+    assert (letter.why.topic, letter.why.reason) == (ALERTS, "step_failed")
+    assert "stream-detector-origin" not in dict(letter.why.headers), "of the copy on `notifier-in` alone"
+    # Nothing of the decision was kept, so a version without the defect processes the record when it is retried.
+    notifier.stop()
+    play.start("notifier")
+    await retry(play.settings, letter)
+    await wait_until(lambda: len(slack.accepted) == 3, "the message of the record that was retried")
+    assert DEFECTIVE_FOR in json.dumps(slack.accepted[2])

@@ -2,6 +2,7 @@
 
 import hypothesis.strategies as st
 import msgspec
+import pytest
 from hypothesis import given
 
 from stream_detector.notify.policy import expire
@@ -120,3 +121,30 @@ def test_a_long_life_needs_no_more_than_a_short_one() -> None:
             sizes.append(sum(len(value) for key, value in notifier.state.items() if not key.startswith("seen:")))
     assert max(sizes[60:]) <= 1.1 * max(sizes[30:60])
     assert len(names) <= SLOTS
+
+
+@given(changes, changes)
+def test_what_raises_leaves_every_key_and_every_list_as_it_was(before: list, within: list) -> None:
+    kept: dict[str, Slot] = {}
+    store = SlottedStore({}, keep=lambda name, slot: kept.__setitem__(name, dict(slot)))
+
+    def apply(made: list) -> None:
+        for key, value in made:
+            if value is None:
+                store.pop(key, None)
+            else:
+                store[key] = value
+
+    apply(before)
+    plain = dict(store)
+    with pytest.raises(ZeroDivisionError), store.undo_on_error():
+        apply(within)
+        raise ZeroDivisionError
+    for one in (store, SlottedStore(kept)):
+        assert dict(one) == plain
+        for prefix in ("due:", "held:x:", "held:y:"):
+            assert set(one.keys_of(prefix)) == {key for key in plain if key.startswith(prefix)}
+    with store.undo_on_error():
+        apply(within)
+    apply([("due:x:1", b"later")])
+    assert store["due:x:1"] == b"later"
