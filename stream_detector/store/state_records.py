@@ -167,8 +167,7 @@ async def stored_special(pool: asyncpg.Pool, topic: str, key: bytes) -> dict[int
 
 async def partitions_of(pool: asyncpg.Pool, table: EventTable, epoch: int) -> list[int]:
     """The partitions of which the table has events of that stream."""
-    rows = await pool.fetch(
-        f"""
+    statement = f"""
         WITH RECURSIVE known AS (
             (SELECT source_partition AS p FROM {table.name} WHERE stream_epoch = $1 AND source_offset IS NOT NULL
                 ORDER BY source_partition LIMIT 1)
@@ -177,9 +176,8 @@ async def partitions_of(pool: asyncpg.Pool, table: EventTable, epoch: int) -> li
                 AND source_partition > known.p ORDER BY source_partition LIMIT 1) FROM known WHERE known.p IS NOT NULL
         )
         SELECT p FROM known WHERE p IS NOT NULL
-        """,  # noqa: S608 - names of this module. The distinct values by the index, without reading all of it
-        epoch,
-    )
+    """  # noqa: S608 - names of this module. The distinct values by the index, without reading all of it
+    rows = await pool.fetch(statement, epoch)
     return [row["p"] for row in rows]
 
 
@@ -187,8 +185,7 @@ async def candidates(
     pool: asyncpg.Pool, table: EventTable, epoch: int, partition: int, first_offset: int
 ) -> list[Candidate]:
     """The events of one partition from an offset on, in their order."""
-    rows = await pool.fetch(
-        f"""
+    statement = f"""
         SELECT e.source_offset, e.run_id, e.backfill, s.partition, s.stream_epoch,
             substring(s.value FROM 1 FOR 6 + 9 * get_byte(s.value, 5)) AS head
         FROM (
@@ -196,9 +193,8 @@ async def candidates(
             FROM {table.name} WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3
         ) e LEFT JOIN state_records s ON s.topic = 'baselines' AND s.key = convert_to(e.key, 'UTF8')
         ORDER BY e.source_offset, s.stream_epoch, s.owner_epoch, s.source_offset
-        """,  # noqa: S608 - names of this module
-        epoch, partition, first_offset,
-    )  # fmt: skip
+    """  # noqa: S608 - names of this module
+    rows = await pool.fetch(statement, epoch, partition, first_offset)
     newest = {row[0]: Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows}
     return list(newest.values())
 
@@ -207,43 +203,37 @@ async def events_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Plac
     """The events at these places, in the order of their stream."""
     found: list[StoredEvent] = []
     for at in range(0, len(places), ROWS_AT_ONCE):
-        rows = await pool.fetch(
-            f"""
+        statement = f"""
             SELECT stream_epoch, source_partition, source_offset, event, {table.record_at} AS at,
                 {table.backfill} AS backfill, {table.owner} AS owner, {table.key} AS key
             FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
             JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
             ORDER BY 1, 2, 3
-            """,  # noqa: S608 - names of this module
-            *_columns(places[at : at + ROWS_AT_ONCE]),
-        )
+        """  # noqa: S608 - names of this module
+        rows = await pool.fetch(statement, *_columns(places[at : at + ROWS_AT_ONCE]))
         found += [StoredEvent(Place(*row[:3]), *row[3:]) for row in rows]
     return found
 
 
 async def n_bytes_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Place]) -> int:
     """How long the events at these places are."""
-    return int(
-        await pool.fetchval(
-            f"""
-            SELECT coalesce(sum(octet_length(event)), 0)
-            FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
-            JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
-            """,  # noqa: S608 - names of this module
-            *_columns(places),
-        )
-    )
+    statement = f"""
+        SELECT coalesce(sum(octet_length(event)), 0)
+        FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
+        JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
+        """  # noqa: S608 - names of this module
+    return int(await pool.fetchval(statement, *_columns(places)))
 
 
 async def places_from(
     pool: asyncpg.Pool, table: EventTable, epoch: int, partition: int, first_offset: int = 0
 ) -> list[Place]:
     """Where the events of one partition lay, from an offset on."""
-    rows = await pool.fetch(
-        f"SELECT stream_epoch, source_partition, source_offset FROM {table.name}"  # noqa: S608 - names of this module
-        " WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3 ORDER BY source_offset",
-        epoch, partition, first_offset,
-    )  # fmt: skip
+    statement = f"""
+        SELECT stream_epoch, source_partition, source_offset FROM {table.name}
+        WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3 ORDER BY source_offset
+        """  # noqa: S608 - names of this module
+    rows = await pool.fetch(statement, epoch, partition, first_offset)
     return [Place(*row) for row in rows]
 
 
@@ -251,15 +241,13 @@ async def move(connection: Connection, table: EventTable, moved: Iterable[tuple[
     """Note where events lie now that were published again, so that the next restore knows whether state has them."""
     pairs = list(moved)
     before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    await connection.execute(
-        f"""
+    statement = f"""
         UPDATE {table.name} e SET stream_epoch = w.epoch, source_partition = w.partition, source_offset = w.place
         FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
             AS w (old_epoch, old_partition, old_place, epoch, partition, place)
         WHERE e.stream_epoch = w.old_epoch AND e.source_partition = w.old_partition AND e.source_offset = w.old_place
-        """,  # noqa: S608 - names of this module
-        *_columns(before), *_columns(after),
-    )  # fmt: skip
+        """  # noqa: S608 - names of this module
+    await connection.execute(statement, *_columns(before), *_columns(after))
 
 
 def _columns(places: Sequence[Place]) -> list[list[int]]:
