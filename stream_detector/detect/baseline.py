@@ -55,10 +55,11 @@ class NamedBaseline(Struct, frozen=True, gc=False):
 class Baseline:
     """What both kinds have: recent event ids, open incidents, feedback.
 
-    `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten.
+    `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten. `former` are
+    the incidents that ended lately, for what they were held against.
     """
 
-    __slots__ = ("feedbacks", "ids", "incidents", "key", "newest_ms", "retired", "streak")
+    __slots__ = ("feedbacks", "former", "ids", "incidents", "key", "newest_ms", "retired", "streak")
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -72,6 +73,7 @@ class Baseline:
         self.streak: i64 = 0
         self.feedbacks: i64 = 0
         self.incidents: Incidents = {}
+        self.former: Incidents = {}
 
     @property
     def threshold_multiplier(self) -> Decimal:
@@ -96,8 +98,8 @@ class Baseline:
 
     def _pack_head(self, kind: i64, flags: i64) -> BytesWriter:
         """What both kinds have."""
-        ids, incidents = self.ids, self.incidents
-        if incidents and has_frozen(incidents):
+        ids, incidents, former = self.ids, self.incidents, self.former
+        if former or (incidents and has_frozen(incidents)):
             flags |= FROZEN
         w = BytesWriter()
         w.append(u8(VERSION if flags & (CHANGES | FROZEN | MORE_EVIDENCE) else 2))
@@ -107,10 +109,12 @@ class Baseline:
         write_i64_le(w, self.newest_ms)
         put_u32(w, self.streak)
         put_u16(w, self.feedbacks)
-        put_u16(w, len(incidents))
+        put_u16(w, len(incidents) + len(former))
         w.write(ids)
         if incidents:
             w.write(pack_incidents(incidents))
+        if former:
+            w.write(pack_incidents(former, former=True))
         return w
 
     def fill(self, packed: bytes) -> None:
@@ -131,9 +135,9 @@ class Baseline:
         self.ids = packed[HEAD:at]
         incidents = u16(packed, 18)
         if incidents:
-            self.incidents, at = unpack_incidents(packed, at, incidents)
-        elif self.incidents:
-            self.incidents = {}
+            self.incidents, self.former, at = unpack_incidents(packed, at, incidents)
+        elif self.incidents or self.former:
+            self.incidents, self.former = {}, {}
         return at
 
     def _fill_rest(self, packed: bytes, at: i64) -> i64:

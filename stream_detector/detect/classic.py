@@ -110,6 +110,7 @@ def ended_spike(
         z if before >= spike_in_failures.LEAST_BEFORE else 0.0,
         spike_in_failures.z_of(recent, frozen.baseline, frozen.spread),
         limit,
+        limit * spike_in_failures.CLEARED_Z / _GATE,
         n,
     )
     all_since = frozen.is_steady(0.0, 1.0, finished_ms, OUTCOMES, 0)
@@ -123,9 +124,14 @@ def _before_the_last_10(baseline: WorkflowBaseline, finished_ms: i64) -> int:
     return min(counted - (spike_in_failures.RECENT - 1), spike_in_failures.BEFORE)
 
 
+def recent_failures(baseline: WorkflowBaseline, failed: bool) -> int:
+    """Failures among the last 10, with this execution, which the history does not hold yet."""
+    return (baseline.history.outcomes & (1 << spike_in_failures.RECENT - 1) - 1).bit_count() + failed
+
+
 def _spike(baseline: WorkflowBaseline, before: int, failed: bool) -> tuple[int, int, float]:
     outcomes, others = baseline.history.outcomes, spike_in_failures.RECENT - 1
-    recent = (outcomes & (1 << others) - 1).bit_count() + failed
+    recent = recent_failures(baseline, failed)
     failures = (outcomes >> others & (1 << before) - 1).bit_count()
     return recent, failures, spike_in_failures.z_of(recent, failures, before)
 

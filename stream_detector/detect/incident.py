@@ -2,7 +2,10 @@
 
 An open incident keeps the baseline that it was opened against, frozen. Detection's own baseline goes on learning, so
 that after some dozen readings whatever lasts lies within it: by today's baseline alone, "recovered" would be said of
-what is as bad as at the opening. The rules decide in `incident_end`.
+what is as bad as at the opening. The rules decide in `find_end`.
+
+What was frozen is kept for a while after an end: an incident that opens again soon is held against it too, since
+detection's baseline has learned from what was wrong meanwhile.
 """
 
 import struct
@@ -23,6 +26,15 @@ QUIET: Final = 3
 _REPORTED: Final = 1
 _SEVERITY: Final = 1
 _HAS_FROZEN: Final = 8
+_FORMER: Final = 16
+KEPT_AFTER: Final = 60
+"""So many executions after its end, what an incident was held against is forgotten: a failure rate has by then
+forgotten more than half of what it learned meanwhile."""
+_LONE: Final = "unusual_execution_time"
+"""What it opens for is one reading, which moves no baseline."""
+_QUIET_MASK: Final = 3
+_INSIDE: Final = 2
+_MOST_INSIDE: Final = 63
 
 
 @mypyc_attr(acyclic=True)
@@ -39,7 +51,8 @@ class Frozen:
         calm: readings in a row inside the gates.
         quiet: readings in a row inside today's gates, `QUIET` at most and from then on: what is anomalous after them is
             news, and opens an incident that supersedes this one.
-        since_s: when the first incident against this baseline was opened, epoch s.
+        inside: readings in a row that the statistic was inside the frozen gate for; after the end, executions since it.
+        since_s: when the first incident against this baseline was opened, or the shift began that it is about; epoch s.
         offsets: of the time of day, as `Rhythm.offsets` had them; empty where they were not used.
     """
 
@@ -47,6 +60,7 @@ class Frozen:
         "baseline",
         "calm",
         "gate",
+        "inside",
         "mark",
         "mark_s",
         "mean",
@@ -68,6 +82,7 @@ class Frozen:
         self.steady: i64 = 0
         self.calm: i64 = 0
         self.quiet: i64 = 0
+        self.inside: i64 = 0
         self.offsets: bytes = offsets
 
     def is_steady(self, value: float, band: float, at_ms: i64, readings: i64, least_ms: i64) -> bool:
@@ -87,6 +102,11 @@ class Frozen:
         self.calm = min(self.calm + 1, 0xFF) if is_calm else 0
         return self.calm >= readings
 
+    def count_inside(self, is_inside: bool, readings: i64) -> bool:
+        """Whether the statistic was inside the frozen gate for so many readings in a row, this one among them."""
+        self.inside = min(self.inside + 1, _MOST_INSIDE) if is_inside else 0
+        return self.inside >= readings
+
     def note_quiet(self, is_quiet: bool, readings: i64) -> None:
         """Count a reading inside today's gates, or one that is not, towards so many in a row."""
         if self.quiet < QUIET:
@@ -100,7 +120,7 @@ class Frozen:
         """37 bytes; the offsets, 26 where there are any, follow."""
         return _FROZEN.pack(
             *(self.baseline, self.spread, self.gate, self.mean, self.mark, self.mark_s, self.since_s),
-            *(self.steady, self.calm, self.quiet, len(self.offsets)),
+            *(self.steady, self.calm, self.quiet | self.inside << _INSIDE, len(self.offsets)),
         )
 
 
@@ -142,12 +162,44 @@ def has_frozen(incidents: Incidents) -> bool:
     return any(incident.frozen is not None for incident in incidents.values())
 
 
-def pack_incidents(incidents: Incidents) -> bytes:
-    """30 bytes an open incident, and 37 or 63 of frozen values."""
+def remember_ended(former: Incidents, place: tuple[str, int], incident: Incident) -> None:
+    """Keep what an incident that has ended was held against, for `KEPT_AFTER` executions."""
+    frozen = incident.frozen
+    if frozen is not None and place[0] != _LONE:
+        frozen.inside = 0
+        former[place] = incident
+
+
+def age_former(former: Incidents) -> Incidents:
+    """One more execution has come: those that are still kept."""
+    kept: Incidents = {}
+    for place, incident in former.items():
+        frozen = incident.frozen
+        if frozen is not None and frozen.inside < KEPT_AFTER:
+            frozen.inside += 1
+            kept[place] = incident
+    return kept
+
+
+def take_up(former: Incidents, place: tuple[str, int], new: Frozen | None) -> Frozen | None:
+    """What an incident is held against that opens: what the one before it was where that ended lately, else `new`."""
+    incident = former.pop(place, None)
+    frozen = incident.frozen if incident is not None else None
+    if frozen is None or new is None:
+        return new
+    frozen.mean = new.mean
+    frozen.calm = frozen.quiet = frozen.inside = 0
+    return frozen
+
+
+def pack_incidents(incidents: Incidents, former: bool = False) -> bytes:
+    """30 bytes an incident, open or of `former` ones, and 37 or 63 of frozen values."""
     parts = []
     for (rule, subject), incident in incidents.items():
         frozen = incident.frozen
         flags = SEVERITIES.index(incident.severity) << _SEVERITY | incident.reported
+        if former:
+            flags |= _FORMER
         if frozen is not None:
             flags |= _HAS_FROZEN
         parts.append(_PACKED.pack(_CODES[rule], flags, subject, incident.opened_ms, UUID(incident.id).bytes))
@@ -156,9 +208,10 @@ def pack_incidents(incidents: Incidents) -> bytes:
     return b"".join(parts)
 
 
-def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int]:
-    """Read `count` incidents from `at`; returns them and where they end."""
+def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, Incidents, int]:
+    """Read `count` incidents from `at`; returns the open ones, those that ended lately, and where they end."""
     incidents: Incidents = {}
+    former: Incidents = {}
     for _ in range(count):
         code, flags, subject, opened_ms, raw = _PACKED.unpack_from(packed, at)
         at += _PACKED.size
@@ -170,14 +223,15 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, int
         )
         if flags & _HAS_FROZEN:
             incident.frozen, at = _unpack_frozen(packed, at)
-        incidents[rule, subject] = incident
-    return incidents, at
+        (former if flags & _FORMER else incidents)[rule, subject] = incident
+    return incidents, former, at
 
 
 def _unpack_frozen(packed: bytes, at: int) -> tuple[Frozen, int]:
     baseline, spread, gate, mean, mark, mark_s, since_s, steady, calm, quiet, length = _FROZEN.unpack_from(packed, at)
     begin = at + _FROZEN.size
     frozen = Frozen(baseline, spread, gate, mean, packed[begin : begin + length])
-    frozen.mark, frozen.mark_s, frozen.steady, frozen.calm, frozen.quiet = mark, mark_s, steady, calm, quiet
+    frozen.mark, frozen.mark_s, frozen.steady, frozen.calm = mark, mark_s, steady, calm
+    frozen.quiet, frozen.inside = quiet & _QUIET_MASK, quiet >> _INSIDE
     frozen.since_s = since_s
     return frozen, begin + length

@@ -82,8 +82,6 @@ def _ended_failures(
     """A streak ends by a success; a spike by the execution that `spike_in_failures.find_end` says."""
     ended: list[Finding] = []
     name, incidents = wording.name_of(event), baseline.incidents
-    if not failed and _STREAK in incidents:
-        ended.append(consecutive_failures.streak_ended(name))
     spike = incidents.get(_SPIKE)
     if spike is not None:
         if by_robust:
@@ -92,4 +90,9 @@ def _ended_failures(
             end = classic.ended_spike(baseline, spike, name, finished_ms, failed)
         if end is not None:
             ended.append(end)
+    if not failed and _STREAK in incidents:
+        recent = 0
+        if spike is not None and not ended:
+            recent = baseline.failures.recent(failed) if by_robust else classic.recent_failures(baseline, failed)
+        ended.append(consecutive_failures.streak_ended(name, recent))
     return ended

@@ -4,6 +4,7 @@ from typing import Final
 
 from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
+from stream_detector.detect.incident import remember_ended
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
 
@@ -28,8 +29,12 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
         baseline.clear()
         baseline.retired = event.kind == "retire"
     else:
-        open_now = baseline.incidents.items()
-        baseline.incidents = {k: v for k, v in open_now if event.incident_id is not None and v.id != event.incident_id}
+        open_now = baseline.incidents
+        for place, incident in list(open_now.items()):
+            if event.incident_id is None or incident.id == event.incident_id:
+                del open_now[place]
+                if event.kind == "resolve":  # what is wrong may last: it is not usual for that
+                    remember_ended(baseline.former, place, incident)
         if event.kind != "resolve":
             baseline.feedbacks = min(baseline.feedbacks + 1, MOST_FEEDBACKS)
     if explain is not None:

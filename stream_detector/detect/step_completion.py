@@ -11,7 +11,7 @@ from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import Incident
+from stream_detector.detect.incident import Incident, age_former, remember_ended, take_up
 from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import pattern_deviation, shared
@@ -59,6 +59,8 @@ def step_completion(
     failed = status in _FAILED
     duration_s = _timed_s(event, config)
     baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
+    if baseline.former:
+        baseline.former = age_former(baseline.former)
     # 3. Score.
     by_robust = config.profile == "robust"
     findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
@@ -132,7 +134,10 @@ def _open(
             if known is not None and known.reported and is_superseded:
                 reported.append(_superseded(baseline, event, config, found, known))
             if known is None or (live and not known.reported) or is_superseded:
-                frozen = found.frozen if known is None else known.frozen  # it never was inside the gates of that
+                if known is not None:
+                    frozen = known.frozen  # it never was inside the gates of that
+                else:
+                    frozen = take_up(baseline.former, place, found.frozen) if baseline.former else found.frozen
                 if frozen is not None:
                     frozen.quiet = 0
                 baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live, frozen)
@@ -170,7 +175,10 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
     """Each ending closes its incident; the end of one that was never reported is not either."""
     reported = []
     for end in ended:
-        incident = baseline.incidents.pop((end.detector, crc32_of(end.subject)))
+        place = end.detector, crc32_of(end.subject)
+        incident = baseline.incidents.pop(place)
+        if end.end_reason != "new_normal":
+            remember_ended(baseline.former, place, incident)
         if incident.reported:
             reported.append(
                 anomaly.build_anomaly(

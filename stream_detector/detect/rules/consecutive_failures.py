@@ -45,13 +45,18 @@ def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
     )
 
 
-def streak_ended(name: str) -> Finding:
-    """The end of a streak by a success."""
+def streak_ended(name: str, recent: int = 0) -> Finding:
+    """The end of a streak by a success.
+
+    Args:
+        recent: failures among the last 10 where a spike in failures is open and goes on, else 0.
+    """
+    rest = f"; its failure rate is still high: {recent} of its last 10 executions failed" if recent else ""
     return Finding(
         detector=NAME,
         anomaly_type="ConsecutiveFailures",
         severity="info",
-        description=f"{name} has succeeded again: the failures in a row are over",
+        description=f"{name} has succeeded again: the failures in a row are over{rest}",
         current=0.0,
         baseline=0.0,
         deviation=0.0,

@@ -27,7 +27,8 @@ from stream_detector.detect.statistics.tails import UNKNOWN, confidence, normal_
 from stream_detector.events.anomaly import EndReason
 
 NAME = "spike_in_failures"
-_CLEARED_Z = 1.0
+CLEARED_Z = 1.0
+"""Half of the gate: a rate that lies at the gate itself would open and end by turns."""
 _MEAN_WEIGHT = 1 / 40
 """Weight of the newest outcome in the mean since the opening."""
 _STEADY = 0.08
@@ -102,7 +103,7 @@ class Spike(NamedTuple):
         recent: failures among the last 10.
         rate: the usual failure rate of today, 0 to 1.
         z: of `recent` under today's usual rate, `frozen_z` under the one frozen at the opening.
-        limit: what both must not exceed.
+        limit, calm: what `z` and `frozen_z` must not exceed.
         n: executions behind today's usual rate.
     """
 
@@ -111,14 +112,15 @@ class Spike(NamedTuple):
     z: float
     frozen_z: float
     limit: float
+    calm: float
     n: int
 
 
 def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_accepted: bool) -> Finding | None:
     """The end of a spike, if this execution ends it.
 
-    recovered: the last 10 lie within the limit of the rate frozen at the opening, and of today's. new_normal: they lie
-    within today's alone, and `is_accepted`.
+    recovered: for 10 readings in a row the last 10 lay within half of the gate of the rate frozen at the opening, and
+    now they do of today's. new_normal: they lie within today's alone, and `is_accepted`.
 
     Args:
         frozen: `baseline` of `spread` executions failed before the opening.
@@ -126,10 +128,13 @@ def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_ac
     """
     usual = frozen.baseline / frozen.spread if frozen.spread else 0.0
     frozen.note_quiet(now.z <= now.limit, 1)
-    if now.frozen_z <= now.limit and now.z <= now.limit:
-        description = f"{name} is back to its usual failure rate: {now.recent} of its last {RECENT} failed"
+    is_inside = frozen.count_inside(now.frozen_z <= now.calm, RECENT)
+    if is_inside and now.z <= now.limit:
+        usually = f"usually {wording.share(usual)} fail" if usual else "none of those before it began failed"
+        description = f"{name} is back to its usual failure rate: {now.recent} of its last {RECENT} failed; {usually}"
         gates = [
-            f"z {now.frozen_z:.2f} against the failure rate at the opening is not above {now.limit:.2f}",
+            f"z {now.frozen_z:.2f} against the failure rate at the opening was not above {now.calm:.2f} for {RECENT} "
+            f"executions",
             f"z {now.z:.2f} against today's is not either",
         ]
         return _ended(description, gates, now.recent / RECENT, usual, now.frozen_z, "recovered")
@@ -174,7 +179,7 @@ def robust_end(name: str, incident: Incident, failures: Failures, failed: bool, 
     recent, rate = failures.recent(failed), failures.observed_rate
     successes = frozen.spread - frozen.baseline
     tail = upper_tail(recent, frozen.baseline + PRIOR_FAILURES, successes + PRIOR_SUCCESSES)
-    now = Spike(recent, rate, failures.z(failed), rarity_of(tail), _CLEARED_Z, failures.n)
+    now = Spike(recent, rate, failures.z(failed), rarity_of(tail), CLEARED_Z, CLEARED_Z, failures.n)
     frozen.follow(float(failed), _MEAN_WEIGHT)
     steady = frozen.is_steady(rate, _STEADY, at_ms, WARM, 0)
     agrees = frozen.count_calm(abs(frozen.mean - rate) <= _AGREE, WARM)

@@ -89,7 +89,7 @@ def test_w07_a_lone_failure_after_a_long_good_history_is_no_spike():
 
 
 def test_w07_a_spike_is_open_until_its_z_no_longer_passes():
-    life = found(feed(workflow(), outcomes("S" * 40 + "FSFSF" + "S" * 12)))
+    life = found(feed(workflow(), outcomes("S" * 40 + "FSFSF" + "S" * 20)))
     assert [one.state for one in life] == ["opened", "ongoing", "resolved"]
     assert {one.incident_id for one in life} == {life[0].id}
     assert life[-1].severity == "info"

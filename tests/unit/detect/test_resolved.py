@@ -12,7 +12,7 @@ from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.incident import Frozen, Incident, pack_incidents, unpack_incidents
 from stream_detector.detect.rules import performance_degradation
 from stream_detector.detect.statistics.rhythm import PLACES
-from stream_detector.events import Anomaly, Completion, Resource
+from stream_detector.events import Action, Anomaly, Completion, Resource
 from stream_detector.events.ids import derived_id
 from tests.unit.detect.events_of import START, feed, found, run, workflow
 
@@ -159,6 +159,73 @@ def test_x6_six_of_ten_at_random_never_recovers(config, seed):
 
 
 @BOTH
+@pytest.mark.parametrize("rate", [0.3, 0.4, 0.5, 0.6, 0.8])
+@pytest.mark.parametrize("seed", range(3))
+def test_x6_a_rate_that_lasts_from_the_80th_on_ends_as_new_normal(config, rate, seed):
+    """Some good executions in a row are chance; what opens again is held against the rate of before them all."""
+
+    def fails(n: int, random: Random) -> bool:
+        return n >= 80 and random.random() < rate
+
+    told = life(history(400, fails=fails, seed=seed, hours=1.0), "spike_in_failures", config)
+    for end in told:
+        if end.end_reason == "new_normal":
+            break
+        if end.end_reason == "recovered":
+            assert end.metrics.current_value <= 0.2  # 19 in a row, which of one in three do happen
+    accepted = [one for one in told if one.end_reason == "new_normal"]
+    if not accepted:  # which takes a rate that moves longer by chance
+        assert config is ROBUST
+        return
+    assert accepted[0].metrics.baseline_value == 0.0
+    opened = next(one for one in told if one.state == "opened")
+    assert f"since {opened.detected_at:%Y-%m-%d %H:%M}" in accepted[0].description
+
+
+@BOTH
+def test_x6_ten_readings_in_a_row_are_needed_and_an_incident_that_returns_has_the_former_baseline(config):
+    pattern = "FFSFSFFSFF" + "S" * 19 + "FSFFSFFSFS" * 30
+    letters = "S" * 80 + pattern
+    told = life(history(len(letters), fails=lambda n, _: letters[n] == "F"), "spike_in_failures", config)
+    assert ends(told) == ["recovered", "new_normal"]
+    assert 80 + 28 <= number(end_of(told, "recovered")) <= 80 + 30
+    end = end_of(told, "new_normal")
+    assert end.metrics.baseline_value == 0.0
+    assert f"since {told[0].detected_at:%Y-%m-%d %H:%M}" in end.description
+
+
+@BOTH
+def test_x6_what_ended_long_ago_or_was_expected_is_not_what_a_new_incident_is_held_against(config):
+    for after, kind in ((61, None), (20, "expected"), (20, "resolve"), (20, "recovered")):
+        baseline = workflow()
+        events = history(300, fails=lambda n, _: 80 <= n < 90 and n % 2 == 0)
+        feed(baseline, events[:90], config)
+        (incident,) = baseline.incidents.values()
+        assert incident.frozen is not None
+        if kind in ("expected", "resolve"):
+            feed(baseline, [Action(
+                action_id="a", kind=kind, by="eve", at=events[89].finished_at, entity=baseline.key,
+                incident_id=incident.id,
+            )], config)  # fmt: skip
+            assert baseline.incidents == {}
+        n = 90
+        while baseline.incidents:
+            feed(baseline, [events[n]], config)
+            n += 1
+        kept = kind != "expected"
+        assert bool(baseline.former) is kept
+        feed(baseline, events[n : n + after], config)
+        baseline = Baseline.unpack(baseline.key, baseline.pack())
+        assert bool(baseline.former) is (kept and kind is not None), (after, kind)
+        again = history(n + after + 10, fails=lambda n, _: True, begin=n + after)
+        feed(baseline, again, config)
+        spike = baseline.incidents[("spike_in_failures", 0)]
+        assert spike.frozen is not None
+        inherited = spike.frozen.since_s == incident.frozen.since_s
+        assert inherited is (kept and kind is not None), (after, kind)
+
+
+@BOTH
 def test_x6_a_failure_rate_that_rises_is_no_new_normal(config):
     def fails(n: int, random: Random) -> bool:
         return n >= BEGIN and random.random() < 0.5 + 0.45 * min(n - BEGIN, 200) / 200
@@ -182,6 +249,14 @@ def test_x6_failures_that_stop_have_recovered(config):
 def test_x6_a_streak_is_over_with_a_success(config):
     told = life(history(BEGIN + 10, fails=lambda n, _: BEGIN <= n < BEGIN + 4), "consecutive_failures", config)
     assert [(one.state, one.end_reason) for one in told] == [("opened", None), ("resolved", "recovered")]
+
+
+@BOTH
+def test_x6_the_end_of_a_streak_names_a_failure_rate_that_is_still_high(config):
+    told = life(history(BEGIN + 10, fails=lambda n, _: BEGIN <= n < BEGIN + 4), "consecutive_failures", config)
+    assert told[-1].description.endswith("over; its failure rate is still high: 4 of its last 10 executions failed")
+    early = life(history(20, fails=lambda n, _: 5 <= n < 8), "consecutive_failures", config)
+    assert early[-1].description.endswith("are over")
 
 
 @BOTH
@@ -292,8 +367,8 @@ def test_x6_frozen_values_are_64_bytes_at_most_and_only_while_an_incident_is_ope
     frozen.mark, frozen.mark_s, frozen.since_s, frozen.steady, frozen.calm, frozen.quiet = 1.5, 7, 8, 9, 2, 3
     packed = pack_incidents(place)
     assert len(packed) - bare <= 64
-    read, end = unpack_incidents(packed, 0, 1)
-    assert end == len(packed) and pack_incidents(read) == packed
+    read, former, end = unpack_incidents(packed, 0, 1)
+    assert end == len(packed) and not former and pack_incidents(read) == packed
     again = read["performance_degradation", 0].frozen
     assert again is not None and (again.mark, again.mark_s, again.since_s, again.quiet) == (1.5, 7, 8, 3)
 
@@ -303,4 +378,4 @@ def test_x6_frozen_values_are_64_bytes_at_most_and_only_while_an_incident_is_ope
     feed(baseline, history(BEGIN + 1, lambda n: 200.0, begin=BEGIN), ROBUST)
     assert baseline.pack()[0] == 3
     feed(baseline, history(BEGIN + 20, begin=BEGIN + 1), ROBUST)
-    assert baseline.incidents == {} and baseline.pack()[0] == 2
+    assert baseline.incidents == baseline.former == {} and baseline.pack()[0] == 2

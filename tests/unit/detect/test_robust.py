@@ -257,9 +257,12 @@ def test_a_lone_failure_is_no_spike_and_two_are():
 
 
 def test_a_spike_of_failures_is_one_incident():
-    life = found(feed(workflow(), outcomes("S" * 100 + "FSFSF" + "S" * 12), ROBUST))
+    life = found(feed(workflow(), outcomes("S" * 100 + "FSFSF" + "S" * 20), ROBUST))
     assert [one.state for one in life] == ["opened", "ongoing", "resolved"]
-    assert life[-1].description == "nightly is back to its usual failure rate: 0 of its last 10 failed"
+    assert (
+        life[-1].description
+        == "nightly is back to its usual failure rate: 0 of its last 10 failed; none of those before it began failed"
+    )
 
 
 def test_failures_in_a_row_are_told_as_in_classic():

@@ -118,7 +118,7 @@ def test_the_head_is_where_it_is_documented():
 
 def test_an_open_incident_of_a_rule_of_a_later_version_is_refused():
     packed = pack_incidents({("consecutive_failures", 0): Incident(str(UUID(int=1)), 0, "warning", True)})
-    assert unpack_incidents(packed, 0, 1)[1] == len(packed)
+    assert unpack_incidents(packed, 0, 1)[2] == len(packed)
     with pytest.raises(ValueError, match="an open incident of rule 200"):
         unpack_incidents(bytes([200]) + packed[1:], 0, 1)
 
