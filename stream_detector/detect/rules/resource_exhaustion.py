@@ -33,6 +33,9 @@ _LEAST: Final = 10
 _RISES: Final = 3
 _AHEAD: Final = 10
 _HALF: Final = 0.5
+_FREE: Final = 0.95 * FULL
+_BARELY: Final = 0.98 * FULL
+"""What is usual again lies below the first, or where the usual use lay above it already, below the second."""
 _STEADY: Final = 0.5
 _STILL: Final = 0.01
 """A usual use that stays within half its deviation, or a hundredth of itself, does not move."""
@@ -98,7 +101,7 @@ def find_exhaustion(
         severity = "critical" if share >= CRITICAL else "warning"
         what = f"used {wording.share(share)} of its {resource_name} limit ({used})"
         gates = [f"{wording.share(share)} of the limit reaches {wording.share(FULL)}"]
-        frozen_gate = FULL
+        frozen_gate = _usual_gate(share, known)
     elif known is not None and z is not None and z > _Z * gate and (not limit or share >= _HALF):
         usually = wording.share(known.mean) if limit else f"{known.mean:.4g}{unit}"
         what = f"used {used} of {resource_name}, rising, usually {usually}"
@@ -109,8 +112,7 @@ def find_exhaustion(
         what = f"reaches its {resource_name} limit in about {left:.0f} executions ({used} now)"
         slope = f"at {wording.share(known.slope)} an execution the limit is {left:.1f} away, at most {_AHEAD}"
         gates = [_rises(known), slope]
-        # Also what is usual, should a few steep rises have made the forecast; but never what opens it.
-        frozen_gate = max(1.0 - _AHEAD * known.slope, min(known.mean + known.deviation, share))
+        frozen_gate = _usual_gate(share, known)
     else:
         return None
     return Finding(
@@ -154,19 +156,23 @@ def find_end(
 ) -> Finding | None:
     """The end of an open incident by an execution in which none of the rules held.
 
-    recovered: for three executions in a row none did, nor would have at the opening. new_normal: what is used stays
-    outside of that, below 90 % of the limit, and the usual use has come to it and no longer moves.
+    recovered: for three executions in a row none did, and what is used lay within what was usual at the opening.
+    new_normal: it stays outside of that, clearly below 90 % of the limit, and the usual use has come to it and no more
+    moves. What stays at the limit stays open.
 
     Args:
         share: what `share_of` says of it; `known` says what was known before.
     """
     frozen = incident.frozen
     if frozen is None:  # opened by a version that froze nothing
-        frozen = incident.frozen = _freeze(share, known, FULL if resource.limit else share)
+        frozen = incident.frozen = _freeze(share, known, _FREE if resource.limit else share)
     if frozen.count_calm(share < frozen.gate, _RISES):
-        description = f"{name} uses less {resource_name} again"
+        description = (
+            f"{name} uses less {resource_name} again: {_amount(share, resource)}, "
+            f"usually {_amount(frozen.baseline, resource)} before it began"
+        )
         gates = [
-            f"{_RISES} executions in a row are below {_amount(frozen.gate, resource)}, the limit at the opening",
+            f"{_RISES} executions in a row are below {_amount(frozen.gate, resource)}, usual at the opening",
             "and neither full, nor rising, nor forecast",
         ]
         return _ended(description, gates, resource_name, resource, share, frozen.baseline, "recovered")
@@ -174,7 +180,8 @@ def find_end(
         return None
     band = max(_STEADY * known.deviation, _STILL * abs(known.mean))
     steady = frozen.is_steady(known.mean, band, at_ms, ACCEPTED_AFTER, 0)
-    if not steady or abs(share - known.mean) > 2 * band:
+    near_full = bool(resource.limit) and known.mean + _Z * max(known.deviation, _STILL * known.mean) >= FULL
+    if not steady or near_full or abs(share - known.mean) > 2 * band:
         return None
     description = (
         f"{name} has a new usual use of {resource_name} since {wording.instant(incident.since_ms)}: "
@@ -182,9 +189,25 @@ def find_end(
     )
     gates = [
         f"{ACCEPTED_AFTER} executions have not moved it",
-        f"it is not below {_amount(frozen.gate, resource)}, the limit at the opening",
+        f"it is not below {_amount(frozen.gate, resource)}, as was usual at the opening",
     ]
     return _ended(description, gates, resource_name, resource, known.mean, frozen.baseline, "new_normal")
+
+
+def _usual_gate(share: float, known: ResourceBaseline | None) -> float:
+    """Below which a share of the limit is usual again, by what was known at the opening.
+
+    Within 3 deviations of the usual use; what rises has a large one, so that no nearer to what opened it than to the
+    usual; and clearly below the limit, else what lies at it opens and ends by turns. Where the usual use itself lies so
+    high, below that.
+    """
+    if known is None:
+        return _FREE
+    usual = known.mean
+    if usual >= _FREE:
+        return min(usual, _BARELY)
+    near = usual + _Z * max(known.deviation, _STILL * usual)
+    return min(near, max((share + usual) / 2, usual), _FREE)
 
 
 def _freeze(share: float, known: ResourceBaseline | None, gate: float) -> Frozen:

@@ -293,6 +293,51 @@ def test_x6_a_full_disk_is_never_usual_and_three_below_are_less(config):
     assert less[-1].execution_id == "x112"
 
 
+SAW = [50.0, 51.0, 52.0] * 33 + [50.0]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "then",
+    [[90.4] + [89.6] * 150, [89.6, 90.4] * 80, [90.4, 89.6, 89.6, 89.6, 86.0] * 30],
+    ids=["at", "by turns", "saw"],
+)
+def test_x6_what_stays_at_the_limit_stays_open(config, then):
+    disk = [*SAW, *then]
+    told = life(history(len(disk), disk=lambda n: disk[n]), "resource_exhaustion", config)
+    assert [one.state for one in told if one.state != "ongoing"] == ["opened"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("then", "reason"), [(52.0, "recovered"), (52.4, "recovered"), (60.0, "new_normal"), (80.0, "new_normal")]
+)
+def test_x6_a_resource_is_recovered_at_what_was_usual_and_a_new_normal_between(config, then, reason):
+    disk = [*SAW, 91.0, 92.0, *[then] * 80]
+    told = life(history(len(disk), disk=lambda n: disk[n]), "resource_exhaustion", config)
+    assert ends(told) == [reason]
+    end = end_of(told, reason)
+    assert end.metrics.baseline_value == pytest.approx(0.51, abs=0.005)
+    if reason == "recovered":
+        assert (
+            end.description.endswith("% of disk before it began") or "usually 51 % before it began" in end.description
+        )
+        assert end.execution_id == "x104"
+
+
+@BOTH
+def test_x6_a_disk_that_usually_lies_at_its_limit_recovers_below_that(config):
+    disk = [87.0, 88.0, 89.0] * 33 + [95.0] * 5 + [88.2] * 20 + [86.0] * 3
+    told = life(history(len(disk), disk=lambda n: disk[n]), "resource_exhaustion", config)
+    assert ends(told) == ["recovered"] and number(end_of(told, "recovered")) == 99 + 5 + 22
+
+
+def test_x6_a_new_resource_that_is_full_recovers_clearly_below():
+    disk = [95.0] * 3 + [88.0] * 6 + [60.0] * 3
+    told = life(history(len(disk), disk=lambda n: disk[n]), "resource_exhaustion")
+    assert ends(told) == ["recovered"] and number(end_of(told, "recovered")) == 11
+
+
 def test_x6_patterns_and_scores_have_no_end():
     from stream_detector.events.anomaly_types import TYPES
 
