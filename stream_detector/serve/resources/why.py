@@ -9,7 +9,9 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from stream_detector.detect.runs import window_run_id
 from stream_detector.events import Anomaly, Completion, Notification, Score
+from stream_detector.events.anomaly_types import describe
 from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.fields import Id
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
@@ -74,6 +76,8 @@ class _Story(Struct):
     """About where the decisions come from."""
     approximate: str | None = None
     computed_again: bool = False
+    run_id: str | None = None
+    """The run, or minute of scores without one, whose messages are about its anomalies too."""
 
 
 async def why(request: web.Request) -> web.Response:
@@ -116,7 +120,7 @@ async def _of_anomaly(request: web.Request, text: str) -> _Story:
         event_id = f"run:{anomaly.run_id}" if anomaly.run_id is not None else f"at:{at}"
         stored = await database.query(scores.score, anomaly.entity_id, event_id)
     gone = None if stored else "the event is no longer stored; this is from the anomaly itself"
-    return _of_stored(_subject_of(request, stored, anomaly), [anomaly], gone)
+    return _of_stored(_subject_of(request, stored, anomaly), [anomaly], gone, _run_of([anomaly], stored))
 
 
 async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore, judgement: Judgement) -> _Story:
@@ -124,7 +128,7 @@ async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore
     subject = _subject(stored.event, request.app[SETTINGS].duration_from_times)
     if judgement.anomalies:
         found = [msgspec.json.decode(each, type=Anomaly) for each in judgement.anomalies]
-        return _of_stored(subject, found, judgement.unknown or None)
+        return _of_stored(subject, found, judgement.unknown or None, _run_of(found, stored))
     if judgement.refusal is not None:
         return _Story(subject, [], "refused", remarks=[f"Why: {judgement.refusal}."])
     in_force = await request.app[DATABASE].query(detection_settings, request.app[SETTINGS])
@@ -142,11 +146,20 @@ async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore
     return _Story(subject, [], checked.outcome, explained, remarks, approximate, computed_again=True)
 
 
-def _of_stored(subject: str, found: list[Anomaly], approximate: str | None) -> _Story:
+def _run_of(found: Sequence[Anomaly], stored: StoredCompletion | StoredScore | None) -> str | None:
+    """The run whose messages are about these; of a score without one the window that its change is summed up in."""
+    named = next((each.run_id for each in found if each.run_id), None)
+    if named is not None or not isinstance(stored, StoredScore):
+        return named
+    is_summed_up = any(describe(each.anomaly_type).in_run_summary for each in found)
+    return window_run_id(stored.event) if is_summed_up else None
+
+
+def _of_stored(subject: str, found: list[Anomaly], approximate: str | None, run_id: str | None) -> _Story:
     gates = list(dict.fromkeys(gate for each in found for gate in each.gates))
     rules = dict.fromkeys(f"rule {each.detector} in profile {each.profile}" for each in found)
     remarks = [f"Stored with what the live detector found: {', '.join(rules)}."]
-    return _Story(subject, found, decisions=gates, remarks=remarks, approximate=approximate)
+    return _Story(subject, found, decisions=gates, remarks=remarks, approximate=approximate, run_id=run_id)
 
 
 def _under_which(stored: StoredCompletion | StoredScore, in_force: DetectionSettings) -> str:
@@ -169,11 +182,10 @@ async def _check_score(pool: Any, stored: StoredScore, in_force: DetectionSettin
 
 
 async def _respond(request: web.Request, story: _Story) -> web.Response:
-    run_id = next((each.run_id for each in story.anomalies if each.run_id), None)
     ids = [each.id for each in story.anomalies]
     messages = [
         msgspec.json.decode(each, type=Notification)
-        for each in await request.app[DATABASE].query(messages_about, ids, run_id)
+        for each in await request.app[DATABASE].query(messages_about, ids, story.run_id)
     ]
     return json_response(
         {

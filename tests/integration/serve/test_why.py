@@ -135,6 +135,49 @@ async def test_a_score_is_told_by_its_entity_and_run(client: Client, pool: async
     assert (await ask(client, score="lido", run="r2"))["decisions"] == found.gates
 
 
+@pytest.mark.parametrize("entity_type", [None, "dao"])
+async def test_w39_the_message_of_a_score_without_a_run_is_named(
+    client: Client, pool: asyncpg.Pool, entity_type: str | None
+) -> None:
+    """Its Slack message is that of its minute, which holds no id of the anomaly."""
+    kind = entity_type or ""
+    late = NOON + timedelta(seconds=59)
+    scores = [score("lido", value, scored_at=at, entity_type=kind or None) for value, at in (("7", NOON), ("5", late))]
+    found = step_of(scores)
+    window = f"window~{kind}~{NOON:%Y-%m-%dT%H:%MZ}"
+    messages = [
+        notification("n1", anomaly_id=found.id),
+        notification("n2", channel="slack", run_id=window),
+        notification("n3", channel="slack", run_id=f"window~other~{NOON:%Y-%m-%dT%H:%MZ}"),
+        notification("n4", channel="slack", run_id=f"window~{kind}~{NOON + timedelta(minutes=1):%Y-%m-%dT%H:%MZ}"),
+    ]
+    await Writer(pool).write(
+        Rows(
+            scores=[row(each, n) for n, each in enumerate(scores)],
+            anomalies=[row(found, 0)],
+            notifications=[row(each, n) for n, each in enumerate(messages)],
+        )
+    )
+    told = await ask(client, anomaly=found.id)
+    assert [each["id"] for each in told["notifications"]] == ["n1", "n2"]
+    assert any("slack: delivered" in each for each in told["sentences"])
+
+
+async def test_w39_a_drift_of_a_score_is_not_in_the_message_of_its_minute(client: Client, pool: asyncpg.Pool) -> None:
+    drift = anomaly("drift", anomaly_type="PatternDeviation", entity_id="lido", entity_kind="score", detected_at=NOON)
+    messages = [
+        notification("n1", anomaly_id=drift.id),
+        notification("n2", channel="slack", run_id=f"window~~{NOON:%Y-%m-%dT%H:%MZ}"),
+    ]
+    stored = Rows(
+        scores=[row(score("lido"), 0)],
+        anomalies=[row(drift, 0)],
+        notifications=[row(each, n) for n, each in enumerate(messages)],
+    )
+    await Writer(pool).write(stored)
+    assert [each["id"] for each in (await ask(client, anomaly=drift.id))["notifications"]] == ["n1"]
+
+
 def step_of(scores: list[Any]) -> Anomaly:
     baseline = Baseline.new("score:lido")
     return next(found for each in scores for found in step(baseline, each, Config()).anomalies)
