@@ -36,6 +36,7 @@ class Run:
     run_id: str
     ended_at: datetime
     anomalies: tuple[SummaryAnomaly, ...]
+    started_at: datetime | None = None
     parts: int = 1
     revision: int = 1
     follow_up: int = 0

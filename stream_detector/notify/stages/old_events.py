@@ -5,6 +5,7 @@ less the event's own time. So what is old only because Kafka, a worker or a chan
 """
 
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from msgspec.structs import replace
 
@@ -38,28 +39,39 @@ def is_old(subject: Subject, config: NotifyConfig) -> bool:
 
 
 def count_old(state: State, channel: str, subject: Subject, now_s: float, config: NotifyConfig) -> Verdict:
-    """Count it for the channel's next message about such."""
+    """Count it for the channel's next message about such, if it opens an incident: what goes on was counted then."""
+    after_s = published_after_s(subject)
+    why = f"published {duration(after_s)} after it happened, more than {duration(config.max_age_s)}"
+    if isinstance(subject, Anomaly) and subject.state == "ongoing":
+        return stops("suppressed", f"{why}: only openings are counted in one message an hour")
     old = read(state, OLD + channel, OldEvents) or OldEvents()
     counts = dict(old.counts)
     for severity in _severities(state, subject, now_s):
         counts[severity] = counts.get(severity, 0) + 1
-    at_s = (subject.detected_at if isinstance(subject, Anomaly) else subject.ended_at).timestamp()
-    after_s = published_after_s(subject)
+    first_s, last_s = _span_of(subject)
     found = replace(
         old,
         counts=counts,
-        first_s=min(at_s, old.first_s) if old.counts else at_s,
-        last_s=max(at_s, old.last_s) if old.counts else at_s,
-        published_s=max(at_s + after_s, old.published_s),
+        first_s=min(first_s, old.first_s) if old.counts else first_s,
+        last_s=max(last_s, old.last_s) if old.counts else last_s,
+        published_s=max(last_s + after_s, old.published_s),
         since_s=old.since_s if old.counts else now_s,
         added_s=now_s,
     )
     write(state, OLD + channel, found)
-    limit = duration(config.max_age_s)
-    return stops(
-        "suppressed",
-        f"published {duration(after_s)} after it happened, more than {limit}: counted in one message an hour",
-    )
+    return stops("suppressed", f"{why}: counted in one message an hour")
+
+
+def _span_of(subject: Subject) -> tuple[float, float]:
+    """When it happened; of a run from its start, which is before all of its scores, to its end."""
+    if isinstance(subject, Anomaly):
+        return (subject.detected_at.timestamp(),) * 2
+    first = subject.ended_at
+    if not subject.named:
+        first = first.replace(second=0, microsecond=0)
+    elif subject.started_at is not None:
+        first = min(first, subject.started_at)
+    return first.timestamp(), subject.ended_at.timestamp()
 
 
 def _severities(state: State, subject: Subject, now_s: float) -> list[str]:
@@ -104,11 +116,14 @@ def _notice(old: OldEvents, config: NotifyConfig) -> Notice:
     first, last = instant(old.first_s), instant(old.last_s)
     many = sum(old.counts.values())
     what = "1 anomaly" if many == 1 else f"{many:,} anomalies"
+    words = {"from": f"{first:%Y-%m-%dT%H:%M:%SZ}", "to": f"{last + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"}
+    # The filter of what is counted, so that the list behind the link has as many.
+    words |= {"severity": ",".join(sorted(old.counts)), "state": "opened"}
     by = ", ".join(f"{count:,} {severity}" for severity, count in sorted(old.counts.items()))
     return Notice(
         title=f"{mark_of('info')} {what} of {day_range(first, last, instant(old.published_s))}, published only now; "
         "not sent one by one",
         text=f"{by}, between {minute(first)} and {minute(last)}. Each was published more than "
         f"{duration(config.max_age_s)} after it happened. All are stored and shown on the dashboard.",
-        link=f"{config.base_url}/anomalies?from={first:%Y-%m-%d}&to={last + timedelta(days=1):%Y-%m-%d}",
+        link=f"{config.base_url}/anomalies?{urlencode(words, safe=':,')}",
     )

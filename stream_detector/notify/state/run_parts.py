@@ -47,6 +47,7 @@ def assemble_run(state: State, run: str, parts: int) -> Run | None:
         run_id=first.run_id,
         ended_at=max(summary.ended_at for summary in found),
         anomalies=tuple(anomalies.values()),
+        started_at=first.started_at,
         parts=parts,
         revision=first.revision,
         follow_up=first.follow_up,

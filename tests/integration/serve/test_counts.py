@@ -1,16 +1,21 @@
 """W36: what is counted is the same on the overview, in trends, on the list, in its facets and in its file."""
 
 import csv
+import html
 import io
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.stages.old_events import LULL_S
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
 from tests.events_made import anomaly, row
 from tests.integration.serve.asking import LIST, Client, ask
+from tests.unit.notify.living import Notifier
 
 SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 
@@ -57,3 +62,26 @@ async def test_w36_a_list_its_facets_and_its_file_have_the_same_records(client: 
     async with client.get(f"{LIST}/export", params={"format": "csv", **query}) as answer:
         lines = list(csv.DictReader(io.StringIO(await answer.text())))
     assert listed == len(lines) == (await ask(client, f"{LIST}/facets", **query))["total"] > 20
+
+
+async def test_x9_w36_the_message_about_a_history_counts_what_the_list_behind_its_link_has(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    published, records = datetime(2026, 11, 30, 9, 0, tzinfo=UTC), []
+    for number in range(15):
+        severity = ("info", "warning", "critical")[number % 3]
+        given = {"incident": str(number), "published_at": published, "entity_id": f"w{number}"}
+        for state, days in (("opened", 20), ("ongoing", 19), ("resolved", 18)):
+            at = published - timedelta(days=days, minutes=number)
+            worse = {"opened": severity, "ongoing": "critical", "resolved": "info"}[state]
+            records.append(anomaly(f"{number} {state}", state=state, severity=worse, detected_at=at, **given))
+    assert await Writer(pool).write(Rows(anomalies=[row(each, n) for n, each in enumerate(records)])) == []
+    config = NotifyConfig(channels={"inbox": True, "slack": True}, base_url="https://gvs.example.org")
+    notifier = Notifier(config)
+    notifier.now_s = published.timestamp()
+    (text,) = notifier.take(*records).after(LULL_S).got("slack")
+    link = html.unescape(text.rpartition("Dashboard: ")[2])
+    facets = await ask(client, f"{LIST}/facets?{urlsplit(link).query}")
+    assert text.startswith("🔵 10 anomalies of ") and "5 critical, 5 warning" in text
+    listed = await ask(client, f"{LIST}?{urlsplit(link).query}")
+    assert facets["total"] == len(listed["items"]) == 10

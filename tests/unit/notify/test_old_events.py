@@ -13,10 +13,10 @@ import pytest
 from stream_detector.events import Anomaly, RunSummary
 from stream_detector.notify.config import NotifyConfig, Route
 from stream_detector.notify.stages.old_events import EVERY_S, LONGEST_S, LULL_S
-from tests.events_made import action, score_change
+from tests.events_made import action, score_change, uuid
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import Notifier
-from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, run_of, slow
+from tests.unit.notify.subjects import BALANCER, CONFIG, ENDED, LIDO, run_of, slow
 
 PUBLISHED = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -45,15 +45,16 @@ def history(count: int) -> list[Anomaly]:
 
 def test_x9_a_history_that_is_published_now_is_one_message_a_channel() -> None:
     one = notifier().take(*history(312)).after(LULL_S)
+    shown = "from=2026-09-01T08:00:00Z&to=2026-11-20T08:00:01Z&severity=critical,warning&state=opened"
     sent = [each.message for each in one.sent]
     assert [(each.channel, each.severity) for each in sent] == [("slack", "info"), ("email", "info")]
     for text in (*one.got("slack"), *one.got("email")):
         assert text.startswith("🔵 312 anomalies of 1 Sep to 20 Nov, published only now; not sent one by one\n")
         assert "78 critical, 234 warning, between 2026-09-01 08:00 UTC and 2026-11-20 08:00 UTC" in text
-        assert "Dashboard: https://gvs.example.org/anomalies?from=2026-09-01&to=2026-11-21" in text.replace("amp;", "")
+        assert f"Dashboard: https://gvs.example.org/anomalies?{shown}" in text.replace("amp;", "")
     slack = one.sent[0].message
     assert problem_with({"text": slack.text, "blocks": slack.blocks}) == ""
-    assert "from=2026-09-01&amp;to=2026-11-21|View dashboard" in str(slack.blocks)
+    assert shown.replace("&", "&amp;") + "|View dashboard" in str(slack.blocks)
     assert one.counts("inbox") == {"suppressed": 312, "delivered": 1}, "the inbox, too"
     reasons = {each.reason for each in one.outcomes if each.outcome == "suppressed"}
     assert any(reason.startswith("published 90 d 1 h after it happened, more than 1 d") for reason in reasons)
@@ -136,6 +137,31 @@ def test_x9_an_incident_of_a_history_has_no_end_to_send_and_its_rise_now_is_sent
     worse = at("w", PUBLISHED, incident="b", state="ongoing", severity="critical")
     one.take(at("b", PUBLISHED - 9 * DAY, incident="b", severity="warning"), worse).deliver()
     assert one.got("slack")[-1].startswith("🔴 Critical: Performance degradation in w")
+
+
+def test_x9_w36_what_goes_on_in_a_history_is_no_further_opening() -> None:
+    openings = [at(f"o{n}", PUBLISHED - (9 - n) * DAY, severity="warning") for n in range(3)]
+    worse = [replace_of(one, f"w{one.id}", state="ongoing", severity="critical") for one in openings]
+    ends = [replace_of(one, f"e{one.id}", state="resolved", severity="info", duration_s=60.0) for one in openings]
+    one = notifier().take(*openings, *worse, *ends).after(LULL_S)
+    for channel in ("slack", "email"):
+        (text,) = one.got(channel)
+        assert "3 anomalies of 21 Nov to 23 Nov" in text and "3 warning, between" in text and "critical" not in text
+    assert any("only openings are counted" in reason for reason in one.reasons("slack"))
+    assert notifier().take(*worse).after(LULL_S).sent == []
+
+
+def replace_of(opened: Anomaly, name: str, **given: Any) -> Anomaly:
+    return msgspec.structs.replace(opened, id=uuid(name), **given)
+
+
+def test_x9_the_link_covers_a_run_from_its_start_and_a_minute_from_its_beginning() -> None:
+    started = run_of(LIDO, published_after_s=9 * 86_400.0, started_at=ENDED - timedelta(minutes=20))
+    window = run_of(
+        LIDO, run_id="window~~2026-01-22T00:05Z", published_after_s=9 * 86_400.0, ended_at=ENDED + timedelta(seconds=59)
+    )
+    for run, first in ((started, "2026-01-21T23:45:00Z"), (window, "2026-01-22T00:05:00Z")):
+        assert f"from={first}&to=" in notifier().take(run).after(LULL_S).got("email")[0]
 
 
 def test_x9_the_end_of_what_was_sent_is_sent_however_late_it_was_published() -> None:
