@@ -97,8 +97,7 @@ async def test_the_bot_changes_its_message_until_the_end(
     await wait_until(lambda: [len(found) for found in slack.replies.values()] == [2], "the end")
     (message,) = slack.messages.values()
     assert (
-        message["text"].startswith("✅ Resolved: Spike in failures in Nightly")
-        and "Lasted: 1 min 5 s" in message["text"]
+        message["text"].startswith("✅ Resolved: Spike in failures in Nightly") and "Lasted: 1 m 5 s" in message["text"]
     )
     assert [reply["text"] for found in slack.replies.values() for reply in found] == [
         "Acknowledged by ann",

@@ -63,7 +63,7 @@ def find_by_score(
         anomaly_type="UnusualExecutionTime",
         severity=severity,
         description=f"{name} took {wording.duration(duration_s)}; "
-        f"usually {usually}, mostly {wording.duration(assessment.low)} to {wording.duration(assessment.high)}",
+        f"usually {usually}, mostly {wording.between(assessment.low, assessment.high)}",
         current=duration_s,
         baseline=expected,
         deviation=duration_s - expected,

@@ -55,7 +55,8 @@ def _evidence_words(known: Evidence) -> str:
     odd = f"{known.odd_with} of {known.odd} executions with anomalies have it"
     if not known.others:
         return f"{odd}, and no others ran in that hour"
-    return f"{odd}, and {percent(known.others_with / known.others)} of the {known.others:,} others of that hour"
+    others = "1 other" if known.others == 1 else f"{known.others:,} others"
+    return f"{odd}, and {percent(known.others_with / known.others)} of the {others} of that hour"
 
 
 def _shown(step: str) -> str:

@@ -101,7 +101,10 @@ def amount(metrics: Metrics, value: float, *, signed: bool = False) -> str:
     """A value of these metrics with its unit: seconds, runs, points, or a ratio in percent."""
     sign = "+" if signed and value > 0 else ""
     if metrics.unit == "ratio":
-        return f"{sign}{number(value * 100)} {'percentage points' if signed else '%'}"
+        if signed:
+            return f"{sign}{number(value * 100)} percentage points"
+        # Rounded, it would be the whole that it is not.
+        return "99.9 %" if 0.9995 <= value < 1 else f"{number(value * 100)} %"
     if metrics.unit == "points":
         published = [exact(metrics.current_value), exact(metrics.baseline_value)]
         return points(exact(value), decimals(published), signed=signed)
@@ -112,21 +115,23 @@ def amount(metrics: Metrics, value: float, *, signed: bool = False) -> str:
 def percent(share: float) -> str:
     """A share of a whole.
 
-    >>> percent(0.0312), percent(0.5), percent(0), percent(0.0004)
-    ('3 %', '50 %', '0 %', 'under 1 %')
+    >>> percent(0.0312), percent(0.5), percent(0), percent(0.0004), percent(0.998)
+    ('3 %', '50 %', '0 %', 'under 1 %', 'over 99 %')
     """
-    return "under 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1 else f"{share * 100:.0f} %"
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units.
+    """A length of time in its two largest units, named as in the descriptions that detection writes.
 
     >>> duration(45), duration(725), duration(90_000)
-    ('45 s', '12 min 5 s', '1 d 1 h')
+    ('45 s', '12 m 5 s', '1 d 1 h')
     """
     left = round(seconds)
     parts = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         if left >= size:
             parts.append(f"{left // size} {unit}")
             left %= size

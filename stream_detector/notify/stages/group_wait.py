@@ -215,6 +215,7 @@ def _combined_delivery(name: str, group: Group, members: list[Pending], lines: l
     words = "; ".join(map(facet_words, group.bond.joins or shared)) or "one incident"
     anomalies = [one.anomaly for one in members]
     first = min(lines, key=reading_rank)
+    others = "1 other that shares" if len(lines) == 2 else f"{len(lines) - 1} others that share"
     shown = next(one for one in anomalies if one.id == first.anomaly_id)
     is_whole_group = group.members == len({one.incident_id for one in anomalies})
     return Due(
@@ -223,7 +224,7 @@ def _combined_delivery(name: str, group: Group, members: list[Pending], lines: l
         severity=worst_severity(newest_of_each_incident(lines)),
         first_at_s=now_s,
         next_at_s=now_s,
-        reason=f"{members[-1].reason}; with {len(lines) - 1} others that share {words[:200]}",
+        reason=f"{members[-1].reason}; with {others} {words[:200]}",
         anomaly=shown if is_whole_group and is_one_reading(lines) else None,
         combined=combine(
             "group",

@@ -160,7 +160,7 @@ def test_w14_w15_w16_every_field_is_there():
         ("execution", "x50", None),
     ]
     assert unusual.investigation_steps == [
-        "Look at step test, which grew most: 3 m 31 s, usually 1 m 0 s",
+        "Look at step test, which grew most: 3 m 31 s, usually 1 m",
         "Compare with the last good execution x10 of 2026-01-01 01:40 UTC",
         "The commit changed since then, from 1a2b3c4d5e6f to 9f8e7d6c5b4a: read that difference",
         "New since then: team = apps",

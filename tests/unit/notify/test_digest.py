@@ -10,7 +10,7 @@ from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import CONFIG, run_of, slow
 
-NUMBERS = "Current 130 s (2 min 10 s) | Baseline 100 s | Deviation +30 s | Z-score 3"
+NUMBERS = "Current 130 s (2 m 10 s) | Baseline 100 s | Deviation +30 s | Z-score 3"
 ONE = only("slack", rate_limit_count=1, rate_limit_window_s=100.0)
 
 
@@ -54,7 +54,7 @@ def test_an_end_is_not_held_for_ever() -> None:
     notifier = Notifier(ONE).take(slow("a")).deliver().take(ending("a")).deliver()
     assert notifier.counts("slack") == {"delivered": 1, "held": 1}
     notifier.after(100)
-    assert "• ✅ Resolved: Performance degradation in Nightly after 12 min 5 s" in notifier.got("slack")[1]
+    assert "• ✅ Resolved: Performance degradation in Nightly after 12 m 5 s" in notifier.got("slack")[1]
 
 
 def test_what_opened_and_ended_while_it_was_held_is_sent_as_ended() -> None:

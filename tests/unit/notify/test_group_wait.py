@@ -27,7 +27,7 @@ ROUTE = Route(
 )
 TOGETHER = replace(CONFIG, channels={"inbox": True, "slack": True, "email": True}, routes=(ROUTE,))
 
-NUMBERS = "Current 130 s (2 min 10 s) | Baseline 100 s | Deviation +30 s | Z-score 3"
+NUMBERS = "Current 130 s (2 m 10 s) | Baseline 100 s | Deviation +30 s | Z-score 3"
 
 
 def of(workflow: str, name: str = "", **given: Any) -> Any:
@@ -134,7 +134,7 @@ def test_the_end_of_all_is_sent_with_the_interval_and_says_so() -> None:
     notifier.take(end_of("a"), end_of("b")).after(INTERVAL_S)
     text = notifier.got("slack")[1]
     assert text.splitlines()[0] == "✅ Resolved: all 2 anomalies with c=1"
-    assert text.count("✅ Resolved: Performance degradation") == 2 and "after 1 min 30 s" in text
+    assert text.count("✅ Resolved: Performance degradation") == 2 and "after 1 m 30 s" in text
 
 
 def test_ends_wait_for_each_other_so_that_a_group_ends_once() -> None:
@@ -332,3 +332,9 @@ def test_a_facet_is_what_group_by_names_and_the_clusters_are_the_same_in_any_ord
     assert found == [([("commit", "1"), ("team", "x")], [0, 1]), ([], [2])]
     again = cluster_by_facet([of("d"), two, one], ["commit", "*"])
     assert [(cluster.shared[:1], len(cluster.numbers)) for cluster in again] == [([("commit", "1")], 2), ([], 1)]
+
+
+@pytest.mark.parametrize(("names", "words"), [("ab", "with 1 other that shares"), ("abc", "with 2 others that share")])
+def test_the_reason_counts_the_others_in_proper_words(names: str, words: str) -> None:
+    notifier = Notifier(TOGETHER).take(*(of(name, labels={"commit": "4f2a"}) for name in names)).after(WAIT_S)
+    assert any(words in each.reason for each in notifier.outcomes if each.channel == "slack")

@@ -50,7 +50,7 @@ def test_one_message_per_incident_where_it_can_be_changed() -> None:
     assert [one.state for one in messages] == ["opened", "ongoing", "ongoing", "resolved"]
     assert messages[2].text.startswith("Acknowledged by ann\n\n🔴 Critical")
     assert messages[2].note == "Acknowledged by ann" and len(messages[2].blocks) == len(messages[1].blocks) + 1
-    assert "Lasted: 12 min 5 s" in messages[3].text
+    assert "Lasted: 12 m 5 s" in messages[3].text
 
 
 def test_acknowledged_twice_is_shown_once() -> None:
@@ -72,7 +72,7 @@ def test_flapping_is_one_incident_sent_four_times_however_often() -> None:
         "✅ Resolved: Performance degradation in Nightly",
     ]
     last = notifier.got("slack")[-1]
-    assert "Lasted: 19 min 30 s" in last, "since the very first opening"
+    assert "Lasted: 19 m 30 s" in last, "since the very first opening"
     assert notifier.sent[-1].message.anomaly_id == uuid("end 19")
     reasons = notifier.reasons("slack")
     assert "flapping: opened again for the 3. time, still the same incident" in reasons

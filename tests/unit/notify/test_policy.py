@@ -227,7 +227,7 @@ def test_resolved_is_sent_where_its_opening_was_and_says_how_long_it_lasted() ->
         "🔴 Critical: Performance degradation in Nightly",
         "✅ Resolved: Performance degradation in Nightly",
     ]
-    assert "Lasted: 12 min 5 s" in notifier.got("email")[1]
+    assert "Lasted: 12 m 5 s" in notifier.got("email")[1]
 
 
 def test_resolved_is_not_sent_where_its_opening_was_not() -> None:

@@ -250,7 +250,7 @@ def test_several_changes_of_a_minute_without_a_run_link_to_the_list_of_score_cha
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.25, "0.25 s"), (59.6, "1 min"), (725, "12 min 5 s"), (7200, "2 h"), (90_000, "1 d 1 h")]
+    ("seconds", "words"), [(0.25, "0.25 s"), (59.6, "1 m"), (725, "12 m 5 s"), (7200, "2 h"), (90_000, "1 d 1 h")]
 )
 def test_how_long_an_incident_lasted(seconds: float, words: str) -> None:
     end = slow("end", state="resolved", duration_s=seconds)

@@ -56,7 +56,7 @@ def test_s16_a_good_run_has_its_line_and_nothing_else(given: dict[str, Any]) -> 
         ({"scored": 2, "failures": 1}, "Run r: 2 scored, 1 failed"),
         (
             {"status": "timed_out", "scored": 1_200, "expected": 3_000},
-            "Run r did not end within 15 min after its last event; 1,200 of 3,000 scored",
+            "Run r did not end within 15 m after its last event; 1,200 of 3,000 scored",
         ),
         (
             {"scored": 2, "not_waited_for": ["scores-1: 3 of 9", "rekeyed-0: 1 of 2"]},

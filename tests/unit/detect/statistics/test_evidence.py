@@ -96,6 +96,6 @@ def test_the_step_that_grew_comes_before_the_step_that_failed():
     feed(baseline, [run(n, d, steps=[Step("test", None, 100.0)]) for n, d in enumerate(HUNDRED_TEN)])
     unusual = found(feed(baseline, [run(50, 300.0, "failure", steps=[Step("test", "failure", 300.0)])]))[0]
     assert unusual.investigation_steps[:2] == [
-        "Look at step test, which grew most: 5 m 0 s, usually 1 m 40 s",
+        "Look at step test, which grew most: 5 m, usually 1 m 40 s",
         "Read the log of the failed step test",
     ]
