@@ -14,6 +14,7 @@ from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.finding import Finding
+from stream_detector.detect.incident import Frozen
 from stream_detector.detect.rules import (
     pattern_deviation,
     performance_degradation,
@@ -35,10 +36,11 @@ _NONE: Final[list[Finding]] = []
 _FASTER: Final = performance_degradation.FASTER
 _POINT: Final = (unusual_execution_time.NAME, 0)
 _SHIFT: Final = (performance_degradation.NAME, 0)
+_SHIFT_FASTER: Final = (performance_degradation.NAME, crc32_of(_FASTER))
 _ENDS: Final[list[tuple[tuple[str, int], AnomalyType, str, float]]] = [
     (_SHIFT, "PerformanceDegradation", "", 1.0),
     (_POINT, "UnusualExecutionTime", "", 1.0),
-    ((performance_degradation.NAME, crc32_of(_FASTER)), "UnusualExecutionTime", _FASTER, -1.0),
+    (_SHIFT_FASTER, "UnusualExecutionTime", _FASTER, -1.0),
 ]
 """Place, type and subject of each incident of durations, and the side on which its readings are off."""
 
@@ -89,20 +91,28 @@ def _judge_scores(
     baseline: WorkflowBaseline, name: str, duration_s: float, finished_ms: i64, assessment: Assessment
 ) -> list[Finding]:
     """A point anomaly is an unusual time, a level shift a degradation; each is above the threshold or is nothing."""
-    threshold = alert_threshold(baseline)
+    threshold, level = alert_threshold(baseline), baseline.level
     findings: list[Finding] = []
-    for one, find in (
-        (assessment.point, unusual_execution_time.find_by_score),
-        (assessment.shift, performance_degradation.find_by_score),
-    ):
-        if one is None or not one.score > threshold:
-            continue
-        found = find(name, duration_s, assessment, one, threshold)
-        if found is not None and found.opens_incident:
-            found = replace(found, frozen=timing.freeze(baseline.level, assessment, one, finished_ms))
-        if found is not None:
-            findings.append(found)
+    point, shift = assessment.point, assessment.shift
+    if point is not None and point.score > threshold:
+        one = unusual_execution_time.find_by_score(name, duration_s, assessment, point, threshold)
+        if one is not None:
+            frozen = timing.freeze(level, assessment, point, finished_ms) if one.opens_incident else None
+            findings.append(replace(one, frozen=frozen))
+    if shift is not None and shift.score > threshold:
+        frozen = timing.freeze(level, assessment, shift, finished_ms)
+        usual_s = timing.usual_s(_held_against(baseline, shift) or frozen, finished_ms)
+        one = performance_degradation.find_by_score(name, duration_s, assessment, shift, threshold, usual_s)
+        if one is not None:
+            findings.append(replace(one, frozen=frozen) if one.opens_incident else one)
     return findings
+
+
+def _held_against(baseline: WorkflowBaseline, shift: AnomalyScore) -> Frozen | None:
+    """What the open incident of that shift is held against, or the one that ended lately and would go on."""
+    place = _SHIFT if shift.z > 0 else _SHIFT_FASTER
+    incident = baseline.incidents.get(place) or baseline.former.get(place)
+    return incident.frozen if incident is not None else None
 
 
 def find_spike(baseline: WorkflowBaseline, name: str, explain: list[str] | None) -> Finding | None:

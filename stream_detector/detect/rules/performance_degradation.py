@@ -46,14 +46,17 @@ def find_by_z(name: str, duration_s: float, *, mean: float, spread: float, n: in
 
 
 def find_by_score(
-    name: str, duration_s: float, assessment: Assessment, score: AnomalyScore, threshold: float
+    name: str, duration_s: float, assessment: Assessment, score: AnomalyScore, threshold: float, usual_s: float
 ) -> Finding | None:
     """Profile `robust`: the finding for a level shift, a mean of several executions half a percent off or more.
 
     Slower: `warning`, `critical` from 0.75 above the threshold on. A faster level is reported as UnusualExecutionTime:
     `info`, or `warning` from 1.4 above the threshold on.
+
+    Args:
+        usual_s: by the level before the shift began, from which today's has moved already.
     """
-    slower, expected = score.z > 0, assessment.expected
+    slower, expected = score.z > 0, usual_s
     severity: Severity = "warning" if score.score < threshold + CRITICAL_MORE else "critical"
     off = expm1(score.z / root_of(score.runs) * assessment.sigma)
     if abs(off) <= EFFECT:

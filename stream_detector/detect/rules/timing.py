@@ -78,7 +78,15 @@ def freeze(level: Level, assessment: Assessment, one: AnomalyScore, at_ms: int) 
         began = level.before_shift(before, assessment.sigma, one)
         mean = min(abs(one.z) / root_of(one.runs) + max(side * (before - began) / assessment.sigma, 0.0), _MOST_Z)
         before = began
-    return Frozen(before, assessment.sigma, side, mean, offsets)
+    frozen = Frozen(before, assessment.sigma, side, mean, offsets)
+    if one.runs > 1:
+        frozen.since_s = level.shift_since_s(side)
+    return frozen
+
+
+def usual_s(frozen: Frozen, at_ms: int) -> float:
+    """What an execution at that time was expected to take by the level that was frozen."""
+    return max(exp(frozen.baseline + frozen_offset(frozen.offsets, at_ms)) - Q, 0.0)
 
 
 def freeze_now(level: Level, side: float) -> Frozen:
@@ -99,7 +107,7 @@ def find_end(
 
     recovered: for three executions in a row, on the incident's side, what opened it is inside the gates of the level
     frozen at the opening, and they lie within 1 sigma of today's. Of a lone reading the gate is the least z that can
-    alert; of a shift 1 sigma, and half of the least mean that can.
+    alert; of a shift 1 sigma, and half of the least mean that can, for as many executions in a row as the mean is over.
 
     new_normal: the level has stayed in its place for 25 executions and a day or more, outside of the frozen one's
     sigma, and this execution lies within 1 sigma of it.
@@ -117,28 +125,31 @@ def find_end(
     calm = frozen.count_calm(is_calm, _CALM_RUNS)
     frozen.note_quiet(level.is_settled and not found, _CALM_RUNS)
     steady = frozen.is_steady(level.level, _STEADY * sigma, at_ms, ACCEPTED_AFTER, ACCEPTED_MS)
-    usual_s = max(exp(frozen.baseline + offset) - Q, 0.0)
-    if calm and (frozen.mean < _CALM_MEAN or not is_shift):
-        return recovered(end, duration_s, usual_s, side * z, level.n)
+    before_s = usual_s(frozen, at_ms)
+    is_inside = frozen.count_inside(frozen.mean < _CALM_MEAN, RECENT)
+    if calm and (is_inside or not is_shift):
+        return recovered(end, duration_s, before_s, side * z, level.n)
     if not steady or found or not level.is_settled:
         return None
+    if is_shift and frozen.mean < _CALM_MEAN:  # it is on its way back: who comes first, level or readings, is chance
+        return None
     off = (level.level - frozen.baseline) / frozen.spread
-    if side * off < _CALM_Z:
-        return recovered(end, duration_s, usual_s, side * z, level.n)
-    return _new_normal(end, incident, level.expected, usual_s, off)
+    if side * off < (_CALM_MEAN if is_shift else _CALM_Z):
+        return recovered(end, duration_s, before_s, side * z, level.n)
+    return _new_normal(end, incident, level.expected, before_s, off)
 
 
-def recovered(end: End, duration_s: float, usual_s: float, z: float, n: int) -> Finding:
-    """The end of an incident whose readings are back: `usual_s` is the level frozen at its opening."""
+def recovered(end: End, duration_s: float, before_s: float, z: float, n: int) -> Finding:
+    """The end of an incident whose readings are back: `before_s` is by the level frozen at its opening."""
     return Finding(
         detector=end.detector,
         anomaly_type=end.anomaly_type,
         severity="info",
         description=f"{end.name} takes its usual time again: {wording.duration(duration_s)}, "
-        f"usually {wording.duration(usual_s)} before it began",
+        f"usually {wording.duration(before_s)} before it began",
         current=duration_s,
-        baseline=usual_s,
-        deviation=duration_s - usual_s,
+        baseline=before_s,
+        deviation=duration_s - before_s,
         z=z,
         confidence=confidence(t_tail(z, n)),
         unit="s",
@@ -150,16 +161,16 @@ def recovered(end: End, duration_s: float, usual_s: float, z: float, n: int) -> 
     )
 
 
-def _new_normal(end: End, incident: Incident, now_s: float, usual_s: float, off: float) -> Finding:
+def _new_normal(end: End, incident: Incident, now_s: float, before_s: float, off: float) -> Finding:
     return Finding(
         detector=end.detector,
         anomaly_type=end.anomaly_type,
         severity="info",
         description=f"{end.name} has a new usual time since {wording.instant(incident.since_ms)}: "
-        f"{wording.duration(now_s)}, before {wording.duration(usual_s)}",
+        f"{wording.duration(now_s)}, before {wording.duration(before_s)}",
         current=now_s,
-        baseline=usual_s,
-        deviation=now_s - usual_s,
+        baseline=before_s,
+        deviation=now_s - before_s,
         z=off,
         confidence=UNKNOWN,
         unit="s",

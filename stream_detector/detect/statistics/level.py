@@ -356,6 +356,10 @@ class Level:
         gap_ms = float(self.newest_ms - self.first_s * 1000) / float(self.n)
         return before - min(gap_ms / _MEMORY_MS, ALPHA) * float(one.runs) * one.z / root_of(one.runs) * sigma
 
+    def shift_since_s(self, side: float) -> i64:
+        """When the row of readings began that lie on that side, epoch s; 0 where there are too few to say."""
+        return self.shifted_s if float(self.shifted) * side >= float(_ROW) else 0
+
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: 80 bytes, 2 a reading and the rhythm."""
         put_u32(w, self.n)

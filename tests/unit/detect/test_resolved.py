@@ -12,6 +12,7 @@ from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.incident import Frozen, Incident, pack_incidents, unpack_incidents
 from stream_detector.detect.rules import performance_degradation
 from stream_detector.detect.statistics.rhythm import PLACES
+from stream_detector.detect.wording import duration
 from stream_detector.events import Action, Anomaly, Completion, Resource
 from stream_detector.events.ids import derived_id
 from tests.unit.detect.events_of import START, feed, found, run, workflow
@@ -103,7 +104,29 @@ def test_x6_what_is_fast_again_has_recovered(lasts):
     end = next(one for one in told if one.state == "resolved")
     assert end.end_reason == "recovered"
     assert end.metrics.baseline_value == pytest.approx(100.0, rel=0.03)
-    assert BEGIN + lasts <= number(end) <= BEGIN + lasts + 15
+    assert BEGIN + lasts <= number(end) <= BEGIN + lasts + 25
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_x6_a_noisy_shift_that_stays_does_not_take_its_usual_time_again(seed):
+    random = Random(f"{seed}shiftn1.3")
+    events = [run(n, (100 if n < 80 else 130) * random.lognormvariate(0.0, 0.2), at=START + timedelta(hours=n))
+              for n in range(400)]  # fmt: skip
+    assert "recovered" not in ends(life(events, "performance_degradation"))
+
+
+@pytest.mark.parametrize("factor", [1.3, 1.6, 2.5])
+def test_x6_a_new_usual_time_is_since_the_shift_began_and_until_then_usually_is_before_it(factor):
+    told = life(history(400, lambda n: 100.0 * (factor if n >= BEGIN else 1.0)), "performance_degradation")
+    end = end_of(told, "new_normal")
+    # One that lay on that side by chance may come right before.
+    began = [f"since {START + timedelta(hours=6 * n):%Y-%m-%d %H:%M} UTC" for n in (BEGIN - 1, BEGIN)]
+    assert any(since in end.description for since in began)
+    before = told[: told.index(end)]
+    assert len(before) > 1 and before[0].state == "opened"
+    for one in before:
+        assert one.metrics.baseline_value == pytest.approx(100.0, rel=0.08)
+        assert f"usually {duration(one.metrics.baseline_value)}" in one.description
 
 
 @pytest.mark.parametrize("rise", [1.005, 1.01, 1.03])

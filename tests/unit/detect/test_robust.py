@@ -146,7 +146,9 @@ def test_an_end_says_on_which_side_the_last_reading_lay(z, direction):
 @pytest.mark.parametrize(("more", "severity"), [(0.1, "info"), (1.39, "info"), (1.4, "warning")])
 def test_a_lasting_faster_level_is_sent_where_it_is_very_seldom(more, severity):
     score = AnomalyScore(ALERT_THRESHOLD + more, -9.0, 12, 0, 64)
-    one = performance_degradation.find_by_score("nightly", 90.0, judged_as(shift=score, z=-5.0), score, ALERT_THRESHOLD)
+    one = performance_degradation.find_by_score(
+        "nightly", 90.0, judged_as(shift=score, z=-5.0), score, ALERT_THRESHOLD, 100.0
+    )
     assert one is not None
     assert (one.severity, one.anomaly_type, one.direction) == (severity, "UnusualExecutionTime", "down")
     assert "has become faster" in one.description
@@ -161,7 +163,7 @@ def test_severity_is_by_how_much_more_than_the_threshold(more, severity):
     )
     assessment = judged_as(point, shift)
     one = unusual_execution_time.find_by_score("nightly", 160.0, assessment, point, ALERT_THRESHOLD)
-    other = performance_degradation.find_by_score("nightly", 160.0, assessment, shift, ALERT_THRESHOLD)
+    other = performance_degradation.find_by_score("nightly", 160.0, assessment, shift, ALERT_THRESHOLD, 100.0)
     assert one is not None and other is not None
     assert one.severity == other.severity == severity
 
@@ -169,7 +171,7 @@ def test_severity_is_by_how_much_more_than_the_threshold(more, severity):
 def test_a_shift_below_half_a_percent_is_never_told():
     point, shift = AnomalyScore(9.0, 5.0, 1, 0, 64), AnomalyScore(9.0, 5.0, 12, 0, 64)
     assessment = judged_as(point, shift, sigma=0.003)
-    assert performance_degradation.find_by_score("nightly", 100.4, assessment, shift, ALERT_THRESHOLD) is None
+    assert performance_degradation.find_by_score("nightly", 100.4, assessment, shift, ALERT_THRESHOLD, 100.0) is None
     assert unusual_execution_time.find_by_score("nightly", 100.4, assessment, point, ALERT_THRESHOLD) is None
     assert unusual_execution_time.find_by_score("nightly", 100.6, assessment, point, ALERT_THRESHOLD) is not None
 
