@@ -77,8 +77,8 @@ export function withId(route: Extract<keyof paths, `${string}{id}${string}`>, id
 
 export const RANGES = ["24h", "7d", "30d"] as const satisfies Range[];
 
-/** offline: no response; unauthorised: 401; forbidden: 403; missing: 404; refused: another 4xx; failed: 5xx or no JSON. */
-export type Failure = "offline" | "unauthorised" | "forbidden" | "missing" | "refused" | "failed";
+/** offline: no response; unauthorised: 401; forbidden: 403; missing: 404, deleted: 404 of what an operator deleted; refused: another 4xx; failed: 5xx or no JSON. */
+export type Failure = "offline" | "unauthorised" | "forbidden" | "missing" | "deleted" | "refused" | "failed";
 
 export class ApiError extends Error {
   constructor(
@@ -146,8 +146,14 @@ async function call(method: string, address: string, signal: AbortSignal, body?:
     if (signal.aborted) throw error;
     throw new ApiError("offline", "The server does not respond.");
   }
-  if (!answer.ok) throw new ApiError(failureOf(answer.status), await reasonOf(answer));
+  if (!answer.ok) throw await errorOf(answer);
   return answer;
+}
+
+async function errorOf(answer: Response): Promise<ApiError> {
+  const problem: unknown = await answer.json().catch(() => null);
+  const deleted = typeof problem === "object" && problem !== null && "deleted_at" in problem;
+  return new ApiError(deleted ? "deleted" : failureOf(answer.status), reasonOf(answer, problem));
 }
 
 function failureOf(status: number): Failure {
@@ -158,8 +164,7 @@ function failureOf(status: number): Failure {
 }
 
 /** The `detail` of the problem details (RFC 9457), else the `title`, else the HTTP status. */
-async function reasonOf(answer: Response): Promise<string> {
-  const problem: unknown = await answer.json().catch(() => null);
+function reasonOf(answer: Response, problem: unknown): string {
   if (typeof problem === "object" && problem !== null) {
     for (const name of ["detail", "title"]) {
       const text = (problem as Record<string, unknown>)[name];

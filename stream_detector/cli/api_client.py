@@ -64,12 +64,19 @@ def api_address(settings: Settings) -> str:
 
 
 def call_api(
-    settings: Settings, path: str, query: dict[str, Any] | None = None, body: Any = None, *, missing: str = ""
+    settings: Settings,
+    path: str,
+    query: dict[str, Any] | None = None,
+    body: Any = None,
+    *,
+    missing: str = "",
+    headers: dict[str, str] | None = None,
 ) -> Any:
     """The API's response as plain values; a response with status 202 is asked for again for 15 s.
 
     Args:
         missing: message for a response with status 404; without it the API's own message is used.
+        headers: gets those of the response, with lower-case names.
 
     Raises:
         CommandError: the API does not answer or failed (exit code 1), rejected the request (2), or has no result yet
@@ -87,6 +94,8 @@ def call_api(
         while True:
             with urllib.request.urlopen(request, timeout=60) as response:
                 found = json.loads(response.read())
+            if headers is not None:
+                headers |= {name.lower(): value for name, value in response.headers.items()}
             if response.status != 202:
                 return found
             if time.monotonic() > deadline_s:

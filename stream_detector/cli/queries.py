@@ -30,13 +30,19 @@ def check(execution_id: str, attempt: int | None, settings: Settings, as_json: b
     Example: stream-detector check build-1842
     """
     body = {"workflow_execution_id": execution_id} | ({"attempt": attempt} if attempt else {})
-    found = call_api(use_running_stack(settings), f"{_AI}/check-anomalies", body=body)
+    headers: dict[str, str] = {}
+    found = call_api(use_running_stack(settings), f"{_AI}/check-anomalies", body=body, headers=headers)
+    deleted = headers.get("x-deleted-anomalies", "")
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
-    elif not found:
+    elif not found and not deleted:
         click.echo(f"{execution_id}: no anomalies")
     else:
         _lines(found)
+    if deleted:
+        click.echo(
+            f"{execution_id}: an operator deleted: {deleted} (`stream-detector why {execution_id}`)", err=as_json
+        )
     raise SystemExit(1 if found else 0)
 
 

@@ -109,7 +109,11 @@ def _responses(route: Route) -> dict[str, Any]:
         responses["200"] = {"description": "The result", "content": content}
         if route.handler.__name__ == "check_anomalies":
             description = "Why the result may be incomplete; absent if it is complete"
-            responses["200"]["headers"] = {"X-Approximate": {"description": description, "schema": {"type": "string"}}}
+            deleted = "Ids of its anomalies that operators have deleted, separated by commas; absent if there are none"
+            responses["200"]["headers"] = {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in (("X-Approximate", description), ("X-Deleted-Anomalies", deleted))
+            }
         if links := LINKS.get(route.handler.__name__):
             responses["200"]["links"] = links
     if route.pending is not None:

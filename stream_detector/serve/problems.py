@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, never as a trace."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -39,6 +40,8 @@ class Problem(msgspec.Struct, omit_defaults=True, kw_only=True):
     allowed: list[str] | None = None
     refused: list[dict[str, Any]] | None = None
     """Of a batch of events: index, reason and message of each."""
+    deleted_at: datetime | None = None
+    """Of an anomaly: when an operator deleted it."""
 
 
 class ProblemError(Exception):
@@ -53,11 +56,18 @@ class ProblemError(Exception):
         allowed: list[str] | None = None,
         refused: list[dict[str, Any]] | None = None,
         headers: dict[str, str] | None = None,
+        deleted_at: datetime | None = None,
     ) -> None:
         super().__init__(detail)
         self.headers = headers or {}
         self.problem = Problem(
-            title=TITLES[status], status=status, detail=detail, parameter=parameter, allowed=allowed, refused=refused
+            title=TITLES[status],
+            status=status,
+            detail=detail,
+            parameter=parameter,
+            allowed=allowed,
+            refused=refused,
+            deleted_at=deleted_at,
         )
 
     def response(self) -> web.Response:

@@ -1,7 +1,8 @@
 """Anomalies that operators create, change and delete by hand, carried out from their actions."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -50,9 +51,21 @@ async def apply_edits(connection: Connection, actions: Sequence[Row[Action]]) ->
     return touched
 
 
-async def is_deleted(pool: asyncpg.Pool, anomaly_id: UUID) -> bool:
-    """Whether an operator has deleted the anomaly of this id."""
-    return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM deleted_anomalies WHERE id = $1)", anomaly_id))
+class Deletion(NamedTuple):
+    """Of one anomaly: who deleted it, and when."""
+
+    anomaly_id: str
+    at: datetime
+    by: str
+
+
+async def deletions(pool: asyncpg.Pool, anomaly_ids: Iterable[str]) -> list[Deletion]:
+    """Which of these anomalies operators have deleted, in the order of the deletions."""
+    found = await pool.fetch(
+        "SELECT id::text, at, by FROM deleted_anomalies WHERE id = ANY($1::text[]::uuid[]) ORDER BY at, id",
+        list(anomaly_ids),
+    )
+    return [Deletion(each["id"], each["at"], each["by"]) for each in found]
 
 
 async def deleted_of(pool: asyncpg.Pool, key: str) -> set[str]:

@@ -27,8 +27,10 @@ async def counts(pool: asyncpg.Pool, now: datetime) -> dict[str, dict[str, int]]
 async def facets(pool: asyncpg.Pool, from_at: datetime, to_at: datetime) -> dict[str, dict[str, int]]:
     """Openings of a span by severity and by type, and how its incidents stand now. Words without any are left out."""
     opened = await trends(pool, Filter(from_at=from_at, to_at=to_at))
+    # By the openings, as the others: an incident whose opening was deleted goes on without one.
     states = await pool.fetch(
-        "SELECT state, count(*) AS count FROM incidents WHERE opened_at >= $1 AND opened_at < $2 GROUP BY state",
+        "SELECT i.state, count(*) AS count FROM anomalies a JOIN incidents i ON i.id = a.incident_id"
+        " WHERE a.state = 'opened' AND a.detected_at >= $1 AND a.detected_at < $2 GROUP BY 1",
         from_at, to_at,
     )  # fmt: skip
     by_state = {each["state"]: each["count"] for each in states}

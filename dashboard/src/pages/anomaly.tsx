@@ -49,6 +49,10 @@ export function AnomalyPage({ id }: { id: string }) {
         <AnomalyDetail anomaly={value} />
       ) : error === null ? (
         <Skeleton />
+      ) : error.kind === "deleted" ? (
+        <Notice alone title="Anomaly deleted">
+          <p>{error.message}</p>
+        </Notice>
       ) : error.kind === "missing" ? (
         <Missing waiting={waiting} reload={reload} />
       ) : (
@@ -67,7 +71,7 @@ function Missing({ waiting, reload }: { waiting: boolean; reload: () => void }) 
     </Notice>
   ) : (
     <Notice alone title="Anomaly not found">
-      <p>No anomaly with this id is stored. It may have been deleted or have passed the retention period.</p>
+      <p>No anomaly with this id is stored. It may have passed the retention period.</p>
       <button type="button" class="button" onClick={reload}>
         Retry
       </button>

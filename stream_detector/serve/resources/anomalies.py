@@ -11,7 +11,7 @@ from stream_detector.events.anomaly import AnomalyTypeName, SeverityName, StateN
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.fields import Id, Instant
 from stream_detector.serve.app_keys import DATABASE
-from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.deleted import no_anomaly
 from stream_detector.serve.requests import (
     CursorText,
     Entity,
@@ -145,7 +145,7 @@ async def one_anomaly(request: web.Request) -> web.Response:
     anomaly_id = parse_uuid(request.match_info["id"])
     found = await request.app[DATABASE].query(anomalies.read, anomaly_id) if anomaly_id else None
     if found is None:
-        raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
+        raise await no_anomaly(request.app, anomaly_id)
     return json_response(found)
 
 

@@ -17,6 +17,7 @@ from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Text, Url
 from stream_detector.serve.app_keys import DATABASE, EDITING
 from stream_detector.serve.authentication import IDENTITY
+from stream_detector.serve.deleted import no_anomaly
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_body
 from stream_detector.serve.resources.actions import carry_out
@@ -87,7 +88,7 @@ async def create_anomaly(request: web.Request) -> web.Response:
                 anomaly = msgspec.structs.replace(anomaly, detected_at=stored.detected_at)
             if stored != anomaly:
                 raise ProblemError(409, "Another anomaly with this id is stored. To change it, send PATCH.")
-        elif await request.app[DATABASE].query(anomaly_edits.is_deleted, anomaly_id):
+        elif await request.app[DATABASE].query(anomaly_edits.deletions, [anomaly.id]):
             raise ProblemError(409, "The anomaly with this id was deleted. Use another id.")
         else:
             await _carry_out(request, "create_anomaly", anomaly)
@@ -156,7 +157,7 @@ async def _of_path(request: web.Request) -> Anomaly:
     anomaly_id = parse_uuid(request.match_info["id"])
     stored = await _read(request, anomaly_id) if anomaly_id else None
     if stored is None:
-        raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
+        raise await no_anomaly(request.app, anomaly_id)
     return stored
 
 

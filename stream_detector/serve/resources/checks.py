@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from stream_detector.events.fields import Id
 from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.serve.broker import BrokerAwayError
+from stream_detector.serve.deleted import deletions_of
 from stream_detector.serve.judgement import find_published, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_body
@@ -23,7 +24,10 @@ class CheckRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 async def check_anomalies(request: web.Request) -> web.Response:
-    """The anomalies stored under one execution, once the detector has evaluated it; 202 with Retry-After until then."""
+    """The anomalies stored under one execution, once the detector has evaluated it; 202 with Retry-After until then.
+
+    The header X-Deleted-Anomalies has the ids of those that operators have deleted.
+    """
     wanted = await read_body(request, CheckRequest)
     about = wanted.workflow_execution_id, wanted.attempt
     stored = await find_published(request.app, COMPLETIONS, executions.execution, *about)
@@ -37,4 +41,6 @@ async def check_anomalies(request: web.Request) -> web.Response:
     if judgement.unknown and not judgement.anomalies:
         raise BrokerAwayError(judgement.unknown)
     headers = {"X-Approximate": judgement.unknown} if judgement.unknown else {}
+    if deleted := await deletions_of(request.app, stored.event):
+        headers["X-Deleted-Anomalies"] = ", ".join(one.anomaly_id for one in deleted)
     return json_response(b"[" + b",".join(judgement.anomalies) + b"]", **headers)

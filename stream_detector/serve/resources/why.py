@@ -1,9 +1,8 @@
 """Why was this, or was this not, alerted: every decision of detection in order, then what became of the messages."""
 
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 import msgspec
 from aiohttp import web
@@ -17,12 +16,14 @@ from stream_detector.events.fields import Id
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
+from stream_detector.serve.deleted import deleted_words, deletions_of, no_anomaly
 from stream_detector.serve.detection_settings import DetectionSettings, detection_settings
 from stream_detector.serve.judgement import Judgement, find_published, judge_stored
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
 from stream_detector.store import anomalies, anomaly_edits, executions, scores
+from stream_detector.store.anomaly_edits import Deletion
 from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.notifications import messages_about
 from stream_detector.store.scores import StoredScore
@@ -38,6 +39,14 @@ class WhyQuery(Struct, kw_only=True):
     run: Id | None = None
 
 
+class DeletedAnomaly(Struct, kw_only=True):
+    """An anomaly that was found and that an operator has deleted."""
+
+    id: str
+    at: datetime
+    by: str
+
+
 class Why(Struct, kw_only=True):
     """The decisions about one event. `decisions` are those of the detector, in order; `sentences` explain all of it.
 
@@ -49,6 +58,7 @@ class Why(Struct, kw_only=True):
     outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored", "refused"]
     decisions: list[str]
     anomalies: list[Anomaly]
+    deleted: list[DeletedAnomaly]
     notifications: list[Notification]
     sentences: list[str]
     approximate: str | None
@@ -76,6 +86,7 @@ class _Story(Struct):
     """About where the decisions come from."""
     approximate: str | None = None
     computed_again: bool = False
+    deleted: list[Deletion] = []
     run_id: str | None = None
     """The run, or minute of scores without one, whose messages are about its anomalies too."""
 
@@ -110,7 +121,10 @@ async def _of_anomaly(request: web.Request, text: str) -> _Story:
     anomaly_id, database = parse_uuid(text), request.app[DATABASE]
     found = await database.query(anomalies.read, anomaly_id) if anomaly_id else None
     if found is None:
-        raise ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
+        deleted = await database.query(anomaly_edits.deletions, [str(anomaly_id)]) if anomaly_id else []
+        if not deleted:
+            raise await no_anomaly(request.app, anomaly_id)
+        return _Story(f"Anomaly {anomaly_id} is no longer stored.", [], deleted=deleted)
     anomaly = msgspec.json.decode(found, type=Anomaly)
     stored: StoredCompletion | StoredScore | None = None
     if anomaly.execution_id is not None:
@@ -126,9 +140,10 @@ async def _of_anomaly(request: web.Request, text: str) -> _Story:
 async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore, judgement: Judgement) -> _Story:
     """What is stored of an event or, where nothing was found in it, the same `step` once more."""
     subject = _subject(stored.event, request.app[SETTINGS].duration_from_times)
+    deleted = await deletions_of(request.app, stored.event)
     if judgement.anomalies:
         found = [msgspec.json.decode(each, type=Anomaly) for each in judgement.anomalies]
-        return _of_stored(subject, found, judgement.unknown or None, _run_of(found, stored))
+        return _of_stored(subject, found, judgement.unknown or None, _run_of(found, stored), deleted)
     if judgement.refusal is not None:
         return _Story(subject, [], "refused", remarks=[f"Why: {judgement.refusal}."])
     in_force = await request.app[DATABASE].query(detection_settings, request.app[SETTINGS])
@@ -138,12 +153,28 @@ async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore
     else:
         checked = await request.app[DATABASE].query(_check_score, stored, in_force, explained)
     remarks = [f"Computed again from the stored history, {_under_which(stored, in_force)}."]
+    gone = {one.anomaly_id for one in deleted}
     for each in checked.anomalies:
-        deleted = await request.app[DATABASE].query(anomaly_edits.is_deleted, UUID(each.id))
-        why_not = "an operator has deleted" if deleted else "the live detector did not store"
-        remarks.append(f"Computed again, it would be an anomaly that {why_not}: {each.description}.")
+        if each.id in gone:
+            remarks.append(f"The deleted anomaly, computed again: {each.description}.")
+        else:
+            remarks.append(
+                f"Computed again, it would be an anomaly that the live detector did not store: {each.description}."
+            )
     approximate = "; ".join(filter(None, (checked.approximate, judgement.unknown))) or None
-    return _Story(subject, [], checked.outcome, explained, remarks, approximate, computed_again=True)
+    return _Story(
+        subject,
+        [],
+        checked.outcome,
+        explained,
+        remarks,
+        approximate,
+        computed_again=True,
+        deleted=deleted,
+        run_id=(stored.event.run_id or window_run_id(stored.event))
+        if deleted and isinstance(stored, StoredScore)
+        else None,
+    )
 
 
 def _run_of(found: Sequence[Anomaly], stored: StoredCompletion | StoredScore | None) -> str | None:
@@ -155,11 +186,15 @@ def _run_of(found: Sequence[Anomaly], stored: StoredCompletion | StoredScore | N
     return window_run_id(stored.event) if is_summed_up else None
 
 
-def _of_stored(subject: str, found: list[Anomaly], approximate: str | None, run_id: str | None) -> _Story:
+def _of_stored(
+    subject: str, found: list[Anomaly], approximate: str | None, run_id: str | None, deleted: Sequence[Deletion] = ()
+) -> _Story:
     gates = list(dict.fromkeys(gate for each in found for gate in each.gates))
     rules = dict.fromkeys(f"rule {each.detector} in profile {each.profile}" for each in found)
     remarks = [f"Stored with what the live detector found: {', '.join(rules)}."]
-    return _Story(subject, found, decisions=gates, remarks=remarks, approximate=approximate, run_id=run_id)
+    return _Story(
+        subject, found, decisions=gates, remarks=remarks, approximate=approximate, run_id=run_id, deleted=list(deleted)
+    )
 
 
 def _under_which(stored: StoredCompletion | StoredScore, in_force: DetectionSettings) -> str:
@@ -182,7 +217,7 @@ async def _check_score(pool: Any, stored: StoredScore, in_force: DetectionSettin
 
 
 async def _respond(request: web.Request, story: _Story) -> web.Response:
-    ids = [each.id for each in story.anomalies]
+    ids = [*(each.id for each in story.anomalies), *(each.anomaly_id for each in story.deleted)]
     messages = [
         msgspec.json.decode(each, type=Notification)
         for each in await request.app[DATABASE].query(messages_about, ids, story.run_id)
@@ -193,6 +228,7 @@ async def _respond(request: web.Request, story: _Story) -> web.Response:
             "outcome": story.outcome,
             "decisions": story.decisions,
             "anomalies": story.anomalies,
+            "deleted": [DeletedAnomaly(id=one.anomaly_id, at=one.at, by=one.by) for one in story.deleted],
             "notifications": messages,
             "sentences": [story.subject, *_sentences(story, messages)],
             "approximate": story.approximate,
@@ -219,9 +255,11 @@ def _subject(event: Completion | Score, from_times: bool) -> str:
 
 def _sentences(story: _Story, messages: Sequence[Notification]) -> list[str]:
     about = story.anomalies
-    explained = [_OUTCOMES[story.outcome], *story.remarks]
-    if not about:
+    is_id_alone = story.deleted and not about and not story.computed_again
+    explained = [*([] if is_id_alone else [_OUTCOMES[story.outcome]]), *story.remarks]
+    if not about and not story.deleted:
         return [*explained, *story.decisions, "No anomaly was found, so no notification was sent."]
+    explained += [f"An anomaly was found, and {deleted_words(one)}: {one.anomaly_id}." for one in story.deleted]
     for each in about:
         explained.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
         explained += [f"Condition met: {gate}." for gate in each.gates]
@@ -230,7 +268,7 @@ def _sentences(story: _Story, messages: Sequence[Notification]) -> list[str]:
         f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages
     ]
     if not messages:
-        ongoing = all(each.state == "ongoing" for each in about)
+        ongoing = bool(about) and all(each.state == "ongoing" for each in about)
         explained.append(
             "No notification: an ongoing incident is notified again only if its severity rises."
             if ongoing

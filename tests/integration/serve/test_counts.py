@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from stream_detector.events import Action
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.stages.old_events import LULL_S
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
-from tests.events_made import anomaly, row
+from tests.events_made import action, anomaly, row, uuid
 from tests.integration.serve.asking import LIST, Client, ask
 from tests.unit.notify.living import Notifier
 
@@ -49,6 +50,21 @@ async def test_w36_page_api_and_file_count_the_same_openings(client: Client, sto
     assert overview["facets"]["severity"] == facets["severity"] == by_severity
     assert overview["facets"]["type"] == facets["type"] == {k: n for k, n in trends["by_type"].items() if n}
     assert len(lines) == facets["total"] == sum(by_severity.values())
+
+
+async def test_w36_the_sums_of_the_overview_agree_after_openings_are_deleted(
+    client: Client, stored: None, pool: asyncpg.Pool
+) -> None:
+    """The further records of an incident stay when its opening is deleted, and so does the incident."""
+    found = [row(deletion(f"{number} opened"), number) for number in range(0, 20, 3)]
+    assert await Writer(pool).write(Rows(actions=found)) == []
+    for span in SPANS:
+        facets = (await ask(client, "/api/v1/overview", range=span))["facets"]
+        assert sum(facets["state"].values()) == sum(facets["severity"].values()) == sum(facets["type"].values()) > 0
+
+
+def deletion(name: str) -> Action:
+    return action(f"delete {name}", "delete_anomaly", anomaly_id=uuid(name), incident_id=None, at=datetime.now(UTC))
 
 
 async def test_w36_a_list_its_facets_and_its_file_have_the_same_records(client: Client, stored: None) -> None:

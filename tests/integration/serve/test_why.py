@@ -21,7 +21,7 @@ from stream_detector.serve import judgement
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
-from tests.events_made import NOON, anomaly, completion, notification, row, score, uuid
+from tests.events_made import NOON, action, anomaly, completion, notification, row, score, uuid
 from tests.fixtures import API_TOKEN
 from tests.integration.serve.conftest import Serve
 
@@ -105,6 +105,63 @@ async def test_what_would_be_found_now_and_is_not_stored_is_said(
     told = await ask(client, execution="slow")
     assert told["anomalies"] == [] and told["computed_again"]
     assert sum("the live detector did not store" in each for each in told["sentences"]) == len(slow)
+
+
+async def delete(pool: asyncpg.Pool, *found: Anomaly) -> None:
+    actions = [
+        action(f"delete {one.id}", "delete_anomaly", anomaly_id=one.id, incident_id=one.incident_id, by="kim")
+        for one in found
+    ]
+    assert await Writer(pool).write(Rows(actions=[row(each, n) for n, each in enumerate(actions)])) == []
+
+
+async def test_w34_w39_a_deleted_anomaly_was_found_and_reported(
+    client: Client, slow: list[Anomaly], pool: asyncpg.Pool
+) -> None:
+    before = await ask(client, execution="slow")
+    assert before["deleted"] == [] and len(slow) == 2
+    await delete(pool, slow[1])  # one of two
+    told = await ask(client, execution="slow")
+    assert [each["id"] for each in told["anomalies"]] == [slow[0].id]
+    assert [(each["id"], each["by"]) for each in told["deleted"]] == [(slow[1].id, "kim")]
+    await delete(pool, *slow)
+    told = await ask(client, execution="slow")
+    text = " ".join(told["sentences"])
+    assert told["anomalies"] == [] and {each["id"] for each in told["deleted"]} == {each.id for each in slow}
+    assert text.count("An anomaly was found, and deleted by an operator (kim) at ") == 2
+    assert slow[0].description in text and "No anomaly was found" not in text and "would be" not in text
+    assert [each["id"] for each in told["notifications"]] == ["n1", "n2"]
+    assert "slack: held, 5 messages in an hour" in text and "not processed it yet" not in text
+    # By its own id, where the link of the inbox leads; the API and `check` agree.
+    own = await ask(client, anomaly=slow[0].id)
+    assert [each["id"] for each in own["notifications"]] == ["n1", "n2"] and own["deleted"][0]["by"] == "kim"
+    assert "It was evaluated" not in " ".join(own["sentences"])
+    async with client.get(f"/api/v1/ai/anomalies/{slow[0].id}") as answer:
+        problem = await answer.json()
+        assert answer.status == 404 and "deleted by an operator (kim) at 20" in problem["detail"]
+        assert problem["deleted_at"]
+    async with client.get(f"/api/v1/ai/anomalies/{uuid('never')}") as answer:
+        assert answer.status == 404 and "deleted_at" not in await answer.json()
+    async with client.post("/api/v1/ai/check-anomalies", json={"workflow_execution_id": "slow"}) as answer:
+        assert await answer.json() == []
+        assert set(answer.headers["X-Deleted-Anomalies"].split(", ")) == {each.id for each in slow}
+    async with client.post("/api/v1/ai/check-anomalies", json={"workflow_execution_id": "11"}) as answer:
+        assert await answer.json() == [] and "X-Deleted-Anomalies" not in answer.headers
+
+
+async def test_w34_w39_a_deleted_anomaly_of_a_score_or_with_a_subject_is_found(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    scores = [score("lido", value, run_id=run) for value, run in (("7.5", "r1"), ("5.8", "r2"))]
+    baseline, found = Baseline.new("score:lido"), list[Anomaly]()
+    for each in scores:
+        found += step(baseline, each, Config(profile="classic")).anomalies
+    assert len(found) == 1
+    await Writer(pool).write(Rows(scores=[row(each, n) for n, each in enumerate(scores)], anomalies=[row(found[0])]))
+    await delete(pool, *found)
+    told = await ask(client, score="lido", run="r2")
+    assert [each["id"] for each in told["deleted"]] == [found[0].id] and told["anomalies"] == []
+    assert (await ask(client, score="lido", run="r1"))["deleted"] == []
 
 
 async def test_what_was_not_alerted_says_why(client: Client, slow: list[Anomaly]) -> None:

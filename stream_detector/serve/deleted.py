@@ -1,0 +1,53 @@
+"""Anomalies that operators have deleted: what the API still knows of them is their id, who did it and when."""
+
+from collections.abc import Iterator
+from datetime import UTC
+from uuid import UUID
+
+from aiohttp import web
+
+from stream_detector.detect.anomaly import event_id_of
+from stream_detector.detect.rules.pattern_deviation import ACCEPTED, ARRIVAL, DRIFT, MISSING, SEQUENCE, SHARE
+from stream_detector.detect.rules.performance_degradation import FASTER
+from stream_detector.detect.rules.registry import RULES
+from stream_detector.events import Completion, Score
+from stream_detector.events.ids import derived_id, score_key, workflow_key
+from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.problems import ProblemError
+from stream_detector.store import anomaly_edits
+from stream_detector.store.anomaly_edits import Deletion
+
+_SUBJECTS = "", FASTER, SEQUENCE, ARRIVAL, DRIFT, ACCEPTED, MISSING
+
+
+async def deletions_of(app: web.Application, event: Completion | Score) -> list[Deletion]:
+    """The deleted anomalies of one event. Found by their ids, which follow from the event."""
+    return await app[DATABASE].query(anomaly_edits.deletions, list(_possible_ids(event)))
+
+
+async def no_anomaly(app: web.Application, anomaly_id: UUID | None) -> ProblemError:
+    """404 for an anomaly that is not stored: deleted, or never seen."""
+    found = await app[DATABASE].query(anomaly_edits.deletions, [str(anomaly_id)]) if anomaly_id else []
+    if found:
+        return ProblemError(404, f"This anomaly was {deleted_words(found[0])}.", deleted_at=found[0].at)
+    return ProblemError(404, "No anomaly with this id is stored. A new anomaly may take a second to appear.")
+
+
+def deleted_words(deletion: Deletion) -> str:
+    """By whom and when."""
+    return f"deleted by an operator ({deletion.by}) at {deletion.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _possible_ids(event: Completion | Score) -> Iterator[str]:
+    """Ids of all anomalies that the rules can find in an event, and of the ends of incidents with it."""
+    subjects = {name: list(_SUBJECTS) for name in RULES}
+    if isinstance(event, Score):
+        key = score_key(event.entity_id)
+    else:
+        key = workflow_key(event.workflow_id)
+        subjects["pattern_deviation"] += [f"{SHARE} {step.name}"[:512] for step in event.steps]
+        subjects["resource_exhaustion"] += list(event.resources)
+    for rule, names in subjects.items():
+        for name in names:
+            for subject in (name, f"{name} superseded"):
+                yield derived_id(rule, key, event_id_of(event), subject)
