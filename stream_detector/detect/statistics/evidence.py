@@ -421,22 +421,34 @@ class Evidence:
         labels = self._labels
         if labels is None:
             return
-        before, known = self._crcs, len(self._crcs) // 4
+        before = self._crcs
         self._labels, self._commit, self._crcs = None, b"", b""
         if labels:
             commit = labels.get("commit")
             if commit is not None:  # no character is cut through
                 self._commit = commit.encode()[:_COMMIT].decode(errors="ignore").encode()
-            values, changing = BytesWriter(), BytesWriter()
+            values = BytesWriter()
             for name in _compared(labels):
-                value, key = _hash_of_label(name, labels[name]), i64(crc32_of(name)) & 0xFFFF
-                share = self._changing_of(key)
-                if known:  # else there is nothing to differ from
-                    share += (255 - share) >> 3 if find_u32(before, known, value) < 0 else -((share + 7) >> 3)
-                put_u32(values, value)
+                put_u32(values, _hash_of_label(name, labels[name]))
+            self._crcs = values.getvalue()
+            # Most executions have the labels of the one before, and no share: then neither is written (300 of 3,580
+            # instructions an event).
+            if before and (self._changing or self._crcs != before):
+                self._changing = self._changed_since(before, labels)
+
+    def _changed_since(self, before: bytes, labels: dict[str, str]) -> bytes:
+        """How often each label's value is new, after one execution more; a label without an entry never was."""
+        changing = BytesWriter()
+        known: i64 = len(before) // 4
+        for name in _compared(labels):
+            key = i64(crc32_of(name)) & 0xFFFF
+            share = self._changing_of(key)
+            is_new = find_u32(before, known, _hash_of_label(name, labels[name])) < 0
+            share += (255 - share) >> 3 if is_new else -((share + 7) >> 3)
+            if share:
                 put_u16(changing, key)
                 changing.append(u8(share))
-            self._crcs, self._changing = values.getvalue(), changing.getvalue()
+        return changing.getvalue()
 
     @property
     def has_more(self) -> bool:
