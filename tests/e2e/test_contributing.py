@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -104,8 +105,10 @@ def ask(running: Up, path: str, body: bytes | None = None, **headers: str) -> An
 
 def deliver(running: Up, attempt: int, secret: str = SECRET) -> Any:
     """A finished job, as Acme would send it."""
-    at = f"2026-01-22T00:{attempt:02}"
-    job = {"acme_job": "nightly", "run": 1, "attempt": attempt, "ok": True, "began": f"{at}:00Z", "ended": f"{at}:30Z"}
+    ended = datetime.now(UTC)  # what ended more than a day ago has no message of its own
+    began = ended - timedelta(seconds=30)
+    job = {"acme_job": "nightly", "run": 1, "attempt": attempt, "ok": True}
+    job |= {"began": began.isoformat(), "ended": ended.isoformat()}
     body = json.dumps(job).encode()
     signature = hmac.new(secret.encode(), body, sha256).hexdigest()
     headers = {"Content_Type": "application/json", "X_Acme_Event": "job", "X_Acme_Signature": signature}
