@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import time
 
 import pytest
 
@@ -69,6 +70,12 @@ def test_a_process_that_is_always_busy_has_it_all_the_same():
         finder.find_spec("scipy")
         finder._looked_s = 0.0
     assert sum(slept) == pytest.approx(loading.GIVES_WAY_S, abs=0.01)
+
+
+async def test_where_no_clock_measures_another_thread_it_is_loaded_all_the_same(monkeypatch):
+    monkeypatch.delattr(time, "pthread_getcpuclockid")  # as on macOS and Windows
+    await asyncio.wait_for(loading.wait_until_loaded(), 30)
+    assert loading.is_loaded()
 
 
 async def test_a_background_load_leaves_no_finder_behind():

@@ -30,6 +30,18 @@ def test_the_last_event_has_its_outcome_and_every_gate():
     assert [backfilling.apply(event, backfill=True).kind for event in events][-1] == "backfilled"
 
 
+def test_labels_are_counted_among_the_executions_of_the_hour_before():
+    folding, image = Replayer(CLASSIC), {"image": "1.2"}
+    for n in range(5):
+        folding.apply(run(n, workflow_id="other", labels=image if n % 2 else {}))
+    (alert,) = found(folding.apply(run(n, None, "failure", labels=image)) for n in range(5, 8))
+    counts = folding.label_counts(alert)
+    assert counts is not None
+    assert (counts.executions, counts.labels) == (6, {"image": 4}), "not the two of an hour ago and more"
+    (change,) = found(folding.apply(score(value, day)) for day, value in enumerate(["7.5", "5.8"]))
+    assert folding.label_counts(change) is None, "a score is no execution"
+
+
 def test_a_duplicate_score_leaves_its_run_as_it_is():
     folding = Replayer(CLASSIC)
     for _ in range(2):

@@ -107,6 +107,13 @@ def test_x6_what_is_fast_again_has_recovered(lasts):
     assert BEGIN + lasts <= number(end) <= BEGIN + lasts + 25
 
 
+@pytest.mark.parametrize(("hours", "seed"), [(1.0, 2), (6.0, 1)])
+def test_x6_readings_on_their_way_back_are_no_new_normal_while_the_level_still_follows(hours, seed):
+    """The level, which follows slowly, keeps its place between the two for 25 executions while readings are back."""
+    events = history(200, lambda n: 115.0 if 100 <= n < 120 else 100.0, hours=hours, seed=seed)
+    assert ends(life(events, "performance_degradation")) == ["recovered"]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_x6_a_noisy_shift_that_stays_does_not_take_its_usual_time_again(seed):
     random = Random(f"{seed}shiftn1.3")

@@ -83,6 +83,7 @@ def test_a_score_packs_too():
     assert str(copy.previous) == str(baseline.previous)
     assert copy.pack() == baseline.pack()
     assert (copy.status, entity().status, copy.named_baselines()) == ("normal", "learning", {})
+    assert entity().shown_baselines() == {}, "only a workflow has named ones"
 
 
 def test_an_id_longer_than_40_characters_is_remembered_by_its_time_alone():

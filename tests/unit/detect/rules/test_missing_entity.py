@@ -121,6 +121,54 @@ def test_a_repeated_membership_and_an_older_one_change_nothing():
     assert runs.memberships == kept
 
 
+def test_x1_an_entity_that_comes_late_ends_the_record_that_it_was_missing():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "abcd", 0))
+    opened = {one.entity_id: one for one in runs.missing(*parts_of("r2", "ab", 60))}
+    curve = entity("r2", "c", entity_name="Curve")
+    (end,) = runs.missing(*parts_of("r2", "ab", 60, curve))
+    assert (end.state, end.end_reason, end.severity, end.entity_name) == ("resolved", "recovered", "info", "Curve")
+    assert end.incident_id == opened["c"].id != end.id
+    assert end.description == "Curve was missing from run r2 when it ended, and came later"
+    assert end.gates == ["run r2 has a score of Curve, or one that was refused"]
+    assert end.investigation_steps == ["Nothing to do: run r2 has Curve, after the run's end"]
+    assert [(item.kind, item.id) for item in end.affected_entities] == [("entity", "c"), ("run", "r2")]
+    assert runs.missing(*parts_of("r2", "ab", 60, curve)) == [], "once"
+    failed = entity("r2", "d", None, kind="failed", entity_name="")
+    (refused,) = runs.missing(*parts_of("r2", "ab", 60, curve, failed))
+    assert (refused.incident_id, refused.entity_name) == (opened["d"].id, "D"), "by the name that it had"
+    assert runs.names(*parts_of("r3", "ab", 120)) == "cd", "both were in r2"
+
+
+def test_a_late_entity_that_was_not_missing_is_one_of_its_run_from_then_on():
+    runs = Runs()
+    runs.missing(*parts_of("r2", "ab", 60))
+    assert runs.missing(*parts_of("r2", "ab", 60, entity("r2", "new"))) == []
+    assert runs.names(*parts_of("r3", "ab", 120)) == "new"
+
+
+def test_late_entities_do_not_make_the_membership_grow_over_its_limit():
+    runs, many = Runs(), [entity("r1", f"{n:05}", entity_name="n" * 495) for n in range(MAX_TOKEN_CHARACTERS // 500)]
+    runs.missing(*parts_of("r1", "", 0, *many))
+    half = [entity("r2", part.entity_id, entity_name=part.entity_name) for part in many[: len(many) // 2]]
+    assert len(runs.missing(*parts_of("r2", "", 60, *half))) == len(many) - len(half)
+    others = [entity("r2", f"late {n:05}", entity_name="n" * 490) for n in range(len(half) - 5)]
+    refused = [entity("r2", part.entity_id, None, kind="failed", entity_name="") for part in many[len(half) :]]
+    came = runs.missing(*parts_of("r2", "", 60, *half, *others, *refused))
+    assert {one.state for one in came} == {"resolved"} and len(came) == len(refused)
+    kept = Memberships.unpack(runs.memberships["roster~dao"]).kept[0]
+    assert sorted(kept.entities) == [part.entity_id for part in half]
+    assert kept.missing == {}
+
+
+def test_a_part_without_a_membership_changes_nothing():
+    runs = Runs()
+    runs.missing(*parts_of("r1", "ab", 0))
+    kept = dict(runs.memberships)
+    assert runs.missing(RunPart(run_id="roster~dao", kind="roster", at=START + timedelta(minutes=1))) == []
+    assert runs.memberships == kept
+
+
 def test_a_replay_from_the_state_before_gives_the_same_anomaly():
     runs = Runs()
     runs.missing(*parts_of("r1", "abcd", 0))
@@ -306,3 +354,27 @@ def test_the_fold_waits_for_the_expected_count_and_15_minutes_no_longer():
     assert [one.run_id for one in scored(folding, "r3", "a", 2)] == ["r2"], "told before what comes later"
     assert completed(folding, "r4", 3, expected=3) == []
     assert folding.missing(NOW + 9 * DAY_MS) == []
+
+
+def test_x1_the_fold_ends_what_came_late_with_the_revision_of_its_run():
+    folding = Replayer(CLASSIC)
+    scored(folding, "r1", "abc", 0)
+    completed(folding, "r1", 0)
+    scored(folding, "r2", "ab", 1)
+    (opened,) = completed(folding, "r2", 1)
+    assert scored(folding, "r2", "c", 1) == [], "its revision gathers what comes within some seconds"
+    (end,) = scored(folding, "r3", "a", 2)
+    assert (end.state, end.entity_id, end.incident_id) == ("resolved", "c", opened.id)
+    assert [(one.run_id, one.revision, one.scored) for one in folding.summaries(NOW + 2 * DAY_MS)][1:] == [
+        ("r2", 1, 2),
+        ("r2", 2, 3),
+    ]
+
+
+def test_a_run_that_was_silent_has_ended_before_its_next_part_comes():
+    folding = Replayer(CLASSIC)
+    scored(folding, "r1", "ab", 0)
+    scored(folding, "r1", "c", 9)
+    one, two = folding.summaries(NOW + 19 * DAY_MS)
+    assert (one.revision, one.status, one.scored) == (1, "timed_out", 2)
+    assert (two.revision, two.scored) == (2, 3)

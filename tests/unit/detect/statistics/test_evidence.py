@@ -73,6 +73,17 @@ def test_steps_are_found_in_whatever_order_they_come():
     evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 2.0)]), 0)
     evidence.learn(run(2, steps=[Step("c", None, 4.0), Step("b", None, 12.0), Step("a", None)]), 0)
     assert [evidence.expected_step_s(name) for name in "abcd"] == [1.0, 3.0, 4.0, None]
+    assert [evidence.expected_share(name) is None for name in "abcd"] == [False, False, False, True]
+
+
+def test_a_missing_step_is_named_as_far_as_names_are_kept():
+    """Of all names 512 bytes are kept, of each its first 64."""
+    evidence, names = Evidence(), [f"{n}" * 70 for n in range(9)]
+    evidence.learn(run(1, steps=[Step(name, None, 1.0) for name in names]), 0)
+    gone = evidence.missing(evidence.observe([Step(names[0], None, 1.0)]))
+    assert gone == [name[:64] for name in names[1:7]]
+    assert len(evidence.names) < 512
+    assert evidence.expected_step_s(names[8]) == 1.0, "it is known all the same"
 
 
 def test_no_step_stands_out():
