@@ -21,7 +21,8 @@ it.each([
   ["very-bad", "Very bad"],
   ["toString", "To string"],
   ["critical", "Critical"],
-  ["", ""],
+  ["", "Unknown"],
+  [" ", "Unknown"],
 ])("makes %s readable: %s", (name, shown) => expect(readable(name)).toBe(shown));
 
 it("X12: names what a later version calls differently", () => {
