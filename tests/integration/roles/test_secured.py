@@ -164,7 +164,7 @@ async def test_what_is_printed_is_what_kafkas_own_program_takes(secured, make_se
     done = call(settings, "acls", "--role", "api")
     assert done.returncode == 0, done.stderr
     comment, *calls = done.stdout.splitlines()
-    assert comment == "# api" and len(calls) == 2
+    assert comment == "# api" and len(calls) == 4
     secured.call(calls)
     assert set(await run_preflight(mine, "api")) == {
         topics.COMPLETIONS, topics.SCORES, topics.SCORE_RUNS, topics.ALERTS, topics.ACTIONS, topics.DEAD_LETTERS,
