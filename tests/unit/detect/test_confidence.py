@@ -117,3 +117,8 @@ def test_x8_the_relative_rule_ranks_by_the_size_of_the_change_too():
 
     found = find_change("w", D(100), D(150), ScoreRule(D("0.1"), relative=True), D(1), [1.0] * 29 + [60.0])
     assert found is not None and found.confidence == pytest.approx(log10(31 / 2) / (1 + log10(31 / 2)))
+
+
+def test_x8_a_tail_of_very_many_executions_ends_and_stays_near_its_limit():
+    """Its series has more terms than are added; by chance alone every second day has as many or more."""
+    assert tails.poisson_tail(200_000, 199_999.0) == pytest.approx(log10(2.0), abs=0.02)

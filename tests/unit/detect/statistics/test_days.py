@@ -50,3 +50,15 @@ def test_each_day_leaves_after_30():
     assert (days.totals().counted, days.totals().failures) == (30, 1)
     days.add(160, False, 1.0)
     assert (days.totals().counted, days.totals().failures) == (30, 0)
+
+
+@pytest.mark.parametrize("untimed", [0, 1, 300])
+@pytest.mark.parametrize("failures", [0, 300])
+def test_counts_above_255_come_back_as_they_were(failures, untimed):
+    days, copy = Days(), Days()
+    for number in range(600):
+        days.add(10, number < failures, 0.0 if number < untimed else 2.0)
+    days.add(11, False, 2.0)
+    packed = bytes_of(days)
+    assert (copy.fill(packed, 0), copy.totals()) == (len(packed), days.totals())
+    assert (copy.totals().counted, copy.totals().failures, copy.totals().timed) == (601, failures, 601 - untimed)

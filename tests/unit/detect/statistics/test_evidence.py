@@ -110,3 +110,14 @@ def test_the_step_that_grew_comes_before_the_step_that_failed():
         "Look at step test, which grew most: 5 m, usually 1 m 40 s",
         "Read the log of the failed step test",
     ]
+
+
+def test_a_step_that_is_not_known_leaves_the_shares_of_the_others_as_they_are():
+    evidence = Evidence()
+    evidence.learn(run(1, steps=[Step("a", None, 1.0), Step("b", None, 1.0)]), 0)
+    seen = evidence.observe([Step("a", None, 8.0), Step("new", None, 1.0), Step("b", None, 1.0)])
+    evidence.accept_shares(seen, 0.2, 6.0)
+    spreads = [share[1] for name in "ab" if (share := evidence.expected_share(name)) is not None]
+    assert len(spreads) == 2 and min(spreads) > 0.0
+    assert evidence.expected_share("new") is None
+    assert evidence.furthest(seen, 0.2, 6.0) == -1, "once"
