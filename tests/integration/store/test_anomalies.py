@@ -10,7 +10,7 @@ import pytest
 
 from stream_detector.events import Action, Anomaly
 from stream_detector.store.anomalies import find, read, trends
-from stream_detector.store.anomaly_edits import is_deleted
+from stream_detector.store.anomaly_edits import deletions
 from stream_detector.store.anomaly_tables import ANOMALY_COLUMNS
 from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError
@@ -52,7 +52,7 @@ async def test_w33_w34_create_read_update_delete_by_id(pool: asyncpg.Pool) -> No
     assert not (await find(pool, Filter(entity="nightly"), limit=5)).items
     await carry_out(pool, edit("delete", changed, minute=2))
     assert await stored(pool, "a") is None
-    assert await is_deleted(pool, UUID(given.id)) and not await is_deleted(pool, UUID(uuid("b")))
+    assert [each.anomaly_id for each in await deletions(pool, [given.id, uuid("b")])] == [given.id]
 
 
 async def test_w34_the_same_id_twice_leaves_one_row_as_it_first_was(pool: asyncpg.Pool) -> None:
