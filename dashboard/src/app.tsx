@@ -17,6 +17,7 @@ import { LiveIndicator } from "./components/live-indicator";
 import { Link } from "./components/link";
 import { Nav } from "./components/nav";
 import { Notice, TokenForm } from "./components/notices";
+import { HealthBanner } from "./components/pipeline-health";
 import { Toasts } from "./components/toasts";
 import { go, useRoute } from "./route";
 
@@ -57,6 +58,7 @@ export function App() {
       ) : (
         <CurrentPage path={path} query={query} />
       )}
+      {!needsToken && <HealthBanner />}
       <Toasts />
       {help && <HotkeyHelp onClose={() => setHelp(false)} />}
     </>

@@ -19,10 +19,29 @@ from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, completion, notification, summary, uuid
 from tests.events_made.histories import ago, failing, learned, three
-from tests.servers.dashboard import HOSTILE, OpenPage, Site, Write, everything, held_until, serving
+from tests.servers.dashboard import (
+    HOSTILE,
+    OpenPage,
+    Site,
+    Write,
+    everything,
+    held_until,
+    no_sideways_scroll,
+    serving,
+    violations,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 WIDE = {"width": 1280, "height": 900}
+WITH_AND_WITHOUT_BANNER = """() => {
+  const tops = () => [...document.querySelectorAll('tbody tr')].map(row => row.getBoundingClientRect().top);
+  const show = display => document.querySelectorAll('.banner').forEach(each => { each.style.display = display; });
+  const before = tops();
+  show('none');
+  const after = tops();
+  show('');
+  return [before, after];
+}"""
 
 
 async def test_overview_shows_where_and_when_and_leads_to_the_list(
@@ -125,6 +144,37 @@ async def test_x3_every_page_says_what_does_not_answer(root: str, write: Write, 
                 )
 
 
+async def test_x3_what_does_not_answer_covers_nothing_and_moves_nothing(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    await write(anomalies=[anomaly(f"n{n}", detected_at=ago(minutes=n + 1)) for n in range(30)])
+    for viewport in (WIDE, {"width": 390, "height": 780}):
+        async with open_page(viewport=viewport) as page:
+            answer = asyncio.Event()
+            await page.route("**/api/v1/health*", held_until(answer))
+            await page.goto(f"{root}/anomalies")
+            rows, banner = page.locator("tbody tr"), page.locator(".banner")
+            await expect(rows).to_have_count(30)
+            await page.keyboard.press("j")
+            answer.set()
+            await expect(banner).to_contain_text("The detector")
+            await expect(rows.first.get_by_role("link").first).to_be_focused()
+            with_it, without = await page.evaluate(WITH_AND_WITHOUT_BANNER)  # at one time: other parts may still load
+            assert with_it == without
+            for _ in range(29):
+                await page.keyboard.press("j")
+            await expect(rows.last.get_by_role("link").first).to_be_focused()
+            await page.keyboard.press("x")
+            edge = (await banner.bounding_box())["y"]  # type: ignore[index]
+            for clear in (rows.last, page.get_by_role("toolbar")):
+                await clear.scroll_into_view_if_needed()
+                box = await clear.bounding_box()
+                assert box is not None
+                assert box["y"] + box["height"] <= edge
+            assert await no_sideways_scroll(page)
+            assert await violations(page) == []
+
+
 async def test_every_key_does_what_the_help_says(root: str, write: Write, open_page: OpenPage) -> None:
     await write(anomalies=[anomaly(name, detected_at=ago(minutes=n + 1)) for n, name in enumerate("abc")])
     async with open_page(viewport=WIDE) as page:
@@ -141,6 +191,9 @@ async def test_every_key_does_what_the_help_says(root: str, write: Write, open_p
         await expect(page.get_by_role("searchbox")).to_have_value("j")
         await press("Backspace")
         await press("Escape")
+        # On a slow machine the pause between the two keys was long enough to search for j.
+        await expect(page).not_to_have_url(re.compile("[?&]q="))
+        await expect(rows).to_have_count(3)
         for key, index in (("j", 0), ("j", 1), ("k", 0)):
             await press(key)
             await expect(rows.nth(index).get_by_role("link").first).to_be_focused()

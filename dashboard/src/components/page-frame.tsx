@@ -4,7 +4,6 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Pagination } from "../pagination";
 import { ErrorNotice, StaleBanner } from "./notices";
-import { HealthBanner } from "./pipeline-health";
 import { VisuallyHidden } from "./badges";
 
 export function PageFrame({ title, note, aside, children }: { title: string; note?: string | undefined; aside?: ComponentChildren; children: ComponentChildren }) {
@@ -18,7 +17,6 @@ export function PageFrame({ title, note, aside, children }: { title: string; not
         </div>
         {aside}
       </div>
-      <HealthBanner />
       {children}
     </main>
   );

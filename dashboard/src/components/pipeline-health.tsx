@@ -1,3 +1,4 @@
+import { useEffect, useRef } from "preact/hooks";
 import { HEALTH, type Health } from "../api";
 import { useQuery } from "../query";
 import { VisuallyHidden } from "./badges";
@@ -15,18 +16,35 @@ export function PipelineHealth() {
   return pipeline === null ? null : <Parts pipeline={pipeline} />;
 }
 
-/** What is not well, on every page: the data shown may be stale. */
+/**
+ * What is not well, on every page: the data shown may be stale. It lies at the bottom of the window, over the page, so
+ * that nothing moves when a part fails or recovers. `--health-height` keeps the end of the page and the other things at
+ * the bottom of the window clear of it.
+ */
 export function HealthBanner() {
   const { value, error } = useQuery<Health>(HEALTH, NO_QUERY, POLL_MS);
-  if (value === null || error !== null) return null;
+  const shown = useRef<HTMLDivElement>(null);
+  const reasons = error === null ? (value?.reasons ?? []) : [];
+  useEffect(() => {
+    const { style } = document.documentElement;
+    const observer = new ResizeObserver(() => style.setProperty("--health-height", `${shown.current?.offsetHeight ?? 0}px`));
+    if (shown.current !== null) observer.observe(shown.current);
+    return () => {
+      observer.disconnect();
+      style.removeProperty("--health-height");
+    };
+  }, []);
+  // Always there: screen readers announce what changes in a status, not a status that appears.
   return (
-    <>
-      {(value.reasons ?? []).map((reason, index) => (
-        <div key={index} class="banner" role="status">
-          <span>{reason}</span>
-        </div>
-      ))}
-    </>
+    <div class="health" role="status" ref={shown}>
+      {reasons.length > 0 && (
+        <ul class="banner" tabIndex={0} aria-label="Health warnings">
+          {reasons.map((reason) => (
+            <li key={reason}>{reason}</li>
+          ))}
+        </ul>
+      )}
+    </div>
   );
 }
 

@@ -4,7 +4,6 @@ import { useQuery } from "../query";
 import { AnomalyDetail } from "../components/anomaly-detail";
 import { Link } from "../components/link";
 import { Icon } from "../components/badges";
-import { HealthBanner } from "../components/pipeline-health";
 import { PrevNext } from "../components/prev-next";
 import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { lastList } from "../route";
@@ -43,7 +42,6 @@ export function AnomalyPage({ id }: { id: string }) {
         </Link>
         <PrevNext id={id} />
       </div>
-      <HealthBanner />
       {value !== null && error !== null && <StaleBanner error={error} at={at} reload={reload} />}
       {value !== null ? (
         <AnomalyDetail anomaly={value} />
