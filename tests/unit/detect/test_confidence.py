@@ -1,6 +1,6 @@
 """X8, W15: confidence ranks. A larger z, or the same z on more readings, never has less; it is never 1."""
 
-from math import log10
+from math import log10, sqrt
 
 import pytest
 from hypothesis import given
@@ -122,3 +122,10 @@ def test_x8_the_relative_rule_ranks_by_the_size_of_the_change_too():
 def test_x8_a_tail_of_very_many_executions_ends_and_stays_near_its_limit():
     """Its series has more terms than are added; by chance alone every second day has as many or more."""
     assert tails.poisson_tail(200_000, 199_999.0) == pytest.approx(log10(2.0), abs=0.02)
+
+
+@pytest.mark.parametrize("size", [1e6, 1e8, 1e12])
+def test_x8_a_beta_tail_of_very_many_ends_and_is_a_tail(size):
+    """So near to its middle the continued fraction takes more terms the more there are, up to 500."""
+    tail = tails._log_beta_tail(size, size, 1.0 + 0.1 / sqrt(size))
+    assert 0.0 < -tail < 100.0

@@ -58,6 +58,19 @@ def test_it_gives_way_to_the_main_thread_until_somebody_waits_for_it():
     assert slept == [], "a score waits"
 
 
+def test_it_looks_at_the_main_thread_once_in_a_while_and_only_from_its_own_thread():
+    slept = []
+    finder = loading.GivesWay(lambda: 0.0, slept.append)
+    finder.find_spec("scipy")
+    finder._looked_s = time.monotonic() + 1.0
+    finder.find_spec("scipy.special")
+    finder._looked_s = 0.0
+    other = threading.Thread(target=finder.find_spec, args=("json",))
+    other.start()
+    other.join()
+    assert slept == [loading.LOOKS_S]
+
+
 def test_a_process_that_is_always_busy_has_it_all_the_same():
     used_s, slept = [0.0], []
 

@@ -114,6 +114,13 @@ def test_x6_readings_on_their_way_back_are_no_new_normal_while_the_level_still_f
     assert ends(life(events, "performance_degradation")) == ["recovered"]
 
 
+def test_x6_a_level_that_is_back_ends_it_where_chance_lets_no_twelve_readings_in_a_row_be_inside():
+    events = history(200, lambda n: 100.0 if n < 100 else 120.0 if n < 114 else 103.0, hours=1.0, seed=653)
+    told = life(events, "performance_degradation")
+    assert ends(told) == ["recovered"]
+    assert number(end_of(told, "recovered")) >= 114 + 25
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_x6_a_noisy_shift_that_stays_does_not_take_its_usual_time_again(seed):
     random = Random(f"{seed}shiftn1.3")

@@ -100,6 +100,13 @@ def test_a_difference_below_half_a_percent_is_never_told():
     assert found(feed(baseline, [later(101, 101.0)], ROBUST)) != []
 
 
+@pytest.mark.parametrize("stays", [99.6, 100.4])
+def test_a_level_that_stays_below_half_a_percent_off_is_never_told(stays):
+    baseline = workflow()
+    feed(baseline, [later(number, 100.0) for number in range(100)], ROBUST)
+    assert found(feed(baseline, [later(100 + number, stays) for number in range(40)], ROBUST)) == []
+
+
 def test_a_lasting_shift_is_a_degradation_and_ends():
     baseline = ready()
     random = Random(7)

@@ -12,7 +12,7 @@ import pytest
 from stream_detector.detect import Baseline, BaselineBuffer, Config, PackedError, step
 from stream_detector.detect.incident import Incident, pack_incidents, unpack_incidents
 from stream_detector.events import Resource, Step
-from tests.unit.detect.events_of import CLASSIC, START, entity, feed, run, score, workflow
+from tests.unit.detect.events_of import CLASSIC, START, entity, feed, outcomes, run, score, workflow
 
 LARGEST_BYTES = 1024
 VERSION_1 = b85decode(
@@ -84,6 +84,12 @@ def test_a_score_packs_too():
     assert copy.pack() == baseline.pack()
     assert (copy.status, entity().status, copy.named_baselines()) == ("normal", "learning", {})
     assert entity().shown_baselines() == {}, "only a workflow has named ones"
+
+
+def test_executions_without_durations_show_no_other_time_than_they_have():
+    baseline = workflow()
+    feed(baseline, outcomes("FSF"))
+    assert baseline.shown_baselines()["execution_time"] == baseline.named_baselines()["execution_time"]
 
 
 def test_an_id_longer_than_40_characters_is_remembered_by_its_time_alone():
