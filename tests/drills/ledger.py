@@ -151,11 +151,16 @@ async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: 
 
 
 def must_be_notified(wanted: Iterable[bytes]) -> dict[str, list[str]]:
-    """Incident -> the anomalies that people must hear of once each: its opening, each rise in severity, its end."""
+    """Incident -> the anomalies that people must hear of once each: its opening, each rise in severity, its end.
+
+    An end by another incident that goes on (`superseded`) is not sent.
+    """
     notified: dict[str, list[str]] = defaultdict(list)
     worst: dict[str, int] = {}
     for anomaly in map(decode_anomaly, wanted):
         rank = SEVERITIES.index(anomaly.severity)
+        if anomaly.end_reason == "superseded":
+            continue
         if anomaly.state != "ongoing" or rank > worst[anomaly.incident_id]:
             notified[anomaly.incident_id].append(anomaly.id)
         worst[anomaly.incident_id] = max(rank, worst.get(anomaly.incident_id, 0))
