@@ -97,6 +97,8 @@ async def create_anomaly(request: web.Request) -> web.Response:
 
 async def update_anomaly(request: web.Request) -> web.Response:
     """Change a stored anomaly; its incident follows. What the alert on Kafka and messages contain stays."""
+    if parse_uuid(request.match_info["id"]) is None:  # whatever the body is
+        raise await no_anomaly(request.app, None)
     changes = await read_body(request, AnomalyChanges)
     changed = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not UNSET}
     if not changed:

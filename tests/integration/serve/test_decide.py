@@ -278,7 +278,7 @@ async def test_the_overview_counts_openings_where_they_were(client: Client, pool
     }
     assert told["facets"]["severity"] == {"warning": 2, "critical": 1}
     assert told["facets"]["type"] == {"UnusualExecutionTime": 2, "SignificantScoreChange": 1}
-    assert told["facets"]["state"] == {"ongoing": 1, "opened": 1}
+    assert told["facets"]["state"] == {"ongoing": 2, "opened": 1}, "each opening by the state of its incident"
     nightly, lido = told["swimlane"]
     assert (nightly["entity"], nightly["worst"], nightly["count"]) == ("workflow:nightly", "critical", 2)
     assert nightly["entity_name"] == "Nightly" and lido["entity"] == "score:lido"
