@@ -130,8 +130,8 @@ async def test_a_run_that_never_ends_is_reported_after_15_minutes_and_scores_wit
     for role in ("detector", "notifier"):
         play.start(role)
     await wait_until(lambda: len(slack.accepted) == 2, "the run that never ended, and the minute without a run")
-    texts = sorted((payload["text"] for payload in slack.accepted), key=len)
-    assert texts[0] == "Old: 7.5 → 5.8 (-1.7) ⚠️ SIGNIFICANT CHANGE"
+    texts = sorted((payload["text"] for payload in slack.accepted), key=lambda text: "Lone" in text)
+    assert "did not end within 15 m" in texts[0] and "Old: 7.5 → 5.8 (-1.7) ⚠️ SIGNIFICANT CHANGE" in texts[0]
     assert "• Lone: 7.5 → 5.8 (-1.7) ⬇️\n• Lorn: 7.5 → 5.8 (-1.7) ⬇️" in texts[1]
     summaries = {one["run_id"]: one["status"] for one in await read(play, RUN_SUMMARIES)}
     assert summaries["run of Old"] == "timed_out" and "run of Young" not in summaries
