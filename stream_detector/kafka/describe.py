@@ -11,7 +11,15 @@ from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import BrokerResponseError, NodeNotReadyError, for_code
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NodeNotReadyError,
+    NotCoordinatorForGroupError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
 
@@ -21,7 +29,8 @@ _TEXT = String("utf-8")
 _BITS = {3: "Read", 4: "Write", 5: "Create", 6: "Delete", 7: "Alter", 8: "Describe", 10: "DescribeConfigs"}
 """Kafka's codes of operations: the answer has bit 1 << code set for each that is allowed."""
 _NOT_ALLOWED = 29, 30  # TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED: not even Describe
-_NO_COORDINATOR = 14, 15, 16  # loading, not available, not there any more: asked again
+NO_COORDINATOR = GroupLoadInProgressError, GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError
+"""Of a group whose coordinator is loading, not there yet, or moving: to be asked again."""
 _GROUP_TIMEOUT_S = 30.0
 
 
@@ -174,6 +183,11 @@ class DescribedGroup(NamedTuple):
     state: str
     """Stable, PreparingRebalance, CompletingRebalance, Empty or Dead; the embedded broker also has Unknown."""
     members: int
+    is_certain: bool = True
+    """Whether the broker knows its members; the embedded one also lists those that have left, until the next one
+    joins."""
+    operations: frozenset[str] | None = None
+    """What we may do in it; None where the broker does not say."""
 
 
 async def describe_group(admin: AIOKafkaAdminClient, group: str) -> DescribedGroup:
@@ -181,70 +195,35 @@ async def describe_group(admin: AIOKafkaAdminClient, group: str) -> DescribedGro
     node_id = await find_coordinator(admin, group)
     if node_id is None:
         raise NodeNotReadyError(f"the coordinator of consumer group {group} does not answer")
-    (described,) = (await send_admin_request(admin, GroupWithOperations(group), node_id)).groups
-    if described[0]:
-        raise for_code(described[0])(f"consumer group {group}")
-    return DescribedGroup(described[2], len(described[5]))
+    answer = await send_admin_request(admin, GroupWithOperations(group), node_id)
+    ((error_code, _, state, _, _, members, bits),) = answer.groups
+    if error_code:
+        raise for_code(error_code)(f"consumer group {group}")
+    return DescribedGroup(state, len(members), all(member[2] for member in members), _operations(bits))
 
 
-async def group_operations(admin: AIOKafkaAdminClient, group: str) -> frozenset[str] | None:
-    """What we may do in a consumer group, which need not exist; None where the broker does not say.
-
-    Raises:
-        aiokafka.errors.KafkaError: the broker does not answer, or knows no coordinator for 30 s.
-    """
-    deadline_s = time.monotonic() + _GROUP_TIMEOUT_S
-    while True:
-        error_code, bits = await _ask_group(admin, group)
-        if error_code in _NOT_ALLOWED:
-            return frozenset()
-        if error_code == 0:
-            return _operations(bits)
-        if error_code not in _NO_COORDINATOR or time.monotonic() > deadline_s:
-            raise for_code(error_code)(f"consumer group {group}")
-        await asyncio.sleep(0.1)  # a new cluster makes its offsets topic when it is first asked
-
-
-class Members(NamedTuple):
-    """How many members a consumer group has. `is_certain`: the broker knows them; the embedded one also lists those
-    that have left, until the next one joins."""
-
-    number: int
-    is_certain: bool
-
-
-async def group_members(admin: AIOKafkaAdminClient, group: str) -> Members:
-    """The members of a consumer group, which need not exist.
+async def wait_for_group(admin: AIOKafkaAdminClient, group: str) -> DescribedGroup:
+    """The same of a group that need not exist: a new cluster makes its offsets topic when it is first asked.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer, or knows no coordinator for 30 s.
     """
     deadline_s = time.monotonic() + _GROUP_TIMEOUT_S
     while True:
-        node_id = await find_coordinator(admin, group)
-        if node_id is not None:
-            answer = await send_admin_request(admin, GroupWithOperations(group), node_id)
-            (error_code, _, _, _, _, members, _), *_ = answer.groups
-            if error_code == 0:
-                return Members(len(members), all(member[2] for member in members))
-            if error_code not in _NO_COORDINATOR or time.monotonic() > deadline_s:
-                raise for_code(error_code)(f"consumer group {group}")
-        elif time.monotonic() > deadline_s:
-            raise for_code(_NO_COORDINATOR[1])(f"consumer group {group}")
+        try:
+            return await describe_group(admin, group)
+        except (*NO_COORDINATOR, NodeNotReadyError):
+            if time.monotonic() > deadline_s:
+                raise
         await asyncio.sleep(0.1)
 
 
-async def _ask_group(admin: AIOKafkaAdminClient, group: str) -> tuple[int, int]:
-    """Error code and operations."""
+async def group_operations(admin: AIOKafkaAdminClient, group: str) -> frozenset[str] | None:
+    """What we may do in a consumer group, which need not exist; None where the broker does not say. Raises as above."""
     try:
-        node_id = await find_coordinator(admin, group)
-    except BrokerResponseError as error:
-        return error.errno, 0
-    if node_id is None:
-        return _NO_COORDINATOR[0], 0
-    answer = await send_admin_request(admin, GroupWithOperations(group), node_id)
-    (described,) = answer.groups
-    return described[0], described[-1]
+        return (await wait_for_group(admin, group)).operations
+    except (TopicAuthorizationFailedError, GroupAuthorizationFailedError):  # not even Describe
+        return frozenset()
 
 
 def _operations(bits: int) -> frozenset[str] | None:

@@ -11,15 +11,10 @@ from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-)
 
 from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.describe import describe_topics
+from stream_detector.kafka.describe import NO_COORDINATOR, describe_topics
 from stream_detector.kafka.preflight import MissingAclsError
 from stream_detector.kafka.topics import BY_NAME, DETECTOR_SETTINGS, TOPICS, Topic
 from stream_detector.settings import Settings
@@ -155,7 +150,7 @@ class EndOffsets:
             try:
                 answer = await self._admin.list_consumer_group_offsets(self._settings.group(role), partitions=wanted)
                 break
-            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+            except NO_COORDINATOR:
                 # A new cluster makes its offsets topic when it is first asked; a coordinator may also be moving.
                 if time.monotonic() > deadline_s:
                     raise

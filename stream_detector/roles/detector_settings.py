@@ -30,7 +30,7 @@ from stream_detector.events.decode import decode_detector_settings
 from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.encode import encode
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.describe import group_members
+from stream_detector.kafka.describe import wait_for_group
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.kafka.preflight import SetupError
 from stream_detector.kafka.topics import COMPLETIONS, DETECTOR_SETTINGS, REKEYED, SCORES
@@ -138,17 +138,17 @@ class SettingsLog:
         await admin.start()
         try:
             while True:
-                members = await group_members(admin, self._settings.group("detector"))
-                if not members.number:
+                group = await wait_for_group(admin, self._settings.group("detector"))
+                if not group.members:
                     return
                 async for record in self._read_on(consumer):
                     found = self._note(record)
                     if found is not None and found.kind == "answer" and found.question == question:
                         raise self._conflict(found)
                 waited_s = time.monotonic() - began_s
-                if members.is_certain and waited_s > self._settings.session_timeout_s + _GONE_AFTER_S:
+                if group.is_certain and waited_s > self._settings.session_timeout_s + _GONE_AFTER_S:
                     raise self._conflict(self._in_force)
-                if not members.is_certain and waited_s > _ANSWER_WITHIN_S:
+                if not group.is_certain and waited_s > _ANSWER_WITHIN_S:
                     return
                 await asyncio.sleep(_POLL_MS / 1000)
         finally:

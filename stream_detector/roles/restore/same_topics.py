@@ -12,6 +12,7 @@ from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import client_options
+from stream_detector.kafka.describe import wait_for_group
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.preflight import run_preflight
 from stream_detector.roles.restore.missing import Heads
@@ -82,16 +83,15 @@ async def _empty_topics(settings: Settings) -> list[str]:
 
 
 async def _refuse_members(settings: Settings) -> None:
-    group = settings.group("detector")
+    name = settings.group("detector")
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
-        (answer,) = await admin.describe_consumer_groups([group])
+        group = await wait_for_group(admin, name)
     finally:
         await admin.close()
-    for _, name, state, _, _, members, *_ in answer.groups:
-        if state not in _GONE or members:
-            raise RestoreError(f"{len(members) or 'some'} detectors are in the group {name}: stop them first")
+    if group.state not in _GONE or group.members:
+        raise RestoreError(f"{group.members or 'some'} detectors are in the group {name}: stop them first")
 
 
 async def _read(pool: asyncpg.Pool, topic: str, epoch: int) -> list[StoredRecord]:
