@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from stream_detector.detect.incident import Frozen
+from stream_detector.detect.statistics.tails import UNKNOWN
 from stream_detector.events import AnomalyType, Metrics, Severity
 from stream_detector.events.anomaly import EndReason
 
@@ -36,6 +37,48 @@ class Finding(Struct, frozen=True, gc=False, kw_only=True):
     """Of a score change, the previous and the current one as they were published."""
     frozen: Frozen | None = None
     end_reason: EndReason | None = None
+
+
+def ended(
+    detector: str,
+    anomaly_type: AnomalyType,
+    description: str,
+    end_reason: EndReason,
+    gates: list[str],
+    *,
+    current: float,
+    usual: float,
+    unit: str,
+    direction: Literal["up", "down"] | None = None,
+    z: float | None = None,
+    confidence: float = UNKNOWN,
+    subject: str = "",
+    threshold: float | None = None,
+) -> Finding:
+    """The end of an incident, `info`.
+
+    Args:
+        usual: what `current` is compared with, as it was at the opening.
+        direction: where it is not that of the difference.
+    """
+    return Finding(
+        detector=detector,
+        anomaly_type=anomaly_type,
+        severity="info",
+        description=description,
+        current=current,
+        baseline=usual,
+        deviation=current - usual,
+        z=z,
+        confidence=confidence,
+        unit=unit,
+        direction=direction or ("up" if current > usual else "down"),
+        gates=gates,
+        opens_incident=True,
+        subject=subject,
+        threshold=threshold,
+        end_reason=end_reason,
+    )
 
 
 def metrics_of(finding: Finding) -> Metrics:

@@ -5,7 +5,7 @@
 | version, kind (1 workflow, 2 score), flags, recent ids | 4 |
 | newest event time in epoch ms, failures in a row, feedbacks, incidents | 16 |
 | recent ids | 8 each, 8 at most |
-| incidents, open or ended at most 30 executions ago | 30 each, and 37 or 63 of frozen values where there are any |
+| incidents, open or ended at most 60 executions ago | 30 each, and 37 or 63 of frozen values where there are any |
 | workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
 | workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32) |
 | more evidence: sets of steps, their names, how often labels change | 5, 15 a set (4), 3 a label (4), 512 of names |

@@ -11,8 +11,8 @@ resolved by the next success (W8).
 
 from math import log10
 
-from stream_detector.detect.finding import Finding
-from stream_detector.detect.statistics.tails import UNKNOWN, confidence
+from stream_detector.detect.finding import Finding, ended
+from stream_detector.detect.statistics.tails import confidence
 
 NAME = "consecutive_failures"
 OPENS, RISES = 3, 5
@@ -52,20 +52,15 @@ def streak_ended(name: str, recent: int = 0) -> Finding:
         recent: failures among the last 10 where a spike in failures is open and goes on, else 0.
     """
     rest = f"; its failure rate is still high: {recent} of its last 10 executions failed" if recent else ""
-    return Finding(
-        detector=NAME,
-        anomaly_type="ConsecutiveFailures",
-        severity="info",
-        description=f"{name} has succeeded again: the failures in a row are over{rest}",
+    description = f"{name} has succeeded again: the failures in a row are over{rest}"
+    return ended(
+        NAME,
+        "ConsecutiveFailures",
+        description,
+        "recovered",
+        ["a success ends the streak"],
         current=0.0,
-        baseline=0.0,
-        deviation=0.0,
-        z=None,
-        confidence=UNKNOWN,
+        usual=0.0,
         unit="runs",
-        direction="down",
-        gates=["a success ends the streak"],
-        opens_incident=True,
-        end_reason="recovered",
         threshold=float(OPENS),
     )

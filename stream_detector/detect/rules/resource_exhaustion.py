@@ -16,7 +16,7 @@ from typing import Final
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
-from stream_detector.detect.finding import Finding
+from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.incident import Frozen, Incident
 from stream_detector.detect.statistics.level import ACCEPTED_AFTER
 from stream_detector.detect.statistics.resources import ResourceBaseline
@@ -227,22 +227,17 @@ def _ended(
     usual: float,
     end_reason: EndReason,
 ) -> Finding:
-    return Finding(
-        detector=NAME,
-        anomaly_type="ResourceExhaustion",
-        severity="info",
-        description=description,
+    unit = "ratio" if resource.limit else resource.unit or ""
+    return ended(
+        NAME,
+        "ResourceExhaustion",
+        description,
+        end_reason,
+        gates,
         current=current,
-        baseline=usual,
-        deviation=current - usual,
-        z=None,
-        confidence=UNKNOWN,
-        unit="ratio" if resource.limit else resource.unit or "",
-        direction="up" if current > usual else "down",
-        gates=gates,
-        opens_incident=True,
+        usual=usual,
+        unit=unit,
         subject=resource_name,
-        end_reason=end_reason,
     )
 
 

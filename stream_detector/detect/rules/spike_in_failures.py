@@ -12,7 +12,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding, severity_of
+from stream_detector.detect.finding import Finding, ended, severity_of
 from stream_detector.detect.incident import Frozen, Incident
 from stream_detector.detect.statistics.failures import (
     LEAST,
@@ -153,21 +153,18 @@ def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_ac
 def _ended(
     description: str, gates: list[str], current: float, usual: float, z: float, end_reason: EndReason
 ) -> Finding:
-    return Finding(
-        detector=NAME,
-        anomaly_type="SpikeInFailures",
-        severity="info",
-        description=description,
+    sure = confidence(normal_tail(z)) if end_reason == "recovered" else UNKNOWN
+    return ended(
+        NAME,
+        "SpikeInFailures",
+        description,
+        end_reason,
+        gates,
         current=current,
-        baseline=usual,
-        deviation=current - usual,
-        z=z,
-        confidence=confidence(normal_tail(z)) if end_reason == "recovered" else UNKNOWN,
+        usual=usual,
         unit="ratio",
-        direction="up" if current > usual else "down",
-        gates=gates,
-        opens_incident=True,
-        end_reason=end_reason,
+        z=z,
+        confidence=sure,
     )
 
 

@@ -4,7 +4,7 @@ from math import exp, log, sqrt
 from typing import Final, NamedTuple
 
 from stream_detector.detect import wording
-from stream_detector.detect.finding import Finding
+from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.incident import Frozen, Incident
 from stream_detector.detect.statistics.level import (
     ACCEPTED_AFTER,
@@ -23,6 +23,7 @@ from stream_detector.detect.statistics.readings import RECENT
 from stream_detector.detect.statistics.rhythm import frozen_offset
 from stream_detector.detect.statistics.tails import UNKNOWN, confidence, t_tail
 from stream_detector.events import AnomalyType
+from stream_detector.events.anomaly import EndReason
 
 CRITICAL_MORE: Final = 0.75
 """A score so much above the threshold is `critical`: five times rarer."""
@@ -141,45 +142,48 @@ def find_end(
 
 def recovered(end: End, duration_s: float, before_s: float, z: float, n: int) -> Finding:
     """The end of an incident whose readings are back: `before_s` is by the level frozen at its opening."""
-    return Finding(
-        detector=end.detector,
-        anomaly_type=end.anomaly_type,
-        severity="info",
-        description=f"{end.name} takes its usual time again: {wording.duration(duration_s)}, "
-        f"usually {wording.duration(before_s)} before it began",
-        current=duration_s,
-        baseline=before_s,
-        deviation=duration_s - before_s,
-        z=z,
-        confidence=confidence(t_tail(z, n)),
-        unit="s",
-        direction="up" if z > 0 else "down",
-        gates=[f"{_CALM_RUNS} executions in a row are inside the gates of the level at the opening, and of today's"],
-        opens_incident=True,
-        subject=end.subject,
-        end_reason="recovered",
+    description = (
+        f"{end.name} takes its usual time again: {wording.duration(duration_s)}, "
+        f"usually {wording.duration(before_s)} before it began"
     )
+    gates = [f"{_CALM_RUNS} executions in a row are inside the gates of the level at the opening, and of today's"]
+    sure = confidence(t_tail(z, n))
+    return _ended(end, description, "recovered", gates, duration_s, before_s, z, sure)
 
 
 def _new_normal(end: End, incident: Incident, now_s: float, before_s: float, off: float) -> Finding:
-    return Finding(
-        detector=end.detector,
-        anomaly_type=end.anomaly_type,
-        severity="info",
-        description=f"{end.name} has a new usual time since {wording.instant(incident.since_ms)}: "
-        f"{wording.duration(now_s)}, before {wording.duration(before_s)}",
-        current=now_s,
-        baseline=before_s,
-        deviation=now_s - before_s,
-        z=off,
-        confidence=UNKNOWN,
+    description = (
+        f"{end.name} has a new usual time since {wording.instant(incident.since_ms)}: "
+        f"{wording.duration(now_s)}, before {wording.duration(before_s)}"
+    )
+    gates = [
+        f"{ACCEPTED_AFTER} executions or more, over a day or more, have not moved the level by half a sigma",
+        f"it lies {abs(off):.1f} sigma from the level at the opening",
+    ]
+    return _ended(end, description, "new_normal", gates, now_s, before_s, off, UNKNOWN)
+
+
+def _ended(
+    end: End,
+    description: str,
+    end_reason: EndReason,
+    gates: list[str],
+    current_s: float,
+    before_s: float,
+    z: float,
+    sure: float,
+) -> Finding:
+    return ended(
+        end.detector,
+        end.anomaly_type,
+        description,
+        end_reason,
+        gates,
+        current=current_s,
+        usual=before_s,
         unit="s",
-        direction="up" if off > 0 else "down",
-        gates=[
-            f"{ACCEPTED_AFTER} executions or more, over a day or more, have not moved the level by half a sigma",
-            f"it lies {abs(off):.1f} sigma from the level at the opening",
-        ],
-        opens_incident=True,
+        direction="up" if z > 0 else "down",
+        z=z,
+        confidence=sure,
         subject=end.subject,
-        end_reason="new_normal",
     )
