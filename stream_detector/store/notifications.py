@@ -126,3 +126,8 @@ class _Outcome(msgspec.Struct):
 
 
 _OUTCOME = msgspec.json.Decoder(_Outcome)
+
+
+async def has_any(pool: asyncpg.Pool) -> bool:
+    """Whether the notifier has ever decided anything."""
+    return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM notifications)"))

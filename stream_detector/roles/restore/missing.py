@@ -12,7 +12,7 @@ import asyncpg
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import WATERMARKS_KEY
 from stream_detector.kafka import topics
-from stream_detector.store import state_records
+from stream_detector.store import notifications, state_records
 from stream_detector.store.state_records import Candidate, Place, StoredHead
 
 UNREAD_EPOCH = 0
@@ -157,12 +157,15 @@ async def find_missing(pool: asyncpg.Pool) -> Missing:
 
 async def _find_unnotified(pool: asyncpg.Pool, missing: Missing) -> None:
     """What the notifier has not decided. Its topic has one partition, whose watermarks name every place."""
-    if not await state_records.has_topic(pool, topics.NOTIFIER_STATE):
+    has_state = await state_records.has_topic(pool, topics.NOTIFIER_STATE)
+    if not has_state and await notifications.has_any(pool):
         return  # an earlier version's recorder, or one that may not read it
     marked = await state_records.stored_special(pool, topics.NOTIFIER_STATE, WATERMARKS_KEY)
     known_epoch, value = marked.get(0, (0, b""))
     decided = changelog_record.decode_watermarks(changelog_record.payload_of(value)) if value else {}
-    for topic in NOTIFIED:
+    # No notifier yet, or none at all: subscribers of the alerts topic shall not get everything once more, and silences
+    # that were set meanwhile are in force all the same.
+    for topic in NOTIFIED if has_state else (topics.ACTIONS,):
         table = TABLES[topic]
         epoch = await state_records.newest_epoch(pool, table)
         if epoch < known_epoch:
