@@ -18,6 +18,9 @@ from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import ROLES, Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
+from stream_detector.kafka.client import wait_for_broker
+from stream_detector.kafka.create_topics import delete_mismatched
+from stream_detector.kafka.preflight import TopicMismatchError
 from stream_detector.serve.database import Database
 from stream_detector.serve.pipeline import Pipeline, watch
 from stream_detector.settings import Settings
@@ -26,6 +29,9 @@ from stream_detector.store.connect import StoreAwayError
 MONITOR_EVERY_S = 0.2
 MEMORY_EVERY_S = 60.0
 BRING_UP_AGAIN_S = 1.0
+BROKER_WITHIN_S = 10.0
+STOP_WITHIN_S = 2.0
+"""A role whose broker is lost: the recorder may store the batch that it has, and nobody can write a checkpoint."""
 READY_TIMEOUT_S = 120.0
 
 Report = Callable[[str], None]
@@ -127,19 +133,24 @@ async def monitor(stack: Stack, supervisor: Supervisor, pipeline: Pipeline, repo
 
     Raises `ChildError` where a role rejects its settings, or the embedded broker uses too much memory.
     """
-    memory, is_empty = _Memory(report), False
+    memory, is_lost = _Memory(report), False
     while True:
+        if not is_lost and stack.has_lost_broker():
+            # Before an empty one answers at the same address: they would write into its topics what they know of the
+            # former ones, and a restore does not touch topics that have state. The API goes on, and reports it.
+            await asyncio.gather(*(supervisor.stop_role(role, STOP_WITHIN_S) for role in ROLES if role != "api"))
+            is_lost = True
         supervisor.restart_dead()
-        if stack.restart_dead(report):
-            report("the embedded broker was started empty: what was not stored in the database is lost")
-            # They would take the new topics for the old ones. The API goes on, and reports it.
-            await asyncio.gather(*(supervisor.stop_role(role) for role in ROLES if role != "api"))
-            is_empty = True
-        if is_empty:
+        stack.restart_dead(report)
+        if is_lost and not stack.has_lost_broker():
             try:
+                await wait_for_broker(stack.settings, give_up_after_s=BROKER_WITHIN_S)
+                report("the embedded broker was started empty: what was not stored in the database is lost")
+                await delete_mismatched(stack.settings)
                 await bring_up(stack, supervisor, report)
-                is_empty = False
-            except (StoreAwayError, KafkaError, OSError) as error:  # the database died with it, or the broker again
+                is_lost = False
+            except (StoreAwayError, KafkaError, OSError, TopicMismatchError) as error:
+                # The database died with it, or the broker again, or another client asked for a topic meanwhile.
                 report(f"the roles wait: {error}")
                 await asyncio.sleep(BRING_UP_AGAIN_S)
         for role, silent_s in pipeline.silent_roles():

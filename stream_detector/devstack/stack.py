@@ -37,13 +37,13 @@ class Stack:
     database: Postgres | None
     backoffs: dict[str, Backoff] = field(default_factory=dict)
 
-    def restart_dead(self, report: Report) -> bool:
-        """Start again what was started here and died, with exponential backoff; does not wait until it answers.
+    def has_lost_broker(self) -> bool:
+        """Whether the embedded broker died, and all that it held with it."""
+        return isinstance(self.broker, Tansu) and not self.broker.child.alive()
 
-        Returns:
-            True where an empty broker was started: topics are to be made again, and roles to be started anew.
-        """
-        broker, lost = self.broker, False
+    def restart_dead(self, report: Report) -> None:
+        """Start again what was started here and died, with exponential backoff; does not wait until it answers."""
+        broker = self.broker
         if self.database is not None:
             self._restart(self.database.child, self.database.relaunch, report)
         if isinstance(broker, Apache):
@@ -51,22 +51,19 @@ class Stack:
                 if child is not None:
                     self._restart(child, partial(broker.relaunch, index), report)
         elif broker is not None:
-            lost = self._restart(broker.child, broker.relaunch, report)
-        return lost
+            self._restart(broker.child, broker.relaunch, report)
 
-    def _restart(self, child: Owned, relaunch: Callable[[], None], report: Report) -> bool:
-        """Whether it was started now."""
+    def _restart(self, child: Owned, relaunch: Callable[[], None], report: Report) -> None:
         backoff, now_s = self.backoffs.setdefault(child.name, Backoff()), time.monotonic()
         if child.alive():
-            return False
+            return
         if not backoff.restart_at_s:
             code, wait_s = child.process.returncode, backoff.schedule(now_s)
             report(f"{child.name} exited with code {code}, restarting in {wait_s:.1f} s: {child.last_lines(1)}")
         if not backoff.is_due(now_s):
-            return False
+            return
         backoff.note_start(now_s)
         relaunch()
-        return True
 
     def stop(self) -> None:
         """Stop what was started here, the database last: everything stored is on disk."""

@@ -104,14 +104,14 @@ class Supervisor:
         for role in self.roles:
             role.child, role.backoff.restart_at_s = None, 0.0
 
-    async def stop_role(self, name: str) -> None:
-        """Stop one role after its checkpoint; it has exited afterwards, at most `STOP_TIMEOUT_S` later."""
+    async def stop_role(self, name: str, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop one role after its checkpoint; it has exited afterwards, at most `timeout_s` later."""
         for role in self.roles:
             if role.name != name:
                 continue
             child, role.child, role.backoff.restart_at_s = role.child, None, 0.0
             if child is not None:
-                await asyncio.to_thread(child.stop, timeout_s=STOP_TIMEOUT_S)
+                await asyncio.to_thread(child.stop, timeout_s=timeout_s)
 
     def _start(self, role: _Role) -> None:
         role.child = start_owned(

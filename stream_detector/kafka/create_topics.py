@@ -53,6 +53,26 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
         await admin.close()
 
 
+async def delete_mismatched(settings: Settings) -> list[str]:
+    """Delete every topic that is not as it should be, on a broker that lost everything. Returns the names.
+
+    A client that was connected before asks such a broker for its topics, and that creates them, with as many
+    partitions as the broker thinks right.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        wrong = [state.name for state in await read_topics(admin, settings) if state.state == "mismatch"]
+        if wrong:
+            await admin.delete_topics(wrong)
+        return wrong
+    finally:
+        await admin.close()
+
+
 def _checked_states(states: list[TopicState], settings: Settings) -> list[TopicState]:
     # Create is not looked at: an account may have it on the cluster instead.
     needed = [acl for acl in required_acls("setup", settings) if acl.operation != "Create"]

@@ -133,6 +133,6 @@ async def test_validate_says_what_is_wrong_and_where(tmp_path: Path) -> None:
     routes = tmp_path / "routes.toml"
     routes.write_text('[[route]]\nname = "a"\nchannels = ["fax"]')
     code, out, _ = await run("validate", str(routes))
-    assert code == 1 and "route 1 (a): channels: 'fax' is none" in out
+    assert code == 1 and "route 1 (a): channels: unknown channel 'fax'; known: slack" in out
     code, out, _ = await run("validate", str(routes), "--json")
     assert code == 1 and json.loads(out)["valid"] is False

@@ -1,7 +1,9 @@
-"""X2: a restart of `up` with the embedded broker, after a stop in order and after SIGKILL of everything at once."""
+"""X2: a restart of `up` with the embedded broker: after a stop in order, after SIGKILL of everything at once, and after
+one of the broker alone, which then holds nothing."""
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,11 +42,20 @@ class Installation:
         self.up = Up(self.folder, more=more)
         await asyncio.to_thread(self.up.wait_for, "press Ctrl-C")
 
-    async def end(self, how: str) -> None:
+    async def end_and_start(self, how: str) -> None:
+        if how == "broker":
+            (broker,) = [pid for pid, command in self.up.children().items() if "tansu" in command]
+            os.kill(broker, signal.SIGKILL)
+            await asyncio.to_thread(self.up.wait_for, "restored from the database")
+            self.slack.forget_plans()
+            return
         if how == "stop":
             assert await asyncio.to_thread(self.up.end) == 0, self.up.said
         else:
             assert await asyncio.to_thread(self.up.end, signal.SIGKILL) == -signal.SIGKILL
+        assert not self.slack.accepted
+        self.slack.forget_plans()
+        await self.start()
 
     @property
     def running(self) -> dict[str, str]:
@@ -174,7 +185,7 @@ def texts(slack: SlackServer) -> Sequence[str]:
     return [payload["text"] for payload in slack.accepted]
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", ["stop", "kill", "broker"])
 async def test_x2_s6_w23_x14_what_was_there_before_a_restart_is_there_after_it(
     installation: Installation, slack: SlackServer, how: str
 ) -> None:
@@ -184,10 +195,7 @@ async def test_x2_s6_w23_x14_what_was_there_before_a_restart_is_there_after_it(
     incidents, due = await make_state(on)
     if how == "stop":  # nothing of it is waited for: all of it is read and stored before the recorder ends
         await on.put(COMPLETIONS, "workflow_id", *(execution("late", n, 60.0, 900 - n) for n in range(800)))
-    await on.end(how)
-    assert not slack.accepted
-    slack.forget_plans()
-    await on.start()
+    await on.end_and_start(how)
     late = 800 if how == "stop" else 0
     assert (await on.rows("SELECT count(*) AS n FROM executions WHERE workflow_id = 'late'"))[0]["n"] == late
     assert f"restored from the database: {8 + (late > 0)} baselines, 1 open run, 1 silence" in on.up.said, on.up.said

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from stream_detector.cli import run_stack
 from stream_detector.devstack.folder import DataFolder
@@ -10,6 +11,9 @@ from stream_detector.devstack.owned import ChildError
 from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import ROLES, Supervisor
 from stream_detector.devstack.tansu import Tansu
+from stream_detector.kafka.create_topics import delete_mismatched, make_topics
+from stream_detector.kafka.preflight import TopicMismatchError
+from stream_detector.kafka.topics import NOTIFIER_STATE
 from stream_detector.serve.database import Database
 from stream_detector.serve.pipeline import Pipeline
 from stream_detector.settings import Settings
@@ -19,8 +23,8 @@ from stream_detector.settings import Settings
 def watched(tmp_path):
     """A stack of a broker alone, a supervisor whose roles were not started, and what people are reported."""
     folder, reported = DataFolder(tmp_path), []
-    settings = Settings(data_dir=str(tmp_path))
     with Tansu.start(tmp_path) as broker:
+        settings = Settings(broker=broker.address, data_dir=str(tmp_path))
         supervisor = Supervisor(settings, folder, dict.fromkeys(ROLES, 0), reported.append)
         pipeline = Pipeline(settings, Database(settings, name="up", size=1))
         yield Stack(settings, folder, broker, None), supervisor, pipeline, reported
@@ -46,6 +50,21 @@ async def test_much_memory_is_said_once(watched, monkeypatch):
     watching.cancel()
     (line,) = reported
     assert "never deletes records; `up` stops at 1024 MB" in line
+
+
+async def test_topics_that_a_client_made_by_asking_for_them_are_made_anew(watched):
+    """An empty broker creates what it is asked for, with as many partitions as it thinks right."""
+    stack, *_ = watched
+    wrong = stack.settings.topic(NOTIFIER_STATE)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.settings.broker)
+    await admin.start()
+    await admin.create_topics([NewTopic(wrong, 4, 1)])
+    await admin.close()
+    with pytest.raises(TopicMismatchError):
+        await make_topics(stack.settings)
+    assert await delete_mismatched(stack.settings) == [wrong]
+    assert wrong in await make_topics(stack.settings)
+    assert await delete_mismatched(stack.settings) == []
 
 
 async def test_a_broker_that_ends_is_named_and_started_again(watched, monkeypatch):
