@@ -10,7 +10,7 @@ import type { components, paths } from "./openapi";
 type Schemas = components["schemas"];
 export type IncidentStatus = Schemas["IncidentBrief"];
 /** Items of a list carry the status of their incident; items of the live stream and of the detail route do not. */
-export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null };
+export type Anomaly = Schemas["StoredAnomaly"] & { incident?: IncidentStatus | null; run_evidence?: Schemas["AnomalyDetail"]["run_evidence"] };
 export interface AnomalyPage extends Omit<Schemas["AnomalyPage"], "items"> {
   items: Anomaly[];
 }

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from stream_detector.events import Anomaly
+from stream_detector.events import Anomaly, Move
 
 OutcomeKind = Literal["applied", "duplicate", "late", "backfilled", "ignored"]
 """late: older than the newest by more than `LATE_MS`, learned (beyond 30 days only counted) without alert; ignored:
@@ -19,6 +19,8 @@ class Outcome(Struct, frozen=True, gc=False):
     anomalies: Sequence[Anomaly] = ()
     correction: str = ""
     """Of a duplicate that is not the same: what it says otherwise, and how to correct it."""
+    moved: Move | None = None
+    """Of a score that was learned."""
 
 
 LATE_MS: Final = 3_600_000

@@ -9,15 +9,17 @@ Everything here follows from the parts and their record times in the order of th
 summaries, ids and bytes; clocks decide only when `run_closed` is written.
 """
 
+from collections import Counter
 from decimal import Context, Decimal
 
 import msgspec
 from msgspec import Struct
 
 from stream_detector.detect.outcome import Outcome
-from stream_detector.events import RunPart, RunSummary, Score, SummaryAnomaly
+from stream_detector.events import Movement, RunPart, RunSummary, Score, SummaryAnomaly
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.ids import derived_id
+from stream_detector.events.movement import MOVES
 from stream_detector.events.run_summary import RUN_SILENCE_S
 from stream_detector.events.times import epoch_ms, from_epoch_ms
 
@@ -36,6 +38,7 @@ MOST_MEMBERS = 5_000
 """A run with more entities passes no membership on, and no more names are kept than these."""
 _WINDOW = "window~"
 _EXACT = Context(prec=80)
+_UNCHANGED, _FELL, _ROSE = (MOVES.index(move) for move in ("unchanged", "fell", "rose"))
 _LONGEST_PAUSE = 13
 """Doublings of the pause: 10 s times 2 to the 13th is nearly a day."""
 
@@ -55,6 +58,8 @@ class Entity(Struct, gc=False, array_like=True, omit_defaults=True):
     listed: tuple[str, ...] = ()
     earlier: tuple[SummaryAnomaly, ...] = ()
     """Its changes before `anomaly`, in the order of the log."""
+    moved: int | None = None
+    """Its place in `MOVES`; None where an older version kept it, or it failed."""
 
     @property
     def changes(self) -> tuple[SummaryAnomaly, ...]:
@@ -73,6 +78,8 @@ class Counts(Struct, gc=False, array_like=True):
     scored: int = 0
     failures: int = 0
     anomalies: int = 0
+    moved: tuple[int, int, int] | None = None
+    """How many fell, rose and did neither; None where that is not known."""
 
 
 class Run(Struct, gc=False, array_like=True):
@@ -164,13 +171,22 @@ class Run(Struct, gc=False, array_like=True):
 
     def forget(self) -> None:
         """Keep the numbers of a run that has ended, and no entity."""
-        before = self.forgotten or Counts()
+        before, moved = self.forgotten or Counts(), self.moved()
         scored = sum(entity.scored for entity in self.entities.values())
         found = sum(len(entity.changes) for entity in self.entities.values())
         self.forgotten = Counts(
-            before.scored + scored, before.failures + len(self.entities) - scored, before.anomalies + found
+            before.scored + scored, before.failures + len(self.entities) - scored, before.anomalies + found, moved
         )
         self.entities = {}
+
+    def moved(self) -> tuple[int, int, int] | None:
+        """How many of its entities fell, rose, and did neither; None where that is not known of all of them."""
+        before = self.forgotten.moved if self.forgotten is not None else (0, 0, 0)
+        counted = Counter(entity.moved for entity in self.entities.values() if entity.scored)
+        if before is None or None in counted:
+            return None
+        fell, rose, unchanged = before
+        return fell + counted[_FELL], rose + counted[_ROSE], unchanged + counted[_UNCHANGED]
 
     def _note_listed(self) -> None:
         for entity in self.entities.values():
@@ -204,6 +220,8 @@ def _apply_entity(run: Run, part: RunPart) -> bool:
     if change is not None and all(one.id != change.id for one in changes):
         changes = (*changes, change)
     entity = Entity(part.kind == "scored", changes[-1] if changes else None, earlier=changes[:-1])
+    if part.moved is not None:
+        entity.moved = MOVES.index(part.moved)
     if known is not None:
         entity.listed = known.listed
     if not run.window and (len(run.entities) < MOST_MEMBERS or known is not None):
@@ -265,6 +283,7 @@ def _summaries(run: Run, new: set[str], follow_up: int, not_waited_for: list[str
     scored = sum(entity.scored for entity in run.entities.values())
     before = run.forgotten or Counts()
     revision = () if run.revision == 1 else (str(run.revision),)
+    moved = run.moved()
     return [
         RunSummary(
             schema_version=1,
@@ -287,6 +306,7 @@ def _summaries(run: Run, new: set[str], follow_up: int, not_waited_for: list[str
             follow_up=follow_up,
             not_waited_for=not_waited_for,
             published_after_s=None if run.changes_age_ms is None else run.changes_age_ms / 1000,
+            movement=Movement(fell=moved[0], rose=moved[1], unchanged=moved[2]) if moved and any(moved) else None,
         )
         for number, page in enumerate(pages, 1)
     ]
@@ -308,6 +328,7 @@ def run_part_of(score: Score, outcome: Outcome | None, failed: bool) -> RunPart 
         entity_name=score.entity_name,
         entity_type=score.entity_type,
         anomaly=changes[0] if changes else None,
+        moved=outcome.moved if outcome is not None else None,
     )
 
 

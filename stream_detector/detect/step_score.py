@@ -1,6 +1,7 @@
 """One score: compare with the previous one, then remember it."""
 
 from decimal import Decimal
+from typing import Final
 
 from msgspec import UNSET
 
@@ -9,10 +10,14 @@ from stream_detector.detect.baseline import ScoreBaseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.config import Config, ScoreRule
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, LATE, LATE_MS, Outcome
+from stream_detector.detect.outcome import BACKFILLED, DUPLICATE, LATE_MS, Outcome
 from stream_detector.detect.rules import pattern_deviation, significant_score_change
-from stream_detector.events import Score
+from stream_detector.events import Move, Score
+from stream_detector.events.movement import MOVES
 from stream_detector.events.times import epoch_ms
+
+_APPLIED: Final[dict[Move, Outcome]] = {move: Outcome("applied", moved=move) for move in MOVES}
+_LATE: Final = Outcome("late", moved="not_compared")
 
 
 def step_score(
@@ -36,19 +41,22 @@ def step_score(
             explain,
             f"scored {behind_ms / LATE_MS:.1f} h before the newest score: neither evaluated nor kept as the previous",
         )
-        return LATE
+        return _LATE
     # 2. Judge.
     previous = _previous(baseline, event, behind_ms > 0)
     previous_ms, moves = baseline.newest_ms or None, baseline.changes
     rule = config.score_rule(event)
-    found = None
+    found: Finding | None = None
+    moved: Move = "not_compared"
     if previous is None:
         _say(explain, "no previous score: a first score is never an anomaly")
     else:
+        multiplier = baseline.threshold_multiplier
         found = significant_score_change.find_change(
-            event.entity_name, previous, event.score, rule, baseline.threshold_multiplier, baseline.changes
+            event.entity_name, previous, event.score, rule, multiplier, baseline.changes
         )
-        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, baseline.threshold_multiplier)]))
+        moved = significant_score_change.move_of(previous, event.score, rule, multiplier)
+        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
     # 3. Learn.
     if behind_ms <= 0:
         drifted = _learn(baseline, event, rule, jumped=found is not None)
@@ -59,12 +67,13 @@ def step_score(
     if backfill:
         return BACKFILLED
     if found is None:
-        return APPLIED
+        return _APPLIED[moved]
     own_id = anomaly.anomaly_id(found, baseline, event)
     steps = investigation.steps_for_score(event, previous_ms, abs(found.deviation), moves)
     return Outcome(
         "applied",
         [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],
+        moved=moved,
     )
 
 
@@ -104,9 +113,9 @@ def _learn(baseline: ScoreBaseline, event: Score, rule: ScoreRule, jumped: bool)
 
 
 def _below(previous: Decimal, score: Decimal, rule: ScoreRule, multiplier: Decimal) -> str:
-    gate = rule.threshold * multiplier * (abs(previous) if rule.relative else 1)
-    change, limit = abs(score - previous), gate.normalize()
-    return f"a change of {significant_score_change.plain(change)} is below {significant_score_change.plain(limit)}"
+    change, gate = significant_score_change.change_and_gate(previous, score, rule, multiplier)
+    plain = significant_score_change.plain
+    return f"a change of {plain(abs(change))} is below {plain(gate.normalize())}"
 
 
 def _say(explain: list[str] | None, *gates: str) -> None:

@@ -19,6 +19,7 @@ from stream_detector.events.anomaly import (
 )
 from stream_detector.events.anomaly_types import AnomalyType, Profile, Severity
 from stream_detector.events.completion import Completion, Resource, Status, Step
+from stream_detector.events.movement import Move, Movement
 from stream_detector.events.notification import Notification, Outcome
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.run_part import EntityMembership, RunPart
@@ -38,6 +39,8 @@ __all__ = [
     "EntityKindName",
     "EntityMembership",
     "Metrics",
+    "Move",
+    "Movement",
     "Notification",
     "Outcome",
     "Profile",

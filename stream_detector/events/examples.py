@@ -9,6 +9,7 @@ from stream_detector.events.action import Action
 from stream_detector.events.anomaly import Affected, Anomaly, Metrics
 from stream_detector.events.completion import Completion, Resource, Step
 from stream_detector.events.ids import derived_id, score_key
+from stream_detector.events.movement import Movement
 from stream_detector.events.notification import Notification
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
@@ -99,6 +100,7 @@ RUN_SUMMARY = RunSummary(
             threshold=Decimal("0.5"),
         )
     ],
+    movement=Movement(fell=4, rose=3, unchanged=113),
 )
 ACTION = Action(
     action_id="a1f0c9d2",

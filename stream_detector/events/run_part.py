@@ -6,6 +6,7 @@ from msgspec import Struct, field
 
 from stream_detector.events.anomaly import Anomaly
 from stream_detector.events.fields import Id, Instant, Name, Text
+from stream_detector.events.movement import Move
 
 
 class EntityMembership(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -35,6 +36,8 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     entity_name: Name = ""
     entity_type: Name | None = None
     anomaly: Anomaly | None = None
+    moved: Move | None = None
+    """Of a `scored`; absent from what older versions wrote."""
     expected: int | None = None
     error: Text | None = None
     published_at: Instant | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Id, Instant, Name, Text
+from stream_detector.events.movement import Movement
 
 RUN_SILENCE_S = 900
 """A run without an end event is ended so long after its last part: `timed_out`."""
@@ -58,3 +59,6 @@ class RunSummary(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     """What was published before the end and not applied when the run was closed after RUN_END_WAIT_S, in words."""
     published_after_s: float | None = None
     """How long after their own times the run's score changes were published, at least; absent without a change."""
+    movement: Movement | None = None
+    """Of the entities with a previous score, how many fell or rose by half of their threshold or more, or changed by
+    less; absent where none had one, and where an older version processed a part of the run."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
+from stream_detector.events import Anomaly, Movement, RunSummary, SummaryAnomaly
 from stream_detector.events.anomaly import EndReason, State, severity_rank
 from stream_detector.events.anomaly_types import describe
 from stream_detector.events.ids import derived_id
@@ -52,6 +52,8 @@ class Run:
     """What was published before its end and is not in it, in words."""
     reported_before: int = 0
     """Anomalies that earlier revisions had."""
+    movement: Movement | None = None
+    """How many of its entities moved which way, where that is known."""
 
     @property
     def named(self) -> bool:

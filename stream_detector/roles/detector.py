@@ -353,7 +353,8 @@ def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
     if not outcome.anomalies or not 0 <= record_ms < _LATEST_MS:
         return outcome
     at = from_epoch_ms(record_ms)
-    return Outcome(outcome.kind, [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies])
+    dated = [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies]
+    return msgspec.structs.replace(outcome, anomalies=dated)
 
 
 def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool:

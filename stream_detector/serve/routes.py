@@ -118,7 +118,7 @@ ROUTES: tuple[Route, ...] = (
         f"{_AI}/anomalies/{{id}}",
         anomalies.one_anomaly,
         "One anomaly",
-        anomalies.StoredAnomaly,
+        anomalies.AnomalyDetail,
         problems=(404,),
     ),
     Route(

@@ -38,7 +38,7 @@ def _run(found: asyncpg.Record) -> dict[str, Any]:
 
 
 async def _details(pool: asyncpg.Pool, found: Sequence[asyncpg.Record]) -> dict[str, dict[str, Any]]:
-    """Of each run its anomalies and what its end did not wait for.
+    """Of each run its anomalies, how its entities moved, and what its end did not wait for.
 
     The anomalies are those of the newest summary; where it counts more than it lists, which one does of a run whose
     entities are forgotten, those of earlier ones too. Of a run that has no summary yet, those found so far.
@@ -56,7 +56,11 @@ async def _details(pool: asyncpg.Pool, found: Sequence[asyncpg.Record]) -> dict[
             if summary.revision == made[0].revision or len(listed) < made[0].anomaly_count:
                 listed |= {one.id: _change(one) for one in summary.anomalies if one.id not in listed}
         not_waited_for = made[-1].not_waited_for if made else []
-        details[run_id] = {"anomalies": [*listed.values()], "not_waited_for": not_waited_for}
+        details[run_id] = {
+            "anomalies": [*listed.values()],
+            "not_waited_for": not_waited_for,
+            "movement": made[0].movement if made else None,
+        }
     for each in await pool.fetch(
         "SELECT run_id, id::text, entity_id, entity_name, baseline_value AS previous, current_value AS current,"
         " deviation AS delta, direction, threshold FROM anomalies"

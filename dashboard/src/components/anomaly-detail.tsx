@@ -58,6 +58,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
       <div class="columns">
         <div class="column">
           <Section title="Investigation steps" aside={anomaly.url != null && isOutside(anomaly.url) && <OpenRun href={anomaly.url} />}>
+            {anomaly.run_evidence != null && <RunEvidence text={anomaly.run_evidence} run={anomaly.run_id} />}
             <ol class="steps">
               {anomaly.investigation_steps.map((step, index) => (
                 <li key={index}>
@@ -140,6 +141,15 @@ function Known({ id, href }: { id: string; href: string | undefined }) {
   if (href === undefined) return <code>{id}</code>;
   return (
     <code>{href.startsWith("/") ? <Link href={href}>{id}</Link> : <OutsideLink href={href}>{id}</OutsideLink>}</code>
+  );
+}
+
+/** How many entities of its score run moved the same way. */
+function RunEvidence({ text, run }: { text: string; run: string | null | undefined }) {
+  return (
+    <p class="run-evidence">
+      <MaybeLink href={run == null ? undefined : runPath(run)}>Score run</MaybeLink>: {text}
+    </p>
   );
 }
 

@@ -114,6 +114,7 @@ function RunDetail({ run }: { run: Run }) {
           {run.revision !== null && run.revision > 1 && ` Revision ${number(run.revision)}: includes scores that arrived after the end.`}
         </p>
       </Section>
+      {run.movement !== null && <Moved movement={run.movement} />}
       {run.anomalies.length === 0 ? (
         <Notice title={run.scored === null ? "In progress" : "No anomalies in this run"}>
           <p class="quiet">{run.scored === null ? "The summary is available when the run ends." : "No score changed by more than its threshold."}</p>
@@ -127,6 +128,17 @@ function RunDetail({ run }: { run: Run }) {
         </section>
       )}
     </>
+  );
+}
+
+/** Of the entities with a previous score. */
+function Moved({ movement: { fell, rose, unchanged } }: { movement: NonNullable<Run["movement"]> }) {
+  return (
+    <Section title="All entities" wide>
+      <p>
+        {number(fell)} fell and {number(rose)} rose by half of their threshold or more, {number(unchanged)} changed by less.
+      </p>
+    </Section>
   );
 }
 

@@ -17,6 +17,7 @@ from decimal import Context, Decimal
 from stream_detector.detect.config import ScoreRule
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.statistics.tails import rank_confidence
+from stream_detector.events import Move
 
 NAME = "significant_score_change"
 CRITICAL_FROM = 3
@@ -32,10 +33,7 @@ def find_change(
     Args:
         changes: the sizes of this score's past moves, 30 at most.
     """
-    delta = _EXACT.subtract(current, previous)
-    gate = _EXACT.multiply(rule.threshold, multiplier)
-    if rule.relative:
-        gate = _EXACT.multiply(gate, abs(previous))
+    delta, gate = change_and_gate(previous, current, rule, multiplier)
     if not delta or abs(delta) < gate:
         return None
     up = delta > 0
@@ -56,6 +54,28 @@ def find_change(
         threshold=float(gate),
         scores=(previous, current),
     )
+
+
+def change_and_gate(
+    previous: Decimal, current: Decimal, rule: ScoreRule, multiplier: Decimal
+) -> tuple[Decimal, Decimal]:
+    """The signed change, and the size from which on it is an anomaly; both exact, in points."""
+    gate = _EXACT.multiply(rule.threshold, multiplier)
+    if rule.relative:
+        gate = _EXACT.multiply(gate, abs(previous))
+    return _EXACT.subtract(current, previous), gate
+
+
+def move_of(previous: Decimal, current: Decimal, rule: ScoreRule, multiplier: Decimal) -> Move:
+    """Whether a score fell or rose by half of its threshold or more, as `events.movement` counts it.
+
+    >>> [move_of(Decimal(5), Decimal(score), ScoreRule(), Decimal(1)) for score in ("4.75", "4.76", "5.3", "5")]
+    ['fell', 'unchanged', 'rose', 'unchanged']
+    """
+    delta, gate = change_and_gate(previous, current, rule, multiplier)
+    if not delta or 2 * abs(delta) < gate:
+        return "unchanged"
+    return "rose" if delta > 0 else "fell"
 
 
 def plain(number: Decimal, *, sign: bool = False) -> str:

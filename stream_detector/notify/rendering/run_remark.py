@@ -1,5 +1,6 @@
-"""What a message about a run has to add where the run did not go as it should, or where it is a follow-up."""
+"""What a message about a run adds where the run did not go as it should, moved as a whole, or has a follow-up."""
 
+from stream_detector.events.movement import common_words
 from stream_detector.events.run_summary import RUN_SILENCE_S
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import duration, minute
@@ -10,8 +11,8 @@ NAME_LIMIT, ERROR_LIMIT, MISSING_LIMIT = 100, 200, 300
 
 
 def run_remark(run: Run) -> str:
-    """One line, not yet escaped; empty for a run that was completed with all that it announced."""
-    return ". ".join(filter(None, (_follow_up(run), _trouble(run))))
+    """One line, not yet escaped; empty for a run that has all that it announced, and in which a few entities moved."""
+    return ". ".join(filter(None, (_follow_up(run), _trouble(run), _common(run))))
 
 
 def _name(run: Run) -> str:
@@ -25,6 +26,12 @@ def _follow_up(run: Run) -> str:
     if run.reported_before:
         return f"Follow-up to the earlier message about {_name(run)}: published after its end"
     return f"Published after the end of {_name(run)}, which had no significant change until then"
+
+
+def _common(run: Run) -> str:
+    """Of the direction that most entities moved in, if one of the changes in the message did too."""
+    directions = {change.direction for change in run.anomalies}
+    return next((words for one in directions if run.movement and (words := common_words(run.movement, one))), "")
 
 
 def _trouble(run: Run) -> str:

@@ -59,6 +59,7 @@ def assemble_run(state: State, run: str, parts: int) -> Run | None:
         expected=first.expected,
         not_waited_for=tuple(first.not_waited_for),
         reported_before=first.anomaly_count - sum(len(one.new) for one in found) if first.revision > 1 else 0,
+        movement=first.movement,
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
+import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct, field
 
@@ -23,6 +24,7 @@ from stream_detector.serve.requests import (
     time_range,
 )
 from stream_detector.serve.responses import json_response, page_response
+from stream_detector.serve.run_evidence import run_evidence
 from stream_detector.store import anomalies
 from stream_detector.store.facets import facets
 from stream_detector.store.filter import Filter
@@ -52,6 +54,13 @@ class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
     """Anomaly v1 and when it was stored."""
 
     recorded_at: Instant
+
+
+class AnomalyDetail(StoredAnomaly, frozen=True, kw_only=True):
+    """A stored anomaly, and what its score run shows about it."""
+
+    run_evidence: str | None
+    """How many entities of the run moved the same way, or that it alone did; null if there is nothing to compare."""
 
 
 class IncidentBrief(Struct, kw_only=True):
@@ -146,7 +155,10 @@ async def one_anomaly(request: web.Request) -> web.Response:
     found = await request.app[DATABASE].query(anomalies.read, anomaly_id) if anomaly_id else None
     if found is None:
         raise await no_anomaly(request.app, anomaly_id)
-    return json_response(found)
+    anomaly = msgspec.json.decode(found, type=Anomaly)
+    evidence = await request.app[DATABASE].query(run_evidence, anomaly)
+    # Put in as it is stored, so that what a later version wrote stays.
+    return json_response(found[:-1] + b',"run_evidence":' + msgspec.json.encode(evidence) + b"}")
 
 
 async def trends(request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ from typing import Literal
 from aiohttp import web
 from msgspec import Struct
 
+from stream_detector.events import Movement
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Paged, id_in_path, read_query
@@ -43,6 +44,9 @@ class StoredRun(Struct, kw_only=True):
     """Of its summary: 1, or more where scores came after the run's end."""
     not_waited_for: list[str]
     """What was published before its end and not processed when it was closed; empty: nothing."""
+    movement: Movement | None
+    """Of the entities with a previous score, how many fell or rose by half of their threshold or more, or changed by
+    less; null until its summary arrives, or where none had one."""
     anomalies: list[ScoreChange]
 
 

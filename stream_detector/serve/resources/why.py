@@ -1,7 +1,7 @@
 """Why was this, or was this not, alerted: every decision of detection in order, then what became of the messages."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from stream_detector.serve.judgement import Judgement, find_published, judge_sto
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
+from stream_detector.serve.run_evidence import run_evidence, score_of
 from stream_detector.store import anomalies, anomaly_edits, executions, scores
 from stream_detector.store.anomaly_edits import Deletion
 from stream_detector.store.executions import StoredCompletion
@@ -130,9 +131,7 @@ async def _of_anomaly(request: web.Request, text: str) -> _Story:
     if anomaly.execution_id is not None:
         stored = await database.query(executions.execution, anomaly.execution_id, anomaly.attempt)
     elif anomaly.entity_kind == "score":
-        at = anomaly.detected_at.astimezone(UTC).isoformat()
-        event_id = f"run:{anomaly.run_id}" if anomaly.run_id is not None else f"at:{at}"
-        stored = await database.query(scores.score, anomaly.entity_id, event_id)
+        stored = await database.query(score_of, anomaly)
     gone = None if stored else "the event is no longer stored; this is from the anomaly itself"
     return _of_stored(_subject_of(request, stored, anomaly), [anomaly], gone, _run_of([anomaly], stored))
 
@@ -222,6 +221,7 @@ async def _respond(request: web.Request, story: _Story) -> web.Response:
         msgspec.json.decode(each, type=Notification)
         for each in await request.app[DATABASE].query(messages_about, ids, story.run_id)
     ]
+    evidence = {each.id: await request.app[DATABASE].query(run_evidence, each) for each in story.anomalies}
     return json_response(
         {
             "subject": story.subject,
@@ -230,7 +230,7 @@ async def _respond(request: web.Request, story: _Story) -> web.Response:
             "anomalies": story.anomalies,
             "deleted": [DeletedAnomaly(id=one.anomaly_id, at=one.at, by=one.by) for one in story.deleted],
             "notifications": messages,
-            "sentences": [story.subject, *_sentences(story, messages)],
+            "sentences": [story.subject, *_sentences(story, messages, evidence)],
             "approximate": story.approximate,
             "computed_again": story.computed_again,
         }
@@ -253,7 +253,7 @@ def _subject(event: Completion | Score, from_times: bool) -> str:
     return f"{event.entity_name} scored {event.score} at {event.scored_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
-def _sentences(story: _Story, messages: Sequence[Notification]) -> list[str]:
+def _sentences(story: _Story, messages: Sequence[Notification], evidence: Mapping[str, str | None]) -> list[str]:
     about = story.anomalies
     is_id_alone = story.deleted and not about and not story.computed_again
     explained = [*([] if is_id_alone else [_OUTCOMES[story.outcome]]), *story.remarks]
@@ -264,6 +264,8 @@ def _sentences(story: _Story, messages: Sequence[Notification]) -> list[str]:
         explained.append(f"Anomaly, {each.severity}, {each.state}: {each.description}.")
         explained += [f"Condition met: {gate}." for gate in each.gates]
         explained.append(_values(each))
+        if shown := evidence.get(each.id):
+            explained.append(f"Its score run: {shown}.")
     explained += [
         f"{each.at:%Y-%m-%d %H:%M:%S} UTC, {each.channel}: {each.outcome}, {each.reason}." for each in messages
     ]

@@ -6,8 +6,11 @@ import asyncpg
 import msgspec
 import pytest
 
+from stream_detector.events import Anomaly, Movement
 from stream_detector.events.anomaly_types import TYPES
-from tests.events_made import NOON, anomaly, at_minute, score_change, uuid
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import NOON, anomaly, at_minute, row, run_event, score, score_change, summary, uuid
 from tests.integration.serve.asking import LIST, Client, ask, descriptions, store
 
 
@@ -216,3 +219,52 @@ async def test_a_query_of_a_megabyte_is_refused(client: Client) -> None:
     answer = await client.get(f"{LIST}?entity={'x' * 1_000_000}")
     assert 400 <= answer.status < 500
     assert "Traceback" not in await answer.text()
+
+
+async def evidence(client: Client, found: Anomaly) -> str | None:
+    """What the detail and `why` have, which must be the same."""
+    shown: str | None = (await ask(client, f"{LIST}/{found.id}"))["run_evidence"]
+    sentences = (await ask(client, "/api/v1/why", anomaly=found.id))["sentences"]
+    assert [each for each in sentences if each.startswith("Its score run: ")] == (
+        [] if shown is None else [f"Its score run: {shown}."]
+    )
+    return shown
+
+
+async def test_x7_a_score_has_how_many_entities_of_its_run_moved_the_same_way(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    """So far by the anomalies found; once the run has ended by what its newest summary counts."""
+    lido, others = score_change(), [score_change(name, entity_id=name) for name in "abc"]
+    await store(pool, lido)
+    assert await evidence(client, lido) == "So far it alone moved by its threshold or more; the run has not ended"
+    await Writer(pool).write(Rows(score_runs=[row(run_event("started", expected=12))]))
+    await store(pool, lido, *others)
+    assert await evidence(client, lido) == "So far 4 of the 12 expected fell: look at the run first"
+    first = summary(movement=Movement(fell=41, rose=2, unchanged=40))
+    await Writer(pool).write(Rows(summaries=[row(first)]))
+    assert await evidence(client, lido) == "41 of 83 fell: look at the run first"
+    second = summary(id=uuid("second"), revision=2, movement=Movement(fell=1, unchanged=90))
+    await Writer(pool).write(Rows(summaries=[row(second, 1)]))
+    assert (await evidence(client, lido) or "").startswith("Of the 91 entities of the run it alone moved: ")
+
+
+async def test_x7_what_has_no_run_or_one_of_an_older_version_has_no_evidence(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    workflow, lido = anomaly("a"), score_change()
+    drift = score_change("drift", anomaly_type="PatternDeviation", run_id="other")
+    alone = score_change("alone", run_id=None)
+    await store(pool, workflow, lido, drift, alone)
+    await Writer(pool).write(Rows(summaries=[row(summary())]))
+    assert [await evidence(client, each) for each in (workflow, lido, drift, alone)] == [None] * 4
+
+
+async def test_x7_scores_without_a_run_are_compared_with_those_of_their_minute(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    found = score_change("dao", run_id=None, entity_id="dao")
+    window = summary("window~dao~2026-01-22T12:00Z", movement=Movement(fell=3, unchanged=1))
+    await Writer(pool).write(Rows(scores=[row(score("dao", entity_type="dao"))], summaries=[row(window)]))
+    await store(pool, found)
+    assert await evidence(client, found) == "3 of 4 fell: look at the run first"

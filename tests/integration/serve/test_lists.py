@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import yaml
 
+from stream_detector.events import Movement
 from stream_detector.store.rows import BaselineState, NamedValue, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import (
@@ -64,8 +65,10 @@ async def test_s13_a_run_lists_its_anomalies_before_and_after_its_summary(client
     await Writer(pool).write(Rows(score_runs=[row(run_event("started", expected=2))], anomalies=[row(score_change())]))
     running = await ask(client, "/api/v1/runs/r1")
     assert (running["status"], running["anomaly_count"], running["anomalies"]) == ("started", None, [change])
-    await Writer(pool).write(Rows(summaries=[row(summary())]))
+    assert running["movement"] is None
+    await Writer(pool).write(Rows(summaries=[row(summary(movement=Movement(fell=1, unchanged=1)))]))
     over = await ask(client, "/api/v1/runs/r1")
+    assert over["movement"] == {"fell": 1, "rose": 0, "unchanged": 1}
     assert (over["status"], over["anomaly_count"], over["scored"], over["anomalies"]) == ("completed", 1, 2, [change])
     assert (await client.get("/api/v1/runs/none")).status == 404
 

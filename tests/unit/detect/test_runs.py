@@ -7,10 +7,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from stream_detector.detect.config import ScoreRule
 from stream_detector.detect.outcome import DUPLICATE
 from stream_detector.detect.replay import Replayer, run_event_part
+from stream_detector.detect.rules import significant_score_change
 from stream_detector.detect.runs import PART_ANOMALIES, Run, apply_part, close, run_part_of, window_run_id
-from stream_detector.events import RunPart, RunSummary, ScoreRun
+from stream_detector.events import Movement, RunPart, RunSummary, ScoreRun
 from stream_detector.events.decode import decode_run_summary
 from stream_detector.events.encode import encode
 from stream_detector.events.ids import derived_id
@@ -244,7 +246,7 @@ def test_x1_a_forgotten_run_keeps_its_numbers_and_gives_no_id_a_second_content()
     assert (second.revision, second.scored, second.anomaly_count, len(second.anomalies)) == (2, 3, 2, 1)
     assert second.id != first.id
     run.forget()
-    assert len(run.pack()) <= 82
+    assert len(run.pack()) <= 86
     assert run.delete_at_ms == late + 30 * 24 * 60 * MINUTE
 
 
@@ -347,3 +349,81 @@ def test_x9_a_run_of_the_former_version_says_nothing() -> None:
     packed = msgspec.msgpack.encode(msgspec.msgpack.decode(Run.new("r").pack())[:10])
     run = Run.unpack(packed)
     assert (run.changes_age_ms, run.end_age_ms) == (None, 0)
+
+
+def moved(*values: str | None, run_id: str = "r", config=CLASSIC) -> Replayer:
+    """A run in which each entity scores `value` after 5.0 in the run before; None: it had no score before."""
+    replayer = Replayer(config)
+    for name, day in (("before", 0), (run_id, 1)):
+        for number, value in enumerate(values):
+            if name == "before" and value is None:
+                continue
+            at = START + timedelta(days=day, seconds=number)
+            one = score(
+                "5.0" if name == "before" else value or "5.0", entity_id=f"e{number}", run_id=name, scored_at=at
+            )
+            replayer.gather(one, replayer.apply(one), epoch_ms(at))
+    return replayer
+
+
+def movement_of(replayer: Replayer, run_id: str = "r", **counts: int):
+    end = ScoreRun(run_id=run_id, status="completed", at=START + timedelta(days=2), **counts)  # type: ignore[arg-type]
+    replayer.put(run_event_part(end, epoch_ms(end.at)), epoch_ms(end.at))
+    return [one.movement for one in replayer.summaries(epoch_ms(end.at)) if one.run_id == run_id][-1]
+
+
+def test_x7_a_summary_counts_how_its_entities_moved():
+    values = [*["4.0"] * 41, "4.75", "4.76", "5.0", "5.24", "5.25", "6.0", None]
+    assert movement_of(moved(*values)) == Movement(fell=42, rose=2, unchanged=3)
+
+
+def test_x7_of_a_first_run_nothing_is_compared():
+    assert movement_of(moved(None, None, None)) is None
+    late = moved("4.0", "4.0", "4.0")
+    old = score("1.0", entity_id="e0", run_id="late", scored_at=START)
+    late.gather(old, late.apply(old), epoch_ms(START))
+    assert movement_of(late, "late") is None, "a score that is older than the newest is not compared"
+
+
+@pytest.mark.parametrize("rule", ["relative", "feedback"])
+def test_x7_a_move_is_half_of_the_threshold_that_the_score_was_judged_with(rule):
+    previous, current = Decimal("40"), Decimal("38")
+    rules = ScoreRule(Decimal("0.10"), relative=True) if rule == "relative" else ScoreRule(Decimal(1))
+    multiplier = Decimal(1) if rule == "relative" else Decimal(4)
+    move_of = significant_score_change.move_of
+    assert move_of(previous, current, rules, multiplier) == "fell"
+    assert move_of(previous, current + Decimal("0.01"), rules, multiplier) == "unchanged"
+    assert significant_score_change.find_change("Lido", previous, current, rules, multiplier) is None
+    assert move_of(Decimal(0), Decimal(0), ScoreRule(Decimal("0.1"), relative=True), Decimal(1)) == "unchanged"
+    assert move_of(Decimal(0), Decimal("0.01"), ScoreRule(Decimal("0.1"), relative=True), Decimal(1)) == "rose"
+
+
+def test_x7_a_run_of_which_an_older_version_processed_a_part_does_not_guess():
+    """State and parts of 4659e91 do not say how an entity moved; one that failed has not moved."""
+    run = Run.unpack(OPEN_BY_4659E91)
+    apply_part(run, anomalous("b"), NOW)
+    (one,) = close(run, NOW)
+    assert (one.scored, one.movement) == (3, None)
+    mixed = gathered(part("a", "failed"), part("b", moved="fell"), part("c", moved="unchanged"), event("run_completed"))
+    assert summaries(mixed, NOW)[0].movement == Movement(fell=1, unchanged=1)
+    apply_part(mixed, part("d"), NOW)
+    assert summaries(mixed, NOW)[0].movement is None
+
+
+def test_x7_the_newest_score_of_an_entity_counts_once():
+    run = gathered(part("a", moved="fell"), part("a", moved="rose"), part("b", moved="fell"), event("run_completed"))
+    assert summaries(run, NOW)[0].movement == Movement(fell=1, rose=1)
+
+
+def test_x7_a_later_revision_counts_the_whole_run_also_when_its_entities_are_forgotten():
+    run = gathered(part("a", moved="fell"), part("b", moved="not_compared"), event("run_completed"))
+    assert close(run, NOW)[0].movement == Movement(fell=1)
+    late = NOW + 24 * 60 * MINUTE + 1
+    apply_part(run, part("c", moved="rose"), late)
+    run = Run.unpack(run.pack())
+    assert close(run, late)[0].movement == Movement(fell=1, rose=1)
+    run.forget()
+    forgotten = Run.unpack(run.pack())
+    assert forgotten.moved() == (1, 1, 0)
+    counts = Run.unpack(msgspec.msgpack.encode([*msgspec.msgpack.decode(run.pack())[:15], [3, 0, 0], None, 0]))
+    assert counts.moved() is None, "an earlier version kept no more than three numbers of it"

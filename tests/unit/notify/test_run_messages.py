@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stream_detector.events import Movement
 from tests.servers.slack import problem_with
 from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, NASTY, change, run_of
@@ -106,3 +107,33 @@ def test_x1_a_digest_has_the_line_too() -> None:
     one.take(run_of(LIDO, run_id="r", status="failed", error="upstream 503", scored=2), run_of(LIDO, run_id="s"))
     one.after(3600)
     assert "Run r failed: upstream 503; 2 scored" in one.got("slack")[-1]
+
+
+def moved(fell: int, rose: int = 0, unchanged: int = 0) -> dict[str, Any]:
+    return {"movement": Movement(fell=fell, rose=rose, unchanged=unchanged), "scored": fell + rose + unchanged}
+
+
+def test_x7_a_run_that_moved_as_a_whole_is_named_first_on_every_channel() -> None:
+    for changes in ([LIDO], [LIDO, BALANCER]):
+        one = Notifier(CONFIG).take(run_of(*changes, **moved(41, 2, 40))).deliver()
+        for text in (*one.got("slack"), *one.got("email")):
+            assert text.startswith("41 of 83 fell: look at the run first\n\n")
+    slack = Notifier(CONFIG).take(run_of(LIDO, **moved(41, 2, 40))).deliver().got("slack")[0]
+    assert slack == f"41 of 83 fell: look at the run first\n\n{GOOD}"
+
+
+@pytest.mark.parametrize(
+    "counts", [moved(1, 0, 82), moved(2, 0, 0), moved(27, 0, 56), moved(41, 40, 2), moved(0, 41, 42), {"scored": 83}]
+)
+def test_x7_s16_a_run_that_did_not_move_as_a_whole_has_its_line_and_nothing_else(counts: dict[str, Any]) -> None:
+    assert slack_text(run_of(LIDO, **counts)) == GOOD
+
+
+def test_x7_what_moved_as_a_whole_stands_behind_what_went_wrong_and_in_a_follow_up() -> None:
+    failed = run_of(LIDO, run_id="r", status="failed", error="upstream 503", **moved(41, 2, 40))
+    assert slack_text(failed).startswith(
+        "Run r failed: upstream 503; 83 scored. 41 of 83 fell: look at the run first\n"
+    )
+    late = run_of(LIDO, run_id="r", revision=2, new=[LIDO.id], follow_up=1, **moved(41, 2, 40))
+    assert "which had no significant change until then. 41 of 83 fell: look at the run first\n\n" in slack_text(late)
+    assert slack_text(run_of(LIDO, BALANCER, **moved(3))).startswith("3 of 3 fell: ")

@@ -17,8 +17,8 @@ from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import ORIGIN, Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.events import Anomaly, RefusedError
-from stream_detector.events.decode import decode_anomaly, decode_completion
+from stream_detector.events import Anomaly, RefusedError, RunPart
+from stream_detector.events.decode import decode_anomaly, decode_completion, decode_run_part
 from stream_detector.events.encode import encode
 from stream_detector.events.label_counts import read_label_counts
 from stream_detector.events.times import from_epoch_ms
@@ -256,3 +256,29 @@ async def test_s11_another_score_of_the_same_run_is_on_dead_letters_and_a_repeat
     outcomes = await detector.apply(topics.SCORES, Chunk(TP(topics.SCORES, number), records, 3))
     assert outcomes == {"applied": 1, "duplicate": 2}
     assert [(offset, error.stage, error.reason) for offset, error in letters] == [(2, "step", "changed_duplicate")]
+
+
+async def test_x7_the_part_of_a_score_has_how_it_moved_with_and_without_an_anomaly() -> None:
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    parts: list[RunPart] = []
+
+    def put(topic: str, *given: Any, **_: Any) -> None:
+        if topic == topics.RUN_PARTS:
+            parts.append(decode_run_part(given[2]))
+
+    app.batch_producer.put = put  # type: ignore[method-assign]
+    values = ["7.5", "5.8", "5.9", "5.6", "5.6"]
+    records = [
+        SimpleNamespace(
+            headers=[],
+            value=encode(score("lido", value, run_id=f"r{number}", scored_at=NOON - timedelta(days=9 - number))),
+            timestamp=NOW_MS,
+            key=None,
+            offset=number,
+        )
+        for number, value in enumerate(values)
+    ]
+    await detector.apply(topics.SCORES, Chunk(TP(topics.SCORES, load.partition_of("lido")), records, len(records)))
+    assert [one.moved for one in parts] == ["not_compared", "fell", "unchanged", "fell", "unchanged"]
+    assert [one.anomaly is not None for one in parts] == [False, True, False, False, False]
