@@ -1,44 +1,99 @@
 """What only time brings: groups whose wait is over, digests of what was held, ends after flapping, reminders."""
 
 from dataclasses import replace
+from functools import partial
 
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.policy import send_or_wait
 from stream_detector.notify.stages.candidate import gather
-from stream_detector.notify.stages.digest import send_digests
+from stream_detector.notify.stages.digest import ready_digests, send_digest
 from stream_detector.notify.stages.flapping import END_OF_FLAPPING, take_quiet_end
 from stream_detector.notify.stages.group_wait import send_ready_groups
+from stream_detector.notify.stages.isolation import OnFailure, isolate, isolate_each, raise_again
 from stream_detector.notify.stages.matching import facts_of, matching_routes, route_to
 from stream_detector.notify.stages.old_events import due_at_s, send_old
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT, REPEAT_GROUP, send_group_reminder, send_reminder
-from stream_detector.notify.state.keys import DUE, OLD, PENDING_BUCKET, RATE, TIMER, State, keys_of, read
+from stream_detector.notify.stages.set_aside import (
+    mend_buckets,
+    set_aside_held,
+    set_aside_old,
+    set_aside_pending,
+    set_aside_timer,
+)
+from stream_detector.notify.state.keys import (
+    DUE,
+    HELD,
+    OLD,
+    PENDING,
+    PENDING_BUCKET,
+    RATE,
+    TIMER,
+    State,
+    keys_of,
+    read,
+)
 from stream_detector.notify.state.pending import ready_buckets
 from stream_detector.notify.state.state_models import Due, Flap, OldEvents, PendingBucket, RateWindow
 
 
-def tick(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
+def tick(state: State, now_s: float, config: NotifyConfig, failed: OnFailure = raise_again) -> list[Notification]:
     """Do it. Repeating it at the same time changes nothing more.
 
+    Args:
+        failed: told what raises, which is set aside by itself: everything else is done (`stages.isolation`).
+
     Returns:
-        The outcomes that are final already: held back, and silenced meanwhile.
+        The outcomes that are final already: held back, silenced meanwhile, and what was set aside.
     """
     outcomes: list[Notification] = []
-    for key in sorted(key for key in keys_of(state, TIMER) if float(key.split(":", 2)[1]) <= now_s):
-        _, _, kind, what = key.split(":", 3)
-        del state[key]
-        if kind == REPEAT:
-            outcomes += send_reminder(state, what, now_s, config)
-        elif kind == REPEAT_GROUP:
-            outcomes += send_group_reminder(state, what, now_s, config)
-        elif kind == END_OF_FLAPPING and (flap := take_quiet_end(state, what, now_s)) and flap.ending:
-            outcomes += _send_end_of_flapping(state, flap, flap.ending, now_s, config)
+    for key, error in mend_buckets(state, now_s).items():
+        failed(key, error)
+    for key in sorted(key for key in keys_of(state, TIMER) if _is_due(key, now_s)):
+        step, set_aside = partial(_run_timer, state, key, now_s, config), partial(set_aside_timer, state, key)
+        outcomes += isolate(state, key, step, partial(set_aside, now_s=now_s), failed)
     for bucket in ready_buckets(state, now_s):
-        outcomes += send_ready_groups(state, bucket, now_s, config)
-    send_digests(state, now_s)
-    outcomes += send_old(state, now_s, config)
+        outcomes += isolate_each(
+            state,
+            PENDING_BUCKET + bucket,
+            sorted(keys_of(state, f"{PENDING}{bucket}:")),
+            partial(send_ready_groups, state, bucket, now_s, config),
+            partial(set_aside_pending, state, now_s=now_s),
+            failed,
+        )
+    for key in ready_digests(state, now_s):
+        outcomes += isolate_each(
+            state,
+            key,
+            sorted(keys_of(state, f"{HELD}{key.removeprefix(RATE)}:")),
+            partial(send_digest, state, key, now_s),
+            partial(set_aside_held, state, now_s=now_s),
+            failed,
+        )
+    for key in keys_of(state, OLD):
+        step = partial(send_old, state, key, now_s, config)
+        outcomes += isolate(state, key, step, partial(set_aside_old, state, key, now_s=now_s), failed)
     return outcomes
+
+
+def _is_due(timer: str, now_s: float) -> bool:
+    try:
+        return float(timer.split(":", 2)[1]) <= now_s
+    except ValueError:
+        return True  # no timer of ours: it raises, and is set aside
+
+
+def _run_timer(state: State, key: str, now_s: float, config: NotifyConfig) -> list[Notification]:
+    _, _, kind, what = key.split(":", 3)
+    del state[key]
+    if kind == REPEAT:
+        return send_reminder(state, what, now_s, config)
+    if kind == REPEAT_GROUP:
+        return send_group_reminder(state, what, now_s, config)
+    if kind == END_OF_FLAPPING and (flap := take_quiet_end(state, what, now_s)) and flap.ending:
+        return _send_end_of_flapping(state, flap, flap.ending, now_s, config)
+    return []
 
 
 def next_tick_s(state: State) -> float | None:

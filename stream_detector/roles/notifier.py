@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from aiokafka.errors import KafkaError
@@ -38,17 +39,31 @@ from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
 from stream_detector.notify.stages.deliver import Deliverer
+from stream_detector.notify.stages.isolation import isolate
+from stream_detector.notify.stages.set_aside import set_aside_due
+from stream_detector.notify.state.keys import TOPIC
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import MessageDone, RecordIgnored, RoutesRead, RoutesRefused, StepFailed
+from stream_detector.telemetry.log_events import (
+    DecisionFailed,
+    MessageDone,
+    RecordIgnored,
+    RoutesRead,
+    RoutesRefused,
+    StepFailed,
+)
+
+T = TypeVar("T")
 
 EVERY_S = 0.5
 """How often retries that have become due are looked for."""
 EXPIRE_EVERY_S = 60.0
 LOGGED_AT_ONCE = 20
 """Lines for one answer: that of a digest settles thousands."""
+MOST_FAILED = 10_000
+"""So many keys that raise are remembered."""
 WATCH_EVERY_S = 30.0
 """How often the ends of input topics are looked at, at the least."""
 
@@ -77,6 +92,8 @@ class Notifier:
         self._answered: dict[str, int] = {}
         """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
+        self._failed: set[str] = set()
+        """Keys in the state that were reported to raise."""
 
     def _reload_routes(self) -> None:
         """Go by the file's new routes, if there are any; a file with a fault changes nothing."""
@@ -197,9 +214,11 @@ class Notifier:
         now_s, state = time.time(), self._store_of(partition)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
-            policy.expire(state, now_s)
+            self._attempt("expire", lambda: policy.expire(state, now_s, self._on_failure))
         before = state.changes
-        self._send_notifications(tick(state, now_s, self._config))
+        self._send_notifications(
+            self._attempt("tick", lambda: tick(state, now_s, self._config, self._on_failure)) or []
+        )
         self._app.dispatch(0)
         if state.changes > before:
             self._decided.set()  # what it left is delivered after a checkpoint: take that now
@@ -211,10 +230,34 @@ class Notifier:
         busy = self._deliverer.busy_channels | {
             channel for channel, number in self._answered.items() if number > self._app.checkpoint.completed
         }
-        for delivery in policy.due_deliveries(state, now_s, self._config, busy):
+        broken: dict[str, Exception] = {}
+        due = partial(policy.due_deliveries, state, now_s, self._config, busy, broken.__setitem__)
+        for delivery in self._attempt("due_deliveries", due) or []:
             if state.is_safe(delivery.key):
                 self._deliverer.submit(delivery)
                 faults.reach("submitted")
+        for key, error in broken.items():
+            self._on_failure(key, error)
+            self._send_notifications(set_aside_due(state, key, error, now_s))
+            self._decided.set()
+        self._app.dispatch(0)
+
+    def _attempt(self, what: str, step: Callable[[], T]) -> T | None:
+        """What the step returns; None where it raises past all that is set aside by itself. The role goes on."""
+        try:
+            return step()
+        except Exception as error:
+            self._on_failure(what, error)
+            return None
+
+    def _on_failure(self, key: str, error: Exception) -> None:
+        """What lies under `key` in the state raises: say so once, not at each look."""
+        if key in self._failed:
+            return
+        if len(self._failed) >= MOST_FAILED:
+            self._failed.clear()
+        self._failed.add(key)
+        DecisionFailed(key, repr(error)).emit()
 
     # -- watching ------------------------------------------------------------------------------------------------
 
@@ -241,18 +284,30 @@ class Notifier:
         for topic in self._config.quiet_after_s:
             name = self._app.settings.topic(topic)
             end = sum(offset for tp, offset in ends.items() if tp.topic == name)
-            said = policy.watch_topic(self._store_of(partition), topic, end, time.time(), self._config)
+            said = self._watch_topic(self._store_of(partition), topic, end)
             if said:
                 self._send_notifications(said)
                 self._decided.set()
         self._app.dispatch(0)
+
+    def _watch_topic(self, state: SlottedStore, topic: str, end: int) -> list[Notification]:
+        def begin_anew(error: Exception) -> list[Notification]:
+            state.pop(TOPIC + topic, None)
+            return []
+
+        step = partial(policy.watch_topic, state, topic, end, time.time(), self._config)
+        return isolate(state, TOPIC + topic, step, begin_anew, self._on_failure)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
         partition = self._table.find_owned(0)
         faults.reach("answered")
         if partition is None or self._app.rebalancing:
             return  # whoever owns the partition now finds it due
-        self._send_notifications(policy.settle(self._store_of(partition), delivery, result, time.time(), self._config))
+        state, now_s = self._store_of(partition), time.time()
+        # Where it cannot be settled it must not stay due either: it would be sent again and again.
+        settle = partial(policy.settle, state, delivery, result, now_s, self._config)
+        set_aside = partial(set_aside_due, state, delivery.key, now_s=now_s, answer=result)
+        self._send_notifications(isolate(state, delivery.key, settle, set_aside, self._on_failure))
         self._app.dispatch(0)
         self._answered[delivery.message.channel] = self._app.checkpoint.begun + 1
         self._decided.set()

@@ -235,6 +235,16 @@ class StepFailed(LogEvent):
 
 
 @dataclass(frozen=True)
+class DecisionFailed(LogEvent):
+    """A bug in this program, or state of a later version: what the notifier keeps under `key` is set aside."""
+
+    level = logging.ERROR
+    line = "processing failed for {key} in the state of the notifier: {error}; everything else continues"
+    key: str
+    error: str
+
+
+@dataclass(frozen=True)
 class DeliveryResultNotRecorded(LogEvent):
     """A bug in this program: a provider's response could not be recorded. The message may be sent twice."""
 

@@ -4,8 +4,11 @@ A storm (`STORM_FROM` or more held back) is sent at once, once a window, beyond 
 needs to hear of it now, and one message more is no flood.
 """
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
+from stream_detector.events import Notification
 from stream_detector.notify.message_lines import (
     combine,
     combined_message_id,
@@ -15,7 +18,6 @@ from stream_detector.notify.message_lines import (
 from stream_detector.notify.stages.throttle import times_within
 from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import (
-    HELD,
     PENDING_BUCKET,
     RATE,
     State,
@@ -33,20 +35,35 @@ STORM_LULL_S, STORM_LONGEST_S = 1.0, 20.0
 other."""
 
 
-def send_digests(state: State, now_s: float) -> None:
-    """Leave a digest for every bucket that may have one now. Its lines are held back no more."""
-    for key in keys_of(state, RATE):
-        rate = read(state, key, RateWindow)
-        if rate is None or not rate.held:
-            continue
-        bucket = key.removeprefix(RATE)
-        times = times_within(rate.times, now_s, rate.window_s)
-        if len(times) < rate.limit:
-            reason = f"message {len(times) + 1} of {rate.limit} within {rate.window_s:g} s"
-            _send_digest(state, bucket, replace(rate, times=times), reason, now_s)
-        elif _is_storm(state, bucket, rate, now_s):
-            reason = f"{rate.held} were held back at once: one message beyond the limit"
-            _send_digest(state, bucket, replace(rate, times=times, storm_at_s=now_s), reason, now_s)
+def ready_digests(state: State, now_s: float) -> list[str]:
+    """The keys of the buckets that may have a digest now."""
+    return [
+        key
+        for key in keys_of(state, RATE)
+        if (rate := read(state, key, RateWindow)) and rate.held and _reason_to_send(state, key, rate, now_s)
+    ]
+
+
+def send_digest(state: State, key: str, now_s: float, held: Collection[str]) -> list[Notification]:
+    """Leave the digest of the lines under the keys `held`, which are held back no more. No outcome is final yet."""
+    rate = read(state, key, RateWindow)
+    if rate is None:
+        return []
+    reason = _reason_to_send(state, key, rate, now_s)
+    times = times_within(rate.times, now_s, rate.window_s)
+    storm_at_s = rate.storm_at_s if len(times) < rate.limit else now_s
+    _send_digest(state, key.removeprefix(RATE), replace(rate, times=times, storm_at_s=storm_at_s), reason, now_s, held)
+    return []
+
+
+def _reason_to_send(state: State, key: str, rate: RateWindow, now_s: float) -> str:
+    """Why the limit allows it now; empty where it does not."""
+    used = len(times_within(rate.times, now_s, rate.window_s))
+    if used < rate.limit:
+        return f"message {used + 1} of {rate.limit} within {rate.window_s:g} s"
+    if _is_storm(state, key.removeprefix(RATE), rate, now_s):
+        return f"{rate.held} were held back at once: one message beyond the limit"
+    return ""
 
 
 def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float) -> bool:
@@ -68,9 +85,9 @@ def _has_group_wait(state: State, bucket: str, now_s: float) -> bool:
     )
 
 
-def _send_digest(state: State, bucket: str, rate: RateWindow, reason: str, now_s: float) -> None:
+def _send_digest(state: State, bucket: str, rate: RateWindow, reason: str, now_s: float, held: Collection[str]) -> None:
     lines = []
-    for key in sorted(keys_of(state, f"{HELD}{bucket}:")):
+    for key in held:
         line = read(state, key, Line)
         if line:
             lines.append(line)

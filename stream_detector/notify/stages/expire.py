@@ -1,7 +1,10 @@
 """Forgetting what is no longer needed, so that the state stays bounded."""
 
+from functools import partial
+
 from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.stages import group_life
+from stream_detector.notify.stages.isolation import OnFailure, raise_again, undo_on_error
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.keys import (
     FLAP,
@@ -25,41 +28,67 @@ LOOKS = 1_000
 FLAP_S = 86_400.0
 
 
-def expire(state: State, now_s: float) -> None:
-    """Drop what is no longer needed, by the table in `state.keys`. Once a minute will do."""
+def expire(state: State, now_s: float, failed: OnFailure = raise_again) -> None:
+    """Drop what is no longer needed, by the table in `state.keys`. Once a minute will do.
+
+    Args:
+        failed: told of each key that raises, which is left as it is: a later version may be able to read it.
+    """
     oldest_s = now_s - KEEP_S
-    for key in next_keys(state, INCIDENT, LOOKS):
-        incident = read(state, key, Incident)
-        if incident and incident.at_s < (now_s - LINK_LIFETIME_S if incident.non_resolving else oldest_s):
-            del state[key]
-    for key in next_keys(state, GROUP, LOOKS):
-        group = read(state, key, Group)
-        if group and (group_life.is_finished(group, now_s) or group.at_s < oldest_s):
-            group_life.delete_group(state, key)
-    for key in next_keys(state, FLAP, LOOKS):
-        flap = read(state, key, Flap)
-        if flap and flap.ending is None and flap.ended_at_s + max(flap.window_s, FLAP_S) < now_s:
-            del state[key]
-    _expire_old(state, RUN_PART, RunPart, oldest_s)
-    _expire_old(state, REFERENCE, Reference, oldest_s)
-    for key in keys_of(state, RATE):
-        rate = read(state, key, RateWindow)
-        if rate and not rate.held and (not rate.times or rate.times[-1] < oldest_s):
-            del state[key]
-    _expire_silences(state, now_s)
+    kinds = (
+        (next_keys(state, INCIDENT, LOOKS), _expire_incident),
+        (next_keys(state, GROUP, LOOKS), _expire_group),
+        (next_keys(state, FLAP, LOOKS), _expire_flap),
+        (next_keys(state, RUN_PART, LOOKS), partial(_expire_old, kind=RunPart)),
+        (next_keys(state, REFERENCE, LOOKS), partial(_expire_old, kind=Reference)),
+        (keys_of(state, RATE), _expire_rate),
+        ([SILENCES], _expire_silences),
+    )
+    for keys, expire_one in kinds:
+        for key in keys:
+            try:
+                with undo_on_error(state):
+                    expire_one(state, key, now_s=now_s, oldest_s=oldest_s)
+            except Exception as error:
+                failed(key, error)
 
 
-def _expire_old(state: State, prefix: str, kind: type[RunPart] | type[Reference], oldest_s: float) -> None:
-    for key in next_keys(state, prefix, LOOKS):
-        value = read(state, key, kind)
-        if value and value.at_s < oldest_s:
-            del state[key]
+def _expire_incident(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
+    incident = read(state, key, Incident)
+    if incident and incident.at_s < (now_s - LINK_LIFETIME_S if incident.non_resolving else oldest_s):
+        del state[key]
 
 
-def _expire_silences(state: State, now_s: float) -> None:
+def _expire_group(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
+    group = read(state, key, Group)
+    if group and (group_life.is_finished(group, now_s) or group.at_s < oldest_s):
+        group_life.delete_group(state, key)
+
+
+def _expire_flap(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
+    flap = read(state, key, Flap)
+    if flap and flap.ending is None and flap.ended_at_s + max(flap.window_s, FLAP_S) < now_s:
+        del state[key]
+
+
+def _expire_rate(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
+    rate = read(state, key, RateWindow)
+    if rate and not rate.held and (not rate.times or rate.times[-1] < oldest_s):
+        del state[key]
+
+
+def _expire_old(
+    state: State, key: str, *, now_s: float, oldest_s: float, kind: type[RunPart] | type[Reference]
+) -> None:
+    value = read(state, key, kind)
+    if value and value.at_s < oldest_s:
+        del state[key]
+
+
+def _expire_silences(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
     kept = stored_silences(state)
     left = [one for one in kept if one.until_s > now_s]
     if not left:
-        state.pop(SILENCES, None)
+        state.pop(key, None)
     elif len(left) < len(kept):
-        write(state, SILENCES, Silences(silences=left))
+        write(state, key, Silences(silences=left))

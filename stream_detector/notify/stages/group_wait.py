@@ -4,7 +4,7 @@ A group (`group_life`) lies in the state, so what joins it later, gets worse or 
 sooner than `group_interval` after the last one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -38,8 +38,10 @@ MAX_FACETS = 16
 """A group remembers so many of the things that its members share."""
 
 
-def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Send what has waited long enough in this bucket.
+def send_ready_groups(
+    state: State, bucket: str, now_s: float, config: NotifyConfig, waiting: Collection[str]
+) -> list[Notification]:
+    """Send what has waited long enough in this bucket, of what lies under the keys `waiting`.
 
     What belongs to no group yet joins one that it shares something with, or is one from now on; then each group that
     is ready is sent.
@@ -48,7 +50,7 @@ def send_ready_groups(state: State, bucket: str, now_s: float, config: NotifyCon
         Outcomes that are final already: what the rate limit held back, and what was silenced meanwhile.
     """
     route = route_of_bucket(bucket, config)
-    groups, ungrouped = _by_group(state, stored_pending(state, bucket))
+    groups, ungrouped = _by_group(state, stored_pending(state, waiting))
     waited = {one.anomaly.incident_id for _, one in ungrouped if one.ready_at_s <= now_s}
     later_s = [one.ready_at_s for _, one in ungrouped if one.anomaly.incident_id not in waited]
     ready = [(key, one) for key, one in ungrouped if one.anomaly.incident_id in waited]

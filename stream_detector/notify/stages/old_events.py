@@ -15,7 +15,7 @@ from stream_detector.notify.rendering.words import day_range, duration, mark_of,
 from stream_detector.notify.stages.matching import silenced_in_run, stored_silences
 from stream_detector.notify.stages.self_monitoring import send_notice
 from stream_detector.notify.stages.verdict import Verdict, stops
-from stream_detector.notify.state.keys import OLD, State, keys_of, read, write
+from stream_detector.notify.state.keys import OLD, State, read, write
 from stream_detector.notify.state.state_models import Notice, OldEvents
 from stream_detector.notify.subject import (
     RESOLVED,
@@ -81,27 +81,25 @@ def _severities(state: State, subject: Subject, now_s: float) -> list[str]:
     return [severity_of_change(one) for one in subject.anomalies if one.id not in silenced]
 
 
-def send_old(state: State, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Leave the message about what was counted, for every channel whose time for it has come.
+def send_old(state: State, key: str, now_s: float, config: NotifyConfig) -> list[Notification]:
+    """Leave the message about what was counted under `key`, if the time of its channel has come.
 
     Returns:
         The outcome of the inbox's.
     """
-    outcomes: list[Notification] = []
-    for key in keys_of(state, OLD):
-        old = read(state, key, OldEvents)
-        if old is None:
-            continue
-        channel = key.removeprefix(OLD)
-        if not old.counts or not config.channels.get(channel):
-            if now_s > old.sent_s + EVERY_S:
-                del state[key]  # nothing came for an hour, or the channel was switched off
-            continue
-        if now_s < due_at_s(old):
-            continue
-        name = f"old events {channel} {old.since_s:.3f} {old.number}"
-        outcomes += send_notice(state, _notice(old, config), name, now_s, config, only=(channel,), severity="info")
-        write(state, key, OldEvents(sent_s=now_s, number=old.number + 1))
+    old = read(state, key, OldEvents)
+    if old is None:
+        return []
+    channel = key.removeprefix(OLD)
+    if not old.counts or not config.channels.get(channel):
+        if now_s > old.sent_s + EVERY_S:
+            del state[key]  # nothing came for an hour, or the channel was switched off
+        return []
+    if now_s < due_at_s(old):
+        return []
+    name = f"old events {channel} {old.since_s:.3f} {old.number}"
+    outcomes = send_notice(state, _notice(old, config), name, now_s, config, only=(channel,), severity="info")
+    write(state, key, OldEvents(sent_s=now_s, number=old.number + 1))
     return outcomes
 
 

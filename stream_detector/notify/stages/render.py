@@ -20,8 +20,9 @@ from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT
 from stream_detector.notify.rendering.score_changes import changes_of
 from stream_detector.notify.rendering.words import link_of
+from stream_detector.notify.stages.isolation import OnFailure, raise_again
 from stream_detector.notify.state.deliveries import delivery_of, message_reference, stored_deliveries
-from stream_detector.notify.state.keys import State
+from stream_detector.notify.state.keys import State, due_key
 from stream_detector.notify.state.line_order import most_severe_first, reading_rank
 from stream_detector.notify.state.run_parts import assemble_run
 from stream_detector.notify.state.state_models import Due, Line
@@ -32,30 +33,48 @@ _STATE_ORDER: dict[str, int] = {"ongoing": 1, RESOLVED: 2}
 
 
 def due_deliveries(
-    state: State, now_s: float, config: NotifyConfig, busy: Container[str] = frozenset()
+    state: State,
+    now_s: float,
+    config: NotifyConfig,
+    busy: Container[str] = frozenset(),
+    failed: OnFailure = raise_again,
 ) -> list[Delivery]:
     """What is to be delivered now, rendered: of each channel that is not busy the first, `critical` before the oldest.
 
     Of one incident or group only the oldest on a channel, so that nobody reads of an end before the beginning. Changes
     nothing: until it is settled a delivery is due each time.
+
+    Args:
+        failed: told of each delivery that cannot be read or rendered, which is left out.
     """
-    entries = [entry for entry in stored_deliveries(state) if entry.channel not in busy]
+    entries = [entry for entry in stored_deliveries(state, failed) if entry.channel not in busy]
     entries.sort(key=lambda entry: (entry.first_at_s, _order_within_incident(entry)))
-    ready = [entry for entry in _first_of_each_thread(state, entries) if entry.next_at_s <= now_s]
+    ready = [entry for entry in _first_of_each_thread(state, entries, failed) if entry.next_at_s <= now_s]
     ready.sort(key=lambda entry: (-severity_rank(entry.severity), entry.first_at_s))
     deliveries: dict[str, Delivery] = {}
     for entry in ready:
         if entry.channel in deliveries:
             continue
-        subject = entry.anomaly or (assemble_run(state, entry.run_id, entry.parts) if entry.parts else None)
-        if not (subject or entry.combined or entry.notice):
-            continue  # a part of its run is missing
-        lines = stored_lines(state, entry.message_id, entry.channel) if entry.combined else ()
-        message = render(entry, config, subject, lines)
-        if updates_messages(entry.channel) and (shown := message_reference(state, entry.channel, entry.thread)):
-            message = replace(message, reference=shown.name)
-        deliveries[entry.channel] = Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s)
+        try:
+            delivery = _rendered(state, entry, config)
+        except Exception as error:
+            failed(due_key(entry.message_id, entry.channel), error)
+            continue
+        if delivery is not None:
+            deliveries[entry.channel] = delivery
     return list(deliveries.values())
+
+
+def _rendered(state: State, entry: Due, config: NotifyConfig) -> Delivery | None:
+    """The delivery; None while a part of its run is missing."""
+    subject = entry.anomaly or (assemble_run(state, entry.run_id, entry.parts) if entry.parts else None)
+    if not (subject or entry.combined or entry.notice):
+        return None
+    lines = stored_lines(state, entry.message_id, entry.channel) if entry.combined else ()
+    message = render(entry, config, subject, lines)
+    if updates_messages(entry.channel) and (shown := message_reference(state, entry.channel, entry.thread)):
+        message = replace(message, reference=shown.name)
+    return Delivery(message=message, tries=entry.tries, first_at_s=entry.first_at_s)
 
 
 def render(entry: Due, config: NotifyConfig, subject: Subject | None = None, lines: Sequence[Line] = ()) -> Message:
@@ -132,7 +151,7 @@ def message_about(
     return render(entry, config, subject)
 
 
-def _first_of_each_thread(state: State, entries: list[Due]) -> list[Due]:
+def _first_of_each_thread(state: State, entries: list[Due], failed: OnFailure) -> list[Due]:
     """Those that wait for no earlier one about the same on their channel."""
     has_combined = {entry.channel for entry in entries if entry.combined}
     earlier: dict[str, set[str]] = {}
@@ -140,7 +159,11 @@ def _first_of_each_thread(state: State, entries: list[Due]) -> list[Due]:
     for entry in entries:
         about = {entry.thread or entry.message_id}
         if entry.channel in has_combined:  # lines are looked at only where their order may matter
-            about |= incidents_in_message(state, entry.message_id, entry.channel)
+            try:
+                about |= incidents_in_message(state, entry.message_id, entry.channel)
+            except Exception as error:
+                failed(due_key(entry.message_id, entry.channel), error)
+                continue
         before = earlier.setdefault(entry.channel, set())
         if not about & before:
             found.append(entry)

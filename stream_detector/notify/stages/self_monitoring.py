@@ -12,7 +12,7 @@ from stream_detector.notify.rendering.words import duration, minute
 from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.render import render
 from stream_detector.notify.state.deliveries import store_delivery
-from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, write
+from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, read_if_sound, write
 from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice, TopicActivity
 from stream_detector.notify.subject import instant
 
@@ -25,12 +25,10 @@ def record_delivery_result(
 ) -> list[Notification]:
     """Note how a channel answered. When it is dead, say so once, through another one and in the inbox."""
     key = HEALTH + channel
-    health = read(state, key, ChannelHealth)
+    health = read_if_sound(state, key, ChannelHealth)
     if isinstance(result, Delivered):
-        if health is None:
-            return []
-        del state[key]
-        if not health.reported:
+        state.pop(key, None)
+        if health is None or not health.reported:
             return []
         lasted = duration(max(1.0, now_s - health.since_s))
         notice = Notice(title=f"✅ Channel {channel} delivers again", text=f"It was away for {lasted}.", resolved=True)
@@ -121,5 +119,5 @@ def send_notice(
 
 
 def _is_dead(state: State, channel: str) -> bool:
-    health = read(state, HEALTH + channel, ChannelHealth)
+    health = read_if_sound(state, HEALTH + channel, ChannelHealth)
     return health is not None and health.failures >= DEAD_AFTER

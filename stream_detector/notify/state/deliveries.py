@@ -1,6 +1,8 @@
 """Deliveries in the state: left there by the stages before, due until they are settled."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from stream_detector.events import Anomaly
 from stream_detector.notify.state.keys import DUE, REFERENCE, State, due_key, keys_of, read, write
@@ -33,9 +35,18 @@ def store_delivery(state: State, entry: Due, lines: Sequence[Line] = ()) -> None
     write(state, due_key(entry.message_id, entry.channel), entry)
 
 
-def stored_deliveries(state: State) -> list[Due]:
-    """Every delivery that is not settled."""
-    return [entry for key in keys_of(state, DUE) if (entry := read(state, key, Due))]
+def stored_deliveries(state: State, unsound: Callable[[str, Exception], None]) -> list[Due]:
+    """Every delivery that is not settled. `unsound` is called with the key of each that cannot be read."""
+    found = []
+    for key in keys_of(state, DUE):
+        try:
+            entry = read(state, key, Due)
+        except msgspec.MsgspecError as error:
+            unsound(key, error)
+            continue
+        if entry:
+            found.append(entry)
+    return found
 
 
 def message_reference(state: State, channel: str, thread: str) -> Reference | None:

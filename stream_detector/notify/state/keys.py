@@ -56,6 +56,14 @@ def read(state: State, key: str, kind: type[T]) -> T | None:
     return None if raw is None else _decoder(kind).decode(raw)
 
 
+def read_if_sound(state: State, key: str, kind: type[T]) -> T | None:
+    """The value under `key`; None also where it cannot be read."""
+    try:
+        return read(state, key, kind)
+    except msgspec.MsgspecError:
+        return None
+
+
 def write(state: State, key: str, value: Struct) -> None:
     """Put the value under `key`."""
     state[key] = _encoder.encode(value)

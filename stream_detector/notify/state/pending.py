@@ -1,6 +1,6 @@
 """Anomalies that wait in the state: for others that open with them, or for the interval of their group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -34,9 +34,9 @@ def ready_buckets(state: State, now_s: float) -> list[str]:
     return [key.removeprefix(PENDING_BUCKET) for key, pending in found if pending and pending.ready_at_s <= now_s]
 
 
-def stored_pending(state: State, bucket: str) -> list[PendingEntry]:
-    """What is pending in the bucket, in the order in which it came."""
-    found = ((key, read(state, key, Pending)) for key in sorted(keys_of(state, f"{PENDING}{bucket}:")))
+def stored_pending(state: State, keys: Iterable[str]) -> list[PendingEntry]:
+    """What is pending under these keys."""
+    found = ((key, read(state, key, Pending)) for key in keys)
     return [(key, one) for key, one in found if one]
 
 

@@ -1,5 +1,9 @@
-"""A record that the policy cannot process: kept on dead letters, and nothing of it in the state."""
+"""A record that the policy cannot process is kept on dead letters, and nothing of it in the state; what raises later is
+set aside by itself."""
 
+import asyncio
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,12 +14,17 @@ from benchmarks.hot_path import App, Table
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import Origin
 from stream_detector.events import Anomaly, RefusedError
+from stream_detector.events.decode import decode_notification
 from stream_detector.events.encode import encode
 from stream_detector.kafka import topics
 from stream_detector.notify import policy
+from stream_detector.notify.message import Delivered, Message, Result
+from stream_detector.notify.stages import render
+from stream_detector.notify.stages.deliver import Deliverer
+from stream_detector.roles import notifier as notifier_module
 from stream_detector.roles.notifier import Notifier
 from stream_detector.settings import Settings
-from tests.events_made import NOON, anomaly
+from tests.events_made import NOON, anomaly, uuid
 
 NOW_MS = round(NOON.timestamp() * 1000)
 
@@ -87,3 +96,87 @@ async def test_without_the_acl_for_dead_letters_it_goes_on_too() -> None:
     found = [anomaly(name, entity_id=name, entity_name=name) for name in "abc"]
     assert await scene.decide(*found) == {"applied": 2, "refused": 1}
     assert not scene.letters
+
+
+class Delivering(Scene):
+    """The same with a channel that takes everything; each look comes after a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.app.rebalancing, self.app.tasks = False, SimpleNamespace(by_number={0})
+        self.app.checkpoint.is_running = False
+        self.app.dispatch = lambda number: None
+        table: Any = self.notifier._table
+        table.find_owned = table.get_owned
+        self.sent: list[Message] = []
+        self.notifier._deliverer = Deliverer({"slack": self}, self.notifier._on_result)  # type: ignore[dict-item]
+        self.notifier._config = replace(self.notifier._config, channels={"slack": True})
+
+    async def deliver(self, message: Message) -> Result:
+        self.sent.append(message)
+        return Delivered("ok")
+
+    async def look(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.app.checkpoint.begun += 1
+            self.app.checkpoint.completed += 1
+            self.notifier._deliver_due()
+            await asyncio.gather(*self.notifier._deliverer._under_way.values())
+            await asyncio.sleep(0)  # the callbacks of those that have just ended
+
+    def outcomes(self) -> list[str]:
+        return [one.outcome for one in map(decode_notification, self.said) if one.channel == "slack"]
+
+
+def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = time.time() + 60
+    monkeypatch.setattr(notifier_module.time, "time", lambda: now_s)
+
+
+async def test_s27_a_delivery_that_raises_is_failed_and_the_role_delivers_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, real = Delivering(), render.render
+    await scene.decide(*(anomaly(name, entity_id=name, entity_name=name) for name in "abc"))
+
+    def defective(entry: Any, *given: Any) -> Any:
+        if entry.anomaly.entity_id == "b":
+            raise ZeroDivisionError("a defect")
+        return real(entry, *given)
+
+    monkeypatch.setattr(render, "render", defective)
+    a_minute_later(monkeypatch)
+    with caplog.at_level("ERROR"):
+        await scene.look(times=8)
+    assert [message.anomaly_id for message in scene.sent] == [uuid("a"), uuid("c")]
+    assert sorted(scene.outcomes()) == ["delivered", "delivered", "failed"]
+    (line,) = [record.getMessage() for record in caplog.records if "processing failed" in record.getMessage()]
+    assert "due:" in line and "ZeroDivisionError('a defect')" in line and "everything else continues" in line
+
+
+@pytest.mark.parametrize("broken", ["tick", "due_deliveries", "expire"])
+async def test_s27_nothing_that_a_look_raises_ends_the_role(
+    broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Delivering()
+    await scene.decide(anomaly("a"))
+
+    def defective(*given: Any) -> Any:
+        raise RecursionError("a defect")
+
+    with monkeypatch.context() as patch, caplog.at_level("ERROR"):
+        patch.setattr(notifier_module if broken == "tick" else policy, broken, defective)
+        await scene.look(times=4)
+    assert len([record for record in caplog.records if "a defect" in record.getMessage()]) == 1, "logged once"
+    a_minute_later(monkeypatch)
+    await scene.look(times=4)
+    assert [message.anomaly_id for message in scene.sent] == [uuid("a")]
+
+
+async def test_s27_an_answer_that_cannot_be_settled_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Delivering()
+    await scene.decide(anomaly("a"))
+    monkeypatch.setattr(policy, "settle", lambda *given: 1 / 0)
+    a_minute_later(monkeypatch)
+    await scene.look(times=8)
+    assert len(scene.sent) == 1 and scene.outcomes() == ["delivered"]
