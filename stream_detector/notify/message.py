@@ -3,8 +3,12 @@
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from stream_detector.notify.state.keys import due_key
+
+LONGEST_WAIT_S = 900.0
+"""No delivery and no channel waits for longer before it is tried again, whoever asks for it."""
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -54,10 +58,22 @@ class Delivered(Struct, frozen=True):
 
 
 class RetryAfter(Struct, frozen=True):
-    """Not now. `after_s` is the wait that the provider asked for, 0 where it named none."""
+    """Not now. `after_s` is the wait that the provider asked for, 0 where it named none.
+
+    Whatever it asked for, this is a number from 0 to `LONGEST_WAIT_S`: no answer silences a channel for longer (X13).
+    """
 
     after_s: float
     reason: str
+
+    def __post_init__(self) -> None:
+        asked_s = self.after_s
+        if not asked_s > 0:  # also NaN
+            force_setattr(self, "after_s", 0.0)
+        elif asked_s > LONGEST_WAIT_S:
+            asked = f"{asked_s:,.0f} s" if asked_s < 1e10 else "more than 300 years"
+            force_setattr(self, "after_s", LONGEST_WAIT_S)
+            force_setattr(self, "reason", f"{self.reason}; it asked for a pause of {asked}, limited to 15 min")
 
 
 class Refused(Struct, frozen=True):

@@ -207,6 +207,23 @@ class MessageDone(LogEvent):
 
 
 @dataclass(frozen=True)
+class ChannelPaused(LogEvent):
+    """A channel failed again and again, or asked for it; logged once until it answers."""
+
+    level = logging.WARNING
+    line = "nothing is sent to {channel} for {pause_s:.0f} s: {why}. Then one message tries it again"
+    channel: str
+    pause_s: float
+    why: str
+
+
+@dataclass(frozen=True)
+class ChannelResumed(LogEvent):
+    line = "{channel} answers again"
+    channel: str
+
+
+@dataclass(frozen=True)
 class RoutesRead(LogEvent):
     line = "{file}: loaded {routes} routes"
     file: str

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from stream_detector.notify.message import Delivered, Refused, Result
+from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Refused, Result
 
 OPENS_AFTER = 5
 """Answers in a row that were to be tried again."""
-FIRST_REST_S, LONGEST_REST_S = 30.0, 900.0
+FIRST_REST_S = 30.0
 
 
 class CircuitBreaker:
@@ -24,7 +24,12 @@ class CircuitBreaker:
 
     def is_open(self) -> bool:
         """Whether nothing may be sent now."""
-        return self._clock() < self._rests_until_s
+        return self.rests_for_s > 0
+
+    @property
+    def rests_for_s(self) -> float:
+        """Seconds until something may be sent again; 0: now."""
+        return max(0.0, self._rests_until_s - self._clock())
 
     def record(self, result: Result) -> None:
         """Note an answer. A refusal is an answer too: the provider is there. A wait it asked for is everybody's."""
@@ -34,7 +39,7 @@ class CircuitBreaker:
         self._failures += 1
         rest_s = 0.0
         if self._failures >= OPENS_AFTER:
-            rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures - OPENS_AFTER, 30))
+            rest_s = min(LONGEST_WAIT_S, FIRST_REST_S * 2.0 ** min(self._failures - OPENS_AFTER, 30))
         wait_s = max(rest_s, result.after_s)
         if wait_s > 0:
             self._rests_until_s = max(self._rests_until_s, self._clock() + wait_s)

@@ -9,8 +9,8 @@ from typing import Any
 
 from stream_detector.notify.channels.channel import Channel
 from stream_detector.notify.message import Delivery, Refused, Result, RetryAfter
-from stream_detector.notify.stages.circuit_breaker import CircuitBreaker
-from stream_detector.telemetry.log_events import DeliveryResultNotRecorded
+from stream_detector.notify.stages.circuit_breaker import FIRST_REST_S, CircuitBreaker
+from stream_detector.telemetry.log_events import ChannelPaused, ChannelResumed, DeliveryResultNotRecorded
 
 TIMEOUT_S = 60.0
 """Longer than any channel's own: it is there for a channel that does not keep it."""
@@ -34,6 +34,8 @@ class Deliverer:
     ) -> None:
         self._channels, self._on_result, self._timeout_s = channels, on_result, timeout_s
         self._circuits = {name: CircuitBreaker(clock) for name in channels}
+        self._paused: set[str] = set()
+        """Those whose pause is in the log."""
         self._under_way: dict[str, asyncio.Task[Result]] = {}
 
     @property
@@ -86,10 +88,21 @@ class Deliverer:
         result = task.result()
         if name in self._circuits:
             self._circuits[name].record(result)
+            self._report(name, result)
         try:
             self._on_result(delivery, result)
         except Exception as error:
             DeliveryResultNotRecorded(delivery.message.id, name, repr(error)).emit()
+
+    def _report(self, name: str, result: Result) -> None:
+        """Log the first pause worth knowing of, and the end of all of them."""
+        if not isinstance(result, RetryAfter):
+            if name in self._paused:
+                self._paused.discard(name)
+                ChannelResumed(name).emit()
+        elif (rest_s := self._circuits[name].rests_for_s) >= FIRST_REST_S - 1 and name not in self._paused:
+            self._paused.add(name)
+            ChannelPaused(name, rest_s, result.reason).emit()
 
 
 async def _refuse_unknown(name: str) -> Result:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from stream_detector.events import Notification
 from stream_detector.notify.config import INBOX, NotifyConfig
-from stream_detector.notify.message import Delivered, Result
+from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Result, RetryAfter
 from stream_detector.notify.message_lines import combined_message_id
 from stream_detector.notify.rendering.words import duration, minute
 from stream_detector.notify.stages.outcomes import outcome_of_message
@@ -34,9 +34,10 @@ def record_delivery_result(
         notice = Notice(title=f"✅ Channel {channel} delivers again", text=f"It was away for {lasted}.", resolved=True)
         return send_notice(state, notice, f"channel {channel} {health.since_s:.3f} back", now_s, config, only=(INBOX,))
     health = health or ChannelHealth(failures=0, since_s=now_s)
-    health = replace(health, failures=health.failures + 1)
+    asked_s = health.asked_s + (result.after_s if isinstance(result, RetryAfter) else 0.0)
+    health = replace(health, failures=health.failures + 1, asked_s=asked_s)
     outcomes: list[Notification] = []
-    if health.failures >= DEAD_AFTER and not health.reported:
+    if _does_not_deliver(health) and not health.reported:
         health = replace(health, reported=True)
         others = [name for name, on in config.channels.items() if on and name not in (channel, INBOX)]
         well = [name for name in others if not _is_dead(state, name)]
@@ -120,4 +121,9 @@ def send_notice(
 
 def _is_dead(state: State, channel: str) -> bool:
     health = read_if_sound(state, HEALTH + channel, ChannelHealth)
-    return health is not None and health.failures >= DEAD_AFTER
+    return health is not None and _does_not_deliver(health)
+
+
+def _does_not_deliver(health: ChannelHealth) -> bool:
+    """After so many failures, or where the pauses that it asked for since its last delivery add up to 15 min (X13)."""
+    return health.failures >= DEAD_AFTER or health.asked_s >= LONGEST_WAIT_S

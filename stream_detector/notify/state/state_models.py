@@ -245,6 +245,8 @@ class ChannelHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     failures: int
     since_s: float
     reported: bool = False
+    asked_s: float = 0.0
+    """The sum of the pauses that it asked for since then."""
 
 
 class TopicActivity(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"reported": "told"}):

@@ -26,6 +26,8 @@ class Provider:
     stop: Callable[[], Any]
     wait_s: float = 0.0
     """The wait that it asks for when it is busy."""
+    ask_to_wait: Callable[[dict[str, str], str], None] | None = None
+    """Have it answer that it is busy, with these headers and this body; None: its protocol has no such wait."""
     refuses: bool = True
     """Whether one can tell from it that a message will never be taken."""
 

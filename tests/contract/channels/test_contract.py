@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stream_detector.notify.channels.registry import PROVIDERS as REGISTERED
-from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
+from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Delivery, Message, Refused, Result, RetryAfter
 from stream_detector.notify.stages.deliver import Deliverer
 from tests.contract.channels.provider import Provider
 from tests.contract.channels.test_apprise import apprise_provider
@@ -76,6 +76,37 @@ async def test_a_busy_provider_is_asked_again_later(provider: Provider) -> None:
     assert isinstance(result, RetryAfter), result
     assert result.after_s == provider.wait_s
     assert provider.count() == 0
+    assert isinstance(await provider.channel.deliver(provider.message()), Delivered)
+
+
+WAITS = [
+    ({"Retry-After": "99999999"}, "", LONGEST_WAIT_S),
+    ({"Retry-After": "9" * 400}, "", LONGEST_WAIT_S),
+    ({"Retry-After": "inf"}, "", LONGEST_WAIT_S),
+    ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, "", LONGEST_WAIT_S),
+    ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, "", 0.0),
+    ({"Retry-After": "nan"}, "", 0.0),
+    ({"Retry-After": "-30"}, "", 0.0),
+    ({"Retry-After": "soon"}, "", 0.0),
+    ({"Retry-After": "\u00b2"}, "", 0.0),
+    ({"X-RateLimit-Reset-After": "1e300"}, "", LONGEST_WAIT_S),
+    ({"X-RateLimit-Reset": "99999999999"}, "", LONGEST_WAIT_S),
+    ({"RateLimit-Reset": "12"}, "", 12.0),
+]
+
+
+@pytest.mark.parametrize(("headers", "body", "wait_s"), WAITS)
+async def test_x13_no_answer_silences_a_channel_for_more_than_15_min(
+    provider: Provider, headers: dict[str, str], body: str, wait_s: float
+) -> None:
+    if provider.ask_to_wait is None:
+        assert provider.wait_s == 0.0, "its protocol asks for no wait"
+        return
+    provider.ask_to_wait(headers, body)
+    result = await provider.channel.deliver(provider.message())
+    assert isinstance(result, RetryAfter), result
+    assert result.after_s == wait_s
+    assert ("limited to 15 min" in result.reason) == (wait_s == LONGEST_WAIT_S)
     assert isinstance(await provider.channel.deliver(provider.message()), Delivered)
 
 

@@ -21,6 +21,7 @@ def slack_provider(server: SlackServer) -> Provider:
         hanging=server.hanging,
         stop=server.stop,
         wait_s=7.0,
+        ask_to_wait=lambda headers, body: server.answer_next(429, body, headers),
     )
 
 

@@ -23,6 +23,9 @@ def bot_provider(server: SlackServer) -> Provider:
         hanging=server.hanging,
         stop=server.stop,
         wait_s=7.0,
+        ask_to_wait=lambda headers, body: server.answer_next(
+            429, body or '{"ok":false,"error":"ratelimited"}', headers
+        ),
     )
 
 

@@ -26,6 +26,7 @@ def webhook_provider(server: HookServer) -> Provider:
         hanging=server.hanging,
         stop=server.stop,
         wait_s=7.0,
+        ask_to_wait=lambda headers, body: server.answer_next(429, body, headers),
     )
 
 

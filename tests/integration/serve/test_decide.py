@@ -16,6 +16,7 @@ from stream_detector.events.decode import decode_action
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner_partition
 from stream_detector.notify.links import Link, sign
+from stream_detector.notify.message import RetryAfter
 from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.broker import Record
 from stream_detector.settings import Settings
@@ -24,6 +25,8 @@ from stream_detector.store.write import Writer
 from tests.events_made import action, anomaly, at_minute, completion, notification, row, score_change, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
+from tests.unit.notify.living import Notifier, only
+from tests.unit.notify.subjects import slow
 
 Client = TestClient[Any, Any]
 
@@ -382,6 +385,20 @@ async def test_x3_a_channel_goes_by_its_last_answer(serve: Serve, pool: asyncpg.
     await pool.execute("DELETE FROM notifications WHERE outcome = 'delivered'")
     await pool.execute("UPDATE notifications SET at = at - interval '2 days'")
     assert (await slack())[0] == "unknown", "what was known two days ago is not known now"
+
+
+async def test_x13_a_channel_that_rests_is_shown_with_the_pause_that_it_asked_for(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client, notifier = await serve(slack_webhook_url="https://hooks.example.org/x"), Notifier(only("slack"))
+    notifier.now_s = datetime.now(UTC).timestamp()
+    notifier.take(slow("a")).deliver(RetryAfter(99_999_999.0, "Slack answered 429"))
+    await Writer(pool).write(Rows(notifications=[row(one) for one in notifier.outcomes]))
+    health = await ask(client, "/api/v1/health")
+    (part,) = (part for part in health["parts"] if part["name"] == "slack")
+    assert part["state"] == "failing"
+    said = "Slack answered 429; it asked for a pause of 99,999,999 s, limited to 15 min; try 2 in 900 s"
+    assert said in part["reason"] and any(said in reason for reason in health["reasons"])
 
 
 async def test_a_signed_link_of_a_message_acts_without_a_session(

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from stream_detector.notify.message import Delivered, Delivery, Message, Refused, Result, RetryAfter
-from stream_detector.notify.stages.circuit_breaker import FIRST_REST_S, LONGEST_REST_S, CircuitBreaker
+from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Delivery, Message, Refused, Result, RetryAfter
+from stream_detector.notify.stages.circuit_breaker import FIRST_REST_S, CircuitBreaker
 from stream_detector.notify.stages.deliver import Deliverer
 
 
@@ -190,5 +190,5 @@ def test_a_refusal_is_an_answer_and_the_longest_rest_is_bounded() -> None:
     assert not circuit.is_open()
     for _ in range(100):
         circuit.record(RetryAfter(0.0, "away"))
-    clock.now_s += LONGEST_REST_S
+    clock.now_s += LONGEST_WAIT_S
     assert not circuit.is_open()

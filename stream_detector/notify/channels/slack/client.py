@@ -8,7 +8,7 @@ import aiohttp
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
-from stream_detector.notify.channels.http import is_local, retry_after_s, why
+from stream_detector.notify.channels.http import asked_wait_s, is_local, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.rendering.escape import one_line
 
@@ -62,8 +62,6 @@ class SlackWebhook:
         if status == 200 and answer_text == "ok":
             return Delivered("Slack answered ok")
         if status == 429 or status == 408 or status >= 500:
-            return RetryAfter(
-                retry_after_s(headers.get("Retry-After", "")), f"Slack answered {status} {answer_text}".strip()
-            )
+            return RetryAfter(asked_wait_s(headers, body), f"Slack answered {status} {answer_text}".strip())
         hint = WHAT_TO_DO.get(answer_text)
         return Refused(f"Slack answered {status} {answer_text}".strip() + (f": {hint}" if hint else ""))

@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
-from stream_detector.notify.channels.http import is_local, retry_after_s, why
+from stream_detector.notify.channels.http import asked_wait_s, is_local, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.rendering.escape import for_slack, one_line
 
@@ -110,8 +110,7 @@ class SlackBot:
         # A page in place of Slack's JSON comes from something that stands between, for a while.
         passes = answer_text in LATER or status in (408, 429) or status >= 500 or (not answer_text and status < 400)
         if passes:
-            asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-            return RetryAfter(retry_after_s(str(asked)), words)
+            return RetryAfter(asked_wait_s(headers), words)
         hint = WHAT_TO_DO.get(answer_text)
         return Refused(words + (f": {hint}" if hint else ""))
 

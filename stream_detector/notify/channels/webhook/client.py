@@ -6,7 +6,7 @@ import time
 import aiohttp
 
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
-from stream_detector.notify.channels.http import is_local, retry_after_s, why
+from stream_detector.notify.channels.http import asked_wait_s, is_local, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
@@ -36,16 +36,16 @@ class Webhook:
             async with self._open().post(
                 self._url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                answer_text = one_line((await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace"), 100)
+                answered = (await answer.content.read(ANSWER_BYTES)).decode("utf-8", "replace")
         except TimeoutError:
             return RetryAfter(0.0, f"webhook did not respond within {self.timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
             return RetryAfter(0.0, f"webhook cannot be reached ({why(error)})")
-        words = f"webhook answered {answer.status} {self._hidden(answer_text)}".strip()
+        words = f"webhook answered {answer.status} {self._hidden(one_line(answered, 100))}".strip()
         if 200 <= answer.status < 300:
             return Delivered(words)
         if answer.status in (408, 425, 429) or answer.status >= 500:
-            return RetryAfter(retry_after_s(answer.headers.get("Retry-After", "")), words)
+            return RetryAfter(asked_wait_s(answer.headers, answered), words)
         return Refused(words)
 
     async def close(self) -> None:
