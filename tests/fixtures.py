@@ -41,11 +41,9 @@ def apache_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]
         yield brokers
 
 
-@pytest.fixture(
-    params=[pytest.param("tansu", marks=pytest.mark.embedded), pytest.param("apache", marks=pytest.mark.apache)]
-)
+@pytest.fixture(params=["tansu", pytest.param("apache", marks=[pytest.mark.apache, pytest.mark.drill])])
 def broker(request: pytest.FixtureRequest) -> Tansu | Apache:
-    """The test runs against each kind of broker. `.address`"""
+    """The test runs against each kind of broker, Apache Kafka in `make drills`. `.address`"""
     started: Tansu | Apache = request.getfixturevalue(request.param)
     return started
 

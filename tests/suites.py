@@ -82,11 +82,9 @@ def suite(name: str, left_out: dict[str, str]) -> Commands:
             return [("unit", [*PYTEST, *WITHOUT_BENCHMARKS, "-m", "not drill"])]
         case "drills":
             every_case = [*MEASURED, *WITHOUT_BENCHMARKS, "--hypothesis-profile", "full", "-m", "not drill"]
-            drills = [*PYTEST, *EVERYTHING, "-m", marks("(drill or embedded)", left_out)]
+            drills = [*PYTEST, *EVERYTHING, "-m", marks("drill", left_out)]
             return [("every case", every_case), *covered("stream_detector/*", FLOOR), ("drills", drills)]
         case _:
-            # Without Apache Kafka its tests run on the embedded broker; else that is for the drills.
-            chosen = "not drill" if "apache" in left_out else "not drill and not embedded"
             return [
                 *suite("lint", left_out),
                 *suite("types", left_out),
@@ -94,7 +92,7 @@ def suite(name: str, left_out: dict[str, str]) -> Commands:
                 ("sources", [*MEASURED, "--doctest-modules", "stream_detector", "tests/unit/detect"]),
                 *covered("stream_detector/detect/*", 100),
                 ("instructions", [*PURE, "pytest", "tests/unit/benchmarks/test_hot_path.py"]),
-                ("pytest", [*PYTEST, *EVERYTHING, "-m", marks(chosen, left_out)]),
+                ("pytest", [*PYTEST, *EVERYTHING, "-m", marks("not drill", left_out)]),
             ]
 
 

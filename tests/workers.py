@@ -15,6 +15,14 @@ TOGETHER = (
     (r"tests/e2e/test_wheel\.py::", "the wheel"),
     (r"tests/integration/roles/test_secured\.py::", "the secured broker"),
     (r"tests/integration/store/test_secured\.py::", "the secured database"),
+    (
+        r"tests/integration/(roles/test_sources|delivery/test_pitfalls_apache)\.py::"
+        r"|tests/integration/roles/test_liveness\.py::test_asked_to_end"
+        r"|tests/integration/roles/test_run_ends\.py::test_x1_(scores_of_a_transaction|a_run_behind)"
+        r"|tests/integration/roles/test_restore\.py::test_x2_baselines_alone"
+        r"|tests/integration/kafka/test_create_topics\.py::test_what_it_says",
+        "Apache Kafka",
+    ),
     (r"tests/integration/kafka/test_create_topics\.py::", "three brokers"),
 )
 """Beginning of a test's id -> the group that it is in. Any other test is a group of its own."""

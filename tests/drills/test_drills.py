@@ -8,6 +8,7 @@ from tests.drills.stage import Options, Outcome, stage
 from tests.drills.under_load import Scene, under_load
 
 
+@pytest.mark.drill
 async def test_postgres_away_and_back_loses_no_row():
     outcome = await postgres_away.drill(Options(events=5_000), away_s=3.0)
     assert outcome.passed, outcome.findings

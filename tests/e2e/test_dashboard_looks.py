@@ -112,6 +112,7 @@ async def test_w50_every_page(root: str, write: Write, walking: OpenPage) -> Non
         await look(page, "keys")
 
 
+@pytest.mark.drill
 async def test_w50_every_page_while_it_is_loading(root: str, write: Write, walking: OpenPage) -> None:
     shown = await everything(write)
     answer = asyncio.Event()

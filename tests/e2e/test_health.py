@@ -94,7 +94,7 @@ def within(condition: Callable[[], bool], what: Callable[[], Any]) -> None:
 @pytest.fixture(
     params=[
         pytest.param((), id="embedded"),
-        pytest.param(("--broker", "apache"), id="apache", marks=pytest.mark.apache),
+        pytest.param(("--broker", "apache"), id="apache", marks=[pytest.mark.apache, pytest.mark.drill]),
     ]
 )
 def watched(request: pytest.FixtureRequest, open_folder: Path) -> Iterator[Watched]:

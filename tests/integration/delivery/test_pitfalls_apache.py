@@ -38,6 +38,7 @@ def broker(apache: Apache) -> Apache:
     return apache
 
 
+@pytest.mark.drill
 async def test_standbys_make_no_second_writer(play):
     """Faust's default of one standby a table; a partition that turned into one kept what it had not written."""
     stays = play.start("detector", change="standbys")
@@ -72,6 +73,7 @@ async def generation(play: Play) -> int:
         return number
 
 
+@pytest.mark.drill
 async def test_a_generation_that_begins_again_orders_nothing_and_an_epoch_does(play, broker):
     """The group is deleted: its generation begins at 1 again, and all is replayed."""
     await publish(play, range(50))
@@ -126,7 +128,7 @@ async def test_state_is_recovered_from_a_changelog_whose_head_is_compacted(play,
     assert max(written) == 4, "compaction took no claim that counts"
 
 
-@pytest.mark.parametrize("lag", ["none", "ours"])
+@pytest.mark.parametrize("lag", [pytest.param("none", marks=pytest.mark.drill), "ours"])
 async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play, broker, lag):
     """An owner's value, then a former owner's late one, and nobody there to repair it. Without the lag it is lost."""
     topic = play.settings.topic(BASELINES)

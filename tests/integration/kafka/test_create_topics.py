@@ -50,6 +50,7 @@ async def test_refuses_another_number_of_partitions_and_makes_nothing(broker, ma
     assert [name for name in names if name.startswith(settings.topic_prefix)] == [settings.topic(BASELINES)]
 
 
+@pytest.mark.drill
 @pytest.mark.apache
 async def test_three_brokers_get_three_copies(apache_cluster, make_settings):
     settings = make_settings(broker=apache_cluster.address)
@@ -109,6 +110,7 @@ async def test_what_it_says_to_do_about_a_setting_helps(apache, make_settings):
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.drill
 @pytest.mark.apache
 @pytest.mark.parametrize(
     ("config", "copies", "said"),
@@ -126,6 +128,7 @@ async def test_a_topic_that_could_lose_what_it_holds_is_refused(apache_cluster, 
         await make_topics(settings)
 
 
+@pytest.mark.drill
 @pytest.mark.apache
 async def test_fewer_copies_are_accepted_where_somebody_has_said_so(apache_cluster, make_settings):
     settings = make_settings(broker=apache_cluster.address, replication=1)

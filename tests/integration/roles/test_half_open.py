@@ -55,7 +55,6 @@ async def proxied(postgres_url: str, tmp_path: Path) -> AsyncIterator[tuple[Prox
     proxy.stop()
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize("broker", ["tansu"], indirect=True)
 async def test_x3_a_half_open_connection_to_the_database_is_no_answer(play, proxied):
     proxy, url = proxied

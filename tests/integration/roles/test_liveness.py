@@ -223,6 +223,7 @@ async def test_one_that_waits_for_its_broker_ends_when_asked(make_settings, tmp_
 
 @pytest.mark.apache
 @pytest.mark.parametrize("broker", ["apache"], indirect=True)
+@pytest.mark.drill
 async def test_a_static_member_that_is_back_in_time_moves_nobodys_partitions(play):
     """Its cost, too: while it is away its partitions are nobody's."""
     settings = play.settings

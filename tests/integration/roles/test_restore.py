@@ -123,6 +123,7 @@ async def test_x2_an_event_that_is_stored_and_not_in_the_stored_state_is_judged_
     assert restored and (restored.baselines, restored.published_again) == (1, 0)
 
 
+@pytest.mark.drill
 async def test_x2_a_crash_right_after_a_restore_is_followed_by_the_same_restore(
     play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker
 ) -> None:

@@ -129,7 +129,16 @@ async def test_x1_an_end_before_its_scores_is_revised_and_says_what_is_new(play,
 
 
 @pytest.mark.parametrize("broker", ["tansu"], indirect=True)
-@pytest.mark.parametrize("point", ["end-applied", "ends-asked", "ends-reached", "closed-sent", "closed-read"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("end-applied", marks=pytest.mark.drill),
+        "ends-asked",
+        pytest.param("ends-reached", marks=pytest.mark.drill),
+        "closed-sent",
+        pytest.param("closed-read", marks=pytest.mark.drill),
+    ],
+)
 async def test_x1_killed_while_a_run_ends_the_next_owner_ends_it_the_same(play, scores, point):
     await scores.run("before", 7.5, range(20), days=-1)
     await scores.run("r", 5.8, range(20))
