@@ -8,7 +8,7 @@ from mypy_extensions import i64
 from stream_detector.detect import wording
 from stream_detector.detect.baseline import LEAST_TIMED, WorkflowBaseline
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.incident import Frozen, Incident
+from stream_detector.detect.incident import MEAN_OF_OUTCOMES, Frozen, Incident
 from stream_detector.detect.rules import performance_degradation, spike_in_failures, unusual_execution_time
 from stream_detector.detect.statistics.history import OUTCOMES
 from stream_detector.events import Completion
@@ -103,7 +103,7 @@ def ended_spike(
     recent, failures, z = _spike(baseline, n, failed)
     frozen, limit = incident.frozen, _GATE * float(baseline.threshold_multiplier)
     if frozen is None:  # opened by a version that froze nothing
-        frozen = incident.frozen = Frozen(float(failures), float(n), limit)
+        frozen = incident.frozen = Frozen(float(failures), float(n), 0.0, recent / spike_in_failures.RECENT)
     now = spike_in_failures.Spike(
         recent,
         failures / n if n else 0.0,
@@ -113,6 +113,7 @@ def ended_spike(
         limit * spike_in_failures.CLEARED_Z / _GATE,
         n,
     )
+    frozen.follow(float(failed), MEAN_OF_OUTCOMES)
     all_since = frozen.is_steady(0.0, 1.0, finished_ms, OUTCOMES, 0)
     is_accepted = all_since and n == spike_in_failures.BEFORE and -_AGREE < z < _AGREE
     return spike_in_failures.find_end(name, incident, frozen, now, is_accepted=is_accepted)

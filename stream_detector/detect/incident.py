@@ -5,7 +5,8 @@ that after some dozen readings whatever lasts lies within it: by today's baselin
 what is as bad as at the opening. The rules decide in `find_end`.
 
 What was frozen is kept for a while after an end: an incident that opens again soon is held against it too, since
-detection's baseline has learned from what was wrong meanwhile.
+detection's baseline has learned from what was wrong meanwhile. Of a failure rate that was accepted as the new normal it
+is kept until the workflow is well: else one burst of failures more would "recover" to a rate that never did.
 """
 
 import struct
@@ -27,11 +28,16 @@ _REPORTED: Final = 1
 _SEVERITY: Final = 1
 _HAS_FROZEN: Final = 8
 _FORMER: Final = 16
+_STREAK: Final = 32
+_ACCEPTED: Final = 64
 KEPT_AFTER: Final = 60
 """So many executions after its end, what an incident was held against is forgotten: a failure rate has by then
 forgotten more than half of what it learned meanwhile."""
 _LONE: Final = "unusual_execution_time"
 """What it opens for is one reading, which moves no baseline."""
+_SPIKE: Final = "spike_in_failures"
+MEAN_OF_OUTCOMES: Final = 1 / 40
+"""Weight of the newest outcome in the mean since the opening of a spike."""
 _QUIET_MASK: Final = 3
 _INSIDE: Final = 2
 _MOST_INSIDE: Final = 63
@@ -44,14 +50,18 @@ class Frozen:
     Attributes:
         baseline: the usual value at the opening.
         spread: how far readings lay from it.
-        gate: the statistic's limit at the opening, or the side on which readings are off (1 above, -1 below).
+        gate: the statistic's limit at the opening, or the side on which readings are off (1 above, -1 below). Of a
+            spike, the most failures among 10 so far; an earlier version had the limit there, which is 2.
         mean: exponential mean of the readings since the opening.
         mark: where the rule's own baseline was when it last moved, `mark_s` (epoch s) when, and `steady` how many
             readings it has stayed there.
         calm: readings in a row inside the gates.
         quiet: readings in a row inside today's gates, `QUIET` at most and from then on: what is anomalous after them is
-            news, and opens an incident that supersedes this one.
-        inside: readings in a row that the statistic was inside the frozen gate for; after the end, executions since it.
+            news, and opens an incident that supersedes this one, if it is `worse`.
+        worse: whether the last reading is worse than all since the opening; not packed. True where the rule does not
+            ask.
+        inside: readings in a row that the statistic was inside the frozen gate for; after the end, executions since it,
+            or, after a new normal, successes in a row.
         since_s: when the first incident against this baseline was opened, or the shift began that it is about; epoch s.
         offsets: of the time of day, as `Rhythm.offsets` had them; empty where they were not used.
     """
@@ -69,6 +79,7 @@ class Frozen:
         "since_s",
         "spread",
         "steady",
+        "worse",
     )
 
     def __init__(self, baseline: float, spread: float, gate: float, mean: float = 0.0, offsets: bytes = b"") -> None:
@@ -83,6 +94,7 @@ class Frozen:
         self.calm: i64 = 0
         self.quiet: i64 = 0
         self.inside: i64 = 0
+        self.worse: bool = True
         self.offsets: bytes = offsets
 
     def is_steady(self, value: float, band: float, at_ms: i64, readings: i64, least_ms: i64) -> bool:
@@ -128,16 +140,20 @@ class Frozen:
 class Incident:
     """An open incident of one rule and subject (a hash: 0 for none). `reported` is False while only learned from.
 
-    `frozen` is None for one of a rule that needs nothing frozen, or that a version opened which froze nothing.
+    `frozen` is None for one of a rule that needs nothing frozen, or that a version opened which froze nothing. Of a
+    spike in failures `had_streak` says whether a streak has ended within it, and, once it has ended, `accepted` whether
+    it became the new normal.
     """
 
-    __slots__ = ("frozen", "id", "opened_ms", "reported", "severity")
+    __slots__ = ("accepted", "frozen", "had_streak", "id", "opened_ms", "reported", "severity")
 
     def __init__(
         self, incident_id: str, opened_ms: int, severity: Severity, reported: bool, frozen: Frozen | None = None
     ) -> None:
         self.id, self.opened_ms, self.severity, self.reported = incident_id, opened_ms, severity, reported
         self.frozen: Frozen | None = frozen
+        self.had_streak: bool = False
+        self.accepted: bool = False
         if frozen is not None and not frozen.since_s:
             frozen.since_s = opened_ms // 1000
 
@@ -148,10 +164,10 @@ class Incident:
         return int(frozen.since_s) * 1000 if frozen is not None and frozen.since_s else self.opened_ms
 
     @property
-    def is_quiet(self) -> bool:
-        """Whether readings have been inside today's gates, though it has not ended."""
+    def is_replaced(self) -> bool:
+        """Whether an anomalous reading is news, after readings inside today's gates, though it has not ended."""
         frozen = self.frozen
-        return frozen is not None and frozen.quiet >= QUIET
+        return frozen is not None and frozen.quiet >= QUIET and frozen.worse
 
 
 Incidents = dict[tuple[str, int], Incident]
@@ -162,34 +178,46 @@ def has_frozen(incidents: Incidents) -> bool:
     return any(incident.frozen is not None for incident in incidents.values())
 
 
-def remember_ended(former: Incidents, place: tuple[str, int], incident: Incident) -> None:
-    """Keep what an incident that has ended was held against, for `KEPT_AFTER` executions."""
+def remember_ended(former: Incidents, place: tuple[str, int], incident: Incident, accepted: bool = False) -> None:
+    """Keep what an incident that has ended was held against, for `KEPT_AFTER` executions.
+
+    Args:
+        accepted: it became the new normal. Then it is kept of a failure rate alone, for so many successes in a row: a
+            workflow that fails that often is not well when it fails that often again.
+    """
     frozen = incident.frozen
-    if frozen is not None and place[0] != _LONE:
+    if frozen is not None and (place[0] == _SPIKE if accepted else place[0] != _LONE):
         frozen.inside = 0
+        incident.accepted = accepted
         former[place] = incident
 
 
-def age_former(former: Incidents) -> Incidents:
+def age_former(former: Incidents, failed: bool) -> Incidents:
     """One more execution has come: those that are still kept."""
     kept: Incidents = {}
     for place, incident in former.items():
         frozen = incident.frozen
         if frozen is not None and frozen.inside < KEPT_AFTER:
-            frozen.inside += 1
+            frozen.inside = 0 if failed and incident.accepted else frozen.inside + 1
+            if incident.accepted:
+                frozen.follow(float(failed), MEAN_OF_OUTCOMES)
             kept[place] = incident
     return kept
 
 
-def take_up(former: Incidents, place: tuple[str, int], new: Frozen | None) -> Frozen | None:
-    """What an incident is held against that opens: what the one before it was where that ended lately, else `new`."""
-    incident = former.pop(place, None)
-    frozen = incident.frozen if incident is not None else None
-    if frozen is None or new is None:
-        return new
-    frozen.mean = new.mean
+def take_up(former: Incidents, place: tuple[str, int], incident: Incident) -> None:
+    """Hold an incident that opens against what the one before it was, where that ended lately or became the normal."""
+    before = former.pop(place, None)
+    frozen, new = before.frozen if before is not None else None, incident.frozen
+    if before is None or frozen is None or new is None:
+        return
     frozen.calm = frozen.quiet = frozen.inside = 0
-    return frozen
+    incident.frozen = frozen
+    if before.accepted:
+        frozen.mark_s = 0  # what is accepted next has to stay anew
+        incident.had_streak = before.had_streak
+    else:
+        frozen.mean = new.mean
 
 
 def pack_incidents(incidents: Incidents, former: bool = False) -> bytes:
@@ -200,6 +228,10 @@ def pack_incidents(incidents: Incidents, former: bool = False) -> bytes:
         flags = SEVERITIES.index(incident.severity) << _SEVERITY | incident.reported
         if former:
             flags |= _FORMER
+        if incident.had_streak:
+            flags |= _STREAK
+        if incident.accepted:
+            flags |= _ACCEPTED
         if frozen is not None:
             flags |= _HAS_FROZEN
         parts.append(_PACKED.pack(_CODES[rule], flags, subject, incident.opened_ms, UUID(incident.id).bytes))
@@ -221,6 +253,7 @@ def unpack_incidents(packed: bytes, at: int, count: int) -> tuple[Incidents, Inc
         incident = Incident(
             str(UUID(bytes=raw)), opened_ms, SEVERITIES[flags >> _SEVERITY & 3], bool(flags & _REPORTED)
         )
+        incident.had_streak, incident.accepted = bool(flags & _STREAK), bool(flags & _ACCEPTED)
         if flags & _HAS_FROZEN:
             incident.frozen, at = _unpack_frozen(packed, at)
         (former if flags & _FORMER else incidents)[rule, subject] = incident

@@ -70,10 +70,21 @@ def _judge_failure(
         spike, rate = robust.find_spike(baseline, name, explain), baseline.failures.rate
     else:
         spike, rate = classic.find_spike(baseline, name, finished_ms, explain), classic.failure_rate(baseline)
-    streak = consecutive_failures.find_streak(name, baseline.streak, rate)
+    streak = consecutive_failures.find_streak(name, baseline.streak, rate, _known_rate(baseline))
     if explain is not None:
         explain.append(f"{baseline.streak} failures in a row; 3 and 5 are reported")
     return [found for found in (spike, streak) if found is not None]
+
+
+def _known_rate(baseline: WorkflowBaseline) -> float:
+    """The failure rate that was reported: of an open spike that had a streak already, or of the new normal; else 0."""
+    spike = baseline.incidents.get(_SPIKE)
+    if spike is None:
+        spike = baseline.former.get(_SPIKE)
+        is_known = spike is not None and spike.accepted
+    else:
+        is_known = spike.had_streak
+    return spike.frozen.mean if spike is not None and is_known and spike.frozen is not None else 0.0
 
 
 def _ended_failures(

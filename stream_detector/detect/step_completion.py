@@ -14,7 +14,7 @@ from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident, age_former, remember_ended, take_up
 from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
-from stream_detector.detect.rules import pattern_deviation, shared
+from stream_detector.detect.rules import consecutive_failures, pattern_deviation, shared, spike_in_failures
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.anomaly_types import SEVERITIES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
@@ -25,6 +25,8 @@ TOO_LATE_MS: Final = 30 * 86_400_000
 _DAY_MS: Final = 86_400_000
 _LONGEST_S: Final = 1e12
 _LAST_3: Final = 0b111
+_STREAK: Final = (consecutive_failures.NAME, 0)
+_SPIKE: Final = (spike_in_failures.NAME, 0)
 _ALWAYS: Final = shared.ALWAYS
 _COUNTED: Final = COUNTED
 _FAILED: Final = FAILED
@@ -60,7 +62,7 @@ def step_completion(
     duration_s = _timed_s(event, config)
     baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
     if baseline.former:
-        baseline.former = age_former(baseline.former)
+        baseline.former = age_former(baseline.former, failed)
     # 3. Score.
     by_robust = config.profile == "robust"
     findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
@@ -130,17 +132,19 @@ def _open(
         if found.opens_incident:
             place = found.detector, crc32_of(found.subject)
             known = baseline.incidents.get(place)
-            is_superseded = live and known is not None and known.is_quiet
+            is_superseded = live and known is not None and known.is_replaced
             if known is not None and known.reported and is_superseded:
                 reported.append(_superseded(baseline, event, config, found, known))
             if known is None or (live and not known.reported) or is_superseded:
+                # Its readings never were inside the gates of the one that it takes the place of.
+                frozen = found.frozen if known is None else known.frozen
+                incident = baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live, frozen)
                 if known is not None:
-                    frozen = known.frozen  # it never was inside the gates of that
-                else:
-                    frozen = take_up(baseline.former, place, found.frozen) if baseline.former else found.frozen
+                    incident.had_streak = known.had_streak
+                elif baseline.former:
+                    take_up(baseline.former, place, incident)
                 if frozen is not None:
                     frozen.quiet = 0
-                baseline.incidents[place] = Incident(own_id, at_ms, found.severity, live, frozen)
             else:
                 state, incident_id = "ongoing", known.id
                 known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
@@ -177,8 +181,9 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
     for end in ended:
         place = end.detector, crc32_of(end.subject)
         incident = baseline.incidents.pop(place)
-        if end.end_reason != "new_normal":
-            remember_ended(baseline.former, place, incident)
+        remember_ended(baseline.former, place, incident, end.end_reason == "new_normal")
+        if place == _STREAK and _SPIKE in baseline.incidents:
+            baseline.incidents[_SPIKE].had_streak = True
         if incident.reported:
             reported.append(
                 anomaly.build_anomaly(

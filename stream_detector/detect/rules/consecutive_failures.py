@@ -1,7 +1,8 @@
 """ConsecutiveFailures: failures in a row, exact, without any warm-up.
 
 Opened by the third (`warning`), ongoing at the fifth (`critical`), silent at the fourth and from the sixth on,
-resolved by the next success (W8).
+resolved by the next success (W8). `info` where the failure rate that was reported already makes it common, more than
+one in 50: where every other execution fails at random, every 14th would begin an incident.
 
 >>> [find_streak("nightly", length, 0.1) is not None for length in (2, 3, 4, 5, 6)]
 [False, True, False, True, False]
@@ -11,26 +12,38 @@ resolved by the next success (W8).
 
 from math import log10
 
+from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.statistics.tails import confidence
+from stream_detector.events import Severity
 
 NAME = "consecutive_failures"
 OPENS, RISES = 3, 5
 _LEAST_RATE = 1e-6
+_COMMON = 0.02
 
 
-def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
+def find_streak(name: str, length: int, failure_rate: float, known_rate: float = 0.0) -> Finding | None:
     """The finding at the third and at the fifth failure in a row, else nothing.
 
     Args:
         failure_rate: this workflow's own, 0 to 1: the chance of such a streak is `failure_rate` ** `length`.
+        known_rate: the one that was reported already, 0 where none was.
     """
     if length != OPENS and length != RISES:
         return None
+    severity: Severity = "warning" if length < RISES else "critical"
+    gates = [f"{length} failures in a row reach {length}, with no success between them"]
+    if known_rate**length > _COMMON:
+        severity = "info"
+        gates.append(
+            f"at the failure rate of {wording.share(known_rate)} that was reported already their chance is "
+            f"{wording.share(known_rate**length)}, above {wording.share(_COMMON)}: no news"
+        )
     return Finding(
         detector=NAME,
         anomaly_type="ConsecutiveFailures",
-        severity="warning" if length < RISES else "critical",
+        severity=severity,
         description=f"{name} has failed {length} times in a row",
         current=float(length),
         baseline=0.0,
@@ -39,7 +52,7 @@ def find_streak(name: str, length: int, failure_rate: float) -> Finding | None:
         confidence=confidence(-length * log10(max(failure_rate, _LEAST_RATE))),
         unit="runs",
         direction="up",
-        gates=[f"{length} failures in a row reach {length}, with no success between them"],
+        gates=gates,
         opens_incident=True,
         threshold=float(OPENS),
     )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, ended, severity_of
-from stream_detector.detect.incident import Frozen, Incident
+from stream_detector.detect.incident import MEAN_OF_OUTCOMES, Frozen, Incident
 from stream_detector.detect.statistics.failures import (
     LEAST,
     PRIOR_FAILURES,
@@ -29,14 +29,14 @@ from stream_detector.events.anomaly import EndReason
 NAME = "spike_in_failures"
 CLEARED_Z = 1.0
 """Half of the gate: a rate that lies at the gate itself would open and end by turns."""
-_MEAN_WEIGHT = 1 / 40
-"""Weight of the newest outcome in the mean since the opening."""
 _STEADY = 0.08
 _AGREE = 0.06
 """A failure rate no longer moves where it stays within so much for 30 executions, and within this of a faster mean: of
 simulated rates that rise from 10 to 90 % over 200 executions none is accepted before its end, of constant ones of 30
 and 60 % all, after 175 and 232 executions (medians of 200)."""
 RECENT, BEFORE, LEAST_BEFORE = 10, 30, 10
+_WELL = 2
+"""With more of the last 10 failing nothing has recovered, however usual that is."""
 
 
 def z_of(recent_failures: int, failures: float, n: float) -> float:
@@ -55,8 +55,8 @@ def find_by_z(name: str, *, recent_failures: int, failures: int, n: int, z: floa
         f"the failure rate {recent} against {usual} (one success and one failure added) has z {z:.2f}, "
         f"above {gate:.2f}",
     ]
-    frozen = Frozen(float(failures), float(n), gate)
-    return _found(description, gates, recent_failures, failures / n, z, t_tail(z, n), frozen)
+    frozen = Frozen(float(failures), float(n), float(recent_failures), recent_failures / RECENT)
+    return _found(description, gates, recent_failures, failures / n, z, t_tail(z, n), gate, frozen)
 
 
 def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Finding | None:
@@ -70,12 +70,12 @@ def find_by_tail(name: str, failures: Failures, z: float, gate: float) -> Findin
         f"{recent} failures among the last {RECENT} are {LEAST} or more",
         f"so many are expected with z {z:.2f} under the usual rate (beta-binomial), above {gate:.2f}",
     ]
-    frozen = Frozen(failures.failed, failures.counted, gate, recent / RECENT)
-    return _found(description, gates, recent, rate, z, normal_tail(z), frozen)
+    frozen = Frozen(failures.failed, failures.counted, float(recent), recent / RECENT)
+    return _found(description, gates, recent, rate, z, normal_tail(z), gate, frozen)
 
 
 def _found(
-    description: str, gates: list[str], recent: int, rate: float, z: float, tail: float, frozen: Frozen
+    description: str, gates: list[str], recent: int, rate: float, z: float, tail: float, gate: float, frozen: Frozen
 ) -> Finding:
     return Finding(
         detector=NAME,
@@ -91,7 +91,7 @@ def _found(
         direction="up",
         gates=gates,
         opens_incident=True,
-        threshold=frozen.gate,
+        threshold=gate,
         frozen=frozen,
     )
 
@@ -120,7 +120,7 @@ def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_ac
     """The end of a spike, if this execution ends it.
 
     recovered: for 10 readings in a row the last 10 lay within half of the gate of the rate frozen at the opening, and
-    now they do of today's. new_normal: they lie within today's alone, and `is_accepted`.
+    now they do of today's, and two of them failed at most. new_normal: they lie within today's, and `is_accepted`.
 
     Args:
         frozen: `baseline` of `spread` executions failed before the opening.
@@ -128,24 +128,31 @@ def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_ac
     """
     usual = frozen.baseline / frozen.spread if frozen.spread else 0.0
     frozen.note_quiet(now.z <= now.limit, 1)
+    frozen.worse = now.recent > frozen.gate
+    frozen.gate = max(frozen.gate, float(now.recent))
     is_inside = frozen.count_inside(now.frozen_z <= now.calm, RECENT)
-    if is_inside and now.z <= now.limit:
+    if is_inside and now.z <= now.limit and now.recent <= _WELL:
         usually = f"usually {wording.share(usual)} fail" if usual else "none of those before it began failed"
         description = f"{name} is back to its usual failure rate: {now.recent} of its last {RECENT} failed; {usually}"
         gates = [
             f"z {now.frozen_z:.2f} against the failure rate at the opening was not above {now.calm:.2f} for {RECENT} "
             f"executions",
-            f"z {now.z:.2f} against today's is not either",
+            f"z {now.z:.2f} against today's is not either, and at most {_WELL} of the last {RECENT} failed",
         ]
         return _ended(description, gates, now.recent / RECENT, usual, now.frozen_z, "recovered")
     if not is_accepted or now.z > now.limit:
         return None
-    since = wording.instant(incident.since_ms)
     was = f"before, {wording.share(usual)} did" if usual else "before, none did"
-    description = f"{name} has a new usual failure rate since {since}: {wording.share(now.rate)} fail; {was}"
+    if usual and now.rate <= usual + _STEADY:
+        description = f"{name} fails as often as before it began, which is often: {wording.share(now.rate)} fail; {was}"
+        still = "is not either, but more of the last 10 failed than of a workflow that is well"
+    else:
+        since = wording.instant(incident.since_ms)
+        description = f"{name} has a new usual failure rate since {since}: {wording.share(now.rate)} fail; {was}"
+        still = "still is"
     gates = [
         f"z {now.z:.2f} against today's failure rate is not above {now.limit:.2f}, and the rate no longer moves",
-        f"z {now.frozen_z:.2f} against the rate at the opening still is",
+        f"z {now.frozen_z:.2f} against the rate at the opening {still}",
     ]
     return _ended(description, gates, now.rate, usual, now.frozen_z, "new_normal")
 
@@ -177,7 +184,7 @@ def robust_end(name: str, incident: Incident, failures: Failures, failed: bool, 
     successes = frozen.spread - frozen.baseline
     tail = upper_tail(recent, frozen.baseline + PRIOR_FAILURES, successes + PRIOR_SUCCESSES)
     now = Spike(recent, rate, failures.z(failed), rarity_of(tail), CLEARED_Z, CLEARED_Z, failures.n)
-    frozen.follow(float(failed), _MEAN_WEIGHT)
+    frozen.follow(float(failed), MEAN_OF_OUTCOMES)
     steady = frozen.is_steady(rate, _STEADY, at_ms, WARM, 0)
     agrees = frozen.count_calm(abs(frozen.mean - rate) <= _AGREE, WARM)
     return find_end(name, incident, frozen, now, is_accepted=steady and agrees)

@@ -124,7 +124,10 @@ def find_end(
     is_shift = end.detector == _SHIFT
     is_calm = z < (_CALM_Z if is_shift else POINT_FROM) and side * level.z < _CALM_Z and not found
     calm = frozen.count_calm(is_calm, _CALM_RUNS)
-    frozen.note_quiet(level.is_settled and not found, _CALM_RUNS)
+    is_quiet = level.is_settled and not found
+    if is_shift:  # not while the level still follows: some readings by chance near it make what goes on no news
+        is_quiet = is_quiet and side * level.recent_mean_z < _CALM_MEAN
+    frozen.note_quiet(is_quiet, _CALM_RUNS)
     steady = frozen.is_steady(level.level, _STEADY * sigma, at_ms, ACCEPTED_AFTER, ACCEPTED_MS)
     before_s = usual_s(frozen, at_ms)
     is_inside = frozen.count_inside(frozen.mean < _CALM_MEAN, RECENT)

@@ -343,6 +343,11 @@ class Level:
         """Whether the last reading lay within 1 sigma of the level."""
         return -ACCEPTED_BEYOND <= self.z <= ACCEPTED_BEYOND
 
+    @property
+    def recent_mean_z(self) -> float:
+        """The mean of the last 11 z, clipped."""
+        return float(self.z_sum) / (_GRID * (RECENT - 1))
+
     def before_shift(self, before: float, sigma: float, one: "AnomalyScore") -> float:
         """The level before a shift began that `one` is the score of.
 
