@@ -7,9 +7,6 @@ from functools import cached_property
 INBOX = "inbox"
 """The in-app inbox: the one channel without a provider. It gets each alert by itself, at once and without a limit."""
 
-SILENCE_S = 24 * 3600.0
-"""A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Route:

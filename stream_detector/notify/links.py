@@ -8,15 +8,15 @@ shows a page and changes nothing, since mail scanners open every link; only the 
 import base64
 import binascii
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from stream_detector.events import Action
+from stream_detector.events.decisions import SILENCE_LASTS
 from stream_detector.events.ids import derived_id
-from stream_detector.notify.config import SILENCE_S
 
 LINK_LIFETIME_S = 7 * 86_400.0
 MAX_TOKEN_CHARACTERS = 2_000
@@ -87,7 +87,7 @@ def actions_of(link: Link, token: str, now_s: float) -> list[Action]:
             entity=entity,
             incident_id=None if silences else incident_id,
             matchers=link.matchers,
-            until=at + timedelta(seconds=SILENCE_S) if silences else None,
+            until=at + SILENCE_LASTS if silences else None,
         )
         for number, (incident_id, entity) in enumerate([(link.incident_id, link.entity), *link.more])
     ]

@@ -23,7 +23,7 @@ from stream_detector.serve.pages import add_pages
 from stream_detector.serve.pipeline import Pipeline
 from stream_detector.serve.problems import answer_problems
 from stream_detector.serve.requests import BODY_BYTES
-from stream_detector.serve.resources.actions import carry_out
+from stream_detector.serve.resources.actions import carry_out, find_used
 from stream_detector.serve.resources.session import open_link
 from stream_detector.serve.routes import RIGHTS, ROUTES
 from stream_detector.settings import Settings
@@ -48,7 +48,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, _pattern(route.path), route.handler)
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
-    add_links(app, settings, lambda action: carry_out(app, [action]))
+    add_links(app, settings, lambda action: carry_out(app, [action]), find_used=lambda ids: find_used(app, ids))
     add_manual(app, written)
     add_pages(app)
     return app

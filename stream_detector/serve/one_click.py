@@ -5,7 +5,8 @@ no buttons. `add_links` mounts both; without SECRET_KEY there are no links.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from html import escape
 
 from aiohttp import web
@@ -16,6 +17,8 @@ from stream_detector.settings import Settings
 
 Publish = Callable[[Action], Awaitable[object]]
 """Puts a decision onto `operator-actions`; raises where Kafka does not take it."""
+FindUsed = Callable[[Sequence[str]], Awaitable[datetime | None]]
+"""When the first of these actions was decided; None where not all are known."""
 
 _HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 _PAGE = """<!doctype html>
@@ -30,11 +33,23 @@ _WHAT = {
     "acknowledge": "Stops notifications of this incident, except its end. Everyone sees that it is acknowledged.",
     "silence": "No notifications about it for 24 hours.",
 }
+_USED = (
+    "This link was used at {at:%Y-%m-%d %H:%M} UTC and works once: nothing was changed now. The dashboard shows whether"
+    " the silence is active, and can set a new one."
+)
 _DONE = {"acknowledge": "Acknowledged", "silence": "Silenced for 24 h"}
 
 
+async def _unused(action_ids: Sequence[str]) -> datetime | None:
+    return None
+
+
 def add_links(
-    app: web.Application, settings: Settings, publish: Publish, clock: Callable[[], float] = time.time
+    app: web.Application,
+    settings: Settings,
+    publish: Publish,
+    clock: Callable[[], float] = time.time,
+    find_used: FindUsed = _unused,
 ) -> None:
     """Serve `/links/{token}`: GET shows, POST acts. Call it before `add_pages`, which takes every address left over."""
     if not settings.secret_key:
@@ -53,8 +68,12 @@ def add_links(
             link = verify(key, token, now_s)
         except LinkError as error:
             return _page(410, "Invalid link", f"<p>{escape(str(error))}</p>")
+        actions = actions_of(link, token, now_s)
+        if link.purpose == "silence" and (used_at := await find_used([action.action_id for action in actions])):
+            # What it silenced may have been lifted since: nobody must believe that it is silenced again (X14).
+            return _page(200, "Link already used", f"<p>{escape(link.about)}</p>\n<p>{_USED.format(at=used_at)}</p>")
         try:
-            for action in actions_of(link, token, now_s):
+            for action in actions:
                 await publish(action)
         except (
             Exception

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
+from stream_detector.events.decisions import silence_end
 from stream_detector.store.connect import Connection
 from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
 from stream_detector.store.rows import Row
@@ -109,24 +110,37 @@ _ACTIONS = (
     EVENT,
     *POSITION,
 )
+_READ_FROM = ", ".join(
+    f"{each.name} = CASE WHEN actions.stream_epoch = 0 AND excluded.stream_epoch > 0 THEN excluded.{each.name}"
+    f" ELSE actions.{each.name} END"
+    for each in POSITION
+)
 # The API stores an action at once, without the epoch of its stream (0); the recorder adds that.
 ACTIONS = Table(
     columns=_ACTIONS,
     key=lambda row: row.event.action_id,
-    keep="first",
+    keep="earliest",
+    moment=lambda row: (row.event.at, silence_end(row.event.at, row.event.until)),
+    # Of two records of one action the earlier counts, as `events.decisions` says.
     statement=f"""
         WITH given AS MATERIALIZED (
             SELECT * FROM {unnested(_ACTIONS)} AS t ({names(_ACTIONS)})
         ), silenced AS (
             INSERT INTO silences (id, entity, incident_id, matchers, until, by, at, comment)
             SELECT action_id, entity, incident_id, matchers, until, by, at, comment FROM given WHERE kind = 'silence'
-            ON CONFLICT (id) DO NOTHING
+            ON CONFLICT (id) DO UPDATE SET until = excluded.until, by = excluded.by, at = excluded.at,
+                comment = excluded.comment
+            WHERE (excluded.at, coalesce(excluded.until, excluded.at + interval '24 hours'))
+                < (silences.at, coalesce(silences.until, silences.at + interval '24 hours'))
         )
         INSERT INTO actions (action_id, kind, entity, incident_id, by, at, anomaly_id, event, {names(POSITION)})
         SELECT action_id, kind, entity, incident_id, by, at, anomaly_id, event, {names(POSITION)} FROM given
-        ON CONFLICT (action_id) DO UPDATE SET stream_epoch = excluded.stream_epoch,
-            source_partition = excluded.source_partition, source_offset = excluded.source_offset
-        WHERE actions.stream_epoch = 0 AND excluded.stream_epoch > 0
+        ON CONFLICT (action_id) DO UPDATE SET
+            at = least(excluded.at, actions.at),
+            by = CASE WHEN excluded.at < actions.at THEN excluded.by ELSE actions.by END,
+            event = CASE WHEN excluded.at < actions.at THEN excluded.event ELSE actions.event END,
+            {_READ_FROM}
+        WHERE (actions.stream_epoch = 0 AND excluded.stream_epoch > 0) OR excluded.at < actions.at
     """,  # noqa: S608 - columns of this module
 )
 

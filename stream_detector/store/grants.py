@@ -29,7 +29,8 @@ _RECORDER = {
         "stream_epochs", "deleted_anomalies", "detector_settings",
     ),
     "UPDATE": (
-        "runs", "anomalies", "incidents", "actions", "baselines", "state_records", "trimmed", "recorder_progress",
+        "runs", "anomalies", "incidents", "actions", "silences", "baselines", "state_records", "trimmed",
+        "recorder_progress",
     ),
     "DELETE": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
@@ -41,7 +42,7 @@ _API = {
         "actions", "silences", "inbox_marks", "recorder_progress", "anomalies", "incidents", "deleted_anomalies",
         *_SECRET,
     ),
-    "UPDATE": ("anomalies", "incidents", "actions", "recorder_progress", "tokens"),
+    "UPDATE": ("anomalies", "incidents", "actions", "silences", "recorder_progress", "tokens"),
     "DELETE": ("anomalies", "incidents", "sessions", "sign_in_links"),
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

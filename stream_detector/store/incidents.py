@@ -1,12 +1,14 @@
 """Incidents, operator actions and silences."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from stream_detector.events.decisions import Decided, silence_end, silence_in_force
 from stream_detector.store.anomalies import with_recorded_at
 from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError, Page
@@ -113,31 +115,69 @@ async def actions(
     return Page(items, Cursor(last["at"], last["action_id"]).text() if last else None)
 
 
+async def decided_at(pool: asyncpg.Pool, action_ids: Sequence[str]) -> datetime | None:
+    """When the first of these actions was decided; None where not all are stored."""
+    found: datetime | None = await pool.fetchval(
+        "SELECT min(at) FROM actions WHERE action_id = ANY($1::text[]) HAVING count(*) = $2",
+        list(action_ids), len(action_ids),
+    )  # fmt: skip
+    return found
+
+
 _SILENCES = """
-    SELECT * FROM (
-        SELECT s.id, s.entity, s.incident_id, s.matchers::text AS matchers, s.by, s.at, s.comment,
-            coalesce(s.until, s.at + interval '24 hours') AS until,
-            coalesce(s.until, s.at + interval '24 hours') > now()
-                AND NOT EXISTS (SELECT 1 FROM silences n WHERE n.entity = s.entity AND n.matchers = s.matchers
-                    AND n.incident_id IS NOT DISTINCT FROM s.incident_id AND (n.at, n.id) > (s.at, s.id))
-                AND NOT EXISTS (SELECT 1 FROM actions a WHERE a.kind = 'retire' AND a.entity = s.entity
-                    AND s.entity <> '' AND a.at >= s.at) AS active
-        FROM silences s
-        WHERE ($1::timestamptz IS NULL OR (s.at, s.id) < ($1, $2))
-            AND coalesce(s.until, s.at + interval '24 hours') > s.at
-    ) listed
-    WHERE $3::boolean IS NULL OR active = $3 ORDER BY at DESC, id DESC LIMIT $4
+    SELECT s.id, s.entity, s.incident_id, s.matchers::text AS matchers, s.by, s.at, s.comment,
+        coalesce(s.until, s.at + interval '24 hours') AS until, now() AS now
+    FROM silences s
+    WHERE ($1::timestamptz IS NULL OR (s.at, s.id) < ($1, $2))
+        AND coalesce(s.until, s.at + interval '24 hours')
+            > CASE WHEN $3::boolean THEN greatest(s.at, now()) ELSE s.at END
+    ORDER BY s.at DESC, s.id DESC LIMIT $4
 """
 """One that ends before it began lifts an earlier one of the same target, and is itself no silence."""
+_SAME_TARGET = """
+    SELECT s.id, s.entity, s.incident_id, s.matchers::text AS matchers, s.by, s.at, s.until FROM silences s
+    WHERE EXISTS (SELECT 1 FROM silences t WHERE t.id = ANY($1::text[]) AND t.entity = s.entity
+        AND t.matchers = s.matchers AND t.incident_id IS NOT DISTINCT FROM s.incident_id)
+"""
+_RETIRED = "SELECT action_id, entity, at FROM actions WHERE kind = 'retire' AND entity = ANY($1::text[])"
+_MOST_AT_ONCE = 1_000
 
 
 async def silences(pool: asyncpg.Pool, *, active: bool | None, limit: int, cursor: str | None = None) -> Page:
     """Silences, newest first: in force, ended, or (None) all. Raises `CursorError`."""
     after = Cursor.parse(cursor) if cursor is not None else None
-    found = await pool.fetch(_SILENCES, after and after.at, after and after.id, active, limit + 1)
-    items = [msgspec.json.encode(_silence(each)) for each in found[:limit]]
+    found: list[dict[str, Any]] = []
+    more = True
+    while more and len(found) <= limit:
+        rows = await pool.fetch(_SILENCES, after and after.at, after and after.id, active is True, _MOST_AT_ONCE)
+        in_force = await _in_force(pool, rows)
+        listed = (_silence(each) | {"active": each["id"] in in_force} for each in rows)
+        found += [each for each in listed if active is None or each["active"] == active]
+        more = len(rows) == _MOST_AT_ONCE
+        after = Cursor(rows[-1]["at"], rows[-1]["id"]) if rows else None
+    for each in found:
+        del each["now"]
     last = found[limit - 1] if len(found) > limit else None
+    items = [msgspec.json.encode(each) for each in found[:limit]]
     return Page(items, Cursor(last["at"], last["id"]).text() if last else None)
+
+
+async def _in_force(pool: asyncpg.Pool, rows: Sequence[asyncpg.Record]) -> set[str]:
+    """Which of these silences are in force, as `events.decisions` says and the notifier goes by."""
+    if not rows:
+        return set()
+    targets: dict[tuple[str, ...], list[Decided]] = {}
+    for each in await pool.fetch(_SAME_TARGET, [row["id"] for row in rows]):
+        until_s = silence_end(each["at"], each["until"]).timestamp()
+        one = Decided(at_s=each["at"].timestamp(), action_id=each["id"], until_s=until_s)
+        targets.setdefault((each["entity"], each["incident_id"] or "", each["matchers"]), []).append(one)
+    retired: dict[str, list[Decided]] = {}
+    for each in await pool.fetch(_RETIRED, sorted({entity for entity, *_ in targets if entity})):
+        one = Decided(at_s=each["at"].timestamp(), action_id=each["action_id"])
+        retired.setdefault(each["entity"], []).append(one)
+    now_s = rows[0]["now"].timestamp()
+    chosen = (silence_in_force(each, retired.get(target[0], ()), now_s) for target, each in targets.items())
+    return {one.action_id for one in chosen if one is not None}
 
 
 async def silence(pool: asyncpg.Pool, silence_id: str) -> dict[str, Any] | None:

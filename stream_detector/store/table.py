@@ -81,10 +81,12 @@ class Table:
 
     columns: tuple[Column, ...]
     key: Callable[[Row[Any]], Any]
-    keep: Literal["first", "last"]
+    keep: Literal["first", "last", "earliest"]
     statement: str
     """Takes the columns as arrays, or reads them from `staging`."""
     staging: Staging | None = None
+    moment: Callable[[Row[Any]], Any] = attrgetter("event.at")
+    """Which of two rows is the earlier."""
 
     def distinct(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
         """The rows without those whose key came twice; order as given."""
@@ -93,7 +95,9 @@ class Table:
             return list(newest.values())
         first: dict[Any, Row[Any]] = {}
         for row in rows:
-            first.setdefault(self.key(row), row)
+            known = first.setdefault(self.key(row), row)
+            if self.keep == "earliest" and self.moment(row) < self.moment(known):
+                first[self.key(row)] = row
         return list(first.values())
 
     def values(self, rows: Sequence[Row[Any]]) -> list[list[Any]]:

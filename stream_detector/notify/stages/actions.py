@@ -3,29 +3,40 @@
 from msgspec.structs import replace
 
 from stream_detector.events import Action
+from stream_detector.events.decisions import (
+    Decided,
+    Target,
+    decided_by,
+    first_of_each,
+    silence_in_force,
+    target_of,
+)
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.channels.registry import updates_messages
-from stream_detector.notify.config import SILENCE_S, NotifyConfig
+from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.deliveries import message_reference, store_delivery
-from stream_detector.notify.state.keys import INCIDENT, SILENCES, State, keys_of, read, write
-from stream_detector.notify.state.state_models import Due, Incident, Silence, Silences
+from stream_detector.notify.state.keys import INCIDENT, RETIRED, SILENCE, SILENCES, State, keys_of, read, write
+from stream_detector.notify.state.state_models import Due, Incident, Retirements, Silence, Silences, TargetSilences
+
+MOST_RECORDS = 200
+"""So many decisions about one target are kept."""
 
 
 def apply_action(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
     """Apply it. Applying it twice is the same as once; the kinds that only detection knows change nothing here.
 
     acknowledge, resolve: no more about that incident but its end. silence: nothing about what it matches until it
-    ends; one with the same target takes the place of the earlier, and one whose end has passed lifts it. retire: the
-    entity's incidents and its silences are forgotten.
+    ends; which one is in force is decided by `events.decisions`, as for the list that people see (X14). retire: the
+    entity's incidents and its earlier silences are forgotten.
     """
     if action.kind in ("acknowledge", "resolve") and action.incident_id:
         _acknowledge(state, action, action.incident_id, now_s, config)
     elif action.kind == "silence":
         _silence(state, action, now_s)
     elif action.kind == "retire" and action.entity:
-        _retire(state, action.entity, now_s)
+        _retire(state, action, now_s)
 
 
 def _acknowledge(state: State, action: Action, incident_id: str, now_s: float, config: NotifyConfig) -> None:
@@ -62,30 +73,54 @@ def _update_message(state: State, channel: str, incident_id: str, note: str, now
 
 
 def _silence(state: State, action: Action, now_s: float) -> None:
-    until_s = action.until.timestamp() if action.until else action.at.timestamp() + SILENCE_S
-    new = Silence(
-        entity=action.entity,
-        incident_id=action.incident_id or "",
-        matchers=action.matchers,
-        until_s=until_s,
-        by=action.by or "somebody",
-    )
-    kept = [one for one in stored_silences(state) if _target(one) != _target(new) and one.until_s > now_s]
-    write(state, SILENCES, Silences(silences=[*kept, new] if until_s > now_s else kept))
+    entity, incident_id, matchers = target = target_of(action)
+    key = SILENCE + derived_id("silence", entity, incident_id, *(part for pair in matchers for part in pair))
+    known = read(state, key, TargetSilences)
+    known = known or TargetSilences(entity=entity, incident_id=incident_id, matchers=dict(matchers))
+    records = _with_record(known.records, action)
+    write(state, key, replace(known, records=records))
+    kept = [one for one in stored_silences(state) if _target(one) != target]
+    _put_in_force(state, kept, [replace(known, records=records)], now_s)
 
 
-def _retire(state: State, entity: str, now_s: float) -> None:
+def _retire(state: State, action: Action, now_s: float) -> None:
+    entity = action.entity
     for key in keys_of(state, INCIDENT):
         incident = read(state, key, Incident)
         if incident and incident.entity == entity:
             acknowledged = bool(incident.acknowledged_by)
             group_life.record_member_end(state, incident.groups, now_s, acknowledged=acknowledged)
             del state[key]
-    kept = stored_silences(state)
-    left = [one for one in kept if one.entity != entity]
-    if len(left) < len(kept):
+    known = read(state, RETIRED + entity, Retirements) or Retirements()
+    write(state, RETIRED + entity, replace(known, records=_with_record(known.records, action)))
+    kept = [one for one in stored_silences(state) if one.entity != entity]
+    found = (read(state, key, TargetSilences) for key in keys_of(state, SILENCE))
+    _put_in_force(state, kept, [one for one in found if one and one.entity == entity], now_s)
+
+
+def _with_record(records: list[Decided], action: Action) -> list[Decided]:
+    return sorted(first_of_each([*records, decided_by(action)]))[-MOST_RECORDS:]
+
+
+def _put_in_force(state: State, kept: list[Silence], targets: list[TargetSilences], now_s: float) -> None:
+    """Keep these silences, and of each target the one that is in force."""
+    left = [one for one in kept if one.until_s > now_s]
+    for target in targets:
+        retired = read(state, RETIRED + target.entity, Retirements) if target.entity else None
+        one = silence_in_force(target.records, retired.records if retired else (), now_s)
+        if one is not None:
+            left.append(
+                Silence(
+                    entity=target.entity,
+                    incident_id=target.incident_id,
+                    matchers=target.matchers,
+                    until_s=one.until_s,
+                    by=one.by or "somebody",
+                )
+            )
+    if left != stored_silences(state):
         write(state, SILENCES, Silences(silences=left))
 
 
-def _target(silence: Silence) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _target(silence: Silence) -> Target:
     return silence.entity, silence.incident_id, tuple(sorted(silence.matchers.items()))

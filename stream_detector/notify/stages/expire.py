@@ -10,10 +10,13 @@ from stream_detector.notify.state.keys import (
     FLAP,
     GROUP,
     INCIDENT,
+    KEEP_ACTIONS_S,
     KEEP_S,
     RATE,
     REFERENCE,
+    RETIRED,
     RUN_PART,
+    SILENCE,
     SILENCES,
     State,
     keys_of,
@@ -21,7 +24,17 @@ from stream_detector.notify.state.keys import (
     read,
     write,
 )
-from stream_detector.notify.state.state_models import Flap, Group, Incident, RateWindow, Reference, RunPart, Silences
+from stream_detector.notify.state.state_models import (
+    Flap,
+    Group,
+    Incident,
+    RateWindow,
+    Reference,
+    Retirements,
+    RunPart,
+    Silences,
+    TargetSilences,
+)
 
 LOOKS = 1_000
 """So many keys of each kind are looked at in one go, so that nothing waits for it."""
@@ -43,6 +56,8 @@ def expire(state: State, now_s: float, failed: OnFailure = raise_again) -> None:
         (next_keys(state, REFERENCE, LOOKS), partial(_expire_old, kind=Reference)),
         (keys_of(state, RATE), _expire_rate),
         ([SILENCES], _expire_silences),
+        (next_keys(state, SILENCE, LOOKS), partial(_expire_decided, kind=TargetSilences)),
+        (next_keys(state, RETIRED, LOOKS), partial(_expire_decided, kind=Retirements)),
     )
     for keys, expire_one in kinds:
         for key in keys:
@@ -92,3 +107,11 @@ def _expire_silences(state: State, key: str, *, now_s: float, oldest_s: float) -
         state.pop(key, None)
     elif len(left) < len(kept):
         write(state, key, Silences(silences=left))
+
+
+def _expire_decided(
+    state: State, key: str, *, now_s: float, oldest_s: float, kind: type[TargetSilences] | type[Retirements]
+) -> None:
+    known = read(state, key, kind)
+    if known and all(max(one.at_s, one.until_s) < now_s - KEEP_ACTIONS_S for one in known.records):
+        del state[key]

@@ -20,9 +20,12 @@
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
 | `quiet:<topic>` | the end of an input topic, and when it last moved | for good: one a topic |
 | `silences` | every silence in force | each until it ends |
+| `silence:<hash>` | every silence about one target, the newest 200 | 91 days from the end of the last |
+| `retired:<entity>` | when the entity was retired | 91 days |
 
 A bucket is a channel, or a channel and a route as `channel/route`. 31 days is a day more than `alerts` and
-`run-summaries` are kept, so reading these topics again from their start gives no second message.
+`run-summaries` are kept, so reading these topics again from their start gives no second message; 91 days is a day more
+than `operator-actions` are.
 """
 
 from collections.abc import MutableMapping
@@ -35,10 +38,13 @@ from msgspec import Struct
 from stream_detector.notify.state.slotted_store import SlottedStore
 
 KEEP_S = 31 * 86_400.0
+KEEP_ACTIONS_S = 91 * 86_400.0
 DECIDED, INCIDENT, FLAP, RUN_PART, SILENCES = "seen:", "incident:", "flap:", "part:", "silences"
 DUE, LINE, REFERENCE, RATE, HELD = "due:", "line:", "ref:", "sent:", "held:"
 PENDING_BUCKET, PENDING, GROUP, FACET = "pool:", "pooled:", "group:", "facet:"
 TIMER, REMINDER, HEALTH, TOPIC, OLD = "timer:", "again:", "health:", "quiet:", "old:"
+
+SILENCE, RETIRED = "silence:", "retired:"
 
 State = MutableMapping[str, bytes]
 T = TypeVar("T", bound=Struct)

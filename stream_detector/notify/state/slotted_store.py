@@ -22,7 +22,22 @@ def _home_of(key: str, slots: int) -> str:
     return str(crc32(key.encode()) % slots)
 
 
-BY_KIND = frozenset(("incident:", "flap:", "part:", "due:", "sent:", "pool:", "group:", "ref:", "timer:", "old:"))
+BY_KIND = frozenset(
+    (
+        "incident:",
+        "flap:",
+        "part:",
+        "due:",
+        "sent:",
+        "pool:",
+        "group:",
+        "ref:",
+        "timer:",
+        "old:",
+        "silence:",
+        "retired:",
+    )
+)
 BY_FOLDER = frozenset(("held:", "line:", "pooled:"))
 """Keys are listed by their kind (up to the first colon) or by their folder (up to the last); others by neither."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from stream_detector.events import Anomaly
+from stream_detector.events.decisions import Decided
 from stream_detector.events.label_counts import LabelCounts
 
 
@@ -306,3 +307,20 @@ class Silences(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     version: Literal[1] = 1
     silences: list[Silence] = []
+
+
+class TargetSilences(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Every silence about one target, ended and lifted ones too: one that comes late or again must not be in force."""
+
+    version: Literal[1] = 1
+    entity: str = ""
+    incident_id: str = ""
+    matchers: dict[str, str] = {}
+    records: list[Decided] = []
+
+
+class Retirements(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When an entity was retired: its earlier silences are over."""
+
+    version: Literal[1] = 1
+    records: list[Decided] = []

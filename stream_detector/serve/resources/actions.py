@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.events import Action
 from stream_detector.events.action import DecisionKind
+from stream_detector.events.decisions import SILENCE_LASTS
 from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Instant
 from stream_detector.kafka import topics
@@ -72,8 +73,6 @@ class ActionPage(Struct, kw_only=True):
     items: list[Action]
     next: str | None
 
-
-_SILENCE_LASTS = timedelta(hours=24)
 
 _BELIEVED_UNTIL = datetime(2099, 12, 31, tzinfo=UTC)
 
@@ -146,6 +145,14 @@ async def carry_out(app: web.Application, actions: Sequence[Action]) -> tuple[li
     return done, not bad
 
 
+async def find_used(app: web.Application, action_ids: Sequence[str]) -> datetime | None:
+    """When the first of these actions was decided; None where not all are stored, or that is not known."""
+    try:
+        return await app[DATABASE].query(incidents.decided_at, action_ids)
+    except StoreAwayError:
+        return None
+
+
 def _row(action: Action, place: Sent) -> Row[Action]:
     return Row(action, topics.ACTIONS, place.partition, place.offset, place.timestamp_ms)
 
@@ -194,4 +201,4 @@ def silence_end(until: datetime | None, for_s: float | None, now: datetime) -> d
         if not now < until <= _BELIEVED_UNTIL:
             raise ProblemError(400, "until: must be in the future and before 2100", parameter="until")
         return until.astimezone(UTC)
-    return now + (timedelta(seconds=for_s) if for_s else _SILENCE_LASTS)
+    return now + (timedelta(seconds=for_s) if for_s else SILENCE_LASTS)

@@ -17,6 +17,7 @@ from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import ACTIONS, COMPLETIONS, owner_partition
 from stream_detector.notify.links import Link, sign
 from stream_detector.notify.message import RetryAfter
+from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.broker import Record
 from stream_detector.settings import Settings
@@ -399,6 +400,33 @@ async def test_x13_a_channel_that_rests_is_shown_with_the_pause_that_it_asked_fo
     assert part["state"] == "failing"
     said = "Slack answered 429; it asked for a pause of 99,999,999 s, limited to 15 min; try 2 in 900 s"
     assert said in part["reason"] and any(said in reason for reason in health["reasons"])
+
+
+async def test_x14_a_link_pressed_again_after_its_silence_was_lifted_changes_nothing(
+    serve: Serve, tansu: Tansu, make_settings: Callable[..., Settings]
+) -> None:
+    await make_topics(make_settings(broker=tansu.address))
+    key, expires_s = "k" * 40, int(datetime.now(UTC).timestamp()) + 60
+    client = await serve(broker=tansu.address, secret_key=key)
+    await wait_until(lambda: client.app[BROKER].state == "ok", "the API has its broker")
+    hush = Link(purpose="silence", entity="workflow:nightly", channel="slack", about="Nightly", expires_s=expires_s)
+    link = f"/links/{sign(key.encode(), hush)}"
+    async with client.post(link) as answer:
+        assert "Silenced for 24 h" in await answer.text()
+    (silence,) = (await ask(client, "/api/v1/silences"))["items"]
+    async with client.delete(f"/api/v1/silences/{silence['id']}") as answer:
+        assert answer.status == 204, await answer.text()
+    async with client.post(link) as answer:
+        assert "Link already used" in await answer.text()
+    assert (await ask(client, "/api/v1/silences"))["items"] == []
+    values = [value for _, _, value in await published(client, tansu.address)]
+    assert [value["kind"] for value in values] == ["silence", "silence"], "set and lifted"
+    notifier = Notifier(only("slack"))
+    # Another API, whose database was away, publishes it all the same.
+    again = [values[0], values[1], {**values[0], "at": values[1]["at"], "until": None}]
+    for value in again:
+        notifier.take(decode_action(json.dumps(value).encode(), [], round(datetime.now(UTC).timestamp() * 1000)))
+    assert stored_silences(notifier.state) == []
 
 
 async def test_a_signed_link_of_a_message_acts_without_a_session(

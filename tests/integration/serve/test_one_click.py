@@ -1,6 +1,7 @@
 """One-click links over HTTP: GET shows and changes nothing, POST acts, once however often it is pressed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -35,13 +36,18 @@ class Served:
         self.fails = False
         app = web.Application()
         app.on_response_prepare.append(add_headers)
-        add_links(app, Settings(secret_key=KEY), self._publish, clock=lambda: NOW_S)
+        self.used_at: datetime | None = None
+        add_links(app, Settings(secret_key=KEY), self._publish, clock=lambda: NOW_S, find_used=self._find_used)
         self.client: TestClient[Any, Any] = TestClient(TestServer(app))
 
     async def _publish(self, action: Action) -> None:
         if self.fails:
             raise ConnectionError("broker:9092 is away")
         self.published.append(action)
+
+    async def _find_used(self, action_ids: Sequence[str]) -> datetime | None:
+        assert all(action_ids)
+        return self.used_at
 
     async def ask(self, method: str, link: Link = LINK, key: str = KEY) -> tuple[int, str, Any]:
         async with self.client.request(method, f"/links/{sign(key.encode(), link)}") as answer:
@@ -97,6 +103,15 @@ async def test_a_link_silences_for_a_day(served: Served) -> None:
     status, text, _ = await served.ask("POST", replace(LINK, purpose="silence"))
     assert status == 200 and "Silenced for 24 h" in text
     assert served.published[0].kind == "silence" and served.published[0].incident_id is None
+
+
+async def test_x14_a_silence_link_that_was_used_says_so_and_silences_nothing(served: Served) -> None:
+    served.used_at = NOON
+    status, text, _ = await served.ask("POST", replace(LINK, purpose="silence"))
+    assert status == 200 and "<h1>Link already used</h1>" in text and "nothing was changed now" in text
+    assert "at 2026-01-22 12:00 UTC" in text and "Silenced" not in text
+    assert served.published == []
+    assert "<h1>Acknowledged</h1>" in (await served.ask("POST"))[1], "an acknowledgement stays one"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

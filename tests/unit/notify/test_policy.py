@@ -12,7 +12,7 @@ from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
 from stream_detector.notify.stages.retry import GIVE_UP_AFTER_S
-from stream_detector.notify.state.keys import KEEP_S
+from stream_detector.notify.state.keys import KEEP_ACTIONS_S, KEEP_S
 from tests.events_made import NOON, action, anomaly, score_change, uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
 from tests.unit.notify.subjects import BALANCER, CONFIG, LIDO, change, run_of, slow
@@ -400,8 +400,12 @@ def test_the_state_is_bounded_and_a_pending_delivery_stays() -> None:
     expire(notifier.state, NOW_S + LINK_LIFETIME_S + 1)
     assert sum(key.startswith("incident:") for key in notifier.state) == 1, "of the other two none will say the end"
     expire(notifier.state, NOW_S + KEEP_S)
-    assert kinds(notifier) == {"seen", "incident", "part", "due", "sent"}
+    assert kinds(notifier) == {"seen", "incident", "part", "due", "sent", "silence"}
     expire(notifier.state, NOW_S + KEEP_S + 1)
+    assert kinds(notifier) == {"seen", "due", "silence"}
+    expire(notifier.state, NOW_S + 86_400 + KEEP_ACTIONS_S)
+    assert "silence" in kinds(notifier)
+    expire(notifier.state, NOW_S + 86_400 + KEEP_ACTIONS_S + 1)
     assert {key for key in notifier.state if not key.startswith("seen:")} == pending
 
 

@@ -202,7 +202,8 @@ def test_the_same_life_leaves_the_same_kinds_of_state() -> None:
     life = life_of_everything()
     assert life.now_s == STORED["now_s"]
     left = {key.partition(":")[0] for slot in life.slots.values() for key in slot}
-    assert left == {key.partition(":")[0] for key, _ in stored_values()}
+    added = {"silence", "retired"}  # later than what is stored
+    assert left - added == {key.partition(":")[0] for key, _ in stored_values()}
 
 
 def test_a_notifier_is_active_from_it() -> None:

@@ -1,0 +1,158 @@
+"""X14: notifier, recorder and API read the same of `operator-actions`, twice, late and in any order."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import asyncpg
+import msgspec
+import pytest
+
+from stream_detector.events import Action, ActionKind
+from stream_detector.notify.policy import accept
+from stream_detector.notify.stages.matching import stored_silences
+from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.store import incidents
+from stream_detector.store.rows import Row, Rows
+from stream_detector.store.write import Writer
+from tests.events_made import action, anomaly, uuid
+from tests.unit.notify.subjects import CONFIG
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+InForce = list[tuple[str, str, dict[str, str], float, str]]
+
+
+def at(minutes: float) -> datetime:
+    return NOW + timedelta(minutes=minutes - 600)
+
+
+def silence(name: str, minutes: float, lasts: float = 1440, **given: Any) -> Action:
+    return action(name, "silence", at=at(minutes), until=at(minutes + lasts), **given)
+
+
+LIFT = {"lasts": -1.0}
+LABELS = {"entity": "", "matchers": {"team": "core", "env": "prod"}}
+CASES: dict[str, list[Action]] = {
+    "a link pressed again after the silence was lifted": [
+        silence("link", 1), silence("lift", 2, **LIFT), silence("link", 60),
+    ],
+    "a link pressed twice": [silence("link", 1), silence("link", 60)],
+    "a newer one takes the place of the earlier": [silence("long", 1, 9000), silence("short", 2, 800)],
+    "what a shorter one replaced does not come back": [silence("long", 1, 9000), silence("short", 2, 5)],
+    "lifted and set again": [silence("a", 1), silence("lift", 2, **LIFT), silence("b", 3)],
+    "two targets": [silence("a", 1, **LABELS), silence("b", 2), silence("lift", 3, **LIFT, **LABELS)],
+    "matchers with an entity": [silence("a", 1, matchers={"x": "1"}), silence("lift", 2, **LIFT)],
+    "of one incident": [silence("a", 1, incident_id=uuid("i")), silence("lift", 2, **LIFT), silence("b", 3)],
+    "retired": [silence("a", 1), action("r", "retire", at=at(2)), silence("b", 3, matchers={"x": "1"})],
+    "retired at the same moment": [silence("a", 1), action("r", "retire", at=at(1))],
+    "retired before": [action("r", "retire", at=at(1)), silence("a", 2)],
+    "another entity retired": [silence("a", 1), action("r", "retire", at=at(2), entity="workflow:other")],
+    "without an end": [action("a", "silence", at=at(1)), silence("link", 1, lasts=2)],
+}  # fmt: skip
+OTHERS = [kind for kind in get_args(ActionKind.__args__[0]) if kind not in ("silence", "retire")]  # type: ignore[attr-defined]
+
+
+def of_notifier(actions: Sequence[Action]) -> InForce:
+    state = SlottedStore({})
+    for one in actions:
+        accept(state, one, NOW.timestamp(), CONFIG)
+    return sorted(
+        (one.entity, one.incident_id, one.matchers, one.until_s, one.by) for one in stored_silences(state)
+    )  # fmt: skip
+
+
+async def of_list(pool: asyncpg.Pool) -> InForce:
+    page = await incidents.silences(pool, active=True, limit=50)
+    found = [msgspec.json.decode(item) for item in page.items]
+    return sorted(
+        (
+            one["entity"], one["incident_id"] or "", one["matchers"], datetime.fromisoformat(one["until"]).timestamp(),
+            one["by"],
+        )
+        for one in found
+    )  # fmt: skip
+
+
+def orders(actions: list[Action]) -> list[list[Action]]:
+    """Every order, each record twice: at once, and all of them once more at the end."""
+    return [
+        each
+        for order in itertools.permutations(actions)
+        for each in ([*order], [one for one in order for _ in range(2)], [*order, *reversed(order)])
+    ]
+
+
+async def recorded(pool: asyncpg.Pool, order: Sequence[Action], *, by_api: bool, at_once: bool) -> None:
+    """As the recorder stores them, after the API has stored them itself."""
+    await pool.execute("TRUNCATE silences, actions")
+    for epoch in (0, 1) if by_api else (1,):
+        rows = [
+            Row(one, "operator-actions", 0, offset, round(one.at.timestamp() * 1000), epoch=epoch)
+            for offset, one in enumerate(order)
+        ]
+        for batch in [rows] if at_once else [[row] for row in rows]:
+            assert await Writer(pool).write(Rows(actions=batch)) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_x14_every_reader_has_the_same_silences_in_force(case: str, pool: asyncpg.Pool) -> None:
+    expected = of_notifier(CASES[case])
+    for number, order in enumerate(orders(CASES[case])):
+        assert of_notifier(order) == expected, order
+        await recorded(pool, order, by_api=number % 2 == 0, at_once=number % 3 == 0)
+        assert await of_list(pool) == expected, order
+        ended = await incidents.silences(pool, active=False, limit=50)
+        every = await incidents.silences(pool, active=None, limit=50)
+        assert len(ended.items) + len(expected) == len(every.items)
+
+
+async def test_x14_what_the_cases_expect(pool: asyncpg.Pool) -> None:
+    """Written down, so that three readers cannot agree on something wrong."""
+    nightly = "workflow:nightly"
+    expected: dict[str, list[tuple[str, dict[str, str], datetime]]] = {
+        "a link pressed again after the silence was lifted": [],
+        "a link pressed twice": [(nightly, {}, at(1441))],
+        "a newer one takes the place of the earlier": [(nightly, {}, at(802))],
+        "what a shorter one replaced does not come back": [],
+        "lifted and set again": [(nightly, {}, at(1443))],
+        "two targets": [(nightly, {}, at(1442))],
+        "matchers with an entity": [(nightly, {"x": "1"}, at(1441))],
+        "of one incident": [(nightly, {}, at(1443)), (nightly, {}, at(1441))],
+        "retired": [(nightly, {"x": "1"}, at(1443))],
+        "retired at the same moment": [],
+        "retired before": [(nightly, {}, at(1442))],
+        "another entity retired": [(nightly, {}, at(1441))],
+        "without an end": [],
+    }
+    for case, actions in CASES.items():
+        found = [(entity, matchers, until_s) for entity, _, matchers, until_s, _ in of_notifier(actions)]
+        assert sorted(found, key=str) == sorted([(a, b, c.timestamp()) for a, b, c in expected[case]], key=str), case
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+async def test_x14_no_other_kind_changes_a_silence(kind: str, pool: asyncpg.Pool) -> None:
+    given = {"incident_id": uuid("i"), "comment": "why"}
+    found = anomaly("i")
+    edits = {"create_anomaly": found, "update_anomaly": found, "delete_anomaly": None}
+    if kind in edits:
+        given = {"anomaly_id": found.id, "anomaly": edits[kind]}  # type: ignore[dict-item]
+    other = action("other", kind, at=at(2), **given)
+    for order in orders([silence("a", 1), other]):
+        assert len(of_notifier(order)) == 1
+        await recorded(pool, order, by_api=True, at_once=False)
+        assert await of_list(pool) == of_notifier(order)
+
+
+async def test_x14_the_list_is_the_same_page_by_page(pool: asyncpg.Pool) -> None:
+    actions = [silence(f"a{n}", n, entity=f"workflow:w{n % 7}") for n in range(30)]
+    await recorded(pool, actions, by_api=False, at_once=True)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await incidents.silences(pool, active=True, limit=2, cursor=cursor)
+        seen += [msgspec.json.decode(item)["id"] for item in page.items]
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == [f"a{n}" for n in range(29, 22, -1)] and len(of_notifier(actions)) == 7
