@@ -134,5 +134,5 @@ def _as_dict(letter: StoredDeadLetter) -> dict[str, Any]:
         "stage": why.stage,
         "reason": why.reason,
         "message": why.message,
-        "value_bytes": len(letter.value) if letter.value is not None else None,
+        "value_bytes": letter.value_bytes,
     }

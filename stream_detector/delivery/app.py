@@ -10,11 +10,11 @@ import faust
 from aiokafka import AIOKafkaProducer
 from faust.types import TP, ChannelT
 
-from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.batch_producer import BatchProducer, Sent
 from stream_detector.delivery.checkpoint import Checkpoint, Group
 from stream_detector.delivery.chunk import SourceRecord
 from stream_detector.delivery.processor import Fetching, Positions
-from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.repartition import Origin, find_origin, strip_origin
 from stream_detector.delivery.stall import StallDetector
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -22,16 +22,19 @@ from stream_detector.delivery.state.recovery import PositionRecovery, Tables
 from stream_detector.delivery.state.table import OnRecovered, StateTable
 from stream_detector.delivery.task import Task, Tasks
 from stream_detector.events import RefusedError
-from stream_detector.events.dead_letter import dead_letter_headers
-from stream_detector.events.headers import Headers
+from stream_detector.events.dead_letter import CUT_BYTES, cut_dead_letter, dead_letter_headers, record_bytes
+from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.kafka import topics
 from stream_detector.kafka.errors import describe_error
 from stream_detector.settings import Settings
 from stream_detector.shutdown import EXIT_FAILURE
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import EventRefused, RoleFailed
+from stream_detector.telemetry.log_events import DeadLetterLost, EventRefused, RoleFailed
 
 V = TypeVar("V")
+
+LEAST_LETTER_BYTES = 10_000
+"""A topic `dead-letters` that does not take so much takes nothing."""
 
 
 class WorkerConsumer(Group, Fetching, Protocol):
@@ -79,6 +82,7 @@ class WorkerApp(faust.App):
             lambda error: self.fail(f"delivery: {describe_error(error, role, 'Write')}"),
             settings.topic_prefix,
             _observe_latency,
+            self._replace_too_large,
         )
         self.checkpoint = Checkpoint(self)
         self.stall_detector = StallDetector(settings.stalled_after_s)
@@ -153,20 +157,53 @@ class WorkerApp(faust.App):
     def send_to_dlq(
         self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError
     ) -> None:
-        """Keep a record that cannot be used on `dead-letters`, untouched.
+        """Keep a record that cannot be used on `dead-letters`, untouched; what is too large for it, cut.
+
+        Whatever is wrong with the record, this does not raise: the last that can be done is to log it.
 
         Args:
             headers: its own.
             origin: where it came from.
-            number: the partition of `dead-letters`.
+            number: the partition that it was read from.
             error: why.
         """
+        own = headers.own if isinstance(headers, UnreadableHeaders) else headers
+        EventRefused(origin.topic, origin.partition, origin.offset, reason=error.reason, message=error.message).emit()
+        try:
+            letter = self._dead_letter(record.key, record.value, own, origin, number, error)
+            try:
+                self.batch_producer.put(*letter)
+            except RefusedError:
+                self.batch_producer.put(*_cut(letter, CUT_BYTES))
+        except Exception as failed:
+            DeadLetterLost(origin.topic, origin.partition, origin.offset, repr(failed)).emit()
+
+    def _dead_letter(
+        self, key: bytes | None, value: bytes | None, headers: Headers, origin: Origin, number: int, error: RefusedError
+    ) -> Sent:
         name, partition, offset, timestamp_ms = origin
         with_why = dead_letter_headers(
             headers, topic=name, partition=partition, offset=offset, timestamp_ms=timestamp_ms, error=error
         )
-        self.batch_producer.put(topics.DEAD_LETTERS, number, record.key, record.value, with_why)
-        EventRefused(name, partition, offset, reason=error.reason, message=error.message).emit()
+        known = self.partitions.get(topics.DEAD_LETTERS)
+        return Sent(topics.DEAD_LETTERS, number % known if known else number, key, value, with_why)
+
+    def _replace_too_large(self, record: Sent) -> Sent | None:
+        """What to send instead of a record that the broker does not take: a dead letter, and of that less and less."""
+        origin = find_origin(record.headers) or Origin(record.topic, record.partition, -1, -1)
+        size = record_bytes(record.key, record.value, record.headers)
+        if record.topic == topics.DEAD_LETTERS:
+            smaller = min(CUT_BYTES, size // 2)
+            if smaller >= LEAST_LETTER_BYTES:
+                return _cut(record, smaller)
+            DeadLetterLost(record.topic, record.partition, -1, f"the broker does not take {size} bytes there").emit()
+            return None
+        error = RefusedError(
+            "decode", "too_large", f"{size} bytes with its headers; the topic {record.topic} takes less"
+        )
+        EventRefused(origin.topic, origin.partition, origin.offset, reason=error.reason, message=error.message).emit()
+        own = strip_origin(record.headers)
+        return _cut(self._dead_letter(record.key, record.value, own, origin, record.partition, error), CUT_BYTES)
 
     def fail(self, why: str) -> None:
         """End the process at once: going on would break the promise. What is not committed is replayed."""
@@ -186,6 +223,10 @@ class WorkerApp(faust.App):
     def _state_position(self, number: int, source: str) -> int:
         partitions = filter(None, (table.find_owned(number) for table in self.state_tables))
         return max((partition.replay_until.get(source, 0) for partition in partitions), default=0)
+
+
+def _cut(letter: Sent, limit: int) -> Sent:
+    return Sent(letter.topic, letter.partition, *cut_dead_letter(letter.key, letter.value, letter.headers, limit))
 
 
 def _observe_latency(topic: str, caused_at_ms: list[int], now_s: float) -> None:

@@ -10,13 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import RecordMetadata
 
+from stream_detector.events.dead_letter import record_bytes
 from stream_detector.events.headers import Headers
-from stream_detector.kafka.aiokafka_patches import new_compressed_batch
+from stream_detector.events.refused import RefusedError
+from stream_detector.kafka.aiokafka_patches import build_batch, new_compressed_batch
 
 MAX_IN_FLIGHT = 4
 """So many dispatches go out before the first is acknowledged. With one alone an alert at 10,000 events/s took 10 ms
@@ -24,6 +28,19 @@ more in the median."""
 LARGE_BYTES = 512 * 1024
 """A record above it goes out alone and compressed: what a producer's compression had made small enough for the broker
 is too large without (1 MB by Kafka's defaults, 8 MiB on our topics), and must be forwarded or kept all the same."""
+MOST_BYTES = 7 << 20
+"""Of a record, compressed: our topics take a batch of 8 MiB (`kafka.topics`)."""
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class Sent(NamedTuple):
+    """A record that was given to `put`."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 @dataclass
@@ -33,6 +50,8 @@ class _Batch:
     builder: BatchBuilder
     n_bytes: int = 0
     caused_at_ms: list[int] = field(default_factory=list)
+    large: Sent | None = None
+    """The one record of a batch that the broker may find too large."""
 
 
 class BatchProducer:
@@ -43,6 +62,8 @@ class BatchProducer:
         on_failure: called with the error; must not return to work.
         prefix: of the topics' names on the broker.
         on_acked: called with topic and the record times (ms) of the events that caused the acknowledged records.
+        replace_too_large: called with a record that the broker finds too large, whose topic takes less than ours do;
+            gives the one to send in its place, None for nothing more.
     """
 
     def __init__(
@@ -51,8 +72,10 @@ class BatchProducer:
         on_failure: Callable[[BaseException], None],
         prefix: str = "",
         on_acked: Callable[[str, list[int], float], None] = lambda topic, caused_at_ms, now_s: None,
+        replace_too_large: Callable[[Sent], Sent | None] = lambda record: None,
     ) -> None:
         self._producer, self._on_failure, self._prefix, self._on_acked = producer, on_failure, prefix, on_acked
+        self._replace_too_large = replace_too_large
         self._open: dict[tuple[str, int], _Batch] = {}
         self._full: list[_Batch] = []
         self._queue: asyncio.Queue[tuple[list[_Batch], asyncio.Future[None]]] = asyncio.Queue()
@@ -73,15 +96,23 @@ class BatchProducer:
         *,
         caused_at_ms: int | None = None,
     ) -> None:
-        """Add one record to a topic (its name without the prefix); it goes out with the next `dispatch`."""
+        """Add one record to a topic (its name without the prefix); it goes out with the next `dispatch`.
+
+        Raises:
+            RefusedError: it is too large, even compressed. Nothing was added.
+        """
         place = (topic, partition)
         size = len(key or b"") + len(value or b"") + 64
+        if headers and caused_at_ms is None:  # else it is an alert, whose headers are ours: to count them took 3 %
+            size = record_bytes(key, value, headers) + 64
         if size > LARGE_BYTES:
-            if before := self._open.pop(place, None):
-                self._full.append(before)
-            batch = self._open[place] = _Batch(topic, partition, new_compressed_batch(LARGE_BYTES))
-        else:
-            batch = self._open.get(place) or self._new_batch(place)
+            alone = _large_batch(Sent(topic, partition, key, value, list(headers or ())), size)
+            self._full += [*filter(None, [self._open.pop(place, None)]), alone]
+            self.pending_bytes += size
+            if caused_at_ms is not None:
+                alone.caused_at_ms.append(caused_at_ms)
+            return
+        batch = self._open.get(place) or self._new_batch(place)
         if batch.builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
             self._full.append(self._open.pop(place))
             batch = self._new_batch(place)
@@ -130,10 +161,26 @@ class BatchProducer:
             acks.add_done_callback(partial(self._finish, acknowledged=acknowledged))
 
     async def _await_ack(self, batch: _Batch, future: asyncio.Future[RecordMetadata]) -> None:
-        await future
+        try:
+            await future
+        except _TOO_LARGE:
+            if batch.large is None:
+                raise
+            await self._send_instead(batch.large)
         self.pending_bytes -= batch.n_bytes
         if batch.caused_at_ms:
             self._on_acked(batch.topic, batch.caused_at_ms, time.time())
+
+    async def _send_instead(self, refused: Sent) -> None:
+        while (record := self._replace_too_large(refused)) is not None:
+            builder = new_compressed_batch(LARGE_BYTES)
+            builder.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
+            place = self._prefix + record.topic
+            try:
+                await (await self._producer().send_batch(builder, place, partition=record.partition))
+                return
+            except _TOO_LARGE:
+                refused = record
 
     def _finish(self, acks: asyncio.Future[list[None]], acknowledged: asyncio.Future[None]) -> None:
         if acks.cancelled():
@@ -147,3 +194,14 @@ class BatchProducer:
         self._in_flight -= 1
         if self._waiting is not None:
             self._enqueue(self._waiting)
+
+
+def _large_batch(record: Sent, size: int) -> _Batch:
+    """The record alone and compressed. Raises `RefusedError` where it is too large for our topics."""
+    builder = new_compressed_batch(LARGE_BYTES)
+    builder.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
+    if size > MOST_BYTES and build_batch(builder) > MOST_BYTES:
+        raise RefusedError(
+            "decode", "too_large", f"{size} bytes with its key and headers; {record.topic} takes at most {MOST_BYTES}"
+        )
+    return _Batch(record.topic, record.partition, builder, size, large=record)

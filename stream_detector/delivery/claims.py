@@ -6,7 +6,12 @@ from typing import Any
 from faust.types import TP
 
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.table import StateTable
+
+MOST_LEFT_OUT = 20
+"""So many records that cannot be read may be somebody's. More of them, and more than there are readable keys, are the
+state of a later version: to go on without it would begin all of them anew."""
 
 
 async def claim_recovered(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> None:
@@ -31,6 +36,14 @@ async def _claim_all(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> No
 
 async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
     partition, producer, assignment = table.get_or_create(tp.partition), app.kafka_producer, app.positions.assignment
+    if unreadable := partition.unreadable_keys():
+        everything = await read_between(app.settings, tp.topic, tp.partition, 0, partition.end_offset)
+        partition.take_last_readable(unreadable, everything)
+    if partition.left_out > max(MOST_LEFT_OUT, len(partition.packed)):
+        app.fail(
+            f"{tp.topic}-{tp.partition}: {partition.left_out} of its records cannot be read, and "
+            f"{len(partition.packed)} can: a later version wrote them. Start that version"
+        )
     if partition.end_offset == 0:
         await _fail_if_sources_are_read(app, tp)
     key, value = partition.claim_record()

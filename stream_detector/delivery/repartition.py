@@ -8,7 +8,7 @@ watermark per place of origin distinguishes a repeat (sent again after a crash) 
 from collections.abc import Container
 from typing import NamedTuple
 
-from stream_detector.events.headers import Headers
+from stream_detector.events.headers import Headers, UnreadableHeaders
 
 ORIGIN = "stream-detector-origin"
 
@@ -32,8 +32,32 @@ class Origin(NamedTuple):
         return ORIGIN, f"{self.topic}/{self.partition}/{self.offset}/{self.timestamp_ms}".encode()
 
 
+_LARGEST = (1 << 31) - 1, (1 << 63) - 1, (1 << 63) - 1
+"""Of a partition, an offset and a timestamp as Kafka has them."""
+
+
+def find_origin(headers: Headers) -> Origin | None:
+    """The origin that the last such header names; None where there is none, or it is not one.
+
+    >>> find_origin([("stream-detector-origin", b"scores/2/-7/1000")]) is None
+    True
+    """
+    for name, value in reversed(headers):
+        if name == ORIGIN and value is not None:
+            try:
+                topic, *numbers = value.decode("ascii").split("/")
+                partition, offset, timestamp_ms = map(int, numbers)
+            except ValueError:
+                return None
+            numbers_given = partition, offset, max(0, timestamp_ms)
+            if all(0 <= number <= most for number, most in zip(numbers_given, _LARGEST, strict=True)):
+                return Origin(topic, partition, offset, timestamp_ms)
+            return None
+    return None
+
+
 def read_origin(headers: Headers, topics: Container[str]) -> Origin | None:
-    """The origin that the last such header names; None for a record that was not passed on by a worker of this version.
+    """As `find_origin`; None for a record that was not passed on by a worker of this version.
 
     Args:
         topics: those that the role passes on, without the prefix; a later version may pass on others.
@@ -41,17 +65,12 @@ def read_origin(headers: Headers, topics: Container[str]) -> Origin | None:
     >>> read_origin([Origin("scores", 2, 7, 1000).header()], ["scores"])
     Origin(topic='scores', partition=2, offset=7, timestamp_ms=1000)
     """
-    for name, value in reversed(headers):
-        if name == ORIGIN and value is not None:
-            try:
-                topic, partition, offset, timestamp_ms = value.decode().split("/")
-                origin = Origin(topic, int(partition), int(offset), int(timestamp_ms))
-            except ValueError:
-                return None
-            return origin if topic in topics else None
-    return None
+    origin = find_origin(headers)
+    return origin if origin is not None and origin.topic in topics else None
 
 
-def strip_origin(headers: Headers) -> list[tuple[str, bytes | None]]:
+def strip_origin(headers: Headers) -> Headers:
     """The record's own headers."""
+    if isinstance(headers, UnreadableHeaders):
+        return headers
     return [(name, value) for name, value in headers if name != ORIGIN]

@@ -58,9 +58,7 @@ def step_score(
         moved = significant_score_change.move_of(previous, event.score, rule, multiplier)
         _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
     # 3. Learn.
-    drifted_over = 0
     if behind_ms <= 0:
-        drifted_over = baseline.drift.fields.n
         drifted = _learn(baseline, event, rule, jumped=found is not None)
         found = found or drifted
         if drifted is not None:
@@ -71,10 +69,7 @@ def step_score(
     if found is None:
         return _APPLIED[moved]
     own_id = anomaly.anomaly_id(found, baseline, event)
-    is_drift = found.subject == pattern_deviation.DRIFT
-    steps = investigation.steps_for_score(
-        event, previous_ms, abs(found.deviation), moves, drifted_over if is_drift else 0
-    )
+    steps = investigation.steps_for_score(event, previous_ms, abs(found.deviation), moves)
     return Outcome(
         "applied",
         [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],

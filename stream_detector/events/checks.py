@@ -4,12 +4,13 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from stream_detector.events.refused import Reason, RefusedError
-from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST
+from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, epoch_ms
 
 MAX_DIGITS = 20
 """Of a score, written out in full."""
 
 LIMIT = Decimal(10) ** 12
+_LATEST_MS = epoch_ms(LATEST)
 _MOST_INTEGER = 2**31 - 1
 
 
@@ -17,6 +18,15 @@ def check_plausible(name: str, at: datetime) -> None:
     """Accept a time that a clock can have shown."""
     if not EARLIEST <= at < LATEST:
         raise invalid_value("bad_time", f"$.{name} is not in the years 2000 to 2099; check the unit and the clock")
+
+
+def check_record_time(record_ms: int) -> None:
+    """Accept a record timestamp that a clock can have shown, or none (below 0)."""
+    if record_ms > _LATEST_MS:
+        raise invalid_value(
+            "bad_time",
+            "the record timestamp is after the year 2099; set it in milliseconds since 1970, or leave it out",
+        )
 
 
 def check_not_future(name: str, at: datetime, record_ms: int) -> None:

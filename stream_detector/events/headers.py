@@ -1,6 +1,9 @@
 """The headers of a Kafka record, and of an HTTP request where it carries an event."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from stream_detector.events.refused import Reason, RefusedError
 
 Headers = Sequence[tuple[str, bytes | None]]
 """Names and values in their order; a name may come twice."""
@@ -9,6 +12,32 @@ Headers = Sequence[tuple[str, bytes | None]]
 def header_text(headers: Headers, name: str) -> str:
     """The first value with this name, in any case of letters; empty where there is none."""
     return next((shown(value) for each, value in headers if each.lower() == name), "")
+
+
+UNREADABLE = "stream-detector-unreadable"
+
+
+class UnreadableHeaders(tuple[tuple[str, bytes | None], ...]):
+    """The headers of a record that is not as Kafka defines it: those that could be read, and one that says why."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls, reason: Reason, message: str, headers: Iterable[tuple[str, bytes | None]] = ()
+    ) -> "UnreadableHeaders":
+        """With why the record is refused, for whoever published it."""
+        return super().__new__(cls, (*headers, (UNREADABLE, f"{reason} {message}".encode())))
+
+    @property
+    def refusal(self) -> RefusedError:
+        """What is wrong with the record."""
+        reason, _, message = shown(self[-1][1]).partition(" ")
+        return RefusedError("decode", cast(Reason, reason), message)
+
+    @property
+    def own(self) -> tuple[tuple[str, bytes | None], ...]:
+        """The record's own headers."""
+        return tuple(self[:-1])
 
 
 RESTORED = ("mode", b"restored")

@@ -43,6 +43,6 @@ def read_label_counts(headers: Headers) -> LabelCounts | None:
         if name == HEADER and value:
             try:
                 return _decoder.decode(value)
-            except msgspec.DecodeError:
+            except (ValueError, RecursionError):
                 return None
     return None

@@ -72,11 +72,16 @@ def _of_dead_letter() -> dict[str, Any]:
         "exception.class.name": text,
         "exception.message": text,
     }
+    cut = {
+        "cut.bytes": number | {"description": "Only of a record that is kept cut: the size of the whole"},
+        "cut.sha256": text | {"description": "Of the whole: key, value, each header's name and value, concatenated"},
+        "cut.value.bytes": number | {"description": "The size of the whole value"},
+    }
     return _head("dead-letter") | {
         "title": "DeadLetter",
         "description": "Headers of a rejected record, with the names of Kafka Connect, each as UTF-8 text. Its key, "
-        "value and own headers are unchanged.",
+        "value and own headers are unchanged, unless they are too large for the topic.",
         "type": "object",
-        "properties": {PREFIX + name: schema for name, schema in fields.items()},
+        "properties": {PREFIX + name: schema for name, schema in (fields | cut).items()},
         "required": [PREFIX + name for name in fields],
     }

@@ -3,28 +3,34 @@
 `install` is called once by whoever runs an event loop with aiokafka in it, before its first client:
 
 - requests to a closed connection fail as aiokafka expects, also on uvloop (`_notice_closed_connections`);
-- fetches are read and written by whole structures (`fetch_codec`).
+- fetches are read and written by whole structures (`fetch_codec`);
+- a record that the parser cannot read does not end the fetch (`_read_past_bad_records`).
 
 A worker also calls `keep_parsed_records`. The rest works on one client each and takes it as its argument.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.memory_records import MemoryRecords
 
-from stream_detector.kafka import fetch_codec
+from stream_detector.kafka import batch_reader, fetch_codec
 from stream_detector.telemetry.log_events import UntestedLibrary
+
+if TYPE_CHECKING:
+    from aiokafka.record.memory_records import RecordBatch
 
 TESTED_VERSION = "0.14.0"
 
@@ -32,11 +38,15 @@ _NEEDED: tuple[tuple[type, str], ...] = (
     (AIOKafkaConnection, "send"),
     (AIOKafkaConnection, "_send_sasl_token"),
     (PartitionRecords, "_consumer_record"),
+    (PartitionRecords, "_unpack_records"),
+    (PartitionRecords, "__next__"),
+    (MemoryRecords, "next_batch"),
     (FetchRequest_v11, "encode"),
     (FetchResponse_v11, "decode"),
     (GroupCoordinator, "_do_heartbeat"),
     (GroupCoordinator, "_push_error_to_user"),
     (AIOKafkaAdminClient, "_send_request"),
+    (BatchBuilder, "_build"),
 )
 """What is replaced or called below."""
 
@@ -56,6 +66,7 @@ def install() -> None:
     _notice_closed_connections()
     FetchRequest_v11.encode = fetch_codec.encode  # type: ignore[method-assign, assignment]  # a function of the request
     FetchResponse_v11.decode = staticmethod(fetch_codec.decode)  # type: ignore[method-assign]  # a method of the class
+    _read_past_bad_records()
 
 
 def check_version() -> None:
@@ -91,6 +102,59 @@ def _noticing(send: Callable[..., Any]) -> Callable[..., Any]:
         return send(self, *args, **kwargs)
 
     return noticing
+
+
+class _KeptRecords(MemoryRecords):
+    """aiokafka's parser, which keeps what it parses."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+def _read_past_bad_records() -> None:
+    """A batch that the parser fails at is read record by record (`batch_reader`), and what follows by the parser again.
+
+    The name of a header that was not UTF-8 ended every role that read it, inside the fetch, at each restart.
+    """
+    fetcher.MemoryRecords = _KeptRecords  # type: ignore[misc]  # the name by which the fetcher makes them
+    PartitionRecords.__next__ = _next_record  # type: ignore[method-assign]  # that is the patch
+
+
+def _next_record(self: PartitionRecords) -> Any:
+    try:
+        return next(self._records_iterator)
+    except StopIteration:
+        raise
+    except Exception:
+        rest = _read_carefully(self)
+        if rest is None:
+            raise
+        self._records_iterator = rest
+    return next(self._records_iterator)
+
+
+def _read_carefully(self: PartitionRecords) -> Iterator[Any] | None:
+    """From the record at which the parser failed; None where no record is the reason, but the bytes on their way."""
+    data = self._records.data if isinstance(self._records, _KeptRecords) else b""
+    found = batch_reader.find_batch(data, self.next_fetch_offset)
+    if found is None:
+        return iter(()) if data else None  # it failed behind the last record
+    batch = data[slice(*found)]
+    parsed = MemoryRecords(batch).next_batch()
+    if parsed is None or not parsed.validate_crc():
+        return None
+    return _careful_records(self, batch, parsed, data[found[1] :])
+
+
+def _careful_records(self: PartitionRecords, batch: bytes, parsed: "RecordBatch", behind: bytes) -> Iterator[Any]:
+    if not parsed.is_control_batch:
+        for record in batch_reader.read_batch(batch, self.next_fetch_offset):
+            self.next_fetch_offset = record.offset + 1
+            yield self._consumer_record(self._tp, record)
+    self.next_fetch_offset = parsed.next_offset
+    self._records = _KeptRecords(behind)
+    yield from self._unpack_records()
 
 
 def keep_parsed_records() -> None:
@@ -194,6 +258,11 @@ def find_ended_task(consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> s
 def new_compressed_batch(n_bytes: int) -> BatchBuilder:
     """A batch compressed by zstd, whatever the producer that sends it is set to."""
     return BatchBuilder(n_bytes, DefaultRecordBatch.CODEC_ZSTD)
+
+
+def build_batch(batch: BatchBuilder) -> int:
+    """Close the batch and compress it; returns its bytes."""
+    return len(batch._build())
 
 
 async def send_admin_request(admin: AIOKafkaAdminClient, request: Request[T], node_id: int | None = None) -> Any:

@@ -29,6 +29,11 @@ class StoredDeadLetter(Struct, frozen=True, gc=False, kw_only=True):
     key: bytes | None
     value: bytes | None
 
+    @property
+    def value_bytes(self) -> int | None:
+        """How long the value is, or was where it is kept cut."""
+        return self.why.value_bytes(self.value)
+
 
 async def read_dead_letters(settings: Settings) -> AsyncIterator[StoredDeadLetter]:
     """Every one that the topic holds; what another program wrote there without our headers is left out."""
@@ -72,12 +77,14 @@ async def retry(settings: Settings, letter: StoredDeadLetter) -> tuple[str, int,
         (topic without its prefix, partition, offset) where it is now. The letter stays on the topic.
 
     Raises:
-        DeadLetterError: it came from a topic that is not one of ours.
+        DeadLetterError: it came from a topic that is not one of ours, or it is not kept whole.
         aiokafka.errors.KafkaError: the broker does not answer or refuses.
     """
     name = letter.why.topic.removeprefix(settings.topic_prefix)  # the roles write it without the prefix
     if name not in BY_NAME or name == DEAD_LETTERS:
         raise DeadLetterError(f"it came from {letter.why.topic[:100]}, which is not a topic of this installation")
+    if letter.why.is_cut:
+        raise DeadLetterError("it was too large to be kept whole: publish it again where it came from, and smaller")
     async with AIOKafkaProducer(**client_options(settings), acks="all", max_request_size=16 * 1024 * 1024) as producer:
         done = await producer.send_and_wait(
             settings.topic(name),

@@ -4,10 +4,9 @@ For each record: decode -> owner? -> already applied? -> step -> emit. Everythin
 await, so a chunk is applied as a whole or, if the process dies, not at all.
 """
 
+import contextlib
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -25,7 +24,8 @@ from stream_detector.delivery.repartition import Origin, read_origin, strip_orig
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
-from stream_detector.detect import BaselineBuffer, Config, key_of, step
+from stream_detector.detect import Baseline, BaselineBuffer, Config, key_of, step
+from stream_detector.detect.codec.packed import check_version
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import is_loaded, load_in_background, wait_until_loaded
 from stream_detector.detect.outcome import APPLIED, Outcome
@@ -76,7 +76,7 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 anomalies_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
-BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
+BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0, check=check_version)
 """A key is its bytes; an event's baseline lies unpacked on a buffer while it is judged."""
 
 
@@ -143,85 +143,86 @@ class Detector:
         repartitioned, decode, origin = source == topics.REKEYED, DECODE.get(source, decode_completion), None
         outcomes, quiet = Outcomes(), 0
         for record in chunk.records:
-            headers = record.headers
-            if repartitioned:
-                origin = read_origin(headers, DECODE)
-                if origin is None:
-                    RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
-                    outcomes["ignored"] += 1
+            try:
+                headers = record.headers
+                if repartitioned:
+                    origin = read_origin(headers, DECODE)
+                    if origin is None:
+                        RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
+                        outcomes["ignored"] += 1
+                        continue
+                    if not _advance_watermark(partition, origin):
+                        outcomes["duplicate"] += 1
+                        continue
+                    headers, decode = strip_origin(headers), DECODE[origin.topic]
+                event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
+                if type(event) is Completion:
+                    key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 5 %
+                elif isinstance(event, ScoreRun):
+                    self._send_run_part(run_event_part(event, origin.timestamp_ms if origin else record.timestamp))
+                    outcomes["applied"] += 1
                     continue
-                if not _advance_watermark(partition, origin):
+                else:
+                    key = key_of(event)
+                packed = live.get(key)  # `get` without its call, where it is unpacked: 9 %
+                if packed is None:
+                    packed = partition.get(key)
+                if not repartitioned and (packed is None or not is_home):
+                    target = topics.owner_partition(key.partition(":")[2], self._n)
+                    if target != number or not is_home:
+                        self._repartition(record, _origin(source, number, record), key, target)
+                        outcomes["forwarded"] += 1
+                        continue
+                if replaying and record.offset < partition.applied_offset(key, source):
                     outcomes["duplicate"] += 1
                     continue
-                headers, decode = strip_origin(headers), DECODE[origin.topic]
-            try:
-                event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
-            except RefusedError as error:
-                outcomes["refused"] += 1
-                self._refuse_event(record, headers, origin or _origin(source, number, record), number, error)
-                continue
-            if type(event) is Completion:
-                key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 5 %
-            elif isinstance(event, ScoreRun):
-                self._send_run_part(run_event_part(event, origin.timestamp_ms if origin else record.timestamp))
-                outcomes["applied"] += 1
-                continue
-            else:
-                key = key_of(event)
-            packed = live.get(key)  # `get` without its call, where it is unpacked: 9 %
-            if packed is None:
-                packed = partition.get(key)
-            if not repartitioned and (packed is None or not is_home):
-                target = topics.owner_partition(key.partition(":")[2], self._n)
-                if target != number or not is_home:
-                    self._repartition(record, _origin(source, number, record), key, target)
-                    outcomes["forwarded"] += 1
+                if packed is None and type(event) is Action:
+                    outcomes["ignored"] += 1  # nothing is known of that key, so there is nothing to change
                     continue
-            if replaying and record.offset < partition.applied_offset(key, source):
-                outcomes["duplicate"] += 1
-                continue
-            if packed is None and type(event) is Action:
-                outcomes["ignored"] += 1  # nothing is known of that key, so there is nothing to change
-                continue
-            baseline = open_baseline(key, packed)
-            backfill = bool(headers) and is_backfill(headers)
-            try:
+                try:
+                    baseline = open_baseline(key, packed)
+                except Exception as error:
+                    baseline, packed = self._start_anew(partition, key, error), None
+                backfill = bool(headers) and is_backfill(headers)
                 outcome = step(baseline, event, config, backfill=backfill)
+                if packed is None or (unencoded and key in unencoded):
+                    partition.put(key, baseline.pack())
+                else:  # `put` without its call: 11 %
+                    live[key] = baseline.pack()
+                    dirty.add(key)
+                if outcome is APPLIED and type(event) is Completion:
+                    quiet += 1  # by far the most: nothing was found, so nothing goes out. Counted by the chunk: 8 %
+                    continue
+                outcomes[outcome.kind] += 1
+                outcome = self._send_found(
+                    key, outcome, record, headers, origin or _origin(source, number, record), number
+                )
+                if type(event) is Score and not backfill:
+                    self._send_run_part(run_part_of(event, outcome, failed=False))
+                if baseline.retired:
+                    partition.delete(key)
             except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
                 outcomes["refused"] += 1
-                self._step_failed(record, headers, origin or _origin(source, number, record), number, event, error)
-                continue
-            if packed is None or (unencoded and key in unencoded):
-                partition.put(key, baseline.pack())
-            else:  # `put` without its call: 11 %
-                live[key] = baseline.pack()
-                dirty.add(key)
-            if outcome is APPLIED and type(event) is Completion:
-                quiet += 1  # by far the most: nothing was found, so nothing goes out. Counted by the chunk: 8 %
-                continue
-            outcomes[outcome.kind] += 1
-            outcome = self._send_found(key, outcome, record, headers, origin or _origin(source, number, record), number)
-            if type(event) is Score and not backfill:
-                self._send_run_part(run_part_of(event, outcome, failed=False))
-            if baseline.retired:
-                partition.delete(key)
+                self._refuse_record(source, number, record, repartitioned, error)
         if quiet:
             outcomes["applied"] += quiet
         return outcomes
 
     async def apply_run_parts(self, source: str, chunk: Chunk) -> Outcomes:
         """Gather parts of score runs; what a run leads to goes out where it ends."""
-        number, has_end = chunk.tp.partition, False
+        number, has_end, outcomes = chunk.tp.partition, False, Outcomes()
         replayed_until = self._runs.replayed_until(number)
         for record in chunk.records:
             try:
-                run_part = decode_run_part(record.value or b"")
-            except msgspec.DecodeError as error:
-                self._app.fail(f"run-parts@{record.offset} is not ours: {error}")
-                raise
-            offset = record.offset if record.offset < replayed_until else -1
-            for made in self._runs.apply(number, run_part, record.timestamp, offset=offset):
-                self._send_made(number, made, record.timestamp)
+                run_part, record_ms = decode_run_part(record.value, record.timestamp), max(0, record.timestamp)
+                offset = record.offset if record.offset < replayed_until else -1
+                for made in self._runs.apply(number, run_part, record_ms, offset=offset):
+                    self._send_made(number, made, record_ms)
+            except Exception as error:  # as in `apply`
+                outcomes["refused"] += 1
+                self._refuse_record(source, number, record, False, error)
+                continue
+            outcomes["applied"] += 1
             if run_part.kind in ("run_completed", "run_failed"):
                 has_end = True
             elif run_part.kind == "run_closed":
@@ -229,7 +230,7 @@ class Detector:
         if has_end:
             faults.reach("end-applied")
             self._write_ends(number)
-        return Counter(applied=len(chunk.records))
+        return outcomes
 
     def before_checkpoint(self, task: Task) -> None:
         """Write that runs end for which nothing is waited for any more."""
@@ -248,7 +249,7 @@ class Detector:
             record = records[number]
             try:
                 return decode_completion(record.value, record.headers, record.timestamp)
-            except RefusedError:
+            except Exception:  # it is refused where it is judged
                 return None
 
         self._labels.add_sampled(len(records), event_at)
@@ -312,19 +313,28 @@ class Detector:
         target = topics.owner_partition(run_part.run_id, self._n)
         self._producer.put(topics.RUN_PARTS, target, run_part.run_id.encode(), encode(run_part))
 
-    def _step_failed(
-        self,
-        record: SourceRecord,
-        headers: Headers,
-        origin: Origin,
-        number: int,
-        event: Completion | Score | Action,
-        error: Exception,
+    def _start_anew(self, partition: StatePartition[bytes], key: str, error: Exception) -> Baseline:
+        """An empty baseline for a key whose bytes are none."""
+        partition.drop(key, error)
+        return Baseline.new(key)
+
+    def _refuse_record(
+        self, source: str, number: int, record: SourceRecord, repartitioned: bool, error: Exception
     ) -> None:
+        """Keep a record that was not applied, whatever the reason; a score of it counts in its run as failed."""
+        origin = read_origin(record.headers, DECODE) if repartitioned else None
+        headers = strip_origin(record.headers) if origin else record.headers
+        origin = origin or _origin(source, number, record)
+        if isinstance(error, RefusedError):
+            self._refuse_event(record, headers, origin, number, error)
+            return
         StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
-        self._refuse_event(record, headers, origin, number, RefusedError("step", "step_failed", type(error).__name__))
-        if isinstance(event, Score):
-            self._send_run_part(run_part_of(event, None, failed=True))
+        refused = RefusedError("step", "step_failed", type(error).__name__)
+        self._app.send_to_dlq(record, headers, origin, number, refused)
+        with contextlib.suppress(Exception):  # what cannot be read is in no run
+            event = DECODE[origin.topic](record.value, headers, origin.timestamp_ms)
+            if isinstance(event, Score) and not is_backfill(headers):
+                self._send_run_part(run_part_of(event, None, failed=True))
 
     def _refuse_event(
         self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError
@@ -336,7 +346,7 @@ class Detector:
                 names = msgspec.json.decode(record.value or b"", type=_ScoreNames)
             except (ValueError, RecursionError):
                 return
-            at = datetime.fromtimestamp(max(0, origin.timestamp_ms) / 1000, UTC)
+            at = from_epoch_ms(origin.timestamp_ms if 0 <= origin.timestamp_ms < _LATEST_MS else 0)
             self._send_run_part(
                 RunPart(
                     run_id=names.run_id, kind="failed", at=at, entity_id=names.entity_id, entity_name=names.entity_name

@@ -30,6 +30,7 @@ from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
+from stream_detector.events.headers import Headers
 from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
@@ -74,7 +75,15 @@ DECODE: dict[str, Callable[[SourceRecord], Anomaly | RunSummary | Action]] = {
 }
 
 _SLOT = msgspec.msgpack.Decoder(Slot)
-SLOTS: Codec[Slot] = Codec(msgspec.msgpack.encode, lambda _, packed: _SLOT.decode(packed))
+
+
+def _unpack_slot(name: str, packed: bytes) -> Slot:
+    if not (name.isascii() and name.isdigit()):
+        raise ValueError("the key is not the number of a slot")
+    return _SLOT.decode(packed)
+
+
+SLOTS: Codec[Slot] = Codec(msgspec.msgpack.encode, _unpack_slot)
 
 
 class Notifier:
@@ -122,10 +131,17 @@ class Notifier:
 
     async def repartition(self, source: str, chunk: Chunk) -> Outcomes:
         """Put a chunk's records onto `notifier-in`; committed once the broker has them there."""
+        outcomes = Outcomes()
         for record in chunk.records:
-            origin = Origin(source, chunk.tp.partition, record.offset, record.timestamp).header()
-            self._app.batch_producer.put(topics.NOTIFIER_IN, 0, record.key, record.value, [*record.headers, origin])
-        return Counter(forwarded=len(chunk.records))
+            origin = Origin(source, chunk.tp.partition, record.offset, record.timestamp)
+            try:
+                headers = [*record.headers, origin.header()]
+                self._app.batch_producer.put(topics.NOTIFIER_IN, 0, record.key, record.value, headers)
+                outcomes["forwarded"] += 1
+            except Exception as error:  # the record is kept, the others go on
+                self._step_failed(record, record.headers, origin, error)
+                outcomes["refused"] += 1
+        return outcomes
 
     # -- deciding ------------------------------------------------------------------------------------------------
 
@@ -133,10 +149,19 @@ class Notifier:
         """Run the policy over a chunk of `notifier-in`."""
         partition = self._table.get_owned(0)
         replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
-        outcomes = Counter(self._decide(partition, record, replaying) for record in chunk.records)
+        outcomes = Counter(self._decide_safely(partition, record, replaying) for record in chunk.records)
         faults.reach("decided")
         self._decided.set()
         return outcomes
+
+    def _decide_safely(self, partition: StatePartition[Slot], record: SourceRecord, replaying: bool) -> str:
+        try:
+            return self._decide(partition, record, replaying)
+        except Exception as error:  # a defect of ours must not stop all messages: the record is kept, the others go on
+            origin = read_origin(record.headers, DECODE)
+            place = origin or Origin(topics.NOTIFIER_IN, 0, record.offset, record.timestamp)
+            self._step_failed(record, strip_origin(record.headers) if origin else record.headers, place, error)
+            return "refused"
 
     def _decide(self, partition: StatePartition[Slot], record: SourceRecord, replaying: bool) -> str:
         """The outcome, for `metrics.EVENTS`."""
@@ -157,20 +182,20 @@ class Notifier:
             RecordIgnored(origin.topic, origin.partition, origin.offset, str(error)).emit()
             return "refused"
         counts, state = read_label_counts(record.headers), self._store_of(partition)
-        try:
-            with state.undo_on_error():  # half a decision would stand in the way of `dead-letters retry`
-                notifications = policy.accept(state, item, time.time(), self._config, counts)
-        except Exception as error:  # a defect of ours must not stop all messages: the record is kept, the others go on
-            self._step_failed(record, origin, error)
-            return "refused"
+        with state.undo_on_error():  # half a decision would stand in the way of `dead-letters retry`
+            notifications = policy.accept(state, item, time.time(), self._config, counts)
         self._send_notifications(notifications)
         return "applied"
 
-    def _step_failed(self, record: SourceRecord, origin: Origin, error: Exception) -> None:
+    def _step_failed(self, record: SourceRecord, headers: Headers, origin: Origin, error: Exception) -> None:
         StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
-        if topics.DEAD_LETTERS in self._app.partitions:  # else its ACL is not granted, and the line above is all
+        if topics.DEAD_LETTERS not in self._app.partitions:
+            return  # its ACL is not granted, and the line above is all
+        if isinstance(error, RefusedError):
+            refused = error
+        else:
             refused = RefusedError("step", "step_failed", f"notifier: {type(error).__name__}")
-            self._app.send_to_dlq(record, strip_origin(record.headers), origin, origin.partition, refused)
+        self._app.send_to_dlq(record, headers, origin, origin.partition, refused)
 
     def _send_notifications(self, notifications: list[Notification]) -> None:
         n = self._app.partitions[topics.NOTIFICATIONS]

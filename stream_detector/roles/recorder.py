@@ -6,7 +6,6 @@ database is back. Detection and messages do not notice.
 
 import asyncio
 import random
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -47,7 +46,13 @@ from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows, StateRecord
 from stream_detector.store.write import Writer
-from stream_detector.telemetry.log_events import EventRefused, ServiceRecovered, ServiceUnavailable, StateNotStored
+from stream_detector.telemetry.log_events import (
+    EventRefused,
+    ServiceRecovered,
+    ServiceUnavailable,
+    StateNotStored,
+    StepFailed,
+)
 
 DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
@@ -70,7 +75,7 @@ def _dead_letter(record: SourceRecord) -> DeadLetterNote:
         stage=letter.stage,
         reason=letter.reason,
         message=letter.message,
-        value_bytes=None if record.value is None else len(record.value),
+        value_bytes=letter.value_bytes(record.value),
     )
 
 
@@ -89,7 +94,7 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
         if not packed:
             return BaselineState(key=key, packed=None)
         baseline = Baseline.unpack(key, packed)
-    except (changelog_record.StateFormatError, struct.error, IndexError, ValueError):
+    except Exception:
         # A later version wrote it. With every checkpoint of that detector it comes again, so it is stored as it is.
         return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE)
     return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.shown_baselines())
@@ -111,7 +116,7 @@ def _state_record(record: SourceRecord) -> StateRecord | None:
         return None
     try:
         owner_epoch = changelog_record.epoch_of(record.value)
-    except (changelog_record.StateFormatError, struct.error):
+    except changelog_record.StateFormatError:
         owner_epoch = 0  # a later version wrote it: its detector can read it
     return StateRecord(key=record.key, value=record.value, owner_epoch=owner_epoch)
 
@@ -151,7 +156,7 @@ class Recorder:
 
     async def apply(self, source: str, chunk: Chunk) -> Outcomes | None:
         """Store one chunk. None, and nothing counts as applied, where the partitions were taken away meanwhile."""
-        rows, errors = self._decode(source, chunk)
+        rows, errors, failed = self._decode(source, chunk)
         try:
             bad = await self._store(rows) if len(rows) else []
         except asyncpg.InsufficientPrivilegeError as error:
@@ -161,44 +166,44 @@ class Recorder:
             raise
         if bad is None:
             return None
-        outcomes = Counter(applied=len(rows), refused=len(errors))
+        outcomes = Counter(applied=len(rows), refused=len(errors) + len(failed))
         if source in READ_BY_DETECTOR:
             errors = {}
-        errors |= {row.row.offset: row.error for row in bad}
+        errors |= failed | {row.row.offset: row.error for row in bad}
         if errors:
             self._send_to_dlq(source, chunk, errors)
         return outcomes
 
-    def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError]]:
-        """The rows to store, and by offset why a record cannot be read."""
+    def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError], dict[int, RefusedError]]:
+        """The rows to store; by offset why a record cannot be read, and where this program failed at one."""
         listed, decode = READ[source]
         rows: list[Row[Any]] = []
+        state: list[Row[StateRecord]] = []
         errors: dict[int, RefusedError] = {}
+        failed: dict[int, RefusedError] = {}
         for record in chunk.records:
             try:
                 event = decode(record)
+                if event is not None:
+                    rows.append(self._row(source, chunk.tp.partition, record, event))
             except RefusedError as error:
                 errors[record.offset] = error
-                continue
-            if event is not None:
-                backfill = bool(record.headers) and is_backfill(record.headers)
-                value = (record.value or b"").strip() if source in STORED_AS_IT_CAME else None
+            except Exception as error:  # a defect of ours: the record is kept, the others go on
+                StepFailed(source, chunk.tp.partition, record.offset, repr(error)).emit()
+                failed[record.offset] = RefusedError("step", "step_failed", f"recorder: {type(error).__name__}")
+            if source == topics.BASELINES and (stored := _unless_restored(record)) is not None:
                 place = source, chunk.tp.partition, record.offset, record.timestamp
-                from_times = self._app.settings.duration_from_times
-                rows.append(Row(event, *place, backfill, self._epoch, value, from_times))
+                state.append(Row(stored, *place, epoch=self._epoch))
         found = Rows(**{listed: rows})
-        if source == topics.BASELINES:
-            found.state_records = self._state_records(chunk)
-        return found, errors
+        if state:
+            found.state_records = state
+        return found, errors, failed
 
-    def _state_records(self, chunk: Chunk) -> list[Row[StateRecord]]:
-        """The chunk's records as they are, beside what is read of them."""
-        place, epoch = (topics.BASELINES, chunk.tp.partition), self._epoch
-        return [
-            Row(event, *place, record.offset, record.timestamp, epoch=epoch)
-            for record in chunk.records
-            if (event := _unless_restored(record)) is not None
-        ]
+    def _row(self, source: str, number: int, record: SourceRecord, event: Any) -> Row[Any]:
+        backfill = bool(record.headers) and is_backfill(record.headers)
+        value = (record.value or b"").strip() if source in STORED_AS_IT_CAME else None
+        place = source, number, record.offset, record.timestamp
+        return Row(event, *place, backfill, self._epoch, value, self._app.settings.duration_from_times)
 
     async def _store(self, rows: Rows) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""

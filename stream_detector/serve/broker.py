@@ -117,7 +117,7 @@ class Broker:
             "stage": why.stage,
             "reason": why.reason,
             "message": why.message,
-            "value_bytes": len(letter.value) if letter.value is not None else None,
+            "value_bytes": letter.value_bytes,
             "key": printable(letter.key),
             "value": printable(letter.value),
             "headers": {name: printable(value) for name, value in why.headers},

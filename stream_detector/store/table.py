@@ -15,7 +15,8 @@ import msgspec
 
 from stream_detector.store.rows import Row
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_EPOCH, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 JSON = msgspec.json.Encoder()
 
 
@@ -106,12 +107,15 @@ class Table:
 
 
 def instant(epoch_ms: int) -> datetime:
-    """The UTC instant of a record's time.
+    """The UTC instant of a record's time; of one that no calendar has, the nearest.
 
-    >>> instant(1_500).isoformat()
-    '1970-01-01T00:00:01.500000+00:00'
+    >>> instant(1_500).isoformat(), instant(2**62).year
+    ('1970-01-01T00:00:01.500000+00:00', 9999)
     """
-    return _EPOCH + timedelta(milliseconds=epoch_ms)
+    try:
+        return _EPOCH + timedelta(milliseconds=epoch_ms)
+    except OverflowError:
+        return _EPOCH if epoch_ms < 0 else _LAST
 
 
 def event_json(row: Row[Any]) -> bytes:

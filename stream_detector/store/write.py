@@ -29,8 +29,19 @@ TABLES: dict[str, Table] = {
     "dead_letters": tables.DEAD_LETTERS,
     "settings": tables.DETECTOR_SETTINGS,
 }
-_ABOUT_THE_DATA = ("22", "23", "54")
-"""SQLSTATE classes: data exception, integrity constraint, program limit (a value too large for an index)."""
+_ABOUT_THE_DATA = ("21", "22", "23", "54")
+"""SQLSTATE classes: cardinality, data exception, integrity constraint, program limit (a value too large for an index).
+"""
+_ABOUT_A_VALUE = (
+    client_errors.DataError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a value of a row can lead to before PostgreSQL has it. The database itself raises none of these."""
 _TRIES = 4
 """A deadlock or a serialization failure is the other writer's luck: the same batch goes through at the next try."""
 
@@ -99,7 +110,7 @@ class Writer:
                 if (error.sqlstate or "")[:2] not in _ABOUT_THE_DATA:
                     raise
                 return error
-            except (client_errors.DataError, UnicodeError) as error:
+            except _ABOUT_A_VALUE as error:
                 return error
         raise AssertionError("unreachable")
 

@@ -105,6 +105,39 @@ class EventRefused(LogEvent):
 
 
 @dataclass(frozen=True)
+class DeadLetterLost(LogEvent):
+    """A rejected record could not be stored on dead-letters either; the stream continues."""
+
+    level = logging.ERROR
+    line = (
+        "{topic}-{partition}@{offset} could not be stored on dead-letters: {error}; it stays on its topic until "
+        "retention deletes it"
+    )
+    topic: str
+    partition: int
+    offset: int
+    error: str
+
+
+@dataclass(frozen=True)
+class StateLeftOut(LogEvent):
+    """A record of a state topic cannot be read: the last readable value of its key is used."""
+
+    level = logging.ERROR
+    line = (
+        "{table}: the record with key {key} at offset {offset} cannot be read ({why}); "
+        "using the previous value of this key"
+    )
+    table: str
+    key: str
+    offset: int
+    why: str
+
+    def count(self) -> None:
+        metrics.STATE_LEFT_OUT.labels(self.table).inc()
+
+
+@dataclass(frozen=True)
 class RecordIgnored(LogEvent):
     level = logging.WARNING
     line = "ignored {topic}-{partition}@{offset}: {why}; it stays on the topic until retention deletes it"

@@ -27,6 +27,11 @@ LAG = Gauge(
 )
 CHECKPOINT_AGE = Gauge("stream_detector_checkpoint_age_seconds", "Time since the last completed checkpoint")
 DEAD_LETTERS = Counter("stream_detector_dead_letters", "Rejected events written to dead-letters, by reason", ["reason"])
+STATE_LEFT_OUT = Counter(
+    "stream_detector_state_records_left_out",
+    "Unreadable records of a state topic that were left out, by topic: the previous value of their key is used",
+    ["topic"],
+)
 SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored in PostgreSQL, by table", ["table"])
 NOTIFICATIONS = Counter(
     "stream_detector_notifications", "Notification messages, by channel and outcome", ["channel", "outcome"]

@@ -35,8 +35,12 @@ _POSITION = struct.Struct("<Bq")
 _INDEX = {name: index for index, name in enumerate(SOURCES)}
 
 
+_LARGEST_EPOCH, _LARGEST_POSITION = 1 << 31, 1 << 48
+"""Beyond what owners or records can be counted to: nobody's program wrote it."""
+
+
 class StateFormatError(Exception):
-    """A changelog value of a version that this program does not know: a newer one wrote it. Start that one."""
+    """A changelog value that this program cannot read: of a later version, or of no worker at all."""
 
 
 def merge_positions(one: Positions, other: Positions) -> dict[str, int]:
@@ -65,15 +69,31 @@ def encode_header(epoch: int, positions: Positions) -> bytes:
 
 def epoch_of(value: bytes) -> int:
     """The owner's epoch, without reading the rest. Raises `StateFormatError` on an unknown version."""
+    if len(value) < _HEADER.size:
+        raise StateFormatError(f"{len(value)} bytes are no state")
     version, epoch, _ = _HEADER.unpack_from(value)
     if version != _VERSION:
         raise StateFormatError(f"state of version {version}; this program knows version {_VERSION}")
     return int(epoch)
 
 
+def check_header(value: bytes) -> None:
+    """Raises `StateFormatError` where the bytes before the payload are not as `encode_header` writes them."""
+    epoch, count = epoch_of(value), value[_HEADER.size - 1]
+    if epoch >= _LARGEST_EPOCH or len(value) < _HEADER.size + count * _POSITION.size:
+        raise StateFormatError("no worker writes such a head")
+    for number in range(count):
+        index, position = _POSITION.unpack_from(value, _HEADER.size + number * _POSITION.size)
+        if index >= len(SOURCES) or not 0 <= position < _LARGEST_POSITION:
+            raise StateFormatError("its head names a source or a position that there is not")
+
+
 def header_of(value: bytes) -> bytes:
-    """The bytes before the payload."""
-    return value[: _HEADER.size + value[_HEADER.size - 1] * _POSITION.size]
+    """The bytes before the payload. Raises `StateFormatError` where there are too few."""
+    try:
+        return value[: _HEADER.size + value[_HEADER.size - 1] * _POSITION.size]
+    except IndexError:
+        raise StateFormatError(f"{len(value)} bytes are no state") from None
 
 
 def is_deleted(value: bytes) -> bool:

@@ -1,9 +1,12 @@
 """What a partition of a table holds in memory, and how its values become bytes. `partition` changes it, `snapshot`
 encodes its changes."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from stream_detector.telemetry.log_events import StateLeftOut
 
 V = TypeVar("V")
 
@@ -26,6 +29,9 @@ class Codec(Generic[V]):
     pack: Callable[[V], bytes]
     unpack: Callable[[str, bytes], V]
     max_unpacked: int = 50_000
+    check: Callable[[bytes], None] = lambda packed: None
+    """Raises on bytes that `unpack` cannot read, as far as a look at the first ones shows: it is called for each record
+    of a recovery."""
 
 
 class PartitionContents(Generic[V]):
@@ -33,6 +39,10 @@ class PartitionContents(Generic[V]):
 
     def __init__(self, codec: Codec[V]) -> None:
         self.codec = codec
+        self.name = ""
+        """Of the table, for the log."""
+        self.left_out = 0
+        """How many records could not be read."""
         self.packed: dict[bytes, bytes] = {}
         """Key -> the newest changelog value."""
         self.live: dict[str, V] = {}
@@ -53,5 +63,21 @@ class PartitionContents(Generic[V]):
 
     def mark_dirty(self, records: Records) -> None:
         """The next checkpoint writes these keys again: they were not written, or somebody wrote after us."""
-        self.dirty.update(key.decode() for key, _ in records if key not in (WATERMARKS_KEY, CLAIM_KEY))
-        self.watermarks_changed |= any(key == WATERMARKS_KEY for key, _ in records)
+        for key, _ in records:
+            self._write_again(key)
+
+    def _write_again(self, key: bytes) -> None:
+        if key == WATERMARKS_KEY:
+            self.watermarks_changed = True
+        elif not key.startswith(b"\0"):
+            with contextlib.suppress(UnicodeDecodeError):  # no key of ours: nothing is there to be written
+                self.dirty.add(key.decode())
+
+    def leave_out(self, key: bytes, offset: int, error: Exception) -> None:
+        """A record cannot be read: the last readable value of its key stands, and is written again behind it.
+
+        Else compaction would keep the one that nobody can read.
+        """
+        self.left_out += 1
+        StateLeftOut(self.name, key.decode("utf-8", "backslashreplace"), offset, str(error) or repr(error)).emit()
+        self._write_again(key)

@@ -7,11 +7,13 @@ the keys' own are older; an incomplete one is of a checkpoint that has changed n
 same few keys each time, so compaction keeps the last one only.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
 
 from stream_detector.delivery.state import changelog_record
+from stream_detector.delivery.state.changelog_record import StateFormatError
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, Records, V
 from stream_detector.delivery.state.partition import ChangelogRecord, StatePartition
 
@@ -59,32 +61,56 @@ class JournaledPartition(StatePartition[V]):
         header = b""
         for record in records:
             key, value = record.key, record.value
-            if value is None or key is None:
+            if key is None:
                 continue  # never written by us
-            written_by = changelog_record.epoch_of(value)
-            if written_by < self.epoch:
-                self._write_again(key)
-                continue
-            self.epoch = written_by
-            if (its_header := changelog_record.header_of(value)) != header:
-                header, positions = its_header, changelog_record.positions_of(value)
-                self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
-            if key == WATERMARKS_KEY:
-                self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
-            elif key.startswith(PAGE):
-                self._pages[key] = record.offset, _pages.decode(changelog_record.payload_of(value))
-            elif key != CLAIM_KEY:
-                self.packed[key], self._written_at[key] = value, record.offset
-                self.live.pop(key.decode(), None)
+            try:
+                if value is None:
+                    raise StateFormatError("it has no value")
+                if (its_header := changelog_record.header_of(value)) != header:
+                    changelog_record.check_header(value)
+                    header, positions = its_header, changelog_record.positions_of(value)
+                    merged = changelog_record.merge_positions(self.replay_until, positions)
+                else:
+                    merged = self.replay_until
+                self._apply_entry(key, value, record.offset)
+                self.replay_until = merged
+            except Exception as error:
+                header = b""
+                self.leave_out(key, record.offset, error)
         self.read_offset = records[-1].offset
+
+    def _apply_entry(self, key: bytes, value: bytes, offset: int) -> None:
+        written_by, payload = changelog_record.epoch_of(value), changelog_record.payload_of(value)
+        if written_by < self.epoch:
+            self._write_again(key)
+            return
+        if key == WATERMARKS_KEY:
+            self.watermarks = changelog_record.decode_watermarks(payload)
+        elif key.startswith(PAGE):
+            self._pages[key] = offset, _pages.decode(payload)
+        elif key != CLAIM_KEY:
+            name = key.decode()
+            if payload:
+                self.codec.unpack(name, payload)
+            self.packed[key], self._written_at[key] = value, offset
+            self.live.pop(name, None)
+        self.epoch = written_by
 
     def finish_recovery(self, last_offset: int) -> None:
         """As in `StatePartition`, after a last journal that may not have been followed by all of its records."""
         for offset, (key, value) in self._newest_journal():
             if self._written_at.get(key, -1) < offset:
+                try:
+                    changelog_record.check_header(value)
+                    name, payload = key.decode(), changelog_record.payload_of(value)
+                    if payload:
+                        self.codec.unpack(name, payload)
+                except Exception as error:
+                    self.leave_out(key, offset, error)
+                    continue
                 self.packed[key] = value
-                self.live.pop(key.decode(), None)
-                self.dirty.add(key.decode())
+                self.live.pop(name, None)
+                self.dirty.add(name)
         self._pages.clear()
         self._written_at.clear()
         super().finish_recovery(last_offset)
@@ -102,9 +128,7 @@ class JournaledPartition(StatePartition[V]):
 
     def _write_again(self, key: bytes) -> None:
         """Somebody wrote late: what holds is written again behind it, before compaction can keep the late one."""
-        if key == WATERMARKS_KEY:
-            self.watermarks_changed = True
-        elif key != CLAIM_KEY and not key.startswith(PAGE):
-            self.dirty.add(key.decode())
-            if key not in self.packed:
-                self.deleted.add(key.decode())
+        super()._write_again(key)
+        if not key.startswith(b"\0") and key not in self.packed:
+            with contextlib.suppress(UnicodeDecodeError):
+                self.deleted |= {key.decode()} - self.live.keys()

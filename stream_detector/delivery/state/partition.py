@@ -9,11 +9,11 @@ Why a replay loses and doubles nothing, whatever process dies or wakes up late, 
 3. A value names the positions up to which it has events. A key's replayed event is skipped below them, applied above.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from stream_detector.delivery.state import changelog_record
-from stream_detector.delivery.state.changelog_record import Positions
+from stream_detector.delivery.state.changelog_record import Positions, StateFormatError
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, PartitionContents, Records, V
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
 
@@ -56,8 +56,16 @@ class StatePartition(PartitionContents[V]):
         if value is None:
             packed = self.packed.get(key.encode())
             if packed is not None and key not in self.deleted:
-                value = self.live[key] = self.codec.unpack(key, changelog_record.payload_of(packed))
+                try:
+                    value = self.live[key] = self.codec.unpack(key, changelog_record.payload_of(packed))
+                except Exception as error:  # no look at its first bytes showed it: the key begins anew
+                    self.drop(key, error)
         return value
+
+    def drop(self, key: str, error: Exception) -> None:
+        """Go on without the value of a key, which cannot be read."""
+        self.leave_out(key.encode(), -1, error)
+        self.delete(key)
 
     def put(self, key: str, value: V) -> None:
         """Set a value; the next checkpoint writes it."""
@@ -125,8 +133,16 @@ class StatePartition(PartitionContents[V]):
         What a former owner wrote is harmless while ours lies in the changelog; it is written again, behind the other,
         before compaction can keep the wrong one.
         """
-        if any(changelog_record.epoch_of(value) > self.epoch for _, value in records):
-            return False
+        for key, value in records:
+            try:
+                changelog_record.check_header(value)
+            except StateFormatError as error:
+                self.leave_out(key, -1, error)
+                continue
+            if (written_by := changelog_record.epoch_of(value)) > self.epoch:
+                if key == CLAIM_KEY:  # every owner begins with it
+                    return False
+                self.epoch = written_by  # nobody owns it: what we write behind it counts
         self.mark_dirty(records)
         return True
 
@@ -134,24 +150,36 @@ class StatePartition(PartitionContents[V]):
 
     def apply_changelog(self, records: Sequence[ChangelogRecord]) -> None:
         """Apply one fetched chunk of the changelog: the larger epoch wins, within it the later record."""
-        packed, epoch, written_by, header = self.packed, self.epoch, 0, b""
+        packed, epoch, written_by, header, check = self.packed, self.epoch, 0, b"", self.codec.check
         for record in records:
             key, value = record.key, record.value
-            if value is None or key is None:
+            if key is None:
                 continue  # never written by us
-            if (its_header := changelog_record.header_of(value)) != header:  # the same for all keys of a checkpoint
-                header, written_by = its_header, changelog_record.epoch_of(value)
-                positions = changelog_record.positions_of(value)
-                self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
-            if written_by < epoch and self._is_late(key, written_by):
-                continue
-            epoch = max(epoch, written_by)
-            if key == WATERMARKS_KEY:
-                self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
-            elif key != CLAIM_KEY:
-                packed[key] = value
-                if self.live:
-                    self.live.pop(key.decode(), None)
+            try:
+                if value is None:
+                    raise StateFormatError("it has no value")
+                its_header = changelog_record.header_of(value)
+                if its_header != header:  # the same for all keys of a checkpoint
+                    changelog_record.check_header(value)
+                if not key.startswith(b"\0") and (payload := value[len(its_header) :]):
+                    check(payload)
+                    if not key.isascii():
+                        key.decode()
+                if its_header != header:
+                    header, written_by = its_header, changelog_record.epoch_of(value)
+                    positions = changelog_record.positions_of(value)
+                    self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
+                if written_by < epoch and self._is_late(key, written_by):
+                    continue
+                epoch = max(epoch, written_by)
+                if key == WATERMARKS_KEY:
+                    self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
+                elif key != CLAIM_KEY:
+                    packed[key] = value
+                    if self.live:
+                        self.live.pop(key.decode(), None)
+            except Exception as error:
+                self.leave_out(key, record.offset, error)
         self.epoch = epoch
         self.read_offset = records[-1].offset
 
@@ -164,6 +192,39 @@ class StatePartition(PartitionContents[V]):
         if mine is None or changelog_record.epoch_of(mine) <= written_by:
             return False  # ours is no newer: its events are all in the late one, whose alerts were acknowledged
         self.dirty.add(key.decode())
+        return True
+
+    def unreadable_keys(self) -> set[bytes]:
+        """Keys whose value cannot be unpacked; those that can, are. Nothing where bytes are all that a value is."""
+        if not self.codec.max_unpacked:
+            return set()
+        found = set()
+        for key, value in list(self.packed.items()):
+            if (payload := changelog_record.payload_of(value)) and not self._is_readable(key, payload):
+                found.add(key)
+        return found
+
+    def take_last_readable(self, keys: Collection[bytes], records: Records) -> None:
+        """Of each key the last of these records that can be unpacked. They are all that the changelog has."""
+        for key in keys:
+            self.packed.pop(key, None)
+        for key, value in records:
+            try:
+                changelog_record.check_header(value)
+            except StateFormatError:
+                continue
+            payload = changelog_record.payload_of(value)
+            if key in keys and (not payload or self._is_readable(key, payload)):
+                self.packed[key] = value
+        for key in keys:
+            self.leave_out(key, -1, StateFormatError("its value cannot be unpacked"))
+
+    def _is_readable(self, key: bytes, payload: bytes) -> bool:
+        try:
+            value = self.codec.unpack(key.decode(), payload)
+        except Exception:
+            return False
+        self.live[key.decode()] = value
         return True
 
     def finish_recovery(self, last_offset: int) -> None:

@@ -103,7 +103,11 @@ class Tables(TableManager):
 
 
 async def read_between(settings: Settings, topic: str, partition: int, first: int, end: int) -> Records:
-    """Keys and values at the offsets from `first` to before `end`, which must be written. Raises `KafkaError`."""
+    """Keys and values at the offsets from `first` to before `end`, which must be written; no value is an empty one.
+
+    Raises:
+        KafkaError: the broker does not answer.
+    """
     tp = TopicPartition(topic, partition)
     consumer = AIOKafkaConsumer(
         **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
@@ -115,8 +119,8 @@ async def read_between(settings: Settings, topic: str, partition: int, first: in
         consumer.seek(tp, first)
         while await consumer.position(tp) < end:
             for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                if record.offset < end and record.key is not None and record.value is not None:
-                    records.append((record.key, record.value))
+                if record.offset < end and record.key is not None:
+                    records.append((record.key, record.value or b""))
     finally:
         await consumer.stop()
     return records

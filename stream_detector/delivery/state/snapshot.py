@@ -13,6 +13,7 @@ from typing import Generic
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.changelog_record import Positions
 from stream_detector.delivery.state.contents import PartitionContents, Records, V
+from stream_detector.telemetry.log_events import StateLeftOut
 
 _KEYS_PER_LOOK = 16
 """Keys between two looks at the clock: 0.1 ms."""
@@ -50,20 +51,26 @@ class PartitionSnapshot(Generic[V]):
         codec, packed, tombstones = contents.codec, contents.packed, contents.tombstones
         take = contents.live.get if codec.max_unpacked else contents.live.pop
         for key in keys:
-            raw, header, value = key.encode(), self._header, None
+            raw, header, payload = key.encode(), self._header, b""
             if key not in deleted:
                 value = take(key, None)
-                if value is None and (before := packed.get(raw)):  # an earlier snapshot encoded it and was undone
-                    value = codec.unpack(key, changelog_record.payload_of(before))
+                if value is not None:
+                    try:
+                        payload = codec.pack(value)
+                    except Exception as error:  # one value that cannot be written must not end every checkpoint
+                        contents.live.pop(key, None)
+                        StateLeftOut(contents.name, key, -1, repr(error)).emit()
+                if not payload and (before := packed.get(raw)):  # an earlier snapshot encoded it and was undone
+                    payload = changelog_record.payload_of(before)
             # While replaying, a key may hold more than the positions say: never write less than it has applied.
             if self._replaying and (before := packed.get(raw) or tombstones.get(raw)):
                 applied = changelog_record.merge_positions(self._positions, changelog_record.positions_of(before))
                 header = changelog_record.encode_header(contents.epoch, applied)
-            if value is None:
+            if not payload:
                 packed.pop(raw, None)
                 written = tombstones[raw] = header
             else:
-                written = packed[raw] = header + codec.pack(value)
+                written = packed[raw] = header + payload
             records.append((raw, written))
 
     def encode_for(self, seconds: float) -> None:

@@ -113,6 +113,7 @@ class StateTable(faust.Table[str, Any], Generic[V]):
         partitions = self._state_store.partitions
         if number not in partitions:
             partitions[number] = self.partition_type(self.codec)
+            partitions[number].name = self.name
         return partitions[number]
 
     @property

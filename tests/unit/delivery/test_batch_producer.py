@@ -1,11 +1,14 @@
 """What a role sends: whole batches, in order, each delivery awaited. The producer is a fake of three methods."""
 
 import asyncio
+import random
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_detector.delivery import batch_producer as module
-from stream_detector.delivery.batch_producer import LARGE_BYTES, MAX_IN_FLIGHT, BatchProducer
+from stream_detector.delivery.batch_producer import LARGE_BYTES, MAX_IN_FLIGHT, BatchProducer, Sent
+from stream_detector.events import RefusedError
 
 
 class Batch:
@@ -166,3 +169,38 @@ async def test_a_large_record_goes_alone_and_compressed_in_its_place(failures):
     before, (large,), after = [records for _, _, records, _ in producer.sent]
     assert (before, after) == ([b"1"], [b"2", b"3"])
     assert len(large.build()) < LARGE_BYTES / 100
+
+
+async def test_x10_what_is_too_large_for_our_topics_is_refused_and_nothing_is_put(failures):
+    batch_producer = make(Producer(), failures)
+    noise = random.Random(1).randbytes(module.MOST_BYTES + 1)
+    with pytest.raises(
+        RefusedError, match=r"too_large: 7340\d{3} bytes with its key and headers; rekeyed takes at most"
+    ):
+        batch_producer.put("rekeyed", 0, b"k", b"v", [("trace", noise)])
+    assert batch_producer.dispatch() is None and batch_producer.pending_bytes == 0
+    batch_producer.put("rekeyed", 0, b"k", b"v", [("trace", bytes(30_000_000))])
+    assert batch_producer.dispatch() is not None, "compressed it is small"
+
+
+async def test_x10_what_the_broker_does_not_take_is_replaced_until_it_does(failures):
+    producer, replaced = Producer(), []
+
+    def replace(record):
+        replaced.append(record)
+        return Sent("dead-letters", 1, record.key, record.value[: len(record.value) // 2], [])
+
+    batch_producer = make(producer, failures, replace_too_large=replace)
+    batch_producer.put("rekeyed", 0, b"k", random.Random(1).randbytes(LARGE_BYTES + 1))
+    acknowledged = batch_producer.dispatch()
+    for number in range(3):
+        await _until(lambda number=number: len(producer.sent) == number + 1)
+        topic, partition, _, future = producer.sent[-1]
+        assert (topic, partition) == (("rekeyed", 0) if number == 0 else ("dead-letters", 1))
+        if number < 2:
+            future.set_exception(MessageSizeTooLargeError())
+        else:
+            future.set_result(None)
+    await acknowledged
+    assert [record.topic for record in replaced] == ["rekeyed", "dead-letters"] and not failures
+    assert batch_producer.pending_bytes == 0

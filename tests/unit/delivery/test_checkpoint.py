@@ -173,7 +173,7 @@ async def test_a_foreign_write_is_looked_at_before_the_commit(fake, monkeypatch,
 
     async def read_between(settings, topic, partition, first, end):
         assert (topic, partition, first, end) == ("baselines", 0, 1, 4)
-        return [(b"b", other.claim_record()[1])]
+        return [(CLAIM_KEY if later else b"b", other.claim_record()[1])]
 
     monkeypatch.setattr(module, "read_between", read_between)
     fake.partition.put("a", "1")

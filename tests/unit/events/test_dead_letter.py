@@ -1,7 +1,17 @@
+from hashlib import sha256
+
 import pytest
 
 from stream_detector.events import RefusedError
-from stream_detector.events.dead_letter import PREFIX, dead_letter_headers, read_dead_letter
+from stream_detector.events.dead_letter import (
+    CUT,
+    CUT_BYTES,
+    PREFIX,
+    cut_dead_letter,
+    dead_letter_headers,
+    read_dead_letter,
+    record_bytes,
+)
 
 ERROR = RefusedError("validate", "bad_number", "$.duration_s: a number sent as a string; send it without quotes")
 OWN: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("empty", None)]
@@ -55,3 +65,35 @@ def test_a_letter_of_kafka_connect_itself_is_read() -> None:
     headers = {"topic": b"t", "partition": b"0", "offset": b"1", "stage": b"VALUE_CONVERTER"}
     letter = read_dead_letter([(PREFIX + name, value) for name, value in headers.items()])
     assert (letter.timestamp_ms, letter.reason, letter.message) == (-1, "unsupported_format", "")
+
+
+def test_x10_a_letter_that_is_too_large_keeps_a_part_of_each_and_the_hash_of_the_whole() -> None:
+    headers = [("a", b"x" * 20_000_000), ("b", b"short"), ("n" * 40_000, None)]
+    whole = dead_letter_headers(
+        headers, topic="scores", partition=3, offset=7, timestamp_ms=9, error=RefusedError("decode", "not_json", "no")
+    )
+    key, value, kept = cut_dead_letter(b"k", b"y" * 3_000_000, whole)
+    assert 900_000 < record_bytes(key, value, kept) <= CUT_BYTES + 2_000
+    assert (key, value) == (b"k", b"y" * len(value)) and len(value) > 400_000
+    letter = read_dead_letter(kept)
+    assert [name for name, _ in letter.headers] == ["a", "b", "n" * 40_000]
+    assert letter.headers[1] == ("b", b"short") and len(letter.headers[0][1]) > 400_000
+    digest = sha256(b"k" + b"y" * 3_000_000 + b"a" + b"x" * 20_000_000 + b"b" + b"short" + b"n" * 40_000).hexdigest()
+    assert (letter.is_cut, letter.whole_value_bytes, letter.offset) == (True, 3_000_000, 7)
+    assert dict(kept)[CUT + "sha256"] == digest.encode()
+    assert letter.message.startswith("no (kept cut; the whole record has 23") and digest in letter.message
+    assert cut_dead_letter(key, value, kept, 50_000)[2][-3:] == kept[-3:], "cut once more, the whole is the same"
+
+
+def test_x10_headers_without_number_are_cut_off() -> None:
+    key, value, kept = cut_dead_letter(None, None, [(f"n{number}", b"x" * 100) for number in range(100_000)])
+    assert (key, value, len(kept)) == (None, None, 1_000 + 2)
+
+
+@pytest.mark.parametrize("timestamp", [b"4611686018427387904", b"-9", b"9" * 30])
+def test_x10_a_timestamp_that_nobody_can_show_is_none(timestamp: bytes) -> None:
+    letter = read_dead_letter(
+        [(PREFIX + name, b"1") for name in ("topic", "partition", "offset", "stage")]
+        + [(PREFIX + "timestamp", timestamp)]
+    )
+    assert letter.timestamp_ms == -1

@@ -1,5 +1,6 @@
 """One partition's state: what a checkpoint takes, what recovery brings back, and who may write."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -325,3 +326,85 @@ def test_the_end_is_not_moved_back_by_a_broker_that_answers_one_too_low():
     partition.apply_changelog([Written(41, b"a", changelog_record.encode_header(1, {}) + b"x")])
     partition.finish_recovery(0)  # the embedded broker's ListOffsets counts batches
     assert partition.end_offset == 42
+
+
+UNREADABLE = {
+    "one byte": b"\x07",
+    "nothing": b"",
+    "a tombstone": None,
+    "a later version": b"\x09\1\0\0\0\0x",
+    "an epoch that nobody has": b"\1\xff\xff\xff\xff\0x",
+    "more positions than bytes": b"\1\1\0\0\0\x09x",
+    "a source that is not there": b"\1\1\0\0\0\1\xff" + bytes(8) + b"x",
+    "a position that nobody has": b"\1\1\0\0\0\1\0" + b"\x7f" * 8 + b"x",
+    "a payload that the first look refuses": b"\1\1\0\0\0\0\xff",
+}
+
+
+def checked(packed: bytes) -> None:
+    if packed[0] > 127:
+        raise ValueError("not text")
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("key", [b"a", b"new", b"\xff", CLAIM_KEY, WATERMARKS_KEY], ids=repr)
+def test_x10_an_unreadable_record_is_left_out_and_the_last_readable_value_stands(key, value, caplog):
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    partition.watermarks, partition.watermarks_changed = {"scores/1": 5}, True
+    log.checkpoint(partition, **at(3))
+    log.append([(key, value)])
+    again = StatePartition(replace(TEXT, check=checked))
+    again.name = "baselines"
+    again.apply_changelog(log.records)
+    again.finish_recovery(-1)
+    assert (again.get("a"), again.get("new"), again.watermarks) == (["1"], None, {"scores/1": 5})
+    assert again.replay_until == {COMPLETIONS: 3} and again.epoch == partition.epoch + 1
+    if key not in (CLAIM_KEY, WATERMARKS_KEY) or value != UNREADABLE["a payload that the first look refuses"]:
+        assert f"at offset {len(log.records) - 1} cannot be read" in caplog.text
+    again.confirm_claim(log.append([again.claim_record()]))
+    if key == b"a":
+        assert again.dirty == {"a"}, "else compaction would keep the one that nobody can read"
+    log.checkpoint(again, **at(3))
+    assert log.owner().get("a") == ["1"]
+
+
+def test_x10_a_value_that_only_a_whole_look_finds_unreadable_has_the_one_before(caplog):
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition)
+    head = changelog_record.encode_header(partition.epoch, {})
+    log.append([(b"a", head + b"\xff"), (b"b", head + b"\xfe")])
+    again = StatePartition(TEXT)
+    again.apply_changelog(log.records)
+    again.finish_recovery(-1)
+    assert again.unreadable_keys() == {b"a", b"b"}
+    again.take_last_readable({b"a", b"b"}, [(record.key, record.value or b"") for record in log.records])
+    assert (again.get("a"), again.get("b"), again.dirty) == (["1"], None, {"a", "b"})
+
+
+def test_x10_a_stray_record_of_a_larger_epoch_ends_no_owner(caplog):
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition)
+    stray = (b"a", changelog_record.encode_header(77, {}) + b"stray")
+    log.append([stray])
+    assert partition.note_foreign_writes([stray, (b"\xff", b"\x07"), (b"x", b"")])
+    log.checkpoint(partition)
+    assert log.owner().get("a") == ["1"], "what its owner writes behind it counts"
+
+
+def test_x10_one_value_that_cannot_be_written_ends_no_checkpoint(caplog):
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    partition.put("b", ["2"])
+    log.checkpoint(partition)
+    partition.put("a", [None])  # `pack` raises
+    partition.put("b", ["3"])
+    log.checkpoint(partition)
+    assert (log.owner().get("a"), log.owner().get("b")) == (["1"], ["3"])
+    assert "cannot be read" in caplog.text

@@ -1,0 +1,150 @@
+"""X10: each record that once ended a role, on each topic of a real broker, and every role goes on."""
+
+import asyncio
+import json
+import random
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import KafkaError
+
+from stream_detector.events.dead_letter import read_dead_letter
+from stream_detector.events.encode import encode
+from stream_detector.kafka import aiokafka_patches, topics
+from stream_detector.kafka.client import client_options
+from stream_detector.kafka.dlq import read_dead_letters
+from stream_detector.kafka.end_offsets import read_topic
+from tests.drills.roles import Role
+from tests.drills.stage import Play, until
+from tests.events_made import anomaly
+from tests.record_batches import RawBatch, Written
+from tests.unit.roles.any_record import DEEP
+
+LARGE_BYTES = 20_000_000
+ROLES = ("detector", "recorder", "notifier")
+
+
+def completion(number: int) -> bytes:
+    at = datetime.now(UTC).isoformat()
+    event = {"execution_id": f"x{number}", "workflow_id": "nightly", "status": "success"}
+    return json.dumps(event | {"started_at": at, "finished_at": at}).encode()
+
+
+def odd_records(topic: str) -> list[Written]:
+    """One of each kind; what is large comes by itself."""
+    now_ms = round(time.time() * 1000)
+    value = {topics.ALERTS: encode(anomaly("odd"))}.get(topic, completion(0))
+    return [
+        Written(b"k", value, [(b"\xff\xfename", b"1")], now_ms),
+        Written(b"k", value, [(b"ok", b"1")], 2**62),
+        Written(b"k", value, [], -5),
+        Written(b"workflow:nightly", b"\x07", [], now_ms),
+        Written(b"\xff", b"\x01\x00", [], now_ms),
+        Written(b"k", DEEP, [], now_ms),
+        Written(b"k", b"[" * 2_000, [(b"stream-detector-origin", b"alerts/\xff/9999999999999999999999/1")], now_ms),
+        Written(b"k", value, [(b"stream-detector-origin", b"alerts/99/1/99999999999999999999")], now_ms),
+    ]
+
+
+@pytest.fixture(autouse=True)
+def patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process reads what the roles have to read."""
+    monkeypatch.setattr(PartitionRecords, "__next__", PartitionRecords.__next__)
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
+    aiokafka_patches._read_past_bad_records()
+
+
+@pytest.fixture
+def play(play: Play, pool: asyncpg.Pool, postgres_url: str) -> Play:
+    play.settings = replace(play.settings, database_url=postgres_url)
+    return play
+
+
+async def put(producer: AIOKafkaProducer, topic: str, record: Written) -> bool:
+    """Whether the broker took it."""
+    try:
+        await (await producer.send_batch(RawBatch([record]), topic, partition=0))
+    except KafkaError:
+        return False
+    return True
+
+
+async def applied(play: Play, pool: asyncpg.Pool, roles: list[Role], wanted: int) -> None:
+    """All roles are ready, have read everything, and that many executions are stored."""
+
+    async def ready() -> bool:
+        assert all(role.alive for role in roles), play.last_words()
+        return all(await asyncio.gather(*(asyncio.to_thread(lambda role=role: role.ready) for role in roles)))
+
+    await until(ready, "the roles", play.last_words)
+    await play.drained(*ROLES, alive=lambda: all(role.alive for role in roles))
+    stored = await pool.fetchval("SELECT count(*) FROM executions WHERE execution_id LIKE 'x%'")
+    assert stored == wanted, play.last_words()
+
+
+async def test_x10_each_odd_record_on_each_topic_ends_no_role(play: Play, pool: asyncpg.Pool) -> None:
+    settings = play.settings
+    roles = [play.start(name) for name in ROLES]
+    async with AIOKafkaProducer(**client_options(settings), acks="all") as producer:
+        taken = 0
+        for number in range(1, 6):
+            await producer.send_and_wait(settings.topic(topics.COMPLETIONS), completion(number), partition=0)
+        await applied(play, pool, roles, wanted=5)
+        for topic in topics.BY_NAME:
+            for record in odd_records(topic):
+                taken += await put(producer, settings.topic(topic), record)
+            taken += await _tombstone(producer, settings.topic(topic))
+        assert taken > 6 * len(topics.BY_NAME), "the broker takes most of them"
+        for number in range(6, 11):
+            await producer.send_and_wait(settings.topic(topics.COMPLETIONS), completion(number), partition=0)
+        known = 1  # `completion(0)` came with a timestamp that is believed, too
+        await applied(play, pool, roles, wanted=10 + known)
+        for role in roles:
+            role.kill()
+        again = [play.start(name) for name in ROLES]  # they recover from what lies on the state topics
+        for number in range(11, 16):
+            await producer.send_and_wait(settings.topic(topics.COMPLETIONS), completion(number), partition=0)
+        await applied(play, pool, again, wanted=15 + known)
+    reasons = {letter.why.reason async for letter in read_dead_letters(settings)}
+    assert {"not_utf8", "bad_time", "too_deep", "null_value"} <= reasons
+
+
+async def _tombstone(producer: AIOKafkaProducer, topic: str) -> bool:
+    return await put(producer, topic, Written(b"workflow:nightly", None, [], round(time.time() * 1000)))
+
+
+async def test_x10_what_is_too_large_for_dead_letters_is_kept_cut(play: Play, pool: asyncpg.Pool) -> None:
+    settings = play.settings
+    name = settings.topic(topics.COMPLETIONS)
+    large = random.Random(1).randbytes(LARGE_BYTES)
+    now_ms = round(time.time() * 1000)
+    options = {**client_options(settings), "acks": "all", "max_request_size": 64 << 20, "request_timeout_ms": 120_000}
+    async with AIOKafkaProducer(**options) as producer:
+        bad = Written(b"k", b"{not json", [(b"trace", large)], now_ms)
+        if not await put(producer, name, bad):
+            pytest.fail("the broker does not take 20 MB: nothing was tested")
+        await producer.send_and_wait(name, completion(1), partition=0)
+    roles = [play.start(each) for each in ROLES]
+    await applied(play, pool, roles, wanted=1)
+    (letter,) = [record async for record in read_topic(settings, topics.DEAD_LETTERS)]
+    why = read_dead_letter(letter.headers)
+    ((header, kept),) = why.headers
+    assert (letter.value, header, why.topic, why.partition, why.offset) == (
+        b"{not json",
+        "trace",
+        topics.COMPLETIONS,
+        0,
+        0,
+    )
+    assert kept is not None and 900_000 < len(kept) < 1_000_000 and large.startswith(kept)
+    whole = dict(letter.headers)
+    digest = sha256(b"k" + b"{not json" + b"trace" + large).hexdigest()
+    assert whole["__connect.errors.cut.sha256"] == digest.encode() and digest in why.message
+    assert int(whole["__connect.errors.cut.bytes"] or 0) > LARGE_BYTES and why.whole_value_bytes == len(b"{not json")

@@ -1,0 +1,140 @@
+"""X10: no record that Python can read, or fail at, ends a role."""
+
+import random
+from typing import Any
+
+import pytest
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+from faust.types import TP
+
+from stream_detector.delivery.chunk import Chunk
+from stream_detector.delivery.repartition import Origin
+from stream_detector.events.dead_letter import DeadLetter, read_dead_letter
+from stream_detector.events.encode import encode
+from stream_detector.events.examples import EXAMPLES
+from stream_detector.kafka import aiokafka_patches, topics
+from stream_detector.roles.detector import Detector
+from tests.record_batches import Written
+from tests.unit.roles.any_record import DEEP, NOW_MS, ROLES, DetectorRole, NotifierRole, RecorderRole, read, run
+
+INPUTS = 1_500
+
+
+@pytest.fixture(autouse=True)
+def patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka as a role has it."""
+    for owner, name in ((PartitionRecords, "__next__"), (PartitionRecords, "_consumer_record")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
+    aiokafka_patches._read_past_bad_records()
+    aiokafka_patches.keep_parsed_records()
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_x10_no_record_ends_a_role(role: type[Any], seed: int) -> None:
+    given = await run(role(), INPUTS, seed)
+    assert given.keys() == set(role.topics) and given.total() >= INPUTS
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.__name__)
+async def test_x10_none_of_very_many_ends_a_role(role: type[Any]) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}: python -m tests.unit.roles.any_record --inputs 100000 --seed {seed}")
+    assert (await run(role(), 100_000, seed)).total() >= 100_000
+
+
+COMPLETION, ANOMALY, ACTION = (encode(EXAMPLES[name]) for name in ("workflow-completion", "anomaly", "action"))
+ORIGIN = Origin(topics.ALERTS, 0, 3, NOW_MS).header()[1]
+PART = b'{"run_id":"r1","kind":"scored","at":"2026-11-30T12:00:00Z","entity_id":"lido"}'
+REFUSED: list[tuple[type[Any], str, Written, str]] = [
+    (DetectorRole, topics.COMPLETIONS, Written(b"k", COMPLETION, [(b"\xff", b"1")], NOW_MS), "not_utf8"),
+    (DetectorRole, topics.SCORES, Written(b"k", b"{}", [(b"\xff", b"1")], NOW_MS), "not_utf8"),
+    (DetectorRole, topics.COMPLETIONS, Written(b"k", COMPLETION, [], 2**62), "bad_time"),
+    (DetectorRole, topics.COMPLETIONS, Written(b"k", DEEP, [], NOW_MS), "too_deep"),
+    (DetectorRole, topics.ACTIONS, Written(b"k", DEEP, [], -(2**63)), "too_deep"),
+    (DetectorRole, topics.RUN_PARTS, Written(b"k", None, [], NOW_MS), "null_value"),
+    (DetectorRole, topics.RUN_PARTS, Written(b"k", b"\xff", [], NOW_MS), "not_utf8"),
+    (DetectorRole, topics.RUN_PARTS, Written(b"k", DEEP, [], NOW_MS), "too_deep"),
+    (DetectorRole, topics.RUN_PARTS, Written(b"k", PART, [], 2**63 - 1), "bad_time"),
+    (RecorderRole, topics.ALERTS, Written(b"k", None, [], NOW_MS), "null_value"),
+    (RecorderRole, topics.ALERTS, Written(b"k", DEEP, [], NOW_MS), "too_deep"),
+    (RecorderRole, topics.BASELINES, Written(b"\xff", b"\x07", [], NOW_MS), "not_utf8"),
+]
+
+
+def letters(role: Any) -> list[tuple[bytes | None, bytes | None, DeadLetter]]:
+    """What the role put on dead letters, read from the batches that it would send."""
+    producer = role.app.batch_producer
+    found = []
+    for batch in [*producer._full, *producer._open.values()]:
+        if batch.topic == topics.DEAD_LETTERS:
+            parsed = fetcher.MemoryRecords(bytes(batch.builder._build()))
+            found += [(record.key, record.value, read_dead_letter(record.headers)) for record in parsed.next_batch()]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "topic", "record", "reason"), REFUSED, ids=lambda value: str(value)[:40])
+async def test_x10_a_record_is_refused_by_itself(
+    kind: type[Any], topic: str, record: Written, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = kind()
+
+    async def keep() -> None:
+        """Nothing is sent yet."""
+
+    monkeypatch.setattr(role.app, "sent", keep)
+    if kind is RecorderRole:  # beside detection's own refusals
+        chunk = Chunk(TP(topic, 0), read(topic, [record]), 1)
+        _, errors, failed = role.recorder._decode(topic, chunk)
+        role.recorder._send_to_dlq(topic, chunk, errors | failed)
+    else:
+        await role.take(topic, read(topic, [record]))
+    ((key, value, why),) = letters(role)
+    assert (key, value, why.topic, why.offset, why.reason) == (record.key, record.value, topic, 0, reason)
+    await role.check()
+
+
+@pytest.mark.parametrize("error", [RecursionError("deep"), OverflowError("large"), TypeError("odd"), KeyError("none")])
+async def test_x10_what_nobody_thought_of_refuses_one_record(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    role, send = DetectorRole(), Detector._send_found
+
+    def failing(self: Detector, key: str, *given: Any) -> Any:
+        if key == "workflow:odd":
+            raise error
+        return send(self, key, *given)
+
+    async def keep() -> None:
+        """Nothing is sent yet."""
+
+    monkeypatch.setattr(Detector, "_send_found", failing)
+    monkeypatch.setattr(role.app, "sent", keep)
+    odd = encode(EXAMPLES["action"]).replace(b"workflow:nightly", b"workflow:odd")
+    partition = role.app.tables[0].partitions[0]
+    partition.packed[b"workflow:odd"] = b"\1\0\0\0\0\0" + _baseline("workflow:odd")
+    await role.take(topics.ACTIONS, read(topics.ACTIONS, [Written(None, odd, [], NOW_MS)]))
+    ((_, value, why),) = letters(role)
+    assert value == odd and (why.stage, why.reason, why.message) == ("step", "step_failed", type(error).__name__)
+
+
+def _baseline(key: str) -> bytes:
+    from stream_detector.detect import Baseline
+
+    return Baseline.new(key).pack()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"", b"x", b"scores/0", b"\xff/0/1/2", b"alerts/-1/0/0", b"alerts/0/-7/0", b"alerts/\xd9\xa3/1/2"),
+        *(b"alerts/0/99999999999999999999/0", b"alerts/0/" + b"9" * 5_000 + b"/0", b"alerts/0/1/99999999999999999999"),
+    ],
+)
+async def test_x10_a_bad_origin_is_ignored_and_mutes_nothing(value: bytes) -> None:
+    role = NotifierRole()
+    odd = Written(None, ANOMALY, [(b"stream-detector-origin", value)], NOW_MS)
+    good = Written(None, ANOMALY, [(b"stream-detector-origin", ORIGIN)], NOW_MS)
+    chunk = Chunk(TP(topics.NOTIFIER_IN, 0), read(topics.NOTIFIER_IN, [odd, good]), 2)
+    assert await role.notifier.decide(topics.NOTIFIER_IN, chunk) == {"ignored": 1, "applied": 1}
