@@ -23,7 +23,7 @@ PYTHON = str(BIN / "python")
 IN_CI = os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 DEBIAN = {
-    "chromium": "chromium",
+    "chromium-headless-shell": "chromium-headless-shell",
     "promtool": "prometheus",
     "java": "openjdk-17-jre-headless",
     "mvn": "maven",
@@ -152,15 +152,17 @@ def install_packages() -> None:
     print(f"installing {', '.join(wanted)} (Debian)", flush=True)
     # In runlevel 1 invoke-rc.d starts no service: a Prometheus of the package's own would hold the port.
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    subprocess.run(["apt-get", "-qq", "update"], env=environ)
+    apt = ["apt-get", "-qq", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=20"]
+    subprocess.run([*apt, "update"], env=environ)
     for package in wanted:
-        subprocess.run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", package], env=environ)
+        subprocess.run([*apt, "-y", "--no-install-recommends", "install", package], env=environ)
 
 
 def missing() -> dict[str, str]:
     """Mark of pytest -> why what has it is left out."""
     from stream_detector.devstack.apache import download_jars, find_java
     from stream_detector.devstack.owned import ChildError
+    from tests.servers.browser import chromium
     from tests.servers.secured_postgres import debian_postgres
 
     found = {}
@@ -169,8 +171,8 @@ def missing() -> dict[str, str]:
         download_jars(report=lambda text: print(text, flush=True))
     except ChildError as error:
         found["apache"] = str(error)
-    if not shutil.which("chromium"):
-        found["browser"] = "no chromium on PATH (Debian: apt-get install chromium)"
+    if chromium() is None:
+        found["browser"] = "no Chromium on PATH (Debian: apt-get install chromium-headless-shell)"
     if not (shutil.which("promtool") and shutil.which("prometheus")):
         found["prometheus"] = "no prometheus and promtool on PATH (Debian: apt-get install prometheus)"
     if not debian_postgres():

@@ -34,6 +34,7 @@ COMMANDS = {
     "dead-letters": ("dead_letters", "command"),
     "baselines": ("baselines", "command"),
     "token": ("token", "command"),
+    "session": ("session", "command"),
     "config": ("config", "command"),
 }
 """Name on the command line -> (module of this package, its click command)."""

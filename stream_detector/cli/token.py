@@ -18,7 +18,7 @@ from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store import credentials
 from stream_detector.store.connect import open_pool
-from stream_detector.store.credentials import Role, StoredToken
+from stream_detector.store.credentials import Role, StoredSession, StoredToken
 from stream_detector.store.migrate import migrate
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) 
     Example: stream-detector token create --role producer --name ci
     """
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
-    token, stored = _with_pool(
+    token, stored = with_pool(
         settings, lambda pool: credentials.create_token(pool, name=name or role, role=role, expires_at=expires_at)
     )
     if as_json:
@@ -65,25 +65,36 @@ def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) 
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array")
 def list_tokens(settings: Settings, as_json: bool) -> None:
-    """List all tokens: id, role, validity, last use and name; never the token itself.
+    """List all tokens: id, role, validity, last use and name, each with its browser sessions; never the token itself.
 
     \b
     Example: stream-detector token list
     """
-    found = _with_pool(settings, credentials.tokens)
+    found, opened = with_pool(settings, _tokens_and_sessions)
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        listed = [
+            {**msgspec.structs.asdict(each), "sessions": [one for one in opened if one.token_id == each.id]}
+            for each in found
+        ]
+        click.echo(msgspec.json.encode(listed).decode())
         return
     for each in found:
         used = f"used {each.used_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if each.used_at else "never used"
         click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {each.name}")
+        for one in opened:
+            if one.token_id == each.id:
+                click.echo(f"  session {session_line(one)}")
+
+
+async def _tokens_and_sessions(pool: asyncpg.Pool) -> tuple[list[StoredToken], list[StoredSession]]:
+    return await credentials.tokens(pool), await credentials.sessions(pool)
 
 
 @command.command()
 @click.argument("token_id", metavar="ID")
 @settings_flags
 def revoke(token_id: str, settings: Settings) -> None:
-    """Revoke a token, effective immediately. ID is the one printed by `token list`.
+    """Revoke a token and end its browser sessions, effective immediately. ID is the one printed by `token list`.
 
     \b
     Example: stream-detector token revoke 1065829a-cfbd-5714-97f3-df5ca44f533e
@@ -92,9 +103,10 @@ def revoke(token_id: str, settings: Settings) -> None:
         known = UUID(token_id)
     except ValueError:
         raise CommandError(f"{token_id[:80]}: not the id of a token; `token list` prints them", 2) from None
-    if not _with_pool(settings, lambda pool: credentials.revoke_token(pool, known)):
+    ended = with_pool(settings, lambda pool: credentials.revoke_token(pool, known))
+    if ended is None:
         raise CommandError(f"there is no token with the id {token_id}")
-    click.echo(f"{token_id} is revoked")
+    click.echo(f"{token_id} is revoked" + (f"; browser sessions ended: {ended}" if ended else ""))
 
 
 @command.command()
@@ -109,7 +121,7 @@ def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
     Example: stream-detector token link
     """
     settings = use_running_stack(settings)
-    made = _with_pool(settings, lambda pool: make_link(pool, settings, name=name, role=role))
+    made = with_pool(settings, lambda pool: make_link(pool, settings, name=name, role=role))
     click.echo(json.dumps({"link": made}) if as_json else made)
 
 
@@ -129,7 +141,14 @@ async def sign_in_link(settings: Settings) -> str:
         await pool.close()
 
 
-def _with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
+def session_line(session: StoredSession) -> str:
+    """One session on one line, as lists print it."""
+    until, by = session.expires_at.astimezone(UTC), session.opened_by or "unknown"
+    return f"{session.id}  {session.role:<8}  until {until:%Y-%m-%d %H:%M} UTC  by {by:<7}  {session.name}"
+
+
+def with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
+    """What `work` returns, done with a connection to the database of the settings or of the running `up`."""
     settings = use_running_stack(settings)
     if not settings.database_url:
         raise CommandError(

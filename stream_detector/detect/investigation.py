@@ -17,15 +17,25 @@ _LEAST_MOVES = 3
 _GREW = 0.2
 """A step has changed by a fifth or more of its usual time, and accounts for a tenth of what the execution is off."""
 _PART = 0.1
+_HALF = 0.5
+"""What is named instead of a step that changed accounts for half of what the execution is off."""
+_DAY_MS = 86_400_000
+"""Of a last good execution that is older, it is said why nothing since counts as one."""
 _STARTERS = ("started_by", "actor", "user", "author", "trigger", "event", "schedule", "source")
 """Labels that say who or what started an execution."""
 
 
-def steps_for_completion(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
+def steps_for_completion(
+    event: Completion, evidence: Evidence, found: Finding, *, others_since_ms: int = 0, has_succeeded: bool = False
+) -> list[str]:
     """What to look at for a finding of one execution, most telling first; never empty.
 
     Where it is about time, the step that changed comes before the step that failed; where it is not, only a step that
     grew so that it timed out is named.
+
+    Args:
+        others_since_ms: since when another incident has been open that began before this one; 0: there is none.
+        has_succeeded: whether an execution of the last 30 days has.
     """
     first_step = RULES[found.detector].first_step
     first = first_step(found) if first_step is not None else None
@@ -39,7 +49,10 @@ def steps_for_completion(event: Completion, evidence: Evidence, found: Finding) 
         steps += failed
         if event.status == "timeout":
             steps += _grown_step(event, evidence)
-    steps += _changes(event, evidence)
+    if evidence.good_ms:
+        steps += _changes(event, evidence, others_since_ms)
+    else:
+        steps.append(_nothing_good(has_succeeded, TYPES[found.anomaly_type].is_timing))
     steps.append(_open(event))
     return steps
 
@@ -59,6 +72,8 @@ def _starters(event: Completion) -> list[str]:
 
 def steps_for_end(event: Completion, evidence: Evidence, end: Finding, *, others: bool) -> list[str]:
     """What to do about the end of an incident; never empty. `others`: another of its workflow is still open."""
+    if end.end_reason == "superseded":
+        return ["It has ended together with a level shift of this workflow: see the end of that one"]
     if end.end_reason != "new_normal":
         if others:
             name = wording.name_of(event)
@@ -67,7 +82,7 @@ def steps_for_end(event: Completion, evidence: Evidence, end: Finding, *, others
     return [
         "Decide whether this is wanted: it was not seen to end, it became the usual",
         "If it is, there is nothing to do: detection judges by it from now on",
-        *_changes(event, evidence),
+        *(_changes(event, evidence) if evidence.good_ms else []),
     ]
 
 
@@ -82,7 +97,8 @@ def _failed_steps(event: Completion) -> list[str]:
 def _changed_step(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
     """The step that accounts for an unusual time, or that none of them does; nothing without steps or their usual."""
     if found.direction == "up":
-        return _added_step(event, evidence, found) or _grown_step(event, evidence, found) or _no_step(event, evidence)
+        named = _added_step(event, evidence, found) or _grown_step(event, evidence, found)
+        return named or _no_step(event, evidence, found)
     if any(step.status in FAILED for step in event.steps) or _added(event, evidence):
         return []  # less was done, or something else: that a step took less explains nothing
     gone = evidence.missing(evidence.observe(event.steps)) if event.steps else []
@@ -123,14 +139,24 @@ def _named(changed: list[tuple[float, str, float, float]], how: str, found: Find
     return [f"Look at step {name}, which {how} most: {now}, usually {usually}"]
 
 
-def _no_step(event: Completion, evidence: Evidence) -> list[str]:
+def _no_step(event: Completion, evidence: Evidence, found: Finding) -> list[str]:
+    """Where else the time was: in all of them, in one without a usual time, or between them."""
     timed = _timed(event, evidence)
     if not timed:
         return []
     took, expected = sum(took for _, took, _ in timed), sum(expected for _, _, expected in timed)
+    known = {name for name, *_ in timed}
+    longest, name = max(
+        ((one.duration_s or 0.0, one.name) for one in event.steps if one.name not in known), default=(0.0, "")
+    )
+    if longest >= _HALF * found.deviation:
+        return [f"Look at step {name}, which took {wording.duration(longest)}; its usual time is not known"]
     if took > (1.0 + _GREW) * expected:
         return [f"No single step stands out: together they took {wording.share(took / expected - 1.0)} more than usual"]
-    return ["No single step stands out: look at what lies between them, such as waiting and set-up"]
+    between = found.current - sum(one.duration_s or 0.0 for one in event.steps)
+    if between >= _HALF * found.deviation:
+        return ["No single step stands out: look at what lies between them, such as waiting and set-up"]
+    return []  # what they take differs from time to time, and the time is in them
 
 
 def _timed(event: Completion, evidence: Evidence) -> list[tuple[str, float, float]]:
@@ -142,11 +168,21 @@ def _timed(event: Completion, evidence: Evidence) -> list[tuple[str, float, floa
     ]
 
 
-def _changes(event: Completion, evidence: Evidence) -> list[str]:
-    if not evidence.good_ms:
-        return ["There is no good execution to compare with yet: look at how this workflow was set up"]
+def _nothing_good(has_succeeded: bool, is_timing: bool) -> str:
+    """What to do where no good execution of before is known."""
+    if has_succeeded:
+        return "No good execution from the time until then is known: compare with one that has succeeded since"
+    if is_timing:
+        return "It has not succeeded in the last 30 days: no good execution is known to compare with"
+    return "There is no good execution to compare with yet: look at how this workflow was set up"
+
+
+def _changes(event: Completion, evidence: Evidence, others_since_ms: int = 0) -> list[str]:
+    """What to compare with, and what has changed since then."""
     which = f"{evidence.good_id} of " if evidence.good_id else "of "
-    steps = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}"]
+    is_old = others_since_ms and epoch_ms(event.finished_at) - evidence.good_ms > _DAY_MS
+    since = f", before the incident that is open since {wording.instant(others_since_ms)}" if is_old else ""
+    steps = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}{since}"]
     before, now = evidence.commit(), event.labels.get("commit", "")
     if before and now and not now.startswith(before):
         steps.append(f"The commit changed since then, from {before} to {now[:12]}: read that difference")
@@ -156,15 +192,24 @@ def _changes(event: Completion, evidence: Evidence) -> list[str]:
     return steps
 
 
-def steps_for_score(event: Score, previous_ms: int | None, moved: float, moves: Sequence[float]) -> list[str]:
+def steps_for_score(
+    event: Score, previous_ms: int | None, moved: float, moves: Sequence[float], drifted_over: int = 0
+) -> list[str]:
     """What to look at for one score; never empty.
 
     Args:
         moved: by how much it moved or drifted, at least 0.
         moves: the sizes of its moves before this score, the newest last.
+        drifted_over: of a drift, how many scores before this one it is compared with; 0: it moved at once.
     """
     steps = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
-    if previous_ms is not None:
+    if drifted_over:
+        # No single score is to blame, and a drift is no move that could be compared with moves.
+        steps.append(
+            f"Compare them with those of {drifted_over} scores ago, not of the one before: it moved little by little"
+        )
+        moves = ()
+    elif previous_ms is not None:
         steps.append(f"Compare them with those of the score before, of {wording.instant(previous_ms)}")
     if event.run_id is not None:
         steps.append(

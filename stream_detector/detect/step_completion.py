@@ -149,13 +149,32 @@ def _open(
                 state, incident_id = "ongoing", known.id
                 known.severity = max(known.severity, found.severity, key=SEVERITIES.index)
         if live:
-            steps = investigation.steps_for_completion(event, baseline.evidence, found)
+            steps = investigation.steps_for_completion(
+                event,
+                baseline.evidence,
+                found,
+                others_since_ms=_others_since(baseline, found, incident_id),
+                has_succeeded=not baseline.evidence.good_ms and _has_succeeded(baseline),
+            )
             reported.append(
                 anomaly.build_anomaly(
                     found, event, config, own_id=own_id, incident_id=incident_id, state=state, steps=steps
                 )
             )
     return reported
+
+
+def _has_succeeded(baseline: WorkflowBaseline) -> bool:
+    count, failures = baseline.days.outcomes()
+    return failures < count
+
+
+def _others_since(baseline: WorkflowBaseline, found: Finding, incident_id: str) -> int:
+    """Since when another incident has been open that began before this one, in epoch ms; 0: there is none."""
+    own = baseline.incidents.get((found.detector, crc32_of(found.subject)))
+    own_ms = own.since_ms if own is not None and own.id == incident_id else baseline.newest_ms
+    others = [one.since_ms for one in baseline.incidents.values() if one.reported and one.since_ms < own_ms]
+    return min(others, default=0)
 
 
 def _superseded(

@@ -58,7 +58,9 @@ def step_score(
         moved = significant_score_change.move_of(previous, event.score, rule, multiplier)
         _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
     # 3. Learn.
+    drifted_over = 0
     if behind_ms <= 0:
+        drifted_over = baseline.drift.fields.n
         drifted = _learn(baseline, event, rule, jumped=found is not None)
         found = found or drifted
         if drifted is not None:
@@ -69,7 +71,10 @@ def step_score(
     if found is None:
         return _APPLIED[moved]
     own_id = anomaly.anomaly_id(found, baseline, event)
-    steps = investigation.steps_for_score(event, previous_ms, abs(found.deviation), moves)
+    is_drift = found.subject == pattern_deviation.DRIFT
+    steps = investigation.steps_for_score(
+        event, previous_ms, abs(found.deviation), moves, drifted_over if is_drift else 0
+    )
     return Outcome(
         "applied",
         [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],

@@ -49,8 +49,12 @@ def share(ratio: float) -> str:
     ('60 %', '3.1 %', '0.04 %')
     >>> share(0.995), share(0.99996), share(1.0), share(1.004)
     ('99.5 %', '99.9 %', '100 %', '100 %')
+    >>> share(0.0001), share(1.6e-7), share(0.0)
+    ('0.01 %', 'under 0.01 %', '0 %')
     """
     percent = ratio * 100
+    if 0 < percent < 0.0095:
+        return "under 0.01 %"
     if 99.5 <= percent < 100:
         # Rounded down, since 100 % is the whole.
         return f"{int(percent * 10) / 10:.1f} %"

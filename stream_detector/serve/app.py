@@ -9,7 +9,7 @@ from aiohttp import web
 
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
 from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, PIPELINE, SETTINGS
-from stream_detector.serve.authentication import Authenticator
+from stream_detector.serve.authentication import AUTHENTICATOR, Authenticator
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
@@ -40,6 +40,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app[LIVE], app[PIPELINE] = Live(app[BROKER]), Pipeline(settings, database)
+    app[AUTHENTICATOR] = authenticator
     app[EDITING] = asyncio.Lock()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])

@@ -4,10 +4,12 @@ Looked up at every request, so that a revoked token is refused at once. While th
 last minutes stays known: acting on what Kafka still takes must not wait for PostgreSQL.
 """
 
+import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -32,6 +34,7 @@ REMEMBER_S = 900.0
 _MOST_REMEMBERED = 10_000
 SETTING_NAME = "API_TOKEN"
 """The name under which the token of the settings acts."""
+_SETTING_SALT = b"stream_detector API_TOKEN"
 
 
 class Authenticator:
@@ -48,13 +51,34 @@ class Authenticator:
         if scheme:
             return await self._identify_token(token.strip()) if scheme.lower() == "bearer" else None
         secret = request.cookies.get(cookie_name(request))
-        return (
-            await self._looked_up(credentials.token_digest(secret), credentials.identity_of_session) if secret else None
-        )
+        return await self._looked_up(credentials.token_digest(secret), self._identity_of_session) if secret else None
+
+    async def open_session(self, request: web.BaseRequest) -> tuple[str, Identity] | None:
+        """(The secret of a new session for the token in the header, whose it is); None where the token is not valid."""
+        token = request.headers.get("Authorization", "").partition(" ")[2].strip()
+        identity = await self._identify_token(token)
+        if identity is None:
+            return None
+        if self._is_own(token):
+            own_hash = self._own_hash
+            return await self._database.query(
+                credentials.make_session_of_setting, identity.name, identity.role, own_hash
+            )
+        return await self._database.query(credentials.make_session_of_token, credentials.token_digest(token))
+
+    async def _identity_of_session(self, pool: asyncpg.Pool, digest: bytes) -> Identity | None:
+        return await credentials.identity_of_session(pool, digest, lambda: self._own_hash if self._own else None)
+
+    @cached_property
+    def _own_hash(self) -> bytes:
+        """What a session keeps of API_TOKEN: people choose it, so it must cost something to try out words (50 ms)."""
+        return hashlib.scrypt(self._own, salt=_SETTING_SALT, n=2**14, r=8, p=1, dklen=32)
+
+    def _is_own(self, token: str) -> bool:
+        return bool(self._own) and hmac.compare_digest(token.encode("utf-8", "replace"), self._own)
 
     async def _identify_token(self, token: str) -> Identity | None:
-        given = token.encode("utf-8", "replace")
-        if self._own and hmac.compare_digest(given, self._own):
+        if self._is_own(token):
             return Identity(name=SETTING_NAME, role="operator", by="token")
         if not token.startswith(credentials.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
@@ -78,6 +102,9 @@ class Authenticator:
                 self._known.clear()
             self._known[digest] = now_s, found
         return found
+
+
+AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
 
 
 def cookie_name(request: web.BaseRequest) -> str:

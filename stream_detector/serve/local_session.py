@@ -50,7 +50,7 @@ class LocalSessions:
     async def _open(self, request: web.Request, response: web.StreamResponse) -> None:
         try:
             if await self._authenticator.identify(request) is None:
-                secret, _ = await self._database.query(credentials.make_session, person(), "operator")
+                secret, _ = await self._database.query(credentials.make_session, person(), "operator", "local")
                 set_cookie(request, response, secret)
         except StoreAwayError:
             return  # the page loads without; loaded again when the database is back, it has one

@@ -375,6 +375,18 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/api/v1/session", session.make_session, "Open a browser session with a token", Identity, roles=ALL),
     Route("DELETE", "/api/v1/session", session.end_session, "Close the browser session", problems=(), roles=ALL),
+    Route(
+        "GET",
+        "/api/v1/sessions",
+        session.list_sessions,
+        "Browser sessions",
+        session.SessionList,
+        problems=(),
+        roles=ACT,
+    ),
+    Route(
+        "DELETE", "/api/v1/sessions/{id}", session.end_any_session, "End a browser session", problems=(404,), roles=ACT
+    ),
     Route("GET", "/api/v1/health", health.health, "Health of the pipeline", health.Health, problems=(), database=False),
     Route(
         "GET",

@@ -5,6 +5,7 @@ Every secret is 256 random bits, so a plain SHA-256 hides it: there is nothing t
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -21,6 +22,20 @@ SESSION_LASTS = timedelta(days=7)
 LINK_LASTS = timedelta(minutes=15)
 _USED_EVERY = "1 minute"
 """A token's last use is noted no more often: a row for each request would be written for nothing."""
+
+_VALID = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())"
+_TOKEN = f"""
+    SELECT id, name, role, expires_at, used_at IS NULL OR used_at < now() - $2::text::interval AS note
+    FROM tokens t WHERE token_hash = $1 AND {_VALID}
+"""  # noqa: S608 - a constant of ours
+_VALID_SESSIONS = f"""
+    SELECT s.id::text, s.name, s.role, s.opened_by, s.token_id::text, s.created_at, s.setting_hash,
+        least(s.expires_at, t.expires_at) AS expires_at
+    FROM sessions s LEFT JOIN tokens t ON t.id = s.token_id
+    WHERE s.expires_at > now() AND (s.token_id IS NULL OR (t.id IS NOT NULL AND {_VALID}))
+"""  # noqa: S608 - a constant of ours
+"""Those that are valid; that of API_TOKEN is also compared with what is set."""
+_SESSION, _SESSIONS = f"{_VALID_SESSIONS} AND s.id_hash = $1", f"{_VALID_SESSIONS} ORDER BY s.created_at DESC, s.id"
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -42,6 +57,23 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     used_at: datetime | None
+
+
+OpenedBy = Literal["token", "setting", "link", "local"]
+"""A token, API_TOKEN of the settings, a one-time link, or a browser of this machine's own user."""
+
+
+class StoredSession(Struct, frozen=True, kw_only=True):
+    """What is known of a browser session; never its secret."""
+
+    id: str
+    name: str
+    role: Role
+    opened_by: str | None
+    """As `OpenedBy`; None: opened by a former version, which did not note it."""
+    token_id: str | None
+    created_at: datetime
+    expires_at: datetime
 
 
 def token_digest(secret: str) -> bytes:
@@ -72,22 +104,26 @@ async def tokens(pool: asyncpg.Pool) -> list[StoredToken]:
     return [StoredToken(**dict(each)) for each in found]
 
 
-async def revoke_token(pool: asyncpg.Pool, token_id: UUID) -> bool:
-    """The token opens nothing any more, from the next request on. False where there is none of this id."""
-    return bool(
-        await pool.fetchval(
+async def revoke_token(pool: asyncpg.Pool, token_id: UUID) -> int | None:
+    """The token and the sessions that it opened open nothing any more, from the next request on.
+
+    Returns:
+        How many sessions have ended by this; None where there is no token of this id.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        known = await connection.fetchval(
             "UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING true", token_id
         )
-    )
+        # Deleted, not only looked at: an API of a former version beside this one does not know whose they are.
+        ended = await connection.fetch(
+            "DELETE FROM sessions WHERE token_id = $1 RETURNING expires_at > now() AS was_valid", token_id
+        )
+    return sum(each["was_valid"] for each in ended) if known else None
 
 
 async def identity_of_token(pool: asyncpg.Pool, token_hash: bytes) -> Identity | None:
     """Whose token it is; None where it is unknown, over or revoked."""
-    found = await pool.fetchrow(
-        "SELECT id, name, role, expires_at, used_at IS NULL OR used_at < now() - $2::text::interval AS note"
-        " FROM tokens WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
-        token_hash, _USED_EVERY,
-    )  # fmt: skip
+    found = await pool.fetchrow(_TOKEN, token_hash, _USED_EVERY)
     if found is None:
         return None
     if found["note"]:
@@ -114,30 +150,75 @@ async def open_link(pool: asyncpg.Pool, code: str) -> tuple[str, Identity] | Non
         )
         if found is None or not found["is_good"]:
             return None
-        return await _session(connection, found["name"], found["role"])
+        return await _session(connection, found["name"], found["role"], "link")
 
 
-async def make_session(pool: asyncpg.Pool, name: str, role: Role) -> tuple[str, Identity]:
+async def make_session(pool: asyncpg.Pool, name: str, role: Role, opened_by: OpenedBy) -> tuple[str, Identity]:
     """(The secret of a new browser session, whose it is)."""
-    return await _session(pool, name, role)
+    return await _session(pool, name, role, opened_by)
 
 
-async def _session(connection: asyncpg.Pool | Connection, name: str, role: Role) -> tuple[str, Identity]:
+async def make_session_of_setting(
+    pool: asyncpg.Pool, name: str, role: Role, setting_hash: bytes
+) -> tuple[str, Identity]:
+    """The same for API_TOKEN: it is valid while that is set to the same."""
+    return await _session(pool, name, role, "setting", setting_hash=setting_hash)
+
+
+async def make_session_of_token(pool: asyncpg.Pool, token_hash: bytes) -> tuple[str, Identity] | None:
+    """The same for a stored token: the session ends with it. None where the token is not valid any more."""
+    found = await pool.fetchrow(_TOKEN, token_hash, _USED_EVERY)
+    if found is None:
+        return None
+    name, role, ends_at = found["name"], found["role"], found["expires_at"]
+    return await _session(pool, name, role, "token", token_id=found["id"], ends_at=ends_at)
+
+
+async def _session(
+    connection: asyncpg.Pool | Connection,
+    name: str,
+    role: Role,
+    opened_by: OpenedBy,
+    *,
+    token_id: UUID | None = None,
+    setting_hash: bytes | None = None,
+    ends_at: datetime | None = None,
+) -> tuple[str, Identity]:
     secret = secrets.token_urlsafe(32)
     expires_at = datetime.now(UTC) + SESSION_LASTS
+    if ends_at is not None:
+        expires_at = min(expires_at, ends_at)
     await connection.execute(
-        "INSERT INTO sessions (id_hash, name, role, expires_at) VALUES ($1, $2, $3, $4)",
-        token_digest(secret), name, role, expires_at,
+        "INSERT INTO sessions (id_hash, name, role, expires_at, opened_by, token_id, setting_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        token_digest(secret), name, role, expires_at, opened_by, token_id, setting_hash,
     )  # fmt: skip
     return secret, Identity(name=name, role=role, by="session", expires_at=expires_at)
 
 
-async def identity_of_session(pool: asyncpg.Pool, session_hash: bytes) -> Identity | None:
-    """Whose session it is; None where it is unknown or over."""
-    found = await pool.fetchrow(
-        "SELECT name, role, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now()", session_hash
-    )
-    return Identity(by="session", **dict(found)) if found else None
+async def identity_of_session(
+    pool: asyncpg.Pool, session_hash: bytes, setting_hash: Callable[[], bytes | None]
+) -> Identity | None:
+    """Whose session it is; None where it is unknown, has ended, or what opened it is not valid any more.
+
+    Args:
+        setting_hash: of API_TOKEN as it is set now; asked only for a session that was opened with one.
+    """
+    found = await pool.fetchrow(_SESSION, session_hash)
+    if found is None or (found["setting_hash"] is not None and found["setting_hash"] != setting_hash()):
+        return None
+    return Identity(by="session", name=found["name"], role=found["role"], expires_at=found["expires_at"])
+
+
+async def sessions(pool: asyncpg.Pool) -> list[StoredSession]:
+    """Every browser session that has not ended, newest first; one of API_TOKEN also where that was changed."""
+    found = await pool.fetch(_SESSIONS)
+    return [StoredSession(**{name: each[name] for name in StoredSession.__struct_fields__}) for each in found]
+
+
+async def end_session_of_id(pool: asyncpg.Pool, session_id: UUID) -> bool:
+    """The session opens nothing any more, from the next request on. False where there is none of this id."""
+    return bool(await pool.fetchval("DELETE FROM sessions WHERE id = $1 RETURNING expires_at > now()", session_id))
 
 
 async def end_session(pool: asyncpg.Pool, session_hash: bytes) -> None:

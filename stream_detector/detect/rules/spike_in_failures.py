@@ -139,7 +139,9 @@ def find_end(name: str, incident: Incident, frozen: Frozen, now: Spike, *, is_ac
             f"executions",
             f"z {now.z:.2f} against today's is not either, and at most {_WELL} of the last {RECENT} failed",
         ]
-        return _ended(description, gates, now.recent / RECENT, usual, now.frozen_z, "recovered")
+        # By the tail alone it would be -8 where none of the last 10 failed.
+        z = max(now.frozen_z, z_of(now.recent, frozen.baseline, frozen.spread))
+        return _ended(description, gates, now.recent / RECENT, usual, z, "recovered")
     if not is_accepted or now.z > now.limit:
         return None
     was = f"before, {wording.share(usual)} did" if usual else "before, none did"

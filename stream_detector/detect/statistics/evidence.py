@@ -13,7 +13,8 @@ from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.events import Completion, Step
 
 STEPS: Final = 32
-"""At most so many steps of a workflow are remembered; 16 bytes each."""
+"""At most so many steps of a workflow are remembered; 16 bytes each. Beyond, a new one takes the place of one that no
+longer runs: else a workflow whose steps are renamed over the years would be judged by those of its first day."""
 SETS: Final = 4
 """So many different sets of steps are remembered, the latest ones; 15 bytes each."""
 STABLE: Final = 30
@@ -31,6 +32,9 @@ _LABEL: Final = 3
 _MOSTLY_NEW: Final = 128
 _ONCE: Final = 1.2
 """The mean deviation decays by a tenth an execution, a share that stays comes nearer by as much."""
+_TAKEN_SPREAD: Final = 1 / 6
+"""Of a share whose step has taken over a place: six of them are the whole, so that nothing is off until it has decayed,
+after 16 executions."""
 _LABELS: Final = 4
 _COMMIT: Final = 12
 _ID: Final = 40
@@ -42,6 +46,10 @@ _SEPARATOR: Final = "\x1f"
 _LONGEST: Final = 4_000
 """Names of this many characters at most are cached, 2,000 times: 8 MB, if a producer should want them full."""
 _UUID_BYTE: Final = b"\xff"
+_BEYOND: Final = 1 << 32
+"""The bit of a place is this, shifted right: `1 << place` would be a shift of 32 bits, compiled, and negative for the
+32nd step."""
+_ALL_PLACES: Final[i64] = 0xFFFFFFFF
 _HEAD: Final = 15
 _MORE: Final = 5
 _STEP: Final = 16
@@ -164,7 +172,7 @@ class Evidence:
         while place < len(steps):
             at = place if in_order else self._place(u32(hashes, 4 * place))
             if at >= 0:
-                seen.mask |= 1 << at
+                seen.mask |= _BEYOND >> STEPS - at
             places = append(places, at)
             place += 1
         seen.places = places
@@ -174,6 +182,8 @@ class Evidence:
         self.n = min(self.n + 1, 0xFFFF)
         if not self.names and self.columns:  # begun by a layout that knew no names
             self.names = self._names_of(seen)
+        if len(self.columns) == STEPS * _STEP:
+            self._make_room(seen)
         mask = seen.mask
         columns, places, total_s = self.columns, seen.places, seen.total_s
         known: i64 = len(columns) // _STEP
@@ -199,13 +209,13 @@ class Evidence:
                     new.append(crc)
                     expected_s, shares = append(expected_s, duration_s), append(shares, share)
                     spreads = append(spreads, 0.0)
-                    learned |= 1 << at
+                    learned |= _BEYOND >> STEPS - at
                     self.names += self._packed_name(seen.steps[index].name)
-                    mask |= 1 << at
+                    mask |= _BEYOND >> STEPS - at
             if at >= 0 and duration_s:
                 if learned >> at & 1:  # a second step of that name: as if the first had been written down
                     expected_s[at], shares[at], spreads[at] = f32(expected_s[at]), f32(shares[at]), f32(spreads[at])
-                learned |= 1 << at
+                learned |= _BEYOND >> STEPS - at
                 if not expected_s[at]:  # its first duration
                     expected_s[at], shares[at] = duration_s, share
                 if usual:
@@ -224,6 +234,42 @@ class Evidence:
         self.columns = w.getvalue()
         self._remember_set(seen, mask)
 
+    def _make_room(self, seen: ObservedSteps) -> None:
+        """Give these steps the places of some that no longer run; the next thing is that they are learned."""
+        free: i64 = self._free_places(seen)
+        taken: list[tuple[i64, i64]] = []  # places taken over, with the hashes of their new steps
+        places = seen.places
+        index: i64 = 0
+        while free and index < len(places):
+            if places[index] < 0:
+                crc = u32(seen.names.hashes, 4 * index)
+                at = _place_among(taken, crc)
+                if at < 0:
+                    at = ones((free & -free) - 1)
+                    free &= free - 1
+                    taken.append((at, crc))
+                    self._rename(at, seen.steps[index].name)
+                    seen.mask |= _BEYOND >> STEPS - at
+                places[index] = at
+            index += 1
+        if taken:
+            seen.places = places
+            self.columns = _taken_over(self.columns, taken)
+            self._give_up(taken)
+
+    def _give_up(self, taken: list[tuple[i64, i64]]) -> None:
+        """The remembered sets have these places no longer."""
+        left = _ALL_PLACES
+        for place, _ in taken:
+            left &= ~(_BEYOND >> STEPS - place)
+        w = BytesWriter()
+        at: i64 = 0
+        while at < len(self.sets):
+            w.write(self.sets[at : at + 11])
+            put_u32(w, u32(self.sets, at + 11) & left)
+            at += _SET
+        self.sets = w.getvalue()
+
     def _remember_set(self, seen: ObservedSteps, mask: i64) -> None:
         """The newest comes last, and once."""
         sets, together, order = self.sets, seen.names.together, seen.names.sequence
@@ -234,7 +280,8 @@ class Evidence:
             at = _SET * place
             if u32(sets, at + 4) == order:
                 stable = min(i64(sets[at + 10]) + 1, STABLE)
-            if place == newest and stable == STABLE == i64(sets[at + 10]) and not self.new_sets:
+            is_known = place == newest and stable == STABLE == i64(sets[at + 10]) and not self.new_sets
+            if is_known and u32(sets, at + 11) == mask:
                 return  # as most are
             sets = sets[:at] + sets[at + _SET :]
             self.new_sets -= (self.new_sets + 15) >> 4
@@ -248,6 +295,21 @@ class Evidence:
         w.append(u8(stable))
         put_u32(w, mask)
         self.sets = w.getvalue()
+
+    def _free_places(self, seen: ObservedSteps) -> i64:
+        """A bit for each place that a new step may take: of a step that is neither here nor in any remembered set.
+
+        Where there is none, also of steps of the older sets, once the same set comes twice in a row; of sets that
+        alternate, none loses its steps to the other.
+        """
+        sets, used = self.sets, seen.mask
+        at: i64 = 0
+        while at < len(sets):
+            used |= u32(sets, at + 11)
+            at += _SET
+        if used == _ALL_PLACES and sets and u32(sets, len(sets) - _SET) == seen.names.together:
+            used = seen.mask
+        return ~used & _ALL_PLACES
 
     def _set_of(self, together: i64) -> i64:
         """Which of the remembered sets has that hash; -1 for none."""
@@ -289,9 +351,9 @@ class Evidence:
         return [name for place, name in enumerate(self._unpacked_names()) if gone >> place & 1 and name]
 
     def new(self, seen: ObservedSteps) -> list[str]:
-        """The steps that are not in the nearest set; none where there are more than are remembered."""
+        """The steps that are not in the nearest set; none where not all of its steps are remembered."""
         count, mask = self.nearest_set(seen)
-        if count > STEPS:
+        if ones(mask) < min(count, STEPS + 1):
             return []
         found: list[str] = []
         index: i64 = 0
@@ -303,8 +365,25 @@ class Evidence:
         return found
 
     def is_known(self, name: str) -> bool:
-        """Whether a step is remembered, or there are more than can be."""
-        return self._place(crc32_of(name)) >= 0 or len(self.columns) // _STEP >= STEPS
+        """Whether a step is remembered, or is one of a set that has more than can be."""
+        if self._place(crc32_of(name)) >= 0:
+            return True
+        at: i64 = 0
+        while at < len(self.sets):
+            if ones(u32(self.sets, at + 11)) < u16(self.sets, at + 8):
+                return True
+            at += _SET
+        return False
+
+    def _rename(self, place: i64, name: str) -> None:
+        """Give the step of that place another name."""
+        begin: i64 = 0
+        while place and begin < len(self.names):
+            begin += 1 + i64(self.names[begin])
+            place -= 1
+        rest = self.names[begin + 1 + i64(self.names[begin]) :] if begin < len(self.names) else b""
+        self.names = self.names[:begin] + rest
+        self.names = self.names[:begin] + self._packed_name(name) + rest
 
     def _packed_name(self, name: str) -> bytes:
         raw = name.encode()[:_NAME].decode(errors="ignore").encode()
@@ -510,6 +589,33 @@ class Evidence:
         begin, end = end, end + names
         self.names = packed[begin:end]
         return end
+
+
+def _place_among(taken: list[tuple[i64, i64]], crc: i64) -> i64:
+    for at, known in taken:
+        if known == crc:
+            return at
+    return -1
+
+
+def _taken_over(columns: bytes, taken: list[tuple[i64, i64]]) -> bytes:
+    """The columns of 32 steps with other steps in these places, of which nothing has been learned yet."""
+    w = BytesWriter()
+    place: i64 = 0
+    while place < 4 * STEPS:
+        column, at = place // STEPS, place % STEPS
+        crc: i64 = -1
+        for where, other in taken:
+            if where == at:
+                crc = other
+        if crc < 0:
+            w.write(columns[4 * place : 4 * place + 4])
+        elif column == 0:
+            put_u32(w, crc)
+        else:
+            write_f32_le(w, _TAKEN_SPREAD if column == 3 else 0.0)
+        place += 1
+    return w.getvalue()
 
 
 def _packed_id(execution_id: str) -> bytes:

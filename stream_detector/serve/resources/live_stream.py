@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from aiohttp import web
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
+from stream_detector.serve.authentication import AUTHENTICATOR
 from stream_detector.serve.live import LIVE, Listener, Live, Vector, parse_vector, vector_text
+from stream_detector.store.connect import StoreAwayError
 
 
 class StreamEvent(Struct, kw_only=True):
@@ -45,17 +49,37 @@ async def stream(request: web.Request) -> web.StreamResponse:
             await response.write(_event("reset", b"{}", at))
         await response.write(_event("ready", b'{"clients":%d}' % live.clients, at))
         with contextlib.suppress(ConnectionError, KafkaError, TimeoutError):
-            await _send(live, listener, response, at, here)
+            await _send(live, listener, response, at, here, lambda: _may_read(request))
         return response
     finally:
         live.unsubscribe(listener)
 
 
-async def _send(live: Live, listener: Listener, response: web.StreamResponse, at: Vector, here: Vector) -> None:
+async def _may_read(request: web.Request) -> bool:
+    """Whether the token or session of the stream is still valid (X15); unknown while PostgreSQL is unavailable."""
+    try:
+        return await request.app[AUTHENTICATOR].identify(request) is not None
+    except StoreAwayError:
+        return True
+
+
+async def _send(
+    live: Live,
+    listener: Listener,
+    response: web.StreamResponse,
+    at: Vector,
+    here: Vector,
+    may_read: Callable[[], Awaitable[bool]],
+) -> None:
+    checked_s = time.monotonic()
     async for found in live.between(at, here):
         at[found.partition] = found.offset + 1
         await response.write(_event("anomaly", found.value, at))
     while True:
+        if time.monotonic() - checked_s >= HEARTBEAT_S:
+            checked_s = time.monotonic()
+            if not await may_read():
+                return
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 waiting = await listener.waiting.get()

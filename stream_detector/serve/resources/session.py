@@ -1,12 +1,15 @@
 """A browser session: opened by a one-time link or with a token, read, ended."""
 
 from aiohttp import web
+from msgspec import Struct
 
 from stream_detector.serve.app_keys import DATABASE
-from stream_detector.serve.authentication import IDENTITY, cookie_name, set_cookie
+from stream_detector.serve.authentication import AUTHENTICATOR, IDENTITY, cookie_name, set_cookie
 from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.requests import parse_uuid
 from stream_detector.serve.responses import json_response
 from stream_detector.store import credentials
+from stream_detector.store.credentials import StoredSession
 
 _MOST_CODE = 200
 
@@ -18,6 +21,12 @@ _USED = """<!doctype html>
 <pre>stream-detector token link</pre>
 <p>or, if you have a token, <a href="/anomalies">enter it on the page</a>.</p></html>
 """
+
+
+class SessionList(Struct, kw_only=True):
+    """Newest first."""
+
+    items: list[StoredSession]
 
 
 async def open_link(request: web.Request) -> web.Response:
@@ -37,12 +46,15 @@ async def read_session(request: web.Request) -> web.Response:
 
 
 async def make_session(request: web.Request) -> web.Response:
-    """Exchange the token for a browser session, so that the browser does not have to store the token."""
+    """Exchange the token for a browser session, which the browser need not store. It ends with the token."""
     identity = request[IDENTITY]
     if identity.by == "session":
         raise ProblemError(400, "A session cannot create another session. Send a token.")
-    secret, opened = await request.app[DATABASE].query(credentials.make_session, identity.name, identity.role)
-    response = json_response(opened)
+    opened = await request.app[AUTHENTICATOR].open_session(request)
+    if opened is None:
+        raise ProblemError(401, "The token is not valid any more.", headers={"WWW-Authenticate": "Bearer"})
+    secret, whose = opened
+    response = json_response(whose)
     set_cookie(request, response, secret)
     return response
 
@@ -55,3 +67,16 @@ async def end_session(request: web.Request) -> web.Response:
     response = web.Response(status=204)
     response.del_cookie(cookie_name(request), path="/")
     return response
+
+
+async def list_sessions(request: web.Request) -> web.Response:
+    """All valid browser sessions, newest first: whose they are and what opened them. Never their secret."""
+    return json_response(SessionList(items=await request.app[DATABASE].query(credentials.sessions)))
+
+
+async def end_any_session(request: web.Request) -> web.Response:
+    """End the browser session of this id, effective with its next request."""
+    known = parse_uuid(request.match_info["id"])
+    if known is None or not await request.app[DATABASE].query(credentials.end_session_of_id, known):
+        raise ProblemError(404, "There is no valid session with this id.")
+    return web.Response(status=204)

@@ -1,5 +1,6 @@
 """`token` against a real database."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -11,10 +12,12 @@ from stream_detector.cli import main
 from stream_detector.cli.api_client import use_running_stack
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.settings import load
+from stream_detector.store import credentials
+from stream_detector.store.connect import open_pool
 
 
-def call(url: str, *words: str, code: int = 0) -> str:
-    result = CliRunner().invoke(main, ["token", *words], env={"STREAM_DETECTOR_DATABASE_URL": url})
+def call(url: str, *words: str, code: int = 0, command: str = "token") -> str:
+    result = CliRunner().invoke(main, [command, *words], env={"STREAM_DETECTOR_DATABASE_URL": url})
     assert result.exit_code == code, result.output
     return result.stdout if code == 0 else result.output
 
@@ -29,6 +32,38 @@ def test_a_token_is_shown_once_listed_without_it_and_revoked(postgres_url: str) 
     assert re.search(rf"{made['id']}  producer  revoked", call(postgres_url, "list"))
     listed = json.loads(call(postgres_url, "list", "--json"))
     assert {each["name"] for each in listed} == {"ci", "viewer"}
+
+
+def open_session(url: str, token: str) -> str:
+    """Its id. The API opens it, with the token that a browser sends."""
+
+    async def go() -> None:
+        pool = await open_pool(url, name="test", size=1)
+        try:
+            assert await credentials.make_session_of_token(pool, credentials.token_digest(token))
+        finally:
+            await pool.close()
+
+    before = {each["id"] for each in json.loads(call(url, "list", "--json", command="session"))}
+    asyncio.run(go())
+    (new,) = {each["id"] for each in json.loads(call(url, "list", "--json", command="session"))} - before
+    return str(new)
+
+
+def test_x15_the_sessions_of_a_token_are_listed_with_it_and_end_with_it(postgres_url: str) -> None:
+    made = json.loads(call(postgres_url, "create", "--role", "operator", "--name", "ann", "--json"))
+    first, second = (open_session(postgres_url, made["token"]) for _ in range(2))
+    text = call(postgres_url, "list")
+    lines = text[text.index(made["id"]) :].splitlines()
+    assert {lines[1].split()[1], lines[2].split()[1]} == {first, second} and "by token" in lines[1]
+    (listed,) = [each for each in json.loads(call(postgres_url, "list", "--json")) if each["id"] == made["id"]]
+    assert {each["id"] for each in listed["sessions"]} == {first, second}
+    assert call(postgres_url, "end", first, command="session") == f"session {first} has ended\n"
+    assert first not in call(postgres_url, "list", command="session")
+    assert "no valid session" in call(postgres_url, "end", first, code=1, command="session")
+    assert "not the id of a session" in call(postgres_url, "end", "x", code=2, command="session")
+    assert call(postgres_url, "revoke", made["id"]) == f"{made['id']} is revoked; browser sessions ended: 1\n"
+    assert second not in call(postgres_url, "list") + call(postgres_url, "list", command="session")
 
 
 def test_what_cannot_be_revoked_says_so(postgres_url: str) -> None:

@@ -1,18 +1,24 @@
 """Tokens, sessions and roles: every route and every role."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiohttp import CookieJar
 
-from stream_detector.serve.app_keys import DATABASE
+from stream_detector.devstack.tansu import Tansu
+from stream_detector.kafka.create_topics import make_topics
+from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.authentication import SIGNED
+from stream_detector.serve.resources import live_stream
 from stream_detector.serve.routes import ROUTES
 from stream_detector.store import credentials
 from tests.integration.serve.asking import path_of
 from tests.integration.serve.conftest import Serve
+from tests.servers.installation import wait_until
 
 ROLES = ("viewer", "operator", "producer")
 WHO = "/api/v1/session"
@@ -80,10 +86,10 @@ async def test_a_token_that_is_over_or_revoked_opens_nothing_from_the_next_reque
     assert (await client.get(WHO, headers=bearer(over))).status == 401
     token, token_id = await token_of(pool, "viewer", expires_at=datetime.now(UTC) + timedelta(days=1))
     assert (await client.get(WHO, headers=bearer(token))).status == 200
-    assert await credentials.revoke_token(pool, UUID(token_id))
+    assert await credentials.revoke_token(pool, UUID(token_id)) == 0
     assert (await client.get(WHO, headers=bearer(token))).status == 401
     assert [each.revoked_at is not None for each in await credentials.tokens(pool) if each.id == token_id] == [True]
-    assert not await credentials.revoke_token(pool, UUID(int=0))
+    assert await credentials.revoke_token(pool, UUID(int=0)) is None
 
 
 async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_read(
@@ -117,7 +123,7 @@ async def test_a_link_that_is_over_opens_nothing(serve: Serve, pool: asyncpg.Poo
 
 async def test_a_session_changes_something_from_our_own_page_alone(serve: Serve, pool: asyncpg.Pool) -> None:
     client = await serve(signed_in=False)
-    secret, _ = await credentials.make_session(pool, "ann", "operator")
+    secret, _ = await credentials.make_session(pool, "ann", "operator", "local")
     carried = {"Cookie": f"stream_detector_session_{client.port}={secret}"}
     own = f"http://{client.host}:{client.port}"
     path, body = "/api/v1/ai/check-anomalies", {"workflow_execution_id": "unknown"}
@@ -175,3 +181,134 @@ async def test_who_was_known_stays_known_while_the_database_is_away(serve: Serve
         assert (await client.get(WHO, headers=bearer("sd_unknown"))).status == 503
     finally:
         client.app[DATABASE].pool = held
+
+
+async def opened_with(client: Any, token: str) -> dict[str, str]:
+    """The cookie of a session that was opened with the token."""
+    answer = await client.post(WHO, headers=bearer(token))
+    assert answer.status == 200, await answer.text()
+    secret = answer.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+    client.session.cookie_jar.clear()
+    return {"Cookie": f"stream_detector_session_{client.port}={secret}"}
+
+
+async def test_x15_a_session_ends_with_the_revocation_of_its_token(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    token, token_id = await token_of(pool, "operator")
+    other, _ = await token_of(pool, "operator")
+    ours, theirs = await opened_with(client, token), await opened_with(client, other)
+    assert (await client.get(WHO, headers=ours)).status == 200
+    assert {each.token_id for each in await credentials.sessions(pool)} >= {token_id}
+    assert await credentials.revoke_token(pool, UUID(token_id)) == 1
+    for path in (WHO, "/api/v1/ai/anomalies", "/api/v1/incidents"):
+        assert (await client.get(path, headers=ours)).status == 401, path
+    assert (await client.post(WHO, headers=bearer(token))).status == 401
+    assert (await client.get(WHO, headers=theirs)).status == 200, "that of another token"
+
+
+async def test_x15_revoked_beside_a_former_version_or_by_hand_it_ends_too(serve: Serve, pool: asyncpg.Pool) -> None:
+    """`token revoke` of a former version only marks the token; somebody may have deleted its row."""
+    client = await serve(signed_in=False)
+    for statement in ("UPDATE tokens SET revoked_at = now() WHERE id = $1", "DELETE FROM tokens WHERE id = $1"):
+        token, token_id = await token_of(pool, "viewer")
+        cookie = await opened_with(client, token)
+        await pool.execute(statement, UUID(token_id))
+        assert (await client.get(WHO, headers=cookie)).status == 401, statement
+        assert token_id not in {each.token_id for each in await credentials.sessions(pool)}
+
+
+async def test_x15_a_session_ends_when_its_token_expires(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    token, token_id = await token_of(pool, "viewer", expires_at=soon)
+    cookie = await opened_with(client, token)
+    told = await (await client.get(WHO, headers=cookie)).json()
+    assert datetime.fromisoformat(told["expires_at"]) == soon, "not the 7 days of a session"
+    await pool.execute("UPDATE tokens SET expires_at = now() WHERE id = $1", UUID(token_id))
+    assert (await client.get(WHO, headers=cookie)).status == 401
+
+
+async def test_x15_a_session_of_api_token_ends_when_that_is_changed(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False, api_token="open sesame")
+    cookie = await opened_with(client, "open sesame")
+    assert (await client.get(WHO, headers=cookie)).status == 200
+    row = await pool.fetchrow("SELECT opened_by, setting_hash FROM sessions WHERE setting_hash IS NOT NULL")
+    assert row["opened_by"] == "setting" and credentials.token_digest("open sesame") != row["setting_hash"]
+    for changed in ("open barley", ""):
+        again = await serve(signed_in=False, api_token=changed)
+        name = f"stream_detector_session_{again.port}"
+        moved = {"Cookie": f"{name}={cookie['Cookie'].split('=', 1)[1]}"}
+        assert (await again.get(WHO, headers=moved)).status == 401, changed
+    same = await serve(signed_in=False, api_token="open sesame")
+    moved = {"Cookie": f"stream_detector_session_{same.port}={cookie['Cookie'].split('=', 1)[1]}"}
+    assert (await same.get(WHO, headers=moved)).status == 200
+
+
+async def test_x15_a_session_of_a_former_version_is_valid_until_it_expires_or_is_ended(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client = await serve(signed_in=False)
+    await pool.execute(
+        "INSERT INTO sessions (id_hash, name, role, expires_at) VALUES ($1, 'ann', 'operator', now() + interval '1 d')",
+        credentials.token_digest("former"),
+    )
+    cookie = {"Cookie": f"stream_detector_session_{client.port}=former"}
+    assert (await client.get(WHO, headers=cookie)).status == 200
+    (session,) = [each for each in await credentials.sessions(pool) if each.opened_by is None]
+    assert (session.name, session.token_id) == ("ann", None)
+    assert await credentials.end_session_of_id(pool, UUID(session.id))
+    assert (await client.get(WHO, headers=cookie)).status == 401
+    assert not await credentials.end_session_of_id(pool, UUID(session.id))
+
+
+async def test_x15_what_opened_a_session_is_known(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    code = await credentials.make_link(pool, name="ann", role="operator")
+    assert (await client.get(f"/open/{code}", allow_redirects=False)).status == 303
+    await credentials.make_session(pool, "bob", "operator", "local")
+    token, token_id = await token_of(pool, "viewer")
+    await opened_with(client, token)
+    assert {(each.opened_by, each.token_id) for each in await credentials.sessions(pool)} >= {
+        ("link", None), ("local", None), ("token", token_id),
+    }  # fmt: skip
+
+
+async def test_x15_a_live_stream_ends_with_its_token(
+    serve: Serve, pool: asyncpg.Pool, tansu: Tansu, make_settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_stream, "HEARTBEAT_S", 0.2)
+    await make_topics(make_settings(broker=tansu.address))
+    client = await serve(signed_in=False, broker=tansu.address)
+    token, token_id = await token_of(pool, "viewer")
+    await wait_until(lambda: client.app[BROKER].state == "ok", "the API has its broker")
+
+    async def connected() -> Any:
+        while True:
+            answer = await client.get("/api/v1/stream", headers=bearer(token))
+            if answer.status == 200:
+                return answer
+            await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(30):
+        stream = await connected()
+        assert b"ready" in await stream.content.readuntil(b"\n\n")
+        assert b"still here" in await stream.content.readuntil(b"\n\n"), "valid: it goes on"
+        await credentials.revoke_token(pool, UUID(token_id))
+        await stream.content.read()
+    assert stream.content.at_eof()
+
+
+async def test_x15_an_operator_ends_a_session_by_its_id(serve: Serve, pool: asyncpg.Pool) -> None:
+    client = await serve(signed_in=False)
+    operator, viewer = (await token_of(pool, "operator"))[0], (await token_of(pool, "viewer"))[0]
+    cookie = await opened_with(client, viewer)
+    listed = await (await client.get("/api/v1/sessions", headers=bearer(operator))).json()
+    (session,) = [each for each in listed["items"] if each["name"] == "a viewer"]
+    assert session["opened_by"] == "token" and not {"id_hash", "setting_hash"} & set(session)
+    path = f"/api/v1/sessions/{session['id']}"
+    assert (await client.delete(path, headers=bearer(viewer))).status == 403
+    assert (await client.get(WHO, headers=cookie)).status == 200
+    assert (await client.delete(path, headers=bearer(operator))).status == 204
+    assert (await client.get(WHO, headers=cookie)).status == 401
+    for gone in (path, "/api/v1/sessions/x"):
+        assert (await client.delete(gone, headers=bearer(operator))).status == 404

@@ -165,6 +165,87 @@ def test_x7_a_streak_that_ends_within_a_spike_is_not_all_well(config):
     assert ends[-1].investigation_steps == [f"Nothing to do: execution {ends[-1].execution_id} is back to normal"]
 
 
+def test_x7_time_within_the_steps_is_not_looked_for_between_them():
+    """Of a build whose duration is that of its tests, more of them than have a usual time."""
+    many = {f"test {n}": 1.0 for n in range(40)}
+    before = [execution(n, many) for n in range(BEGIN)]
+    longer = execution(BEGIN, many | {"test 39": 200.0})
+    (one,) = told([*before, longer])[:1]
+    assert one.investigation_steps[0] == "Look at step test 39, which took 3 m 12 s; its usual time is not known"
+    spread = execution(BEGIN, many | {f"test {n}": 12.0 for n in range(32, 40)})
+    (one,) = told([*before, spread])[:1]
+    assert not any("stands out" in step or "Look at step" in step for step in one.investigation_steps)
+
+
+def test_x7_an_unusual_time_that_ends_within_a_slow_down_is_not_back_to_normal():
+    events = [*usual(), execution(BEGIN, SLOW | {"test": 400.0})]
+    events += [execution(BEGIN + 1 + n, SLOW | {"test": 90.0}) for n in range(120)]
+    ends = [one for one in told(events) if one.state == "resolved"]
+    superseded = [one for one in ends if one.end_reason == "superseded"]
+    assert any(one.end_reason == "new_normal" for one in ends) and superseded
+    for one in superseded:
+        assert one.investigation_steps == [
+            "It has ended together with a level shift of this workflow: see the end of that one"
+        ]
+
+
+@BOTH
+def test_x7_an_older_open_incident_is_why_the_last_good_execution_is_long_ago(config):
+    letters = "FFFFFF" + "SF" * 3 + "SFFF"
+    broken = [execution(BEGIN + n, USUAL, "failure" if one == "F" else "success") for n, one in enumerate(letters)]
+    streaks = [one for one in told(usual() + broken, config) if one.anomaly_type == "ConsecutiveFailures"]
+    first, last = [
+        [step for step in one.investigation_steps if step.startswith("Compare with")]
+        for one in streaks
+        if one.state == "opened"
+    ]
+    assert first == [f"Compare with the last good execution x{BEGIN - 2} of 2026-01-15 12:00 UTC"]
+    assert last[0].startswith(f"{first[0]}, before the incident that is open since 2026-01-1")
+
+
+@BOTH
+def test_x7_without_a_good_execution_the_step_is_about_what_is_known(config):
+    never = [execution(n, USUAL, "failure", failed="test") for n in range(BEGIN)]
+    slow = execution(BEGIN, SLOW, "failure", failed="test")
+    anomalies = told([*never, slow], config)
+    streak = next(one for one in anomalies if one.anomaly_type == "ConsecutiveFailures")
+    assert "There is no good execution to compare with yet: look at how this workflow was set up" in (
+        streak.investigation_steps
+    )
+    timing = next(one for one in anomalies if one.execution_id == slow.execution_id and one.metrics.unit == "s")
+    assert "It has not succeeded in the last 30 days: no good execution is known to compare with" in (
+        timing.investigation_steps
+    )
+    letters = "FFFFFSFFF"
+    since = [execution(n, USUAL, "failure" if one == "F" else "success") for n, one in enumerate(letters)]
+    last = [one for one in told(since, config) if one.anomaly_type == "ConsecutiveFailures"][-1]
+    assert "No good execution from the time until then is known: compare with one that has succeeded since" in (
+        last.investigation_steps
+    )
+
+
+def test_x7_a_drift_is_compared_with_where_it_began():
+    values = ["5.0", "7.5", "7.1", "6.7", "6.3"]
+    (drift,) = [
+        one
+        for one in found(feed(entity(), [score(value, day, run_id=f"r{day}") for day, value in enumerate(values)]))
+        if one.anomaly_type == "PatternDeviation"
+    ]
+    assert "Compare them with those of 3 scores ago, not of the one before: it moved little by little" in (
+        drift.investigation_steps
+    )
+    assert not any("moved as much" in step or "score before" in step for step in drift.investigation_steps)
+
+
+def test_a_tiny_rate_and_the_end_of_a_spike_have_numbers_that_can_be_read():
+    failing = [run(n, None, "failure" if n in (3, 5) else "success") for n in range(1200)]
+    burst = [run(1200 + n, None, "failure" if n < 5 else "success") for n in range(60)]
+    spikes = [one for one in told([*failing, *burst]) if one.anomaly_type == "SpikeInFailures"]
+    end = next(one for one in spikes if one.end_reason == "recovered")
+    assert "usually under 0.01 % fail" in end.description
+    assert end.metrics.z_score is not None and -1.0 < end.metrics.z_score < 0.0
+
+
 # -- the steps themselves ----------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_detector.detect.statistics.evidence import Evidence
+from stream_detector.detect.statistics.evidence import STEPS, Evidence
 from stream_detector.events import Step
 from tests.unit.detect.events_of import HUNDRED_TEN, bytes_of, feed, found, run, workflow
 
@@ -121,3 +121,92 @@ def test_a_step_that_is_not_known_leaves_the_shares_of_the_others_as_they_are():
     assert len(spreads) == 2 and min(spreads) > 0.0
     assert evidence.expected_share("new") is None
     assert evidence.furthest(seen, 0.2, 6.0) == -1, "once"
+
+
+def of(names: list[str], took_s: float = 1.0) -> list[Step]:
+    return [Step(name, None, took_s) for name in names]
+
+
+def learned(*executions: list[str], packed: bool = True) -> Evidence:
+    """What these executions taught it, each after a restart."""
+    evidence = Evidence()
+    for number, names in enumerate(executions):
+        evidence.learn(run(number, steps=of(names)), 0)
+        if packed:
+            copy = Evidence()
+            copy.fill(bytes_of(evidence), 0)
+            evidence = copy
+    return evidence
+
+
+OLD, NEW = [f"old {n}" for n in range(STEPS)], [f"new {n}" for n in range(STEPS)]
+
+
+def test_x7_the_last_of_32_steps_is_one_like_the_others():
+    """Compiled, its bit was negative: the nearest set had no steps, and nothing was missing."""
+    evidence = learned(*[OLD] * 3)
+    assert evidence.observe(of(OLD)).mask == 0xFFFFFFFF
+    seen = evidence.observe(of([*OLD[1:], "lint"]))
+    assert evidence.nearest_set(seen) == (STEPS, 0xFFFFFFFF)
+    assert (evidence.missing(seen), evidence.new(seen)) == (["old 0"], ["lint"])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("few", [1, 7, STEPS])
+def test_x7_steps_that_no_longer_run_give_their_places_to_those_that_do(packed, few):
+    """As in a workflow whose tests were renamed over the years: the evidence was of those of its first day."""
+    after = [*OLD[few:], *NEW[:few]]
+    evidence = learned(*[OLD] * 40, *[after] * 6, packed=packed)
+    assert all(evidence.expected_step_s(name) == 1.0 for name in after)
+    assert [name for name in OLD if evidence.expected_step_s(name) is not None] == OLD[few:]
+    seen = evidence.observe(of([*after[1:], "lint"]))
+    assert (evidence.missing(seen), evidence.new(seen)) == ([after[0]], ["lint"])
+    assert evidence.is_known("lint"), "it may be of the old set, whose steps have no places any more"
+    evidence = learned(*[OLD] * 40, *[after] * 6, *[after[:n] for n in (20, 21, 22)])
+    assert not evidence.is_known("lint") and evidence.is_known(after[-1])
+    assert len(evidence.columns) == 16 * STEPS
+
+
+def test_x7_of_sets_that_alternate_none_loses_its_steps_to_the_other():
+    one, other = OLD, [*OLD[:4], *NEW[:8]]
+    assert learned(*[one, other] * 20).expected_step_s(NEW[0]) is None
+    evidence = learned(*[one, other] * 20, other)
+    assert [evidence.expected_step_s(name) for name in other] == [1.0] * 12
+    assert evidence.expected_step_s(OLD[-1]) == 1.0, "only as many as were needed"
+    assert evidence.new(evidence.observe(of(one))) == [] and evidence.is_known(OLD[4])
+
+
+def test_x7_of_more_steps_than_are_remembered_none_is_called_new():
+    many = OLD + NEW
+    evidence = learned(*[many] * 40)
+    seen = evidence.observe(of([*many, "lint"]))
+    assert (evidence.new(seen), evidence.is_known("lint")) == ([], True)
+    assert [evidence.expected_step_s(name) for name in (OLD[0], OLD[-1], NEW[0])] == [1.0, 1.0, None]
+    assert evidence.columns == learned(*[many] * 41).columns
+
+
+def test_x7_state_of_before_in_which_no_place_is_left_is_taken_over():
+    """Its last sets have steps that are not remembered: none of them is new, and the next execution learns them."""
+    evidence = learned(*[OLD] * 40)
+    evidence.sets = learned(*[["x 1", "x 2"]] * 4).sets[:11] + bytes(4)  # two steps, and a place for neither
+    seen = evidence.observe(of(["x 1", "x 2", "x 3"]))
+    assert (evidence.new(seen), evidence.is_known("x 1")) == ([], True)
+    evidence.learn(run(50, steps=of(["x 1", "x 2"])), 0)
+    assert evidence.expected_step_s("x 1") == 1.0 and not evidence.is_known("x 3")
+
+
+def test_x7_the_share_of_a_step_that_took_over_a_place_is_learned_before_it_is_judged():
+    evidence = learned(*[OLD] * 40, *[[*OLD[2:], *NEW[:2]]] * 3)
+    lately = [Step(name, None, 60.0 if name == NEW[0] else 1.0) for name in [*OLD[2:], *NEW[:2]]]
+    assert evidence.furthest(evidence.observe(lately), 0.2, 6.0) == -1
+    for number in range(20):
+        evidence.learn(run(100 + number, steps=of([*OLD[2:], *NEW[:2]])), 0)
+    assert lately[evidence.furthest(evidence.observe(lately), 0.2, 6.0)].name == NEW[0]
+
+
+def test_x7_a_taken_over_step_that_comes_twice_and_long_names_have_one_place():
+    names = ["n" * 64 + str(n) for n in range(3)]
+    evidence = learned(*[OLD] * 5, *[[names[0], names[0], *names[1:]]] * 5)
+    assert evidence.expected_step_s(names[0]) == 1.0
+    assert len(evidence.names) <= 512
+    assert evidence.missing(evidence.observe(of([names[0]]))) == [name[:64] for name in names[1:]]
