@@ -34,6 +34,8 @@ async def run_evidence(pool: asyncpg.Pool, anomaly: Anomaly) -> str | None:
     if run_id is None:
         return None
     run, direction = await run_movement(pool, run_id), anomaly.metrics.direction
+    if run is None:
+        return None
     if run.movement is not None:
         return movement_words(run.movement, direction, is_change=is_change) or None
     moved = run.moved_so_far.get(direction, 0)

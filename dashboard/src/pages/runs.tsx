@@ -132,7 +132,7 @@ function RunDetail({ run }: { run: Run }) {
 }
 
 /** Of the entities with a previous score. */
-function Moved({ movement: { fell, rose, unchanged } }: { movement: NonNullable<Run["movement"]> }) {
+function Moved({ movement: { fell = 0, rose = 0, unchanged = 0 } }: { movement: NonNullable<Run["movement"]> }) {
   return (
     <Section title="All entities" wide>
       <p>

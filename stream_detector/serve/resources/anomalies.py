@@ -59,8 +59,8 @@ class StoredAnomaly(Anomaly, frozen=True, kw_only=True):
 class AnomalyDetail(StoredAnomaly, frozen=True, kw_only=True):
     """A stored anomaly, and what its score run shows about it."""
 
-    run_evidence: str | None
-    """How many entities of the run moved the same way, or that it alone did; null if there is nothing to compare."""
+    run_evidence: str | None = None
+    """How many entities of the run moved the same way, or that it alone did; absent if there is nothing to compare."""
 
 
 class IncidentBrief(Struct, kw_only=True):
@@ -157,7 +157,9 @@ async def one_anomaly(request: web.Request) -> web.Response:
         raise await no_anomaly(request.app, anomaly_id)
     anomaly = msgspec.json.decode(found, type=Anomaly)
     evidence = await request.app[DATABASE].query(run_evidence, anomaly)
-    # Put in as it is stored, so that what a later version wrote stays.
+    if evidence is None:
+        return json_response(found)
+    # Added to what is stored, so that what a later version wrote stays.
     return json_response(found[:-1] + b',"run_evidence":' + msgspec.json.encode(evidence) + b"}")
 
 

@@ -223,7 +223,7 @@ async def test_a_query_of_a_megabyte_is_refused(client: Client) -> None:
 
 async def evidence(client: Client, found: Anomaly) -> str | None:
     """What the detail and `why` have, which must be the same."""
-    shown: str | None = (await ask(client, f"{LIST}/{found.id}"))["run_evidence"]
+    shown: str | None = (await ask(client, f"{LIST}/{found.id}")).get("run_evidence")
     sentences = (await ask(client, "/api/v1/why", anomaly=found.id))["sentences"]
     assert [each for each in sentences if each.startswith("Its score run: ")] == (
         [] if shown is None else [f"Its score run: {shown}."]
@@ -237,6 +237,8 @@ async def test_x7_a_score_has_how_many_entities_of_its_run_moved_the_same_way(
     """So far by the anomalies found; once the run has ended by what its newest summary counts."""
     lido, others = score_change(), [score_change(name, entity_id=name) for name in "abc"]
     await store(pool, lido)
+    assert await evidence(client, lido) is None, "nothing else of the run is stored yet"
+    await Writer(pool).write(Rows(scores=[row(score("lido", "5.8", run_id="r1"))]))
     assert await evidence(client, lido) == "So far it alone moved by its threshold or more; the run has not ended"
     await Writer(pool).write(Rows(score_runs=[row(run_event("started", expected=12))]))
     await store(pool, lido, *others)
