@@ -11,13 +11,13 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 from playwright.async_api import Page, Route, expect
 
-from stream_detector.events import RefusedError
+from stream_detector.events import Movement, RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
 from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
-from tests.events_made import action, anomaly, completion, notification, summary, uuid
+from tests.events_made import action, anomaly, completion, notification, score_change, summary, uuid
 from tests.events_made.histories import ago, failing, learned, three
 from tests.servers.dashboard import (
     HOSTILE,
@@ -465,6 +465,21 @@ async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Wr
         changes = page.get_by_role("table", name="Significant changes")
         for text in ("Lido", "7.5", "5.8", "−1.7", "0.5"):
             await expect(changes).to_contain_text(text)
+
+
+async def test_x7_a_score_and_its_run_show_how_many_entities_moved(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    lido = score_change()
+    await write(anomalies=[lido], summaries=[summary(movement=Movement(fell=41, rose=2, unchanged=40))])
+    async with open_page() as page:
+        await page.goto(f"{root}/anomalies/{lido.id}")
+        evidence = page.locator(".run-evidence")
+        await expect(evidence).to_have_text("Score run: 41 of 83 fell: look at the run first")
+        await evidence.get_by_role("link", name="Score run").click()
+        await expect(page.get_by_role("main")).to_contain_text(
+            "41 fell and 2 rose by half of their threshold or more, 40 changed by less."
+        )
 
 
 async def test_a_history_is_shown_whole_and_turned_back_to_its_beginning(
