@@ -8,6 +8,7 @@ import pytest
 from benchmarks.checksums.__main__ import main
 
 
+@pytest.mark.drill
 def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     earlier = tmp_path / "earlier.json"
     earlier.write_text(json.dumps({"demo scores | robust | kept": {"alerts": "other"}}))

@@ -46,6 +46,7 @@ async def test_recovery_reads_to_the_end_that_fetches_report(play):
     assert [await count(play, name) for name in names[::20]] == [2] * 10
 
 
+@pytest.mark.drill
 async def test_a_recovery_that_another_rebalance_interrupts_is_complete(play):
     """Workers come and go while thousands of keys are being read."""
     settings, keys = play.settings, 20_000

@@ -169,6 +169,7 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
     assert changelog_record.payload_of(partition.packed[b"k"]) == {"none": b"late", "ours": b"good"}[lag]
 
 
+@pytest.mark.drill
 async def test_a_rebalance_that_takes_longer_than_it_may_costs_nothing(play):
     """A worker that holds its partitions too long is out of the group; what it did meanwhile is refused."""
     slow = play.start("detector", change="slow-revocation")

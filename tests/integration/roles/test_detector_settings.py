@@ -63,6 +63,7 @@ async def test_w39_a_later_start_with_other_settings_is_refused_with_both_values
     assert (await last_offsets(play))[COMPLETIONS][owner_partition("nightly", 4)] == 5
 
 
+@pytest.mark.drill
 async def test_w39_one_that_was_killed_makes_room_for_other_settings(play) -> None:
     first = play.start("detector", **CLASSIC)
     await ready(play, first)
@@ -82,6 +83,7 @@ async def test_w39_a_rolling_change_is_refused_and_the_others_go_on(play) -> Non
     assert both[1].alive and await revisions(play) == [(1, "classic")]
 
 
+@pytest.mark.drill
 async def test_w39_a_crash_between_publishing_and_starting_leaves_a_revision_of_no_events(play) -> None:
     first = play.start("detector", **CLASSIC)
     await ready(play, first)

@@ -124,6 +124,7 @@ async def test_x12_words_of_a_later_version_are_stored_listed_filtered_shown_and
     assert (await get("/api/v1/overview"))["pipeline"]["database"] == "ok"
 
 
+@pytest.mark.drill
 async def test_x12_openings_of_an_unknown_severity_count_and_lead_the_overview(
     running: Running, producer: AIOKafkaProducer, pool: asyncpg.Pool
 ) -> None:
@@ -181,6 +182,7 @@ async def test_x12_what_cannot_be_stored_is_on_dead_letters_with_its_reason(
     assert (await running.get("/api/v1/dead-letters", reason="a_reason_of_later"))["items"] == []
 
 
+@pytest.mark.drill
 async def test_x12_a_baseline_in_a_layout_of_later_is_stored_as_it_is(
     running: Running, producer: AIOKafkaProducer, pool: asyncpg.Pool
 ) -> None:
@@ -198,6 +200,7 @@ async def test_x12_a_baseline_in_a_layout_of_later_is_stored_as_it_is(
     assert (listed["state"], listed["baselines"]) == ("unknown", {})
 
 
+@pytest.mark.drill
 async def test_x12_a_notification_with_words_of_later_is_stored_with_all_its_fields(
     running: Running, producer: AIOKafkaProducer, pool: asyncpg.Pool
 ) -> None:

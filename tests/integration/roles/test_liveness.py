@@ -86,7 +86,7 @@ async def test_a_recorder_that_hangs_ends_itself_and_its_successor_stores(play, 
     ("harm", "said"),
     [
         ("blocked-loop", "its event loop was blocked for"),
-        ("deaf", "made no progress at offset 0 of "),
+        pytest.param("deaf", "made no progress at offset 0 of ", marks=pytest.mark.drill),
         pytest.param("ended-renewal", "has ended: RuntimeError('a defect')", marks=pytest.mark.drill),
         pytest.param("silent-coordinator", "no checkpoint for ", marks=pytest.mark.drill),
     ],
@@ -195,6 +195,7 @@ async def test_where_the_broker_is_away_a_deadline_ends_it_and_nothing_is_lost(f
     assert len({alert["id"] for alert in await alerts(play.settings)}) == 1
 
 
+@pytest.mark.drill
 async def test_a_second_signal_ends_it_at_once_and_nothing_is_lost(frozen):
     play, detector, broker = frozen
     detector.child.send(signal.SIGTERM)

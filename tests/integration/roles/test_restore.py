@@ -102,7 +102,7 @@ async def anomalies(pool: asyncpg.Pool) -> list[tuple[str, float, float]]:
     return [tuple(row) for row in rows]
 
 
-@pytest.mark.parametrize("partition", [None, 3])
+@pytest.mark.parametrize("partition", [pytest.param(None, marks=pytest.mark.drill), 3])
 async def test_x2_an_event_that_is_stored_and_not_in_the_stored_state_is_judged_after_the_restore(
     play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker, partition: int | None
 ) -> None:
@@ -210,6 +210,7 @@ async def test_x2_a_broker_that_has_state_is_left_as_it_is(
     assert await restore_new_broker(play.settings, pool) is None
 
 
+@pytest.mark.drill
 async def test_x2_a_restore_that_was_interrupted_is_done_again(
     play: Play, put: Put, pool: asyncpg.Pool, new_broker: NewBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
