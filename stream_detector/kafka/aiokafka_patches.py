@@ -3,8 +3,10 @@
 `install` is called once by whoever runs an event loop with aiokafka in it, before its first client:
 
 - requests to a closed connection fail as aiokafka expects, also on uvloop (`_notice_closed_connections`);
-- fetches are read and written by whole structures (`fetch_codec`);
-- a record that the parser cannot read does not end the fetch (`_read_past_bad_records`).
+- fetches are read and written by whole structures (`fetch_codec`).
+
+Whatever reads records calls `read_past_bad_records` (`client.client_options` does): one that the parser cannot read
+does not end the fetch.
 
 A worker also calls `keep_parsed_records`. The rest works on one client each and takes it as its argument.
 """
@@ -66,7 +68,6 @@ def install() -> None:
     _notice_closed_connections()
     FetchRequest_v11.encode = fetch_codec.encode  # type: ignore[method-assign, assignment]  # a function of the request
     FetchResponse_v11.decode = staticmethod(fetch_codec.decode)  # type: ignore[method-assign]  # a method of the class
-    _read_past_bad_records()
 
 
 def check_version() -> None:
@@ -112,8 +113,8 @@ class _KeptRecords(MemoryRecords):
         self.data = data
 
 
-def _read_past_bad_records() -> None:
-    """A batch that the parser fails at is read record by record (`batch_reader`), and what follows by the parser again.
+def read_past_bad_records() -> None:
+    """In this process a batch that the parser fails at is read record by record, the rest by the parser again.
 
     The name of a header that was not UTF-8 ended every role that read it, inside the fetch, at each restart.
     """

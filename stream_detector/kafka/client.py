@@ -11,6 +11,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from stream_detector.kafka.aiokafka_patches import read_past_bad_records
 from stream_detector.settings import PREFIX, Settings, SettingsError
 from stream_detector.telemetry.log_events import ServiceRecovered, ServiceUnavailable
 
@@ -32,6 +33,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     >>> client_options(Settings(broker="127.0.0.1:9092"))["security_protocol"]
     'PLAINTEXT'
     """
+    read_past_bad_records()  # here, since every reader comes by: commands too have to read what roles can
     options: dict[str, Any] = {
         "bootstrap_servers": settings.broker.split(","),
         "security_protocol": settings.broker_security.upper(),

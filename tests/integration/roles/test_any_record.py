@@ -11,13 +11,14 @@ from hashlib import sha256
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from stream_detector.devstack.apache import Apache
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.encode import encode
-from stream_detector.kafka import aiokafka_patches, topics
+from stream_detector.kafka import topics
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.dlq import read_dead_letters
 from stream_detector.kafka.end_offsets import read_topic
@@ -53,17 +54,23 @@ def odd_records(topic: str) -> list[Written]:
     ]
 
 
-@pytest.fixture(autouse=True)
-def patched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process reads what the roles have to read."""
-    monkeypatch.setattr(PartitionRecords, "__next__", PartitionRecords.__next__)
-    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
-    aiokafka_patches._read_past_bad_records()
-
-
 @pytest.fixture
-def play(play: Play, pool: asyncpg.Pool, postgres_url: str) -> Play:
+async def play(play: Play, pool: asyncpg.Pool, postgres_url: str, broker: object) -> Play:
+    """On Apache Kafka with topics that take any timestamp, as before version 4, and those of producers 64 MB."""
     play.settings = replace(play.settings, database_url=postgres_url)
+    if not isinstance(broker, Apache):
+        return play
+    admin = AIOKafkaAdminClient(**client_options(play.settings))
+    await admin.start()
+    try:
+        for topic in topics.TOPICS:
+            any_time = {f"message.timestamp.{which}.max.ms": str(2**63 - 1) for which in ("before", "after")}
+            large = {} if topic.is_ours else {"max.message.bytes": str(64 << 20)}
+            config = topic.config() | any_time | large
+            resource = ConfigResource(ConfigResourceType.TOPIC, play.settings.topic(topic.name), configs=config)
+            await admin.alter_configs([resource])
+    finally:
+        await admin.close()
     return play
 
 

@@ -25,7 +25,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PartitionRecords, "__next__", PartitionRecords.__next__)
     monkeypatch.setattr(PartitionRecords, "_consumer_record", PartitionRecords._consumer_record)
     monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
-    aiokafka_patches._read_past_bad_records()
+    aiokafka_patches.read_past_bad_records()
     aiokafka_patches.keep_parsed_records()
 
 
@@ -69,7 +69,7 @@ def test_x10_a_header_name_that_is_not_utf8_refuses_its_record_and_no_other(code
 
 def test_x10_the_same_through_a_stock_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    aiokafka_patches._read_past_bad_records()
+    aiokafka_patches.read_past_bad_records()
     records, _ = parsed(batch_of([ODD, GOOD[0]]))
     assert [(record.topic, record.offset, record.value) for record in records] == [("t", 0, b"v"), ("t", 1, b"v0")]
 

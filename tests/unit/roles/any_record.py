@@ -289,10 +289,11 @@ class NotifierRole:
         assert outcomes == {"applied": 1}, outcomes
         state, config = self.notifier._store_of(self.partition), self.notifier._config
         for later_s in (0.0, 3600.0, 90 * 86_400.0):
-            tick(state, time.time() + later_s, config)
-            for _ in policy.due_deliveries(state, time.time() + later_s, config, set()):
+            now_s, failed = time.time() + later_s, self.notifier._on_failure  # as the notifier asks
+            tick(state, now_s, config, failed)
+            for _ in policy.due_deliveries(state, now_s, config, set(), failed):
                 pass
-            policy.expire(state, time.time() + later_s)
+            policy.expire(state, now_s, failed)
         written_and_read(self.partition, SLOTS, JournaledPartition)
 
 
@@ -406,7 +407,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     logging.disable(logging.CRITICAL)
-    aiokafka_patches.install()
+    aiokafka_patches.read_past_bad_records()
     aiokafka_patches.keep_parsed_records()
     for role in ROLES:
         print(role.__name__, dict(asyncio.run(run(role(), asked.inputs, asked.seed))), flush=True)

@@ -27,7 +27,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     for owner, name in ((PartitionRecords, "__next__"), (PartitionRecords, "_consumer_record")):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
-    aiokafka_patches._read_past_bad_records()
+    aiokafka_patches.read_past_bad_records()
     aiokafka_patches.keep_parsed_records()
 
 
