@@ -6,6 +6,8 @@ It depends only on which records there are, not on their order or on how often o
    whose button is pressed again has decided nothing new.
 2. Of the silences with one target the newest counts (`at`, then `action_id`), and is in force until it ends. One that
    ends before it began lifts the earlier ones. One for an entity ends when the entity is retired.
+3. An incident is taken by whoever decided about it first (`at`, then `action_id`): about itself, or about its entity
+   after it had opened.
 """
 
 from collections.abc import Iterable
@@ -18,6 +20,9 @@ from stream_detector.events.action import Action
 
 SILENCE_LASTS: Final = timedelta(hours=24)
 """A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""
+TAKES: Final = ("acknowledge", "resolve", "expected", "not_an_anomaly", "relearn", "retire")
+"""The kinds by which an incident is taken: people need no more messages about it but its end."""
+
 Target = tuple[str, str, tuple[tuple[str, str], ...]]
 """What a silence is about: entity, incident and matchers, of which all must match."""
 
@@ -74,3 +79,15 @@ def silence_in_force(silences: Iterable[Decided], retired: Iterable[Decided], no
     if newest is None or newest.until_s <= max(now_s, newest.at_s):
         return None
     return None if any(one.at_s >= newest.at_s for one in first_of_each(retired)) else newest
+
+
+def who_took(about_it: Iterable[Decided], about_entity: Iterable[Decided], opened_s: float) -> Decided | None:
+    """3. The decision by which an incident was taken, None where nobody has.
+
+    Args:
+        about_it: decisions that name the incident.
+        about_entity: those about its entity that name none.
+        opened_s: when it opened, by the time of its event.
+    """
+    about = [*first_of_each(about_it), *(one for one in first_of_each(about_entity) if one.at_s >= opened_s)]
+    return min(about, default=None)

@@ -180,6 +180,8 @@ def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
         if severity_rank(subject.severity) <= severity_rank(incident.severity):
             return stops("suppressed", f"goes on, no more severe than before ({incident.severity})")
         return passes(f"rises from {incident.severity} to {subject.severity}")
+    if candidate.history.taken_by:
+        return stops("suppressed", f"acknowledged by {candidate.history.taken_by} before it was read")
     was_notified = channel != INBOX and flap is not None and channel in flap.notified
     if flap is None or not was_notified or not reopens(flap, now_s, chosen.flap_window_s):
         return passes("first notice of its incident")

@@ -147,7 +147,7 @@ ACTIONS = Table(
 _TOUCHED = """
     SELECT id FROM incidents WHERE id::text = ANY($1::text[])
     UNION SELECT i.id FROM incidents i, unnest($2::text[]) AS key
-    WHERE i.state <> 'resolved' AND i.entity_kind = split_part(key, ':', 1)
+    WHERE (i.state <> 'resolved' OR i.resolved_by IS NOT NULL) AND i.entity_kind = split_part(key, ':', 1)
         AND i.entity_id = substr(key, strpos(key, ':') + 1)
 """
 _MEANT = """
@@ -155,14 +155,16 @@ _MEANT = """
         AND a.entity = t.entity_kind || ':' || t.entity_id AND a.at >= t.opened_at
         AND (t.resolved_at IS NULL OR a.at <= t.resolved_at)))
 """
+# What detection has ended stays as that has said; of several decisions the first counts, also where it comes last.
+_ENDED_BY_OPERATOR = "(over.at IS NOT NULL AND (i.resolved_at IS NULL OR i.resolved_by IS NOT NULL))"
 _DECIDED = f"""
     UPDATE incidents i SET
         acknowledged_at = ack.at, acknowledged_by = ack.by,
         verdict = verdict.kind, verdict_at = verdict.at, verdict_by = verdict.by,
         state = CASE WHEN over.at IS NULL THEN i.state ELSE 'resolved' END,
-        resolved_at = coalesce(i.resolved_at, over.at),
-        resolved_by = CASE WHEN i.resolved_at IS NULL THEN over.by ELSE i.resolved_by END,
-        end_reason = CASE WHEN i.resolved_at IS NOT NULL OR over.at IS NULL THEN i.end_reason
+        resolved_at = CASE WHEN {_ENDED_BY_OPERATOR} THEN over.at ELSE i.resolved_at END,
+        resolved_by = CASE WHEN {_ENDED_BY_OPERATOR} THEN over.by ELSE i.resolved_by END,
+        end_reason = CASE WHEN NOT {_ENDED_BY_OPERATOR} THEN i.end_reason
             ELSE CASE over.kind WHEN 'retire' THEN 'retired' WHEN 'relearn' THEN 'superseded' ELSE 'operator' END END
     FROM incidents t
         LEFT JOIN LATERAL (SELECT a.at, a.by FROM actions a {_MEANT.format(kinds="'{acknowledge}'")}

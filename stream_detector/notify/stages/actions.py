@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from stream_detector.events import Action
 from stream_detector.events.decisions import (
+    TAKES,
     Decided,
     Target,
     decided_by,
@@ -15,38 +16,71 @@ from stream_detector.events.ids import derived_id
 from stream_detector.notify.channels.registry import updates_messages
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.stages import group_life
+from stream_detector.notify.stages.incidents import taken_by
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.deliveries import message_reference, store_delivery
-from stream_detector.notify.state.keys import INCIDENT, RETIRED, SILENCE, SILENCES, State, keys_of, read, write
-from stream_detector.notify.state.state_models import Due, Incident, Retirements, Silence, Silences, TargetSilences
+from stream_detector.notify.state.keys import (
+    INCIDENT,
+    RETIRED,
+    SILENCE,
+    SILENCES,
+    TAKEN,
+    TAKEN_ALL,
+    State,
+    keys_of,
+    read,
+    write,
+)
+from stream_detector.notify.state.state_models import Decisions, Due, Incident, Silence, Silences, TargetSilences
 
+_NOTES = {
+    "acknowledge": "Acknowledged",
+    "expected": "Marked as expected",
+    "not_an_anomaly": "Marked as not an anomaly",
+}
 MOST_RECORDS = 200
 """So many decisions about one target are kept."""
 
 
 def apply_action(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
-    """Apply it. Applying it twice is the same as once; the kinds that only detection knows change nothing here.
+    """Apply it. Applying it twice is the same as once; comments and edits of what is stored change nothing here.
 
-    acknowledge, resolve: no more about that incident but its end. silence: nothing about what it matches until it
+    Those by which an incident is taken: no more about it but its end. silence: nothing about what it matches until it
     ends; which one is in force is decided by `events.decisions`, as for the list that people see (X14). retire: the
     entity's incidents and its earlier silences are forgotten.
     """
-    if action.kind in ("acknowledge", "resolve") and action.incident_id:
-        _acknowledge(state, action, action.incident_id, now_s, config)
-    elif action.kind == "silence":
+    if action.kind in TAKES:
+        _take(state, action, now_s, config)
+    if action.kind == "silence":
         _silence(state, action, now_s)
     elif action.kind == "retire" and action.entity:
         _retire(state, action, now_s)
 
 
-def _acknowledge(state: State, action: Action, incident_id: str, now_s: float, config: NotifyConfig) -> None:
-    incident = read(state, INCIDENT + incident_id, Incident)
-    if incident is None:
-        return
-    by = action.by or "somebody"
+def _take(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
+    """Note it, also for incidents of which nothing is known yet: alerts are on another topic and may come later."""
+    decided = decided_by(action)
+    if action.incident_id:
+        key, about = TAKEN + action.incident_id, [action.incident_id]
+    else:
+        key = TAKEN_ALL + action.entity
+        about = [name.removeprefix(INCIDENT) for name in keys_of(state, INCIDENT)]
+    known = read(state, key, Decisions) or Decisions()
+    write(state, key, replace(known, records=_with_record(known.records, decided)))
+    for incident_id in about:
+        incident = read(state, INCIDENT + incident_id, Incident)
+        if incident is None or not (action.incident_id or incident.entity == action.entity):
+            continue
+        if taken := taken_by(state, incident_id, incident.entity, incident.detected_at_s):
+            _acknowledge(state, action, incident_id, incident, taken.by or "somebody", now_s, config)
+
+
+def _acknowledge(
+    state: State, action: Action, incident_id: str, incident: Incident, by: str, now_s: float, config: NotifyConfig
+) -> None:
     if not incident.acknowledged_by:
         group_life.record_member_acknowledged(state, incident.groups)
-        note = f"{'Acknowledged' if action.kind == 'acknowledge' else 'Resolved'} by {by}"
+        note = f"{_NOTES.get(action.kind, 'Resolved')} by {by}"
         for channel in incident.notified:
             if updates_messages(channel) and config.channels.get(channel):
                 _update_message(state, channel, incident_id, note, now_s)
@@ -77,7 +111,7 @@ def _silence(state: State, action: Action, now_s: float) -> None:
     key = SILENCE + derived_id("silence", entity, incident_id, *(part for pair in matchers for part in pair))
     known = read(state, key, TargetSilences)
     known = known or TargetSilences(entity=entity, incident_id=incident_id, matchers=dict(matchers))
-    records = _with_record(known.records, action)
+    records = _with_record(known.records, decided_by(action))
     write(state, key, replace(known, records=records))
     kept = [one for one in stored_silences(state) if _target(one) != target]
     _put_in_force(state, kept, [replace(known, records=records)], now_s)
@@ -87,26 +121,26 @@ def _retire(state: State, action: Action, now_s: float) -> None:
     entity = action.entity
     for key in keys_of(state, INCIDENT):
         incident = read(state, key, Incident)
-        if incident and incident.entity == entity:
+        if incident and incident.entity == entity and incident.detected_at_s <= action.at.timestamp():
             acknowledged = bool(incident.acknowledged_by)
             group_life.record_member_end(state, incident.groups, now_s, acknowledged=acknowledged)
             del state[key]
-    known = read(state, RETIRED + entity, Retirements) or Retirements()
-    write(state, RETIRED + entity, replace(known, records=_with_record(known.records, action)))
+    known = read(state, RETIRED + entity, Decisions) or Decisions()
+    write(state, RETIRED + entity, replace(known, records=_with_record(known.records, decided_by(action))))
     kept = [one for one in stored_silences(state) if one.entity != entity]
     found = (read(state, key, TargetSilences) for key in keys_of(state, SILENCE))
     _put_in_force(state, kept, [one for one in found if one and one.entity == entity], now_s)
 
 
-def _with_record(records: list[Decided], action: Action) -> list[Decided]:
-    return sorted(first_of_each([*records, decided_by(action)]))[-MOST_RECORDS:]
+def _with_record(records: list[Decided], one: Decided) -> list[Decided]:
+    return sorted(first_of_each([*records, one]))[-MOST_RECORDS:]
 
 
 def _put_in_force(state: State, kept: list[Silence], targets: list[TargetSilences], now_s: float) -> None:
     """Keep these silences, and of each target the one that is in force."""
     left = [one for one in kept if one.until_s > now_s]
     for target in targets:
-        retired = read(state, RETIRED + target.entity, Retirements) if target.entity else None
+        retired = read(state, RETIRED + target.entity, Decisions) if target.entity else None
         one = silence_in_force(target.records, retired.records if retired else (), now_s)
         if one is not None:
             left.append(

@@ -18,6 +18,8 @@ from stream_detector.notify.state.keys import (
     RUN_PART,
     SILENCE,
     SILENCES,
+    TAKEN,
+    TAKEN_ALL,
     State,
     keys_of,
     next_keys,
@@ -25,12 +27,12 @@ from stream_detector.notify.state.keys import (
     write,
 )
 from stream_detector.notify.state.state_models import (
+    Decisions,
     Flap,
     Group,
     Incident,
     RateWindow,
     Reference,
-    Retirements,
     RunPart,
     Silences,
     TargetSilences,
@@ -57,7 +59,9 @@ def expire(state: State, now_s: float, failed: OnFailure = raise_again) -> None:
         (keys_of(state, RATE), _expire_rate),
         ([SILENCES], _expire_silences),
         (next_keys(state, SILENCE, LOOKS), partial(_expire_decided, kind=TargetSilences)),
-        (next_keys(state, RETIRED, LOOKS), partial(_expire_decided, kind=Retirements)),
+        (next_keys(state, RETIRED, LOOKS), partial(_expire_decided, kind=Decisions)),
+        (next_keys(state, TAKEN, LOOKS), partial(_expire_decided, kind=Decisions)),
+        (next_keys(state, TAKEN_ALL, LOOKS), partial(_expire_decided, kind=Decisions)),
     )
     for keys, expire_one in kinds:
         for key in keys:
@@ -110,7 +114,7 @@ def _expire_silences(state: State, key: str, *, now_s: float, oldest_s: float) -
 
 
 def _expire_decided(
-    state: State, key: str, *, now_s: float, oldest_s: float, kind: type[TargetSilences] | type[Retirements]
+    state: State, key: str, *, now_s: float, oldest_s: float, kind: type[TargetSilences] | type[Decisions]
 ) -> None:
     known = read(state, key, kind)
     if known and all(max(one.at_s, one.until_s) < now_s - KEEP_ACTIONS_S for one in known.records):

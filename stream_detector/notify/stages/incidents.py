@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from stream_detector.events import Anomaly
+from stream_detector.events.decisions import Decided, who_took
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.flapping import flap_key, record_end, record_opening
-from stream_detector.notify.state.keys import INCIDENT, State, read, write
-from stream_detector.notify.state.state_models import Flap, Incident
+from stream_detector.notify.state.keys import INCIDENT, TAKEN, TAKEN_ALL, State, read, write
+from stream_detector.notify.state.state_models import Decisions, Flap, Incident
 from stream_detector.notify.subject import RESOLVED, Subject, severity_of, state_key, will_resolve, worst_of
 
 
@@ -21,6 +22,8 @@ class History:
     incident: Incident | None = None
     flap_key: str = ""
     flap: Flap | None = None
+    taken_by: str = ""
+    """Who took an incident of which nothing was known before; empty: nobody."""
 
     def route_notified_by(self, channel: str) -> str | None:
         """The route by which the channel was notified of the incident, None where it was not."""
@@ -42,8 +45,17 @@ def read_history(state: State, subject: Subject) -> History:
     """What is known of it; of a run nothing ever is."""
     if not isinstance(subject, Anomaly):
         return History()
-    key = flap_key(subject)
-    return History(read(state, INCIDENT + subject.incident_id, Incident), key, read(state, key, Flap))
+    key, incident = flap_key(subject), read(state, INCIDENT + subject.incident_id, Incident)
+    taken = None
+    if incident is None and subject.state != RESOLVED:
+        taken = taken_by(state, subject.incident_id, state_key(subject), subject.detected_at.timestamp())
+    return History(incident, key, read(state, key, Flap), (taken.by or "somebody") if taken else "")
+
+
+def taken_by(state: State, incident_id: str, entity: str, opened_s: float) -> Decided | None:
+    """The decision by which an incident was taken, whether it came before or after the incident."""
+    about_it, about_entity = read(state, TAKEN + incident_id, Decisions), read(state, TAKEN_ALL + entity, Decisions)
+    return who_took(about_it.records if about_it else (), about_entity.records if about_entity else (), opened_s)
 
 
 def update_incident(
@@ -62,7 +74,9 @@ def update_incident(
     elif incident is None:
         flap = record_opening(state, history.flap_key, flap, anomaly, window_s, now_s)
         group_life.record_member_reopened(state, flap.groups if flap else {})
-        write(state, key, _opened(anomaly, notified, flap, now_s))
+        if history.taken_by:
+            group_life.record_member_acknowledged(state, flap.groups if flap else {})
+        write(state, key, replace(_opened(anomaly, notified, flap, now_s), acknowledged_by=history.taken_by))
     else:
         worst = worst_of(incident.severity, anomaly.severity)
         both, by = sorted({*incident.notified, *notified}), {**incident.routes, **notified}
@@ -80,6 +94,7 @@ def _opened(anomaly: Anomaly, notified: dict[str, str], flap: Flap | None, now_s
         routes={**(flap.routes if flap else {}), **notified},
         groups=flap.groups if flap else {},
         non_resolving=not will_resolve(anomaly),
+        detected_at_s=anomaly.detected_at.timestamp(),
     )
 
 

@@ -22,6 +22,7 @@
 | `silences` | every silence in force | each until it ends |
 | `silence:<hash>` | every silence about one target, the newest 200 | 91 days from the end of the last |
 | `retired:<entity>` | when the entity was retired | 91 days |
+| `taken:<incident_id>` , `taken-all:<entity>` | who took an incident, or all of an entity's | 91 days |
 
 A bucket is a channel, or a channel and a route as `channel/route`. 31 days is a day more than `alerts` and
 `run-summaries` are kept, so reading these topics again from their start gives no second message; 91 days is a day more
@@ -44,7 +45,7 @@ DUE, LINE, REFERENCE, RATE, HELD = "due:", "line:", "ref:", "sent:", "held:"
 PENDING_BUCKET, PENDING, GROUP, FACET = "pool:", "pooled:", "group:", "facet:"
 TIMER, REMINDER, HEALTH, TOPIC, OLD = "timer:", "again:", "health:", "quiet:", "old:"
 
-SILENCE, RETIRED = "silence:", "retired:"
+SILENCE, RETIRED, TAKEN, TAKEN_ALL = "silence:", "retired:", "taken:", "taken-all:"
 
 State = MutableMapping[str, bytes]
 T = TypeVar("T", bound=Struct)

@@ -22,22 +22,8 @@ def _home_of(key: str, slots: int) -> str:
     return str(crc32(key.encode()) % slots)
 
 
-BY_KIND = frozenset(
-    (
-        "incident:",
-        "flap:",
-        "part:",
-        "due:",
-        "sent:",
-        "pool:",
-        "group:",
-        "ref:",
-        "timer:",
-        "old:",
-        "silence:",
-        "retired:",
-    )
-)
+_KINDS = "incident flap part due sent pool group ref timer old silence retired taken taken-all"
+BY_KIND = frozenset(f"{kind}:" for kind in _KINDS.split())
 BY_FOLDER = frozenset(("held:", "line:", "pooled:"))
 """Keys are listed by their kind (up to the first colon) or by their folder (up to the last); others by neither."""
 

@@ -35,6 +35,8 @@ class Incident(
     """Channel -> the route by which it was sent; its end goes the same way."""
     non_resolving: bool = False
     """Detection will not say that it is over."""
+    detected_at_s: float = 0.0
+    """When it opened, by the time of its event; 0: an earlier version did not note it."""
 
 
 class RunPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -319,8 +321,8 @@ class TargetSilences(Struct, frozen=True, kw_only=True, omit_defaults=True):
     records: list[Decided] = []
 
 
-class Retirements(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When an entity was retired: its earlier silences are over."""
+class Decisions(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was decided about one incident, or about one entity."""
 
     version: Literal[1] = 1
     records: list[Decided] = []

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from stream_detector.events import Action, ActionKind
+from stream_detector.events.decisions import TAKES
 from stream_detector.notify.policy import accept
 from stream_detector.notify.stages.matching import stored_silences
+from stream_detector.notify.state.keys import read
 from stream_detector.notify.state.slotted_store import SlottedStore
+from stream_detector.notify.state.state_models import Incident
 from stream_detector.store import incidents
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
@@ -156,3 +159,58 @@ async def test_x14_the_list_is_the_same_page_by_page(pool: asyncpg.Pool) -> None
         if cursor is None:
             break
     assert seen == [f"a{n}" for n in range(29, 22, -1)] and len(of_notifier(actions)) == 7
+
+
+def decisions(kind: str, about: str, minutes: float = 1.0) -> list[Action]:
+    """By ann, and a minute later by bob."""
+    given: dict[str, Any] = {"incident_id": uuid("i")} if about == "incident" else {}
+    return [
+        action("first", kind, at=at(minutes), by="ann", **given),
+        action("second", kind, at=at(minutes + 1), by="bob", **given),
+    ]
+
+
+OPENED = anomaly("i", severity="warning", profile="robust", detected_at=at(0))
+WORSE = anomaly("worse", incident="i", state="ongoing", severity="critical", profile="robust", detected_at=at(0))
+
+
+def taken_for_notifier(order: Sequence[Any]) -> bool:
+    """Whether people get no more about the incident."""
+    state = SlottedStore({})
+    for one in order:
+        accept(state, one, NOW.timestamp(), CONFIG)
+    outcomes = accept(state, WORSE, NOW.timestamp(), CONFIG)
+    muted = {one.outcome for one in outcomes} == {"suppressed"}
+    incident = read(state, f"incident:{uuid('i')}", Incident)
+    assert incident is None or incident.acknowledged_by == ("ann" if muted else "")
+    return muted
+
+
+async def taken_in_list(pool: asyncpg.Pool, order: Sequence[Any]) -> str | None:
+    """By whom."""
+    await pool.execute("TRUNCATE silences, actions, anomalies, incidents")
+    for offset, one in enumerate(order):
+        listed = "actions" if isinstance(one, Action) else "anomalies"
+        placed = Row(one, "t", 0, offset, round(NOW.timestamp() * 1000), epoch=1)
+        assert await Writer(pool).write(Rows(**{listed: [placed]})) == []
+    found = await pool.fetchval("SELECT coalesce(acknowledged_by, resolved_by) FROM incidents")
+    assert found is None or isinstance(found, str)
+    return found
+
+
+@pytest.mark.parametrize("about", ["incident", "entity"])
+@pytest.mark.parametrize("kind", TAKES)
+async def test_x14_every_reader_knows_who_took_an_incident(kind: str, about: str, pool: asyncpg.Pool) -> None:
+    made = decisions(kind, about)
+    for order in itertools.permutations([OPENED, *made]):
+        for repeated in ([*order], [*order, *made], [*made, *order]):
+            assert taken_for_notifier(repeated), repeated
+        assert await taken_in_list(pool, [*order, *made]) == "ann", order
+
+
+@pytest.mark.parametrize("kind", TAKES)
+async def test_x14_a_decision_about_an_entity_takes_nothing_that_opens_later(kind: str, pool: asyncpg.Pool) -> None:
+    made = decisions(kind, "entity", minutes=-5)
+    for order in itertools.permutations([OPENED, *made]):
+        assert not taken_for_notifier(order), order
+        assert await taken_in_list(pool, order) is None, order

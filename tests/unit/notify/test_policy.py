@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stream_detector.events import Anomaly, RunSummary, SummaryAnomaly
+from stream_detector.notify.config import Route
 from stream_detector.notify.links import LINK_LIFETIME_S
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries, expire, settle
@@ -319,7 +320,25 @@ def test_retire_forgets_the_entitys_silences_and_incidents() -> None:
     notifier = Notifier(only("slack")).take(slow("open", incident="i")).deliver()
     notifier.take(action("1", "silence"), action("2", "retire")).take(ending()).deliver()
     assert len(notifier.sent) == 1
-    assert notifier.take(slow("b")).deliver().counts("slack")["delivered"] == 2
+    later = slow("b", detected_at=NOON + timedelta(minutes=1))
+    assert notifier.take(later).deliver().counts("slack")["delivered"] == 2
+
+
+def test_x14_what_was_decided_before_the_alert_was_read_counts_too() -> None:
+    """Actions and alerts are on two topics: a notifier that starts cold may read the decision first."""
+    for kind in ("acknowledge", "resolve", "expected", "not_an_anomaly"):
+        notifier = Notifier(only("slack")).take(action("1", kind, incident_id=slow("a").incident_id))
+        notifier.take(slow("a"), slow("other", detected_at=NOON + timedelta(minutes=1))).deliver()
+        assert [each.message.anomaly_id for each in notifier.sent] == [slow("other").id], kind
+        assert "acknowledged by ann before it was read" in notifier.reasons("slack")
+
+
+def test_x14_nobody_is_reminded_of_what_was_marked_as_expected() -> None:
+    for kind in ("expected", "not_an_anomaly", "relearn", "retire", "acknowledge"):
+        config = replace(CONFIG, channels={"slack": True}, routes=(Route(name="r", repeat_interval_s=600.0),))
+        notifier = Notifier(config).take(slow("a", profile="robust")).deliver()
+        notifier.take(action("1", kind)).after(5_000)
+        assert len(notifier.sent) == 1, kind
 
 
 def test_retries_wait_longer_each_time_until_given_up() -> None:
