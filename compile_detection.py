@@ -22,7 +22,7 @@ _DETECT = (
     *("robust", "step", "step_completion", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
     *("rules/spike_in_failures", "rules/timing"),
-    "statistics/page_hinkley",
+    *("statistics/page_hinkley", "statistics/usual_time"),
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
     *("statistics/rhythm", "statistics/tails", "codec/binary", "codec/packed", "codec/recent_ids"),
 )

@@ -20,6 +20,7 @@ from stream_detector.detect.codec.packed import (
     MOST_CHANGES,
     RETIRED,
     SCORE,
+    USUAL_TIME,
     VERSION,
     WORKFLOW,
     PackedError,
@@ -102,7 +103,7 @@ class Baseline:
         if former or (incidents and has_frozen(incidents)):
             flags |= FROZEN
         w = BytesWriter()
-        w.append(u8(VERSION if flags & (CHANGES | FROZEN | MORE_EVIDENCE) else 2))
+        w.append(u8(VERSION if flags & (CHANGES | FROZEN | MORE_EVIDENCE | USUAL_TIME) else 2))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -170,19 +171,15 @@ class Baseline:
 
 @mypyc_attr(acyclic=True)
 class WorkflowBaseline(Baseline):
-    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
-
-    `is_slow` says of the last execution whether it took more than 1 sigma longer than usual; it is not packed.
-    """
+    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`."""
 
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("_history", "days", "evidence", "failures", "is_slow", "level", "resources")
+    __slots__ = ("_history", "days", "evidence", "failures", "level", "resources")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.days, self.evidence, self.resources = Days(), Evidence(), Resources()
-        self.is_slow: bool = False
         self._history: History | None = None
         self.forget_level()
 
@@ -216,10 +213,15 @@ class WorkflowBaseline(Baseline):
     def pack(self) -> bytes:
         """Versioned bytes; `fill` gives an equal baseline."""
         executions = self.has_executions
-        more = self.evidence.has_more
-        w = self._pack_head(WORKFLOW, (EXECUTIONS if executions else 0) | (MORE_EVIDENCE if more else 0))
+        more, timed = self.evidence.has_more, self.evidence.time.n > 0
+        flags: i64 = EXECUTIONS if executions else 0
+        if more:
+            flags |= MORE_EVIDENCE
+        if timed:
+            flags |= USUAL_TIME
+        w = self._pack_head(WORKFLOW, flags)
         self.days.pack(w)
-        self.evidence.pack(w, more)
+        self.evidence.pack(w, more, timed)
         self.resources.pack(w)
         if executions:
             self.history.pack(w)
@@ -233,7 +235,8 @@ class WorkflowBaseline(Baseline):
         check_kind(packed, WORKFLOW)
         version = packed[0]
         at = self.days.fill(packed, at)
-        at = self.evidence.fill(packed, at, packed[2] & MORE_EVIDENCE != 0)
+        flags = i64(packed[2])
+        at = self.evidence.fill(packed, at, flags & MORE_EVIDENCE != 0, flags & USUAL_TIME != 0)
         at = self.resources.fill(packed, at)
         self.forget_executions()
         if packed[2] & EXECUTIONS or version == 1:

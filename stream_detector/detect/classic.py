@@ -29,7 +29,6 @@ def judge_duration(
     history = baseline.history
     times = history.recorded(history.within(finished_ms))
     n = len(times)
-    baseline.is_slow = False
     if n < LEAST_TIMED:
         if explain is not None:
             explain.append(f"learning: {n} recorded durations, a z-score needs {LEAST_TIMED}")
@@ -37,7 +36,6 @@ def judge_duration(
     gate = _GATE * float(baseline.threshold_multiplier) if baseline.feedbacks else _GATE
     rough = sum(times) / n
     off, reach = (duration_s - rough) * sqrt(n - 1), dist(times, [rough] * n)
-    baseline.is_slow = off > reach > 0.0
     if explain is None and abs(off) < _NEAR * reach:
         return _NONE
     mean, spread = mean_and_spread(times)

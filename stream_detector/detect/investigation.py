@@ -6,7 +6,7 @@ from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.rules.pattern_deviation import ARRIVAL
 from stream_detector.detect.rules.registry import RULES
-from stream_detector.detect.statistics.evidence import Evidence
+from stream_detector.detect.statistics.evidence import Evidence, Good
 from stream_detector.events import Completion, Score
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import FAILED
@@ -49,12 +49,18 @@ def steps_for_completion(
         steps += failed
         if event.status == "timeout":
             steps += _grown_step(event, evidence)
-    if evidence.good_ms:
-        steps += _changes(event, evidence, others_since_ms)
+    good = _good(evidence, found)
+    if good.at_ms:
+        steps += _changes(event, evidence, good, others_since_ms)
     else:
         steps.append(_nothing_good(has_succeeded, TYPES[found.anomaly_type].is_timing))
     steps.append(_open(event))
     return steps
+
+
+def _good(evidence: Evidence, found: Finding) -> Good:
+    """The last good execution before what was found began; of a time, before the shift that it may belong to."""
+    return evidence.good_before(found.current) if TYPES[found.anomaly_type].is_timing else evidence.last_good
 
 
 def _open(event: Completion) -> str:
@@ -82,7 +88,7 @@ def steps_for_end(event: Completion, evidence: Evidence, end: Finding, *, others
     return [
         "Decide whether this is wanted: it was not seen to end, it became the usual",
         "If it is, there is nothing to do: detection judges by it from now on",
-        *(_changes(event, evidence) if evidence.good_ms else []),
+        *(_changes(event, evidence, _good(evidence, end)) if evidence.good_ms else []),
     ]
 
 
@@ -177,16 +183,16 @@ def _nothing_good(has_succeeded: bool, is_timing: bool) -> str:
     return "There is no good execution to compare with yet: look at how this workflow was set up"
 
 
-def _changes(event: Completion, evidence: Evidence, others_since_ms: int = 0) -> list[str]:
+def _changes(event: Completion, evidence: Evidence, good: Good, others_since_ms: int = 0) -> list[str]:
     """What to compare with, and what has changed since then."""
-    which = f"{evidence.good_id} of " if evidence.good_id else "of "
-    is_old = others_since_ms and epoch_ms(event.finished_at) - evidence.good_ms > _DAY_MS
+    which = f"{good.id} of " if good.id else "of "
+    is_old = others_since_ms and epoch_ms(event.finished_at) - good.at_ms > _DAY_MS
     since = f", before the incident that is open since {wording.instant(others_since_ms)}" if is_old else ""
-    steps = [f"Compare with the last good execution {which}{wording.instant(evidence.good_ms)}{since}"]
-    before, now = evidence.commit(), event.labels.get("commit", "")
+    steps = [f"Compare with the last good execution {which}{wording.instant(good.at_ms)}{since}"]
+    before, now = good.commit, event.labels.get("commit", "")
     if before and now and not now.startswith(before):
         steps.append(f"The commit changed since then, from {before} to {now[:12]}: read that difference")
-    new = evidence.new_labels(event.labels)
+    new = evidence.new_labels(event.labels, good)
     if new:
         steps.append("New since then: " + ", ".join(f"{name} = {event.labels[name]}" for name in new[:_MOST_LABELS]))
     return steps

@@ -43,9 +43,7 @@ def judge(
             findings = robust.judge_duration(baseline, event, finished_ms, duration_s, explain)
         else:
             findings = classic.judge_duration(baseline, event, finished_ms, duration_s, explain)
-    else:
-        baseline.is_slow = False
-    if not duration_s and explain is not None:
+    elif explain is not None:
         explain.append("no duration was recorded: it is neither evaluated nor learned")
     # 2. The failure.
     if failed:

@@ -31,7 +31,6 @@ from stream_detector.events.anomaly_types import TYPES
 ALERT_THRESHOLD: Final = 2.15
 """An alert needs an anomaly score above this: about one reading in 140. A quarter more for each feedback."""
 _SPIKE_Z: Final = 2.0
-_SLOW_Z: Final = 1.0
 _NONE: Final[list[Finding]] = []
 _FASTER: Final = performance_degradation.FASTER
 _POINT: Final = (unusual_execution_time.NAME, 0)
@@ -53,7 +52,6 @@ def judge_duration(
     if not level.n and baseline.has_executions:
         _begin(level, baseline)
     assessment = level.update(duration_s, finished_ms, always=explain is not None)
-    baseline.is_slow = level.z > _SLOW_Z and level.n > WARM
     if assessment is None and level.previous_level is None:
         return _NONE
     name = wording.name_of(event)

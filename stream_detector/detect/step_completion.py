@@ -16,7 +16,7 @@ from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import consecutive_failures, pattern_deviation, shared, spike_in_failures
 from stream_detector.events import Anomaly, Completion, State
-from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.times import epoch_ms
 
@@ -81,10 +81,10 @@ def step_completion(
         baseline.history.add(finished_ms, failed, duration_s)
     if not failed:
         # What an incident is compared with was there before it: nothing is learned of it while one is open, nor from an
-        # execution that may belong to one, slower than most or soon after a failure.
+        # execution that may belong to one, of a shift or soon after a failure.
         outcomes = baseline.failures.outcomes if by_robust else baseline.history.outcomes
-        usual = not baseline.incidents and not baseline.is_slow and outcomes & _LAST_3 == 0
-        baseline.evidence.learn(event, finished_ms, usual)
+        calm = not baseline.incidents and outcomes & _LAST_3 == 0
+        baseline.evidence.learn(event, finished_ms, duration_s, calm)
     if backfill:
         return BACKFILLED
     return Outcome("applied", anomalies) if anomalies else APPLIED
@@ -216,4 +216,6 @@ def _end(baseline: WorkflowBaseline, event: Completion, config: Config, ended: l
                     duration_s=anomaly.lasted_s(incident, event.finished_at),
                 )
             )
+    if any(end.end_reason == "new_normal" and TYPES[end.anomaly_type].is_timing for end in ended):
+        baseline.evidence.accept()
     return reported

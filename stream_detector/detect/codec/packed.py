@@ -9,6 +9,7 @@
 | workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
 | workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32) |
 | more evidence: sets of steps, their names, how often labels change | 5, 15 a set (4), 3 a label (4), 512 of names |
+| usual time, good executions from before a shift | 34, and 7, id, commit and labels of each (2) |
 | workflow: resources | 1, 24 each (16 at most) |
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
 | workflow: level, failures, a byte that is 0; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
@@ -16,12 +17,12 @@
 | score: sizes of its past changes | 1, 4 each (30 at most) |
 
 Flags: 1 retired, 2 has executions, 4 has past changes, 8 has frozen values, 16 has more
-evidence.
+evidence, 32 has the usual time.
 
 A change of layout takes a new version and keeps the decoder of every older one. Only a score with past changes and a
-key with frozen values or more evidence are of version 3; everything else has been the same since version 2, which had
-hashes of sequences of steps instead of sets. Version 1 differs in the level alone: 222 bytes, with the tails it had
-learned of each scale, and without readings and rhythm; and has the part of last executions always.
+key with frozen values, more evidence or a usual time are of version 3; everything else has been the same since version
+2, which had hashes of sequences of steps instead of sets. Version 1 differs in the level alone: 222 bytes, with the
+tails it had learned of each scale, and without readings and rhythm; and has the part of last executions always.
 """
 
 import struct
@@ -35,6 +36,7 @@ EXECUTIONS: Final = 2
 CHANGES: Final = 4
 FROZEN: Final = 8
 MORE_EVIDENCE: Final = 16
+USUAL_TIME: Final = 32
 MOST_CHANGES: Final = 30
 HEAD: Final = 20
 DRIFT: Final = struct.Struct("<IddddddB")

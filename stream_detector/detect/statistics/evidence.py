@@ -10,6 +10,7 @@ from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import f32, find_u32, ones, put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.crc32 import crc32_of
+from stream_detector.detect.statistics.usual_time import UsualTime
 from stream_detector.events import Completion, Step
 
 STEPS: Final = 32
@@ -50,6 +51,10 @@ _BEYOND: Final = 1 << 32
 """The bit of a place is this, shifted right: `1 << place` would be a shift of 32 bits, compiled, and negative for the
 32nd step."""
 _ALL_PLACES: Final[i64] = 0xFFFFFFFF
+_ROW: Final = 4
+_APART: Final = 30
+"""An execution is kept that ends a row of so many without a sign of a shift, so many successes after the last."""
+_KEPT: Final = 7
 _HEAD: Final = 15
 _MORE: Final = 5
 _STEP: Final = 16
@@ -109,8 +114,22 @@ class ObservedSteps:
 
 
 @mypyc_attr(acyclic=True)
+class Good:
+    """A good execution: its id (empty for one not kept), when it finished (0: there is none), commit and labels."""
+
+    __slots__ = ("at_ms", "commit", "crcs", "id")
+
+    def __init__(self, execution_id: str, at_ms: i64, commit: str, crcs: bytes) -> None:
+        self.id, self.at_ms, self.commit, self.crcs = execution_id, at_ms, commit, crcs
+
+
+@mypyc_attr(acyclic=True)
 class Evidence:
     """The last good execution before whatever is wrong began, and each step's expected duration.
+
+    `time` says which executions may belong to a shift already. A small or gradual one may go on for some dozen before
+    it is suspected, so of the last good ones two are kept besides, 30 or more apart; of those that a small shift is
+    compared with the older one. `_older` has both, the older one first.
 
     `columns` holds, each for all steps in the order in which they came: the names' hashes, the expected durations (s),
     the expected shares of all steps' time and their mean deviations, 4 bytes each. `names` has their names, each after
@@ -120,8 +139,8 @@ class Evidence:
     """
 
     __slots__ = (
-        *("_changing", "_commit", "_crcs", "_good", "_id", "_labels", "_observed", "columns", "good_ms"),
-        *("n", "names", "new_sets", "sets"),
+        *("_changing", "_commit", "_crcs", "_good", "_id", "_labels", "_observed", "_older", "_row", "_since"),
+        *("columns", "good_ms", "n", "names", "new_sets", "sets", "time"),
     )
 
     def __init__(self) -> None:
@@ -139,25 +158,93 @@ class Evidence:
         self._commit: bytes = b""
         self._crcs: bytes = b""
         self._observed: ObservedSteps | None = None
+        self.time = UsualTime()
+        self._older: bytes = b""
+        self._row: i64 = 0
+        self._since: i64 = 0
 
     @property
     def good_id(self) -> str:
         """The id of the last good execution; empty for one of more than 40 characters, or beyond ASCII."""
         if self._id is not None:
             return self._id if _is_kept(self._id) else ""
-        return _unpacked_id(self._good) if self._good[:1] == _UUID_BYTE else self._good[1:].decode()
+        return _unpacked_id(self._good)
 
-    def learn(self, event: Completion, finished_ms: i64, usual: bool = True) -> None:
-        """Remember a good execution; what it is compared with is left alone by one that is not `usual`."""
+    def learn(self, event: Completion, finished_ms: i64, duration_s: float = 0.0, calm: bool = True) -> None:
+        """Remember a good execution; what others are compared with is left alone by one that may belong to a shift.
+
+        Args:
+            duration_s: 0 where none was recorded.
+            calm: whether nothing else is wrong.
+        """
+        time = self.time
+        if duration_s:
+            time.learn(duration_s)
+            if not time.n:  # what was slow is usual now
+                self.accept()
+        else:
+            time.z = 0.0
+        usual = calm and not time.is_suspected
         if usual:
             self._id = event.execution_id
             self.good_ms = finished_ms
             self._pack_labels()
             self._labels = event.labels
+        if time.n:  # else none of this is packed
+            self._since = min(self._since + 1, 0xFF)
+            self._row = min(self._row + 1, _ROW) if usual and not time.excess else 0
+            if self._row == _ROW and self._since >= _APART:
+                self._keep(event.execution_id)
         steps = event.steps
         if steps:
             self._learn_steps(self.observe(steps), usual)
             self._observed = None
+
+    def accept(self) -> None:
+        """What executions take now is their usual time: from before a shift there is nothing."""
+        self.time.restart()
+        self._older = b""
+        self._row = self._since = 0
+
+    def _keep(self, execution_id: str) -> None:
+        """The last good execution, which has that id, after the one that was kept before it."""
+        older = self._older
+        if older:
+            first = _KEPT + _size_of_id(i64(older[4])) + i64(older[5]) + 4 * i64(older[6])
+            older = older[first:] if first < len(older) else older
+        self._pack_labels()
+        self._good, self._id = _packed_id(execution_id), None
+        w = BytesWriter()
+        w.write(older)
+        put_u32(w, self.good_ms // 1000)
+        w.append(u8(self._good[0] if self._good else 0))
+        w.append(u8(len(self._commit)))
+        w.append(u8(len(self._crcs) // 4))
+        w.write(self._good[1:])
+        w.write(self._commit)
+        w.write(self._crcs)
+        self._older, self._since = w.getvalue(), 0
+
+    @property
+    def last_good(self) -> Good:
+        """The last good execution; it may belong to a shift that is small or gradual."""
+        self._pack_labels()
+        return Good(self.good_id, self.good_ms, self._commit.decode(), self._crcs)
+
+    def good_before(self, duration_s: float) -> Good:
+        """A good execution from before the shift that one of that duration (s, more than 0) may belong to."""
+        older = self._older
+        if not older or self.time.is_abrupt(duration_s):
+            return self.last_good
+        end = _KEPT + _size_of_id(i64(older[4]))
+        execution_id = older[4:5] + older[_KEPT:end]
+        commit_end = end + i64(older[5])
+        return Good(
+            _unpacked_id(execution_id),
+            u32(older, 0) * 1000,
+            older[end:commit_end].decode(),
+            older[commit_end : commit_end + 4 * i64(older[6])],
+        )
 
     def observe(self, steps: list[Step]) -> ObservedSteps:
         """What is asked of these steps."""
@@ -465,24 +552,18 @@ class Evidence:
         expected_s = read_f32_le(self.columns, 4 * (known + at)) if at >= 0 else 0.0
         return expected_s or None
 
-    def commit(self) -> str:
-        """The first 12 characters of the last good execution's label `commit`, or nothing."""
-        self._pack_labels()
-        return self._commit.decode()
-
-    def new_labels(self, labels: dict[str, str]) -> list[str]:
-        """The names of the labels, commit aside, whose value was not among those of the last good execution.
+    def new_labels(self, labels: dict[str, str], good: Good) -> list[str]:
+        """The names of the labels, commit aside, whose value was not among those of a good execution.
 
         Not those whose value is new in most executions, as a build's number.
         """
-        self._pack_labels()
-        if not self._crcs:
+        if not good.crcs:
             return []
-        known = len(self._crcs) // 4
+        known = len(good.crcs) // 4
         return [
             name
             for name in _compared(labels)
-            if find_u32(self._crcs, known, _hash_of_label(name, labels[name])) < 0
+            if find_u32(good.crcs, known, _hash_of_label(name, labels[name])) < 0
             and self._changing_of(crc32_of(name) & 0xFFFF) < _MOSTLY_NEW
         ]
 
@@ -535,8 +616,11 @@ class Evidence:
         self._pack_labels()
         return len(self.sets) > 0 or len(self._changing) > 0
 
-    def pack(self, w: BytesWriter, more: bool = True) -> None:
-        """Write what `fill` reads: at most 83 bytes, and 16 a step; with `more` 5, 15 a set, the names, 3 a label."""
+    def pack(self, w: BytesWriter, more: bool = True, timed: bool = True) -> None:
+        """Write what `fill` reads: at most 83 bytes, and 16 a step; with `more` 5, 15 a set, the names, 3 a label.
+
+        With `timed` 34, and 75 at most for each of two executions.
+        """
         self._pack_labels()
         if self._id is not None:
             self._good, self._id = _packed_id(self._id), None
@@ -559,14 +643,19 @@ class Evidence:
             w.write(self.sets)
             w.write(self._changing)
             w.write(self.names)
+        if timed:
+            self.time.pack(w)
+            w.append(u8(self._row))
+            w.append(u8(self._since))
+            w.append(u8(len(self._older)))
+            w.write(self._older)
 
-    def fill(self, packed: bytes, at: i64, more: bool = True) -> i64:
+    def fill(self, packed: bytes, at: i64, more: bool = True, timed: bool = True) -> i64:
         """Become what was packed, from `at` on; returns where it ends."""
         self._labels = self._observed = None
         self.good_ms, self.n = read_i64_le(packed, at), u16(packed, at + 8)
-        id_bytes = i64(packed[at + 11])
         begin = at + _HEAD
-        end = begin + (16 if id_bytes == _UUID else id_bytes)
+        end = begin + _size_of_id(i64(packed[at + 11]))
         self._id, self._good = None, packed[at + 11 : at + 12] + packed[begin:end]
         begin, end = end, end + i64(packed[at + 12])
         self._commit = packed[begin:end]
@@ -575,10 +664,22 @@ class Evidence:
         begin = end + 4 * i64(packed[at + 10])
         end = begin + _STEP * i64(packed[at + 14])
         self.columns = packed[begin:end]
-        if not more:
+        if more:
+            end = self._fill_more(packed, end)
+        else:
             self.sets = self.names = self._changing = b""
             self.new_sets = 0
+        if not timed:
+            self.accept()
             return end
+        end = self.time.fill(packed, end)
+        self._row, self._since = i64(packed[end]), i64(packed[end + 1])
+        begin = end + 3
+        end = begin + i64(packed[end + 2])
+        self._older = packed[begin:end]
+        return end
+
+    def _fill_more(self, packed: bytes, end: i64) -> i64:
         sets, labels, names = i64(packed[end]), i64(packed[end + 1]), u16(packed, end + 3)
         self.new_sets = i64(packed[end + 2])
         begin = end + _MORE
@@ -656,7 +757,13 @@ def _digit(character: i64) -> i64:
     return character - 0x57 if 0x61 <= character <= 0x66 else -1
 
 
+def _size_of_id(length: i64) -> i64:
+    return 16 if length == _UUID else length
+
+
 def _unpacked_id(short: bytes) -> str:
+    if short[:1] != _UUID_BYTE:
+        return short[1:].decode()
     digits = short[1:].hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 

@@ -120,7 +120,7 @@ def test_a_key_is_a_workflow_or_a_score():
 def test_the_head_is_where_it_is_documented():
     baseline = workflow()
     feed(baseline, [run(0)])
-    assert struct.unpack_from("<BBBBqI", baseline.pack()) == (2, 1, 2, 1, baseline.newest_ms, 0)
+    assert struct.unpack_from("<BBBBqI", baseline.pack()) == (3, 1, 34, 1, baseline.newest_ms, 0)
 
 
 def test_an_open_incident_of_a_rule_of_a_later_version_is_refused():
