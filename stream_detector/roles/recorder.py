@@ -115,8 +115,14 @@ def _state_record(record: SourceRecord) -> StateRecord | None:
     if record.key is None or record.key == CLAIM_KEY or record.value is None:
         return None
     try:
+        record.key.decode()
+        changelog_record.check_header(record.value)
         owner_epoch = changelog_record.epoch_of(record.value)
+    except UnicodeDecodeError:
+        return None  # no worker has such a key
     except changelog_record.StateFormatError:
+        if not changelog_record.may_be_later(record.value):
+            return None  # nobody can read it: what is stored of its key stands
         owner_epoch = 0  # a later version wrote it: its detector can read it
     return StateRecord(key=record.key, value=record.value, owner_epoch=owner_epoch)
 

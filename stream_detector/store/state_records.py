@@ -9,6 +9,8 @@ import asyncpg
 from stream_detector.store.connect import Connection
 
 ROWS_AT_ONCE = 5_000
+LEAST_BYTES = 6
+"""Of a value. Former versions stored what others had written to a state topic, whatever it was: it is passed over."""
 HEADS = 8
 """How many of the newest heads of a partition are looked at. Its last checkpoint may be stored in part, and while
 events are read again a key's head may name more than its checkpoint did; the least of these is of one stored whole."""
@@ -112,7 +114,10 @@ async def has_epoch(pool: asyncpg.Pool, epoch: int) -> bool:
 
 async def other_versions(pool: asyncpg.Pool, known: int) -> int:
     """How many values have another version in their first byte than the known one."""
-    return int(await pool.fetchval("SELECT count(*) FROM state_records WHERE get_byte(value, 0) <> $1", known))
+    statement = (
+        "SELECT count(*) FROM state_records WHERE CASE WHEN octet_length(value) >= $2 THEN get_byte(value, 0) <> $1 END"
+    )
+    return int(await pool.fetchval(statement, known, LEAST_BYTES))
 
 
 async def has_topic(pool: asyncpg.Pool, topic: str) -> bool:
@@ -129,7 +134,10 @@ async def newest_epoch(pool: asyncpg.Pool, table: EventTable) -> int:
 async def stored_records(connection: Connection, topic: str) -> AsyncIterator[Sequence[StoredRecord]]:
     """Every record of a topic, within a transaction, some at a time; in no order."""
     cursor = await connection.cursor(
-        "SELECT partition, key, value, stream_epoch, source_offset FROM state_records WHERE topic = $1", topic
+        "SELECT partition, key, value, stream_epoch, source_offset FROM state_records"
+        " WHERE topic = $1 AND octet_length(value) >= $2",
+        topic,
+        LEAST_BYTES,
     )
     while rows := await cursor.fetch(ROWS_AT_ONCE):
         yield [StoredRecord(*row) for row in rows]
@@ -145,11 +153,12 @@ async def stored_heads(pool: asyncpg.Pool, topic: str, epoch: int) -> dict[int, 
             FROM (
                 SELECT partition, substring(value FROM 1 FOR 6 + 9 * get_byte(value, 5)) AS head,
                     max(source_offset) AS last, sum(octet_length(key) + octet_length(value)) AS n_bytes
-                FROM state_records WHERE topic = $1 AND stream_epoch = $2 GROUP BY 1, 2
+                FROM state_records WHERE topic = $1 AND stream_epoch = $2 AND octet_length(value) >= $4
+                GROUP BY 1, 2
             ) heads
         ) placed WHERE place <= $3 ORDER BY partition, place
         """,
-        topic, epoch, HEADS,
+        topic, epoch, HEADS, LEAST_BYTES,
     )  # fmt: skip
     found: dict[int, list[StoredHead]] = {}
     for row in rows:
@@ -192,9 +201,10 @@ async def candidates(
             SELECT source_offset, {table.run_id} AS run_id, {table.backfill} AS backfill, {table.state_key} AS key
             FROM {table.name} WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3
         ) e LEFT JOIN state_records s ON s.topic = 'baselines' AND s.key = convert_to(e.key, 'UTF8')
+            AND octet_length(s.value) >= $4
         ORDER BY e.source_offset, s.stream_epoch, s.owner_epoch, s.source_offset
     """  # noqa: S608 - names of this module
-    rows = await pool.fetch(statement, epoch, partition, first_offset)
+    rows = await pool.fetch(statement, epoch, partition, first_offset, LEAST_BYTES)
     newest = {row[0]: Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows}
     return list(newest.values())
 

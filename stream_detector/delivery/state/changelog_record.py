@@ -30,6 +30,7 @@ Positions = Mapping[str, int]
 """Source topic -> offset of the first event that is not in the state."""
 
 _VERSION = 1
+_LATER_VERSIONS = 14
 _HEADER = struct.Struct("<BIB")
 _POSITION = struct.Struct("<Bq")
 _INDEX = {name: index for index, name in enumerate(SOURCES)}
@@ -86,6 +87,15 @@ def check_header(value: bytes) -> None:
         index, position = _POSITION.unpack_from(value, _HEADER.size + number * _POSITION.size)
         if index >= len(SOURCES) or not 0 <= position < _LARGEST_POSITION:
             raise StateFormatError("its head names a source or a position that there is not")
+
+
+def may_be_later(value: bytes) -> bool:
+    """Whether a later version of this program may have written the value.
+
+    >>> may_be_later(b"\\x02 a frame of later"), may_be_later(b"\\x02"), may_be_later(b"{} of somebody")
+    (True, False, False)
+    """
+    return len(value) >= _HEADER.size and _VERSION < value[0] <= _VERSION + _LATER_VERSIONS
 
 
 def header_of(value: bytes) -> bytes:

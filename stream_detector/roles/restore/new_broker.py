@@ -36,12 +36,22 @@ from stream_detector.store import state_records
 from stream_detector.store.connect import store_errors
 from stream_detector.store.epochs import epoch_of, find_epoch, stream_identity
 from stream_detector.store.state_records import StoredRecord
+from stream_detector.telemetry.log_events import StateLeftOut
 
 STATE = (topics.BASELINES, topics.RUNS_STATE, topics.NOTIFIER_STATE)
 HEAD = changelog_record.encode_header(1, {})
 SAMPLE = 64
 """Keys of a topic after which it is clear whether the number of partitions is what it was."""
-_PACKED: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
+
+
+def _checked_slot(name: str, packed: bytes) -> bytes:
+    """As the notifier reads it: what it would leave out is not restored."""
+    int(name)
+    _SLOT.decode(packed)
+    return packed
+
+
+_PACKED: Codec[bytes] = Codec(bytes, _checked_slot, max_unpacked=0)
 _SLOT = msgspec.msgpack.Decoder(Slot)
 
 
@@ -165,10 +175,16 @@ async def _write_state(
             homes = _Homes(topic, partitions[topic])
             async for records in state_records.stored_records(connection, topic):
                 for record in records:
-                    payload = _payload(record)
+                    try:
+                        payload, home = _payload(record), homes.of(record)
+                        if payload:
+                            _count(topic, record.key, payload, restored)
+                    except Exception as error:  # somebody's: the others are restored
+                        shown = record.key.decode("utf-8", "backslashreplace")
+                        StateLeftOut(topic, shown, record.offset, repr(error)).emit()
+                        continue
                     if payload:
-                        await writer.add((topic, homes.of(record)), record.key, HEAD + payload)
-                        _count(topic, record.key, payload, restored)
+                        await writer.add((topic, home), record.key, HEAD + payload)
         slots = merged_slots(
             [r async for records in state_records.stored_records(connection, STATE[2]) for r in records]
         )

@@ -138,3 +138,23 @@ async def test_x10_a_bad_origin_is_ignored_and_mutes_nothing(value: bytes) -> No
     good = Written(None, ANOMALY, [(b"stream-detector-origin", ORIGIN)], NOW_MS)
     chunk = Chunk(TP(topics.NOTIFIER_IN, 0), read(topics.NOTIFIER_IN, [odd, good]), 2)
     assert await role.notifier.decide(topics.NOTIFIER_IN, chunk) == {"ignored": 1, "applied": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stored"),
+    [
+        (b"workflow:a", b"\x07", False),
+        (b"workflow:a", b"", False),
+        (b"workflow:a", b"{} of somebody", False),
+        (b"workflow:a", b"\1\xff\xff\xff\xff\0x", False),
+        (b"\xff", b"\1\1\0\0\0\0x", False),
+        (b"workflow:a", b"\1\1\0\0\0\0x", True),
+        (b"workflow:a", b"\x02 of a later version", True),
+    ],
+    ids=repr,
+)
+def test_x10_what_no_version_can_read_is_not_stored_as_state(key: bytes, value: bytes, stored: bool) -> None:
+    for topic in (topics.BASELINES, topics.RUNS_STATE, topics.NOTIFIER_STATE):
+        chunk = Chunk(TP(topic, 0), read(topic, [Written(key, value, [], NOW_MS)]), 1)
+        rows, _, failed = RecorderRole().recorder._decode(topic, chunk)
+        assert (len(rows.state_records), failed) == (stored, {}), topic
