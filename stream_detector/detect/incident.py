@@ -214,6 +214,7 @@ def take_up(former: Incidents, place: tuple[str, int], incident: Incident) -> No
     frozen.calm = frozen.quiet = frozen.inside = 0
     incident.frozen = frozen
     if before.accepted:
+        frozen.gate = new.gate  # as bad as this one has been: a burst that is worse is news
         frozen.mark_s = 0  # what is accepted next has to stay anew
         incident.had_streak = before.had_streak
     else:
