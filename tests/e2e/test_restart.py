@@ -185,7 +185,7 @@ def texts(slack: SlackServer) -> Sequence[str]:
     return [payload["text"] for payload in slack.accepted]
 
 
-@pytest.mark.parametrize("how", ["stop", "kill", "broker"])
+@pytest.mark.parametrize("how", ["stop", pytest.param("kill", marks=pytest.mark.drill), "broker"])
 async def test_x2_s6_w23_x14_what_was_there_before_a_restart_is_there_after_it(
     installation: Installation, slack: SlackServer, how: str
 ) -> None:

@@ -129,6 +129,7 @@ async def publish(installation: Installation) -> None:
             await producer.send_and_wait(name, json.dumps(event).encode(), key=key.encode())
 
 
+@pytest.mark.drill
 async def test_the_whole_way(
     installation: Installation, postgres_url: str, slack: SlackServer, mail_server: MailServer
 ) -> None:

@@ -233,6 +233,7 @@ def a_role_that_dies_is_started_again(running):
 
 
 @pytest.mark.apache
+@pytest.mark.drill
 def test_with_apache_kafka_the_stream_outlives_it(up):
     running = up("--broker", "apache")
     address = broker_of(running.wait_for("broker: Apache Kafka"))

@@ -71,41 +71,60 @@ class UsualTime:
         return self.excess >= _IN_STEPS or self.z > 1.0
 
     def _z_of(self, duration_s: float) -> float:
-        spread = max(_SIGMA * self.spread, _LEAST * self.mean)
-        return max(min((duration_s - self.mean) / spread, _MOST_Z), -_MOST_Z)
+        z = (duration_s - self.mean) / self._spread()
+        return _MOST_Z if z > _MOST_Z else -_MOST_Z if z < -_MOST_Z else z
+
+    def _spread(self) -> float:
+        spread, least = _SIGMA * self.spread, _LEAST * self.mean
+        return spread if spread > least else least
 
     def learn(self, duration_s: float) -> None:
         """One more successful execution, of more than 0 s."""
-        if self.n < _YOUNG:
-            self.n += 1
-            off = duration_s - self.mean
-            self.mean += off / float(self.n)
-            self.spread += (abs(duration_s - self.mean) - self.spread) / float(self.n)
+        n, mean = self.n, self.mean
+        if n < _YOUNG:
+            self.n = n + 1
+            self.mean = mean + (duration_s - mean) / float(n + 1)
+            self.spread += (abs(duration_s - self.mean) - self.spread) / float(n + 1)
             self.fast, self.z = self.mean, 0.0
             return
-        z = self.z = self._z_of(duration_s)
+        spread, least = _SIGMA * self.spread, _LEAST * mean
+        if spread < least:
+            spread = least
+        z = (duration_s - mean) / spread
+        if z > _MOST_Z:
+            z = _MOST_Z
+        elif z < -_MOST_Z:
+            z = -_MOST_Z
+        self.z = z
         if z >= _LARGE and self.excess < _IN_STEPS:
             self.abrupt = True
-        excess = max(min(float(self.excess) / _STEPS + z - ALLOWANCE, MOST), 0.0)
-        self.excess = i64(excess * _STEPS)
+        excess = float(self.excess) / _STEPS + z - ALLOWANCE
+        if excess < 0.0:
+            excess = 0.0
+        elif excess > MOST:
+            excess = MOST
         self.fast += _FAST * (duration_s - self.fast)
         if excess < SUSPECTED:
-            off = z * max(_SIGMA * self.spread, _LEAST * self.mean)
-            self.n = min(self.n + 1, _MEMORY)
-            weight = 1.0 / float(self.n)
-            self.mean += weight * off
-            self.spread += weight * (abs(off) - self.spread)
+            if n < _MEMORY:
+                n += 1
+                self.n = n
+            weight, off = 1.0 / float(n), z * spread
+            self.mean = mean + weight * off
+            self.spread += weight * ((off if off > 0.0 else -off) - self.spread)
+        self.excess = i64(excess * _STEPS)
         if self.excess:
             self._note_above()
-        else:
+        elif self.above:
             self.above, self.abrupt = 0, False
+        else:
+            self.abrupt = False
 
     def _note_above(self) -> None:
         self.above += 1
         if self.above == _SETTLE:
             self.mark = f32(self.fast)
         elif self.above == 2 * _SETTLE:
-            if self.fast - self.mark <= _STILL * max(_SIGMA * self.spread, _LEAST * self.mean):
+            if self.fast - self.mark <= _STILL * self._spread():
                 self.restart()
             else:
                 self.above, self.mark = _SETTLE, f32(self.fast)

@@ -24,6 +24,7 @@ from tests.integration.roles.watching import caught_up, count, dead, producer_of
 HOME = owner_partition("nightly", 4)
 
 
+@pytest.mark.drill
 async def test_recovery_reads_to_the_end_that_fetches_report(play):
     """The embedded broker's ListOffsets counts batches: here one of 200 records."""
     settings = play.settings

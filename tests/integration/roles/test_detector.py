@@ -147,6 +147,7 @@ async def test_a_score_run_has_one_summary_whatever_is_replayed(play, producer):
     assert [by_run["r0"][name] for name in ("scored", "anomaly_count")] == [3, 0]
 
 
+@pytest.mark.drill
 async def test_an_entity_missing_from_the_next_run_is_one_anomaly_whatever_is_replayed(play, producer):
     settings = play.settings
     at = datetime.now(UTC) - timedelta(days=1)

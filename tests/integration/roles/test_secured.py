@@ -121,6 +121,7 @@ async def test_the_whole_way_with_the_least_acls(secured, settings, postgres_url
     "role",
     [pytest.param(role, marks=[] if role == "detector" else pytest.mark.drill) for role in ROLES if role != "setup"],
 )
+@pytest.mark.drill
 async def test_a_role_without_one_acl_says_which(secured, settings, role):
     mine = secured.as_user(settings, role)
     await run_preflight(mine, role)
@@ -135,6 +136,7 @@ async def test_a_role_without_one_acl_says_which(secured, settings, role):
     await run_preflight(mine, role)
 
 
+@pytest.mark.drill
 async def test_setup_without_one_acl_says_which(secured, make_settings):
     settings = make_settings(broker=secured.address)
     await secured.grant(settings, ["setup"])
@@ -198,12 +200,14 @@ async def test_tls_on_a_broker_that_speaks_none_is_said(secured, make_settings):
         await wait_for_broker(mine, give_up_after_s=0)
 
 
+@pytest.mark.drill
 async def test_a_ca_that_cannot_be_read_stops_the_start(secured, settings):
     done = call(replace(secured.as_user(settings, "detector"), broker_ca_file="/nowhere.pem"), "detector")
     assert done.returncode == 2
     assert "STREAM_DETECTOR_BROKER_CA_FILE='/nowhere.pem': cannot be read as PEM" in done.stderr
 
 
+@pytest.mark.drill
 async def test_doctor_names_the_acl_that_it_lacks(secured, settings):
     acl = Acl("group", settings.group("recorder"), "Describe")
     await secured.revoke("operators", acl)
@@ -223,6 +227,7 @@ async def test_doctor_names_the_acl_that_it_lacks(secured, settings):
     ],
     ids="-".join,
 )
+@pytest.mark.drill
 async def test_an_acl_taken_away_while_it_runs_is_named(secured, settings, tmp_path, acl):
     """The detector ends, says why, and refuses to start until the ACL is back; then it has lost nothing."""
     kind, name, operation = acl
@@ -266,6 +271,7 @@ async def test_an_acl_taken_away_while_it_runs_is_named(secured, settings, tmp_p
         role.kill()
 
 
+@pytest.mark.drill
 async def test_x2_a_recorder_with_the_acls_of_a_former_version_starts_without_the_state_topics(secured, settings):
     mine = secured.as_user(settings, "recorder")
     for acl in optional_acls("recorder", settings):
