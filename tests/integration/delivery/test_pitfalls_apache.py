@@ -29,6 +29,8 @@ from tests.integration.delivery.compaction import (
 from tests.integration.roles.watching import caught_up, count, epochs, producer_of, publish, ready, said
 
 pytestmark = pytest.mark.apache
+GOOD, LATE = b"\x03good", b"\x03late"
+"""Payloads that begin as a baseline's do: what does not is left out."""
 HOME = owner_partition("nightly", 4)
 
 
@@ -144,13 +146,13 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
         async def rolled() -> bool:
             nonlocal hours_ago
             hours_ago += 1000
-            await write(b"old", 1, b"%d" % hours_ago, hours_ago)
+            await write(b"old", 1, b"\x03%d" % hours_ago, hours_ago)
             return len(list(segments.glob("*.log"))) > 2
 
         await configure(broker, topic, SOON | {"min.compaction.lag.ms": ours})
         await until(rolled, "the settings to be in force")
-        await write(b"k", 2, b"good")
-        await write(b"k", 1, b"late")
+        await write(b"k", 2, GOOD)
+        await write(b"k", 1, LATE)
     if lag == "none":
         await compact(broker, topic, 0)
     else:
@@ -166,7 +168,7 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
     partition: StatePartition[Any] = StatePartition(BASELINE)
     async for record in read_topic(play.settings, BASELINES):
         partition.apply_changelog([record])
-    assert changelog_record.payload_of(partition.packed[b"k"]) == {"none": b"late", "ours": b"good"}[lag]
+    assert changelog_record.payload_of(partition.packed[b"k"]) == {"none": LATE, "ours": GOOD}[lag]
 
 
 @pytest.mark.drill
