@@ -14,6 +14,7 @@ from faust.types import TP
 
 from stream_detector.delivery.state.contents import Codec, V
 from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.telemetry import metrics
 
 OnRecovered = Callable[["StateTable[Any]", set[TP]], Awaitable[None]]
 """Called with a table and its partitions once they are read to their end, before any event is let in."""
@@ -114,6 +115,7 @@ class StateTable(faust.Table[str, Any], Generic[V]):
         if number not in partitions:
             partitions[number] = self.partition_type(self.codec)
             partitions[number].name = self.name
+            metrics.STATE_LEFT_OUT.labels(self.name)  # 0 from the beginning, so that a first one is an increase
         return partitions[number]
 
     @property

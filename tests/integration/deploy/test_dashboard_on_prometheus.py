@@ -21,6 +21,7 @@ ROLE = textwrap.dedent("""
     def work():  # at each scrape, so that every rate is above 0
         metrics.EVENTS.labels("workflow-completions", "applied").inc(100)
         metrics.ANOMALIES.labels("UnusualExecutionTime", "warning").inc()
+        metrics.STATE_LEFT_OUT.labels("baselines").inc()
         metrics.LAG.labels("workflow-completions", "0").set(3)
         metrics.CHECKPOINT_AGE.set(0.4)
         metrics.SINK_ROWS.labels("executions").inc(100)
