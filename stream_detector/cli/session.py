@@ -1,13 +1,11 @@
 """`session`: browser sessions. Uses the database directly, like `token`."""
 
-from uuid import UUID
-
 import click
 import msgspec
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
-from stream_detector.cli.token import session_line, with_pool
+from stream_detector.cli.token import parse_id, session_line, with_pool
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 
@@ -44,10 +42,7 @@ def end(session_id: str, settings: Settings) -> None:
     \b
     Example: stream-detector session end 1065829a-cfbd-5714-97f3-df5ca44f533e
     """
-    try:
-        known = UUID(session_id)
-    except ValueError:
-        raise CommandError(f"{session_id[:80]}: not the id of a session; `session list` prints them", 2) from None
+    known = parse_id(session_id, "session")
     if not with_pool(settings, lambda pool: credentials.end_session_of_id(pool, known)):
         raise CommandError(f"there is no valid session with the id {session_id}")
     click.echo(f"session {session_id} has ended")

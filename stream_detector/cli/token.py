@@ -99,10 +99,7 @@ def revoke(token_id: str, settings: Settings) -> None:
     \b
     Example: stream-detector token revoke 1065829a-cfbd-5714-97f3-df5ca44f533e
     """
-    try:
-        known = UUID(token_id)
-    except ValueError:
-        raise CommandError(f"{token_id[:80]}: not the id of a token; `token list` prints them", 2) from None
+    known = parse_id(token_id, "token")
     ended = with_pool(settings, lambda pool: credentials.revoke_token(pool, known))
     if ended is None:
         raise CommandError(f"there is no token with the id {token_id}")
@@ -139,6 +136,14 @@ async def sign_in_link(settings: Settings) -> str:
         return await make_link(pool, settings)
     finally:
         await pool.close()
+
+
+def parse_id(text: str, kind: str) -> UUID:
+    """The id of a token or a session, as the command `list` of that name prints it."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise CommandError(f"{text[:80]}: not the id of a {kind}; `{kind} list` prints them", 2) from None
 
 
 def session_line(session: StoredSession) -> str:
