@@ -173,11 +173,9 @@ class BatchProducer:
 
     async def _send_instead(self, refused: Sent) -> None:
         while (record := self._replace_too_large(refused)) is not None:
-            builder = new_compressed_batch(LARGE_BYTES)
-            builder.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
             place = self._prefix + record.topic
             try:
-                await (await self._producer().send_batch(builder, place, partition=record.partition))
+                await (await self._producer().send_batch(_alone(record), place, partition=record.partition))
                 return
             except _TOO_LARGE:
                 refused = record
@@ -196,10 +194,16 @@ class BatchProducer:
             self._enqueue(self._waiting)
 
 
-def _large_batch(record: Sent, size: int) -> _Batch:
-    """The record alone and compressed. Raises `RefusedError` where it is too large for our topics."""
+def _alone(record: Sent) -> BatchBuilder:
+    """A compressed batch of this record alone."""
     builder = new_compressed_batch(LARGE_BYTES)
     builder.append(timestamp=None, key=record.key, value=record.value, headers=list(record.headers))
+    return builder
+
+
+def _large_batch(record: Sent, size: int) -> _Batch:
+    """The record alone. Raises `RefusedError` where it is too large for our topics."""
+    builder = _alone(record)
     if size > MOST_BYTES and build_batch(builder) > MOST_BYTES:
         raise RefusedError(
             "decode", "too_large", f"{size} bytes with its key and headers; {record.topic} takes at most {MOST_BYTES}"
