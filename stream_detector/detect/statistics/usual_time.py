@@ -87,15 +87,7 @@ class UsualTime:
             self.spread += (abs(duration_s - self.mean) - self.spread) / float(n + 1)
             self.fast, self.z = self.mean, 0.0
             return
-        spread, least = _SIGMA * self.spread, _LEAST * mean
-        if spread < least:
-            spread = least
-        z = (duration_s - mean) / spread
-        if z > _MOST_Z:
-            z = _MOST_Z
-        elif z < -_MOST_Z:
-            z = -_MOST_Z
-        self.z = z
+        z = self.z = self._z_of(duration_s)
         if z >= _LARGE and self.excess < _IN_STEPS:
             self.abrupt = True
         excess = float(self.excess) / _STEPS + z - ALLOWANCE
@@ -108,16 +100,14 @@ class UsualTime:
             if n < _MEMORY:
                 n += 1
                 self.n = n
-            weight, off = 1.0 / float(n), z * spread
+            weight, off = 1.0 / float(n), z * self._spread()
             self.mean = mean + weight * off
             self.spread += weight * ((off if off > 0.0 else -off) - self.spread)
         self.excess = i64(excess * _STEPS)
         if self.excess:
             self._note_above()
-        elif self.above:
-            self.above, self.abrupt = 0, False
         else:
-            self.abrupt = False
+            self.above, self.abrupt = 0, False
 
     def _note_above(self) -> None:
         self.above += 1
