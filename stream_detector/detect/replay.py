@@ -11,7 +11,7 @@ from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
 from stream_detector.events.label_counts import LabelCounts
-from stream_detector.events.times import LATEST, epoch_ms, from_epoch_ms
+from stream_detector.events.times import LATEST_MS, from_epoch_ms
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -112,5 +112,5 @@ def run_event_part(event: ScoreRun, record_ms: int = -1) -> RunPart:
         at=event.at,
         expected=event.expected,
         error=event.error,
-        published_at=from_epoch_ms(record_ms) if 0 <= record_ms < epoch_ms(LATEST) else None,
+        published_at=from_epoch_ms(record_ms) if 0 <= record_ms < LATEST_MS else None,
     )

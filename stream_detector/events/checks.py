@@ -4,13 +4,12 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from stream_detector.events.refused import Reason, RefusedError
-from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, epoch_ms
+from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS
 
 MAX_DIGITS = 20
 """Of a score, written out in full."""
 
 LIMIT = Decimal(10) ** 12
-_LATEST_MS = epoch_ms(LATEST)
 _MOST_INTEGER = 2**31 - 1
 
 
@@ -22,7 +21,7 @@ def check_plausible(name: str, at: datetime) -> None:
 
 def check_record_time(record_ms: int) -> None:
     """Accept a record timestamp that a clock can have shown, or none (below 0)."""
-    if record_ms > _LATEST_MS:
+    if record_ms > LATEST_MS:
         raise invalid_value(
             "bad_time",
             "the record timestamp is after the year 2099; set it in milliseconds since 1970, or leave it out",

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from stream_detector.events.headers import Headers
 from stream_detector.events.refused import Reason, RefusedError, Stage
-from stream_detector.events.times import LATEST, epoch_ms
+from stream_detector.events.times import LATEST_MS
 
 PREFIX = "__connect.errors."
 MESSAGE_CHARACTERS = 1000
@@ -22,7 +22,6 @@ CUT_BYTES = 1_000_000
 """What is kept of a record that is too large, with its headers: any broker by its defaults takes it."""
 MOST_HEADERS = 1000
 """Of a record that is kept cut."""
-_LATEST_MS = epoch_ms(LATEST)
 _HEADER_BYTES = 12
 """What a header takes beside its name and its value."""
 _MESSAGE = PREFIX + "exception.message"
@@ -164,4 +163,4 @@ def read_dead_letter(headers: Headers) -> DeadLetter:
 
 
 def _believed(timestamp_ms: int) -> int:
-    return timestamp_ms if 0 <= timestamp_ms < _LATEST_MS else -1
+    return timestamp_ms if 0 <= timestamp_ms < LATEST_MS else -1

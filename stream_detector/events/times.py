@@ -50,6 +50,9 @@ def epoch_ms(at: datetime) -> i64:
     return ms
 
 
+LATEST_MS: Final = epoch_ms(LATEST)
+
+
 def from_epoch_ms(ms: int) -> datetime:
     """The instant in UTC.
 

@@ -45,7 +45,7 @@ from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
-from stream_detector.events.times import LATEST, epoch_ms, from_epoch_ms
+from stream_detector.events.times import LATEST_MS, from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
@@ -63,7 +63,6 @@ DECODE: dict[str, Callable[[bytes | None, Headers, int], Event]] = {
     topics.ACTIONS: decode_action,
 }
 
-_LATEST_MS = epoch_ms(LATEST)
 
 CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
     ("content-type", b"application/json"),
@@ -346,7 +345,7 @@ class Detector:
                 names = msgspec.json.decode(record.value or b"", type=_ScoreNames)
             except (ValueError, RecursionError):
                 return
-            at = from_epoch_ms(origin.timestamp_ms if 0 <= origin.timestamp_ms < _LATEST_MS else 0)
+            at = from_epoch_ms(origin.timestamp_ms if 0 <= origin.timestamp_ms < LATEST_MS else 0)
             self._send_run_part(
                 RunPart(
                     run_id=names.run_id, kind="failed", at=at, entity_id=names.entity_id, entity_name=names.entity_name
@@ -360,7 +359,7 @@ def _origin(source: str, number: int, record: SourceRecord) -> Origin:
 
 def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
     """The outcome whose anomalies name the timestamp of the event's record, where that has one that can be shown."""
-    if not outcome.anomalies or not 0 <= record_ms < _LATEST_MS:
+    if not outcome.anomalies or not 0 <= record_ms < LATEST_MS:
         return outcome
     at = from_epoch_ms(record_ms)
     dated = [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies]
