@@ -17,13 +17,13 @@ class Allowance:
 
     rate: float
     now_s: Callable[[], float] = time.monotonic
-    _left: dict[bytes, tuple[float, float]] = field(default_factory=dict)
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def take(self, whose: bytes, events: int) -> float:
+    def take(self, whose: str, events: int) -> float:
         """0 where they may come, else in how many seconds they may; nothing is taken then.
 
         >>> allowance = Allowance(rate=1.0, now_s=lambda: 0.0)
-        >>> allowance.take(b"a", 10), allowance.take(b"a", 2), allowance.take(b"b", 2)
+        >>> allowance.take("a", 10), allowance.take("a", 2), allowance.take("b", 2)
         (0.0, 2.0, 0.0)
         """
         now_s, most = self.now_s(), self.rate * BURST_S

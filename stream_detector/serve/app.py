@@ -10,6 +10,7 @@ from aiohttp import web
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
 from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, PIPELINE, SETTINGS
 from stream_detector.serve.authentication import AUTHENTICATOR, Authenticator
+from stream_detector.serve.bodies import SIGNED_ROOM, TOKEN_ROOM, BodyRoom, free_body
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import Guard, add_headers
@@ -34,7 +35,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     """The API and the pages. Its hold on Kafka is started and ended with the application."""
     authenticator = Authenticator(settings, database)
     guard, local = Guard(settings, authenticator, RIGHTS), LocalSessions(settings, authenticator, database)
-    middlewares = [answer_problems, guard.middleware(), local.middleware()]
+    middlewares = [answer_problems, free_body, guard.middleware(), local.middleware()]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     written = document()
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)
@@ -42,6 +43,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[LIVE], app[PIPELINE] = Live(app[BROKER]), Pipeline(settings, database)
     app[AUTHENTICATOR] = authenticator
     app[EDITING] = asyncio.Lock()
+    app[TOKEN_ROOM], app[SIGNED_ROOM] = BodyRoom(), BodyRoom()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])
     app.on_shutdown.append(_end_live)  # before the server waits for requests under way: these never end by themselves

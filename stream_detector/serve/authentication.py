@@ -20,7 +20,7 @@ from stream_detector.serve.database import Database
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 from stream_detector.store.connect import StoreAwayError
-from stream_detector.store.credentials import SESSION_LASTS, Identity
+from stream_detector.store.credentials import SESSION_LASTS, SETTING, Caller, Identity
 
 READ = frozenset({"viewer", "operator"})
 ACT = frozenset({"operator"})
@@ -29,7 +29,7 @@ ALL = READ | SEND
 SIGNED: frozenset[str] = frozenset()
 """No role: the request proves itself by a signature that its handler checks."""
 
-IDENTITY: web.RequestKey[Identity] = web.RequestKey("identity", Identity)
+IDENTITY: web.RequestKey[Caller] = web.RequestKey("identity", Caller)
 REMEMBER_S = 900.0
 _MOST_REMEMBERED = 10_000
 SETTING_NAME = "API_TOKEN"
@@ -43,9 +43,9 @@ class Authenticator:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._own = settings.api_token.encode()
         self._database = database
-        self._known: dict[bytes, tuple[float, Identity]] = {}
+        self._known: dict[bytes, tuple[float, Caller]] = {}
 
-    async def identify(self, request: web.BaseRequest) -> Identity | None:
+    async def identify(self, request: web.BaseRequest) -> Caller | None:
         """Whose request it is; None where it carries nothing that is valid. Raises `StoreAwayError`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme:
@@ -66,7 +66,7 @@ class Authenticator:
             )
         return await self._database.query(credentials.make_session_of_token, credentials.token_digest(token))
 
-    async def _identity_of_session(self, pool: asyncpg.Pool, digest: bytes) -> Identity | None:
+    async def _identity_of_session(self, pool: asyncpg.Pool, digest: bytes) -> Caller | None:
         return await credentials.identity_of_session(pool, digest, lambda: self._own_hash if self._own else None)
 
     @cached_property
@@ -77,16 +77,16 @@ class Authenticator:
     def _is_own(self, token: str) -> bool:
         return bool(self._own) and hmac.compare_digest(token.encode("utf-8", "replace"), self._own)
 
-    async def _identify_token(self, token: str) -> Identity | None:
+    async def _identify_token(self, token: str) -> Caller | None:
         if self._is_own(token):
-            return Identity(name=SETTING_NAME, role="operator", by="token")
+            return Caller(name=SETTING_NAME, role="operator", by="token", limited_as=SETTING)
         if not token.startswith(credentials.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
         return await self._looked_up(credentials.token_digest(token), credentials.identity_of_token)
 
     async def _looked_up(
-        self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Identity | None]]
-    ) -> Identity | None:
+        self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Caller | None]]
+    ) -> Caller | None:
         now_s = time.monotonic()
         try:
             found = await self._database.query(look_up, digest)

@@ -25,6 +25,10 @@ from stream_detector.serve.broker import Broker, BrokerAwayError
 from stream_detector.serve.problems import ProblemError
 
 MOST_CLIENTS = 200
+MOST_OF_ONE = 100
+"""Of one token with its sessions."""
+KEPT_FOR_OPERATORS = 40
+"""Places that viewers leave free, however many they are."""
 
 BUFFERED = 500
 
@@ -51,7 +55,8 @@ class Found(NamedTuple):
 class Listener:
     """One browser: what waits for it. None is the end: it did not keep up, or the stream broke."""
 
-    def __init__(self) -> None:
+    def __init__(self, whose: str = "") -> None:
+        self.whose = whose
         self.waiting: asyncio.Queue[Found | None] = asyncio.Queue(BUFFERED + 1)
 
     def offer(self, found: Found | None) -> bool:
@@ -84,18 +89,26 @@ class Live:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    def subscribe(self) -> tuple[Listener, Vector]:
+    def subscribe(self, whose: str = "", *, is_operator: bool = True) -> tuple[Listener, Vector]:
         """A new listener, and the place from which on it gets everything.
+
+        Args:
+            whose: the token or session that it counts for.
+            is_operator: may also have one of the places that are kept.
 
         Raises:
             BrokerAwayError: nothing is being read.
-            ProblemError: 503, too many listen already.
+            ProblemError: 429, this one listens too often; 503, too many listen already.
         """
         if not self._next:
             raise BrokerAwayError(self._broker.why_away or "the live stream is not connected yet")
-        if len(self._listeners) >= MOST_CLIENTS:
-            raise ProblemError(503, f"The limit of {MOST_CLIENTS} clients is reached.", headers={"Retry-After": "30"})
-        listener = Listener()
+        if sum(each.whose == whose for each in self._listeners) >= MOST_OF_ONE:
+            detail = f"This token already has {MOST_OF_ONE} live streams. Close one, or use another token."
+            raise ProblemError(429, detail, headers={"Retry-After": "30"})
+        most = MOST_CLIENTS if is_operator else MOST_CLIENTS - KEPT_FOR_OPERATORS
+        if len(self._listeners) >= most:
+            raise ProblemError(503, f"The limit of {most} clients is reached.", headers={"Retry-After": "30"})
+        listener = Listener(whose)
         self._listeners.add(listener)
         return listener, dict(self._next)
 

@@ -17,6 +17,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request took too long",
     409: "Conflict",
     413: "The request is too large",
     415: "This content type is not accepted",
@@ -70,11 +71,15 @@ class ProblemError(Exception):
             deleted_at=deleted_at,
         )
 
+    def body(self) -> bytes:
+        """The problem as JSON."""
+        return msgspec.json.encode(self.problem)
+
     def response(self) -> web.Response:
         """As `application/problem+json`."""
         return web.Response(
             status=self.problem.status,
-            body=msgspec.json.encode(self.problem),
+            body=self.body(),
             content_type="application/problem+json",
             headers=self.headers,
         )

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Instant
 from stream_detector.events.refused import Reason
+from stream_detector.serve.bodies import read_bytes
 from stream_detector.serve.problems import ProblemError
 
 Q = TypeVar("Q", bound=Struct)
@@ -121,12 +122,12 @@ def words_of(type_: Any) -> list[str]:
 
 
 async def read_body(request: web.Request, type_: type[Q]) -> Q:
-    """The JSON body of the request. Raises 400, 413 or 415; never reads more than `BODY_BYTES`."""
+    """The JSON body of the request. Raises 400, 408, 413 or 415; never reads more than `BODY_BYTES`."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ProblemError(415, "Send the body without Content-Encoding.")
     if request.content_type != "application/json":
         raise ProblemError(415, "Send the body as application/json.")
-    body = await request.read()  # the application's client_max_size ends it with 413
+    body = await read_bytes(request, BODY_BYTES)
     try:
         decoded = msgspec.json.decode(body, type=type_)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

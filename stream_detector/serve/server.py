@@ -11,16 +11,16 @@ from stream_detector.detect.loading import load_in_background
 from stream_detector.kafka.aiokafka_patches import AiokafkaError
 from stream_detector.kafka.event_loop import new_event_loop
 from stream_detector.serve.app import make_app
+from stream_detector.serve.connections import IDLE_S, PROXY_IDLE_S, Connections, file_limit_for
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
-from stream_detector.serve.runner import LINE_BYTES, Runner
+from stream_detector.serve.runner import Runner
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.shutdown import GracefulShutdown
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
 from stream_detector.telemetry.log_events import ApiListening, RoleFailed, RoleStopped
 
 _END_WITHIN_S = 3.0
-_LINGER_S = 1.0
 
 
 def run(settings: Settings) -> int:
@@ -45,15 +45,11 @@ def run(settings: Settings) -> int:
 async def _serve(settings: Settings) -> int:
     database = Database(settings)
     app = make_app(settings, database)
-    runner = Runner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=_END_WITHIN_S,
-        max_line_size=LINE_BYTES,
-        auto_decompress=False,  # no route takes a compressed body
-        lingering_time=_LINGER_S,  # so long what is left of a refused body is read
+    proxied = settings.api_behind_proxy
+    connections = Connections(
+        file_limit_for(settings.api_max_connections), settings.api_max_connections_per_source, proxied=proxied
     )
+    runner = Runner(app, connections, idle_s=PROXY_IDLE_S if proxied else IDLE_S, end_within_s=_END_WITHIN_S)
     health = HealthServer(
         settings.metrics_host,
         settings.metrics_port or ROLE_PORTS["api"],

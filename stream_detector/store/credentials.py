@@ -23,6 +23,9 @@ LINK_LASTS = timedelta(minutes=15)
 _USED_EVERY = "1 minute"
 """A token's last use is noted no more often: a row for each request would be written for nothing."""
 
+SETTING = "setting"
+"""What the limits of API_TOKEN and of its sessions count by."""
+
 _VALID = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())"
 _TOKEN = f"""
     SELECT id, name, role, expires_at, used_at IS NULL OR used_at < now() - $2::text::interval AS note
@@ -45,6 +48,17 @@ class Identity(Struct, frozen=True, kw_only=True):
     role: Role
     by: Literal["token", "session"]
     expires_at: datetime | None = None
+
+
+class Caller(Identity, frozen=True, kw_only=True):
+    """An identity with what its limits count by."""
+
+    limited_as: str
+    """`token:<id>`, also of each session that the token opened; `setting` for API_TOKEN; else `session:<id>`."""
+
+    def identity(self) -> Identity:
+        """As the API shows it."""
+        return Identity(name=self.name, role=self.role, by=self.by, expires_at=self.expires_at)
 
 
 class StoredToken(Struct, frozen=True, kw_only=True):
@@ -121,14 +135,20 @@ async def revoke_token(pool: asyncpg.Pool, token_id: UUID) -> int | None:
     return sum(each["was_valid"] for each in ended) if known else None
 
 
-async def identity_of_token(pool: asyncpg.Pool, token_hash: bytes) -> Identity | None:
+async def identity_of_token(pool: asyncpg.Pool, token_hash: bytes) -> Caller | None:
     """Whose token it is; None where it is unknown, over or revoked."""
     found = await pool.fetchrow(_TOKEN, token_hash, _USED_EVERY)
     if found is None:
         return None
     if found["note"]:
         await pool.execute("UPDATE tokens SET used_at = now() WHERE id = $1", found["id"])
-    return Identity(name=found["name"], role=found["role"], by="token", expires_at=found["expires_at"])
+    return Caller(
+        name=found["name"],
+        role=found["role"],
+        by="token",
+        expires_at=found["expires_at"],
+        limited_as=f"token:{found['id']}",
+    )
 
 
 async def make_link(pool: asyncpg.Pool, *, name: str, role: Role, lasts: timedelta = LINK_LASTS) -> str:
@@ -198,7 +218,7 @@ async def _session(
 
 async def identity_of_session(
     pool: asyncpg.Pool, session_hash: bytes, setting_hash: Callable[[], bytes | None]
-) -> Identity | None:
+) -> Caller | None:
     """Whose session it is; None where it is unknown, has ended, or what opened it is not valid any more.
 
     Args:
@@ -207,7 +227,16 @@ async def identity_of_session(
     found = await pool.fetchrow(_SESSION, session_hash)
     if found is None or (found["setting_hash"] is not None and found["setting_hash"] != setting_hash()):
         return None
-    return Identity(by="session", name=found["name"], role=found["role"], expires_at=found["expires_at"])
+    limited_as = f"token:{found['token_id']}" if found["token_id"] else f"session:{found['id']}"
+    if found["setting_hash"] is not None:
+        limited_as = SETTING
+    return Caller(
+        by="session",
+        name=found["name"],
+        role=found["role"],
+        expires_at=found["expires_at"],
+        limited_as=limited_as,
+    )
 
 
 async def sessions(pool: asyncpg.Pool) -> list[StoredSession]:

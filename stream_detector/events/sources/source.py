@@ -21,6 +21,8 @@ class Webhook:
     signature_header: str
     is_authentic: Callable[[str, str, bytes], bool]
     """(secret, the header's value, body) -> whether the sender knows the secret. Compares in constant time."""
+    may_be_authentic: Callable[[str, str], bool] = lambda _, given: bool(given)
+    """(secret, the header's value) -> whether the body is worth reading; asked before any of it is kept."""
     event_header: tuple[str, str]
     """(name, value) of the header that marks the deliveries we read; every other one is acknowledged and ignored."""
     description: str

@@ -16,11 +16,12 @@ from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
 from stream_detector.events.reasons import refusal_for
 from stream_detector.serve.allowance import ALLOWANCE, BURST_S
 from stream_detector.serve.app_keys import BROKER
+from stream_detector.serve.authentication import IDENTITY
+from stream_detector.serve.bodies import read_bytes
 from stream_detector.serve.broker import Broker, BrokerAwayError, Record
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.store.credentials import token_digest
 
 
 class EventsQuery(Struct, kw_only=True):
@@ -66,7 +67,7 @@ async def take_events(request: web.Request) -> web.Response:
     headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
     enveloped = [(name, text) for name, text in headers if name.startswith("ce_")]
     values = _values(await read_events_body(request), request.content_type, enveloped=bool(enveloped))
-    check_rate_limit(request, len(values))
+    check_rate_limit(request, request[IDENTITY].limited_as, len(values))
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     wrong: list[RefusedEvent] = []
@@ -102,17 +103,11 @@ async def publish_events(
     return response
 
 
-async def read_events_body(request: web.Request) -> bytes:
-    """Raises 413 or 415; never holds more than `BODY_BYTES`, whatever the length says."""
+async def read_events_body(request: web.Request, *, unsigned_from: str = "") -> bytes:
+    """Raises 400, 408, 413, 415 or 429; never holds more than `BODY_BYTES`, whatever the length says."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise ProblemError(415, "Send the body without Content-Encoding.")
-    parts, size = [], 0
-    async for part in request.content.iter_chunked(64 * 1024):
-        size += len(part)
-        if size > BODY_BYTES:
-            raise ProblemError(413, f"Send at most {BODY_BYTES} bytes at once.")
-        parts.append(part)
-    return b"".join(parts)
+    return await read_bytes(request, BODY_BYTES, unsigned_from=unsigned_from)
 
 
 def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
@@ -135,14 +130,18 @@ def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
     return values
 
 
-def check_rate_limit(request: web.Request, events: int) -> None:
+def check_rate_limit(request: web.Request, whose: str, events: int) -> None:
+    """Raises 413 for more than may ever come at once, 429 for more than may come now.
+
+    Args:
+        whose: the token's id, or the webhook: nothing that the sender can choose.
+    """
     allowance = request.app[ALLOWANCE]
     if events > allowance.rate * BURST_S:
         raise ProblemError(413, f"Send at most {allowance.rate * BURST_S:.0f} events at once (INTAKE_RATE_LIMIT).")
-    whose = token_digest(request.headers.get("Authorization") or request.headers.get("Cookie") or request.path)
     wait_s = allowance.take(whose, events)
     if wait_s:
         detail = (
-            f"This token has sent more than {allowance.rate:g} events per second. No event was accepted; retry later."
+            f"This sender has sent more than {allowance.rate:g} events per second. No event was accepted; retry later."
         )
         raise ProblemError(429, detail, headers={"Retry-After": str(int(wait_s) + 1)})

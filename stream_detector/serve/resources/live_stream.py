@@ -10,7 +10,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 from msgspec import Struct
 
-from stream_detector.serve.authentication import AUTHENTICATOR
+from stream_detector.serve.authentication import AUTHENTICATOR, IDENTITY
 from stream_detector.serve.live import LIVE, Listener, Live, Vector, parse_vector, vector_text
 from stream_detector.store.connect import StoreAwayError
 
@@ -32,7 +32,8 @@ HEARTBEAT_S = 15.0
 async def stream(request: web.Request) -> web.StreamResponse:
     """Live anomalies as server-sent events; resumes after `Last-Event-ID` without gaps."""
     live = request.app[LIVE]
-    listener, here = live.subscribe()
+    caller = request[IDENTITY]
+    listener, here = live.subscribe(caller.limited_as, is_operator=caller.role == "operator")
     try:
         resume_from = parse_vector(request.headers.get("Last-Event-ID", ""))
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

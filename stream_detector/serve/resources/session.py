@@ -42,7 +42,7 @@ async def open_link(request: web.Request) -> web.Response:
 
 async def read_session(request: web.Request) -> web.Response:
     """The current identity and its permissions."""
-    return json_response(request[IDENTITY])
+    return json_response(request[IDENTITY].identity())
 
 
 async def make_session(request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources.source import Source, Webhook
 from stream_detector.serve.app_keys import BROKER, SETTINGS
+from stream_detector.serve.connections import source_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.resources.events import IntakeResult, check_rate_limit, publish_events, read_events_body
 from stream_detector.serve.responses import json_response
@@ -26,10 +27,16 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
         secret = getattr(request.app[SETTINGS], webhook.setting)
         if not secret:
             raise ProblemError(404, f"This webhook is disabled: set {PREFIX}{webhook.setting.upper()}.")
-        body, header = await read_events_body(request), webhook.signature_header
-        if not webhook.is_authentic(secret, request.headers.get(header, ""), body):
-            raise ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
-        check_rate_limit(request, 1)
+        header = webhook.signature_header
+        given = request.headers.get(header, "")
+        wrong = ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
+        if not webhook.may_be_authentic(secret, given):
+            raise wrong
+        source_address = source_of(request, proxied=request.app[SETTINGS].api_behind_proxy)
+        body = await read_events_body(request, unsigned_from=source_address or "unknown")
+        if not webhook.is_authentic(secret, given, body):
+            raise wrong
+        check_rate_limit(request, f"webhook:{source.name}", 1)
         name, value = webhook.event_header
         events = _events_of_delivery(source, body) if request.headers.get(name) == value else []
         if not events:

@@ -163,6 +163,31 @@ async def test_who_sends_too_much_is_told_when_to_come_again(serve: Serve, pool:
     await post(client, EVENTS, [completion()], 503, Authorization=f"Bearer {other}")
 
 
+async def test_what_a_token_may_send_counts_by_its_id_whatever_the_header_looks_like(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client = await serve(intake_rate_limit=1, gitlab_webhook_token=SECRET)
+    token, _ = await credentials.create_token(pool, name="a", role="operator", expires_at=None)
+    many = [completion(number) for number in range(9)]
+    await post(client, EVENTS, many, 503, Authorization=f"Bearer {token}")
+    for spelled in (f"bearer {token}", f"BEARER   {token}", f"Bearer {token} ", f"Bearer \t{token}"):
+        await post(client, EVENTS, many, 429, Authorization=spelled)
+    async with client.post("/api/v1/session", headers={"Authorization": f"Bearer {token}"}) as made:
+        cookie = made.headers["Set-Cookie"].partition(";")[0]
+    own = f"http://{client.host}:{client.port}"
+    for more in ("", "; a=b", "; c=d"):
+        await post(client, EVENTS, many, 429, Authorization="", Origin=own, Cookie=cookie + more)
+    delivery = (PAYLOADS / "gitlab_pipeline.json").read_bytes()
+    given = {"X_Gitlab_Event": "Pipeline Hook", "X_Gitlab_Token": SECRET}
+    statuses = set()
+    for number in range(12):
+        sent = {"Content-Type": "application/json", "Authorization": f"Bearer {number}", "Cookie": f"a={number}"}
+        sent |= {name.replace("_", "-"): text for name, text in given.items()}
+        async with client.post("/api/v1/webhooks/gitlab", data=delivery, headers=sent) as answer:
+            statuses.add(answer.status)
+    assert statuses == {503, 429}
+
+
 async def test_while_kafka_is_away_it_is_503_with_retry_after(serve: Serve) -> None:
     for broker in ("127.0.0.1:1", ""):
         client = await serve(broker=broker)

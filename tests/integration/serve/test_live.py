@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaProducer
@@ -17,6 +18,7 @@ from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.broker import BrokerAwayError
 from stream_detector.serve.live import LIVE, Live
 from stream_detector.settings import Settings
+from stream_detector.store.credentials import create_token
 from tests.events_made import anomaly, uuid
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
@@ -114,6 +116,41 @@ async def test_fifty_at_once_each_get_everything(client: Client, tansu: Tansu) -
         assert sorted(found) == sorted(map(uuid, names))
     for each in browsers:
         each.response.close()
+    await wait_until(lambda: client.app[LIVE].clients == 0, "those who left are forgotten")
+
+
+async def streams(client: Client, token: str, most: int) -> tuple[list[Any], int]:
+    """The streams that a token gets, at most so many, and the status of the first that it does not."""
+    opened: list[Any] = []
+    while len(opened) < most:
+        response = await client.get(PATH, headers={"Authorization": f"Bearer {token}"})
+        if response.status != 200:
+            return opened, response.status
+        opened.append(response)
+    return opened, 200
+
+
+async def test_no_token_takes_the_places_of_others_and_operators_keep_some(
+    client: Client, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MOST_CLIENTS", 10)
+    monkeypatch.setattr(live, "MOST_OF_ONE", 5)
+    monkeypatch.setattr(live, "KEPT_FOR_OPERATORS", 2)
+    viewers = [(await create_token(pool, name=name, role="viewer", expires_at=None))[0] for name in "abc"]
+    first, status = await streams(client, viewers[0], 9)
+    assert (len(first), status) == (5, 429)
+    async with client.post("/api/v1/session", headers={"Authorization": f"Bearer {viewers[0]}"}) as made:
+        (name, cookie) = made.headers["Set-Cookie"].partition(";")[0].split("=", 1)
+    async with client.get(PATH, headers={"Cookie": f"{name}={cookie}", "Authorization": ""}) as answer:
+        assert answer.status == 429, "a session counts for its token"
+    second, status = await streams(client, viewers[1], 9)
+    assert (len(second), status) == (3, 503)
+    assert (await streams(client, viewers[2], 1))[1] == 503
+    operator, _ = await create_token(pool, name="o", role="operator", expires_at=None)
+    kept, status = await streams(client, operator, 9)
+    assert (len(kept), status) == (2, 503)
+    for each in [*first, *second, *kept]:
+        each.close()
     await wait_until(lambda: client.app[LIVE].clients == 0, "those who left are forgotten")
 
 

@@ -50,11 +50,11 @@ def answer_to(port: int, sent: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def api(url: str, **given: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+async def api(url: str, *, run: str = RUN, **given: Any) -> AsyncIterator[asyncio.subprocess.Process]:
     values = {"DATABASE_URL": url, "API_PORT": 0, "METRICS_PORT": free_port(), "API_TOKEN": TOKEN, **given}
     environ = {"PATH": os.environ["PATH"]} | {f"STREAM_DETECTOR_{name}": str(value) for name, value in values.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, env=environ, stderr=asyncio.subprocess.PIPE
+        sys.executable, "-c", run, env=environ, stderr=asyncio.subprocess.PIPE
     )
     try:
         yield process
