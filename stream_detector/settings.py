@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from stream_detector.database_url import parse_database_url
 from stream_detector.events.inputs import INPUT_TOPICS
 
 PREFIX = "STREAM_DETECTOR_"
@@ -105,12 +106,22 @@ def _score_threshold_rules(raw: str) -> str:
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
-        parts = urlsplit(raw.strip())
+        wrong = ValueError("must be a URL with scheme " + " or ".join(schemes))
+        try:
+            parts = urlsplit(raw.strip())
+        except ValueError:  # its text has what may be a password
+            raise wrong from None
         if raw and (parts.scheme not in schemes or not (parts.netloc or parts.path or parts.query)):
-            raise ValueError("must be a URL with scheme " + " or ".join(schemes))
+            raise wrong
         return raw.strip()
 
     return parse
+
+
+def _database_url(raw: str) -> str:
+    if raw.strip():
+        parse_database_url(raw)
+    return raw.strip()
 
 
 def _addresses(raw: str) -> str:
@@ -178,6 +189,7 @@ def setting(
     """Declare one setting: what it is called comes from the field's name."""
     return field(
         default=default,
+        repr=not secret,
         metadata={"parse": parse, "doc": doc, "unit": unit, "secret": secret, "aliases": aliases, "group": group},
     )
 
@@ -212,7 +224,7 @@ class Settings:
     stalled_after_s: float = setting(90.0, _number(5, 3600), "A worker exits, to be restarted, when a partition with unread records makes no progress for this long", unit="s", group="Kafka")  # fmt: skip
     checkpoint_interval_s: float = setting(1.0, _number(0.05, 60), "Interval between checkpoints", unit="s", group="Kafka")  # fmt: skip
     run_end_wait_s: float = setting(60.0, _number(1, 3600), "A score run that has completed or timed out waits for the scores published before; where their processing makes no progress for this long, the run is closed and its summary names what is missing", unit="s", group="Detection")  # fmt: skip
-    database_url: str = setting("", _url("postgres", "postgresql"), "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
+    database_url: str = setting("", _database_url, "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Directory of the embedded broker and database and of generated secrets; if empty, $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
     profile: str = setting(
         "robust",
@@ -373,7 +385,9 @@ def _read_file(path: str) -> dict[str, Any]:
         raise SettingsError(PREFIX + "CONFIG", repr(path), f"cannot be read as TOML: {error}") from None
     for name in file:
         if name not in SPECS:
-            raise SettingsError(f"{name} in {path}", repr(file[name]), "unknown setting; `stream-detector config docs` lists all")  # fmt: skip
+            # A text may be a secret under a misspelled name.
+            shown = "(hidden)" if isinstance(file[name], str) else repr(file[name])
+            raise SettingsError(f"{name} in {path}", shown, "unknown setting; `stream-detector config docs` lists all")
     return file
 
 
@@ -388,11 +402,21 @@ def _from_environment(name: str, spec: Mapping[str, Any], environ: Mapping[str, 
             try:
                 found.append((variable + "_FILE", Path(path).read_text("utf-8").strip()))
             except OSError as error:
-                raise SettingsError(variable + "_FILE", repr(path), f"cannot be read: {error.strerror}") from None
+                raise SettingsError(
+                    variable + "_FILE", _shown_path(path), f"cannot be read: {error.strerror}"
+                ) from None
+            except ValueError:
+                raise SettingsError(variable + "_FILE", repr(path), "cannot be read: it is not UTF-8") from None
     if len({_comparable(spec, text) for _, text in found}) > 1:
         names = " and ".join(variable for variable, _ in found)
         raise SettingsError(found[0][0], "(two values)", f"{names} disagree; set one of them")
     return found[0] if found else None
+
+
+def _shown_path(path: str) -> str:
+    """The path for an error; not where it may be the secret itself, set under the name of its file."""
+    folder = "/".join(path.split("/")[:2]) if path.startswith("/") else os.path.dirname(path)
+    return repr(path) if folder and os.path.isdir(folder) else "(hidden, it must be the path of a file)"
 
 
 def _comparable(spec: Mapping[str, Any], text: str) -> Any:

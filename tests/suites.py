@@ -28,6 +28,7 @@ DEBIAN = {
     "java": "openjdk-17-jre-headless",
     "mvn": "maven",
     "pg_createcluster": "postgresql",
+    "pgbouncer": "pgbouncer",
 }
 """Program -> the Debian package that has it."""
 
@@ -163,6 +164,7 @@ def missing() -> dict[str, str]:
     from stream_detector.devstack.apache import download_jars, find_java
     from stream_detector.devstack.owned import ChildError
     from tests.servers.browser import chromium
+    from tests.servers.pgbouncer import find_pgbouncer
     from tests.servers.secured_postgres import debian_postgres
 
     found = {}
@@ -177,6 +179,8 @@ def missing() -> dict[str, str]:
         found["prometheus"] = "no prometheus and promtool on PATH (Debian: apt-get install prometheus)"
     if not debian_postgres():
         found["postgresql"] = "no PostgreSQL of Debian's (apt-get install postgresql)"
+    if find_pgbouncer() is None:
+        found["pgbouncer"] = "no pgbouncer (Debian: apt-get install pgbouncer)"
     return found
 
 

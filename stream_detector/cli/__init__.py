@@ -6,6 +6,7 @@ usage or an invalid setting. Never decides anything that a stage decides.
 
 import asyncio
 import importlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,10 @@ COMMANDS = {
     "config": ("config", "command"),
 }
 """Name on the command line -> (module of this package, its click command)."""
+
+
+_URL_WITH_PASSWORD = re.compile(r"\w+://.*@.*", re.DOTALL)
+"""An argument that was no argument, in an error of click's."""
 
 
 class CommandError(click.ClickException):
@@ -73,6 +78,9 @@ class _LazyGroup(click.Group):
         """Run the command. Errors that a person can act on are printed without a traceback, with their exit code."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            error.message = _URL_WITH_PASSWORD.sub("(hidden)", error.message)
+            raise
         except SettingsError as error:
             raise CommandError(str(error), 2) from None
         except _expected_errors() as error:

@@ -11,7 +11,7 @@ from stream_detector.kafka.client import wait_for_broker
 from stream_detector.roles.restore.new_broker import RestoreError, has_known_state, restore_new_broker
 from stream_detector.roles.restore.same_topics import restore_same_topics
 from stream_detector.settings import PREFIX, Settings
-from stream_detector.store.connect import open_pool
+from stream_detector.store.connect import open_pool, store_errors
 from stream_detector.store.grants import admit
 
 PATIENCE_S = 10.0
@@ -52,13 +52,14 @@ async def _restore(settings: Settings) -> str:
     await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
     pool = await open_pool(settings.database_url, name="restore", size=2)
     try:
-        await admit(pool, "migrator")
-        if not await has_known_state(settings, pool):
-            restored = await restore_new_broker(settings, pool)
-            if restored is None:
-                raise RestoreError("the topics hold state already, or the database has none")
-            return describe(restored)
-        done = await restore_same_topics(settings, pool)
+        with store_errors():
+            await admit(pool, "migrator")
+            if not await has_known_state(settings, pool):
+                restored = await restore_new_broker(settings, pool)
+                if restored is None:
+                    raise RestoreError("the topics hold state already, or the database has none")
+                return describe(restored)
+            done = await restore_same_topics(settings, pool)
     finally:
         await pool.close()
     values = ", ".join(f"{counted(count, 'value')} of {topic}" for topic, count in done.values.items())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stream_detector.database_url import parse_database_url
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
@@ -17,7 +18,15 @@ from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.serve.database import Database
 from stream_detector.serve.pipeline import Part, Pipeline
 from stream_detector.settings import PREFIX, Settings
-from stream_detector.store.connect import StoreAwayError, address_of, open_pool, server_of
+from stream_detector.store.connect import (
+    StoreAwayError,
+    address_of,
+    find_wrong_encoding,
+    open_pool,
+    server_of,
+    why_not_writable,
+)
+from stream_detector.store.connector import is_pooled
 from stream_detector.store.migrate import pending
 
 PATIENCE_S = 10.0
@@ -148,7 +157,16 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
     asked_s = time.time()
     version, theirs_s = await server_of(pool)
     missing = await pending(pool)
-    yield Check("database", f"{address}: PostgreSQL {version}")
+    async with pool.acquire() as connection:
+        through = " through a connection pooler" if is_pooled(connection) else ""
+    yield Check("database", f"{address}: PostgreSQL {version}{through}")
+    if unused := parse_database_url(settings.database_url).without_effect:
+        yield Check("database URL", f"without effect: {', '.join(unused)}")
+    if wrong := await find_wrong_encoding(pool):
+        yield Check("encoding", "not UTF8", wrong)
+    if why := await why_not_writable(pool, PATIENCE_S):
+        advice = "wait for the end of the failover, or name all hosts in the URL, with target_session_attrs=read-write"
+        yield Check("writing", why, advice)
     if missing:
         yield Check("tables", f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")
     else:

@@ -8,6 +8,7 @@ import click
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
 from stream_detector.settings import Settings
+from stream_detector.store.connector import check_database_url
 from stream_detector.telemetry.logs import start_logging
 
 MODULES = {
@@ -34,6 +35,8 @@ def _role(name: str, text: str) -> click.Command:
                 "`stream-detector up` starts an embedded one",
                 2,
             )
+        if name in _NEEDS_DATABASE:
+            check_database_url(settings.database_url)
         start_logging(name, form=settings.log_format, level=settings.log_level)
         run: Callable[[Settings], int] = importlib.import_module(MODULES[name]).run
         raise SystemExit(run(settings))

@@ -11,7 +11,7 @@ from stream_detector.cli.options import settings_flags
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
-from stream_detector.store.connect import wait_for_pool
+from stream_detector.store.connect import find_wrong_encoding, wait_for_pool
 from stream_detector.store.grants import admit
 from stream_detector.store.migrate import pending
 from stream_detector.telemetry.logs import start_logging
@@ -57,6 +57,8 @@ async def make(settings: Settings, *, dry_run: bool = False) -> dict[str, list[s
         async with asyncio.timeout(PATIENCE_S):
             pool = await wait_for_pool(settings.database_url, name="setup", size=1)
         try:
+            if wrong := await find_wrong_encoding(pool):
+                raise CommandError(wrong)
             done["migrations"] = await (pending(pool) if dry_run else admit(pool, "migrator"))
         finally:
             await pool.close()

@@ -17,7 +17,7 @@ from stream_detector.cli.options import settings_flags
 from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store import credentials
-from stream_detector.store.connect import open_pool
+from stream_detector.store.connect import open_pool, store_errors
 from stream_detector.store.credentials import Role, StoredSession, StoredToken
 from stream_detector.store.migrate import migrate
 
@@ -133,7 +133,8 @@ async def sign_in_link(settings: Settings) -> str:
     """The same for a caller without a connection. Raises `StoreAwayError`."""
     pool = await open_pool(settings.database_url, name="token", size=1)
     try:
-        return await make_link(pool, settings)
+        with store_errors():
+            return await make_link(pool, settings)
     finally:
         await pool.close()
 
@@ -164,7 +165,8 @@ def with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) 
         pool: Any = await open_pool(settings.database_url, name="token", size=1)
         try:
             await migrate(pool)
-            return await work(pool)
+            with store_errors():
+                return await work(pool)
         finally:
             await pool.close()
 

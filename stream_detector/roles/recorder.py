@@ -40,7 +40,7 @@ from stream_detector.events.headers import Headers, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
-from stream_detector.store.connect import StoreAwayError, address_of, answers, wait_for_pool
+from stream_detector.store.connect import READ_ONLY, StoreAwayError, address_of, wait_for_pool, why_not_writable
 from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
@@ -219,6 +219,8 @@ class Recorder:
                 bad = await Writer(await self._connected()).write(rows)
             except StoreAwayError as error:
                 app.waiting_for = "PostgreSQL"
+                if self._pool is not None:  # after a failover the next connection may find the server that takes rows
+                    await self._pool.expire_connections()
                 away_since = away_since or time.monotonic()
                 wait_s = pause_s * random.uniform(0.75, 1.25)
                 ServiceUnavailable("PostgreSQL", address_of(app.settings.database_url), str(error), wait_s).emit()
@@ -262,7 +264,7 @@ class Recorder:
         """Have an answer of PostgreSQL's that is fresh, whether or not there is something to store."""
         if self._pool is None:
             return
-        self._why_away = await answers(self._pool, ANSWER_WITHIN_S)
+        self._why_away = await why_not_writable(self._pool, ANSWER_WITHIN_S)
         if not self._why_away:
             self._answered_s = time.monotonic()
 
@@ -271,7 +273,8 @@ class Recorder:
         age_s = time.monotonic() - self._answered_s
         if age_s <= worker.ANSWER_FRESH_S:
             return ""
-        return f"PostgreSQL: no answer for {age_s:.0f} s" + (f" ({self._why_away})" if self._why_away else "")
+        what = "nothing can be stored" if self._why_away == READ_ONLY else "no answer"
+        return f"PostgreSQL: {what} for {age_s:.0f} s" + (f" ({self._why_away})" if self._why_away else "")
 
     async def delete_expired(self) -> None:
         """Delete what is older than the retention, once an hour; one recorder at a time does it."""

@@ -97,6 +97,6 @@ async def _until(ended: asyncio.Event, database: Database) -> int:
     if connecting.done() and (error := connecting.exception()):
         stopping.cancel()
         RoleFailed("api", str(error)).emit()
-        return 1
+        return 2 if isinstance(error, SettingsError) else 1
     await stopping
     return 0

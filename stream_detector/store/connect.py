@@ -6,14 +6,15 @@ import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+from asyncpg.exceptions import ClientConfigurationError
 from asyncpg.pool import PoolConnectionProxy
 
-from stream_detector.settings import PREFIX, SettingsError
+from stream_detector.database_url import DatabaseUrlError, parse_database_url
+from stream_detector.settings import SettingsError
+from stream_detector.store.connector import SETTING, Connector, PooledConnection, check_database_url
 from stream_detector.telemetry.log_events import ServiceRecovered, ServiceUnavailable
 
 Connection: TypeAlias = PoolConnectionProxy
@@ -24,24 +25,23 @@ _TRANSIENT_STATES = ("08", "28", "3D", "40", "53", "55", "57", "58", "XX")
 put right), rollback, resources, object in use (a lock), operator's doing, system, internal. 25006 (read only, during
 a failover) is the one of its class."""
 
-_SETTING = PREFIX + "DATABASE_URL"
-
 
 class StoreAwayError(Exception):
     """PostgreSQL does not answer, or cannot now. The caller tries again later; nothing was stored."""
 
 
 def address_of(url: str) -> str:
-    """Where the database is, for people: without user, password and options.
+    """Where the database is, for people: without user, password and parameters.
 
     >>> address_of("postgresql://me:secret@db.example:5433/watch")
     'db.example:5433/watch'
-    >>> address_of("postgresql:///watch?host=/run/pg&user=me")
-    '/run/pg/watch'
+    >>> address_of("postgresql://me:Sec/ret@db.example:5433/watch")
+    '(hidden)'
     """
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
-    return f"{host}{parts.path}"
+    try:
+        return parse_database_url(url).address
+    except DatabaseUrlError:
+        return "(hidden)"
 
 
 @contextmanager
@@ -75,38 +75,38 @@ def as_store_away(error: BaseException) -> StoreAwayError | None:
 async def open_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
     """A pool of up to `size` connections in UTC.
 
+    Whether it leads to a pooler such as pgbouncer is taken from the URL or asked once, here.
+
     Args:
-        url: `postgresql://...`, also `postgresql:///db?host=/socket/folder`.
+        url: see `database_url`.
         name: shown in `pg_stat_activity`.
         size: most connections at once.
         query_s: a statement that takes longer counts as the database being away.
 
     Raises:
-        StoreAwayError: the database does not answer in 10 s, or refuses the user.
+        StoreAwayError: the database does not answer in time, or refuses the user.
         SettingsError: the URL cannot be used, for example since it names a file that is not there.
     """
-    _check_files(url)
+    known = check_database_url(url)
+    connect = Connector(known, name, query_s)
     try:
         with store_errors():
-            pool = await asyncpg.create_pool(
-                url,
+            pooled = await connect.is_behind_pooler()
+            return await asyncpg.create_pool(
+                connect=connect,
                 min_size=0,  # with more, asyncpg's own refilling logs a trace each time while the database is away
                 max_size=size,
-                timeout=10,
-                command_timeout=query_s,
-                server_settings={"application_name": f"stream-detector {name}", "timezone": "UTC"},
+                connection_class=PooledConnection if pooled else asyncpg.Connection,
             )
-            await pool.execute("SELECT 1")
-    except asyncpg.exceptions.ClientConfigurationError as error:
-        raise SettingsError(_SETTING, "(hidden)", str(error)) from error
-    return pool
+    except (ClientConfigurationError, asyncpg.PostgresError) as error:
+        raise SettingsError(SETTING, "(hidden)", str(error)) from error
+    except ValueError as error:  # its text may have what it could not read
+        raise SettingsError(SETTING, "(hidden)", _UNREADABLE) from error
 
 
-def _check_files(url: str) -> None:
-    """Else a CA that is not there would pass for a database that is away."""
-    for option, (path, *_) in parse_qs(urlsplit(url).query).items():
-        if option in ("sslrootcert", "sslcert", "sslkey", "sslcrl") and not Path(path).is_file():
-            raise SettingsError(_SETTING, f"...{option}={path}", "there is no such file")
+_UNREADABLE = (
+    "cannot be used: look at the host, and at the variables PG... and the files that PostgreSQL's clients read"
+)
 
 
 async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 60.0) -> asyncpg.Pool:
@@ -127,19 +127,40 @@ async def wait_for_pool(url: str, *, name: str, size: int = 4, query_s: float = 
 
 
 async def server_of(pool: asyncpg.Pool) -> tuple[str, float]:
-    """The server's version, and its clock in epoch seconds."""
-    found = await pool.fetchrow(
-        "SELECT current_setting('server_version') AS version, extract(epoch FROM clock_timestamp())::float8 AS now_s"
-    )
+    """The server's version, and its clock in epoch seconds. Raises `StoreAwayError`."""
+    with store_errors():
+        found = await pool.fetchrow(
+            "SELECT current_setting('server_version') AS version,"
+            " extract(epoch FROM clock_timestamp())::float8 AS now_s"
+        )
     assert found is not None, "a SELECT without FROM has a row"
     return found["version"], found["now_s"]
 
 
-async def answers(pool: asyncpg.Pool, within_s: float) -> str:
-    """Why the database does not answer now; empty if it does. Never raises."""
+async def find_wrong_encoding(database: asyncpg.Pool | Connection) -> str:
+    """What to do about a database that cannot hold every character; empty if it can. Raises `StoreAwayError`."""
+    with store_errors():
+        found = await database.fetchrow("SELECT current_setting('server_encoding') AS is, current_database() AS name")
+    assert found is not None, "a SELECT without FROM has a row"
+    if found["is"] == "UTF8":
+        return ""
+    return (
+        f"the database {found['name']} has the encoding {found['is']}, which cannot hold every name and message. "
+        "Use one with UTF8: CREATE DATABASE name ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+
+
+async def why_not_writable(pool: asyncpg.Pool, within_s: float) -> str:
+    """Why nothing can be stored now; empty if it can. Never raises."""
     try:
         async with asyncio.timeout(within_s):  # a half-open connection answers nothing, for hours
-            await pool.fetchval("SELECT 1")
+            read_only = await pool.fetchval("SELECT current_setting('transaction_read_only')")
     except Exception as error:
         return f"{type(error).__name__}: {error}".rstrip(": ")
-    return ""
+    if read_only == "off":
+        return ""
+    await pool.expire_connections()  # after a failover the next ones may find the server that can be written
+    return READ_ONLY
+
+
+READ_ONLY = "it is read-only: a standby, or a failover is under way"

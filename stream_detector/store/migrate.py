@@ -7,21 +7,22 @@ harm what is stored, names itself.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
-from stream_detector.store.connect import Connection, store_errors
+from stream_detector.store.connect import Connection, find_wrong_encoding, store_errors
 
 _PATIENCE_S = 24 * 3600.0
 """Not the pool's command timeout: building an index over a large table takes its time."""
 
 _LOCK = 0x5D1E_C7_0001
-"""Key of the advisory lock: of two services that start at once one migrates, the other waits and finds it done."""
+"""Key of the advisory lock: of two services that start at once each migration is applied by one, the other waits."""
 
 _SAYS_COMPATIBLE_FROM = 4
 _COMPATIBLE_FROM = re.compile(r"-- compatible from: (\d{4})\n")
@@ -83,17 +84,17 @@ async def migrate(pool: asyncpg.Pool, known: Sequence[Migration] | None = None) 
         known: the migrations of the program; by default this one's.
 
     Raises:
-        MigrationError: the database is too new for this program, or an applied migration was edited.
+        MigrationError: the database is too new for this program, an applied migration was edited, or there are no
+            tables yet and its encoding is not UTF8.
         StoreAwayError: the database went away; what was applied stays applied.
     """
+    known = migrations() if known is None else known
+    done: list[str] = []
     with store_errors():
         async with pool.acquire() as connection:
-            await connection.execute("SELECT pg_advisory_lock($1)", _LOCK, timeout=_PATIENCE_S)
-            try:
-                return await _apply(connection, migrations() if known is None else known)
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+            while (name := await _apply_next(connection, known)) is not None:
+                done.append(name)
+    return done
 
 
 async def pending(pool: asyncpg.Pool) -> list[str]:
@@ -106,36 +107,49 @@ async def pending(pool: asyncpg.Pool) -> list[str]:
     return [migration.name for migration in migrations() if migration.version not in applied]
 
 
-async def _apply(connection: Connection, known: Sequence[Migration]) -> list[str]:
-    # Asked first: `IF NOT EXISTS` demands the right to make tables also where there is nothing to make.
-    if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
-        await connection.execute(_NOTES)
-    applied = {row["version"]: row for row in await connection.fetch("SELECT * FROM schema_migrations")}
-    _demand_compatible(applied, known)
-    done = []
-    for migration in known:
-        if migration.version in applied:
+async def _apply_next(connection: Connection, known: Sequence[Migration]) -> str | None:
+    """Apply the first migration that is missing; returns its name, None where none is.
+
+    The lock is the transaction's: one of the session would be left on the server by a pooler that gives the next
+    transaction another one.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE_S)
+        # Asked first: `IF NOT EXISTS` demands the right to make tables also where there is nothing to make.
+        if not await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL"):
+            if wrong := await find_wrong_encoding(connection):
+                raise MigrationError(wrong)
+            await connection.execute(_NOTES)
+        # Rows as JSON: a migration adds a column, after which a prepared `SELECT *` could not be used again.
+        rows = await connection.fetch("SELECT to_jsonb(m) AS row FROM schema_migrations m")
+        applied = {note["version"]: note for note in (json.loads(row["row"]) for row in rows)}
+        _demand_compatible(applied, known)
+        for migration in known:
+            if migration.version not in applied:
+                await _apply(connection, migration)
+                return migration.name
             if applied[migration.version]["digest"] != migration.digest:
                 raise MigrationError(
                     f"{migration.name} was edited after it was applied; restore it, add a new one instead"
                 )
-            continue
-        async with connection.transaction():
-            await connection.execute(migration.sql, timeout=_PATIENCE_S)
-            await connection.execute(
-                "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
-                migration.version, migration.name, migration.digest,
-            )  # fmt: skip
-            if migration.compatible_from is not None:  # the column is there from 0004 on
-                await connection.execute(
-                    "UPDATE schema_migrations SET compatible_from = $2 WHERE version = $1",
-                    migration.version, migration.compatible_from,
-                )  # fmt: skip
-        done.append(migration.name)
-    return done
+    return None
 
 
-def _demand_compatible(applied: Mapping[int, asyncpg.Record], known: Sequence[Migration]) -> None:
+async def _apply(connection: Connection, migration: Migration) -> None:
+    """Within the transaction of `_apply_next`."""
+    await connection.execute(migration.sql, timeout=_PATIENCE_S)
+    await connection.execute(
+        "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
+        migration.version, migration.name, migration.digest,
+    )  # fmt: skip
+    if migration.compatible_from is not None:  # the column is there from 0004 on
+        await connection.execute(
+            "UPDATE schema_migrations SET compatible_from = $2 WHERE version = $1",
+            migration.version, migration.compatible_from,
+        )  # fmt: skip
+
+
+def _demand_compatible(applied: Mapping[int, Mapping[str, Any]], known: Sequence[Migration]) -> None:
     """Raises `MigrationError` where a newer program applied what this one cannot run beside."""
     own = max(migration.version for migration in known)
     unknown = sorted(set(applied) - {migration.version for migration in known})

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from stream_detector.store.connect import store_errors
+from stream_detector.store.connect import Connection, store_errors
 
 LOCK = 0x5D1E_C7_0002
 _BATCH = 5_000
@@ -75,17 +75,26 @@ async def retain(
     }
     with store_errors():
         async with pool.acquire() as connection:
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
-                return None
             deleted: dict[str, int] = {}
-            try:
-                for table, statement, age in _BY_AGE:
-                    deleted[table] = 0
-                    while gone := await connection.fetchval(statement, before[age], batch):
-                        deleted[table] += gone
-                for statement in _ORPHANS:
+            for table, statement, age in _BY_AGE:
+                deleted[table], gone = 0, batch
+                while gone:
+                    async with connection.transaction():
+                        if not await _is_alone(connection):
+                            return None
+                        gone = await connection.fetchval(statement, before[age], batch)
+                    deleted[table] += gone
+            for statement in _ORPHANS:
+                async with connection.transaction():
+                    if not await _is_alone(connection):
+                        return None
                     await connection.execute(statement, before["anomalies"])
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
             return deleted
+
+
+async def _is_alone(connection: Connection) -> bool:
+    """Whether no other service deletes now; until the end of the transaction none begins.
+
+    A lock of the session would be left on the server by a pooler that gives each transaction another one.
+    """
+    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK))

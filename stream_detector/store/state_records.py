@@ -131,15 +131,22 @@ async def newest_epoch(pool: asyncpg.Pool, table: EventTable) -> int:
     return int(await pool.fetchval(statement))
 
 
-async def stored_records(connection: Connection, topic: str) -> AsyncIterator[Sequence[StoredRecord]]:
-    """Every record of a topic, within a transaction, some at a time; in no order."""
-    cursor = await connection.cursor(
-        "SELECT partition, key, value, stream_epoch, source_offset FROM state_records"
-        " WHERE topic = $1 AND octet_length(value) >= $2",
-        topic,
-        LEAST_BYTES,
-    )
-    while rows := await cursor.fetch(ROWS_AT_ONCE):
+async def stored_records(pool: asyncpg.Pool, topic: str) -> AsyncIterator[Sequence[StoredRecord]]:
+    """Every record of a topic, some at a time, in the order of the primary key.
+
+    By the key and not by a cursor, whose statement has a name: behind pgbouncer it could be another client's.
+    """
+    key, partition = b"", -1
+    while True:
+        rows = await pool.fetch(
+            "SELECT partition, key, value, stream_epoch, source_offset FROM state_records"
+            " WHERE topic = $1 AND (key, partition) > ($2, $3) AND octet_length(value) >= $4"
+            " ORDER BY key, partition LIMIT $5",
+            topic, key, partition, LEAST_BYTES, ROWS_AT_ONCE,
+        )  # fmt: skip
+        if not rows:
+            return
+        key, partition = rows[-1]["key"], rows[-1]["partition"]
         yield [StoredRecord(*row) for row in rows]
 
 

@@ -68,8 +68,18 @@ class Staging:
     """
 
     table: str
-    statement: str
-    """Makes it, once a session; it is empty after every transaction."""
+    columns: str
+    """A SELECT that has the columns."""
+
+    @property
+    def for_session(self) -> str:
+        """Makes it, once a session; it is empty after every transaction."""
+        return f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.table} ON COMMIT DELETE ROWS AS {self.columns} WITH NO DATA"
+
+    @property
+    def for_transaction(self) -> str:
+        """Makes it for the transaction alone: behind a pooler, another version's could still be there."""
+        return f"CREATE TEMPORARY TABLE {self.table} ON COMMIT DROP AS {self.columns} WITH NO DATA"
 
 
 @dataclass(frozen=True)

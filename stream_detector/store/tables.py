@@ -62,10 +62,7 @@ EXECUTIONS = Table(
     """,  # noqa: S608 - columns of this module
     staging=Staging(
         "incoming_executions",
-        f"""
-        CREATE TEMPORARY TABLE IF NOT EXISTS incoming_executions ON COMMIT DELETE ROWS
-        AS SELECT {names(_EXECUTIONS)} FROM executions WITH NO DATA
-        """,  # noqa: S608 - columns of this module
+        f"SELECT {names(_EXECUTIONS)} FROM executions",  # noqa: S608 - columns of this module
     ),
 )
 

@@ -12,6 +12,7 @@ from asyncpg.exceptions import _base as client_errors
 from stream_detector.events import RefusedError
 from stream_detector.store import anomaly_edits, anomaly_tables, run_tables, tables
 from stream_detector.store.connect import Connection, StoreAwayError, store_errors
+from stream_detector.store.connector import is_pooled
 from stream_detector.store.rows import BadRow, Row, Rows
 from stream_detector.store.table import Table
 from stream_detector.telemetry import metrics
@@ -155,7 +156,8 @@ async def _insert(connection: Connection, table: Table, columns: list[list[Any]]
     if staging is None:
         done = await connection.execute(table.statement, *columns)
     else:
-        await connection.execute(staging.statement)
+        statement = staging.for_transaction if is_pooled(connection) else staging.for_session
+        await connection.execute(statement)
         await connection.copy_records_to_table(
             staging.table, records=zip(*columns, strict=True), columns=[each.name for each in table.columns]
         )

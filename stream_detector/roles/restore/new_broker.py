@@ -170,24 +170,21 @@ async def _is_all_restored(settings: Settings) -> bool:
 async def _write_state(
     pool: asyncpg.Pool, writer: RecordWriter, partitions: dict[str, int], restored: Restored
 ) -> None:
-    async with pool.acquire() as connection, connection.transaction():
-        for topic in (topics.BASELINES, topics.RUNS_STATE):
-            homes = _Homes(topic, partitions[topic])
-            async for records in state_records.stored_records(connection, topic):
-                for record in records:
-                    try:
-                        payload, home = _payload(record), homes.of(record)
-                        if payload:
-                            _count(topic, record.key, payload, restored)
-                    except Exception as error:  # somebody's: the others are restored
-                        shown = record.key.decode("utf-8", "backslashreplace")
-                        StateLeftOut(topic, shown, record.offset, repr(error)).emit()
-                        continue
+    for topic in (topics.BASELINES, topics.RUNS_STATE):
+        homes = _Homes(topic, partitions[topic])
+        async for records in state_records.stored_records(pool, topic):
+            for record in records:
+                try:
+                    payload, home = _payload(record), homes.of(record)
                     if payload:
-                        await writer.add((topic, home), record.key, HEAD + payload)
-        slots = merged_slots(
-            [r async for records in state_records.stored_records(connection, STATE[2]) for r in records]
-        )
+                        _count(topic, record.key, payload, restored)
+                except Exception as error:  # somebody's: the others are restored
+                    shown = record.key.decode("utf-8", "backslashreplace")
+                    StateLeftOut(topic, shown, record.offset, repr(error)).emit()
+                    continue
+                if payload:
+                    await writer.add((topic, home), record.key, HEAD + payload)
+    slots = merged_slots([r async for records in state_records.stored_records(pool, STATE[2]) for r in records])
     for key, payload in slots.items():
         await writer.add((topics.NOTIFIER_STATE, 0), key, HEAD + payload)
     restored.silences = len(_silences_in_force(slots))

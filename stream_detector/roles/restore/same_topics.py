@@ -95,13 +95,12 @@ async def _refuse_members(settings: Settings) -> None:
 
 
 async def _read(pool: asyncpg.Pool, topic: str, epoch: int) -> list[StoredRecord]:
-    async with pool.acquire() as connection, connection.transaction():
-        return [
-            record
-            async for records in state_records.stored_records(connection, topic)
-            for record in records
-            if record.stream_epoch <= epoch and (record.stream_epoch == epoch or _is_value(record))
-        ]
+    return [
+        record
+        async for records in state_records.stored_records(pool, topic)
+        for record in records
+        if record.stream_epoch <= epoch and (record.stream_epoch == epoch or _is_value(record))
+    ]
 
 
 def _is_value(record: StoredRecord) -> bool:

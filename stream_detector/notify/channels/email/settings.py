@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 from stream_detector.notify.channels.email.client import MailServer
 from stream_detector.settings import PREFIX, Settings, SettingsError
 
+_FORM = "must be smtp://user:password@host:587 or smtps://…; percent-encode / ? # @ : in user and password"
+
 
 def sender(settings: Settings) -> Address:
     """The one address of `EMAIL_FROM`. Raises `SettingsError`."""
@@ -28,10 +30,10 @@ def mail_server(settings: Settings) -> MailServer:
     try:
         parts = urlsplit(settings.smtp_url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise SettingsError(label, "(hidden)", f"is not an address: {error}") from None
+    except ValueError:  # its text has what may be a password
+        raise SettingsError(label, "(hidden)", _FORM) from None
     if not host or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise SettingsError(label, "(hidden)", "must be smtp://user:password@host:587 or smtps://…; encode / ? # in it")
+        raise SettingsError(label, "(hidden)", _FORM)
     if settings.smtp_ca_file:
         try:
             ssl.create_default_context(cafile=settings.smtp_ca_file)
