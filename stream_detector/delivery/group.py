@@ -83,6 +83,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         """Start, and watch the life in the group from now on."""
         await super().on_start()
         aiokafka_patches.watch_coordinator(self.kafka_consumer, self._on_answer, self._on_error, clock_s)
+        aiokafka_patches.end_join_at_close(self.kafka_consumer)
 
     def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""

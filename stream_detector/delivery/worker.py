@@ -58,6 +58,17 @@ class RoleWorker(faust.Worker):
         super().__init__(*args, **kwargs)
         self._graceful_shutdown = shutdown
 
+    def _gather_all(self) -> None:
+        """Cancel what still runs. All that matters has ended by now, and stock sleeps for 2 s here: an idle detector
+        took 2.3 s from SIGTERM to its end, now 0.3 s."""
+        if tasks := asyncio.all_tasks(loop=self.loop):
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
+
+    async def _sentinel_task(self) -> None:
+        """Nothing: see `_gather_all`."""
+
     def install_signal_handlers(self) -> None:
         """Signals are ours already; from now on there is something to end in order."""
         self._graceful_shutdown.stop = lambda: self._schedule_shutdown(signal.SIGTERM)

@@ -11,6 +11,8 @@ does not end the fetch.
 A worker also calls `keep_parsed_records`. The rest works on one client each and takes it as its argument.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,9 +24,11 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
+from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -47,10 +51,14 @@ _NEEDED: tuple[tuple[type, str], ...] = (
     (FetchResponse_v11, "decode"),
     (GroupCoordinator, "_do_heartbeat"),
     (GroupCoordinator, "_push_error_to_user"),
+    (GroupCoordinator, "_send_req"),
     (AIOKafkaAdminClient, "_send_request"),
     (BatchBuilder, "_build"),
 )
 """What is replaced or called below."""
+
+LEAVE_TIMEOUT_S = 1.0
+"""How long a consumer that is closed while it joins its group waits for the answer to its leaving."""
 
 _SEND: dict[str, Any] = {name: getattr(AIOKafkaConnection, name, None) for name in ("send", "_send_sasl_token")}
 """aiokafka's own, so that installing twice wraps them once."""
@@ -226,6 +234,41 @@ def watch_coordinator(
 
     coordinator._do_heartbeat = watched  # type: ignore[method-assign]  # of this one coordinator
     coordinator._push_error_to_user = on_error  # type: ignore[method-assign, assignment]  # of this one, too
+
+
+def end_join_at_close(consumer: AIOKafkaConsumer) -> None:
+    """Let a started consumer that is closed while it joins its group end the join, and leave the group.
+
+    aiokafka's `close` awaits the answer, which the broker holds back until every other member has joined as well or its
+    session is over: up to 300 s, where a role has 9 s to shut down.
+    """
+    coordinator = consumer._coordinator
+    send = coordinator._send_req
+
+    async def sending(request: Any) -> Any:
+        if not isinstance(request, JoinGroupRequest | SyncGroupRequest):
+            return await send(request)
+        answer = asyncio.ensure_future(send(request))
+        try:
+            await asyncio.wait([answer, coordinator._closing], return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+        finally:
+            answer.cancel()
+        await _leave_group(coordinator)
+        raise GroupCoordinatorNotAvailableError
+
+    coordinator._send_req = sending  # type: ignore[method-assign]  # of this one coordinator
+
+
+async def _leave_group(coordinator: GroupCoordinator) -> None:
+    """By another connection: a broker reads nothing more from the one on which it holds a join back."""
+    node_id, member_id = coordinator.coordinator_id, coordinator.member_id
+    if node_id is not None and member_id and coordinator._group_instance_id is None:
+        request = LeaveGroupRequest(coordinator.group_id, member_id)
+        with contextlib.suppress(KafkaError, TimeoutError):  # then its session ends
+            await asyncio.wait_for(coordinator._client.send(node_id, request), LEAVE_TIMEOUT_S)
+    coordinator.reset_generation()
 
 
 def rejoin(consumer: AIOKafkaConsumer) -> None:

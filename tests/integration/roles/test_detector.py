@@ -275,6 +275,35 @@ async def test_sigterm_at_any_time_of_the_start_ends_it_in_order(play, said):
         assert "Traceback" not in detector.child.log_path.read_text()
 
 
+async def test_sigterm_while_a_join_waits_for_another_member_ends_it_in_order(play, request):
+    """The broker answers a join once all others have joined: here one does not before its session is over."""
+    stopped = play.start("detector", session_timeout_s="12")
+    await until(lambda: asyncio.to_thread(lambda: stopped.ready), "readiness", play.last_words)
+    stopped.child.send(signal.SIGSTOP)
+    joining = play.start("detector", session_timeout_s="12")
+
+    async def joins():
+        state, members = await describe_group(play.settings)
+        return state != "Stable" and members == 2
+
+    await until(joins, "the join", play.last_words)
+    assert await asyncio.to_thread(joining.stop) == 0, play.last_words()
+    if "apache" in request.node.callspec.id:  # the embedded broker answers the leaving, and keeps the member
+        assert (await describe_group(play.settings))[1] == 1, "it has left the group"
+
+
+async def describe_group(settings):
+    """State of the detectors' group, as its broker names it, and how many members it has."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        [answer] = await admin.describe_consumer_groups([settings.group("detector")])
+    finally:
+        await admin.close()
+    group = answer.groups[0]
+    return group[2], len(group[5])
+
+
 async def make_anew(settings, name, config=None):
     """Delete a topic of ours and make it again, as somebody does who thinks that it only needs emptying."""
     topic = settings.topic(name)
