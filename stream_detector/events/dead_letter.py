@@ -7,7 +7,7 @@ the SHA-256 of the whole.
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import cast
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ CUT_BYTES = 1_000_000
 """What is kept of a record that is too large, with its headers: any broker by its defaults takes it."""
 MOST_HEADERS = 1000
 """Of a record that is kept cut."""
-_HEADER_BYTES = 12
+HEADER_BYTES = 12
 """What a header takes beside its name and its value."""
 _MESSAGE = PREFIX + "exception.message"
 _ERROR_CLASS = "stream_detector.events.refused.RefusedError"
@@ -72,7 +72,7 @@ def dead_letter_headers(
 def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
     """How much a record takes on the broker, without compression."""
     own = len(key or b"") + len(value or b"")
-    return own + sum(_HEADER_BYTES + len(name.encode()) + len(text or b"") for name, text in headers)
+    return own + sum(HEADER_BYTES + len(name.encode()) + len(text or b"") for name, text in headers)
 
 
 def cut_dead_letter(
@@ -91,7 +91,7 @@ def cut_dead_letter(
         ours = _with_whole(ours, key, value, theirs)
     kept = theirs[:MOST_HEADERS]
     parts = [key or b"", value or b"", *(part for name, text in kept for part in (name.encode(), text or b""))]
-    most = _longest_part(map(len, parts), limit - record_bytes(None, None, ours) - _HEADER_BYTES * len(kept))
+    most = _longest_part(map(len, parts), limit - record_bytes(None, None, ours) - HEADER_BYTES * len(kept))
     shortened = [
         (name.encode()[:most].decode("utf-8", "ignore"), None if text is None else text[:most]) for name, text in kept
     ]
@@ -100,6 +100,26 @@ def cut_dead_letter(
 
 def _cut(part: bytes | None, most: int) -> bytes | None:
     return None if part is None else part[:most]
+
+
+class Whole(NamedTuple):
+    """What there was of a record that is kept cut."""
+
+    n_bytes: int
+    sha256: str
+    value_bytes: int | None
+
+    @property
+    def note(self) -> str:
+        """For whoever reads why it was refused."""
+        return f" (kept cut; the whole record has {self.n_bytes} bytes and the SHA-256 {self.sha256})"
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """The headers that name it."""
+        found = {"bytes": str(self.n_bytes), "sha256": self.sha256}
+        if self.value_bytes is not None:
+            found["value.bytes"] = str(self.value_bytes)
+        return [(CUT + name, text.encode()) for name, text in found.items()]
 
 
 def _with_whole(
@@ -112,15 +132,13 @@ def _with_whole(
         digest.update(name.encode())
         digest.update(text or b"")
     size = record_bytes(key, value, headers)
-    note = f" (kept cut; the whole record has {size} bytes and the SHA-256 {digest.hexdigest()})".encode()
+    whole = Whole(size, digest.hexdigest(), None if value is None else len(value))
+    note = whole.note.encode()
     noted = [
         (name, (text or b"")[: MESSAGE_CHARACTERS - len(note)] + note if name == _MESSAGE else text)
         for name, text in ours
     ]
-    found = {"bytes": str(size), "sha256": digest.hexdigest()}
-    if value is not None:
-        found["value.bytes"] = str(len(value))
-    return noted + [(CUT + name, text.encode()) for name, text in found.items()]
+    return noted + whole.headers()
 
 
 def _longest_part(lengths: Iterable[int], room: int) -> int:

@@ -197,10 +197,8 @@ def _read_own(value: bytes | None, decode: Callable[[bytes], _T]) -> _T:
 
 
 def _read(value: bytes | None, headers: Headers, decode: Callable[[bytes], _T], own_type: str) -> _T:
-    if value is None:
-        raise RefusedError("decode", "null_value", "the record has no value; send the event as its value")
-    if len(value) > MAX_BYTES:
-        raise RefusedError("decode", "too_large", f"{len(value)} bytes; send at most {MAX_BYTES}")
+    if value is None or len(value) > MAX_BYTES:
+        raise _unfit(value, headers)
     if headers:
         value = _opened(value, headers, own_type)
     try:
@@ -210,6 +208,14 @@ def _read(value: bytes | None, headers: Headers, decode: Callable[[bytes], _T], 
     if len(value) > SHALLOW_BYTES or BACKSLASH in value or not value.isascii():
         check_document(value)
     return event
+
+
+def _unfit(value: bytes | None, headers: Headers) -> RefusedError:
+    if isinstance(headers, UnreadableHeaders):
+        return headers.refusal
+    if value is None:
+        return RefusedError("decode", "null_value", "the record has no value; send the event as its value")
+    return RefusedError("decode", "too_large", f"{len(value)} bytes; send at most {MAX_BYTES}")
 
 
 def _opened(value: bytes, headers: Headers, own_type: str) -> bytes:

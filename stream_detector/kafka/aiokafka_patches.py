@@ -13,16 +13,18 @@ A worker also calls `keep_parsed_records`. The rest works on one client each and
 
 import asyncio
 import contextlib
+import sys
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
-from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial, wraps
+from typing import Any, NamedTuple, TypeVar
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -30,13 +32,11 @@ from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
-from stream_detector.kafka import batch_reader, fetch_codec
+from stream_detector.kafka import batch_reader, fetch_codec, inflate
 from stream_detector.telemetry.log_events import UntestedLibrary
-
-if TYPE_CHECKING:
-    from aiokafka.record.memory_records import RecordBatch
 
 TESTED_VERSION = "0.14.0"
 
@@ -46,6 +46,11 @@ _NEEDED: tuple[tuple[type, str], ...] = (
     (PartitionRecords, "_consumer_record"),
     (PartitionRecords, "_unpack_records"),
     (PartitionRecords, "__next__"),
+    (FetchResult, "getall"),
+    (FetchResult, "getone"),
+    (FetchResult, "check_assignment"),
+    (FetchResult, "_update_position"),
+    (Fetcher, "fetched_records"),
     (MemoryRecords, "next_batch"),
     (FetchRequest_v11, "encode"),
     (FetchResponse_v11, "decode"),
@@ -62,6 +67,25 @@ LEAVE_TIMEOUT_S = 1.0
 
 _SEND: dict[str, Any] = {name: getattr(AIOKafkaConnection, name, None) for name in ("send", "_send_sasl_token")}
 """aiokafka's own, so that installing twice wraps them once."""
+
+_GET: dict[str, Any] = {
+    "fetched_records": getattr(Fetcher, "fetched_records", None),
+    "getone": getattr(FetchResult, "getone", None),
+}
+"""aiokafka's own, as above."""
+
+FETCHED_AGAIN = 3
+"""So many times a batch with a wrong checksum is fetched before it is refused."""
+_MOST_DAMAGED = 1_000
+_damaged: dict[tuple[TopicPartition, int], int] = {}
+
+_DECODERS = {
+    "gzip_decode": inflate.GZIP,
+    "snappy_decode": inflate.SNAPPY,
+    "lz4_decode": inflate.LZ4,
+    "zstd_decode": inflate.ZSTD,
+}
+"""What the parser calls to inflate a batch, by its names there."""
 
 T = TypeVar("T", bound=RequestStruct)
 
@@ -124,23 +148,92 @@ class _KeptRecords(MemoryRecords):
 def read_past_bad_records() -> None:
     """In this process a batch that the parser fails at is read record by record, the rest by the parser again.
 
-    The name of a header that was not UTF-8 ended every role that read it, inside the fetch, at each restart.
+    The name of a header that was not UTF-8 ended every role that read it, inside the fetch, at each restart. So is a
+    batch that is too large to be inflated at once, and what one call gives, of all partitions, stays within that size.
     """
     fetcher.MemoryRecords = _KeptRecords  # type: ignore[misc]  # the name by which the fetcher makes them
     PartitionRecords.__next__ = _next_record  # type: ignore[method-assign]  # that is the patch
+    FetchResult.getall = _take_records  # type: ignore[method-assign]  # as are these
+    FetchResult.getone = _take_one  # type: ignore[method-assign]
+    Fetcher.fetched_records = _fetched_records  # type: ignore[method-assign]
+    for owner in (DefaultRecordBatch, LegacyRecordBatch):
+        parser = sys.modules[owner.__module__]
+        for name, codec in _DECODERS.items():
+            if hasattr(parser, name):
+                setattr(parser, name, partial(inflate.at_once, codec))
+
+
+class _PausedError(Exception):
+    """What this fetch may hold is fetched; the partition goes on where it is."""
+
+
+def _fetched_records(self: Fetcher, *args: Any, **kwargs: Any) -> Any:
+    inflate.room.reset()
+    return _GET["fetched_records"](self, *args, **kwargs)
+
+
+def _take_one(self: FetchResult) -> Any:
+    inflate.room.reset()
+    return _GET["getone"](self)
+
+
+def _take_records(self: FetchResult, max_records: int | None = None) -> list[Any]:
+    """As the original has it, and it can go on after a pause."""
+    if not self.check_assignment(self._topic_partition) or self._partition_records is None:
+        return []
+    found: list[Any] = []
+    append = found.append
+    try:
+        for record in self._partition_records:
+            append(record)
+            if max_records is not None and len(found) >= max_records:
+                self._update_position()
+                return found
+    except _PausedError:
+        self._update_position()
+        return found
+    self._update_position()
+    self._partition_records = None
+    return found
 
 
 def _next_record(self: PartitionRecords) -> Any:
     try:
         return next(self._records_iterator)
-    except StopIteration:
+    except (StopIteration, _PausedError):
         raise
+    except inflate.NoRoomError:
+        self._records_iterator = _again(self)
+        raise _PausedError from None
     except Exception:
         rest = _read_carefully(self)
         if rest is None:
             raise
         self._records_iterator = rest
     return next(self._records_iterator)
+
+
+def _again(self: PartitionRecords) -> Iterator[Any]:
+    """The parser again, from the batch that it stands at."""
+    data = self._records.data if isinstance(self._records, _KeptRecords) else b""
+    found = batch_reader.find_batch(data, self.next_fetch_offset)
+    self._records = _KeptRecords(data[found[0] :] if found else b"")
+    return self._unpack_records()
+
+
+class _Careful:
+    """A batch record by record, then the parser again. It can be asked for more after a pause."""
+
+    def __init__(self, records: Iterator[Any]) -> None:
+        self._records = records
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if inflate.room.is_used_up:
+            raise _PausedError
+        return next(self._records)
 
 
 def _read_carefully(self: PartitionRecords) -> Iterator[Any] | None:
@@ -151,17 +244,33 @@ def _read_carefully(self: PartitionRecords) -> Iterator[Any] | None:
         return iter(()) if data else None  # it failed behind the last record
     batch = data[slice(*found)]
     parsed = MemoryRecords(batch).next_batch()
-    if parsed is None or not parsed.validate_crc():
+    if parsed is None:
         return None
-    return _careful_records(self, batch, parsed, data[found[1] :])
+    if not parsed.validate_crc():
+        if not _is_damaged_for_good(self._tp, batch):
+            return iter(())  # it is fetched again
+        refused = batch_reader.refused_batch(batch, self.next_fetch_offset, "has a wrong checksum")
+        return _Careful(_careful_records(self, iter([refused]), refused.offset + 1, data[found[1] :]))
+    records = iter(()) if parsed.is_control_batch else batch_reader.read_batch(batch, self.next_fetch_offset)
+    return _Careful(_careful_records(self, records, parsed.next_offset, data[found[1] :]))
 
 
-def _careful_records(self: PartitionRecords, batch: bytes, parsed: "RecordBatch", behind: bytes) -> Iterator[Any]:
-    if not parsed.is_control_batch:
-        for record in batch_reader.read_batch(batch, self.next_fetch_offset):
-            self.next_fetch_offset = record.offset + 1
-            yield self._consumer_record(self._tp, record)
-    self.next_fetch_offset = parsed.next_offset
+def _is_damaged_for_good(tp: TopicPartition, batch: bytes) -> bool:
+    """False while a batch may have been damaged on its way: the same bytes have come fewer than so many times."""
+    place = tp, zlib.crc32(batch)
+    _damaged[place] = _damaged.pop(place, 0) + 1
+    if len(_damaged) > _MOST_DAMAGED:
+        del _damaged[next(iter(_damaged))]
+    return _damaged[place] >= FETCHED_AGAIN
+
+
+def _careful_records(
+    self: PartitionRecords, records: Iterator[batch_reader.ReadRecord], next_offset: int, behind: bytes
+) -> Iterator[Any]:
+    for record in records:
+        self.next_fetch_offset = record.offset + 1
+        yield self._consumer_record(self._tp, record)
+    self.next_fetch_offset = max(next_offset, self.next_fetch_offset)
     self._records = _KeptRecords(behind)
     yield from self._unpack_records()
 

@@ -42,7 +42,7 @@ from stream_detector.events.decode import (
 )
 from stream_detector.events.encode import encode, encode_anomaly
 from stream_detector.events.fields import Id, Name
-from stream_detector.events.headers import Headers
+from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
 from stream_detector.events.times import LATEST_MS, from_epoch_ms
@@ -213,6 +213,8 @@ class Detector:
         replayed_until = self._runs.replayed_until(number)
         for record in chunk.records:
             try:
+                if record.headers and isinstance(record.headers, UnreadableHeaders):
+                    raise record.headers.refusal
                 run_part, record_ms = decode_run_part(record.value, record.timestamp), max(0, record.timestamp)
                 offset = record.offset if record.offset < replayed_until else -1
                 for made in self._runs.apply(number, run_part, record_ms, offset=offset):

@@ -30,7 +30,7 @@ from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
-from stream_detector.events.headers import Headers
+from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
@@ -134,6 +134,10 @@ class Notifier:
         outcomes = Outcomes()
         for record in chunk.records:
             origin = Origin(source, chunk.tp.partition, record.offset, record.timestamp)
+            if isinstance(record.headers, UnreadableHeaders):  # on dead letters, as in `_decide`
+                RecordIgnored(*origin[:3], str(record.headers.refusal)).emit()
+                outcomes["refused"] += 1
+                continue
             try:
                 headers = [*record.headers, origin.header()]
                 self._app.batch_producer.put(topics.NOTIFIER_IN, 0, record.key, record.value, headers)

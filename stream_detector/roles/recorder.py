@@ -36,7 +36,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.detector_settings import DetectorSettings
-from stream_detector.events.headers import Headers, is_restored
+from stream_detector.events.headers import Headers, UnreadableHeaders, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.settings import Settings
@@ -189,6 +189,9 @@ class Recorder:
         failed: dict[int, RefusedError] = {}
         for record in chunk.records:
             try:
+                if record.headers and isinstance(record.headers, UnreadableHeaders):
+                    errors[record.offset] = record.headers.refusal
+                    continue
                 event = decode(record)
                 if event is not None:
                     rows.append(self._row(source, chunk.tp.partition, record, event))

@@ -69,7 +69,7 @@ class PartitionContents(Generic[V]):
     def _write_again(self, key: bytes) -> None:
         if key == WATERMARKS_KEY:
             self.watermarks_changed = True
-        elif not key.startswith(b"\0"):
+        elif key and not key.startswith(b"\0"):
             with contextlib.suppress(UnicodeDecodeError):  # no key of ours: nothing is there to be written
                 self.dirty.add(key.decode())
 

@@ -16,6 +16,8 @@ from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.changelog_record import Positions, StateFormatError
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, PartitionContents, Records, V
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
+from stream_detector.events.headers import UnreadableHeaders
+from stream_detector.kafka.batch_reader import ReadRecord
 
 
 class ChangelogRecord(Protocol):
@@ -153,6 +155,9 @@ class StatePartition(PartitionContents[V]):
         packed, epoch, written_by, header, check = self.packed, self.epoch, 0, b"", self.codec.check
         for record in records:
             key, value = record.key, record.value
+            if type(record) is ReadRecord and isinstance(record.headers, UnreadableHeaders):
+                self.leave_out(key or b"", record.offset, record.headers.refusal)
+                continue
             if key is None:
                 continue  # never written by us
             try:

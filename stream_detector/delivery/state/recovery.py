@@ -9,6 +9,7 @@ from faust.types import TP
 
 from stream_detector.delivery.state.contents import Records
 from stream_detector.delivery.state.table import StateTable
+from stream_detector.events.headers import UnreadableHeaders
 from stream_detector.kafka.client import client_options
 from stream_detector.settings import Settings
 
@@ -119,7 +120,7 @@ async def read_between(settings: Settings, topic: str, partition: int, first: in
         consumer.seek(tp, first)
         while await consumer.position(tp) < end:
             for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                if record.offset < end and record.key is not None:
+                if record.offset < end and record.key is not None and not isinstance(record.headers, UnreadableHeaders):
                     records.append((record.key, record.value or b""))
     finally:
         await consumer.stop()

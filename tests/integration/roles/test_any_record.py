@@ -3,10 +3,12 @@
 import asyncio
 import json
 import random
+import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -29,6 +31,8 @@ from tests.record_batches import RawBatch, Written
 from tests.unit.roles.any_record import DEEP
 
 LARGE_BYTES = 20_000_000
+INFLATED_BYTES = 400_000_000
+DEPLOY = Path(__file__).parents[3] / "deploy" / "kubernetes"
 ROLES = ("detector", "recorder", "notifier")
 
 
@@ -72,6 +76,19 @@ async def play(play: Play, pool: asyncpg.Pool, postgres_url: str, broker: object
     finally:
         await admin.close()
     return play
+
+
+def peak_mb(role: Role) -> float:
+    """The most memory that the process has had."""
+    status = Path(f"/proc/{role.child.process.pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def limit_mb(role: str) -> int:
+    """What `deploy/` allows it."""
+    (limit,) = re.findall(r"limits: \{memory: (\w+)\}", (DEPLOY / f"{role}.yaml").read_text())
+    return int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
 
 
 async def put(producer: AIOKafkaProducer, topic: str, record: Written) -> bool:
@@ -121,6 +138,37 @@ async def test_x10_each_odd_record_on_each_topic_ends_no_role(play: Play, pool: 
         await applied(play, pool, again, wanted=15 + known)
     reasons = {letter.why.reason async for letter in read_dead_letters(settings)}
     assert {"not_utf8", "bad_time", "too_deep", "null_value"} <= reasons
+
+
+@pytest.mark.parametrize(
+    "codec", ["zstd", *(pytest.param(codec, marks=pytest.mark.drill) for codec in ("gzip", "snappy", "lz4"))]
+)
+async def test_x10_a_batch_of_400_mb_refuses_one_record_within_the_memory_of_each_role(
+    play: Play, pool: asyncpg.Pool, codec: str
+) -> None:
+    settings, now_ms = play.settings, round(time.time() * 1000)
+    roles = [play.start(name) for name in ROLES]
+    zeros = Written(b"zeros", bytes(INFLATED_BYTES), [], now_ms)
+    options = {**client_options(settings), "acks": "all", "max_request_size": 64 << 20, "request_timeout_ms": 120_000}
+    async with AIOKafkaProducer(**options) as producer:
+        for topic, first, last in (
+            (topics.COMPLETIONS, completion(1), completion(2)),
+            (topics.ALERTS, encode(anomaly("one")), encode(anomaly("two"))),
+        ):
+            records = [Written(None, first, [], now_ms), zeros, Written(None, last, [], now_ms)]
+            batch = RawBatch(records, codec)
+            try:
+                await (await producer.send_batch(batch, settings.topic(topic), partition=0))
+            except KafkaError:
+                assert (topic, codec) == (topics.ALERTS, "snappy"), "19 MB are more than the topic takes"
+    await applied(play, pool, roles, wanted=2)
+    letters = [letter.why async for letter in read_dead_letters(settings)]
+    assert {(why.reason, why.offset, why.whole_value_bytes) for why in letters} == {("too_large", 1, INFLATED_BYTES)}
+    assert {why.topic for why in letters} >= {topics.COMPLETIONS}
+    peaks = {role.name: peak_mb(role) for role in roles}
+    print(codec, peaks)
+    for role in roles:
+        assert peaks[role.name] <= 0.75 * limit_mb(role.name), peaks
 
 
 async def _tombstone(producer: AIOKafkaProducer, topic: str) -> bool:

@@ -6,7 +6,6 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import CorruptRecordException
 
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_completion
@@ -120,11 +119,28 @@ def test_bytes_behind_the_last_record_end_no_fetch() -> None:
     assert [record.offset for record in parsed(data, 5)[0]] == [5]
 
 
-def test_what_was_damaged_on_its_way_is_fetched_again() -> None:
-    damaged = bytearray(batch_of([ODD]))
-    damaged[-1] ^= 1
-    with pytest.raises(CorruptRecordException, match="CRC"):
-        parsed(bytes(damaged))
+@pytest.mark.parametrize("at", [-1, 21, 23, 57], ids=["a record", "the codec", "the last offset", "the count"])
+def test_x10_a_batch_with_a_wrong_checksum_is_fetched_again_then_refused_as_one(at: int) -> None:
+    damaged = bytearray(batch_of(GOOD[:2], 5))
+    damaged[at] ^= 0x81
+    data = batch_of(GOOD[:1], 4) + damaged + batch_of(GOOD[:1], 7)
+    for _ in range(aiokafka_patches.FETCHED_AGAIN - 1):
+        records, next_offset = parsed(data, 4)
+        assert [record.offset for record in records] == [4] and next_offset == 5
+    records, next_offset = parsed(data, 4)
+    refused = [record for record in records if isinstance(record.headers, UnreadableHeaders)]
+    assert len(refused) == 1 and refused[0].value == damaged
+    assert "has a wrong checksum" in refused[0].headers.refusal.message
+    if at != 23:
+        assert [record.offset for record in records] == [4, 6, 7] and next_offset == 8
+
+
+def test_x10_only_bytes_that_come_again_are_damaged_for_good() -> None:
+    for number in range(10):
+        damaged = bytearray(batch_of(GOOD[:2], 5))
+        damaged[-1 - number] ^= 1
+        assert parsed(bytes(damaged), 5) == ([], 5)
+    assert len(parsed(batch_of(GOOD[:2], 5), 5)[0]) == 2
 
 
 def test_an_old_message_set_and_a_cut_off_fetch() -> None:
