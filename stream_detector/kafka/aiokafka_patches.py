@@ -47,7 +47,6 @@ _NEEDED: tuple[tuple[type, str], ...] = (
     (PartitionRecords, "_unpack_records"),
     (PartitionRecords, "__next__"),
     (FetchResult, "getall"),
-    (FetchResult, "getone"),
     (FetchResult, "check_assignment"),
     (FetchResult, "_update_position"),
     (Fetcher, "fetched_records"),
@@ -68,11 +67,7 @@ LEAVE_TIMEOUT_S = 1.0
 _SEND: dict[str, Any] = {name: getattr(AIOKafkaConnection, name, None) for name in ("send", "_send_sasl_token")}
 """aiokafka's own, so that installing twice wraps them once."""
 
-_GET: dict[str, Any] = {
-    "fetched_records": getattr(Fetcher, "fetched_records", None),
-    "getone": getattr(FetchResult, "getone", None),
-}
-"""aiokafka's own, as above."""
+_FETCHED_RECORDS: Any = getattr(Fetcher, "fetched_records", None)
 
 FETCHED_AGAIN = 3
 """So many times a batch with a wrong checksum is fetched before it is refused."""
@@ -154,7 +149,6 @@ def read_past_bad_records() -> None:
     fetcher.MemoryRecords = _KeptRecords  # type: ignore[misc]  # the name by which the fetcher makes them
     PartitionRecords.__next__ = _next_record  # type: ignore[method-assign]  # that is the patch
     FetchResult.getall = _take_records  # type: ignore[method-assign]  # as are these
-    FetchResult.getone = _take_one  # type: ignore[method-assign]
     Fetcher.fetched_records = _fetched_records  # type: ignore[method-assign]
     for owner in (DefaultRecordBatch, LegacyRecordBatch):
         parser = sys.modules[owner.__module__]
@@ -169,12 +163,7 @@ class _PausedError(Exception):
 
 def _fetched_records(self: Fetcher, *args: Any, **kwargs: Any) -> Any:
     inflate.room.reset()
-    return _GET["fetched_records"](self, *args, **kwargs)
-
-
-def _take_one(self: FetchResult) -> Any:
-    inflate.room.reset()
-    return _GET["getone"](self)
+    return _FETCHED_RECORDS(self, *args, **kwargs)
 
 
 def _take_records(self: FetchResult, max_records: int | None = None) -> list[Any]:
@@ -183,6 +172,7 @@ def _take_records(self: FetchResult, max_records: int | None = None) -> list[Any
         return []
     found: list[Any] = []
     append = found.append
+    inflate.room.can_pause = True
     try:
         for record in self._partition_records:
             append(record)
@@ -192,6 +182,8 @@ def _take_records(self: FetchResult, max_records: int | None = None) -> list[Any
     except _PausedError:
         self._update_position()
         return found
+    finally:
+        inflate.room.can_pause = False
     self._update_position()
     self._partition_records = None
     return found

@@ -42,11 +42,13 @@ class Room:
 
     def __init__(self) -> None:
         self.used = 0
+        self.can_pause = False
+        """Whoever asks for records comes again for the others."""
 
     @property
     def is_used_up(self) -> bool:
         """True if what is there is to be used first."""
-        return self.used >= WHOLE_BYTES
+        return self.can_pause and self.used >= WHOLE_BYTES
 
     def reset(self) -> None:
         """A new fetch begins."""

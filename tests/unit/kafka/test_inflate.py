@@ -79,7 +79,7 @@ def patched(monkeypatch: pytest.MonkeyPatch) -> None:
     """aiokafka as a role has it."""
     for owner, name in (
         *((PartitionRecords, name) for name in ("__next__", "_consumer_record")),
-        *((FetchResult, name) for name in ("getall", "getone")),
+        (FetchResult, "getall"),
         (Fetcher, "fetched_records"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
