@@ -241,8 +241,8 @@ class Settings:
     api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 selects a free port", group="API")  # fmt: skip
     api_local_session: str = setting("auto", _one_of("auto", "on", "off"), "Sign in browsers on this machine automatically as operator, if they run as the same user as the API and connect over loopback: on, off, or auto (on under `up`). Linux only; on other systems use the one-time link", group="API")  # fmt: skip
     api_token: str = setting("", _text, "An additional bearer token with the operator role, independent of those created by `token create`", secret=True, group="API")  # fmt: skip
-    api_allowed_hosts: str = setting("", _text, "Additional Host names that the API accepts, comma-separated", group="API")  # fmt: skip
-    api_behind_proxy: bool = setting(False, _flag, "The API is behind a trusted proxy: use its X-Forwarded-Host and X-Forwarded-Proto", group="API")  # fmt: skip
+    api_allowed_hosts: str = setting("", _text, "Host names that the API accepts besides loopback and the host of BASE_URL, comma-separated; others get 403", group="API")  # fmt: skip
+    api_behind_proxy: bool = setting(False, _flag, "The API is behind a trusted proxy: use its X-Forwarded-Host, X-Forwarded-Proto and the last address of X-Forwarded-For", group="API")  # fmt: skip
     api_max_connections: int = setting(512, _integer(16, 100_000), "Connections to the API at once; a further one takes the place of one that waits for a request, or is refused with 503", group="API")  # fmt: skip
     api_max_connections_per_source: int = setting(128, _integer(4, 100_000), "Of these, connections of one address (IPv6: of one /64 network); not applied behind a trusted proxy", group="API")  # fmt: skip
     intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; the burst limit is ten times this", unit="1/s", group="API")  # fmt: skip

@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from urllib.parse import urlsplit
 
 import asyncpg
 from aiohttp import web
 
 from stream_detector.serve.app_keys import SETTINGS
 from stream_detector.serve.database import Database
+from stream_detector.serve.hosts import host_of, split_host
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 from stream_detector.store.connect import StoreAwayError
@@ -109,11 +109,7 @@ AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authentic
 
 def cookie_name(request: web.BaseRequest) -> str:
     """One a port: browsers share cookies between the ports of a host, and two installations may be on one."""
-    try:
-        port = urlsplit("//" + request.headers.get("Host", "")).port
-    except ValueError:
-        port = None
-    return f"stream_detector_session_{port or 'web'}"
+    return f"stream_detector_session_{split_host(host_of(request))[1] or 'web'}"
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:

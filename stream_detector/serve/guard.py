@@ -1,7 +1,7 @@
 """Authorization: Host, Origin and role, and the headers that keep a browser safe.
 
 The checks run in this order for every request, pages included, before any handler:
-1. Host: on loopback a page of another site could rebind its name to 127.0.0.1 and read answers as its own.
+1. Host: a page of another site could rebind its name to our address and read answers as its own (`hosts.py`).
 2. Origin: a method that changes something must come from our own page, or from no browser at all.
 3. Identity: everything below /api/ needs a token or a session. A session that changes something must name our own
    Origin: browsers send the cookie by themselves, and they always send the Origin along.
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from stream_detector.serve.authentication import IDENTITY, SIGNED, Authenticator
+from stream_detector.serve.hosts import accepted_hosts, host_of, is_accepted, split_host
 from stream_detector.serve.problems import ProblemError, is_api
 from stream_detector.settings import Settings, SettingsError, is_loopback
 
@@ -54,9 +55,7 @@ class Guard:
         self, settings: Settings, authenticator: Authenticator, rights: Mapping[tuple[str, str], frozenset[str]]
     ) -> None:
         base = urlsplit(settings.base_url)
-        added = [name.strip().lower() for name in settings.api_allowed_hosts.split(",") if name.strip()]
-        self._names = {"localhost", settings.api_host.strip("[]").lower(), (base.hostname or "").lower(), *added}
-        self._check_host = is_loopback(settings.api_host) or bool(added)
+        self._accepted = accepted_hosts(settings)
         self._base_origin = f"{base.scheme}://{base.netloc}".lower()
         self._proxied = settings.api_behind_proxy
         self._authenticator, self._rights = authenticator, rights
@@ -77,20 +76,24 @@ class Guard:
 
     def demand_host(self, request: web.BaseRequest) -> None:
         """1. Raises 403 for a Host that is not ours."""
-        if not self._check_host:
+        host = host_of(request, proxied=self._proxied)
+        if is_accepted(host, self._accepted):
             return
-        name = _hostname(self._host(request))
-        if name not in self._names and not (name and is_loopback(name)):
-            raise ProblemError(
-                403, "This Host is not allowed. If it is yours, add it to STREAM_DETECTOR_API_ALLOWED_HOSTS."
-            )
+        name = split_host(host)[0]
+        if not name:
+            raise ProblemError(403, "The Host header must be one host name or address, with or without a port.")
+        raise ProblemError(
+            403,
+            f"The Host {name} is not allowed. If it is yours, set STREAM_DETECTOR_BASE_URL to the URL under which this"
+            " API is reached, or add the name to STREAM_DETECTOR_API_ALLOWED_HOSTS.",
+        )
 
     def demand_origin(self, request: web.BaseRequest) -> None:
         """2. Raises 403 for a changing request from another site's page. Programs send neither header."""
         if request.method in SAFE_METHODS:
             return
         origin = request.headers.get("Origin")
-        host = self._host(request)
+        host = host_of(request, proxied=self._proxied)
         own = {self._base_origin, f"http://{host}".lower(), f"https://{host}".lower()}
         if origin is not None and origin.lower() not in own:
             raise ProblemError(403, "Requests from this Origin are not allowed to make changes.")
@@ -120,19 +123,6 @@ class Guard:
     def _from_own_page(self, request: web.BaseRequest) -> bool:
         """Whether the browser says so; a foreign Origin was refused before."""
         return "Origin" in request.headers or request.headers.get("Sec-Fetch-Site") == "same-origin"
-
-    def _host(self, request: web.BaseRequest) -> str:
-        """The Host of the request: the one that the proxy forwards where there is a trusted proxy."""
-        own = request.headers.get("Host", "")
-        return request.headers.get("X-Forwarded-Host", own) if self._proxied else own
-
-
-def _hostname(host: str) -> str:
-    """The name in a Host header, empty where it cannot be taken apart: `urlsplit` raises on a lone bracket."""
-    try:
-        return urlsplit("//" + host).hostname or ""
-    except ValueError:
-        return ""
 
 
 async def add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from stream_detector.serve.authentication import Authenticator, set_cookie
 from stream_detector.serve.database import Database
+from stream_detector.serve.hosts import host_of, split_host
+from stream_detector.serve.prefetch import is_prefetch, refuse_prefetch
 from stream_detector.serve.problems import is_api
 from stream_detector.settings import Settings, is_loopback
 from stream_detector.store import credentials
@@ -42,18 +43,22 @@ class LocalSessions:
         async def open_session(request: web.Request, handler: Any) -> web.StreamResponse:
             response: web.StreamResponse = await handler(request)
             if self._on and response.status == 200 and is_page_load(request) and is_from_here(request):
-                await self._open(request, response)
+                return await self._open(request, response)
             return response
 
         return open_session
 
-    async def _open(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _open(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
         try:
-            if await self._authenticator.identify(request) is None:
-                secret, _ = await self._database.query(credentials.make_session, person(), "operator", "local")
-                set_cookie(request, response, secret)
+            if await self._authenticator.identify(request) is not None:
+                return response
+            if is_prefetch(request):
+                return refuse_prefetch()
+            secret, _ = await self._database.query(credentials.make_session, person(), "operator", "local")
+            set_cookie(request, response, secret)
         except StoreAwayError:
-            return  # the page loads without; loaded again when the database is back, it has one
+            pass  # the page loads without; loaded again when the database is back, it has one
+        return response
 
 
 def is_page_load(request: web.Request) -> bool:
@@ -76,10 +81,7 @@ def is_from_here(request: web.Request) -> bool:
     """Whether this process's own user asks, on this machine, under a name of this machine, past no proxy."""
     if any(name in request.headers for name in _FORWARDED) or request.transport is None:
         return False
-    try:
-        host = urlsplit("//" + request.headers.get("Host", "")).hostname or ""
-    except ValueError:
-        return False
+    host, _ = split_host(host_of(request))
     peer, own = request.transport.get_extra_info("peername"), request.transport.get_extra_info("sockname")
     if not is_loopback(host) or not peer or not is_loopback(peer[0]):
         return False

@@ -14,11 +14,12 @@ from stream_detector.serve.app import make_app
 from stream_detector.serve.connections import IDLE_S, PROXY_IDLE_S, Connections, file_limit_for
 from stream_detector.serve.database import Database
 from stream_detector.serve.guard import demand_token
+from stream_detector.serve.hosts import accepted_hosts
 from stream_detector.serve.runner import Runner
-from stream_detector.settings import Settings, SettingsError
+from stream_detector.settings import Settings, SettingsError, is_loopback
 from stream_detector.shutdown import GracefulShutdown
 from stream_detector.telemetry.health import ROLE_PORTS, HealthServer
-from stream_detector.telemetry.log_events import ApiListening, RoleFailed, RoleStopped
+from stream_detector.telemetry.log_events import ApiListening, HostsAccepted, RoleFailed, RoleStopped
 
 _END_WITHIN_S = 3.0
 
@@ -67,6 +68,8 @@ async def _serve(settings: Settings) -> int:
         await _listen(web.TCPSite(runner, settings.api_host, settings.api_port).start(), "STREAM_DETECTOR_API_PORT")
         host, port = runner.addresses[0][:2]
         ApiListening(f"http://{f'[{host}]' if ':' in host else host}:{port}/").emit()
+        if not is_loopback(settings.api_host):
+            HostsAccepted(", ".join(sorted({"localhost", *accepted_hosts(settings)}))).emit()
         return await _until(ended, database)
     except _PortError as error:
         RoleFailed("api", str(error)).emit()

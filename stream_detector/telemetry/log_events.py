@@ -321,3 +321,11 @@ class RequestFailed(LogEvent):
 class ApiListening(LogEvent):
     line = "API and dashboard listening at {address}"
     address: str
+
+
+@dataclass(frozen=True)
+class HostsAccepted(LogEvent):
+    """Requests with another Host get 403."""
+
+    line = "API accepts the Hosts {names}; for others set STREAM_DETECTOR_BASE_URL or STREAM_DETECTOR_API_ALLOWED_HOSTS"
+    names: str

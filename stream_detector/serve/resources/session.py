@@ -5,6 +5,7 @@ from msgspec import Struct
 
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import AUTHENTICATOR, IDENTITY, cookie_name, set_cookie
+from stream_detector.serve.prefetch import is_prefetch, refuse_prefetch
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid
 from stream_detector.serve.responses import json_response
@@ -31,6 +32,8 @@ class SessionList(Struct, kw_only=True):
 
 async def open_link(request: web.Request) -> web.Response:
     """Turn a one-time link into a session: the cookie is set, and the page follows."""
+    if is_prefetch(request):
+        return refuse_prefetch()
     code = request.match_info["code"]
     opened = await request.app[DATABASE].query(credentials.open_link, code) if len(code) <= _MOST_CODE else None
     if opened is None:

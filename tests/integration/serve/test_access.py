@@ -99,6 +99,9 @@ async def test_a_one_time_link_opens_one_session_with_a_cookie_no_script_can_rea
     client.session._cookie_jar = CookieJar(unsafe=True)  # the test server's name is an address
     code = await credentials.make_link(pool, name="ann", role="operator")
     assert (await client.head(f"/open/{code}", allow_redirects=False)).status != 303  # a preview uses nothing up
+    for ahead in ({"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"X-Purpose": "preview"}):
+        answer = await client.get(f"/open/{code}", headers=ahead, allow_redirects=False)
+        assert answer.status == 503 and "Set-Cookie" not in answer.headers
     answer = await client.get(f"/open/{code}", allow_redirects=False)
     assert (answer.status, answer.headers["Location"]) == (303, "/anomalies")
     cookie = answer.headers["Set-Cookie"]

@@ -80,12 +80,26 @@ async def test_a_persons_click_on_a_link_of_another_site_opens_one(client: Clien
         {"Host": "watch.example"},
         {"Host": "rebound.example"},
         {"Host": "["},
+        {"Host": "evil@127.0.0.1"},
     ],
     ids=repr,
 )
 async def test_what_is_no_page_load_of_this_machine_opens_none(serve: Serve, changed: dict[str, str]) -> None:
     client = await serve(api_local_session="on", api_allowed_hosts="watch.example", signed_in=False)
     assert await cookie_of(client, **BROWSER | changed) == ""
+
+
+@pytest.mark.parametrize(
+    "ahead", [{"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}, {"X-Moz": "prefetch"}], ids=repr
+)
+async def test_a_page_that_is_prefetched_opens_none_and_the_visit_does(client: Client, ahead: dict[str, str]) -> None:
+    async with client.get("/anomalies", headers=BROWSER | ahead) as answer:
+        # Not 200: the browser would show the page without a session when the person comes.
+        assert (answer.status, "Set-Cookie" in answer.headers) == (503, False)
+        assert answer.headers["Cache-Control"] == "no-store"
+    cookie = await cookie_of(client, **BROWSER)
+    async with client.get("/anomalies", headers=BROWSER | ahead | {"Cookie": cookie.split(";")[0]}) as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("path", ["/favicon.svg", "/assets/nothing.js", "/nothing", "/open/used"])

@@ -140,6 +140,36 @@ async def test_any_other_address_with_a_token_is_served(postgres_url: str) -> No
             assert answer.status == 200
 
 
+async def test_on_every_address_only_our_hosts_are_answered_and_the_refusal_names_the_settings(tmp_path: Any) -> None:
+    given = {"API_HOST": "0.0.0.0", "API_BEHIND_PROXY": "false", "BASE_URL": "https://watch.example/x"}
+    async with api(f"postgresql://me@/watch?host={tmp_path}", **given, API_ALLOWED_HOSTS="api") as process:
+        port = int((await line_with(process, "listening at")).rstrip("/\n").rpartition(":")[2])
+        assert "api, localhost, watch.example" in await line_with(process, "accepts the Hosts")
+        paths = ("/api/v1/health", "/anomalies", "/open/x", "/docs", "/api/v1/webhooks/github")
+
+        async def status_of(path: str, *hosts: str) -> tuple[int, bytes]:
+            lines = "".join(f"Host: {host}\r\n" for host in hosts)
+            sent = f"GET {path} HTTP/1.1\r\n{lines}Authorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
+            answer = await asyncio.to_thread(answer_to, port, sent.encode())
+            return int(answer.split(b" ", 2)[1]), answer
+
+        for host in ("watch.example", "watch.example:8443", "api:8080", f"127.0.0.1:{port}", "localhost", "[::1]:1"):
+            assert (await status_of("/api/v1/health", host))[0] == 200, host
+        for hosts in (
+            ("evil.example",),
+            ("evil@127.0.0.1",),
+            (f"0.0.0.0:{port}",),
+            ("192.0.2.7",),
+            (),
+            ("127.0.0.1", "evil.example"),
+        ):
+            for path in paths:
+                status, answer = await status_of(path, *hosts)
+                assert status in (400, 403), (path, hosts)
+        status, answer = await status_of("/anomalies", "192.0.2.7:8080")
+        assert b"192.0.2.7" in answer and b"STREAM_DETECTOR_BASE_URL" in answer and b"API_ALLOWED_HOSTS" in answer
+
+
 async def test_no_database_address_is_refused_with_2() -> None:
     async with api("") as process:
         assert "STREAM_DETECTOR_DATABASE_URL" in await line_with(process, "error")
