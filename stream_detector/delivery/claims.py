@@ -1,17 +1,21 @@
 """Claiming recovered partitions: an owner writes its epoch to the changelog before any event is let in."""
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 from faust.types import TP
 
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.table import StateTable
 
 MOST_LEFT_OUT = 20
 """So many records that cannot be read may be somebody's. More of them, and more than there are readable keys, are the
 state of a later version: to go on without it would begin all of them anew."""
+KEYS_A_LOOK = 2_000
+"""So many values are verified (2.6 us a baseline) before anything else can run."""
 
 
 async def claim_recovered(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> None:
@@ -36,9 +40,9 @@ async def _claim_all(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> No
 
 async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
     partition, producer, assignment = table.get_or_create(tp.partition), app.kafka_producer, app.positions.assignment
-    if unreadable := partition.unreadable_keys():
-        everything = await read_between(app.settings, tp.topic, tp.partition, 0, partition.end_offset)
-        partition.take_last_readable(unreadable, everything)
+    if unreadable := await _verify(partition):
+        theirs = await read_between(app.settings, tp.topic, tp.partition, 0, partition.end_offset, unreadable)
+        partition.take_last_readable(unreadable, theirs)
     if partition.left_out > max(MOST_LEFT_OUT, len(partition.packed)):
         app.fail(
             f"{tp.topic}-{tp.partition}: {partition.left_out} of its records cannot be read, and "
@@ -53,6 +57,19 @@ async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
     offset = (await acknowledged).offset
     if not partition.confirm_claim(offset) and app.positions.assignment == assignment:
         app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered")
+
+
+async def _verify(partition: StatePartition[Any]) -> set[bytes]:
+    """Keys whose value cannot be used. Only what was read since the last look at it can be one of those."""
+    found: set[bytes] = set()
+    if partition.verified_offset == partition.read_offset:
+        return found
+    values = iter(list(partition.packed.items()))
+    while some := list(islice(values, KEYS_A_LOOK)):
+        found |= partition.unreadable_keys(some)
+        await asyncio.sleep(0)
+    partition.verified_offset = partition.read_offset
+    return found
 
 
 async def _fail_if_sources_are_read(app: WorkerApp, tp: TP) -> None:

@@ -24,7 +24,7 @@ from stream_detector.delivery.repartition import Origin, read_origin, strip_orig
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
-from stream_detector.detect import Baseline, BaselineBuffer, Config, key_of, step
+from stream_detector.detect import Baseline, BaselineBuffer, Config, ScoreBaseline, WorkflowBaseline, key_of, step
 from stream_detector.detect.codec.packed import check_version
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import is_loaded, load_in_background, wait_until_loaded
@@ -75,7 +75,18 @@ CLOUD_EVENT: tuple[tuple[str, bytes], ...] = (
 anomalies_total = lru_cache(maxsize=None)(metrics.ANOMALIES.labels)
 """Seven types by three severities: a look-up among the metric's labels takes a lock and 2 us."""
 
-BASELINE: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0, check=check_version)
+_buffer = BaselineBuffer()
+
+
+def verify_baseline(key: str, packed: bytes) -> None:
+    """Raises on bytes that no event could be judged with. What a later version keeps under keys of its own stays."""
+    if key.startswith((WorkflowBaseline.PREFIX, ScoreBaseline.PREFIX)):
+        _buffer.open(key, packed)
+
+
+BASELINE: Codec[bytes] = Codec(
+    bytes, lambda _, packed: packed, max_unpacked=0, check=check_version, verify=verify_baseline
+)
 """A key is its bytes; an event's baseline lies unpacked on a buffer while it is judged."""
 
 

@@ -32,6 +32,9 @@ class Codec(Generic[V]):
     check: Callable[[bytes], None] = lambda packed: None
     """Raises on bytes that `unpack` cannot read, as far as a look at the first ones shows: it is called for each record
     of a recovery."""
+    verify: Callable[[str, bytes], None] | None = None
+    """Raises on bytes that cannot be used, where `unpack` takes them as they are: it is called once for each key that
+    was recovered."""
 
 
 class PartitionContents(Generic[V]):

@@ -16,6 +16,8 @@ from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.changelog_record import StateFormatError
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, Records, V
 from stream_detector.delivery.state.partition import ChangelogRecord, StatePartition
+from stream_detector.events.headers import UnreadableHeaders
+from stream_detector.kafka.batch_reader import ReadRecord
 
 BATCH_BYTES = 200_000
 """So much fits into one batch (`producer_max_batch_size`, 256 KB) with its heads."""
@@ -61,6 +63,9 @@ class JournaledPartition(StatePartition[V]):
         header = b""
         for record in records:
             key, value = record.key, record.value
+            if type(record) is ReadRecord and isinstance(record.headers, UnreadableHeaders):
+                self.leave_out(key or b"", record.offset, record.headers.refusal)
+                continue
             if key is None:
                 continue  # never written by us
             try:

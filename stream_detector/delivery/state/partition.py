@@ -9,7 +9,7 @@ Why a replay loses and doubles nothing, whatever process dies or wakes up late, 
 3. A value names the positions up to which it has events. A key's replayed event is skipped below them, applied above.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from stream_detector.delivery.state import changelog_record
@@ -43,6 +43,8 @@ class StatePartition(PartitionContents[V]):
         """Our claim lies in the changelog; only then is anything changed or written."""
         self.read_offset = -1
         """The last changelog offset that is reflected here."""
+        self.verified_offset = -2
+        """The last changelog offset up to which each value was found to be readable."""
         self.end_offset = 0
         """The next changelog offset if nobody else writes."""
         self.written_at_s = 0.0
@@ -199,12 +201,16 @@ class StatePartition(PartitionContents[V]):
         self.dirty.add(key.decode())
         return True
 
-    def unreadable_keys(self) -> set[bytes]:
-        """Keys whose value cannot be unpacked; those that can, are. Nothing where bytes are all that a value is."""
-        if not self.codec.max_unpacked:
+    def unreadable_keys(self, among: Iterable[tuple[bytes, bytes]] | None = None) -> set[bytes]:
+        """Keys whose value cannot be used; those that can be unpacked, are.
+
+        Args:
+            among: keys and values to look at; all that are here where it is None.
+        """
+        if not self.codec.max_unpacked and self.codec.verify is None:
             return set()
         found = set()
-        for key, value in list(self.packed.items()):
+        for key, value in list(self.packed.items()) if among is None else among:
             if (payload := changelog_record.payload_of(value)) and not self._is_readable(key, payload):
                 found.add(key)
         return found
@@ -225,11 +231,14 @@ class StatePartition(PartitionContents[V]):
             self.leave_out(key, -1, StateFormatError("its value cannot be unpacked"))
 
     def _is_readable(self, key: bytes, payload: bytes) -> bool:
+        codec, name = self.codec, key.decode()
         try:
-            value = self.codec.unpack(key.decode(), payload)
+            if codec.verify is None:
+                self.live[name] = codec.unpack(name, payload)
+            else:
+                codec.verify(name, payload)
         except Exception:
             return False
-        self.live[key.decode()] = value
         return True
 
     def finish_recovery(self, last_offset: int) -> None:
@@ -259,6 +268,8 @@ class StatePartition(PartitionContents[V]):
         if (
             is_expected and self.read_offset == base_offset - 1
         ):  # never advance over a foreign record: recovery must read it
+            if self.verified_offset == self.read_offset:
+                self.verified_offset += count
             self.read_offset += count
         self.end_offset = base_offset + count
         return is_expected

@@ -1,5 +1,6 @@
 """When recovery from the changelog is complete, and what others wrote there since."""
 
+from collections.abc import Collection
 from typing import Any, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -103,8 +104,12 @@ class Tables(TableManager):
         return cast(dict[str, StateTable[Any]], self._changelogs)
 
 
-async def read_between(settings: Settings, topic: str, partition: int, first: int, end: int) -> Records:
+async def read_between(
+    settings: Settings, topic: str, partition: int, first: int, end: int, keys: Collection[bytes] | None = None
+) -> Records:
     """Keys and values at the offsets from `first` to before `end`, which must be written; no value is an empty one.
+
+    With `keys`, of these alone.
 
     Raises:
         KafkaError: the broker does not answer.
@@ -120,7 +125,9 @@ async def read_between(settings: Settings, topic: str, partition: int, first: in
         consumer.seek(tp, first)
         while await consumer.position(tp) < end:
             for record in (await consumer.getmany(tp, timeout_ms=200)).get(tp, []):
-                if record.offset < end and record.key is not None and not isinstance(record.headers, UnreadableHeaders):
+                if record.offset >= end or record.key is None or isinstance(record.headers, UnreadableHeaders):
+                    continue
+                if keys is None or record.key in keys:
                     records.append((record.key, record.value or b""))
     finally:
         await consumer.stop()

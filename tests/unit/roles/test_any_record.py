@@ -1,6 +1,7 @@
 """X10: no record that Python can read, or fail at, ends a role."""
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
 from faust.types import TP
 
+from stream_detector.delivery import claims
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.state import changelog_record
 from stream_detector.events.dead_letter import DeadLetter, read_dead_letter
 from stream_detector.events.encode import encode
 from stream_detector.events.examples import EXAMPLES
@@ -158,3 +161,25 @@ def test_x10_what_no_version_can_read_is_not_stored_as_state(key: bytes, value: 
         chunk = Chunk(TP(topic, 0), read(topic, [Written(key, value, [], NOW_MS)]), 1)
         rows, _, failed = RecorderRole().recorder._decode(topic, chunk)
         assert (len(rows.state_records), failed) == (stored, {}), topic
+
+
+@pytest.mark.parametrize("kind", ["workflow:nightly", "score:lido"])
+async def test_x10_a_damaged_baseline_has_the_last_readable_value_of_its_key(kind: str, caplog: Any) -> None:
+    role = DetectorRole()
+    partition = role.app.tables[0].partitions[0]
+    packed = _baseline(kind)
+    head, other = changelog_record.encode_header(1, {}), kind.replace("nightly", "other").replace("lido", "other")
+    damaged = packed[:1] + b"\x07" + packed[2:]
+    written = [(kind, packed), (other, packed), (kind, damaged), ("of-a-later-version:x", packed[:1] + b"later")]
+    log = [
+        SimpleNamespace(offset=at, key=key.encode(), value=head + value, headers=())
+        for at, (key, value) in enumerate(written)
+    ]
+    partition.apply_changelog(log)
+    unreadable = await claims._verify(partition)
+    assert unreadable == {kind.encode()} and await claims._verify(partition) == set()
+    partition.take_last_readable(unreadable, [(record.key, record.value) for record in log])
+    assert partition.get(kind) == packed and partition.dirty == {kind} and partition.left_out == 1
+    assert "cannot be unpacked" in caplog.text
+    partition.apply_changelog([SimpleNamespace(offset=9, key=other.encode(), value=head + damaged, headers=())])
+    assert await claims._verify(partition) == {other.encode()}
