@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "baseline_buffer", "classic", "finding", "incident", "investigation", "judge", "label_window"),
-    *("robust", "step", "step_completion", "wording"),
+    *("baseline", "baseline_buffer", "classic", "clock", "finding", "incident", "investigation", "judge"),
+    *("label_window", "robust", "step", "step_completion", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
     *("rules/spike_in_failures", "rules/timing"),
     *("statistics/page_hinkley", "statistics/usual_time"),

@@ -31,7 +31,7 @@ class Kept:
         if isinstance(event, ScoreRun):
             found = self.replayer.put(run_event_part(event), one.at_ms)
         else:
-            outcome = self.replayer.apply(event, backfill=one.backfill)
+            outcome = self.replayer.apply(event, one.at_ms, backfill=one.backfill)
             self.told.outcome(outcome)
             found = list(outcome.anomalies)
             if isinstance(event, Score) and not one.backfill:
@@ -82,7 +82,7 @@ class Packed:
         if isinstance(event, ScoreRun):
             self.told.add(self._put(run_event_part(event), one.at_ms))
             return
-        outcome = self._step(event, one.backfill)
+        outcome = self._step(event, one.at_ms, one.backfill)
         self.told.outcome(outcome)
         self.told.add(outcome.anomalies)
         part = run_part_of(event, outcome, failed=False) if isinstance(event, Score) and not one.backfill else None
@@ -106,14 +106,14 @@ class Packed:
         memberships = [(f"roster {key}", packed) for key, packed in self._memberships.items()]
         return merged(self.told.figures(), sums_of_state(self._baselines.items(), runs + memberships))
 
-    def _step(self, event: Completion | Score | Action, backfill: bool) -> Outcome:
+    def _step(self, event: Completion | Score | Action, at_ms: int, backfill: bool) -> Outcome:
         key = key_of(event)
         if not key:
             return Outcome("ignored")
         self._number += 1
         gates: list[str] | None = [] if self._number % EXPLAINED_EVERY == 0 else None
         baseline = self._buffer.open(key, self._baselines.get(key))
-        outcome = step(baseline, event, self._config, backfill=backfill, explain=gates)
+        outcome = step(baseline, event, self._config, at_ms, backfill=backfill, explain=gates)
         self._baselines[key] = baseline.pack()
         if gates is not None:
             self.told.explained_words.add(*gates)

@@ -1,7 +1,6 @@
 """`replay`: a history from a file through the live detector's `step` function, without any server."""
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -97,7 +96,7 @@ def _replay(
     replays = [_Replay(config, settings, as_json) for config in configs]
     refused: Counter[str] = Counter()
 
-    for line in _with_progress(read_history(file, record_ms=int(time.time() * 1000), builds=builds), file):
+    for line in _with_progress(read_history(file, record_ms=-1, builds=builds), file):
         event = line.event
         if event is None:
             assert line.error is not None

@@ -3,7 +3,7 @@
 import struct
 from decimal import Decimal
 from math import fsum, sqrt
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, NamedTuple
 
 from librt.strings import BytesWriter, read_i64_le, write_i64_le
 from msgspec import Struct
@@ -11,11 +11,15 @@ from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.packed import (
+    BEFORE_GAP,
+    BEFORE_NEWEST,
     CHANGES,
     DRIFT,
+    EARLIER,
     EXECUTIONS,
     FROZEN,
     HEAD,
+    HEAD_3,
     MORE_EVIDENCE,
     MOST_CHANGES,
     RETIRED,
@@ -40,6 +44,8 @@ Status = Literal["learning", "normal", "anomalous"]
 MULTIPLIER_STEP, MOST_FEEDBACKS = Decimal("0.25"), 8
 """Each feedback "expected" or "not an anomaly" raises the key's gates by a quarter, eight times at most."""
 _USUAL = Decimal(1)
+MOST_EARLIER: Final = 4
+"""Scores before a gap that are kept."""
 LEAST_TIMED = 10
 """Fewer recorded durations than these give no z (W6)."""
 
@@ -58,9 +64,16 @@ class Baseline:
 
     `streak` counts the failures in a row (of a score: 0). `retired` says that the key may be forgotten. `former` are
     the incidents that ended lately, for what they were held against.
+
+    `newest_ms` is the time of the newest event, `newest_record_ms` the timestamp of its record, or its own time where
+    that is later. `before_newest` has what the last events are that say that it was ahead of its time: when the last of
+    them was (epoch ms), and their hashes, 8 bytes each (`detect/clock.py`).
     """
 
-    __slots__ = ("feedbacks", "former", "ids", "incidents", "key", "newest_ms", "retired", "streak")
+    __slots__ = (
+        *("before_newest", "feedbacks", "former", "ids", "incidents", "key", "newest_ms", "newest_record_ms"),
+        *("retired", "streak"),
+    )
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -71,6 +84,8 @@ class Baseline:
     def clear(self) -> None:
         """Empty what was learned; recent ids stay, so that nothing is counted twice."""
         self.newest_ms: i64 = 0
+        self.newest_record_ms: i64 = 0
+        self.before_newest: bytes = b""
         self.streak: i64 = 0
         self.feedbacks: i64 = 0
         self.incidents: Incidents = {}
@@ -102,8 +117,11 @@ class Baseline:
         ids, incidents, former = self.ids, self.incidents, self.former
         if former or (incidents and has_frozen(incidents)):
             flags |= FROZEN
+        before_newest = self.before_newest
+        if before_newest:
+            flags |= BEFORE_NEWEST
         w = BytesWriter()
-        w.append(u8(VERSION if flags & (CHANGES | FROZEN | MORE_EVIDENCE | USUAL_TIME) else 2))
+        w.append(u8(VERSION))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -111,7 +129,11 @@ class Baseline:
         put_u32(w, self.streak)
         put_u16(w, self.feedbacks)
         put_u16(w, len(incidents) + len(former))
+        write_i64_le(w, self.newest_record_ms)
         w.write(ids)
+        if before_newest:
+            w.append(u8(len(before_newest) // 8))
+            w.write(before_newest)
         if incidents:
             w.write(pack_incidents(incidents))
         if former:
@@ -132,8 +154,15 @@ class Baseline:
         """What both kinds have; returns where it ends."""
         self.retired = packed[2] & RETIRED != 0
         self.newest_ms, self.streak, self.feedbacks = read_i64_le(packed, 4), u32(packed, 12), u16(packed, 16)
-        at = HEAD + 8 * i64(packed[3])
-        self.ids = packed[HEAD:at]
+        begin: i64 = HEAD if packed[0] >= VERSION else HEAD_3
+        # Of an earlier version it is not known: no event was accepted that was dated later than its record.
+        self.newest_record_ms = read_i64_le(packed, HEAD_3) if packed[0] >= VERSION else self.newest_ms
+        at = begin + 8 * i64(packed[3])
+        self.ids = packed[begin:at]
+        self.before_newest = b""
+        if packed[2] & BEFORE_NEWEST:
+            begin, at = at + 1, at + 1 + 8 * i64(packed[at])
+            self.before_newest = packed[begin:at]
         incidents = u16(packed, 18)
         if incidents:
             self.incidents, self.former, at = unpack_incidents(packed, at, incidents)
@@ -171,16 +200,20 @@ class Baseline:
 
 @mypyc_attr(acyclic=True)
 class WorkflowBaseline(Baseline):
-    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`."""
+    """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
+
+    `aside` has days and history, packed, of before the last large gap (`detect/clock.py`).
+    """
 
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("_history", "days", "evidence", "failures", "level", "resources")
+    __slots__ = ("_history", "aside", "days", "evidence", "failures", "level", "resources")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.days, self.evidence, self.resources = Days(), Evidence(), Resources()
         self._history: History | None = None
+        self.aside: bytes = b""
         self.forget_level()
 
     def forget_level(self) -> None:
@@ -219,12 +252,18 @@ class WorkflowBaseline(Baseline):
             flags |= MORE_EVIDENCE
         if timed:
             flags |= USUAL_TIME
+        aside = self.aside
+        if aside:
+            flags |= BEFORE_GAP
         w = self._pack_head(WORKFLOW, flags)
         self.days.pack(w)
         self.evidence.pack(w, more, timed)
         self.resources.pack(w)
         if executions:
             self.history.pack(w)
+        if aside:
+            put_u16(w, len(aside))
+            w.write(aside)
         if self.failures.n:
             self.level.pack(w)
             self.failures.pack(w)
@@ -241,6 +280,10 @@ class WorkflowBaseline(Baseline):
         self.forget_executions()
         if packed[2] & EXECUTIONS or version == 1:
             at = self.history.fill(packed, at)
+        self.aside = b""
+        if flags & BEFORE_GAP:
+            begin, at = at + 2, at + 2 + u16(packed, at)
+            self.aside = packed[begin:at]
         if at == len(packed) or version == 1:
             self.forget_level()
         if at < len(packed):
@@ -285,31 +328,54 @@ class WorkflowBaseline(Baseline):
         return otherwise
 
 
+class EarlierScore(NamedTuple):
+    """A score, when it was, and how long after it the next one came (ms)."""
+
+    at_ms: int
+    gap_ms: int
+    score: Decimal
+
+
 @mypyc_attr(acyclic=True)
 class ScoreBaseline(Baseline):
-    """What is remembered about one scored entity: its last score, and the drift since the last significant change."""
+    """What is remembered about one scored entity: its last score, and the drift since the last significant change.
+
+    `earlier` are scores before the largest gaps for how long ago they were, the oldest first; `pending` is the last
+    late score that says that the newest was ahead of its time (`detect/clock.py`).
+    """
 
     PREFIX: ClassVar[str] = "score:"
-    __slots__ = ("changes", "drift", "previous")
+    __slots__ = ("changes", "drift", "earlier", "pending", "previous")
 
     def clear(self) -> None:
         """Empty what was learned."""
         super().clear()
         self.previous: Decimal | None = None
         self.drift = Drift()
+        self.earlier: tuple[EarlierScore, ...] = ()
+        self.pending: Decimal | None = None
         self.changes: tuple[float, ...] = ()
         """The sizes of its last moves from score to score, 30 at most, the newest last; in single precision."""
 
     def pack(self) -> bytes:
         """Versioned bytes; `fill` gives an equal baseline."""
-        changes = self.changes
-        w = self._pack_head(SCORE, CHANGES if changes else 0)
+        changes, earlier = self.changes, self.earlier
+        w = self._pack_head(SCORE, (CHANGES if changes else 0) | (BEFORE_GAP if earlier else 0))
+        if self.before_newest:
+            pending = str(self.pending).encode()
+            w.append(u8(len(pending)))
+            w.write(pending)
         test, digits = self.drift.fields, b"" if self.previous is None else str(self.previous).encode()
         sums = test.rise, test.fall, test.least, test.most
         w.write(DRIFT.pack(test.n, test.mean, self.drift.scale, *sums, len(digits)))
         w.write(digits)
         if changes:
             w.write(struct.pack(f"<B{len(changes)}f", len(changes), *changes))
+        if earlier:
+            w.append(u8(len(earlier)))
+            for one in earlier:
+                digits = str(one.score).encode()
+                w.write(EARLIER.pack(one.at_ms, one.gap_ms, len(digits)) + digits)
         return w.getvalue()
 
     def remember_change(self, size: float) -> None:
@@ -317,8 +383,21 @@ class ScoreBaseline(Baseline):
         (kept,) = struct.unpack("<f", struct.pack("<f", size))
         self.changes = (*self.changes[1 - MOST_CHANGES :], kept)
 
+    def remember_gap(self, to_ms: int) -> None:
+        """The next score lies at `to_ms`; of five gaps the one goes that is the least for how long ago it was."""
+        if self.previous is None or to_ms <= self.newest_ms:
+            return
+        known = [*self.earlier, EarlierScore(int(self.newest_ms), int(to_ms - self.newest_ms), self.previous)]
+        if len(known) > MOST_EARLIER:
+            known.remove(min(known[:-1], key=lambda one: one.gap_ms / (to_ms - one.at_ms)))
+        self.earlier = tuple(known)
+
     def _fill_rest(self, packed: bytes, at: i64) -> i64:
         check_kind(packed, SCORE)
+        self.pending = None
+        if packed[2] & BEFORE_NEWEST:
+            begin, at = at + 1, at + 1 + i64(packed[at])
+            self.pending = Decimal(packed[begin:at].decode())
         n, mean, self.drift.scale, *sums, digits = DRIFT.unpack_from(packed, at)
         self.drift.fields = Fields(n, mean, *sums)
         at += DRIFT.size + digits
@@ -328,6 +407,18 @@ class ScoreBaseline(Baseline):
             count = i64(packed[at])
             self.changes = struct.unpack_from(f"<{count}f", packed, at + 1)
             at += 1 + 4 * count
+        return self._fill_earlier(packed, at)
+
+    def _fill_earlier(self, packed: bytes, at: i64) -> i64:
+        earlier: list[EarlierScore] = []
+        if packed[2] & BEFORE_GAP:
+            left, at = i64(packed[at]), at + 1
+            while left > 0:
+                at_ms, gap_ms, size = EARLIER.unpack_from(packed, at)
+                begin, at = at + EARLIER.size, at + EARLIER.size + size
+                earlier.append(EarlierScore(at_ms, gap_ms, Decimal(packed[begin:at].decode())))
+                left -= 1
+        self.earlier = tuple(earlier)
         return at
 
     @property

@@ -173,6 +173,15 @@ class Incident:
 Incidents = dict[tuple[str, int], Incident]
 
 
+def rewind_incidents(incidents: Incidents, at_ms: i64) -> None:
+    """Date no incident after `at_ms`."""
+    for incident in incidents.values():
+        incident.opened_ms = min(incident.opened_ms, at_ms)
+        frozen = incident.frozen
+        if frozen is not None:
+            frozen.mark_s, frozen.since_s = min(frozen.mark_s, at_ms // 1000), min(frozen.since_s, at_ms // 1000)
+
+
 def has_frozen(incidents: Incidents) -> bool:
     """Whether one of them keeps frozen values."""
     return any(incident.frozen is not None for incident in incidents.values())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.rules.pattern_deviation import ARRIVAL
+from stream_detector.detect.rules.pattern_deviation import ARRIVAL, CLOCK, DRIFT
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.detect.statistics.evidence import Evidence, Good
 from stream_detector.events import Completion, Score
@@ -42,6 +42,8 @@ def steps_for_completion(
     steps = [first] if first is not None else []
     if found.subject == ARRIVAL:
         return [*steps, *_starters(event), _open(event)]
+    if found.subject == CLOCK:
+        return steps
     failed = _failed_steps(event)
     if TYPES[found.anomaly_type].is_timing:
         steps += [*_changed_step(event, evidence, found), *failed]
@@ -199,17 +201,21 @@ def _changes(event: Completion, evidence: Evidence, good: Good, others_since_ms:
 
 
 def steps_for_score(
-    event: Score, previous_ms: int | None, moved: float, moves: Sequence[float], drifted_over: int = 0
+    event: Score, found: Finding, previous_ms: int | None, moves: Sequence[float], drifted_over: int = 0
 ) -> list[str]:
-    """What to look at for one score; never empty.
+    """What to look at for a finding of one score; never empty.
 
     Args:
-        moved: by how much it moved or drifted, at least 0.
         moves: the sizes of its moves before this score, the newest last.
-        drifted_over: of a drift, how many scores before this one it is compared with; 0: it moved at once.
+        drifted_over: how many scores before this one a drift is compared with.
     """
+    first_step = RULES[found.detector].first_step
+    first = first_step(found) if first_step is not None else None
+    if first is not None:
+        return [first]
+    moved = abs(found.deviation)
     steps = [f"Look at the inputs of {event.entity_name}'s score of {wording.instant(epoch_ms(event.scored_at))}"]
-    if drifted_over:
+    if found.subject == DRIFT:
         # No single score is to blame, and a drift is no move that could be compared with moves.
         steps.append(
             f"Compare them with those of {drifted_over} scores ago, not of the one before: it moved little by little"

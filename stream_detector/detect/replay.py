@@ -11,7 +11,7 @@ from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
 from stream_detector.events.label_counts import LabelCounts
-from stream_detector.events.times import LATEST_MS, from_epoch_ms
+from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -33,8 +33,14 @@ class Replayer:
         self._late: dict[str, Run] = {}
         """Runs that have ended and have something for their next revision."""
 
-    def apply(self, event: Event, *, backfill: bool = False, explain: list[str] | None = None) -> Outcome:
-        """Judge and learn one event; an action that names no entity is ignored."""
+    def apply(
+        self, event: Event, record_ms: int = -1, *, backfill: bool = False, explain: list[str] | None = None
+    ) -> Outcome:
+        """Judge and learn one event; an action that names no entity is ignored.
+
+        Args:
+            record_ms: the timestamp of its record, epoch ms; below 0 it has none.
+        """
         if isinstance(event, Completion):
             self.labels.add(event.labels, event.finished_at.timestamp())
         key = key_of(event)
@@ -43,7 +49,7 @@ class Replayer:
         baseline = self.baselines.get(key)
         if baseline is None:
             baseline = self.baselines[key] = WorkflowBaseline.new(key)
-        return step(baseline, event, self.config, backfill=backfill, explain=explain)
+        return step(baseline, event, self.config, record_ms, backfill=backfill, explain=explain)
 
     def label_counts(self, anomaly: Anomaly) -> LabelCounts | None:
         """How common its labels are by now; None for a score, which is no execution."""
@@ -105,12 +111,12 @@ class Replayer:
 
 
 def run_event_part(event: ScoreRun, record_ms: int = -1) -> RunPart:
-    """What a run's own event means for it. `record_ms`: its record's timestamp; below 0 it has none."""
+    """What a run's own event means for it. `record_ms`: its record's timestamp; before 2000 it has none."""
     return RunPart(
         run_id=event.run_id,
         kind=_RUN_KINDS[event.status],  # type: ignore[arg-type]
         at=event.at,
         expected=event.expected,
         error=event.error,
-        published_at=from_epoch_ms(record_ms) if 0 <= record_ms < LATEST_MS else None,
+        published_at=from_epoch_ms(record_ms) if EARLIEST_MS <= record_ms < LATEST_MS else None,
     )

@@ -18,6 +18,7 @@ def step(
     baseline: Baseline,
     event: Completion | Score | Action,
     config: Config,
+    record_ms: int = -1,
     *,
     backfill: bool = False,
     explain: list[str] | None = None,
@@ -25,14 +26,15 @@ def step(
     """Judge and learn one event; `baseline` alone is changed. Never raises for a valid event of the baseline's kind.
 
     Args:
+        record_ms: the timestamp of the event's record, epoch ms; below 0 it has none.
         backfill: learned like any other, never alerted; the numbers are those that live events would have given.
         explain: every gate that was looked at is appended here in plain words, passed or not.
     """
     kind = type(event)
     if kind is Completion and isinstance(baseline, WorkflowBaseline):
-        return step_completion(baseline, event, config, backfill, explain)  # type: ignore[arg-type]
+        return step_completion(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
     if kind is Score and isinstance(baseline, ScoreBaseline):
-        return step_score(baseline, event, config, backfill, explain)  # type: ignore[arg-type]
+        return step_score(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
     if kind is Action:
         return step_action(baseline, event, explain)  # type: ignore[arg-type]
     raise TypeError(f"{kind.__name__} does not belong to {baseline.key.partition(':')[0]} keys")

@@ -4,8 +4,9 @@ from typing import Final
 
 from msgspec import UNSET
 from msgspec.structs import replace
+from mypy_extensions import i64
 
-from stream_detector.detect import anomaly, investigation
+from stream_detector.detect import anomaly, clock, investigation, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
@@ -35,7 +36,12 @@ _UNSET: Final = UNSET
 
 
 def step_completion(
-    baseline: WorkflowBaseline, event: Completion, config: Config, backfill: bool, explain: list[str] | None
+    baseline: WorkflowBaseline,
+    event: Completion,
+    config: Config,
+    record_ms: i64,
+    backfill: bool,
+    explain: list[str] | None,
 ) -> Outcome:
     """Judge and learn one execution, in this order."""
     # 1. Known already, or one that counts in nothing?
@@ -53,10 +59,13 @@ def step_completion(
     # 2. When was it?
     finished_ms = epoch_ms(event.finished_at)
     behind_ms = baseline.newest_ms - finished_ms
+    corrected: Finding | None = None
     if behind_ms > LATE_MS:
-        return _late(baseline, event, config, finished_ms, behind_ms, explain)
-    if behind_ms < 0:
-        baseline.newest_ms = finished_ms
+        corrected = _corrected(baseline, event, finished_ms, record_ms, explain)
+        if corrected is None:
+            return _late(baseline, event, config, finished_ms, behind_ms, explain)
+    else:
+        clock.advance(baseline, finished_ms, record_ms)
     baseline.retired = False
     failed = status in _FAILED
     duration_s = _timed_s(event, config)
@@ -71,11 +80,22 @@ def step_completion(
         if more and findings:
             more = pattern_deviation.without_repeats(more, findings)
         findings, ended = [*findings, *more], [*ended, *more_ended]
+    if corrected is not None:
+        findings = [corrected, *findings]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
     # 4. Learn.
+    _learn(baseline, event, finished_ms, failed, duration_s, by_robust)
+    if backfill:
+        return BACKFILLED
+    return Outcome("applied", anomalies) if anomalies else APPLIED
+
+
+def _learn(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, failed: bool, duration_s: float, by_robust: bool
+) -> None:
     baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
     if not by_robust:  # which has learned level and failures already, and needs no raw history
         baseline.history.add(finished_ms, failed, duration_s)
@@ -85,9 +105,22 @@ def step_completion(
         outcomes = baseline.failures.outcomes if by_robust else baseline.history.outcomes
         calm = not baseline.incidents and outcomes & _LAST_3 == 0
         baseline.evidence.learn(event, finished_ms, duration_s, calm)
-    if backfill:
-        return BACKFILLED
-    return Outcome("applied", anomalies) if anomalies else APPLIED
+
+
+def _corrected(
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, record_ms: i64, explain: list[str] | None
+) -> Finding | None:
+    """What is reported where this late execution shows that the newest was ahead of its time; else None."""
+    stamped_ms = max(finished_ms, record_ms)
+    if not clock.is_newest_wrong(baseline, hash_of_id(event.execution_id), finished_ms, stamped_ms, clock.NEEDED):
+        return None
+    ahead_ms = baseline.newest_ms
+    clock.go_back(baseline, finished_ms, stamped_ms)
+    name = wording.name_of(event)
+    found = pattern_deviation.clock_was_ahead(name, ahead_ms, finished_ms, clock.NEEDED, "executions")
+    if explain is not None:
+        explain.extend(found.gates)
+    return found
 
 
 def _timed_s(event: Completion, config: Config) -> float:
@@ -110,6 +143,9 @@ def _late(
     if explain is not None:
         learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
         explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not evaluated")
+        in_a_row = clock.counted(baseline)
+        if in_a_row:
+            explain.append(f"its record is stamped before that of the newest: {in_a_row} of {clock.NEEDED} in a row")
     if behind_ms <= TOO_LATE_MS:
         failed = event.status in _FAILED
         timed_s = _timed_s(event, config)

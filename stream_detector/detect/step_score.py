@@ -5,14 +5,14 @@ from typing import Final
 
 from msgspec import UNSET
 
-from stream_detector.detect import anomaly, investigation
+from stream_detector.detect import anomaly, clock, investigation
 from stream_detector.detect.baseline import ScoreBaseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.config import Config, ScoreRule
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.outcome import BACKFILLED, DUPLICATE, LATE_MS, Outcome
 from stream_detector.detect.rules import pattern_deviation, significant_score_change
-from stream_detector.events import Move, Score
+from stream_detector.events import Anomaly, Move, Score
 from stream_detector.events.movement import MOVES
 from stream_detector.events.times import epoch_ms
 
@@ -21,12 +21,12 @@ _LATE: Final = Outcome("late", moved="not_compared")
 
 
 def step_score(
-    baseline: ScoreBaseline, event: Score, config: Config, backfill: bool, explain: list[str] | None
+    baseline: ScoreBaseline, event: Score, config: Config, record_ms: int, backfill: bool, explain: list[str] | None
 ) -> Outcome:
     """Judge and learn one score.
 
     A score older than the newest is judged only against a `previous_score` of its own, and never becomes the previous;
-    more than an hour older it is not judged at all.
+    more than an hour older it is not judged at all, unless it shows that the newest was ahead of its time.
     """
     # 1. Known already?
     event_hash = hash_of_id(anomaly.event_id_of(event))
@@ -35,16 +35,19 @@ def step_score(
     baseline.ids = remember(baseline.ids, event_hash)
     baseline.retired = False
     at_ms = epoch_ms(event.scored_at)
-    behind_ms = baseline.newest_ms - at_ms
+    behind_ms, stamped_ms = baseline.newest_ms - at_ms, max(at_ms, record_ms)
+    corrected: Finding | None = None
     if behind_ms > LATE_MS:
-        _say(
-            explain,
-            f"scored {behind_ms / LATE_MS:.1f} h before the newest score: neither evaluated nor kept as the previous",
-        )
-        return _LATE
+        corrected = _corrected(baseline, event, at_ms, stamped_ms, explain)
+        if corrected is None:
+            return _LATE
+        behind_ms = 0
+    elif baseline.before_newest:
+        baseline.before_newest, baseline.pending = b"", None
     # 2. Judge.
     previous = _previous(baseline, event, behind_ms > 0)
-    previous_ms, moves = baseline.newest_ms or None, baseline.changes
+    is_previous_dated = corrected is None or baseline.newest_ms < at_ms
+    previous_ms, moves = baseline.newest_ms or None if is_previous_dated else None, baseline.changes
     rule = config.score_rule(event)
     found: Finding | None = None
     moved: Move = "not_compared"
@@ -52,9 +55,7 @@ def step_score(
         _say(explain, "no previous score: a first score is never an anomaly")
     else:
         multiplier = baseline.threshold_multiplier
-        found = significant_score_change.find_change(
-            event.entity_name, previous, event.score, rule, multiplier, baseline.changes
-        )
+        found = significant_score_change.find_change(event.entity_name, previous, event.score, rule, multiplier, moves)
         moved = significant_score_change.move_of(previous, event.score, rule, multiplier)
         _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
     # 3. Learn.
@@ -65,21 +66,43 @@ def step_score(
         found = found or drifted
         if drifted is not None:
             _say(explain, *drifted.gates)
+        baseline.remember_gap(at_ms)
         baseline.previous, baseline.newest_ms = event.score, at_ms
+        if behind_ms < 0 or corrected is not None:
+            baseline.newest_record_ms = stamped_ms
     if backfill:
         return BACKFILLED
-    if found is None:
+    if found is None and corrected is None:
         return _APPLIED[moved]
-    own_id = anomaly.anomaly_id(found, baseline, event)
-    is_drift = found.subject == pattern_deviation.DRIFT
-    steps = investigation.steps_for_score(
-        event, previous_ms, abs(found.deviation), moves, drifted_over if is_drift else 0
-    )
-    return Outcome(
-        "applied",
-        [anomaly.build_anomaly(found, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)],
-        moved=moved,
-    )
+
+    def reported(one: Finding) -> Anomaly:
+        steps = investigation.steps_for_score(event, one, previous_ms, moves, drifted_over)
+        return _reported(baseline, event, config, one, steps)
+
+    return Outcome("applied", [reported(one) for one in (corrected, found) if one is not None], moved=moved)
+
+
+def _reported(baseline: ScoreBaseline, event: Score, config: Config, one: Finding, steps: list[str]) -> Anomaly:
+    own_id = anomaly.anomaly_id(one, baseline, event)
+    return anomaly.build_anomaly(one, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)
+
+
+def _corrected(
+    baseline: ScoreBaseline, event: Score, at_ms: int, stamped_ms: int, explain: list[str] | None
+) -> Finding | None:
+    """What is reported where this late score shows that the newest was ahead of its time; None where it does not."""
+    ahead_ms = int(baseline.newest_ms)
+    if clock.is_newest_wrong(baseline, hash_of_id(anomaly.event_id_of(event)), at_ms, stamped_ms, clock.NEEDED_SCORES):
+        clock.go_back_score(baseline, at_ms, stamped_ms)
+        found = pattern_deviation.clock_was_ahead(event.entity_name, ahead_ms, at_ms, clock.NEEDED_SCORES, "scores")
+        _say(explain, *found.gates)
+        return found
+    baseline.pending = event.score if baseline.before_newest else None
+    behind_h = (ahead_ms - at_ms) / LATE_MS
+    _say(explain, f"scored {behind_h:.1f} h before the newest score: neither evaluated nor kept as the previous")
+    if baseline.before_newest:
+        _say(explain, f"its record is stamped before that of the newest: 1 of {clock.NEEDED_SCORES} in a row")
+    return None
 
 
 def _repeated(baseline: ScoreBaseline, event: Score, event_hash: int, explain: list[str] | None) -> Outcome:

@@ -117,7 +117,7 @@ _ENTRIES: Final = (
     TypeInfo(
         name="PatternDeviation",
         title="Pattern deviation",
-        description="New steps, more executions than ever, a drift, a new usual duration, or a missing entity.",
+        description="New steps, more executions than ever, a drift, a new usual time, a missing entity, a wrong clock.",
         rule="pattern_deviation",
         code=4,
         severities=("info",),

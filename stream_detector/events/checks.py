@@ -1,15 +1,18 @@
 """What no type says: which times are believed, and decimals exactly as they were written."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from stream_detector.events.refused import Reason, RefusedError
-from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS
+from stream_detector.events.times import EARLIEST, EARLIEST_MS, FUTURE_MS, LATEST, LATEST_MS, from_epoch_ms
 
 MAX_DIGITS = 20
 """Of a score, written out in full."""
 
 LIMIT = Decimal(10) ** 12
+_NEAR_START_MS = 60_000
+_LONGEST_RUN = timedelta(days=30)
+"""A record that is stamped so near the start of an execution that took no longer is stamped with that."""
 _MOST_INTEGER = 2**31 - 1
 
 
@@ -20,7 +23,7 @@ def check_plausible(name: str, at: datetime) -> None:
 
 
 def check_record_time(record_ms: int) -> None:
-    """Accept a record timestamp that a clock can have shown, or none (below 0)."""
+    """Accept a record timestamp that a clock can have shown, or one that is not believed (`EARLIEST_MS`)."""
     if record_ms > LATEST_MS:
         raise invalid_value(
             "bad_time",
@@ -28,10 +31,30 @@ def check_record_time(record_ms: int) -> None:
         )
 
 
-def check_not_future(name: str, at: datetime, record_ms: int) -> None:
-    """Accept a time that its record's own timestamp allows; below 0 the record has none."""
-    if 0 <= record_ms < at.timestamp() * 1000 - FUTURE_MS:
-        raise invalid_value("future", f"$.{name} is more than 10 minutes after the record timestamp; check the clocks")
+def check_not_future(name: str, at: datetime, record_ms: int, started: datetime | None = None) -> None:
+    """Accept a time that its record's own timestamp allows; one before `EARLIEST_MS` allows every time.
+
+    Args:
+        started: of an execution, whose record may be stamped with its start: then its end is no future.
+    """
+    if not EARLIEST_MS <= record_ms < at.timestamp() * 1000 - FUTURE_MS:
+        return
+    if started is not None and _is_stamped_with_start(started, at, record_ms):
+        return
+    raise invalid_value(
+        "future",
+        f"$.{name} {_plain(at)} is more than 10 minutes after the record timestamp {_plain(from_epoch_ms(record_ms))}; "
+        f"correct the clock that gave $.{name}, or the one that stamps the record: the producer's, over HTTP this "
+        "server's, from a file this machine's",
+    )
+
+
+def _is_stamped_with_start(started: datetime, finished: datetime, record_ms: int) -> bool:
+    return finished - started <= _LONGEST_RUN and abs(started.timestamp() * 1000 - record_ms) <= _NEAR_START_MS
+
+
+def _plain(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def exact_decimal(name: str, raw: bytes) -> Decimal:

@@ -69,7 +69,7 @@ def is_backfill(headers: Headers) -> bool:
 
 
 def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> Completion:
-    """The execution. `record_ms` is the record's timestamp; below 0 it has none and nothing counts as the future."""
+    """The execution. `record_ms` is the record's timestamp; before 2000 it is not believed, and allows any time."""
     event = _read(value, headers, _completion, _COMPLETION_TYPE)
     if record_ms > LATEST_MS:
         check_record_time(record_ms)
@@ -79,7 +79,7 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
         check_plausible("finished_at", finished)
         raise invalid_value("end_before_start", "$.finished_at is before started_at; send the later time as the end")
     if epoch_ms(finished) >= record_ms + FUTURE_MS:  # a millisecond early: the exact look takes twice as long
-        check_not_future("finished_at", finished, record_ms)
+        check_not_future("finished_at", finished, record_ms, started)
     if started.tzinfo is not _UTC or finished.tzinfo is not _UTC:
         return msgspec.structs.replace(
             event, started_at=started.astimezone(_UTC), finished_at=finished.astimezone(_UTC)

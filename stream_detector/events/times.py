@@ -50,6 +50,8 @@ def epoch_ms(at: datetime) -> i64:
     return ms
 
 
+EARLIEST_MS: Final = epoch_ms(EARLIEST)
+"""A record timestamp before it is none: absent (-1), 0, or seconds. The event's own time stands then."""
 LATEST_MS: Final = epoch_ms(LATEST)
 
 

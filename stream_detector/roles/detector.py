@@ -45,7 +45,7 @@ from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
-from stream_detector.events.times import LATEST_MS, from_epoch_ms
+from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
@@ -165,11 +165,12 @@ class Detector:
                         outcomes["duplicate"] += 1
                         continue
                     headers, decode = strip_origin(headers), DECODE[origin.topic]
-                event = decode(record.value, headers, origin.timestamp_ms if origin else record.timestamp)
+                record_ms = origin.timestamp_ms if origin else record.timestamp
+                event = decode(record.value, headers, record_ms)
                 if type(event) is Completion:
                     key = "workflow:" + event.workflow_id  # `workflow_key` without its call: 5 %
                 elif isinstance(event, ScoreRun):
-                    self._send_run_part(run_event_part(event, origin.timestamp_ms if origin else record.timestamp))
+                    self._send_run_part(run_event_part(event, record_ms))
                     outcomes["applied"] += 1
                     continue
                 else:
@@ -194,7 +195,7 @@ class Detector:
                 except Exception as error:
                     baseline, packed = self._start_anew(partition, key, error), None
                 backfill = bool(headers) and is_backfill(headers)
-                outcome = step(baseline, event, config, backfill=backfill)
+                outcome = step(baseline, event, config, record_ms, backfill=backfill)
                 if packed is None or (unencoded and key in unencoded):
                     partition.put(key, baseline.pack())
                 else:  # `put` without its call: 11 %
@@ -371,8 +372,8 @@ def _origin(source: str, number: int, record: SourceRecord) -> Origin:
 
 
 def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
-    """The outcome whose anomalies name the timestamp of the event's record, where that has one that can be shown."""
-    if not outcome.anomalies or not 0 <= record_ms < LATEST_MS:
+    """The outcome whose anomalies name the timestamp of the event's record, where that is believed."""
+    if not outcome.anomalies or not EARLIEST_MS <= record_ms < LATEST_MS:
         return outcome
     at = from_epoch_ms(record_ms)
     dated = [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies]

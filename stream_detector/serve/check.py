@@ -43,7 +43,7 @@ async def check(
     async for stored in executions.completions_in_order(pool, workflow_id, target.position):
         explanation = explain if stored.position == target.position else None
         config = in_force.config_at(COMPLETIONS, stored.position)
-        outcome = step(baseline, stored.event, config, backfill=stored.backfill, explain=explanation)
+        outcome = step(baseline, stored.event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
     history = await executions.completeness(pool, workflow_id, target.position, target.event.finished_at)
     return Checked(outcome.anomalies, why_approximate(history), outcome.kind, target.event)
 
@@ -59,7 +59,7 @@ async def check_score(
     async for stored in scores.scores_in_order(pool, entity_id, _EVER):
         explanation = explain if stored.position == target.position else None
         config = in_force.config_at(SCORES, stored.position)
-        outcome = step(baseline, stored.event, config, backfill=stored.backfill, explain=explanation)
+        outcome = step(baseline, stored.event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
         if stored.position == target.position:
             break
     return Checked(outcome.anomalies, None, outcome.kind, target.event)

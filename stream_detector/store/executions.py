@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from stream_detector.events import Completion
+from stream_detector.events.times import epoch_ms
 from stream_detector.store.position import BEGINNING, END, ROWS_AT_ONCE, Position
 
 _COMPLETION = msgspec.json.Decoder(Completion)
@@ -19,20 +20,18 @@ class StoredCompletion(NamedTuple):
     event: Completion
     position: Position
     backfill: bool
+    record_ms: int
+    """The timestamp of its record, epoch ms."""
 
 
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM executions"
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM executions"
         " WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2) ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
     )  # fmt: skip
-    return (
-        StoredCompletion(_COMPLETION.decode(found["event"]), Position(*found[1:4]), found["backfill"])
-        if found
-        else None
-    )
+    return _stored(found) if found else None
 
 
 async def completions_in_order(
@@ -42,17 +41,22 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM executions"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM executions"
             " WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
             " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
             workflow_id, *after, *until, ROWS_AT_ONCE,
         )  # fmt: skip
         for each in found:
-            yield StoredCompletion(_COMPLETION.decode(each["event"]), Position(*each[1:4]), each["backfill"])
+            yield _stored(each)
         if len(found) < ROWS_AT_ONCE:
             return
         after = Position(*found[-1][1:4])
+
+
+def _stored(row: asyncpg.Record) -> StoredCompletion:
+    event, record_ms = _COMPLETION.decode(row["event"]), epoch_ms(row["record_at"])
+    return StoredCompletion(event, Position(*row[1:4]), row["backfill"], record_ms)
 
 
 async def newest_completions(

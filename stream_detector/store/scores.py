@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from stream_detector.events import Score
+from stream_detector.events.times import epoch_ms
 from stream_detector.store.position import BEGINNING, ROWS_AT_ONCE, Position
 
 _SCORE = msgspec.json.Decoder(Score)
@@ -19,16 +20,18 @@ class StoredScore(NamedTuple):
     event: Score
     position: Position
     backfill: bool
+    record_ms: int
+    """The timestamp of its record, epoch ms."""
 
 
 async def score(pool: asyncpg.Pool, entity_id: str, event_id: str) -> StoredScore | None:
     """One score by its id within its entity (`tables.event_id`); None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM scores"
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM scores"
         " WHERE entity_id = $1 AND event_id = $2",
         entity_id, event_id,
     )  # fmt: skip
-    return StoredScore(_SCORE.decode(found["event"]), Position(*found[1:4]), found["backfill"]) if found else None
+    return _stored(found) if found else None
 
 
 async def scores_in_order(pool: asyncpg.Pool, entity_id: str, until: datetime) -> AsyncIterator[StoredScore]:
@@ -36,13 +39,17 @@ async def scores_in_order(pool: asyncpg.Pool, entity_id: str, until: datetime) -
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill FROM scores"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM scores"
             " WHERE entity_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND scored_at <= $5 ORDER BY stream_epoch, source_partition, source_offset LIMIT $6",
             entity_id, *after, until, ROWS_AT_ONCE,
         )  # fmt: skip
         for each in found:
-            yield StoredScore(_SCORE.decode(each["event"]), Position(*each[1:4]), each["backfill"])
+            yield _stored(each)
         if len(found) < ROWS_AT_ONCE:
             return
         after = Position(*found[-1][1:4])
+
+
+def _stored(row: asyncpg.Record) -> StoredScore:
+    return StoredScore(_SCORE.decode(row["event"]), Position(*row[1:4]), row["backfill"], epoch_ms(row["record_at"]))

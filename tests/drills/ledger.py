@@ -62,7 +62,7 @@ async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) ->
                 event = DECODE[name](record.value, record.headers, record.timestamp)
             except RefusedError:
                 continue
-            outcome = fold.apply(event, backfill=is_backfill(record.headers))
+            outcome = fold.apply(event, record.timestamp, backfill=is_backfill(record.headers))
             anomalies |= {anomaly.id: encode(anomaly) for anomaly in outcome.anomalies}
     return fold, anomalies
 

@@ -26,6 +26,7 @@ from stream_detector.events.anomaly_types import TYPES
 NAME = "pattern_deviation"
 DRIFT, ACCEPTED, SEQUENCE, SHARE, ARRIVAL = "drift", "accepted level", "sequence", "share", "arrival"
 MISSING = "missing"
+CLOCK = "clock"
 
 
 def drift_found(name: str, score: float, left: float, threshold: float, changes: Sequence[float] = ()) -> Finding:
@@ -207,9 +208,11 @@ def _share(name: str, step: Step, n: int, share: float, expected: float, spread:
 
 
 def first_step(found: Finding) -> str | None:
-    """What to look at first: who started so many, or what was done to the steps."""
+    """What to look at first: who started so many, which clock, or what was done to the steps."""
     if found.subject == ARRIVAL:
         return "See who or what started the executions of today: a schedule, a loop, retries, or many changes at once"
+    if found.subject == CLOCK:
+        return "Correct the clock, or the time zone, of what published the event of that date: others are late by it"
     if found.subject == SEQUENCE:
         return "See in the workflow's definition whether its steps were changed on purpose"
     return None
@@ -231,6 +234,37 @@ def volume_spiked(name: str, count: int, busiest: int, days: int) -> Finding:
         direction="up",
         gates=[f"{count} executions in a day are three times {busiest} or more, the busiest of {days} days"],
         subject=ARRIVAL,
+    )
+
+
+def clock_was_ahead(name: str, ahead_ms: int, now_ms: int, needed: int, what: str) -> Finding:
+    """Sub-rule clock: the newest event was ahead of its time, by so many in a row that came before it by both clocks.
+
+    Args:
+        ahead_ms: when the newest was dated, epoch ms.
+        now_ms: when the last of those is, which is the newest from now on.
+        needed: how many those are.
+        what: what they are, in the plural.
+    """
+    ahead_s = (ahead_ms - now_ms) / 1000
+    return Finding(
+        detector=NAME,
+        anomaly_type="PatternDeviation",
+        severity="info",
+        description=f"{name} is judged again from {wording.instant(now_ms)} on: it had {what} dated "
+        f"{wording.instant(ahead_ms)}, by a clock that was ahead",
+        current=ahead_s,
+        baseline=0.0,
+        deviation=ahead_s,
+        z=None,
+        confidence=UNKNOWN,
+        unit="s",
+        direction="up",
+        gates=[
+            f"{needed} {what} in a row are dated more than an hour before it",
+            "and the timestamps of their records are more than 10 minutes before that of its record",
+        ],
+        subject=CLOCK,
     )
 
 

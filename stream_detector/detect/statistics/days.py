@@ -175,6 +175,33 @@ class Days:
         self.count = _MOST
         self.square *= share
 
+    def move_to(self, day: i64) -> None:
+        """Make `day` the running one; what was counted on later days is counted on it."""
+        if day >= self.day:
+            if day > self.day:
+                self._rotate(day)
+            return
+        back, closed = self.day - day, self.closed
+        self.day, self._packed = day, None
+        self.present = self.present >> back if back < DAYS else 0
+        kept = ones(self.present)
+        while len(closed.counts) > kept:
+            self._merge_last(closed)
+
+    def _merge_last(self, closed: Closed) -> None:
+        """Count the last closed day on the running one (as `totals`)."""
+        count: i64 = closed.counts.pop()
+        timed = count - i64(closed.untimed.pop())
+        mean: float = closed.means.pop()
+        square: float = closed.squares.pop()
+        self.count += count
+        self.failed += i64(closed.failures.pop())
+        if timed:
+            both, step = float(self.timed + timed), mean - self.mean
+            self.square += square + step * step * float(self.timed) * float(timed) / both
+            self.mean += step * float(timed) / both
+            self.timed += timed
+
     def _add_late(self, day: i64, failed: bool, duration_s: float) -> None:
         back = self.day - day - 1
         if back >= _OLDER:

@@ -225,6 +225,16 @@ class Evidence:
         w.write(self._crcs)
         self._older, self._since = w.getvalue(), 0
 
+    def rewind(self, at_ms: i64) -> None:
+        """Date no good execution after `at_ms`."""
+        self.good_ms = min(self.good_ms, at_ms)
+        older, at = self._older, i64(0)
+        while at < len(older):
+            if u32(older, at) > at_ms // 1000:
+                self._older = older[:at]
+                return
+            at += _KEPT + _size_of_id(i64(older[at + 4])) + i64(older[at + 5]) + 4 * i64(older[at + 6])
+
     @property
     def last_good(self) -> Good:
         """The last good execution; it may belong to a shift that is small or gradual."""

@@ -67,6 +67,13 @@ class History:
         self.base_ms = base_ms
         return _BEFORE_FIRST_MS
 
+    def rewind(self, at_ms: int) -> None:
+        """Date no execution after `at_ms`."""
+        base_ms = min(self.base_ms, at_ms - _BEFORE_FIRST_MS)
+        moved = self.base_ms - base_ms
+        self.times = array("I", [min(time + moved, at_ms - base_ms) for time in self.times])
+        self.base_ms = base_ms
+
     def within(self, finished_ms: int) -> int:
         """How many of the kept executions are at most 30 days older than `finished_ms`."""
         times = self.times

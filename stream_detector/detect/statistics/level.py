@@ -338,6 +338,13 @@ class Level:
                 return
         self.previous_level, self.shifted = max(exp(self.shifted_from) - Q, 0.0), 0
 
+    def rewind(self, at_ms: i64) -> None:
+        """Date nothing after `at_ms`."""
+        at_s: i64 = at_ms // 1000
+        self.newest_ms = min(self.newest_ms, at_ms)
+        self.first_s, self.kept_s = min(self.first_s, at_s), min(self.kept_s, at_s)
+        self.last_score_s, self.shifted_s = min(self.last_score_s, at_s), min(self.shifted_s, at_s)
+
     @property
     def is_settled(self) -> bool:
         """Whether the last reading lay within 1 sigma of the level."""

@@ -135,7 +135,7 @@ async def _durations(
             if classic
             else robust_duration_band(baseline, event.finished_at)
         )
-        anomalies = step(baseline, event, config, backfill=stored.backfill).anomalies
+        anomalies = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
         took_s = recorded_duration_s(event, config.duration_from_times)
         if took_s and event.finished_at <= until:
             readings.append((event, took_s, band, _opening_id(anomalies, deleted)))
@@ -154,7 +154,7 @@ async def _failure_rates(
         event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
         classic = config.for_execution(event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
-        outcome = step(baseline, event, config, backfill=stored.backfill)
+        outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill)
         if event.status not in COUNTED or outcome.kind not in ("applied", "backfilled"):
             continue
         recent.append(event.status in FAILED)
@@ -197,7 +197,9 @@ async def _scores(
     async for stored in scores_in_order(pool, entity_id, until):
         event, previous = stored.event, baseline.previous
         config = in_force.config_at(SCORES, stored.position)
-        found = _opening_id(step(baseline, event, config, backfill=stored.backfill).anomalies, deleted)
+        found = _opening_id(
+            step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies, deleted
+        )
         mean = reach = None
         if previous is not None:
             mean, rule = float(previous), config.score_rule(event)

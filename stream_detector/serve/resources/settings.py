@@ -138,7 +138,7 @@ async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> t
         if own != key:
             key, baselines = own, [Baseline.new(own) for _ in configs]
         for baseline, config, count in zip(baselines, configs, counted, strict=True):
-            found = step(baseline, event, config, backfill=stored.backfill).anomalies
+            found = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
             if found and at >= since:
                 count.add(found)
         events += 1

@@ -427,7 +427,7 @@ def test_x6_open_incidents_of_4659e91_go_on_and_end(packed, config):
     baseline = Baseline.unpack("workflow:nightly", b85decode(packed))
     open_before = {incident.id for incident in baseline.incidents.values()}
     assert all(incident.frozen is None for incident in baseline.incidents.values())
-    assert baseline.pack() == b85decode(packed)
+    assert baseline.pack()[28:] == b85decode(packed)[20:]
     told = found(feed(baseline, history(124, disk=lambda n: 50.0, begin=84), config))
     over = {one.incident_id: one.end_reason for one in told if one.state == "resolved"}
     assert set(over) == open_before
@@ -439,7 +439,7 @@ def test_x6_what_goes_on_from_4659e91_is_no_recovery():
     going_on = history(100, lambda n: 200.0, lambda n, _: n % 4 != 2, lambda n: 95.0, begin=84)
     told = [one for one in found(feed(baseline, going_on, ROBUST)) if one.detector != "consecutive_failures"]
     assert told and ends(told) == []
-    assert baseline.pack()[0] == 3
+    assert baseline.pack()[0] == 4
 
 
 def test_x6_frozen_values_are_64_bytes_at_most_and_only_while_an_incident_is_open():

@@ -148,7 +148,7 @@ def test_late_says_why():
     gates: list[str] = []
     baseline = entity()
     feed(baseline, [score("5.0", 1)])
-    feed(baseline, [score("9.0", 0.5)], explain=gates)
+    feed(baseline, [score("9.0", 0.5)], explain=gates, record_ms=baseline.newest_ms)
     assert gates == ["scored 12.0 h before the newest score: neither evaluated nor kept as the previous"]
 
 

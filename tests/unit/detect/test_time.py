@@ -168,7 +168,8 @@ def test_an_hour_late_is_judged_and_more_is_learned_without_alert():
     newest = START + timedelta(minutes=100)
     gates: list[str] = []
     assert len(step(baseline, run(20, 900.0, at=newest - timedelta(hours=1)), CLASSIC).anomalies) == 2
-    late = step(baseline, run(21, 800.0, at=newest - timedelta(hours=1, seconds=1)), CLASSIC, explain=gates)
+    event = run(21, 800.0, at=newest - timedelta(hours=1, seconds=1))
+    late = step(baseline, event, CLASSIC, baseline.newest_ms, explain=gates)
     assert (late.kind, late.anomalies) == ("late", ())
     assert gates == ["finished 1.0 h before the newest: learned, not evaluated"]
     assert baseline.named_baselines()["execution_time"].window_size == 13
@@ -195,7 +196,8 @@ def test_late_events_take_their_place_in_the_history():
     events = runs([100.0 + n for n in range(20)])
     ordered, shuffled = workflow(), workflow()
     feed(ordered, events)
-    feed(shuffled, [*events[:5], *events[10:], *events[5:10]])
+    feed(shuffled, [*events[:5], *events[10:]])
+    feed(shuffled, events[5:10], record_ms=shuffled.newest_ms)
     assert shuffled.history.durations == ordered.history.durations
     assert shuffled.history.times == ordered.history.times
 
