@@ -23,7 +23,7 @@ def run(*command: str, folder: Path = ROOT, **environment: str) -> subprocess.Co
     return subprocess.run([sys.executable, *command], cwd=folder, env=given, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("profile", ["classic", "robust"])
+@pytest.mark.parametrize("profile", [pytest.param("classic", marks=pytest.mark.drill), "robust"])
 def test_the_demo_finds_the_same_anomalies_compiled_and_not(profile, tmp_path):
     history = tmp_path / "demo.jsonl"
     history.write_text(run("-m", "stream_detector.devstack.demo").stdout)
@@ -49,6 +49,7 @@ def test_no_library_is_older_than_its_source():
         assert not compile_detection.is_stale(), "a source is newer than what was compiled of it: run make install"
 
 
+@pytest.mark.drill
 def test_without_a_compiler_the_sources_are_run(tmp_path):
     for name in ("compile_detection.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)

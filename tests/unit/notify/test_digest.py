@@ -130,11 +130,11 @@ def test_what_waits_for_its_group_when_a_storm_lulls_is_in_the_digest() -> None:
     assert len(notifier.sent) == 6 and f"{STORM_FROM + 2} messages were held back" in notifier.sent[5].message.text
 
 
-def test_10_000_at_once_are_one_digest_a_channel_that_keeps_slacks_limits() -> None:
+def test_2_000_at_once_are_one_digest_a_channel_that_keeps_slacks_limits() -> None:
     from tests.servers.slack import problem_with
 
     notifier = Notifier()
-    for number in range(10_000):
+    for number in range(2_000):  # 10,000: tests/e2e/test_messages.py
         notifier.outcomes.clear()
         notifier.take(slow(f"a{number}", severity="critical" if number % 100 == 0 else "warning"))
     notifier.deliver().after(5)
@@ -143,11 +143,11 @@ def test_10_000_at_once_are_one_digest_a_channel_that_keeps_slacks_limits() -> N
     assert len(notifier.sent) == 12
     slack = digests["slack"]
     assert problem_with({"text": slack.text, "blocks": slack.blocks}) == "" and len(slack.text) <= 3_000
-    assert "9,995 messages were held back: 99 critical, 9,896 warning" in slack.text
+    assert "1,995 messages were held back: 19 critical, 1,976 warning" in slack.text
     assert slack.text.splitlines()[4].startswith("• 🔴 Critical")
     mail = digests["email"]
-    assert mail.html.count("<tr>") == 9_996 and mail.text.count("Z-score 3") == 9_995, "a mail is never cut"
-    assert len(mail.html.encode()) + len(mail.text.encode()) < 8 << 20, "servers take 10 MB and more"
+    assert mail.html.count("<tr>") == 1_996 and mail.text.count("Z-score 3") == 1_995, "a mail is never cut"
+    assert len(mail.html.encode()) + len(mail.text.encode()) < (8 << 20) // 5, "servers take 10 MB and more"
     assert not [key for key in notifier.state if key.startswith(("held:", "line:", "due:"))]
 
 

@@ -107,12 +107,12 @@ def test_seen_is_remembered_for_31_days_in_a_space_that_does_not_grow(monkeypatc
 
 
 def test_a_long_life_needs_no_more_than_a_short_one() -> None:
-    """150 days of 10 incidents a day that open and end: slots and bytes are those of the second month."""
+    """90 days of 10 incidents a day that open and end: slots and bytes are those of the second month."""
     names: set[str] = set()
     notifier = Notifier(only("slack", rate_limit_count=50))
     notifier.state = SlottedStore({}, keep=lambda name, slot: names.add(name))
     sizes = []
-    for number in range(1_500):
+    for number in range(900):
         given = {"incident": f"{number}", "entity_id": f"w{number % 10}", "profile": "robust"}
         notifier.after(8_640 - 120).take(slow(f"open {number}", **given))
         notifier.after(60).take(slow(f"end {number}", state="resolved", severity="info", **given)).after(60)
