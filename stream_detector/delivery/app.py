@@ -74,6 +74,8 @@ class WorkerApp(faust.App):
         """Topic without its prefix -> how many partitions it has."""
         self.waiting_for = ""
         """A service outside that is away; while it is, standing still is right."""
+        self.known_position: Callable[[TP], int] = self._position_in_state
+        """Up to where a source partition is known to be applied where the group has no committed offset; 0: unknown."""
         self.find_unmet_need: Callable[[], str] = lambda: ""
         """What else the role cannot work without and does not have now; empty if nothing."""
         self.positions = Positions(lambda: self.worker_consumer, self._state_position, self.fail, settings.topic_prefix)
@@ -219,6 +221,13 @@ class WorkerApp(faust.App):
         """The rebalance is over, unless another one has begun: stock lets events in while the others still join."""
         if not self.recovery.is_interrupted:
             super().on_rebalance_end()
+
+    def _position_in_state(self, tp: TP) -> int:
+        """Up to where the state that is ours has a source partition; 0 where it does not know."""
+        source = tp.topic[len(self.topic_prefix) :]
+        owned = (partition for table in self.state_tables for partition in table.owned_partitions.values())
+        passed_on = max((partition.watermarks.get(f"{source}/{tp.partition}", 0) for partition in owned), default=0)
+        return max(passed_on, self._state_position(tp.partition, source))
 
     def _state_position(self, number: int, source: str) -> int:
         partitions = filter(None, (table.find_owned(number) for table in self.state_tables))

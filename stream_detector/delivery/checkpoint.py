@@ -19,7 +19,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -33,9 +33,10 @@ from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
 from stream_detector.delivery.state.table import StateTable
 from stream_detector.delivery.task import Task, Tasks
+from stream_detector.kafka.commit_note import with_lost
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import CheckpointRefused, ForeignWrite
+from stream_detector.telemetry.log_events import CheckpointRefused, ForeignWrite, RecordsLost
 
 WATCH_EVERY_S = 600.0
 """Every so often a partition is written to though nothing changed: only an acknowledgement shows that a former owner
@@ -46,14 +47,21 @@ SLICE_S, SHARE = 0.0005, 0.3
 loop answers soon, and a busy one, which takes 20 ms a chunk, has its checkpoint within a second all the same."""
 
 
+class Commit(NamedTuple):
+    """What is committed of one partition."""
+
+    offset: int
+    metadata: str
+
+
 class Group(Protocol):
     """What a checkpoint needs of the consumer."""
 
     def owns_partitions(self) -> bool:
         """True if the partitions are surely ours now."""
 
-    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
-        """False where the group has a new generation."""
+    async def commit_offsets(self, offsets: Mapping[TP, Commit]) -> bool:
+        """Offset and metadata of each partition. False where the group has a new generation."""
 
 
 class CheckpointedApp(Protocol):
@@ -91,7 +99,7 @@ _Pending = list[tuple[_Written, int, asyncio.Future[RecordMetadata]]]
 @dataclass
 class _Snapshot:
     task: Task
-    offsets: dict[TP, int]
+    offsets: dict[TP, Commit]
     sends: list[asyncio.Future[None]]
     written: list[_Written]
 
@@ -170,13 +178,19 @@ class Checkpoint:
         faults.reach("committed")
         if committed:
             for snapshot in snapshots:
-                for tp, offset in snapshot.offsets.items():
-                    if position := snapshot.task.positions.get(tp):
-                        position.committed = offset
+                self._confirm(snapshot)
         elif offsets:
             CheckpointRefused("the group has a new generation").emit()
         self._finish()
         return committed
+
+    def _confirm(self, snapshot: _Snapshot) -> None:
+        """The offsets are committed. What was lost before them is reported: a restart does not see it again."""
+        for tp, (offset, note) in snapshot.offsets.items():
+            if position := snapshot.task.positions.get(tp):
+                for lost in position.confirm_commit(offset, note):
+                    source = tp.topic[len(self._app.topic_prefix) :]
+                    RecordsLost(source, tp.partition, lost.records, lost.first, lost.end - 1).emit()
 
     def _snapshot(self, task: Task) -> _Snapshot | None:
         positions = task.state_positions(self._app.topic_prefix)
@@ -194,7 +208,11 @@ class Checkpoint:
                 partition.written_at_s = time.monotonic()
         if not written and not task.sends and task.is_committed:
             return None
-        offsets = {tp: p.next_offset for tp, p in task.positions.items() if p.next_offset != p.committed}
+        offsets = {
+            tp: Commit(p.next_offset, with_lost(p.note, p.lost))
+            for tp, p in task.positions.items()
+            if p.next_offset != p.committed
+        }
         sends, task.sends = task.sends, []
         return _Snapshot(task, offsets, sends, written)
 

@@ -26,6 +26,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.checkpoint import Commit
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.group import InlineConsumerThread
 from stream_detector.kafka import aiokafka_patches
@@ -95,11 +96,13 @@ class BatchConsumer(driver.Consumer):
         sources = [tp for tp in self.assignment() if tp.topic not in self.worker_app.tables_by_changelog]
         unknown = [tp for tp in sources if self._committed_offset.get(tp) is None]
         earliest = await self.earliest_offsets(*unknown) if unknown else {}
+        notes = await self.member.committed_metadata([tp for tp in sources if tp not in unknown])
         if self.worker_app.recovery.is_interrupted:
             return  # they are given back already
         for tp in sources:
             committed = self._committed_offset.get(tp)
-            self.worker_app.positions.start(tp, earliest[tp] if committed is None else committed, committed)
+            first, known = (earliest[tp], self.worker_app.known_position(tp)) if committed is None else (committed, 0)
+            self.worker_app.positions.start(tp, first, committed, known, notes.get(tp, ""))
 
     async def read_progress(self) -> list[tuple[TP, int, int]]:
         """Each partition of ours, how far it is read, and its end: of changelogs while recovering, else of sources.
@@ -254,7 +257,7 @@ class BatchConsumer(driver.Consumer):
             self.worker_app.fail(f"checkpoint: {describe_error(error, self.worker_app.role, 'Write')}")
             raise
 
-    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+    async def commit_offsets(self, offsets: Mapping[TP, Commit]) -> bool:
         """False where the group has a new generation."""
         return await self.member.commit_offsets(offsets)
 

@@ -1,7 +1,7 @@
 """This worker's life in its consumer group: Faust's consumer "thread" without a thread, and what it watches."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import aiokafka
@@ -13,6 +13,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.checkpoint import Commit
 from stream_detector.delivery.processor import clock_s
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.errors import describe_error
@@ -89,15 +90,22 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""
         return aiokafka_patches.find_ended_task(self.kafka_consumer, self.worker_app.kafka_producer)
 
-    async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
+    async def commit_offsets(self, offsets: Mapping[TP, Commit]) -> bool:
         """False where the group has a new generation. Stock crashes later on anything else, without a word of why."""
         try:
-            await self.kafka_consumer.commit({TopicPartition(*tp): offset for tp, offset in offsets.items()})
+            await self.kafka_consumer.commit(
+                {TopicPartition(*tp): (commit.offset, commit.metadata) for tp, commit in offsets.items()}
+            )
         except CommitFailedError:
             return False
         except TopicAuthorizationFailedError as error:
             self.worker_app.fail(f"commit: {describe_error(error, self.worker_app.role, 'Read')}")
         return True
+
+    async def committed_metadata(self, places: Iterable[TP]) -> dict[TP, str]:
+        """What was committed with the offset of each partition. Raises `KafkaError`."""
+        found = await aiokafka_patches.committed_metadata(self.kafka_consumer, (TopicPartition(*tp) for tp in places))
+        return {TP(*place): metadata for place, metadata in found.items()}
 
     def owns_partitions(self) -> bool:
         """True if the partitions are surely ours: generation unchanged and a heartbeat answered within the session.

@@ -17,6 +17,7 @@ from faust.types import TP
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka.aiokafka_patches import FetchState
+from stream_detector.kafka.commit_note import OffsetRange
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import ChunkRewound
 
@@ -80,10 +81,24 @@ class Positions:
         """The offset behind the last chunk of this assignment that went to the agents."""
         self._truncated_since_s: dict[TP, float] = {}
 
-    def start(self, tp: TP, next_offset: int, committed: int | None) -> None:
-        """From here on the partition is ours to apply and to commit."""
+    def start(self, tp: TP, next_offset: int, committed: int | None, known: int = 0, note: str = "") -> None:
+        """From here on the partition is ours to apply and to commit.
+
+        Args:
+            tp: the partition.
+            next_offset: where it goes on: the committed offset, or the start of the log where there is none.
+            committed: None where the group has none.
+            known: up to where it is known to be applied although nothing is committed: the broker forgets the offsets
+                of a group that was away for longer than `offsets.retention.minutes`. What lies between is lost.
+            note: what was committed with the offset.
+        """
         self._delivered_until.pop(tp, None)
-        self.tasks.get_or_create(tp.partition).positions[tp] = Position(next_offset, committed)
+        position = Position(next_offset, committed, note=note)
+        if committed is None and 0 < known < next_offset:
+            position.lost.append(OffsetRange(known, next_offset))
+        self.tasks.get_or_create(tp.partition).positions[tp] = position
+        # The series is there with 0, so that a first loss is an increase.
+        metrics.RECORDS_LOST.labels(tp.topic[len(self._prefix) :], str(tp.partition))
 
     def revoke_all(self) -> None:
         """Nothing is ours until the next assignment; a chunk that an agent still has moves nothing any more."""
@@ -123,6 +138,8 @@ class Positions:
         """The chunk is applied: the next one follows it."""
         position = self.tasks.find_position(chunk.tp)
         if position is not None and chunk.assignment == self.assignment:
+            if chunk.records[0].offset > position.next_offset:
+                self._pass_over(chunk.tp, position, chunk.records[0].offset)
             position.next_offset = max(position.next_offset, chunk.next_offset)
 
     def release(self, chunk: Chunk) -> None:
@@ -167,7 +184,19 @@ class Positions:
             or position.next_offset != self._delivered_until.get(tp, position.next_offset)
         ):
             return
+        if state.position > position.next_offset:
+            self._pass_over(tp, position, state.position)
         position.next_offset = self._delivered_until[tp] = max(position.next_offset, state.position)
+
+    def _pass_over(self, tp: TP, position: Position, until: int) -> None:
+        """No chunk brings the offsets from the position to before `until`. Most are a gap of the topic, which is no
+        loss; those that the broker no longer had when they were fetched are."""
+        state = self._fetching().fetch_state(tp)
+        if state is None or state.last_reset is None:
+            return
+        first, end = max(position.next_offset, state.last_reset[0]), min(until, state.last_reset[1])
+        if first < end:
+            position.lost.append(OffsetRange(first, end))
 
     def applied_until(self) -> dict[TP, int]:
         """How far each source partition is applied, markers of transactions included where nothing is in flight."""
@@ -180,8 +209,9 @@ class Positions:
 
     def _fail_recreated(self, tp: TP, answered: int, applied: int) -> None:
         self._fail(
-            f"{tp.topic}-{tp.partition} has offset {answered}, but {applied} was already applied: the topic was "
-            "recreated. Use another TOPIC_PREFIX, or delete all topics and groups with this prefix and run setup"
+            f"{tp.topic}-{tp.partition} has offset {answered}, but {applied} was already applied: its log was "
+            "truncated, or the topic was recreated. Stop this role and run `stream-detector reset-source --topic "
+            f"{tp.topic[len(self._prefix) :]} --partition {tp.partition} --to earliest` (or latest, or an offset)"
         )
 
 

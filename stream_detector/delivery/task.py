@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from faust.types import TP
 
 from stream_detector.delivery.state.changelog_record import SOURCES
+from stream_detector.kafka.commit_note import OffsetRange
 
 
 @dataclass
@@ -22,6 +23,17 @@ class Position:
     committed: int | None
     rewound: int | None = None
     """The count of rewinds at which a gap was fetched again; a gap seen twice is a gap of the topic."""
+    lost: list[OffsetRange] = field(default_factory=list)
+    """What was deleted from the topic before it was read, and is not reported yet."""
+    note: str = ""
+    """What was committed with the offset (`kafka/commit_note.py`)."""
+
+    def confirm_commit(self, offset: int, note: str) -> list[OffsetRange]:
+        """Take note of a commit; returns what was lost and is now behind the committed offset: to be reported."""
+        self.committed, self.note = offset, note
+        passed = [lost for lost in self.lost if lost.end <= offset]
+        self.lost = [lost for lost in self.lost if lost.end > offset]
+        return passed
 
 
 @dataclass

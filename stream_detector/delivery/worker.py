@@ -20,7 +20,12 @@ from stream_detector.delivery.claims import claim_recovered
 from stream_detector.delivery.state.recovery import Tables
 from stream_detector.delivery.state.table import StateTable
 from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
-from stream_detector.kafka.aiokafka_patches import AiokafkaError, keep_parsed_records, read_past_bad_records
+from stream_detector.kafka.aiokafka_patches import (
+    AiokafkaError,
+    keep_parsed_records,
+    read_past_bad_records,
+    remember_resets,
+)
 from stream_detector.kafka.client import ssl_context, wait_for_broker
 from stream_detector.kafka.errors import describe_error
 from stream_detector.kafka.event_loop import new_event_loop
@@ -147,6 +152,7 @@ def run(role: str, settings: Settings, build: Build) -> int:
         return 1
     read_past_bad_records()
     keep_parsed_records()
+    remember_resets()
     asyncio.set_event_loop(loop)
     shutdown = GracefulShutdown(role)
     shutdown.handle_signals(loop)

@@ -86,19 +86,32 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
     """What a role needs for a part of its work alone, and starts without.
 
     The api: how far detector and recorder are, for `check` and `why`, and each role's group for health. The recorder:
-    runs and the notifier's state, for a restore. The notifier: `dead-letters`, for what it failed to process. A version
+    runs and the notifier's state, for a restore. The notifier: `dead-letters`, for what it failed to process,
+    and what the other roles read, to report what they lose. A version
     that did not need these may have been granted less.
     """
     if names := _OPTIONAL.get(role):
-        return [
+        acls = [
             Acl("topic", settings.topic(name), operation)
             for name in names
             for operation in _operations(role, BY_NAME[name], settings)
         ]
+        return acls + _to_watch_losses(settings) if role == "notifier" else acls
     if role != "api":
         return []
     groups = [Acl("group", settings.group(each), "Describe") for each in GROUPED]
     return [*(Acl("topic", settings.topic(name), "Read") for name in (COMPLETIONS, SCORES, REKEYED)), *groups]
+
+
+def _to_watch_losses(settings: Settings) -> list[Acl]:
+    """For the notifier, of what the other roles read."""
+    others = [role for role in GROUPED if role != "notifier"]
+    read = [topic for topic in TOPICS if not {"notifier"} & {*topic.read_by.split(", "), *topic.written_by.split(", ")}]
+    wanted = [topic for topic in read if set(others) & set(topic.read_by.split(", "))]
+    return [
+        *(Acl("topic", settings.topic(topic.name), "Describe") for topic in wanted),
+        *(Acl("group", settings.group(role), "Describe") for role in others),
+    ]
 
 
 def acl_commands(acls: Iterable[Acl], principal: str, bootstrap: str) -> list[str]:

@@ -8,14 +8,15 @@
 Whatever reads records calls `read_past_bad_records` (`client.client_options` does): one that the parser cannot read
 does not end the fetch.
 
-A worker also calls `keep_parsed_records`. The rest works on one client each and takes it as its argument.
+A worker also calls `keep_parsed_records` and `remember_resets`. The rest works on one client each and takes it as its
+argument.
 """
 
 import asyncio
 import contextlib
 import sys
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct
@@ -56,6 +58,9 @@ _NEEDED: tuple[tuple[type, str], ...] = (
     (GroupCoordinator, "_do_heartbeat"),
     (GroupCoordinator, "_push_error_to_user"),
     (GroupCoordinator, "_send_req"),
+    (GroupCoordinator, "fetch_committed_offsets"),
+    (TopicPartitionState, "await_reset"),
+    (TopicPartitionState, "reset_to"),
     (AIOKafkaAdminClient, "_send_request"),
     (BatchBuilder, "_build"),
 )
@@ -279,6 +284,32 @@ def _parsed_record(self: PartitionRecords, tp: TopicPartition, record: Any) -> A
     return record
 
 
+def remember_resets() -> None:
+    """Consumers of this process remember from where to where a partition went whose offset the broker no longer had.
+
+    A fetch below the start of the log is answered with OFFSET_OUT_OF_RANGE; aiokafka then goes on at that start and
+    keeps it to itself.
+    """
+    TopicPartitionState.await_reset = _leave  # type: ignore[method-assign]  # that is the patch
+    TopicPartitionState.reset_to = _arrive  # type: ignore[method-assign]
+
+
+_AWAIT_RESET, _RESET_TO = TopicPartitionState.await_reset, TopicPartitionState.reset_to
+
+
+def _leave(self: TopicPartitionState, strategy: int) -> None:
+    if self.has_valid_position:
+        self.__dict__["left"] = self.position
+    _AWAIT_RESET(self, strategy)
+
+
+def _arrive(self: TopicPartitionState, position: int) -> None:
+    left = self.__dict__.pop("left", None)
+    if left is not None and position > left:
+        self.__dict__["last_reset"] = left, position
+    _RESET_TO(self, position)
+
+
 # -- one consumer --------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +320,8 @@ class FetchState(NamedTuple):
     """The next offset that will be fetched, -1 if it is not known."""
     high_watermark: int | None
     last_stable_offset: int | None
+    last_reset: tuple[int, int] | None = None
+    """From where to where the position went when the broker no longer had the records (`remember_resets`)."""
 
 
 def fetch_state(consumer: AIOKafkaConsumer, topic: str, partition: int) -> FetchState | None:
@@ -299,7 +332,8 @@ def fetch_state(consumer: AIOKafkaConsumer, topic: str, partition: int) -> Fetch
     if assignment is None or place not in assignment.tps:
         return None
     state = assignment.state_value(place)
-    return FetchState(state.position if state.has_valid_position else -1, state.highwater, state.lso)
+    position = state.position if state.has_valid_position else -1
+    return FetchState(position, state.highwater, state.lso, state.__dict__.get("last_reset"))
 
 
 def set_fetch_options(consumer: AIOKafkaConsumer, *, isolation_level: str, max_wait_ms: int) -> None:
@@ -370,6 +404,12 @@ async def _leave_group(coordinator: GroupCoordinator) -> None:
         with contextlib.suppress(KafkaError, TimeoutError):  # then its session ends
             await asyncio.wait_for(coordinator._client.send(node_id, request), LEAVE_TIMEOUT_S)
     coordinator.reset_generation()
+
+
+async def committed_metadata(consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> dict[TopicPartition, str]:
+    """What was committed with the offset of each partition. Raises `KafkaError`."""
+    found = await consumer._coordinator.fetch_committed_offsets(list(places))
+    return {place: committed.metadata for place, committed in found.items()}
 
 
 def rejoin(consumer: AIOKafkaConsumer) -> None:

@@ -34,6 +34,7 @@ from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.kafka.losses import PartitionLosses, find_losses
 from stream_detector.notify import policy
 from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.notify.configure import connect_channels, notify_config
@@ -41,14 +42,16 @@ from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
 from stream_detector.notify.stages.deliver import Deliverer
 from stream_detector.notify.stages.isolation import isolate
+from stream_detector.notify.stages.lost_records import Loss, forget_losses, report_losses
 from stream_detector.notify.stages.set_aside import set_aside_due
-from stream_detector.notify.state.keys import TOPIC
+from stream_detector.notify.state.keys import LOST, TOPIC
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import (
     DecisionFailed,
+    LossesNotWatched,
     MessageDone,
     RecordIgnored,
     RoutesRead,
@@ -65,6 +68,7 @@ LOGGED_AT_ONCE = 20
 """Lines for one answer: that of a digest settles thousands."""
 MOST_FAILED = 10_000
 """So many keys that raise are remembered."""
+LOSSES_EVERY_S = 20.0
 WATCH_EVERY_S = 30.0
 """How often the ends of input topics are looked at, at the least."""
 
@@ -327,6 +331,46 @@ class Notifier:
         step = partial(policy.watch_topic, state, topic, end, time.time(), self._config)
         return isolate(state, TOPIC + topic, step, begin_anew, self._on_failure)
 
+    async def watch_losses(self) -> None:
+        """Look for what Kafka deleted before a role had read it; the active notifier alone reports. On a broker that
+        does not allow it, each role's log and metric have its own."""
+        refused: set[str] = set()
+        while not self._app.should_stop:
+            if self._table.find_owned(0) is not None:
+                with contextlib.suppress(
+                    KafkaError, TimeoutError, OSError
+                ):  # the broker is away: everybody hears of it
+                    found = await find_losses(self._app.settings)
+                    for role in set(found.refused) - refused:
+                        LossesNotWatched(role).emit()
+                    refused |= set(found.refused)
+                    for role, partitions in found.by_role.items():
+                        self._report_losses(role, partitions)
+            await self._app.sleep(LOSSES_EVERY_S)
+
+    def _report_losses(self, role: str, found: list[PartitionLosses]) -> None:
+        partition = self._table.find_owned(0)
+        if partition is None or self._app.rebalancing:
+            return
+        state = self._store_of(partition)
+
+        def step() -> list[Notification]:
+            for one in found:
+                forget_losses(
+                    state, role, one.topic, one.partition, max(one.start, *(lost.end for lost in one.lost), 0)
+                )
+            losses = [Loss(role, one.topic, one.partition, *lost) for one in found for lost in one.lost]
+            return report_losses(state, role, losses, time.time(), self._config)
+
+        def begin_anew(error: Exception) -> list[Notification]:
+            state.pop(LOST + role, None)
+            return []
+
+        if said := isolate(state, LOST + role, step, begin_anew, self._on_failure):
+            self._send_notifications(said)
+            self._decided.set()
+            self._app.dispatch(0)
+
     def _on_result(self, delivery: Delivery, result: Result) -> None:
         partition = self._table.find_owned(0)
         faults.reach("answered")
@@ -350,6 +394,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
         process_topic(app, source, notifier.repartition, agent=f"copy-{source}")
     process_topic(app, topics.NOTIFIER_IN, notifier.decide, agent="decide")
     app.task(notifier.run)
+    app.task(notifier.watch_losses)
     if app.settings.quiet_after:
         app.task(notifier.watch_inputs)
     return worker.nothing_to_prepare

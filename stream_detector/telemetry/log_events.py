@@ -138,6 +138,54 @@ class StateLeftOut(LogEvent):
 
 
 @dataclass(frozen=True)
+class RecordsLost(LogEvent):
+    """Kafka deleted records by retention, or somebody did, before this role had read them."""
+
+    level = logging.ERROR
+    line = (
+        "{topic}-{partition}: {records} records (offsets {first} to {last}) were deleted from Kafka before they were "
+        "read. Publish them again if their source still has them, and set retention.ms of the topic above the longest "
+        "outage"
+    )
+    topic: str
+    partition: int
+    records: int
+    first: int
+    last: int
+
+    def count(self) -> None:
+        metrics.RECORDS_LOST.labels(self.topic, str(self.partition)).inc(self.records)
+
+
+@dataclass(frozen=True)
+class LossesNotWatched(LogEvent):
+    level = logging.WARNING
+    line = (
+        "the notifier may not describe the group or the topics of the {role}: no message is sent about records that "
+        "Kafka deletes before the {role} has read them. `stream-detector acls --role notifier` prints what to grant"
+    )
+    role: str
+
+
+@dataclass(frozen=True)
+class StoreBehind(LogEvent):
+    """PostgreSQL lacks records that the recorder had stored: it was restored from an older dump."""
+
+    level = logging.ERROR
+    line = (
+        "PostgreSQL lacks what was stored of {topic}-{partition} (offsets {first} to {last}): it was restored from an "
+        "older dump. `stream-detector doctor` prints the command that stores it again"
+    )
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    def count(self) -> None:
+        metrics.RECORDS_MISSING.labels(self.topic).inc(self.last + 1 - self.first)
+
+
+@dataclass(frozen=True)
 class RecordIgnored(LogEvent):
     level = logging.WARNING
     line = "ignored {topic}-{partition}@{offset}: {why}; it stays on the topic until retention deletes it"

@@ -32,6 +32,16 @@ STATE_LEFT_OUT = Counter(
     "Unreadable records of a state topic that were left out, by topic: the previous value of their key is used",
     ["topic"],
 )
+RECORDS_LOST = Counter(
+    "stream_detector_records_lost",
+    "Records that Kafka deleted before this role had read them, by topic and partition",
+    ["topic", "partition"],
+)
+RECORDS_MISSING = Counter(
+    "stream_detector_records_missing",
+    "Offsets that PostgreSQL had stored and lacks, since it was restored from an older dump, by topic",
+    ["topic"],
+)
 SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored in PostgreSQL, by table", ["table"])
 NOTIFICATIONS = Counter(
     "stream_detector_notifications", "Notification messages, by channel and outcome", ["channel", "outcome"]

@@ -78,6 +78,8 @@ class JournaledPartition(StatePartition[V]):
                 else:
                     merged = self.replay_until
                 self._apply_entry(key, value, record.offset)
+                if key == CLAIM_KEY:
+                    merged = merged | changelog_record.positions_of(value)  # an owner's own names none
                 self.replay_until = merged
             except Exception as error:
                 header = b""

@@ -181,7 +181,9 @@ class StatePartition(PartitionContents[V]):
                 epoch = max(epoch, written_by)
                 if key == WATERMARKS_KEY:
                     self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
-                elif key != CLAIM_KEY:
+                elif key == CLAIM_KEY:
+                    self.replay_until |= changelog_record.positions_of(value)  # an owner's own names none
+                else:
                     packed[key] = value
                     if self.live:
                         self.live.pop(key.decode(), None)

@@ -261,6 +261,14 @@ class TopicActivity(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     reported: bool = False
 
 
+class LossesReported(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Up to where records of a role's sources that were deleted before it read them are in a message."""
+
+    version: Literal[1] = 1
+    until: dict[str, int] = {}
+    """`topic/partition` -> the offset behind the last one."""
+
+
 class OldEvents(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anomalies of one channel that were published long after they happened, since the last message about such."""
 

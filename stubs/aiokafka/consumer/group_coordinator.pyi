@@ -1,7 +1,9 @@
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 class GroupCoordinator:
     coordinator_id: int | None
@@ -14,6 +16,9 @@ class GroupCoordinator:
     _group_instance_id: str | None
     def request_rejoin(self) -> None: ...
     def reset_generation(self) -> None: ...
+    async def fetch_committed_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]: ...
     async def _do_heartbeat(self) -> bool: ...
     async def _push_error_to_user(self, exc: Exception) -> None: ...
     async def _send_req(self, request: Any) -> Any: ...

@@ -3,6 +3,9 @@ from aiokafka.structs import TopicPartition
 class TopicPartitionState:
     highwater: int | None
     lso: int | None
+    _position: int | None
+    def await_reset(self, strategy: int) -> None: ...
+    def reset_to(self, position: int) -> None: ...
     @property
     def has_valid_position(self) -> bool: ...
     @property

@@ -22,6 +22,8 @@ ROLE = textwrap.dedent("""
         metrics.EVENTS.labels("workflow-completions", "applied").inc(100)
         metrics.ANOMALIES.labels("UnusualExecutionTime", "warning").inc()
         metrics.STATE_LEFT_OUT.labels("baselines").inc()
+        metrics.RECORDS_LOST.labels("scores", "0").inc(5)
+        metrics.RECORDS_MISSING.labels("scores").inc(5)
         metrics.LAG.labels("workflow-completions", "0").set(3)
         metrics.CHECKPOINT_AGE.set(0.4)
         metrics.SINK_ROWS.labels("executions").inc(100)

@@ -56,7 +56,8 @@ class Fake:
         return self.ours
 
     async def commit_offsets(self, offsets):
-        self.steps.append(("commit", offsets))
+        self.steps.append(("commit", {tp: commit.offset for tp, commit in offsets.items()}))
+        self.metadata = {tp: commit.metadata for tp, commit in offsets.items()}
         return self.outcome
 
     def create_batch(self) -> Batch:
