@@ -18,7 +18,7 @@ from stream_detector.settings import SettingsError
 COMMANDS = {
     "up": ("up", "command"),
     "detector": ("roles", "detector"),
-    "recorder": ("roles", "recorder"),
+    "recorder": ("recorder", "command"),
     "notifier": ("roles", "notifier"),
     "api": ("roles", "api"),
     "setup": ("setup", "command"),
@@ -34,6 +34,7 @@ COMMANDS = {
     "notify": ("notify", "command"),
     "dead-letters": ("dead_letters", "command"),
     "baselines": ("baselines", "command"),
+    "reset-source": ("reset_source", "command"),
     "token": ("token", "command"),
     "session": ("session", "command"),
     "config": ("config", "command"),

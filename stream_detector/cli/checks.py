@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 
+import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -13,8 +14,9 @@ from stream_detector.database_url import parse_database_url
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
-from stream_detector.kafka.preflight import MissingAclsError, find_missing_acls, read_topics
+from stream_detector.kafka.preflight import MissingAclsError, SetupError, find_missing_acls, read_topics
 from stream_detector.notify.channels.registry import CHANNELS
+from stream_detector.roles.restore.rewind import find_missing_rows
 from stream_detector.serve.database import Database
 from stream_detector.serve.pipeline import Part, Pipeline
 from stream_detector.settings import PREFIX, Settings
@@ -28,6 +30,7 @@ from stream_detector.store.connect import (
 )
 from stream_detector.store.connector import is_pooled
 from stream_detector.store.migrate import pending
+from stream_detector.store.source_positions import Gap
 
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0
@@ -56,6 +59,9 @@ async def run_checks(settings: Settings) -> AsyncIterator[Check]:
             yield line
         async for line in _database(settings, database):
             yield line
+        if settings.broker and database.pool is not None:
+            async for line in _stored(settings, database.pool):
+                yield line
         await pipeline.ask_database()
         channels = {part.name: part for part in pipeline.parts() if part.kind == "channel"}
         for check in check_channels(settings):
@@ -174,6 +180,35 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
     skew_s = theirs_s - asked_s
     advice = "synchronise the clocks of both machines, for example with NTP" if abs(skew_s) > SKEW_MOST_S else ""
     yield Check("clock", f"the database clock differs by {skew_s:+.1f} s", advice)
+
+
+async def _stored(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Check]:
+    """Whether the database has what the recorder has committed. Nothing where that cannot be asked: see above."""
+    try:
+        if await pending(pool):
+            return
+        async with asyncio.timeout(PATIENCE_S):
+            missing = await find_missing_rows(settings, pool)
+    except (KafkaError, SetupError, StoreAwayError, OSError):
+        return
+    if not missing.gaps and not missing.gone:
+        yield Check("stored records", "all that the recorder has committed are in the database")
+        return
+    advice = []
+    if missing.since is not None:
+        time_ = f"{missing.since:%Y-%m-%dT%H:%M:%SZ}"
+        advice.append(f"stop the recorder and run `stream-detector recorder rewind --to {time_}`, then start it")
+    if missing.gone:
+        advice.append(
+            f"Kafka does not have {_listed(missing.gone)} any more: publish them again; "
+            "`recorder rewind` stops this message"
+        )
+    listed = _listed([*missing.gaps, *missing.gone])
+    yield Check("stored records", f"restored from an older dump: lacks {listed}", "; ".join(advice))
+
+
+def _listed(gaps: Iterable[Gap]) -> str:
+    return ", ".join(f"{gap.topic}-{gap.partition} offsets {gap.first} to {gap.end - 1}" for gap in gaps)
 
 
 def check_channels(settings: Settings) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""One command per role: each runs as its own process and consumer group."""
+"""One command per role: each runs as its own process and consumer group. That of the recorder is in `recorder`."""
 
 import importlib
 from collections.abc import Callable
@@ -20,36 +20,40 @@ MODULES = {
 _NEEDS_DATABASE = ("recorder", "api")
 
 
+def run_role(name: str, settings: Settings) -> None:
+    """Run a role until it ends; exits with its code. Raises `CommandError` where it lacks an address."""
+    if not settings.broker:
+        raise CommandError(
+            f"STREAM_DETECTOR_BROKER is not set (--broker): the {name} needs a broker. "
+            "`stream-detector up` starts an embedded one",
+            2,
+        )
+    if name in _NEEDS_DATABASE and not settings.database_url:
+        raise CommandError(
+            f"STREAM_DETECTOR_DATABASE_URL is not set (--database-url): the {name} needs a database. "
+            "`stream-detector up` starts an embedded one",
+            2,
+        )
+    if name in _NEEDS_DATABASE:
+        check_database_url(settings.database_url)
+    start_logging(name, form=settings.log_format, level=settings.log_level)
+    run: Callable[[Settings], int] = importlib.import_module(MODULES[name]).run
+    raise SystemExit(run(settings))
+
+
 def _role(name: str, text: str) -> click.Command:
     @settings_flags
-    def run_role(settings: Settings) -> None:
-        if not settings.broker:
-            raise CommandError(
-                f"STREAM_DETECTOR_BROKER is not set (--broker): the {name} needs a broker. "
-                "`stream-detector up` starts an embedded one",
-                2,
-            )
-        if name in _NEEDS_DATABASE and not settings.database_url:
-            raise CommandError(
-                f"STREAM_DETECTOR_DATABASE_URL is not set (--database-url): the {name} needs a database. "
-                "`stream-detector up` starts an embedded one",
-                2,
-            )
-        if name in _NEEDS_DATABASE:
-            check_database_url(settings.database_url)
-        start_logging(name, form=settings.log_format, level=settings.log_level)
-        run: Callable[[Settings], int] = importlib.import_module(MODULES[name]).run
-        raise SystemExit(run(settings))
+    def command(settings: Settings) -> None:
+        run_role(name, settings)
 
-    run_role.__doc__ = f"""{text}
+    command.__doc__ = f"""{text}
 
     \b
     Example: stream-detector {name} --broker kafka:9092
     """
-    return click.command(name)(run_role)
+    return click.command(name)(command)
 
 
 detector = _role("detector", "Detect anomalies in workflow executions and scores; publish alerts and run summaries.")
-recorder = _role("recorder", "Store events, anomalies and notifications in PostgreSQL, in idempotent batches.")
 notifier = _role("notifier", "Send notifications to the inbox and all configured channels.")
 api = _role("api", "Serve the HTTP API and the dashboard.")

@@ -137,6 +137,14 @@ class EndOffsets:
         self._known |= fetched
         return {tp: max(end, listed.get(tp, 0)) for tp, end in fetched.items()}
 
+    async def start_offsets(self, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
+        """The offset of the first record that each partition still has, or would have.
+
+        Args:
+            names: as in `end_offsets`.
+        """
+        return await self._consumer.beginning_offsets(self._of_topics(names))
+
     async def committed(self, role: str, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that the role reads, -1 where there is none.
 
@@ -221,3 +229,28 @@ async def read_topic(settings: Settings, name: str) -> AsyncIterator[ConsumerRec
                         yield record
     finally:
         await consumer.stop()
+
+
+async def first_record(settings: Settings, place: TopicPartition, offset: int) -> ConsumerRecord | None:
+    """The first record at an offset or behind it that the log still has; None where there is none.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker does not answer.
+        TimeoutError: it does not answer fetches.
+    """
+    async with EndOffsets(settings, [place.topic.removeprefix(settings.topic_prefix)]) as asked:
+        end = (await asked.end_offsets()).get(place, 0)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([place])
+        consumer.seek(place, offset)
+        async with asyncio.timeout(_TIMEOUT_S):
+            while await consumer.position(place) < end:
+                for record in (await consumer.getmany(place, timeout_ms=_FETCH_WAIT_MS, max_records=1)).get(place, []):
+                    return record
+    finally:
+        await consumer.stop()
+    return None

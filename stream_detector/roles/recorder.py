@@ -5,6 +5,7 @@ database is back. Detection and messages do not notice.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -13,6 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from stream_detector.delivery import worker
 from stream_detector.delivery.app import WorkerApp
@@ -39,12 +43,21 @@ from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.headers import Headers, UnreadableHeaders, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
+from stream_detector.kafka.end_offsets import first_record
 from stream_detector.settings import Settings
-from stream_detector.store.connect import READ_ONLY, StoreAwayError, address_of, wait_for_pool, why_not_writable
+from stream_detector.store.connect import (
+    READ_ONLY,
+    StoreAwayError,
+    address_of,
+    store_errors,
+    wait_for_pool,
+    why_not_writable,
+)
 from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows, StateRecord
+from stream_detector.store.source_positions import Gap, Reached, forget_gap, stored_positions
 from stream_detector.store.write import Writer
 from stream_detector.telemetry.log_events import (
     EventRefused,
@@ -52,11 +65,13 @@ from stream_detector.telemetry.log_events import (
     ServiceUnavailable,
     StateNotStored,
     StepFailed,
+    StoreBehind,
 )
 
 DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
 ASK_EVERY_S, ANSWER_WITHIN_S = 2.0, 4.0
+NOTE_EVERY_S = 10.0
 UNKNOWN_STATE = "unknown"
 """Of a baseline in a layout that this version does not know."""
 
@@ -155,6 +170,10 @@ class Recorder:
         self._app = app
         self._pool: asyncpg.Pool | None = None
         self._epoch = 0
+        self._noted: dict[TP, tuple[int, int]] = {}
+        """Partition -> assignment, and up to where the database says in it that everything is stored."""
+        self._gaps: list[Gap] = []
+        self._stored: dict[tuple[str, int], int] = {}
         self._opening = asyncio.Lock()
         self._deleted_at_s = 0.0
         self._answered_s, self._why_away = time.monotonic(), ""
@@ -164,7 +183,7 @@ class Recorder:
         """Store one chunk. None, and nothing counts as applied, where the partitions were taken away meanwhile."""
         rows, errors, failed = self._decode(source, chunk)
         try:
-            bad = await self._store(rows) if len(rows) else []
+            bad = await self._store(rows, self._reached(source, chunk))
         except asyncpg.InsufficientPrivilegeError as error:
             self._app.fail(
                 f"{source}: PostgreSQL: {error}. `stream-detector grants --role recorder` prints what to grant"
@@ -172,6 +191,8 @@ class Recorder:
             raise
         if bad is None:
             return None
+        self._noted[chunk.tp] = chunk.assignment, chunk.next_offset
+        await self._look_at_gaps()
         outcomes = Counter(applied=len(rows), refused=len(errors) + len(failed))
         if source in READ_BY_DETECTOR:
             errors = {}
@@ -214,12 +235,21 @@ class Recorder:
         place = source, number, record.offset, record.timestamp
         return Row(event, *place, backfill, self._epoch, value, self._app.settings.duration_from_times)
 
-    async def _store(self, rows: Rows) -> list[BadRow] | None:
+    def _reached(self, source: str, chunk: Chunk) -> Reached:
+        """From where to where everything is stored with the chunk."""
+        assignment, first = self._noted.get(chunk.tp, (-1, None))
+        if assignment != chunk.assignment:
+            position = self._app.tasks.find_position(chunk.tp)
+            first = position.committed if position is not None else None
+        return Reached(self._epoch, source, chunk.tp.partition, first, chunk.next_offset)
+
+    async def _store(self, rows: Rows, reached: Reached) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""
         app, pause_s, away_since = self._app, 0.5, None
         while not (app.should_stop or app.rebalancing):
             try:
-                bad = await Writer(await self._connected()).write(rows)
+                writer = Writer(await self._connected())
+                bad = await writer.write(rows, reached)
             except StoreAwayError as error:
                 app.waiting_for = "PostgreSQL"
                 if self._pool is not None:  # after a failover the next connection may find the server that takes rows
@@ -231,11 +261,53 @@ class Recorder:
                 pause_s = min(pause_s * 2, 5.0)
             else:
                 app.waiting_for = ""
+                self._gaps += writer.gaps
                 if away_since:
                     away_s = time.monotonic() - away_since
                     ServiceRecovered("PostgreSQL", address_of(app.settings.database_url), away_s).emit()
                 return bad
         return None
+
+    async def note_positions(self) -> None:
+        """Note what was committed and no batch brought: markers of transactions, for example. And find out soon after
+        the start whether the database is the one that was written last."""
+        app, pool = self._app, self._pool
+        if pool is None or app.rebalancing or app.recovery.in_recovery:
+            return
+        for task in app.tasks:
+            for tp, position in task.positions.items():
+                end, assignment = position.committed, app.positions.assignment
+                known_for, first = self._noted.get(tp, (-1, end))
+                first = first if known_for == assignment else end
+                if end is None or first is None or (known_for == assignment and first >= end):
+                    continue
+                source = tp.topic[len(app.topic_prefix) :]
+                writer = Writer(pool)
+                try:
+                    await writer.write(Rows(), Reached(self._epoch, source, tp.partition, first, end))
+                except StoreAwayError:
+                    return  # who stores a batch says so
+                if app.positions.assignment == assignment and self._noted.get(tp, (-1, 0)) <= (assignment, end):
+                    self._noted[tp] = assignment, end
+                self._gaps += writer.gaps
+        await self._look_at_gaps()
+
+    async def _look_at_gaps(self) -> None:
+        """Report what is missing of what was stored before; a gap of the topic itself is none of the database."""
+        while self._gaps and self._pool is not None:
+            gap = self._gaps.pop()
+            settings = self._app.settings
+            place = TopicPartition(settings.topic(gap.topic), gap.partition)
+            try:
+                found = await first_record(settings, place, gap.first)
+            except (KafkaError, TimeoutError, OSError):
+                found = None  # `doctor` asks again
+            else:
+                if found is None or found.offset >= gap.end:
+                    with contextlib.suppress(StoreAwayError), store_errors():
+                        await forget_gap(self._pool, self._epoch, gap)
+                    continue
+            StoreBehind(gap.topic, gap.partition, gap.first, gap.end - 1).emit()
 
     async def _connected(self) -> asyncpg.Pool:
         async with self._opening:
@@ -245,7 +317,8 @@ class Recorder:
                 try:
                     await admit(pool, "recorder")
                     identity = stream_identity(await cluster_id(settings), settings.topic_prefix)
-                    self._epoch, self._pool = await epoch_of(pool, identity), pool
+                    self._epoch = await epoch_of(pool, identity)
+                    self._stored, self._pool = await stored_positions(pool, self._epoch), pool
                     self._answered_s = time.monotonic()
                 except BaseException:
                     pool.terminate()
@@ -262,6 +335,10 @@ class Recorder:
                 address = address_of(self._app.settings.database_url)
                 ServiceUnavailable("PostgreSQL", address, str(error), START_AGAIN_S).emit()
                 await asyncio.sleep(START_AGAIN_S)
+
+    def known_position(self, tp: TP) -> int:
+        """Up to where the database had a partition at the start."""
+        return self._stored.get((tp.topic[len(self._app.topic_prefix) :], tp.partition), 0)
 
     async def ask_database(self) -> None:
         """Have an answer of PostgreSQL's that is fresh, whether or not there is something to store."""
@@ -313,7 +390,8 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     recorder = Recorder(app)
     app.timer(60.0)(recorder.delete_expired)
     app.timer(ASK_EVERY_S)(recorder.ask_database)
-    app.find_unmet_need = recorder.find_unmet_need
+    app.timer(NOTE_EVERY_S)(recorder.note_positions)
+    app.find_unmet_need, app.known_position = recorder.find_unmet_need, recorder.known_position
     for source in READ:
         if source in app.partitions:
             process_topic(app, source, recorder.apply, agent=f"record-{source}")

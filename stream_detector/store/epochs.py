@@ -26,7 +26,8 @@ async def epoch_of(pool: asyncpg.Pool, identity: str) -> int:
             known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
             if known is None:
                 await connection.execute(
-                    "INSERT INTO stream_epochs (identity) VALUES ($1) ON CONFLICT DO NOTHING", identity
+                    "INSERT INTO stream_epochs (identity, has_positions) VALUES ($1, true) ON CONFLICT DO NOTHING",
+                    identity,
                 )
                 known = await connection.fetchval("SELECT epoch FROM stream_epochs WHERE identity = $1", identity)
             return int(known)

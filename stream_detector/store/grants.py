@@ -15,7 +15,8 @@ from stream_detector.store.migrate import migrate
 _LEARNT = (
     "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
     "state_records", "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed",
-    "recorder_progress", "stream_epochs", "schema_migrations", "deleted_anomalies", "detector_settings",
+    "recorder_progress", "recorder_positions", "recorder_gaps", "stream_epochs",
+    "schema_migrations", "deleted_anomalies", "detector_settings",
 )  # fmt: skip
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
@@ -26,14 +27,16 @@ _RECORDER = {
     "INSERT": (
         "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "state_records", "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress",
-        "stream_epochs", "deleted_anomalies", "detector_settings",
+        "stream_epochs", "deleted_anomalies", "detector_settings", "recorder_positions",
+        "recorder_gaps",
     ),
     "UPDATE": (
         "runs", "anomalies", "incidents", "actions", "silences", "baselines", "state_records", "trimmed",
-        "recorder_progress",
+        "recorder_progress", "recorder_positions", "recorder_gaps",
     ),
     "DELETE": (
-        "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
+        "recorder_gaps", "executions", "scores", "score_runs",
+        "run_summaries", "runs", "anomalies", "incidents", "baselines",
         "notifications", "dead_letters", "inbox_marks", "sessions", "sign_in_links",
     ),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from stream_detector.store import anomaly_edits, anomaly_tables, run_tables, tab
 from stream_detector.store.connect import Connection, StoreAwayError, store_errors
 from stream_detector.store.connector import is_pooled
 from stream_detector.store.rows import BadRow, Row, Rows
+from stream_detector.store.source_positions import Gap, Reached, note_reached
 from stream_detector.store.table import Table
 from stream_detector.telemetry import metrics
 
@@ -61,11 +62,13 @@ class Writer:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self.gaps: list[Gap] = []
+        """What was found to be missing of what was stored before."""
         self._noted_at_s = -math.inf
         self._has_events = self._has_baselines = False  # stored since it was noted last
 
-    async def write(self, rows: Rows) -> list[BadRow]:
-        """Everything but the returned bad rows is stored and committed.
+    async def write(self, rows: Rows, reached: Reached | None = None) -> list[BadRow]:
+        """Everything but the returned bad rows is stored and committed, and that the source partition is stored so far.
 
         A batch that PostgreSQL refuses is tried table by table, and a refused table in halves, until the bad rows
         stand alone. What is stored twice leaves one row.
@@ -74,11 +77,13 @@ class Writer:
             StoreAwayError: the database is away. Call again with the same rows: what was stored stays one row.
         """
         with store_errors():
-            if await self._accepts(rows):
+            if await self._refusal(rows, reached) is None:
                 return []
             bad: list[BadRow] = []
             for name, listed in rows.lists():
                 bad += await self._split(name, listed)
+            if reached is not None:
+                await self._refusal(Rows(), reached)
             return bad
 
     async def _split(self, name: str, listed: Sequence[Row[Any]]) -> list[BadRow]:
@@ -94,14 +99,11 @@ class Writer:
         middle = len(listed) // 2
         return [*await self._split(name, listed[:middle]), *await self._split(name, listed[middle:])]
 
-    async def _accepts(self, rows: Rows) -> bool:
-        return await self._refusal(rows) is None
-
-    async def _refusal(self, rows: Rows) -> Exception | None:
+    async def _refusal(self, rows: Rows, reached: Reached | None = None) -> Exception | None:
         """Store the rows; returns what PostgreSQL has against the data, None when they are stored."""
         for attempt in range(_TRIES):
             try:
-                await self._store(rows)
+                await self._store(rows, reached)
                 return None
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
                 if attempt == _TRIES - 1:
@@ -115,7 +117,7 @@ class Writer:
                 return error
         raise AssertionError("unreachable")
 
-    async def _store(self, rows: Rows) -> None:
+    async def _store(self, rows: Rows, reached: Reached | None) -> None:
         stored: dict[str, int] = {}
         async with self._pool.acquire() as connection, connection.transaction():
             grown: list[Any] = []
@@ -136,7 +138,11 @@ class Writer:
                 await anomaly_tables.decide(connection, grown, rows.actions)
             self._has_events |= bool(stored.get("executions") or stored.get("scores"))
             self._has_baselines |= bool(rows.baselines)
-            await self._note_progress(connection, rows)
+            if len(rows):
+                await self._note_progress(connection, rows)
+            gap = await note_reached(connection, reached) if reached is not None else None
+        if gap is not None:
+            self.gaps.append(gap)
         for name, count in stored.items():
             metrics.SINK_ROWS.labels(name).inc(count)
 

@@ -7,6 +7,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from stream_detector.devstack.owned import Owned, start_owned
 from stream_detector.devstack.ports import free_port
 from stream_detector.settings import Settings, environ_of
@@ -71,6 +73,13 @@ class Role:
             return error.code
         except OSError:
             return 0
+
+    def metric(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series of a metric, as it serves them. Blocks for at most a second."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=1.0) as answer:
+            text = answer.read().decode()
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return [(sample.labels, sample.value) for sample in samples if sample.name == name]
 
     @property
     def ready(self) -> bool:

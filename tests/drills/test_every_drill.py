@@ -13,11 +13,22 @@ pytestmark = pytest.mark.drill
 
 SOAK_S = 300.0
 KAFKA = {
-    **dict.fromkeys(("kill-detector", "rebalance", "run-ends", "stop-and-go", "soak"), "apache"),
+    **dict.fromkeys(
+        (
+            "kill-detector",
+            "rebalance",
+            "run-ends",
+            "stop-and-go",
+            "soak",
+            "retention",
+            "older-dump",
+        ),
+        "apache",
+    ),
     **dict.fromkeys(("broker-restart", "broker-killed"), "apache3"),
 }
 """What a drill needs that is not carried out on the embedded broker."""
-RUNS = {"kill-detector": 6}
+RUNS = {"kill-detector": 6, "retention": 2, "older-dump": 2}
 WITHOUT = {
     "broker-killed": "awaited-delivery",
     "broker-restart": "awaited-delivery",
@@ -27,8 +38,10 @@ WITHOUT = {
     "empty-disk": "changelog",
     "hostile-input": "dead-letters",
     "kill-detector": "commit-order",
+    "older-dump": "gaps-noted",
     "postgres-away": "stored-rows",
     "rebalance": "applied-positions",
+    "retention": "resets-remembered",
     "run-ends": "barrier",
     "stop-and-go": "epochs",
 }

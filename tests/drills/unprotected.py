@@ -14,6 +14,7 @@ from stream_detector.events import decode
 from stream_detector.notify.stages import results
 from stream_detector.roles import detector
 from stream_detector.roles.recorder import Recorder
+from stream_detector.store import write
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.write import Writer
 from tests.drills import harms
@@ -136,6 +137,21 @@ def barrier() -> None:
     PublishedBefore.ask = ask  # type: ignore[method-assign]
 
 
+def resets_remembered() -> None:
+    """Nobody looks where the broker sends a fetch below the start of a log."""
+    worker.remember_resets = lambda: None
+
+
+def gaps_noted() -> None:
+    """The recorder notes how far it is, and not that the database was behind."""
+    note = write.note_reached
+
+    async def note_alone(connection: Any, reached: Any) -> Any:
+        return await note(connection, reached._replace(first=None))
+
+    write.note_reached = note_alone
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "applied-positions": applied_positions,
     "awaited-delivery": awaited_delivery,
@@ -146,7 +162,9 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "epochs": epochs,
     "following": following,
     "future-refused": future_refused,
+    "gaps-noted": gaps_noted,
     "recent-ids": recent_ids,
+    "resets-remembered": resets_remembered,
     "retries": retries,
     "stored-rows": stored_rows,
 }
