@@ -236,6 +236,7 @@ class Settings:
     score_threshold: Decimal = setting(Decimal("0.5"), _positive_decimal, "A score change of at least this much is an anomaly", unit="points", aliases=("GVS_ANOMALY_THRESHOLD",), group="Detection")  # fmt: skip
     score_threshold_rules: str = setting("", _score_threshold_rules, "Thresholds of individual scores, by entity type or id: `type=dao -> 5 %, poll-* -> 1.0`; a percentage is of the previous score; the first match wins; scores without a match have SCORE_THRESHOLD", group="Detection")  # fmt: skip
     duration_from_times: bool = setting(True, _flag, "An execution without `duration_s` took `finished_at - started_at`; off: its duration is not recorded, as in earlier versions", group="Detection")  # fmt: skip
+    single_run_keys: int = setting(100_000, _integer(1, 100_000_000), "A detector with more workflows than this that have run once drops the baselines of those that have been quiet for longest, at least 35 days; beyond ten times this also younger ones. Their executions stay", group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Public URL of the dashboard, used for links in messages", aliases=("NEXT_PUBLIC_BASE_URL",), group="Notifications")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Listen address of the API; any other than loopback requires API_TOKEN", group="API")  # fmt: skip
     api_port: int = setting(8080, _integer(0, 65535), "Port of the API and the dashboard; 0 selects a free port", group="API")  # fmt: skip

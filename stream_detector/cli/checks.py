@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from stream_detector.database_url import parse_database_url
+from stream_detector.events.id_patterns import unique_ids_text
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
@@ -31,6 +32,7 @@ from stream_detector.store.connect import (
 from stream_detector.store.connector import is_pooled
 from stream_detector.store.migrate import pending
 from stream_detector.store.source_positions import Gap
+from stream_detector.store.unique_ids import ids_that_look_unique
 
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0
@@ -177,6 +179,8 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
         yield Check("tables", f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")
     else:
         yield Check("tables", "up to date")
+        async for line in _workflow_ids(database):
+            yield line
     skew_s = theirs_s - asked_s
     advice = "synchronise the clocks of both machines, for example with NTP" if abs(skew_s) > SKEW_MOST_S else ""
     yield Check("clock", f"the database clock differs by {skew_s:+.1f} s", advice)
@@ -209,6 +213,11 @@ async def _stored(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Check
 
 def _listed(gaps: Iterable[Gap]) -> str:
     return ", ".join(f"{gap.topic}-{gap.partition} offsets {gap.first} to {gap.end - 1}" for gap in gaps)
+
+
+async def _workflow_ids(database: Database) -> AsyncIterator[Check]:
+    for pattern, count in (await database.query(ids_that_look_unique)).items():
+        yield Check("workflow ids", unique_ids_text(pattern, count), "docs/operations.md#workflow-ids-that-never-end")
 
 
 def check_channels(settings: Settings) -> Iterator[Check]:

@@ -38,7 +38,7 @@ from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.reminders import schedule_reminder
 from stream_detector.notify.stages.render import due_deliveries, message_about
 from stream_detector.notify.stages.results import settle
-from stream_detector.notify.stages.self_monitoring import watch_topic
+from stream_detector.notify.stages.self_monitoring import report_unique_ids, watch_topic
 from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import Verdict, passes, stops
 from stream_detector.notify.state.decided_ids import is_decided, mark_decided
@@ -77,7 +77,7 @@ def accept(
     """
     if isinstance(item, Action):
         apply_action(state, item, now_s, config)
-        return []
+        return report_unique_ids(state, item, now_s, config)
     name = message_id(item)
     if is_decided(state, name):
         return []

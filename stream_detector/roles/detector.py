@@ -50,6 +50,8 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
 from stream_detector.roles.run_table import Made, RunTable
+from stream_detector.roles.single_runs import SingleRuns
+from stream_detector.roles.unique_ids import UniqueIds
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import RecordIgnored, StepFailed
@@ -110,10 +112,21 @@ class Detector:
         self._counted: tuple[dict[str, str], tuple[str, bytes]] = {}, ("", b"")
         """The labels of the last alert, and the header for them."""
         self._runs = RunTable(app, self._n, config.profile, published)
+        self._single_runs = SingleRuns(app, self._baselines, app.settings.single_run_keys)
+        self._unique_ids = UniqueIds(self._baselines, self._n)
         self._scores_wait: bool | None = None
         """Whether scores were there to be read when partitions were assigned; None until that is known."""
 
     # -- chunks --------------------------------------------------------------------------------------------------
+
+    async def before_completions(self, chunk: Chunk) -> None:
+        """Wait while keys of the partition are being dropped: what comes next for them begins anew."""
+        await self._single_runs.until_written(chunk.tp.partition)
+
+    async def before_repartitioned(self, chunk: Chunk) -> None:
+        """Both: completions, actions and scores that lay on another partition."""
+        await self.load_detection(chunk)
+        await self.before_completions(chunk)
 
     async def load_detection(self, chunk: Chunk) -> None:
         """Wait for what the first score needs: 3.4 of the 6 s of processor time that a start would take."""
@@ -198,6 +211,8 @@ class Detector:
                 outcome = step(baseline, event, config, record_ms, backfill=backfill)
                 if packed is None or (unencoded and key in unencoded):
                     partition.put(key, baseline.pack())
+                    if packed is None and type(event) is Completion:
+                        self._note_new(number, event.workflow_id, int(baseline.newest_ms))
                 else:  # `put` without its call: 11 %
                     live[key] = baseline.pack()
                     dirty.add(key)
@@ -246,7 +261,9 @@ class Detector:
         return outcomes
 
     def before_checkpoint(self, task: Task) -> None:
-        """Write that runs end for which nothing is waited for any more."""
+        """Drop keys, and write that runs end for which nothing is waited for any more."""
+        if self._single_runs.before_checkpoint():
+            self._unique_ids.before_checkpoint()
         self._write_ends(task.number)
         self._app.dispatch(task.number)
 
@@ -266,6 +283,10 @@ class Detector:
                 return None
 
         self._labels.add_sampled(len(records), event_at)
+
+    def _note_new(self, number: int, workflow_id: str, newest_ms: int) -> None:
+        self._single_runs.note_new(number, newest_ms)
+        self._unique_ids.note_new(workflow_id, newest_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""
@@ -407,9 +428,14 @@ def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Await
     app.before_checkpoint = detector.before_checkpoint
     app.find_unmet_need = detector.find_unmet_need
     app.on_rebalance_complete.connect(detector.look_for_scores, weak=False)
+    before = {
+        topics.COMPLETIONS: detector.before_completions,
+        topics.ACTIONS: detector.before_completions,
+        topics.SCORES: detector.load_detection,
+        topics.REKEYED: detector.before_repartitioned,
+    }
     for source in (*DECODE, topics.REKEYED):
-        before = detector.load_detection if source in (topics.SCORES, topics.REKEYED) else None
-        process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before)
+        process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before.get(source))
     process_topic(app, topics.RUN_PARTS, detector.apply_run_parts, agent=f"detect-{topics.RUN_PARTS}")
     app.task(published.run)
     return SettingsLog(app.settings, app.fail).agree

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from stream_detector.serve.allowance import ALLOWANCE, Allowance
-from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, PIPELINE, SETTINGS
+from stream_detector.serve.app_keys import BROKER, DATABASE, DOCUMENT, EDITING, JUDGED, PIPELINE, SETTINGS, UNIQUE_IDS
 from stream_detector.serve.authentication import AUTHENTICATOR, Authenticator
 from stream_detector.serve.bodies import SIGNED_ROOM, TOKEN_ROOM, BodyRoom, free_body
 from stream_detector.serve.broker import Broker
@@ -27,6 +27,7 @@ from stream_detector.serve.requests import BODY_BYTES
 from stream_detector.serve.resources.actions import carry_out, find_used
 from stream_detector.serve.resources.session import open_link
 from stream_detector.serve.routes import RIGHTS, ROUTES
+from stream_detector.serve.unique_ids import UniqueIdsWatch
 from stream_detector.settings import Settings
 from stream_detector.store.epochs import find_epoch
 
@@ -42,6 +43,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[BROKER], app[ALLOWANCE] = Broker(settings), Allowance(settings.intake_rate_limit)
     app[LIVE], app[PIPELINE] = Live(app[BROKER]), Pipeline(settings, database)
     app[AUTHENTICATOR] = authenticator
+    app[UNIQUE_IDS] = UniqueIdsWatch(database, lambda actions: carry_out(app, actions))
     app[EDITING] = asyncio.Lock()
     app[TOKEN_ROOM], app[SIGNED_ROOM] = BodyRoom(), BodyRoom()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
@@ -70,7 +72,9 @@ def _pattern(path: str) -> str:
 async def _hold_broker(app: web.Application) -> AsyncIterator[None]:
     app[BROKER].start()
     app[PIPELINE].start()
+    app[UNIQUE_IDS].start()
     yield
+    await app[UNIQUE_IDS].stop()
     await app[PIPELINE].stop()
     await app[BROKER].stop()
     await app[JUDGED].stop()

@@ -36,7 +36,7 @@ _RECORDER = {
     ),
     "DELETE": (
         "recorder_gaps", "executions", "scores", "score_runs",
-        "run_summaries", "runs", "anomalies", "incidents", "baselines",
+        "run_summaries", "runs", "anomalies", "incidents", "baselines", "state_records",
         "notifications", "dead_letters", "inbox_marks", "sessions", "sign_in_links",
     ),
 }  # fmt: skip

@@ -42,12 +42,28 @@ _BY_AGE = (
     ("sessions", _PLAIN.format(table="sessions", time="expires_at"), "now"),
     ("sign_in_links", _PLAIN.format(table="sign_in_links", time="expires_at"), "now"),
 )
-_ORPHANS = (
-    "DELETE FROM score_runs s WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)",
-    "DELETE FROM run_summaries s WHERE recorded_at < $1"
-    " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)",
-    "DELETE FROM inbox_marks m WHERE read_at < $1"
-    " AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = m.notification_id)",
+_DROPPED = (
+    "DELETE FROM state_records WHERE topic = 'baselines' AND recorded_at < $1"
+    " AND CASE WHEN octet_length(value) >= 6 THEN octet_length(value) = 6 + 9 * get_byte(value, 5) ELSE false END"
+)
+"""Keys without a payload, which were retired or dropped: needed while an event of theirs is stored, which a restore
+would take for one that state lacks."""
+_AT_ONCE = (
+    (_DROPPED, "history"),
+    (
+        "DELETE FROM score_runs s WHERE at < $1 AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)",
+        "anomalies",
+    ),
+    (
+        "DELETE FROM run_summaries s WHERE recorded_at < $1"
+        " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.run_id = s.run_id)",
+        "anomalies",
+    ),
+    (
+        "DELETE FROM inbox_marks m WHERE read_at < $1"
+        " AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.id = m.notification_id)",
+        "anomalies",
+    ),
 )
 
 
@@ -84,11 +100,11 @@ async def retain(
                             return None
                         gone = await connection.fetchval(statement, before[age], batch)
                     deleted[table] += gone
-            for statement in _ORPHANS:
+            for statement, age in _AT_ONCE:
                 async with connection.transaction():
                     if not await _is_alone(connection):
                         return None
-                    await connection.execute(statement, before["anomalies"])
+                    await connection.execute(statement, before[age])
             return deleted
 
 

@@ -264,6 +264,30 @@ class ForeignWrite(LogEvent):
 
 
 @dataclass(frozen=True)
+class SingleRunsDropped(LogEvent):
+    """Workflows with a single execution, long ago: their baselines are dropped, their executions stay stored."""
+
+    line = (
+        "dropped the baselines of {dropped} workflows that ran once, long ago; {left} that ran once are left "
+        "(SINGLE_RUN_KEYS={most})"
+    )
+    dropped: int
+    left: int
+    most: int
+
+
+@dataclass(frozen=True)
+class WorkflowIdsLookUnique(LogEvent):
+    """A producer makes a new workflow id for each run; logged once a day for each pattern."""
+
+    level = logging.WARNING
+    line = "{text}"
+    pattern: str
+    count_today: int
+    text: str
+
+
+@dataclass(frozen=True)
 class ChunkRewound(LogEvent):
     level = logging.DEBUG
     line = "{topic}-{partition}: fetched offset {got}, expected {expected}; fetching again"

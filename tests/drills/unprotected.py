@@ -14,6 +14,7 @@ from stream_detector.events import decode
 from stream_detector.notify.stages import results
 from stream_detector.roles import detector
 from stream_detector.roles.recorder import Recorder
+from stream_detector.roles.single_runs import SingleRuns
 from stream_detector.store import write
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.write import Writer
@@ -152,6 +153,11 @@ def gaps_noted() -> None:
     write.note_reached = note_alone
 
 
+def single_run_keys() -> None:
+    """Every workflow that ran once is kept."""
+    SingleRuns.before_checkpoint = lambda self: False  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "applied-positions": applied_positions,
     "awaited-delivery": awaited_delivery,
@@ -166,5 +172,6 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "recent-ids": recent_ids,
     "resets-remembered": resets_remembered,
     "retries": retries,
+    "single-run-keys": single_run_keys,
     "stored-rows": stored_rows,
 }

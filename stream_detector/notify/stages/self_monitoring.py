@@ -4,13 +4,15 @@ from collections.abc import Container
 
 from msgspec.structs import replace
 
-from stream_detector.events import Notification
+from stream_detector.events import Action, Notification
+from stream_detector.events.id_patterns import UNIQUE_IDS_NOTICE
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Result, RetryAfter
 from stream_detector.notify.message_lines import combined_message_id
 from stream_detector.notify.rendering.words import duration, minute
 from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.render import render
+from stream_detector.notify.state.decided_ids import is_decided, mark_decided
 from stream_detector.notify.state.deliveries import store_delivery
 from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, read_if_sound, write
 from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice, TopicActivity
@@ -18,6 +20,8 @@ from stream_detector.notify.subject import instant
 
 DEAD_AFTER = 5
 """Answers in a row that were no delivery."""
+NEWS_S = 86_400.0
+"""What the API has found is news for so long."""
 
 
 def record_delivery_result(
@@ -80,6 +84,21 @@ def watch_topic(state: State, topic: str, end: int, now_s: float, config: Notify
         "arrive: look at whoever publishes to it.",
     )
     return send_notice(state, notice, f"quiet {topic} {known.end}", now_s, config)
+
+
+def report_unique_ids(state: State, action: Action, now_s: float, config: NotifyConfig) -> list[Notification]:
+    """Once for each pattern: the API has found workflow ids that look unique per run. Nothing for any other action."""
+    if dict(action.matchers) != UNIQUE_IDS_NOTICE or action.kind != "comment" or is_decided(state, action.action_id):
+        return []
+    mark_decided(state, action.action_id, now_s)
+    if now_s - action.at.timestamp() > NEWS_S:
+        return []  # the topic is read again from its start
+    notice = Notice(
+        title=f"⚠️ Workflow ids look unique per run: {action.entity.partition(':')[2]}",
+        text=f"{action.comment or ''}\nNothing can be compared with what runs once, and each run takes memory. "
+        "Sent once for this pattern; `stream-detector doctor` reports the count of each day.",
+    )
+    return send_notice(state, notice, f"unique ids {action.action_id}", now_s, config, severity="warning")
 
 
 def send_notice(

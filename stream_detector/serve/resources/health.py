@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector import __version__
-from stream_detector.serve.app_keys import BROKER, PIPELINE
+from stream_detector.serve.app_keys import BROKER, PIPELINE, UNIQUE_IDS
 from stream_detector.serve.pipeline import Part
 from stream_detector.serve.responses import json_response
 from stream_detector.store.progress import Progress
@@ -33,7 +33,7 @@ class Health(Struct, kw_only=True):
     behind: dict[Literal["detector", "recorder", "notifier"], int] | None = None
     """Records on Kafka that each role has not worked off, some seconds ago; null while that is not known."""
     reasons: list[str] = []
-    """What is not well, in plain words."""
+    """What is not well, in plain words; also advice about what producers send, which makes no status `degraded`."""
     parts: list[Part] = []
     """Kafka, PostgreSQL, each role and each channel, by what they answered within the last seconds."""
 
@@ -65,6 +65,7 @@ async def pipeline_health(app: web.Application) -> Health:
             reasons.append(why)
     known["detector"] = _detector(by_name.get("detector"), progress)
     status = "degraded" if reasons else "ok"
+    reasons += app[UNIQUE_IDS].reasons()  # nothing of the pipeline is worse for it
     behind = pipeline.groups.lags()
     return Health(status=status, version=__version__, behind=behind, reasons=reasons, parts=parts, **known)  # type: ignore[arg-type]
 

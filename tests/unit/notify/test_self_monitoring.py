@@ -1,11 +1,17 @@
 """What people must know about ourselves: a dead channel, and an input on which nothing comes any more."""
 
 from dataclasses import replace
+from typing import Any
 
+import msgspec
+
+from stream_detector.events import Action
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import due_deliveries, settle, watch_topic
 from stream_detector.notify.stages.self_monitoring import DEAD_AFTER
+from stream_detector.notify.subject import instant
+from stream_detector.serve.unique_ids import notice_of
 from tests.unit.notify.living import NOW_S, OK, Notifier
 from tests.unit.notify.subjects import CONFIG, slow
 
@@ -114,3 +120,25 @@ def test_notices_are_beyond_limits_and_silences() -> None:
     look(notifier, 1, 0)
     look(notifier, 1, 3600)
     assert [one.message.state for one in notifier.sent[2:]] == ["notice", "notice"]
+
+
+def comment(pattern: str = "build-*", **changes: Any) -> Action:
+    made = notice_of(f"id of {pattern}", pattern, 1_234)
+    return msgspec.structs.replace(made, at=instant(NOW_S), **changes)
+
+
+def test_ids_that_look_unique_are_one_message_on_every_channel_for_each_pattern() -> None:
+    notifier = Notifier().take(comment(), comment()).deliver()
+    notifier.take(comment(), comment("ci-*")).deliver()
+    title = "⚠️ Workflow ids look unique per run: "
+    for channel in ("inbox", "slack", "email"):
+        assert [one.removeprefix("GVS: ") for one in titles(notifier, channel)] == [f"{title}build-*", f"{title}ci-*"]
+    text = "workflow ids look unique per run: `build-*` (1,234 today); send what is the same in all as workflow_id"
+    assert any(text in each for each in notifier.got("email"))
+
+
+def test_a_comment_of_a_person_and_one_of_last_week_are_no_message() -> None:
+    old = comment(action_id="old")
+    old = msgspec.structs.replace(old, at=instant(NOW_S - 8 * 86_400))
+    notifier = Failing().take(comment(matchers={}), comment(kind="silence", action_id="other"), old).deliver()
+    assert not titles(notifier, "inbox")

@@ -230,7 +230,7 @@ async def test_ready_waits_for_what_scores_need_only_where_scores_are_there(
         return progress
 
     app.worker_consumer = SimpleNamespace(read_progress=read_progress)
-    app.settings = SimpleNamespace(topic=str)
+    app.settings = SimpleNamespace(topic=str, single_run_keys=1)
     detector = Detector(app, CONFIG)
     monkeypatch.setattr("stream_detector.roles.detector.is_loaded", lambda: False)
     assert detector.find_unmet_need() == "looking for scores to read"

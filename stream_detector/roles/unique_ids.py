@@ -1,0 +1,115 @@
+"""Notices a producer whose workflow ids look unique per run, and says so once a day for each pattern.
+
+Counted are the workflows that are new on a day of the events' own time and have run once so far. They lie on all
+partitions alike, so a detector that owns some of them knows about how many there are on all.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.detect.single_run import SingleRun
+from stream_detector.events.id_patterns import LOOKS_UNIQUE_FROM, Patterns, group_of, unique_ids_text
+from stream_detector.roles.single_runs import single_runs
+from stream_detector.telemetry.log_events import WorkflowIdsLookUnique
+
+DAY_MS = 86_400_000
+MOST_DAYS, MOST_GROUPS = 4, 10_000
+"""So many days are counted at a time, and groups of ids on each: what lies beyond is counted as one."""
+AGAIN = 1.1
+"""By so much a group must grow until it is looked at again."""
+_ALL = "*"
+_PREFIX = "workflow:"
+
+
+class Table(Protocol):
+    """What is needed of the table of baselines."""
+
+    @property
+    def owned_partitions(self) -> Mapping[int, StatePartition[bytes]]: ...
+
+
+class UniqueIds:
+    """Counts by group what is new; what has become many is looked at closely, by the keys themselves.
+
+    Args:
+        table: of baselines.
+        partitions: how many it has.
+    """
+
+    def __init__(self, table: Table, partitions: int) -> None:
+        self._table, self._n = table, partitions
+        self._new: dict[int, Counter[str]] = {}
+        """Day -> group -> how many new ids."""
+        self._look_at: dict[tuple[int, str], float] = {}
+        """Day and group -> how many there must be for a look."""
+        self._counted: dict[int, tuple[StatePartition[bytes], int]] = {}
+        """Partition -> the state, and its owner's epoch, whose keys of before are counted."""
+        self._said: set[tuple[int, str]] = set()
+        self._due: set[int] = set()
+
+    def note_new(self, workflow_id: str, newest_ms: int) -> None:
+        """A workflow has its first execution."""
+        day = newest_ms // DAY_MS
+        counts = self._new.get(day)
+        if counts is None:
+            counts = self._new[day] = Counter()
+            if len(self._new) > MOST_DAYS:
+                least = min(self._new.keys() - {day}, key=lambda each: (self._new[each].total(), each))
+                self._forget(least)
+        group = group_of(workflow_id)
+        if group not in counts and len(counts) >= MOST_GROUPS:
+            group = _ALL
+        counts[group] += 1
+        if counts[group] >= self._look_at.get((day, group), self._threshold):
+            self._due.add(day)
+
+    def _forget(self, day: int) -> None:
+        del self._new[day]
+        self._look_at = {place: count for place, count in self._look_at.items() if place[0] != day}
+        self._said = {place for place in self._said if place[0] != day}
+
+    @property
+    def _threshold(self) -> int:
+        """Of the ids on our partitions."""
+        return max(1, LOOKS_UNIQUE_FROM * max(1, len(self._counted)) // self._n)
+
+    def before_checkpoint(self) -> None:
+        """Count what other owners have left, and say what is due."""
+        owned = self._table.owned_partitions
+        now = {number: (partition, partition.epoch) for number, partition in owned.items()}
+        if now != self._counted:
+            self._counted = now
+            self._count_again()
+        for day in sorted(self._due):
+            self._say(day)
+        self._due.clear()
+
+    def _count_again(self) -> None:
+        """From the keys alone: as many of the newest as it takes for a finding, and all of the same days."""
+        newest = sorted(((one.newest_ms // DAY_MS, key) for key, one in self._keys()), reverse=True)
+        self._new.clear()
+        first = newest[: self._threshold][-1][0] if newest else 0
+        for day, key in newest:
+            if day < first:
+                break
+            self.note_new(key.removeprefix(_PREFIX), day * DAY_MS)
+
+    def _keys(self) -> Iterator[tuple[str, SingleRun]]:
+        for partition, _ in self._counted.values():
+            yield from single_runs(partition)
+
+    def _say(self, day: int) -> None:
+        patterns = Patterns()
+        for key, one in self._keys():
+            if one.newest_ms // DAY_MS == day:
+                patterns.add(key.removeprefix(_PREFIX))
+        for pattern, count in patterns.that_look_unique(self._threshold).items():
+            if (day, pattern) not in self._said:
+                self._said.add((day, pattern))
+                on_all = count * self._n // len(self._counted)
+                WorkflowIdsLookUnique(pattern, on_all, unique_ids_text(pattern, on_all)).emit()
+        for group, count in self._new.get(day, {}).items():
+            if count >= self._threshold:
+                self._look_at[day, group] = count * AGAIN
