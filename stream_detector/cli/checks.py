@@ -114,6 +114,9 @@ async def _broker(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check
         yield Check("topics", f"{len(states)} topics are configured correctly")
     for state in wrong:
         yield Check(f"topic {state.name}", state.state, state.advice)
+    for state in states:
+        if state.state == "ok" and state.hint:
+            yield Check(f"topic {state.name}", f"accepted. {state.hint}")
     if refused:
         yield Check("ACLs", "some are missing", str(MissingAclsError("operators", refused, settings)))
     elif all(state.state != "missing" for state in states):

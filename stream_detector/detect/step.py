@@ -19,8 +19,8 @@ def step(
     event: Completion | Score | Action,
     config: Config,
     record_ms: int = -1,
-    *,
     backfill: bool = False,
+    *,
     explain: list[str] | None = None,
 ) -> Outcome:
     """Judge and learn one event; `baseline` alone is changed. Never raises for a valid event of the baseline's kind.

@@ -21,6 +21,9 @@ from stream_detector.kafka.describe import describe_configs, describe_topics, gr
 from stream_detector.kafka.topics import Topic
 from stream_detector.settings import Settings
 
+_LAG_BY_OTHER_CLOCKS_MS = 86_400_000
+"""Compaction lag of a changelog whose records have the times of the workers' clocks: a day covers one that is wrong."""
+
 
 class SetupError(Exception):
     """Something on the broker is not as it must be. The text says what, and what to do."""
@@ -77,6 +80,21 @@ class TopicState:
             return "run `stream-detector setup`"
         return self._about_partitions() or (self._about_copies() or self._about_config() if self.topic.is_ours else "")
 
+    @property
+    def hint(self) -> str:
+        """What could be better about one that is ok; empty where nothing is known to be."""
+        lag_ms = self.config.get("min.compaction.lag.ms", "")
+        if self.config.get("message.timestamp.type") != "CreateTime" or self.topic.cleanup != "compact":
+            return ""
+        if lag_ms.isdecimal() and int(lag_ms) >= _LAG_BY_OTHER_CLOCKS_MS:
+            return ""
+        return (
+            f"{self.name} has message.timestamp.type=CreateTime: its records have the times of the workers' clocks, "
+            "and those of one that is behind can be compacted too early. Raise its compaction lag: kafka-configs.sh "
+            f"--bootstrap-server HOST:PORT --alter --entity-type topics --entity-name {self.name} "
+            f"--add-config min.compaction.lag.ms={_LAG_BY_OTHER_CLOCKS_MS}"
+        )
+
     def _about_partitions(self) -> str:
         if self.partitions == self.wanted:
             return ""
@@ -109,9 +127,12 @@ class TopicState:
         )
 
     def _is_acceptable(self, name: str, wanted: str) -> bool:
-        """Whether a setting is as it should be, or safer. How long records are kept is the operator's to choose."""
+        """Whether a setting is as it should be, or safer. How long records are kept is the operator's to choose.
+
+        Earlier versions made changelogs whose records have the workers' times: `hint` is about them.
+        """
         found = self.config.get(name)
-        if name == "retention.ms" or found is None:
+        if name in ("retention.ms", "message.timestamp.type") or found is None:
             return True
         if name == "min.insync.replicas":
             return int(wanted) <= int(found) <= max(1, self.replicas)

@@ -208,7 +208,7 @@ class Detector:
                 except Exception as error:
                     baseline, packed = self._start_anew(partition, key, error), None
                 backfill = bool(headers) and is_backfill(headers)
-                outcome = step(baseline, event, config, record_ms, backfill=backfill)
+                outcome = step(baseline, event, config, record_ms, backfill)
                 if packed is None or (unencoded and key in unencoded):
                     partition.put(key, baseline.pack())
                     if packed is None and type(event) is Completion:

@@ -12,8 +12,8 @@ from tests.drills.unprotected import PROTECTIONS
 
 DRILLS = (
     "kill-detector", "rebalance", "broker-restart", "broker-killed", "postgres-away", "hostile-input",
-    "channels-failing", "duplicates-and-late", "empty-disk", "clock-skew", "stop-and-go", "run-ends", "soak",
-    "retention", "older-dump", "many-keys",
+    "channels-failing", "duplicates-and-late", "empty-disk", "clock-ahead", "clock-skew", "stop-and-go", "run-ends",
+    "soak", "retention", "older-dump", "many-keys",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""A role with a protection taken out or a harm within.
+"""A role with protections taken out or harms within.
 
-`python -m tests.drills.changed PROTECTION_OR_HARM ROLE`
+`python -m tests.drills.changed PROTECTION_OR_HARM[,...] ROLE`
 """
 
 import importlib
@@ -14,8 +14,9 @@ from tests.drills.unprotected import PROTECTIONS
 
 
 def main() -> int:
-    name, role = sys.argv[1:]
-    (PROTECTIONS | HARMS)[name]()
+    names, role = sys.argv[1:]
+    for name in names.split(","):
+        (PROTECTIONS | HARMS)[name]()
     run: Callable[[Any], int] = importlib.import_module(f"stream_detector.roles.{role}").run
     return run(load())
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.streams import Stream
 from mode.utils.queues import ThrowableQueue
 
@@ -144,6 +145,17 @@ def defective_step() -> None:
     detector.step = defective
 
 
+def shifted_clock() -> None:
+    """The machine's clock is off by CLOCK_OFF_S seconds: what asks for the time, and the records that it stamps."""
+    off_s, now, now_ns, append = float(os.environ["CLOCK_OFF_S"]), time.time, time.time_ns, BatchBuilder.append
+
+    def append_stamped(self: BatchBuilder, *, timestamp: int | None, **more: Any) -> Any:
+        return append(self, timestamp=round(time.time() * 1000) if timestamp is None else timestamp, **more)
+
+    time.time, time.time_ns = lambda: now() + off_s, lambda: now_ns() + round(off_s * 1e9)
+    BatchBuilder.append = append_stamped
+
+
 def slow_revocation() -> None:
     """Giving partitions back takes longer than a rebalance may: the group goes on without this worker."""
     revoked = BatchConsumer.on_partitions_revoked
@@ -209,6 +221,7 @@ HARMS: dict[str, Callable[[], None]] = {
     "ended-renewal": ended_renewal,
     "held-recovery": held_recovery,
     "silent-coordinator": silent_coordinator,
+    "shifted-clock": shifted_clock,
     "slow-recovery": slow_recovery,
     "slow-revocation": slow_revocation,
     "standbys": standbys,

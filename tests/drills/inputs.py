@@ -16,6 +16,8 @@ from tests.drills.under_load import Scene, under_load
 
 FUTURE_MS = 600_000
 """An event that finished so long after its record's timestamp is refused."""
+STAMPED_WITH_START_MS = 60_000
+"""But for one whose record is stamped so near its start."""
 
 POISON: tuple[Callable[[bytes], bytes | None], ...] = (
     lambda good: None,
@@ -65,7 +67,8 @@ def clock_skew(rng: random.Random, event: Completion) -> list[Sent]:
         return plain(rng, event)
     off_s = rng.choice((-86_400 * 20 * rng.random(), 3_000 * rng.random()))
     stamp_ms = round((time.time() + off_s) * 1000)
-    counts = event.finished_at.timestamp() * 1000 <= stamp_ms + FUTURE_MS
+    started_ms, finished_ms = event.started_at.timestamp() * 1000, event.finished_at.timestamp() * 1000
+    counts = finished_ms <= stamp_ms + FUTURE_MS or abs(started_ms - stamp_ms) <= STAMPED_WITH_START_MS
     return [Sent(encode(event), event.workflow_id, event.execution_id, counts, stamp_ms)]
 
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import decode_anomaly, decode_completion, decode_score, is_backfill
 from stream_detector.events.encode import encode
+from stream_detector.events.times import epoch_ms
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.topics import ALERTS, BASELINES, COMPLETIONS, DEAD_LETTERS, SCORES
 from stream_detector.roles.detector import BASELINE
@@ -131,6 +133,17 @@ async def compare(
     verdict.note("keys nobody published", doubled=len(state.keys() - {f"workflow:{name}" for name in counts}))
     await compare_alerts(settings, wanted, verdict)
     return verdict
+
+
+async def compare_clocks(
+    settings: Settings, dated_wrong: set[str], last: dict[str, datetime], verdict: Verdict
+) -> None:
+    """Each workflow that a clock was ahead in is judged again: its newest event is the last from a right clock."""
+    state = await recovered(settings)
+    for workflow_id in sorted(dated_wrong):
+        key = f"workflow:{workflow_id}"
+        muted = key not in state or Baseline.unpack(key, state[key]).newest_ms != epoch_ms(last[workflow_id])
+        verdict.note(f"{workflow_id} is muted by a clock", lost=int(muted))
 
 
 async def compare_alerts(settings: Settings, wanted: dict[str, bytes], verdict: Verdict) -> None:

@@ -51,7 +51,10 @@ def completions(seed: int, planned: int, keys: int = KEYS) -> Iterator[Completio
 
 
 class Sent(NamedTuple):
-    """One record of the load. `counts` says whether it must be in the baseline afterwards."""
+    """One record of the load. `counts` says whether it must be in the baseline afterwards.
+
+    `is_dated_wrong`: by its time it lies far ahead, so that it and the two after it do not count in the thirty days.
+    """
 
     value: bytes | None
     workflow_id: str
@@ -59,6 +62,7 @@ class Sent(NamedTuple):
     counts: bool = True
     timestamp_ms: int | None = None
     headers: Sequence[tuple[str, bytes]] = ()
+    is_dated_wrong: bool = False
 
 
 Spice = Callable[[random.Random, Completion], list[Sent]]
@@ -91,6 +95,10 @@ class Load:
         self._misplaced = {f"flow-{key:04d}" for key in misplaced}
         self.counts: Counter[str] = Counter()
         self.ids: set[str] = set()
+        self.dated_wrong: set[str] = set()
+        """Workflows with an event from a clock that is far ahead."""
+        self.last: dict[str, datetime] = {}
+        """When the last event of a workflow from a right clock finished."""
         self.refused = 0
         """Records that must lie on dead letters."""
         self.enough = asyncio.Event()
@@ -106,6 +114,7 @@ class Load:
         try:
             while len(sent) < self._planned or not self.enough.is_set():
                 for event in (next(self._events) for _ in range(50)):
+                    self.last[event.workflow_id] = event.finished_at
                     for one in self._spice(self._rng, event):
                         sent.append(await self._send(producer, one))
                 due_s = (min(len(sent), self._planned) - self._planned / 2) / self._rate
@@ -125,6 +134,8 @@ class Load:
         elif one.execution_id not in self.ids:
             self.counts[one.workflow_id] += 1
             self.ids.add(one.execution_id)
+        if one.is_dated_wrong:
+            self.dated_wrong.add(one.workflow_id)
         sent: asyncio.Future[object] = await producer.send(
             self._settings.topic(COMPLETIONS),
             one.value,

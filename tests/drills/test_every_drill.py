@@ -33,6 +33,7 @@ WITHOUT = {
     "broker-killed": "awaited-delivery",
     "broker-restart": "awaited-delivery",
     "channels-failing": "retries",
+    "clock-ahead": "record-times",
     "clock-skew": "future-refused",
     "duplicates-and-late": "recent-ids",
     "empty-disk": "changelog",

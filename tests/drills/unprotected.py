@@ -11,6 +11,7 @@ from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.published_before import PublishedBefore, Ticket
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
+from stream_detector.events.times import LATEST_MS
 from stream_detector.notify.stages import results
 from stream_detector.roles import detector
 from stream_detector.roles.recorder import Recorder
@@ -108,7 +109,7 @@ def recent_ids() -> None:
     step = detector.step
 
     def forgetful(baseline: Any, *args: Any, **more: Any) -> Any:
-        baseline.ids.clear()
+        baseline.ids = b""
         return step(baseline, *args, **more)
 
     detector.step = forgetful
@@ -116,7 +117,17 @@ def recent_ids() -> None:
 
 def future_refused() -> None:
     """An event of the future is an event."""
-    decode.not_future = lambda *args: None
+    decode.check_not_future = lambda *args: None
+
+
+def record_times() -> None:
+    """A key's newest event does not know when its record was stamped: nothing says that it was ahead of its time."""
+    step = detector.step
+
+    def without(baseline: Any, event: Any, config: Any, record_ms: int, *more: Any) -> Any:
+        return step(baseline, event, config, LATEST_MS, *more)
+
+    detector.step = without
 
 
 def changelog() -> None:
@@ -170,6 +181,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "future-refused": future_refused,
     "gaps-noted": gaps_noted,
     "recent-ids": recent_ids,
+    "record-times": record_times,
     "resets-remembered": resets_remembered,
     "retries": retries,
     "single-run-keys": single_run_keys,

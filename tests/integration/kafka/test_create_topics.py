@@ -28,6 +28,7 @@ async def test_makes_every_topic_once(broker, make_settings):
     config = {entry[0]: entry[1] for entry in answer.resources[0][4]}
     assert config["cleanup.policy"] == "compact"
     assert config["min.compaction.lag.ms"] == "3600000"
+    assert config["message.timestamp.type"] == "LogAppendTime"
     assert states[BASELINES].partitions == 3
     assert states[NOTIFIER_IN].partitions == 1
     assert {state.state for state in states.values()} == {"ok"}

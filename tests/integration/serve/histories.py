@@ -45,6 +45,6 @@ def found_live(rows: Sequence[Row[Completion]], profile: Profile) -> dict[str, l
     for each in rows:
         key = f"workflow:{each.event.workflow_id}"
         baseline = baselines.setdefault(key, Baseline.new(key))
-        outcome = step(baseline, each.event, Config(profile=profile), backfill=each.backfill)
+        outcome = step(baseline, each.event, Config(profile=profile), each.record_ms, backfill=each.backfill)
         found[each.event.execution_id] = msgspec.to_builtins(list(outcome.anomalies))
     return found

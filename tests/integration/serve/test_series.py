@@ -8,6 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from stream_detector.events import Profile
+from stream_detector.events.times import epoch_ms
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import NOON, completion, row, score
@@ -146,3 +147,24 @@ async def test_a_series_of_failures_of_a_score_is_404(client: Client, pool: asyn
     for entity in ("score:lido", "lido"):
         query = {"entity": entity, "of": "failures"}
         assert (await client.get("/api/v1/series", params=query)).status == 404
+
+
+@pytest.mark.parametrize("profile", ["classic", "robust"])
+async def test_x11_the_api_judges_by_the_records_as_the_detector_did(
+    serve: Serve, pool: asyncpg.Pool, profile: Profile
+) -> None:
+    """Charts, `why` and the preview of settings know when each record was stamped, so a wrong clock mutes none."""
+    client = await serve(profile=profile)
+    rows = [ended(n, 100.0 + n % 3) for n in range(44)]
+    ahead = completion("ahead", duration_s=101.0, finished_at=NOON + timedelta(days=365))
+    rows.append(row(ahead, 44, record_ms=epoch_ms(ahead.finished_at)))
+    rows += [ended(n, 100.0 + n % 3 if n < 48 else 400.0) for n in range(45, 49)]
+    await Writer(pool).write(Rows(executions=rows))
+    live = found_live(rows, profile)
+    assert [each["detector"] for each in live["47"]] == ["pattern_deviation"]
+    assert "unusual_execution_time" in [each["detector"] for each in live["48"]]
+    points = (await (await client.get("/api/v1/series", params={"entity": "workflow:nightly"})).json())["points"]
+    anomalous = {point["execution_id"]: point["anomaly"] for point in points if point["anomalous"]}
+    assert anomalous == {name: live[name][0]["id"] for name in ("47", "48")}
+    why = await (await client.get("/api/v1/why", params={"execution": "46"})).text()
+    assert "2 of 3 in a row" in why

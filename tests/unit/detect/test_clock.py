@@ -6,6 +6,7 @@ behind; what else is dated by the wrong clock (days, history, level, incidents) 
 """
 
 import itertools
+from base64 import b85decode
 from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
@@ -43,6 +44,25 @@ def days_of(count: int, first: int = 0, duration_s: float = 100.0) -> list[Compl
         run(first + n, duration_s + n % 4, at=at + timedelta(hours=6 * n), started_at=at + timedelta(hours=6 * n - 1))
         for n in range(count)
     ]
+
+
+MUTED_ROBUST = b85decode(
+    "0s#OB0Mv`lq5%K^0000000000;Q$B%Z7G1c;s6N(&b;I&;{XZ*Sd8OP<Nyl-;@#@W<p2x<bnWfF<^T-><?vE2=Ku}@bHG(u5&<6rO6XSQQ&9i_"
+    "0RR91000000RR910000006<wl0000000000000000|3;E&Y}ST000001ONa4csVdI06hQz051#J;emS+Ks&GU!YJz=KLFH=&Y}ST006mFX@KlD"
+    "YXATM00000000000000yZlXrydJ;e&D`{z$F~Tuy>bE~V?-e=4?-V)3?-V)f{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_"
+    "{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_{SgNe5fT~_2NI;2c5=OX"
+    "5<uUO3SJ$*)jw2L2sSXj)jt5Y{{R300Pp_*0000Z0000009F710000206hQz00000000000001^uuvhUBtk#{"
+)
+MUTED_CLASSIC = b85decode(
+    "0s#UD0Mv`lq5%K^0000000000;Q$B%Z7G1c;s6N(&b;I&;{XZ*Sd8OP<Nyl-;@#@W<p2x<bnWfF<^T-><?vE2=Ku}@bHG(u5&<6rO6XSQQ&9i_"
+    "0RR91000000RR910000006<wl0000000000000000|3;E&Y}ST000001ONa4csVdI006M&E}{Vd009920000000000B&DAK00000Kv_T"
+)
+MUTED_SCORE = b85decode(
+    "0s;U70BFjBqX7T_00000000008U?yS6K>PW8U@KhB{+*78U>|7AI%wQ0RR91&CJZq%*-=D00000007`WnwgoInVGr2nwgoInVGpinwgoInVGr2"
+    "nwgoInVGpi134}^"
+)
+"""What 4659e91 packed: 60 executions, one in six hours, and one of a year later; two scores of 7.5, a week apart, and
+one of 9.9 a year later."""
 
 
 def stamped(baseline: Any, events: Any, config: Config = ROBUST, late_s: float = 5.0, **how: Any) -> list[Any]:
@@ -179,6 +199,27 @@ def test_x11_a_muted_key_of_the_former_layout_is_judged_after_three(config):
     again = Baseline.unpack(baseline.key, packed)
     assert again.newest_record_ms == again.newest_ms
     assert [one.kind for one in stamped(again, days_of(3, 60), config)] == ["late", "late", "applied"]
+
+
+@pytest.mark.parametrize(
+    ("packed", "config"), [(MUTED_ROBUST, ROBUST), (MUTED_CLASSIC, CLASSIC)], ids=["robust", "classic"]
+)
+def test_x11_a_key_that_4659e91_left_muted_is_judged_after_three(packed, config):
+    baseline = Baseline.unpack("workflow:nightly", packed)
+    results = stamped(baseline, days_of(3, 60), config)
+    assert [one.kind for one in results] == ["late", "late", "applied"]
+    assert len(clocks(results)) == 1
+    results = stamped(baseline, days_of(40, 63), config)
+    assert {one.kind for one in results} == {"applied"}
+    slow = stamped(baseline, [run(990, 900.0, at=START + timedelta(days=26))], config)
+    assert "UnusualExecutionTime" in {one.anomaly_type for one in found(slow)}
+
+
+def test_x11_an_entity_that_4659e91_left_muted_is_judged_by_its_second_score():
+    baseline = Baseline.unpack("score:lido", MUTED_SCORE)
+    late, second = stamped(baseline, [score("7.5", 14), score("5.8", 21)])
+    assert (late.kind, len(second.anomalies)) == ("late", 2)
+    assert (second.anomalies[1].metrics.baseline_value, second.anomalies[1].metrics.current_value) == (7.5, 5.8)
 
 
 def former(packed: bytes) -> bytes:

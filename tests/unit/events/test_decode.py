@@ -14,6 +14,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.encode import encode
+from stream_detector.events.times import EARLIEST_MS, epoch_ms
 from tests.unit.events.samples import AT_MS, action, completion, score, score_run
 
 
@@ -83,8 +84,42 @@ def test_ten_minutes_ahead_of_the_record_is_not_yet_the_future() -> None:
         decode_completion(completion(), (), AT_MS - ten_minutes_ms - 1)
 
 
-def test_a_record_without_a_timestamp_makes_nothing_the_future() -> None:
-    assert decode_completion(completion(), (), -1)
+@pytest.mark.parametrize("record_ms", [-1, -(2**62), 0, AT_MS // 1000, EARLIEST_MS - 1])
+def test_x11_a_record_timestamp_before_2000_is_not_believed(record_ms: int) -> None:
+    assert decode_completion(completion(), (), record_ms)
+    assert decode_score(score(), (), record_ms)
+    assert decode_score_run(score_run(), (), record_ms)
+    assert decode_action(action(), (), record_ms)
+
+
+def test_x11_a_record_from_2000_on_is_believed() -> None:
+    with pytest.raises(RefusedError, match=r"^future"):
+        decode_completion(completion(), (), EARLIEST_MS)
+
+
+@pytest.mark.parametrize("off_ms", [0, -60_000, 60_000])
+def test_x11_a_run_that_is_stamped_with_its_start_is_no_future(off_ms: int) -> None:
+    value = completion(started_at="2026-01-22T00:00:00Z", finished_at="2026-01-23T09:00:00Z")
+    start_ms = epoch_ms(datetime(2026, 1, 22, tzinfo=UTC))
+    assert decode_completion(value, (), start_ms + off_ms).finished_at.day == 23
+    for other in (start_ms - 60_001, start_ms + 60_001):
+        with pytest.raises(RefusedError, match=r"^future"):
+            decode_completion(value, (), other)
+
+
+def test_x11_a_year_is_no_run() -> None:
+    value = completion(started_at="2026-01-22T00:00:00Z", finished_at="2027-01-22T00:00:00Z")
+    with pytest.raises(RefusedError, match=r"^future"):
+        decode_completion(value, (), epoch_ms(datetime(2026, 1, 22, tzinfo=UTC)))
+
+
+def test_x11_what_is_refused_says_which_clock_it_means() -> None:
+    with pytest.raises(RefusedError) as caught:
+        decode_completion(completion(), (), AT_MS - 7_200_000)
+    assert "$.finished_at 2026-01-22T00:05:00Z is more than 10 minutes after the record timestamp" in str(caught.value)
+    assert "2026-01-21T22:05:00Z; correct the clock that gave $.finished_at, or the one that stamps" in str(
+        caught.value
+    )
 
 
 def test_silence_by_matchers_needs_no_entity_and_may_end_in_the_future() -> None:

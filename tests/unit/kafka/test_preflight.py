@@ -53,6 +53,14 @@ def test_what_could_lose_something_is_a_mismatch_and_says_what_to_do(bad, word, 
     assert said in state(**bad).advice
 
 
+def test_x11_a_changelog_with_the_times_of_the_workers_is_accepted_with_the_advice_to_raise_its_lag():
+    former = state(message_timestamp_type="CreateTime")
+    assert (former.state, former.advice) == ("ok", "")
+    assert former.hint.endswith("--entity-name baselines --add-config min.compaction.lag.ms=86400000")
+    assert state(message_timestamp_type="CreateTime", min_compaction_lag_ms="86400000").hint == ""
+    assert state().hint == state(ALERTS, message_timestamp_type="CreateTime").hint == ""
+
+
 def test_acls_of_the_same_kind_are_named_together_with_who_lacks_them():
     acls = [Acl("topic", "a", "Read"), Acl("topic", "b", "Read"), Acl("group", "g", "Read")]
     said = str(MissingAclsError("detector", acls, Settings(broker="h:1", broker_user="watch")))

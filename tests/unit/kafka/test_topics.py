@@ -41,6 +41,7 @@ def test_state_is_compacted_only_after_any_pause_of_a_worker():
     compacted = [topic.config() for topic in TOPICS if topic.cleanup == "compact"]
     assert len(compacted) == 3
     assert all(int(config["min.compaction.lag.ms"]) >= 3_600_000 for config in compacted)
+    assert {config["message.timestamp.type"] for config in compacted} == {"LogAppendTime"}, "by one clock (X11)"
 
 
 def test_what_we_keep_or_forward_finds_room_though_it_filled_its_own_topic():
