@@ -44,6 +44,6 @@ class RunPart(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The timestamp of the record of the run's own event, or of that which ended the run of this membership."""
     membership: EntityMembership | None = field(default=None, name="roster")
     revision: int = 1
-    """Of a `run_closed`: which revision of the summary it ends."""
+    """Of a `run_closed`: which revision of the summary it ends. Of a `roster`: which one passes it on."""
     not_waited_for: list[Text] = []
     """Of a `run_closed`: what was published before the run's end and not applied in time, in words."""

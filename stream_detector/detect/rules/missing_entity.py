@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from stream_detector.detect import wording
 from stream_detector.detect.finding import Finding, metrics_of
+from stream_detector.detect.outcome import LATE_MS
 from stream_detector.detect.rules import pattern_deviation
 from stream_detector.detect.runs import MOST_MEMBERS, Run
 from stream_detector.events import Affected, Anomaly, EntityMembership, Profile, RunPart, State
 from stream_detector.events.ids import SEPARATOR, derived_id, score_key
-from stream_detector.events.times import epoch_ms, from_epoch_ms
+from stream_detector.events.times import FUTURE_MS, epoch_ms, from_epoch_ms
 
 PREFIX = "roster~"
 KINDS = 4
@@ -43,10 +44,14 @@ class Membership(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Memberships(Struct, gc=False, array_like=True):
-    """The newest run of each kind, the newest first. `last_ms` is the record time of the last membership, epoch ms."""
+    """The newest run of each kind, the newest first. `last_ms` is the record time of the last membership, epoch ms.
+
+    `before_newest` is the last run that says that the newest was ahead of its time.
+    """
 
     kept: list[Membership] = []
     last_ms: int = 0
+    before_newest: str = ""
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Memberships":
@@ -106,6 +111,7 @@ def membership_parts(run: Run, now_ms: int) -> list[RunPart]:
             entity_type=entity_type or None,
             published_at=from_epoch_ms(run.ended_ms + run.end_age_ms),
             membership=EntityMembership(run_id=run.run_id, entities=entities, failed=failed),
+            revision=max(1, run.revision),
         )
         for entity_type, entities in by_type.items()
         if others + _characters(entities) <= MAX_TOKEN_CHARACTERS
@@ -121,6 +127,7 @@ def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, pr
 
     A membership that is not newer than all that are kept changes nothing, so a repeated one never does; that of a run
     which is kept adds what came after its end. An entity that failed is there; it stays in the membership that had it.
+    Where two in a row show that the newest run was ahead of its time (as `detect/clock.py`), that one is forgotten.
     """
     membership, ended_ms = part.membership, epoch_ms(part.at)
     if membership is None:
@@ -128,8 +135,11 @@ def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, pr
     for number, one in enumerate(memberships.kept):
         if one.run_id == membership.run_id:
             return _add_late(memberships, number, part, membership, profile)
-    if any(ended_ms <= one.ended_ms for one in memberships.kept):
+    if any(ended_ms <= one.ended_ms for one in memberships.kept) and not _was_ahead(
+        memberships, part, membership.run_id
+    ):
         return []
+    memberships.before_newest = ""
     memberships.last_ms = max(memberships.last_ms, record_ms)
     entities, present = membership.entities, {*membership.entities, *membership.failed}
     before = _most_similar(memberships.kept, present)
@@ -142,6 +152,24 @@ def apply_membership(memberships: Memberships, part: RunPart, record_ms: int, pr
     if before is None:
         return []
     return [_missing(key, before, len(gone), part, membership, profile) for key in gone]
+
+
+def _was_ahead(memberships: Memberships, part: RunPart, run_id: str) -> bool:
+    """Whether a run, and the one before it, ended and were published before the runs that are newer by their clocks.
+
+    Those are forgotten. When they were published is not kept; it was not before they ended. A revision, which comes
+    whenever a score is late, shows nothing.
+    """
+    ended_ms, newest_ms = epoch_ms(part.at), max(one.ended_ms for one in memberships.kept)
+    published_ms = max(ended_ms, epoch_ms(part.published_at) if part.published_at is not None else ended_ms)
+    if newest_ms - ended_ms <= LATE_MS or published_ms >= newest_ms - FUTURE_MS or part.revision > 1:
+        memberships.before_newest = ""
+        return False
+    if memberships.before_newest in ("", run_id):
+        memberships.before_newest = run_id
+        return False
+    memberships.kept = [one for one in memberships.kept if one.ended_ms < ended_ms]
+    return True
 
 
 def _add_late(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from stream_detector.detect.replay import Replayer, run_event_part
@@ -378,3 +379,29 @@ def test_a_run_that_was_silent_has_ended_before_its_next_part_comes():
     one, two = folding.summaries(NOW + 19 * DAY_MS)
     assert (one.revision, one.status, one.scored) == (1, "timed_out", 2)
     assert (two.revision, two.scored) == (2, 3)
+
+
+def test_x11_a_run_that_is_dated_a_year_ahead_does_not_hide_what_is_missing_for_a_year():
+    """The second run after it is compared with the last one before it, as a score is."""
+    runs, year = Runs(), 365 * 1440
+    assert runs.names(*parts_of("r1", "abcd", 0)) == ""
+    assert runs.names(*parts_of("ahead", "xyz", year)) == ""
+    assert runs.names(*parts_of("r2", "abc", 1440)) == ""
+    assert runs.names(*parts_of("r3", "abc", 2 * 1440)) == "d"
+    assert runs.names(*parts_of("r4", "ab", 3 * 1440)) == "c"
+
+
+def test_x11_runs_that_were_published_late_or_are_revised_show_no_wrong_clock():
+    def late(run_id: str, minute: float, **more) -> list[RunPart]:
+        return [msgspec.structs.replace(part, **more) for part in parts_of(run_id, "abcd", minute)]
+
+    runs = Runs()
+    assert runs.names(*parts_of("new", "abcd", 9 * 1440)) == ""
+    now = START + timedelta(days=10)
+    for number in range(4):
+        assert runs.names(*late(f"late{number}", 1440 * number, published_at=now)) == ""
+        assert runs.names(*late(f"revised{number}", 1440 * number + 1, revision=2)) == ""
+    assert runs.names(*parts_of("next", "abc", 10 * 1440)) == "d"
+    revised = gathered("r", entity("r", "a"), ending("r"))
+    revised.revision = 2
+    assert [part.revision for part in membership_parts(revised, NOW)] == [2]
