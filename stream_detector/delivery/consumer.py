@@ -94,15 +94,18 @@ class BatchConsumer(driver.Consumer):
         """Seek to the committed offsets; from here on the partitions are ours to apply and to commit."""
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if tp.topic not in self.worker_app.tables_by_changelog]
-        unknown = [tp for tp in sources if self._committed_offset.get(tp) is None]
+        # Asked here: Faust takes a committed 0, of a partition that was empty, for none.
+        known = await self.member.fetch_committed(sources)
+        unknown = [tp for tp in sources if tp not in known]
         earliest = await self.earliest_offsets(*unknown) if unknown else {}
-        notes = await self.member.committed_metadata([tp for tp in sources if tp not in unknown])
         if self.worker_app.recovery.is_interrupted:
             return  # they are given back already
+        positions = self.worker_app.positions
         for tp in sources:
-            committed = self._committed_offset.get(tp)
-            first, known = (earliest[tp], self.worker_app.known_position(tp)) if committed is None else (committed, 0)
-            self.worker_app.positions.start(tp, first, committed, known, notes.get(tp, ""))
+            if (commit := known.get(tp)) is not None:
+                positions.start(tp, commit.offset, commit.offset, note=commit.metadata)
+            else:
+                positions.start(tp, earliest[tp], None, self.worker_app.known_position(tp))
 
     async def read_progress(self) -> list[tuple[TP, int, int]]:
         """Each partition of ours, how far it is read, and its end: of changelogs while recovering, else of sources.

@@ -102,10 +102,10 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
             self.worker_app.fail(f"commit: {describe_error(error, self.worker_app.role, 'Read')}")
         return True
 
-    async def committed_metadata(self, places: Iterable[TP]) -> dict[TP, str]:
-        """What was committed with the offset of each partition. Raises `KafkaError`."""
-        found = await aiokafka_patches.committed_metadata(self.kafka_consumer, (TopicPartition(*tp) for tp in places))
-        return {TP(*place): metadata for place, metadata in found.items()}
+    async def fetch_committed(self, places: Iterable[TP]) -> dict[TP, Commit]:
+        """What the group has committed of these partitions, those without a commit left out. Raises `KafkaError`."""
+        found = await aiokafka_patches.fetch_committed(self.kafka_consumer, (TopicPartition(*tp) for tp in places))
+        return {TP(*place): Commit(*committed) for place, committed in found.items() if committed[0] >= 0}
 
     def owns_partitions(self) -> bool:
         """True if the partitions are surely ours: generation unchanged and a heartbeat answered within the session.

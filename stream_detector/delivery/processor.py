@@ -17,7 +17,7 @@ from faust.types import TP
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.task import Position, Tasks
 from stream_detector.kafka.aiokafka_patches import FetchState
-from stream_detector.kafka.commit_note import OffsetRange
+from stream_detector.kafka.commit_note import OffsetRange, with_lost
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import ChunkRewound
 
@@ -93,7 +93,7 @@ class Positions:
             note: what was committed with the offset.
         """
         self._delivered_until.pop(tp, None)
-        position = Position(next_offset, committed, note=note)
+        position = Position(next_offset, committed, note=with_lost(note))
         if committed is None and 0 < known < next_offset:
             position.lost.append(OffsetRange(known, next_offset))
         self.tasks.get_or_create(tp.partition).positions[tp] = position

@@ -406,10 +406,15 @@ async def _leave_group(coordinator: GroupCoordinator) -> None:
     coordinator.reset_generation()
 
 
-async def committed_metadata(consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> dict[TopicPartition, str]:
-    """What was committed with the offset of each partition. Raises `KafkaError`."""
+async def fetch_committed(
+    consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]
+) -> dict[TopicPartition, tuple[int, str]]:
+    """The group's committed offset of each partition, -1 where there is none, with its metadata. Raises `KafkaError`.
+
+    aiokafka's own `committed` gives no metadata.
+    """
     found = await consumer._coordinator.fetch_committed_offsets(list(places))
-    return {place: committed.metadata for place, committed in found.items()}
+    return {place: (at.offset, at.metadata or "") for place, at in found.items()}
 
 
 def rejoin(consumer: AIOKafkaConsumer) -> None:

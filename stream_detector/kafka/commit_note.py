@@ -1,7 +1,8 @@
 """What a role keeps in the metadata of its committed offsets: written with the offset in one go, read by whoever may
 describe the group.
 
-JSON; what another version or another program wrote there is no note. The embedded broker keeps no metadata.
+JSON, one object; fields that are not known here are other notes about the same offset. What another program wrote there
+is no note. The embedded broker keeps no metadata.
 """
 
 from collections.abc import Iterable
@@ -52,15 +53,13 @@ def read_note(metadata: str) -> CommitNote:
         return CommitNote()
 
 
-def with_lost(metadata: str, lost: Iterable[OffsetRange]) -> str:
-    """The metadata with further ranges; unchanged where there are none.
+def with_lost(metadata: str, lost: Iterable[OffsetRange] = ()) -> str:
+    """What remains of the metadata at the next commit: the ranges of it, and further ones. Empty where there are none.
 
-    >>> with_lost("", [OffsetRange(100, 150)])
+    >>> with_lost('{"starts":2}', [OffsetRange(100, 150)])
     '{"lost":[[100,150]]}'
+    >>> with_lost('{"starts":2,"lost":[[100,150]]}'), with_lost("")
+    ('{"lost":[[100,150]]}', '')
     """
-    ranges = tuple(lost)
-    if not ranges:
-        return metadata
-    known = read_note(metadata).lost
-    both = dict.fromkeys((*known, *ranges))
-    return msgspec.json.encode(CommitNote(lost=tuple(both)[-MOST:])).decode()
+    both = dict.fromkeys((*read_note(metadata).lost, *lost))
+    return msgspec.json.encode(CommitNote(lost=tuple(both)[-MOST:])).decode() if both else ""

@@ -1,11 +1,13 @@
 """Where stored events lay in their source partition: up to where the recorder has stored each, and what is missing."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import asyncpg
 
 from stream_detector.store.connect import Connection
+from stream_detector.store.table import instant
 
 _PATIENCE_S = 24 * 3600.0
 """Not the pool's command timeout: millions of rows take their time."""
@@ -143,11 +145,20 @@ async def stored_positions(pool: asyncpg.Pool, epoch: int) -> dict[tuple[str, in
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
-_NEWEST = "SELECT max(source_offset) FROM {table} WHERE stream_epoch = $1 AND source_partition = $2"
-_MOVE = "UPDATE {table} SET source_offset = source_offset - $3 WHERE stream_epoch = $1 AND source_partition = $2"
+_WITH_RECORD_TIMES = ("executions", "scores", "dead_letters")
+_IS_ANOTHER = (
+    "SELECT EXISTS (SELECT 1 FROM {table}"
+    " WHERE (stream_epoch, source_partition, source_offset) = ($1, $2, $3) AND record_at <> $4)"
+)
+_PLACE = "stream_epoch = $1 AND source_partition = $2 AND $3::timestamptz IS NOT NULL"
+_NEWEST = "SELECT max(source_offset) FROM {table} WHERE {which}"
+_MOVE = "UPDATE {table} SET source_offset = source_offset - $4 WHERE {which}"
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-async def move_below(pool: asyncpg.Pool, epoch: int, table: str, partition: int, target: int) -> int:
+async def move_below(
+    pool: asyncpg.Pool, epoch: int, table: str, partition: int, target: int, first: tuple[int, int] | None = None
+) -> int:
     """Move the rows of one source partition, in their order, to offsets below `target`: new records will have those.
 
     Args:
@@ -156,6 +167,8 @@ async def move_below(pool: asyncpg.Pool, epoch: int, table: str, partition: int,
         table: with the columns `stream_epoch`, `source_partition` and `source_offset`.
         partition: its number.
         target: the offset at which the partition goes on.
+        first: offset and timestamp in ms of the first record that the log has now. Where another one is stored of that
+            offset, the log was made anew, and rows from then on, which the recorder has of the new one, stay.
 
     Returns:
         How many rows were moved; 0 where all lie below.
@@ -163,14 +176,20 @@ async def move_below(pool: asyncpg.Pool, epoch: int, table: str, partition: int,
     Raises:
         StoreAwayError: within `store_errors`, where the database is away.
     """
+    has_times, until = table in _WITH_RECORD_TIMES, _END_OF_TIME
+    which = f"{_PLACE} AND record_at < $3" if has_times else _PLACE
     async with pool.acquire() as connection, connection.transaction():
-        statement = _NEWEST.format(table=table)
-        newest = await connection.fetchval(statement, epoch, partition)
+        if first is not None and has_times:
+            statement = _IS_ANOTHER.format(table=table)
+            if await connection.fetchval(statement, epoch, partition, first[0], instant(first[1])):
+                until = instant(first[1])
+        statement = _NEWEST.format(table=table, which=which)
+        newest = await connection.fetchval(statement, epoch, partition, until)
         if newest is None or newest < target:
             return 0
-        statement = _MOVE.format(table=table)
+        statement = _MOVE.format(table=table, which=which)
         for shift in (_AWAY, newest - target + 1 - _AWAY):
-            done = await connection.execute(statement, epoch, partition, shift, timeout=_PATIENCE_S)
+            done = await connection.execute(statement, epoch, partition, until, shift, timeout=_PATIENCE_S)
     return int(done.rpartition(" ")[2])
 
 

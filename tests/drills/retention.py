@@ -133,7 +133,7 @@ def _in_messages(play: Play) -> Losses:
     for provider in play.providers:
         for text in map(provider.text_of, provider.taken()):
             if role := _ROLE.search(text):
-                for topic, partition, records in _LOST.findall(text):
+                for topic, partition, records in _LOST.findall(text.replace("\\n", "\n")):  # JSON
                     found[role[1], topic, int(partition)] += int(records.replace(",", ""))
     return found
 

@@ -30,7 +30,7 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.acls import GROUPED
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import wait_for_group
-from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, read_topic
+from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_record, read_topic
 from stream_detector.roles.restore.missing import TABLES
 from stream_detector.roles.restore.new_broker import RestoreError, identity_of
 from stream_detector.roles.restore.writer import RecordWriter
@@ -293,7 +293,11 @@ async def _move_rows(
             await set_position(pool, epoch, topic, partition, target)
         await move_letters_below(pool, epoch, topic, partition, target)
         table = "dead_letters" if topic == topics.DEAD_LETTERS else TABLES[topic].name if topic in TABLES else ""
-        return await move_below(pool, epoch, table, partition, target) if table else 0
+        if not table:
+            return 0
+        first = await first_record(settings, TopicPartition(settings.topic(topic), partition), 0)
+        stamp = (first.offset, first.timestamp) if first is not None else None
+        return await move_below(pool, epoch, table, partition, target, stamp)
 
 
 async def commit(settings: Settings, role: str, offsets: Mapping[TopicPartition, int]) -> None:

@@ -110,3 +110,28 @@ async def test_what_passes_buries_nothing(play, producer, pool, harm):
 
     await until(stored, "the row", play.last_words)
     assert not await letters(play.settings)
+
+
+@pytest.mark.drill
+async def test_x16_a_database_that_was_put_back_is_reported_without_a_new_event(play, producer, pool):
+    topic = play.settings.topic(COMPLETIONS)
+    for number in range(40):
+        await producer.send(topic, completion(number), partition=number % 2)
+    await producer.flush()
+    recorder = play.start("recorder")
+    await play.drained("recorder", alive=lambda: recorder.alive)
+    assert recorder.stop() == 0
+    noted = (
+        "SELECT partition, next_offset FROM recorder_positions WHERE topic = $1 AND next_offset > 0 ORDER BY partition"
+    )
+    assert [tuple(row) for row in await pool.fetch(noted, COMPLETIONS)] == [(0, 20), (1, 20)]
+    await pool.execute("UPDATE recorder_positions SET next_offset = 12 WHERE (topic, partition) = ($1, 1)", COMPLETIONS)
+    await pool.execute("DELETE FROM executions WHERE source_partition = 1 AND source_offset >= 12")
+    again = play.start("recorder")
+
+    async def reported():
+        return "lacks what was stored of workflow-completions-1 (offsets 12 to 19)" in again.child.last_lines(20)
+
+    await until(reported, "the report", play.last_words)
+    assert await pool.fetchval("SELECT count(*) FROM recorder_gaps") == 1
+    assert [tuple(row) for row in await pool.fetch(noted, COMPLETIONS)] == [(0, 20), (1, 20)]

@@ -4,6 +4,7 @@ log that is another one now."""
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from stream_detector.events import Completion
@@ -137,3 +138,20 @@ async def test_x16_dead_letters_name_no_offset_of_the_new_log(pool: asyncpg.Pool
     rows = await pool.fetch("SELECT original_offset FROM dead_letters ORDER BY source_offset")
     assert [row[0] for row in rows] == [-8, 9]
     assert await move_below(pool, epoch, "dead_letters", 0, 0) == 2, "also where the offset is the key"
+
+
+async def test_x16_rows_that_the_recorder_has_of_the_new_log_stay(pool: asyncpg.Pool, epoch: int) -> None:
+    """A topic that was made anew; the recorder was quicker than whoever noticed."""
+    old, new = [row(offset, epoch) for offset in range(5)], [row(0, epoch, partition=0), row(1, epoch, partition=0)]
+    new = [
+        msgspec.structs.replace(each, event=_named(each.event, f"new-{n}"), record_ms=9000)
+        for n, each in enumerate(new)
+    ]
+    await Writer(pool).write(Rows(executions=old + new))
+    assert await move_below(pool, epoch, "executions", 0, 0, (0, 9000)) == 5
+    assert await offsets(pool) == [-5, -4, -3, -2, -1, 0, 1]
+    assert await move_below(pool, epoch, "executions", 0, 0, (0, 9000)) == 0, "again"
+
+
+def _named(event: Completion, execution_id: str) -> Completion:
+    return msgspec.structs.replace(event, execution_id=execution_id)

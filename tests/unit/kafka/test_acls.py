@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from stream_detector.cli import main
-from stream_detector.kafka.acls import ROLES, Acl, acl_commands, missing_acls, required_acls
+from stream_detector.kafka.acls import GROUPED, ROLES, Acl, acl_commands, missing_acls, optional_acls, required_acls
+from stream_detector.kafka.end_offsets import TOPICS_READ_BY
 from stream_detector.kafka.topics import (
     ALERTS,
     BASELINES,
@@ -64,6 +65,15 @@ def test_the_prefix_is_in_every_name_of_ours():
 def test_the_notifier_may_read_a_topic_that_it_watches():
     assert SCORES not in of("notifier", "Read")
     assert SCORES in of("notifier", "Read", Settings(quiet_after="scores=3600"))
+
+
+def test_x16_the_notifier_may_describe_what_the_other_roles_read_and_starts_without():
+    described = set.union(*(of("notifier", operation) for operation in ("Read", "Write", "Describe")))
+    assert {name for role in GROUPED for name in TOPICS_READ_BY[role]} <= described
+    groups = {acl.name for acl in required_acls("notifier", Settings()) if acl.kind == "group"}
+    assert groups == {Settings().group(role) for role in GROUPED}
+    described_only = {acl for acl in required_acls("notifier", Settings()) if acl.operation == "Describe"}
+    assert described_only <= set(optional_acls("notifier", Settings()))
 
 
 def test_a_missing_acl_is_found_and_what_the_broker_does_not_say_is_not_guessed():
