@@ -5,6 +5,7 @@
  * failure becomes an `ApiError`; its `kind` decides what is shown.
  */
 
+import { parseJson } from "./plain-text";
 import type { components, paths } from "./openapi";
 
 type Schemas = components["schemas"];
@@ -106,7 +107,7 @@ export async function get<T>(path: string, query: URLSearchParams, signal: Abort
   const asked = query.toString();
   const answer = await call("GET", asked === "" ? path : `${path}?${asked}`, signal);
   try {
-    return (await answer.json()) as T;
+    return parseJson(await answer.text()) as T;
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ApiError("failed", "The server's response is not JSON.");
@@ -116,7 +117,7 @@ export async function get<T>(path: string, query: URLSearchParams, signal: Abort
 /** Sends a change. Resolves with the JSON of the response, or null if it has none. Throws `ApiError`. */
 export async function send(method: "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> {
   const answer = await call(method, path, new AbortController().signal, body);
-  return answer.status === 204 ? null : ((await answer.json().catch(() => null)) as unknown);
+  return answer.status === 204 ? null : await answer.text().then(parseJson).catch(() => null);
 }
 
 /**
@@ -151,7 +152,7 @@ async function call(method: string, address: string, signal: AbortSignal, body?:
 }
 
 async function errorOf(answer: Response): Promise<ApiError> {
-  const problem: unknown = await answer.json().catch(() => null);
+  const problem: unknown = await answer.text().then(parseJson).catch(() => null);
   const deleted = typeof problem === "object" && problem !== null && "deleted_at" in problem;
   return new ApiError(deleted ? "deleted" : failureOf(answer.status), reasonOf(answer, problem));
 }

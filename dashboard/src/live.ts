@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get, HEALTH, STREAM, type Anomaly, type Health } from "./api";
+import { parseJson } from "./plain-text";
 import { reloadAll } from "./query";
 
 export type LiveState = "connecting" | "live" | "disconnected";
@@ -69,7 +70,7 @@ function listen(): void {
     setState("live");
   });
   source.addEventListener("anomaly", (event: MessageEvent<string>) => {
-    const anomaly = { ...(JSON.parse(event.data) as Anomaly), recorded_at: new Date().toISOString() };
+    const anomaly = { ...(parseJson(event.data) as Anomaly), recorded_at: new Date().toISOString() };
     recent = [anomaly, ...recent.filter(({ id }) => id !== anomaly.id)].slice(0, MAX_RECENT);
     setState("live");
     notifyListeners();

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from stream_detector.database_url import parse_database_url
 from stream_detector.events.id_patterns import unique_ids_text
+from stream_detector.events.lookalikes import spelled
 from stream_detector.kafka.client import client_options, wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
@@ -30,12 +31,14 @@ from stream_detector.store.connect import (
     why_not_writable,
 )
 from stream_detector.store.connector import is_pooled
+from stream_detector.store.lookalikes import stored_lookalikes
 from stream_detector.store.migrate import pending
 from stream_detector.store.source_positions import Gap
 from stream_detector.store.unique_ids import ids_that_look_unique
 
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0
+_GROUPS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
         yield Check("tables", "up to date")
         async for line in _workflow_ids(database):
             yield line
+        with contextlib.suppress(asyncpg.InsufficientPrivilegeError):  # of a user that may not read what is recorded
+            for kind, words in (("workflow", "similar workflow ids"), ("score", "similar entity ids")):
+                yield check_lookalikes(words, await stored_lookalikes(pool, kind))
     skew_s = theirs_s - asked_s
     advice = "synchronise the clocks of both machines, for example with NTP" if abs(skew_s) > SKEW_MOST_S else ""
     yield Check("clock", f"the database clock differs by {skew_s:+.1f} s", advice)
@@ -221,6 +227,15 @@ def _listed(gaps: Iterable[Gap]) -> str:
 async def _workflow_ids(database: Database) -> AsyncIterator[Check]:
     for pattern, count in (await database.query(ids_that_look_unique)).items():
         yield Check("workflow ids", unique_ids_text(pattern, count), "docs/operations.md#workflow-ids-that-never-end")
+
+
+def check_lookalikes(words: str, groups: Sequence[Sequence[str]]) -> Check:
+    """Whether ids look the same and are kept apart."""
+    if not groups:
+        return Check(words, "no two of the last 7 days look the same")
+    shown = "; ".join(" and ".join(map(spelled, group)) for group in groups[:_GROUPS_SHOWN])
+    more = f" and {len(groups) - _GROUPS_SHOWN} more" if len(groups) > _GROUPS_SHOWN else ""
+    return Check(words, f"look the same, but have a baseline each: {shown}{more}", "send one spelling of each id")
 
 
 def check_channels(settings: Settings) -> Iterator[Check]:

@@ -19,6 +19,7 @@ from stream_detector.kafka.dlq import (
     read_dead_letters,
     retry,
 )
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import Settings
 
 
@@ -50,7 +51,8 @@ def list_all(reason: str | None, limit: int, settings: Settings, as_json: bool) 
         return
     for each in found:
         shown = _as_dict(each)
-        click.echo(f"{shown['id']:<12}  {shown['at']}  {shown['came_from']}  {shown['reason']}: {shown['message']}")
+        why = one_line(f"{shown['reason']}: {shown['message']}", 1_000)
+        click.echo(f"{shown['id']:<12}  {shown['at']}  {shown['came_from']}  {why}")
     if not found:
         click.echo("no dead letters", err=True)
 

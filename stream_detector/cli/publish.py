@@ -17,6 +17,7 @@ from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.inputs import INPUT_TOPICS
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.publish import Published, publish
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import Settings
 
 PATIENCE_S = 30.0
@@ -44,7 +45,7 @@ class _Reading:
                 continue
             self.refused += 1
             if self.refused <= SHOWN_LINES:
-                click.echo(f"{self._file}:{line.number}: {line.error}", err=True)
+                click.echo(f"{self._file}:{line.number}: {one_line(str(line.error), 1_000)}", err=True)
             elif self.refused == SHOWN_LINES + 1:
                 click.echo(f"more lines are rejected: `stream-detector validate {self._file}` lists all", err=True)
 

@@ -10,9 +10,11 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import call_api, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import Settings
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the API's response as JSON")
+_LINE_LIMIT = 4_000
 _AI = "/api/v1/ai"
 
 
@@ -112,7 +114,7 @@ def why(subject: str, attempt: int | None, settings: Settings, as_json: bool) ->
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     for sentence in found["sentences"]:
-        click.echo(sentence)
+        click.echo(one_line(sentence, _LINE_LIMIT))
     if found["approximate"]:
         click.echo(f"The live detector may have decided differently: {found['approximate']}", err=True)
 
@@ -134,4 +136,5 @@ def _lines(found: list[dict[str, Any]]) -> None:
     for each in found:
         name = f"{each['entity_name']} ({each['anomaly_type']})"
         at = datetime.fromisoformat(each["detected_at"]).astimezone(UTC)
-        click.echo(f"{at:%Y-%m-%d %H:%M} UTC  {each['severity']:<8}  {each['id']}  {name}: {each['description']}")
+        shown = one_line(f"{name}: {each['description']}", _LINE_LIMIT)
+        click.echo(f"{at:%Y-%m-%d %H:%M} UTC  {one_line(each['severity'], 32):<8}  {each['id']}  {shown}")

@@ -26,6 +26,7 @@ from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
 from stream_detector.notify.configure import notify_config
 from stream_detector.notify.forecast import Forecast
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import SPECS, Settings, load
 
 SHOWN_KEYS = 15
@@ -187,7 +188,7 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
             f"{one.profile}: messages at severity {settings.notify_severity} or higher as the notifier would send "
             f"them, grouped and within the rate limit: {sent}{runs}"
         )
-        keys = ", ".join(f"{key} {count}" for key, count in one.by_key.most_common(SHOWN_KEYS))
+        keys = ", ".join(f"{one_line(key, 100)} {count}" for key, count in one.by_key.most_common(SHOWN_KEYS))
         if keys:
             console.print(f"{one.profile}: most anomalies: {keys}", markup=False, highlight=False)
     if refused:

@@ -9,9 +9,11 @@ import click
 from msgspec import UNSET
 
 from stream_detector.cli import CommandError
-from stream_detector.events import Completion
+from stream_detector.events import Completion, Score
 from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.lookalikes import find_lookalikes, spelled
+from stream_detector.notify.rendering.escape import one_line
 
 
 @click.command()
@@ -30,10 +32,12 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
     reasons: Counter[str] = Counter()
     durations: Counter[str] = Counter()
     absent: Counter[str] = Counter()
+    ids: set[str] = set()
     try:
         for line in read_history(file, record_ms=int(time.time() * 1000), builds=builds):
             if line.error is None:
                 good[str(line.kind)] += 1
+                ids.add(_entity_of(line.event))
                 if isinstance(line.event, Completion):
                     durations[_duration_from(line.event)] += 1
                     if why := _why_no_duration(line.event):
@@ -45,7 +49,7 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
                 bad = {"line": line.number, "stage": error.stage, "reason": error.reason, "message": error.message}
                 click.echo(json.dumps(bad))
             else:
-                click.echo(f"{file}:{line.number}: {error}")
+                click.echo(f"{file}:{line.number}: {one_line(str(error), 1_000)}")
     except HistoryError as error:
         raise CommandError(str(error), 2) from None
     refused = sum(reasons.values())
@@ -53,13 +57,27 @@ def command(file: Path, builds: bool, as_json: bool) -> None:
         summary = {"events": dict(good), "refused": refused, "reasons": dict(reasons)}
         summary |= {"durations": dict(durations)} if durations else {}
         summary |= {"without_duration": dict(absent)} if absent else {}
+        summary |= {"lookalikes": groups} if (groups := find_lookalikes(ids)) else {}
         click.echo(json.dumps(summary))
     else:
         kinds = ", ".join(_counted(count, kind.replace("_", " ")) for kind, count in sorted(good.items()))
         click.echo(f"{file}: {kinds or 'no events'} valid, {refused} rejected")
         _show_durations(durations, absent)
+        _show_lookalikes(ids)
     if refused or not good:
         raise SystemExit(1)
+
+
+def _entity_of(event: object) -> str:
+    """The id that has a baseline; empty for the end of a score run."""
+    return event.workflow_id if isinstance(event, Completion) else event.entity_id if isinstance(event, Score) else ""
+
+
+def _show_lookalikes(ids: set[str]) -> None:
+    """Ids that people take for one."""
+    for group in find_lookalikes(ids):
+        shown = " and ".join(map(spelled, group))
+        click.echo(f"{shown} look the same, but each has its own baseline: send one spelling")
 
 
 def _show_durations(durations: Counter[str], absent: Counter[str]) -> None:

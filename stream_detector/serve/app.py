@@ -17,6 +17,7 @@ from stream_detector.serve.guard import Guard, add_headers
 from stream_detector.serve.judged import JudgedOffsets
 from stream_detector.serve.live import LIVE, Live, hold_live
 from stream_detector.serve.local_session import LocalSessions
+from stream_detector.serve.lookalikes import LOOKALIKES, Lookalikes
 from stream_detector.serve.manual import add_manual
 from stream_detector.serve.one_click import add_links
 from stream_detector.serve.openapi import document
@@ -44,7 +45,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app[LIVE], app[PIPELINE] = Live(app[BROKER]), Pipeline(settings, database)
     app[AUTHENTICATOR] = authenticator
     app[UNIQUE_IDS] = UniqueIdsWatch(database, lambda actions: carry_out(app, actions))
-    app[EDITING] = asyncio.Lock()
+    app[EDITING], app[LOOKALIKES] = asyncio.Lock(), Lookalikes(database)
     app[TOKEN_ROOM], app[SIGNED_ROOM] = BodyRoom(), BodyRoom()
     app[JUDGED] = JudgedOffsets(settings, lambda identity: database.query(find_epoch, identity))
     app.cleanup_ctx.extend([_hold_broker, hold_live])

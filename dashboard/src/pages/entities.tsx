@@ -15,6 +15,7 @@ import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
 import { withSpread } from "../format";
+import { spelled } from "../plain-text";
 import { BASELINE_STATES, readable, withUnknown } from "../vocabulary";
 
 export const KINDS = {
@@ -68,12 +69,17 @@ export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchPara
 
 const name = (kind: Kind): Column<Baseline> => ({
   name: kind === "workflow" ? "Workflow" : "Entity",
-  show: ({ entity_id: id, entity_name: shown }) => (
+  show: ({ entity_id: id, entity_name: shown, looks_like: others = [] }) => (
     <>
       <Link class="row-link" href={entityPath(kind, id)}>
         {shown}
       </Link>
       {shown !== id && <code class="row-id">{id}</code>}
+      {others.length > 0 && (
+        <small class="row-id">
+          {spelled(id)} looks like {others.map(spelled).join(", ")}, with a baseline each
+        </small>
+      )}
     </>
   ),
 });

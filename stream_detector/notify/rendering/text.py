@@ -8,6 +8,7 @@ from stream_detector.notify.rendering.action_links import Links
 from stream_detector.notify.rendering.alert import Alert, alert_text
 from stream_detector.notify.rendering.combined import CombinedContent, combined_text
 from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.graphemes import cut
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import Changes, batch_text, heading, one_line_form
 
@@ -60,4 +61,4 @@ class TextLayout:
         return Shown(title=title, text=self._within_limit(self.escape(text)))
 
     def _within_limit(self, text: str) -> str:
-        return text if self.limit is None or len(text) <= self.limit else text[: self.limit - 1] + "…"
+        return text if self.limit is None else cut(text, self.limit)

@@ -18,6 +18,7 @@ from stream_detector.notify.message_lines import (
     newest_of_each_incident,
     worst_severity,
 )
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.rendering.shared_steps import common_steps, shared_steps
 from stream_detector.notify.shared_facets import Cluster, cluster_by_facet, facet_words, facets_of, joins_by_name
@@ -226,7 +227,7 @@ def _combined_delivery(name: str, group: Group, members: list[Pending], lines: l
         severity=worst_severity(newest_of_each_incident(lines)),
         first_at_s=now_s,
         next_at_s=now_s,
-        reason=f"{members[-1].reason}; with {others} {words[:200]}",
+        reason=f"{members[-1].reason}; with {others} {one_line(words, 200)}",
         anomaly=shown if is_whole_group and is_one_reading(lines) else None,
         combined=combine(
             "group",

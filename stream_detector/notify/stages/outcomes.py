@@ -4,6 +4,7 @@ from stream_detector.events import Notification, Outcome
 from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
 from stream_detector.notify.message import Message
+from stream_detector.notify.rendering.graphemes import cut
 from stream_detector.notify.state.state_models import Line
 from stream_detector.notify.subject import instant
 
@@ -17,13 +18,13 @@ def outcome_of_message(message: Message, outcome: Outcome, reason: str, at_s: fl
         id=derived_id("notification", message.id, message.channel, outcome, str(tries)),
         channel=message.channel,
         outcome=outcome,
-        reason=reason[:REASON_LIMIT],
+        reason=cut(reason, REASON_LIMIT, ""),
         at=instant(at_s),
         incident_id=message.incident_id,
         anomaly_id=message.anomaly_id,
         run_id=message.run_id,
         severity=message.severity,
-        title=message.title[:TITLE_LIMIT],
+        title=cut(message.title, TITLE_LIMIT, ""),
         body=message.text if message.channel == INBOX else "",
         link=message.link,
     )
@@ -38,12 +39,12 @@ def outcome_of_line(
         id=derived_id("notification", line.message_id, channel, outcome, str(tries)),
         channel=channel,
         outcome=outcome,
-        reason=reason[:REASON_LIMIT],
+        reason=cut(reason, REASON_LIMIT, ""),
         at=instant(at_s),
         incident_id=line.incident_id,
         anomaly_id=line.anomaly_id,
         run_id=line.run_id,
         severity=line.severity,
-        title=line.title[:TITLE_LIMIT],
+        title=cut(line.title, TITLE_LIMIT, ""),
         link=line.link,
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -31,7 +32,8 @@ COLUMNS = (
 
 _CHUNK = 1_000
 
-_STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_STARTS_A_FORMULA = ("=", "+", "-", "@")
+"""In compatibility form (NFKC), so in full width, small or raised, too: some spreadsheets read those alike."""
 
 
 async def export_anomalies(request: web.Request) -> web.StreamResponse:
@@ -92,6 +94,17 @@ def cell(value: Any) -> Any:
     """
     if value is None:
         return ""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_STARTS_A_FORMULA):
+    if isinstance(value, str) and _is_formula(value):
         return "'" + value
     return value
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet may run it: what it does not show before the first mark counts as nothing."""
+    if text[:1] in ("\t", "\r", "\n"):
+        return True
+    for character in text:
+        if character.isspace() or unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs"):
+            continue
+        return unicodedata.normalize("NFKC", character).startswith(_STARTS_A_FORMULA)
+    return False

@@ -8,6 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from stream_detector.serve.app_keys import DATABASE
+from stream_detector.serve.lookalikes import LOOKALIKES
 from stream_detector.serve.requests import Paged, Substring, read_query
 from stream_detector.serve.responses import page_response
 from stream_detector.store import baselines
@@ -39,6 +40,8 @@ class StoredBaseline(Struct, kw_only=True):
     state: Literal["learning", "normal", "anomalous"]
     baselines: dict[str, NamedValue]
     recorded_at: datetime
+    looks_like: list[str] = []
+    """Other ids that differ from this one only by normalisation or by what is not seen; each has its own baseline."""
 
 
 class BaselinePage(Struct, kw_only=True):
@@ -68,6 +71,10 @@ async def _baselines(request: web.Request, kind: str) -> web.Response:
         baselines.baselines, kind, limit=query.limit + 1, after=after, q=query.q, state=query.state
     )
     listed = found[: query.limit]
-    items = [msgspec.json.encode({"baselines": each.pop("named"), **each}) for each in listed]
+    others = await request.app[LOOKALIKES].of_kind(kind)
+    items = [
+        msgspec.json.encode({"baselines": each.pop("named"), **each, "looks_like": others.get(each["entity_id"], [])})
+        for each in listed
+    ]
     last = listed[-1] if len(found) > query.limit else None
     return page_response(Page(items, Cursor(_EPOCH, last["entity_id"]).text() if last else None))

@@ -38,7 +38,15 @@ async def test_filters_hold_and_wrong_ones_are_400(client: Client, pool: asyncpg
     assert (await client.get(EXPORT, params={"limit": "3"})).status == 400
 
 
-@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", "\uff1d1", "\uff0b1", "\uff0d1",
+        "\uff20A1", "\u3000\uff1d1", "\xa0=1", "\u200b=1", "\ufeff=1", "\u2028=1", "\u207a1", "\ufe661", "\ufe631",
+        "\ufe6bA1",
+    ],
+    ids=ascii,
+)  # fmt: skip
 async def test_text_that_a_spreadsheet_would_run_is_quoted(client: Client, pool: asyncpg.Pool, name: str) -> None:
     await store(pool, score_change("a", entity_name=name, description='two\n"lines", one cell'))
     (found,) = csv.DictReader(

@@ -8,6 +8,7 @@ import asyncpg
 import yaml
 
 from stream_detector.events import Movement
+from stream_detector.store.lookalikes import stored_lookalikes
 from stream_detector.store.rows import BaselineState, NamedValue, Rows
 from stream_detector.store.write import Writer
 from tests.events_made import (
@@ -164,6 +165,27 @@ async def test_workflows_and_entities_carry_the_name_of_their_newest_event(clien
     assert await names("/api/v1/workflows", q="NIGHTLY") == [("b1", "Nightly build")]
     assert await names("/api/v1/workflows", q="old name") == []
     assert await names("/api/v1/entities", q="lido") == [("e1", "Lido DAO")]
+
+
+async def test_ids_that_look_the_same_name_each_other_and_stay_what_they_are(
+    client: Client, pool: asyncpg.Pool
+) -> None:
+    alike = ["nightly build", "nightly\u00a0build", "nightly\u200b build", "\uff4eightly build"]
+    ids = [*alike, "caf\u00e9", "cafe\u0301", "\u591c\u9593", "plain", "Plain"]
+    states = [BaselineState(key=f"workflow:{each}", packed=b"", state="normal") for each in ids]
+    states.append(BaselineState(key="score:plain", packed=b"", state="normal"))
+    await Writer(pool).write(Rows(baselines=[row(each, n) for n, each in enumerate(states)]))
+    await pool.execute("UPDATE baselines SET recorded_at = now()")
+    items = {each["entity_id"]: each for each in (await ask(client, "/api/v1/workflows"))["items"]}
+    assert set(items) == set(ids)
+    for each in alike:
+        assert items[each]["looks_like"] == sorted(set(alike) - {each})
+    assert items["caf\u00e9"]["looks_like"] == ["cafe\u0301"]
+    assert not any(items[each]["looks_like"] for each in ("\u591c\u9593", "plain", "Plain"))
+    await pool.execute(
+        "UPDATE baselines SET recorded_at = now() - interval '8 days' WHERE entity_id <> 'nightly build'"
+    )
+    assert await stored_lookalikes(pool, "workflow") == []
 
 
 async def test_workflows_are_found_by_a_part_of_their_id_and_by_state(client: Client, pool: asyncpg.Pool) -> None:

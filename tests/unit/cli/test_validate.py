@@ -71,6 +71,33 @@ def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
     ]
 
 
+def test_ids_that_look_the_same_are_reported_and_kept_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    ids = ["caf\u00e9", "cafe\u0301", "nightly build", "nightly\u00a0build", "nightly build ", "other", "Other"]
+    file.write_bytes(b"\n".join([*(completion(workflow_id=each) for each in ids), score(entity_id="other")]))
+    result = validate(file)
+    assert result.exit_code == 0
+    shown = [line for line in result.stdout.splitlines() if "look the same" in line]
+    assert len(shown) == 2 and all(line.isascii() for line in shown)
+    assert '"cafe\\u0301" and "caf\\u00e9" look the same' in shown[0]
+    assert '"nightly build" and "nightly build " and "nightly\\u00a0build"' in shown[1]
+    summary = json.loads(validate(file, "--json").stdout.splitlines()[-1])
+    assert summary["lookalikes"] == [
+        ["cafe\u0301", "caf\u00e9"],
+        ["nightly build", "nightly build ", "nightly\u00a0build"],
+    ]
+    file.write_bytes(completion(workflow_id="caf\u00e9"))
+    assert "lookalikes" not in validate(file, "--json").stdout and "look the same" not in validate(file).stdout
+
+
+def test_what_a_rejected_line_holds_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion(status="\u202efailed\u001b[2J\u2028x"))
+    result = validate(file)
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 2
+    assert not set(result.stdout) & set("\u202e\x1b\u2028")
+
+
 def test_json_is_a_line_for_each_bad_one_and_a_summary(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
     file.write_bytes(completion() + b"\n" + score("NaN"))

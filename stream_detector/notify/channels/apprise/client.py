@@ -34,7 +34,7 @@ class AppriseServices:
         call = asyncio.to_thread(
             self._services.notify,
             body=message.text,
-            title=message.title,
+            title=message.title.replace("=?", "= ?"),  # its mail services send it as it is, and it would be decoded
             notify_type=self._types.get(message.severity, self._types["warning"]),
             body_format=self._text,
         )

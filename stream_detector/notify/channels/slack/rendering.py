@@ -17,6 +17,7 @@ from stream_detector.notify.rendering.combined import (
     step_rows,
 )
 from stream_detector.notify.rendering.escape import for_slack, one_line
+from stream_detector.notify.rendering.graphemes import cut, graphemes
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import (
     INTRO,
@@ -86,7 +87,7 @@ class SlackLayout:
         escaped = for_slack(note)
         return Shown(
             title=one_line(f"{note}: {shown.title}", TITLE_LIMIT),
-            text=f"{escaped}\n\n{shown.text}"[:TEXT_LIMIT],
+            text=cut(f"{escaped}\n\n{shown.text}", TEXT_LIMIT, ""),
             blocks=[section(escaped), *shown.blocks],
         )
 
@@ -106,11 +107,11 @@ def fit(value: str, limit: int) -> str:
     if len(escaped) <= limit:
         return escaped
     kept, room = [], limit - 1
-    for character in value:
-        room -= len(for_slack(character))
+    for piece in graphemes(value[:limit]):  # one more than fits: the last is cut or dropped
+        room -= len(for_slack(piece))
         if room < 0:
             break
-        kept.append(for_slack(character))
+        kept.append(for_slack(piece))
     return "".join(kept) + "…"
 
 
