@@ -3,10 +3,12 @@
 So `make demo`, which compiles nothing, finds what an installation by `make install` finds.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,6 +34,32 @@ def test_the_demo_finds_the_same_anomalies_compiled_and_not(profile, tmp_path):
     assert as_installed.returncode == sources.returncode == 0, as_installed.stderr
     assert as_installed.stdout.count("\n") > 200
     assert sha256(as_installed.stdout.encode()).hexdigest() == sha256(sources.stdout.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("profile", ["classic", "robust"])
+def test_x11_wrong_clocks_are_corrected_the_same_compiled_and_not(profile, tmp_path):
+    """Every 40th event of the demo is followed by one of the same key that is dated a year, or two hours, later."""
+    lines = run("-m", "stream_detector.devstack.demo").stdout.splitlines()
+    history = tmp_path / "ahead.jsonl"
+    history.write_text("\n".join(line for number, line in enumerate(lines) for line in dated_ahead(number, line)))
+    replay = (COMMAND, "replay", str(history), "--profile", profile, "--json")
+    as_installed, sources = run(*replay, STREAM_DETECTOR_PURE=""), run(*replay, STREAM_DETECTOR_PURE="1")
+    assert as_installed.returncode == sources.returncode == 0, as_installed.stderr
+    assert as_installed.stdout.count("by a clock that was ahead") > 20
+    assert sha256(as_installed.stdout.encode()).hexdigest() == sha256(sources.stdout.encode()).hexdigest()
+
+
+def dated_ahead(number: int, line: str) -> list[str]:
+    event = json.loads(line)
+    if number % 40 or not ("finished_at" in event or "scored_at" in event):
+        return [line]
+    ahead = timedelta(days=365) if number % 80 else timedelta(hours=2)
+    for name in ("started_at", "finished_at", "scored_at"):
+        if name in event:
+            event[name] = (datetime.fromisoformat(event[name]) + ahead).isoformat()
+    name = "execution_id" if "execution_id" in event else "run_id"
+    event[name] = f"{event.get(name)}-ahead"
+    return [line, json.dumps(event)]
 
 
 @pytest.mark.parametrize(("pure", "ending"), [("1", ".py"), ("", compile_detection.SUFFIX)])

@@ -251,7 +251,7 @@ def clock_was_ahead(name: str, ahead_ms: int, now_ms: int, needed: int, what: st
         detector=NAME,
         anomaly_type="PatternDeviation",
         severity="info",
-        description=f"{name} is judged again from {wording.instant(now_ms)} on: it had {what} dated "
+        description=f"{name} is evaluated again from {wording.instant(now_ms)} on: an earlier event was dated "
         f"{wording.instant(ahead_ms)}, by a clock that was ahead",
         current=ahead_s,
         baseline=0.0,
