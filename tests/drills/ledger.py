@@ -201,7 +201,7 @@ def compare_messages(channel: str, notified: list[str], wanted: dict[str, list[s
 
 async def compare_rows(settings: Settings, wanted: set[str], ids: set[str], verdict: Verdict) -> None:
     """PostgreSQL holds each execution and each anomaly once, and nothing else."""
-    connection = await asyncpg.connect(settings.database_url)
+    connection = await asyncpg.connect(settings.database_url, statement_cache_size=0)  # also through pgbouncer
     try:
         executions = [row[0] for row in await connection.fetch("SELECT execution_id FROM executions")]
         anomalies = [str(row[0]) for row in await connection.fetch("SELECT id FROM anomalies")]

@@ -113,6 +113,8 @@ class Stage:
     broker: Any
     folder: Path
     postgres: Postgres
+    database_url: Callable[[str], str] | None = None
+    """How the roles reach a database, where that is not directly."""
 
     @contextlib.asynccontextmanager
     async def play(self, providers: Sequence[Provider] = (), **changes: Any) -> AsyncIterator["Play"]:
@@ -124,7 +126,8 @@ class Stage:
         providers = providers or [webhook()]
         for provider in providers:
             await provider.server.start()
-        values = {"session_timeout_s": 6.0, "checkpoint_interval_s": 0.5, "database_url": self.postgres.url(name)}
+        url = (self.database_url or self.postgres.url)(name)
+        values = {"session_timeout_s": 6.0, "checkpoint_interval_s": 0.5, "database_url": url}
         values |= settings_of(providers, folder) | changes
         settings = Settings(broker=self.broker.address, topic_prefix=f"{name}.", **values)
         await make_topics(settings)
@@ -193,7 +196,12 @@ async def until(
 
 def create_database(server: Postgres, name: str) -> None:
     """A fresh, empty database."""
-    command = [str(server.binaries / "psql"), server.url("postgres"), "-qc", f"CREATE DATABASE {name}"]
+    psql(server, f"CREATE DATABASE {name}")
+
+
+def psql(server: Postgres, statement: str) -> None:
+    """Run one statement as the server's superuser."""
+    command = [str(server.binaries / "psql"), server.url("postgres"), "-qc", statement]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -41,7 +41,9 @@ WITHOUT = {
     "kill-detector": "commit-order",
     "many-keys": "single-run-keys",
     "older-dump": "gaps-noted",
+    "pgbouncer": "pooler-recognised",
     "postgres-away": "stored-rows",
+    "read-only": "stored-rows",
     "rebalance": "applied-positions",
     "retention": "resets-remembered",
     "run-ends": "barrier",
@@ -53,7 +55,8 @@ ELSEWHERE = {"following"}
 
 
 def cases(names: tuple[str, ...] | list[str]) -> list[object]:
-    return [pytest.param(name, marks=[pytest.mark.apache] if name in KAFKA else []) for name in names]
+    needs = {"pgbouncer": [pytest.mark.pgbouncer], **{name: [pytest.mark.apache] for name in KAFKA}}
+    return [pytest.param(name, marks=needs.get(name, [])) for name in names]
 
 
 async def carried_out(name: str, options: Options) -> Outcome:

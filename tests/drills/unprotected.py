@@ -18,6 +18,7 @@ from stream_detector.roles.recorder import Recorder
 from stream_detector.roles.single_runs import SingleRuns
 from stream_detector.store import write
 from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.connector import Connector
 from stream_detector.store.write import Writer
 from tests.drills import harms
 
@@ -92,6 +93,15 @@ def stored_rows() -> None:
             return []
 
     Recorder._store = once  # type: ignore[method-assign]
+
+
+def pooler_recognised() -> None:
+    """A pooler is taken for PostgreSQL itself: statements have names, and tables are the session's."""
+
+    async def no(self: Connector) -> bool:
+        return False
+
+    Connector.is_behind_pooler = no  # type: ignore[method-assign]
 
 
 def retries() -> None:
@@ -180,6 +190,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "following": following,
     "future-refused": future_refused,
     "gaps-noted": gaps_noted,
+    "pooler-recognised": pooler_recognised,
     "recent-ids": recent_ids,
     "record-times": record_times,
     "resets-remembered": resets_remembered,
