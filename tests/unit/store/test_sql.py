@@ -57,6 +57,24 @@ def test_every_statement_that_is_run_is_written_in_the_source(path: Path) -> Non
         assert is_constant(statement), f"{path.name}:{line}: {ast.unparse(statement)}"
 
 
+_OF_A_SESSION = re.compile(
+    r"pg_(try_)?advisory_(?!xact)\w*lock|\bLISTEN\b|\bNOTIFY\b|\bPREPARE\b|\bDISCARD\b|\bWITH HOLD\b"
+    r"|(^|;)\s*SET (?!LOCAL|TRANSACTION)|ON COMMIT PRESERVE|set_config\([^)]*false"
+)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "store").glob("*.py")), ids=lambda path: path.name)
+def test_nothing_is_of_a_session_since_pgbouncer_has_another_one_for_each_transaction(path: Path) -> None:
+    """Named statements (asyncpg's cursors and `prepare`), locks, settings, notifications; temporary tables are in
+    `tests/integration/store/test_pooled.py`."""
+    tree = ast.parse(path.read_text("utf-8"))
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not used & {"cursor", "prepare", "add_listener", "set_type_codec", "set_builtin_type_codec"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value):
+            assert not _OF_A_SESSION.search(node.value), f"{path.name}:{node.lineno}: {node.value[:80]}"
+
+
 def test_conditions_are_added_with_their_values_apart() -> None:
     """`where.add` and `where.any_of` take text from the source alone: constants, or a choice between two."""
     added = [
