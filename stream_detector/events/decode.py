@@ -252,3 +252,17 @@ DECODERS: dict[Kind, Callable[[bytes, Headers, int], Event]] = {
     "score_run": decode_score_run,
 }
 """By the kind of input: (value, headers, the record's timestamp) -> the event. Raises `RefusedError`."""
+
+
+def decode_received(kind: Kind, value: bytes, headers: Headers, now_ms: int) -> Event:
+    """The event of an HTTP request or of a line of a file: it is published now, so it has no start as its timestamp.
+
+    Args:
+        now_ms: when it was received; before 2000 it may have any time.
+
+    Raises `RefusedError`, also for an execution that ends more than 10 minutes after that.
+    """
+    event = DECODERS[kind](value, headers, now_ms)
+    if isinstance(event, Completion):
+        check_not_future("finished_at", event.finished_at, now_ms)
+    return event

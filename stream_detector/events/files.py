@@ -15,7 +15,7 @@ from typing import IO, cast
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_detector.events.decode import DECODERS
+from stream_detector.events.decode import decode_received
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Kind, kind_of_event
@@ -150,6 +150,7 @@ def _checked(record: Record, record_ms: int) -> Line:
     if record.error is not None or record.kind is None:
         return Line(record.number, record.kind, record.value, None, record.error)
     try:
-        return Line(record.number, record.kind, record.value, DECODERS[record.kind](record.value, (), record_ms), None)
+        event = decode_received(record.kind, record.value, (), record_ms)
+        return Line(record.number, record.kind, record.value, event, None)
     except RefusedError as error:
         return Line(record.number, record.kind, record.value, None, error)

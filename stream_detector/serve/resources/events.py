@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events import RefusedError
-from stream_detector.events.decode import DECODERS
+from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.files import kind_of
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
@@ -73,7 +73,7 @@ async def take_events(request: web.Request) -> web.Response:
     wrong: list[RefusedEvent] = []
     for index, value in enumerate(values):
         try:
-            events.append((index, DECODERS[kind_of(value)](value, enveloped, now_ms)))
+            events.append((index, decode_received(kind_of(value), value, enveloped, now_ms)))
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     return await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from stream_detector.events import RefusedError
-from stream_detector.events.decode import DECODERS
+from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources.source import Source, Webhook
@@ -52,6 +52,6 @@ def _events_of_delivery(source: Source, body: bytes) -> list[Event]:
     """The delivery's events, held to the contract's own limits. Raises 400."""
     now_ms = int(time.time() * 1000)
     try:
-        return [DECODERS[kind_of_event(event)](encode(event), (), now_ms) for event in source.read(body)]
+        return [decode_received(kind_of_event(event), encode(event), (), now_ms) for event in source.read(body)]
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None

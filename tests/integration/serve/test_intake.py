@@ -87,6 +87,7 @@ async def test_one_event_is_on_its_topic_at_its_owner_when_answered(client: Clie
 
 
 async def test_an_array_of_each_kind_with_partial_failures_listed_by_index(client: Client, tansu: Tansu) -> None:
+    now = datetime.now(UTC)
     events = [
         completion(1),
         completion(2, status="green"),
@@ -94,11 +95,12 @@ async def test_an_array_of_each_kind_with_partial_failures_listed_by_index(clien
         {"what": "is this"},
         {"run_id": "r1", "status": "started", "at": datetime.now(UTC).isoformat()},
         completion(3, finished_at="2099-01-01T00:00:00Z"),
+        completion(4, started_at=now.isoformat(), finished_at=(now + timedelta(minutes=11)).isoformat()),  # X11
     ]
     told = await post(client, EVENTS, events, 207)
     assert told["accepted"] == 3 and told["topics"] == {"workflow-completions": 1, "scores": 1, "score-runs": 1}
     refusals = [(each["index"], each["reason"]) for each in told["refused"]]
-    assert refusals == [(1, "unknown_value"), (3, "unsupported_format"), (5, "future")]
+    assert refusals == [(1, "unknown_value"), (3, "unsupported_format"), (5, "future"), (6, "future")]
     (record,) = await on(client, tansu.address, "scores")
     assert b'"score":5.8' in record.value
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from stream_detector.events import Completion, Score, ScoreRun
 from stream_detector.events.completion import recorded_duration_s
+from stream_detector.events.decode import decode_completion
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.inputs import INPUT_TOPICS
@@ -78,6 +79,14 @@ def test_bad_lines_carry_their_number_and_the_rest_goes_on(tmp_path: Path) -> No
         (7, "future"),
         (8, None),
     ]
+
+
+def test_x11_what_is_published_now_has_no_start_as_its_timestamp(tmp_path: Path) -> None:
+    """On Kafka such a record may be one that is stamped with its start; a line of a file is not."""
+    long = completion(started_at="2026-01-22T00:05:00Z", finished_at="2026-01-22T09:00:00Z")
+    assert decode_completion(long, (), AT_MS).finished_at.hour == 9
+    (line,) = read(tmp_path, long)
+    assert line.error is not None and line.error.reason == "future"
 
 
 def test_x4_an_empty_cell_is_no_duration_and_a_missing_column_leaves_it_to_the_times(tmp_path: Path) -> None:
