@@ -14,6 +14,7 @@ from stream_detector.settings import PREFIX, Settings
 
 _PENDING_S = 15.0
 """So long a command waits for a result that the API does not have yet."""
+_AGAIN_S = 0.1
 PENDING_EXIT_CODE = 3
 _FILLED = ("broker", "database_url", "api_token", "topic_prefix", "probe_urls")
 
@@ -98,15 +99,22 @@ def call_api(
                 headers |= {name.lower(): value for name, value in response.headers.items()}
             if response.status != 202:
                 return found
-            if time.monotonic() > deadline_s:
+            left_s = deadline_s - time.monotonic()
+            if left_s < 0:
                 raise CommandError(str(found["detail"]), PENDING_EXIT_CODE)
-            time.sleep(float(found["retry_after_s"]))
+            time.sleep(_pause_s(found.get("retry_after_s"), left_s))
     except urllib.error.HTTPError as error:
         why = missing if missing and error.code == 404 else _reason(error)
         raise CommandError(why, 2 if error.code in (400, 401, 403) else 1) from None
     except OSError as error:
         why = str(getattr(error, "reason", error))
         raise CommandError(f"the API at {api_address(settings)} does not answer: {why}") from None
+
+
+def _pause_s(asked: Any, left_s: float) -> float:
+    """How long to wait before asking again: as asked, never beyond the time that is left."""
+    is_number = isinstance(asked, int | float) and asked > 0  # False for NaN, too
+    return min(max(float(asked), _AGAIN_S), left_s + _AGAIN_S) if is_number else _AGAIN_S
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -5,7 +5,7 @@ import msgspec
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
-from stream_detector.cli.token import parse_id, session_line, with_pool
+from stream_detector.cli.token import known_setting_hash, parse_id, session_line, with_pool
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 
@@ -25,7 +25,7 @@ def list_sessions(settings: Settings, as_json: bool) -> None:
     Opened by token, setting (API_TOKEN), link (`token link`) or local (automatic sign-in).
     Example: stream-detector session list
     """
-    found = with_pool(settings, credentials.sessions)
+    found = with_pool(settings, lambda pool: credentials.sessions(pool, known_setting_hash(settings)))
     if as_json:
         click.echo(msgspec.json.encode(found).decode())
         return

@@ -18,7 +18,7 @@ from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store import credentials
 from stream_detector.store.connect import open_pool, store_errors
-from stream_detector.store.credentials import Role, StoredSession, StoredToken
+from stream_detector.store.credentials import TOKEN_PREFIX, Role, StoredSession, StoredToken
 from stream_detector.store.migrate import migrate
 
 T = TypeVar("T")
@@ -84,6 +84,15 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         for one in opened:
             if one.token_id == each.id:
                 click.echo(f"  session {session_line(one)}")
+
+
+def known_setting_hash(settings: Settings) -> Callable[[], bytes | None] | None:
+    """Of API_TOKEN, by which sessions of a former one are left out; None where this shell does not have it.
+
+    The same variable also holds a token of `token create`, with which a command calls the API.
+    """
+    token = settings.api_token
+    return None if not token or token.startswith(TOKEN_PREFIX) else lambda: credentials.setting_hash_of(token)
 
 
 async def _tokens_and_sessions(pool: asyncpg.Pool) -> tuple[list[StoredToken], list[StoredSession]]:

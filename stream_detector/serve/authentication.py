@@ -4,7 +4,6 @@ Looked up at every request, so that a revoked token is refused at once. While th
 last minutes stays known: acting on what Kafka still takes must not wait for PostgreSQL.
 """
 
-import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,7 @@ from stream_detector.serve.hosts import host_of, split_host
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 from stream_detector.store.connect import StoreAwayError
-from stream_detector.store.credentials import SESSION_LASTS, SETTING, Caller, Identity
+from stream_detector.store.credentials import SESSION_LASTS, SETTING, Caller, Identity, StoredSession
 
 READ = frozenset({"viewer", "operator"})
 ACT = frozenset({"operator"})
@@ -34,7 +33,6 @@ REMEMBER_S = 900.0
 _MOST_REMEMBERED = 10_000
 SETTING_NAME = "API_TOKEN"
 """The name under which the token of the settings acts."""
-_SETTING_SALT = b"stream_detector API_TOKEN"
 
 
 class Authenticator:
@@ -61,18 +59,23 @@ class Authenticator:
             return None
         if self._is_own(token):
             own_hash = self._own_hash
+            assert own_hash is not None, "API_TOKEN is set"
             return await self._database.query(
                 credentials.make_session_of_setting, identity.name, identity.role, own_hash
             )
         return await self._database.query(credentials.make_session_of_token, credentials.token_digest(token))
 
     async def _identity_of_session(self, pool: asyncpg.Pool, digest: bytes) -> Caller | None:
-        return await credentials.identity_of_session(pool, digest, lambda: self._own_hash if self._own else None)
+        return await credentials.identity_of_session(pool, digest, lambda: self._own_hash)
+
+    async def sessions(self) -> list[StoredSession]:
+        """Those that are valid. Raises `StoreAwayError`."""
+        return await self._database.query(credentials.sessions, lambda: self._own_hash)
 
     @cached_property
-    def _own_hash(self) -> bytes:
-        """What a session keeps of API_TOKEN: people choose it, so it must cost something to try out words (50 ms)."""
-        return hashlib.scrypt(self._own, salt=_SETTING_SALT, n=2**14, r=8, p=1, dklen=32)
+    def _own_hash(self) -> bytes | None:
+        """Of API_TOKEN; asked for only where there is a session of one, since it takes 50 ms."""
+        return credentials.setting_hash_of(self._own.decode())
 
     def _is_own(self, token: str) -> bool:
         return bool(self._own) and hmac.compare_digest(token.encode("utf-8", "replace"), self._own)

@@ -23,6 +23,7 @@ LINK_LASTS = timedelta(minutes=15)
 _USED_EVERY = "1 minute"
 """A token's last use is noted no more often: a row for each request would be written for nothing."""
 
+_SETTING_SALT = b"stream_detector API_TOKEN"
 SETTING = "setting"
 """What the limits of API_TOKEN and of its sessions count by."""
 
@@ -239,9 +240,26 @@ async def identity_of_session(
     )
 
 
-async def sessions(pool: asyncpg.Pool) -> list[StoredSession]:
-    """Every browser session that has not ended, newest first; one of API_TOKEN also where that was changed."""
+def setting_hash_of(api_token: str) -> bytes | None:
+    """What a session keeps of API_TOKEN; None where it is not set.
+
+    People choose it, so it must cost something to try out words (50 ms).
+    """
+    if not api_token:
+        return None
+    return hashlib.scrypt(api_token.encode(), salt=_SETTING_SALT, n=2**14, r=8, p=1, dklen=32)
+
+
+async def sessions(pool: asyncpg.Pool, setting_hash: Callable[[], bytes | None] | None = None) -> list[StoredSession]:
+    """Every browser session that is valid, newest first.
+
+    Args:
+        setting_hash: of API_TOKEN as it is set now; without it, sessions of a former API_TOKEN are listed, too.
+    """
     found = await pool.fetch(_SESSIONS)
+    if setting_hash is not None and any(each["setting_hash"] is not None for each in found):
+        own = setting_hash()
+        found = [each for each in found if each["setting_hash"] in (None, own)]
     return [StoredSession(**{name: each[name] for name in StoredSession.__struct_fields__}) for each in found]
 
 

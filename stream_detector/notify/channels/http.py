@@ -7,8 +7,11 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 
+ANSWER_BYTES = 64 * 1024
+"""No provider answers with more; what it sends is only read for a word of it."""
 _UNIX_FROM, _UNIX_MS_FROM = 1e9, 1e12
 """From here on a number is a Unix time, or one in milliseconds: as seconds it would be 30 years."""
 
@@ -81,6 +84,25 @@ def why(error: Exception) -> str:
     """Only the kind and the system's own words: both the text and `strerror` of aiohttp's errors may hold the URL."""
     number = getattr(getattr(error, "os_error", error), "errno", None)
     return f"{type(error).__name__}: {os.strerror(number)}" if number else type(error).__name__
+
+
+class BoundedResponse(aiohttp.ClientResponse):
+    """A response of which at most `ANSWER_BYTES` are read, decompressed; a larger one is a `ClientPayloadError`.
+
+    For clients of others, which read as much as a server sends. Use: `ClientSession(response_class=BoundedResponse)`.
+    """
+
+    async def read(self) -> bytes:
+        """The body. The connection of one that is too large is closed."""
+        if self._body is None:
+            body = bytearray()
+            async for piece in self.content.iter_chunked(ANSWER_BYTES):
+                body += piece
+                if len(body) > ANSWER_BYTES:
+                    self.close()
+                    raise aiohttp.ClientPayloadError(f"more than {ANSWER_BYTES} bytes")
+            self._body = bytes(body)
+        return self._body
 
 
 def is_local(url: str) -> bool:

@@ -74,7 +74,7 @@ async def end_session(request: web.Request) -> web.Response:
 
 async def list_sessions(request: web.Request) -> web.Response:
     """All valid browser sessions, newest first: whose they are and what opened them. Never their secret."""
-    return json_response(SessionList(items=await request.app[DATABASE].query(credentials.sessions)))
+    return json_response(SessionList(items=await request.app[AUTHENTICATOR].sessions()))
 
 
 async def end_any_session(request: web.Request) -> web.Response:

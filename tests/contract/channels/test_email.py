@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stream_detector.notify.channels.channel import Channel
@@ -46,6 +47,14 @@ async def test_mail_headers_cannot_be_forged_and_the_id_is_the_same_each_time(ma
     text, html = first.get_body(("plain",)), first.get_body(("html",))
     assert text is not None and text.get_content().splitlines()[0].startswith("Text Bcc")
     assert html is not None and html.get_content().strip() == "<p>Text</p>"
+
+
+@pytest.mark.parametrize("title", ["=?utf-8?b?QmNjOiBhQGIuYw==?=", "GVS → =?utf-8?q?=0D=0ABcc:_a=40b?= fell"])
+async def test_mail_a_subject_that_looks_encoded_arrives_as_it_is(mail_server: MailServer, title: str) -> None:
+    message = msgspec.structs.replace(mail_for(mail_server), title=title)
+    assert isinstance(await of_plain_mail(mail_server).deliver(message), Delivered)
+    (mail,) = mail_server.mails
+    assert mail["Subject"] == title and mail["Bcc"] is None
 
 
 async def test_mail_password_is_not_sent_in_the_clear_to_another_machine(

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_detector.notify.configure import connect_channels
-from stream_detector.notify.message import Refused, RetryAfter
+from stream_detector.notify.message import Delivered, Refused, RetryAfter
 from stream_detector.settings import Settings
 from tests.contract.channels.provider import Provider
 from tests.servers.slack import TOKEN, SlackServer
@@ -57,3 +57,13 @@ async def test_slack_says_what_to_do_when_the_webhook_is_gone(slack: SlackServer
     assert isinstance(result, Refused)
     assert answer in result.reason and ": " in result.reason
     await channel.close()
+
+
+@pytest.mark.parametrize("status", [200, 403, 503])
+async def test_slack_an_answer_of_any_size_is_not_read_to_its_end(slack: SlackServer, status: int) -> None:
+    made = slack_provider(slack)
+    slack.answer_next(status, "x" * 20_000_000)
+    result = await made.channel.deliver(made.message())
+    assert isinstance(result, RetryAfter) and len(result.reason) < 300
+    assert isinstance(await made.channel.deliver(made.message()), Delivered)
+    await made.channel.close()

@@ -92,3 +92,12 @@ async def test_bot_answers_are_sent_apart(slack: SlackServer, status: int, body:
     if "invalid_auth" in body:
         assert result == Refused("Slack answered invalid_auth: the token is wrong or was revoked; set SLACK_BOT_TOKEN")
     await made.channel.close()
+
+
+async def test_bot_an_answer_of_any_size_is_not_read_to_its_end(slack: SlackServer) -> None:
+    made = bot_provider(slack)
+    slack.answer_next(200, '{"ok":true,"x":"' + "x" * 20_000_000 + '"}')
+    result = await made.channel.deliver(made.message())
+    assert isinstance(result, RetryAfter) and len(result.reason) < 300
+    assert isinstance(await made.channel.deliver(made.message()), Delivered)
+    await made.channel.close()

@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import asyncpg
 import pytest
 from click.testing import CliRunner
 
@@ -64,6 +65,20 @@ def test_x15_the_sessions_of_a_token_are_listed_with_it_and_end_with_it(postgres
     assert "not the id of a session" in call(postgres_url, "end", "x", code=2, command="session")
     assert call(postgres_url, "revoke", made["id"]) == f"{made['id']} is revoked; browser sessions ended: 1\n"
     assert second not in call(postgres_url, "list") + call(postgres_url, "list", command="session")
+
+
+async def test_x15_a_session_of_a_former_api_token_is_not_listed_where_the_present_one_is_known(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = credentials.setting_hash_of("open sesame")
+    assert former is not None
+    await asyncio.to_thread(call, postgres_url, "list")  # makes the tables
+    async with await asyncpg.create_pool(postgres_url, min_size=1, max_size=1) as pool:
+        await credentials.make_session_of_setting(pool, "API_TOKEN", "operator", former)
+    for token, listed in (("", 1), ("open sesame", 1), ("open barley", 0), ("sd_a-token-of-a-client", 1)):
+        monkeypatch.setenv("STREAM_DETECTOR_API_TOKEN", token)
+        shown = await asyncio.to_thread(call, postgres_url, "list", "--json", command="session")
+        assert len(json.loads(shown)) == listed, token
 
 
 def test_what_cannot_be_revoked_says_so(postgres_url: str) -> None:

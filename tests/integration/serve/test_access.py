@@ -16,7 +16,7 @@ from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.resources import live_stream
 from stream_detector.serve.routes import ROUTES
 from stream_detector.store import credentials
-from tests.integration.serve.asking import path_of
+from tests.integration.serve.asking import Client, path_of
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
 
@@ -231,6 +231,13 @@ async def test_x15_a_session_ends_when_its_token_expires(serve: Serve, pool: asy
     assert (await client.get(WHO, headers=cookie)).status == 401
 
 
+async def sessions_listed_by(client: Client, pool: asyncpg.Pool) -> list[str]:
+    """What opened each session that the API lists."""
+    token, _ = await credentials.create_token(pool, name="o", role="operator", expires_at=None)
+    async with client.get("/api/v1/sessions", headers={"Authorization": f"Bearer {token}"}) as answer:
+        return [each["opened_by"] for each in (await answer.json())["items"]]
+
+
 async def test_x15_a_session_of_api_token_ends_when_that_is_changed(serve: Serve, pool: asyncpg.Pool) -> None:
     client = await serve(signed_in=False, api_token="open sesame")
     cookie = await opened_with(client, "open sesame")
@@ -242,7 +249,9 @@ async def test_x15_a_session_of_api_token_ends_when_that_is_changed(serve: Serve
         name = f"stream_detector_session_{again.port}"
         moved = {"Cookie": f"{name}={cookie['Cookie'].split('=', 1)[1]}"}
         assert (await again.get(WHO, headers=moved)).status == 401, changed
+        assert (await sessions_listed_by(again, pool)) == [], changed
     same = await serve(signed_in=False, api_token="open sesame")
+    assert await sessions_listed_by(same, pool) == ["setting"]
     moved = {"Cookie": f"stream_detector_session_{same.port}={cookie['Cookie'].split('=', 1)[1]}"}
     assert (await same.get(WHO, headers=moved)).status == 200
 

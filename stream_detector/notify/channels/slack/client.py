@@ -8,7 +8,7 @@ import aiohttp
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
-from stream_detector.notify.channels.http import asked_wait_s, is_local, why
+from stream_detector.notify.channels.http import BoundedResponse, asked_wait_s, is_local, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.rendering.escape import one_line
 
@@ -51,7 +51,9 @@ class SlackWebhook:
 
     def _client(self) -> AsyncWebhookClient:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout_s))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.timeout_s), response_class=BoundedResponse
+            )
         client = AsyncWebhookClient(self._url, session=self._session, logger=self._log, retry_handlers=[])
         if is_local(self._url):
             client.proxy = None  # the client takes HTTPS_PROXY for every host, also for this one

@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
-from stream_detector.notify.channels.http import asked_wait_s, is_local, why
+from stream_detector.notify.channels.http import BoundedResponse, asked_wait_s, is_local, why
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
 from stream_detector.notify.rendering.escape import for_slack, one_line
 
@@ -93,7 +93,9 @@ class SlackBot:
 
     def _client(self) -> AsyncWebClient:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self.timeout_s))
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.timeout_s), response_class=BoundedResponse
+            )
         client = AsyncWebClient(
             self._token, base_url=self._api_url, session=self._session, logger=self._log, retry_handlers=[]
         )
