@@ -245,6 +245,7 @@ async def first_record(settings: Settings, place: TopicPartition, offset: int) -
     )
     await consumer.start()
     try:
+        await asyncio.sleep(0)  # see EndOffsets
         consumer.assign([place])
         consumer.seek(place, offset)
         async with asyncio.timeout(_TIMEOUT_S):

@@ -167,8 +167,9 @@ async def move_below(
         table: with the columns `stream_epoch`, `source_partition` and `source_offset`.
         partition: its number.
         target: the offset at which the partition goes on.
-        first: offset and timestamp in ms of the first record that the log has now. Where another one is stored of that
-            offset, the log was made anew, and rows from then on, which the recorder has of the new one, stay.
+        first: offset and timestamp in ms of the first record that the log has now. Rows from then on stay, as the
+            recorder may have them of this log, where all of the log is read again, or where another record is stored
+            of that offset, so that the log was made anew.
 
     Returns:
         How many rows were moved; 0 where all lie below.
@@ -181,7 +182,8 @@ async def move_below(
     async with pool.acquire() as connection, connection.transaction():
         if first is not None and has_times:
             statement = _IS_ANOTHER.format(table=table)
-            if await connection.fetchval(statement, epoch, partition, first[0], instant(first[1])):
+            is_another = await connection.fetchval(statement, epoch, partition, first[0], instant(first[1]))
+            if is_another or first[0] >= target:
                 until = instant(first[1])
         statement = _NEWEST.format(table=table, which=which)
         newest = await connection.fetchval(statement, epoch, partition, until)

@@ -57,6 +57,16 @@ def merge_positions(one: Positions, other: Positions) -> dict[str, int]:
     return merged
 
 
+def reset_positions(positions: Positions, claim: bytes) -> dict[str, int]:
+    """The positions after a claim: an owner's own names none, that of `reset-source` has 0 for a source that is none
+    any more.
+
+    >>> reset_positions({"scores": 7, "rekeyed": 1}, encode_header(3, {"scores": 0}))
+    {'rekeyed': 1}
+    """
+    return {source: position for source, position in (dict(positions) | positions_of(claim)).items() if position}
+
+
 def encode_header(epoch: int, positions: Positions) -> bytes:
     """The bytes before the payload, the same for all keys of one checkpoint.
 

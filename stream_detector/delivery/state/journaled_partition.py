@@ -79,7 +79,7 @@ class JournaledPartition(StatePartition[V]):
                     merged = self.replay_until
                 self._apply_entry(key, value, record.offset)
                 if key == CLAIM_KEY:
-                    merged = merged | changelog_record.positions_of(value)  # an owner's own names none
+                    merged = changelog_record.reset_positions(merged, value)
                 self.replay_until = merged
             except Exception as error:
                 header = b""

@@ -182,7 +182,7 @@ class StatePartition(PartitionContents[V]):
                 if key == WATERMARKS_KEY:
                     self.watermarks = changelog_record.decode_watermarks(changelog_record.payload_of(value))
                 elif key == CLAIM_KEY:
-                    self.replay_until |= changelog_record.positions_of(value)  # an owner's own names none
+                    self.replay_until = changelog_record.reset_positions(self.replay_until, value)
                 else:
                     packed[key] = value
                     if self.live:

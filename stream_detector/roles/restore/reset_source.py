@@ -4,7 +4,7 @@ In this order, so that whatever ends it in between leaves the role as it was, un
 
 1. Nobody is in the group, and nothing that was passed on from the partition is unread.
 2. A claim above all owners, so that no late write of a former one counts.
-3. Values, deleted keys and watermarks once more, without the position of this partition.
+3. Values, deleted keys and watermarks once more, without this position; then a claim that sets it back.
 4. PostgreSQL: rows of the partition are moved below the offset at which it goes on.
 5. The group's committed offset.
 """
@@ -254,10 +254,11 @@ def _take_out(
         head = changelog_record.encode_header(partition.epoch, {})
         records.append((WATERMARKS_KEY, head + changelog_record.encode_watermarks(others)))
     if is_named or records:
-        # Records that are superseded name the position until compaction removes them: the claim sets it back.
-        claim = changelog_record.encode_header(partition.epoch, {topic: 0} if is_named else {}) + b"-"
         reset.keys += len(records)
-        reset.writes[name, number] = [(CLAIM_KEY, claim), *records]
+        # Records that are superseded name the position until compaction removes them, so a further claim sets it back.
+        # It comes last: until it is there the role refuses to start, and this can be done again.
+        last = changelog_record.encode_header(partition.epoch, {topic: 0}) + b"-"
+        reset.writes[name, number] = [partition.claim_record(), *records, *([(CLAIM_KEY, last)] if is_named else [])]
         reset.ends[name, number] = partition.end_offset
 
 
@@ -273,9 +274,9 @@ def _without(value: bytes, topic: str, epoch: int) -> bytes:
 async def _write(settings: Settings, reset: RoleReset) -> None:
     async with RecordWriter(settings) as writer:
         for target, records in reset.writes.items():
-            for key, value in records:
+            for number, (key, value) in enumerate(records):
                 await writer.add(target, key, value, headers=())
-                if key == CLAIM_KEY:
+                if number == 0:
                     await writer.flush()
                     if writer.offsets[target][0] != reset.ends[target]:
                         raise RestoreError(f"a {reset.role} wrote to {target[0]}-{target[1]} meanwhile: stop it first")

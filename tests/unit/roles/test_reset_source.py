@@ -55,7 +55,7 @@ def test_x16_the_position_is_gone_although_the_log_still_has_records_that_name_i
     before = read(LOG)
     assert before.replay_until == {COMPLETIONS: 520, SCORES: 9}
     after = read([*LOG, *taken_out(LOG, COMPLETIONS, 2, 2)])
-    assert after.replay_until == {COMPLETIONS: 0, SCORES: 9}
+    assert after.replay_until == {SCORES: 9}
     assert {key: changelog_record.payload_of(value) for key, value in after.packed.items()} == {
         b"workflow:a": b"a",
         b"workflow:b": b"b",
@@ -68,8 +68,9 @@ def test_x16_the_position_is_gone_although_the_log_still_has_records_that_name_i
 
 def test_x16_it_can_be_done_again_wherever_it_was_interrupted() -> None:
     writes = taken_out(LOG, COMPLETIONS, 2, 2)
-    for count in range(1, len(writes) + 1):
+    for count in range(1, len(writes)):
         log = [*LOG, *writes[:count]]
+        assert _position_in_state({BASELINES: {2: read(log)}}, COMPLETIONS, 2) == 520, "the role still refuses"
         again = read([*log, *taken_out(log, COMPLETIONS, 2, 2)])
         assert again.replay_until.get(COMPLETIONS, 0) == 0 and again.watermarks == {"scores/2": 5}
         assert again.applied_offset("workflow:a", COMPLETIONS) == 0 and len(again.packed) == 2
@@ -90,7 +91,7 @@ def test_x16_nothing_is_written_where_nothing_names_it(topic: str, number: int, 
 def test_x16_the_state_of_the_notifier_too() -> None:
     log = [(CLAIM_KEY, head(4) + b"-"), (b"7", head(4, notifier_in=900) + b"slot")]
     after = read([*log, *taken_out(log, NOTIFIER_IN, 0, 0, JournaledPartition, NOTIFIER_STATE)], JournaledPartition)
-    assert after.replay_until == {NOTIFIER_IN: 0}
+    assert after.replay_until == {}
     assert changelog_record.payload_of(after.packed[b"7"]) == b"slot"
 
 
