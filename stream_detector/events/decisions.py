@@ -7,7 +7,8 @@ It depends only on which records there are, not on their order or on how often o
 2. Of the silences with one target the newest counts (`at`, then `action_id`), and is in force until it ends. One that
    ends before it began lifts the earlier ones. One for an entity ends when the entity is retired.
 3. An incident is taken by whoever decided about it first (`at`, then `action_id`): about itself, or about its entity
-   after it had opened.
+   after it had opened. A decision that makes detection forget its key (`WHOLE_KEY`) is about the entity, also where it
+   names one of its incidents.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,9 @@ SILENCE_LASTS: Final = timedelta(hours=24)
 """A silence that names no end lasts so long: one that never ends is forgotten, and then it hides the next outage."""
 TAKES: Final = ("acknowledge", "resolve", "expected", "not_an_anomaly", "relearn", "retire")
 """The kinds by which an incident is taken: people need no more messages about it but its end."""
+
+WHOLE_KEY: Final = ("relearn", "retire")
+"""The kinds with which detection forgets everything of a key, all of its incidents among it."""
 
 Target = tuple[str, str, tuple[tuple[str, str], ...]]
 """What a silence is about: entity, incident and matchers, of which all must match."""
@@ -46,6 +50,11 @@ def decided_by(action: Action) -> Decided:
 def silence_end(at: datetime, until: datetime | None) -> datetime:
     """When a silence ends that was decided at `at`."""
     return until if until is not None else at + SILENCE_LASTS
+
+
+def is_about_entity(action: Action) -> bool:
+    """Whether a decision is about every incident of its entity (3.)."""
+    return bool(action.entity) and (not action.incident_id or action.kind in WHOLE_KEY)
 
 
 def target_of(action: Action) -> Target:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from stream_detector.events.decisions import silence_end
+from stream_detector.events.decisions import is_about_entity, silence_end
 from stream_detector.store.connect import Connection
 from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
 from stream_detector.store.rows import Row
@@ -151,7 +151,8 @@ _TOUCHED = """
         AND i.entity_id = substr(key, strpos(key, ':') + 1)
 """
 _MEANT = """
-    WHERE a.kind = ANY({kinds}) AND (a.incident_id = t.id::text OR (a.incident_id IS NULL
+    WHERE a.kind = ANY({kinds}) AND (a.incident_id = t.id::text OR (
+        (a.incident_id IS NULL OR a.kind = ANY('{{relearn,retire}}'))
         AND a.entity = t.entity_kind || ':' || t.entity_id AND a.at >= t.opened_at
         AND (t.resolved_at IS NULL OR a.at <= t.resolved_at)))
 """
@@ -189,7 +190,7 @@ async def decide(connection: Connection, grown: Sequence[Any], actions: Sequence
         actions: the actions of this batch.
     """
     ids = [row.event.incident_id for row in actions if row.event.incident_id]
-    keys = [row.event.entity for row in actions if row.event.entity and not row.event.incident_id]
+    keys = [row.event.entity for row in actions if is_about_entity(row.event)]
     touched = set(grown)
     if ids or keys:
         touched.update(found["id"] for found in await connection.fetch(_TOUCHED, ids, keys))

@@ -9,6 +9,7 @@ from stream_detector.events.decisions import (
     Target,
     decided_by,
     first_of_each,
+    is_about_entity,
     silence_in_force,
     target_of,
 )
@@ -59,17 +60,15 @@ def apply_action(state: State, action: Action, now_s: float, config: NotifyConfi
 
 def _take(state: State, action: Action, now_s: float, config: NotifyConfig) -> None:
     """Note it, also for incidents of which nothing is known yet: alerts are on another topic and may come later."""
-    decided = decided_by(action)
-    if action.incident_id:
-        key, about = TAKEN + action.incident_id, [action.incident_id]
-    else:
-        key = TAKEN_ALL + action.entity
-        about = [name.removeprefix(INCIDENT) for name in keys_of(state, INCIDENT)]
-    known = read(state, key, Decisions) or Decisions()
-    write(state, key, replace(known, records=_with_record(known.records, decided)))
+    decided, of_entity = decided_by(action), is_about_entity(action)
+    named = [action.incident_id] if action.incident_id else []
+    for key in (*(TAKEN + each for each in named), *([TAKEN_ALL + action.entity] if of_entity else [])):
+        known = read(state, key, Decisions) or Decisions()
+        write(state, key, replace(known, records=_with_record(known.records, decided)))
+    about = [name.removeprefix(INCIDENT) for name in keys_of(state, INCIDENT)] if of_entity else named
     for incident_id in about:
         incident = read(state, INCIDENT + incident_id, Incident)
-        if incident is None or not (action.incident_id or incident.entity == action.entity):
+        if incident is None or not (incident_id in named or incident.entity == action.entity):
             continue
         if taken := taken_by(state, incident_id, incident.entity, incident.detected_at_s):
             _acknowledge(state, action, incident_id, incident, taken.by or "somebody", now_s, config)

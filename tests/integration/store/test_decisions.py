@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stream_detector.events import Action, ActionKind
-from stream_detector.events.decisions import TAKES
+from stream_detector.events.decisions import TAKES, WHOLE_KEY
 from stream_detector.notify.policy import accept
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.keys import read
@@ -206,6 +206,17 @@ async def test_x14_every_reader_knows_who_took_an_incident(kind: str, about: str
         for repeated in ([*order], [*order, *made], [*made, *order]):
             assert taken_for_notifier(repeated), repeated
         assert await taken_in_list(pool, [*order, *made]) == "ann", order
+
+
+@pytest.mark.parametrize("kind", TAKES)
+async def test_x14_what_makes_detection_forget_a_key_is_about_all_incidents_of_it(
+    kind: str, pool: asyncpg.Pool
+) -> None:
+    """`relearn` and `retire` that name another incident of the entity: the detector has forgotten this one, too."""
+    made = [msgspec.structs.replace(each, incident_id=uuid("another")) for each in decisions(kind, "entity")]
+    for order in itertools.permutations([OPENED, *made]):
+        assert taken_for_notifier([*order, *made]) == (kind in WHOLE_KEY), order
+        assert await taken_in_list(pool, [*order, *made]) == ("ann" if kind in WHOLE_KEY else None), order
 
 
 @pytest.mark.parametrize("kind", TAKES)
