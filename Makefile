@@ -17,7 +17,7 @@ endif
 export UV_PYTHON_DOWNLOADS := never
 export UV_LINK_MODE := copy
 
-.PHONY: help install demo lint types unit test drills generate format lock clean
+.PHONY: help install demo lint types unit test drills generate format lock sbom audit digests clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,8 +40,30 @@ format: .venv/.tested  ## sort imports and format the Python files
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format --quiet .
 
+# What a wheel needs, in an environment of its own: without what builds and tests it.
+.audit/.made: $(UV) requirements-audit.lock
+	@test -x .audit/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .audit
+	$(UV) pip install --quiet --python .audit/bin/python --require-hashes -r requirements-audit.lock
+	@touch $@
+
+sbom: .audit/.made  ## write dist/sbom.cdx.json: what the wheel contains and needs (CycloneDX)
+	@mkdir -p dist
+	$(UV) pip compile --quiet --python .audit/bin/python --generate-hashes --no-emit-index-url --no-header \
+		-c requirements.lock pyproject.toml -o .audit/runtime.txt
+	$(UV) venv --quiet --clear --python .audit/bin/python .audit/runtime
+	$(UV) pip install --quiet --python .audit/runtime/bin/python --require-hashes -r .audit/runtime.txt
+	.audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+		-o dist/sbom.cdx.json .audit/runtime/bin/python
+	.audit/bin/python deploy/sbom.py dist/sbom.cdx.json
+
+audit: .audit/.made  ## known vulnerabilities of the locked packages (pip-audit); .ci/audit runs it on a schedule
+	.audit/bin/python deploy/audit.py requirements.lock requirements-test.lock requirements-uv.lock
+
+digests: $(UV)  ## write the digests of the images where their registry can be reached
+	.uv/bin/python deploy/images.py --digests
+
 clean:  ## remove installed and built files
-	rm -rf .venv .uv dashboard/node_modules stream_detector/serve/static build dist
+	rm -rf .venv .uv .audit dashboard/node_modules stream_detector/serve/static build dist
 	find stream_detector -name '*.so' -delete
 
 $(UV): requirements-uv.lock
@@ -80,4 +102,5 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 lock: $(UV)  ## resolve the lock files
 	$(COMPILE) pyproject.toml --group build -o requirements.lock
 	$(COMPILE) pyproject.toml --group build --group test -c requirements.lock -o requirements-test.lock
+	$(COMPILE) --group audit -o requirements-audit.lock
 	echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(COMPILE) - -o requirements-uv.lock

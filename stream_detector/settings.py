@@ -5,6 +5,7 @@ secret may come from a file named by `<NAME>_FILE`. A wrong value stops the star
 the value (secrets hidden) and what is allowed.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -324,6 +325,23 @@ class Settings:
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+USED_BY: Mapping[str, frozenset[str]] = {
+    "broker_password": frozenset({"detector", "recorder", "notifier", "api"}),
+    "database_url": frozenset({"recorder", "api"}),
+    "api_token": frozenset({"api"}),
+    "secret_key": frozenset({"notifier", "api"}),
+    "github_webhook_secret": frozenset({"api"}),
+    "gitlab_webhook_token": frozenset({"api"}),
+    "slack_webhook_url": frozenset({"notifier"}),
+    "slack_bot_token": frozenset({"notifier"}),
+    "webhook_url": frozenset({"notifier"}),
+    "webhook_secret": frozenset({"notifier"}),
+    "apprise_urls": frozenset({"notifier"}),
+    "smtp_url": frozenset({"notifier"}),
+}
+"""Secret setting -> the roles that use its value; docs/security.md shows it."""
+_STAND_INS = ("set, and its value is not given to this role", "https://set.invalid", "smtp://set.invalid")
+
 SPECS: dict[str, Mapping[str, Any]] = {f.name: f.metadata for f in fields(Settings) if f.metadata}
 Origin = Literal["default", "file", "environment", "flag"]
 
@@ -364,10 +382,14 @@ def load(
     return Settings(**values, origin=origin)
 
 
-def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ, *, role: str = "") -> dict[str, str]:
     """The environment of a child process that must read the same settings: `load(environ_of(s)) == s`.
 
     Whatever set them for us (file, alias, flag) is left out, so that nothing can disagree.
+
+    Args:
+        role: the child is this role, which gets the secrets that it uses alone. The API, which shows whether a channel
+            has its settings, gets something in the place of the others; empty: it gets all.
     """
     ours = {PREFIX + "CONFIG"} | {PREFIX + name.upper() for name in SPECS}
     ours |= {alias for spec in SPECS.values() for alias in spec["aliases"]}
@@ -375,8 +397,18 @@ def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> d
     child = {name: value for name, value in environ.items() if name not in ours}
     for name in SPECS:
         value = getattr(settings, name)
+        if role and value and role not in USED_BY.get(name, {role}):
+            value = _stand_in(name) if role == "api" else ""
         child[PREFIX + name.upper()] = str(value).lower() if isinstance(value, bool) else str(value)
     return child
+
+
+def _stand_in(name: str) -> str:
+    """A value that is none, and can be read as one."""
+    for value in _STAND_INS:
+        with contextlib.suppress(ValueError):
+            return str(SPECS[name]["parse"](value))
+    return ""
 
 
 def _read_file(path: str) -> dict[str, Any]:

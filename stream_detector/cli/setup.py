@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 
 import click
 
@@ -12,7 +13,7 @@ from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.settings import Settings
 from stream_detector.store.connect import find_wrong_encoding, wait_for_pool
-from stream_detector.store.grants import admit
+from stream_detector.store.grants import GRANTS, admit, grant
 from stream_detector.store.migrate import pending
 from stream_detector.telemetry.logs import start_logging
 
@@ -23,8 +24,15 @@ PATIENCE_S = 60.0
 @click.command()
 @settings_flags
 @click.option("--dry-run", is_flag=True, help="Only print what would be created")
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    metavar="ROLE[=USER]",
+    help="Also grant a database user what this role needs: recorder, api or readers; may be repeated",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: topics and migrations")
-def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
+def command(settings: Settings, dry_run: bool, grants: tuple[str, ...], as_json: bool) -> None:
     """Create the topics and the database tables. A second run changes nothing.
 
     \b
@@ -37,8 +45,11 @@ def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
             "`stream-detector up` of this user is running",
             2,
         )
+    users = {role: user or role for role, _, user in (each.partition("=") for each in grants)}
+    if unknown := users.keys() - GRANTS.keys():
+        raise CommandError(f"--grant {min(unknown)}: must be one of {', '.join(GRANTS)}", 2)
     start_logging("setup", form=settings.log_format, level=settings.log_level)
-    done = asyncio.run(make(settings, dry_run=dry_run))
+    done = asyncio.run(make(settings, dry_run=dry_run, users=users))
     if as_json:
         click.echo(json.dumps(done | {"dry_run": dry_run}))
         return
@@ -47,8 +58,14 @@ def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
         click.echo(f"{kind}: {verb} {', '.join(names)}" if names else f"{kind}: nothing to do")
 
 
-async def make(settings: Settings, *, dry_run: bool = False) -> dict[str, list[str]]:
-    """Create topics if a broker is set, tables if a database is. Returns the names of what was created."""
+async def make(
+    settings: Settings, *, dry_run: bool = False, users: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
+    """Create topics if a broker is set, tables if a database is. Returns the names of what was created.
+
+    Args:
+        users: role -> database user that is granted what the role needs; not in a dry run.
+    """
     done: dict[str, list[str]] = {}
     if settings.broker:
         await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
@@ -60,6 +77,8 @@ async def make(settings: Settings, *, dry_run: bool = False) -> dict[str, list[s
             if wrong := await find_wrong_encoding(pool):
                 raise CommandError(wrong)
             done["migrations"] = await (pending(pool) if dry_run else admit(pool, "migrator"))
+            for role, user in {} if dry_run else (users or {}).items():
+                await grant(pool, role, user)
         finally:
             await pool.close()
     return done

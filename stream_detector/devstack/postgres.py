@@ -2,12 +2,15 @@
 
 It listens on no TCP port; its socket lies in a folder that only its user may enter. As a plain user it runs as that
 user and the kernel vouches for who connects (peer). PostgreSQL refuses to run as root: there it drops to `nobody`,
-whom anybody's process may be, so a random password is demanded (scram). Nothing that existed before is chmodded or
-chowned: where `nobody` cannot reach the wanted folder (as under /root), the data goes to a folder of the same name
-made under `ROOT_FOLDER`, and where it cannot read the binaries, they are copied there.
+whom anybody's process may be, with a group of its own that no other process has. The database's folder can be entered
+with this group alone, which also keeps others out of /proc/PID; who connects needs a random password (scram). Nothing
+else that existed before is chmodded or chowned: where `nobody` cannot reach the wanted folder (as under /root), the
+data goes to a folder of the same name made under `ROOT_FOLDER`, and where it cannot read the binaries, they are copied
+there.
 """
 
 import getpass
+import grp
 import hashlib
 import importlib.util
 import os
@@ -31,6 +34,9 @@ READY_TIMEOUT_S = 60.0
 _DETACH_TIMEOUT_S = 30.0
 DATABASE = "stream_detector"
 _SOCKET_NAME = ".s.PGSQL.5432"
+FIRST_GROUP = 60_977
+"""The first group id without a name from here on is the server's: a range that no distribution assigns (systemd's
+UIDS-GIDS.md: 60578 to 61183 are unused)."""
 _SOCKET_PATH_BYTES = 107  # sun_path of sockaddr_un is 108 with its closing zero (man 7 unix)
 
 
@@ -124,11 +130,17 @@ def erase(folder: Path) -> None:
 
 
 def resolve_folder(folder: Path, run_as: User | None) -> Path:
-    """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach."""
+    """The folder that holds the database, made if need be: `folder`, or one under `ROOT_FOLDER` out of its reach.
+
+    Started by root, it can be entered by root and by the server's group alone.
+    """
     if run_as and not can_enter(_existing(folder), run_as):
         name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
         folder = ROOT_FOLDER / f"{folder.parent.name or 'root'}-{name}"
     make_folders(folder)
+    if run_as:
+        os.chown(folder, 0, run_as.gid)
+        folder.chmod(0o710)
     if run_as and not can_enter(folder, run_as):
         raise ChildError(f"the user nobody, which PostgreSQL runs as, has no access to {folder}: use another DATA_DIR")
     return folder
@@ -150,7 +162,17 @@ def _nobody() -> User:
         entry = pwd.getpwnam("nobody")
     except KeyError:
         raise ChildError("PostgreSQL does not run as root, and there is no user nobody: set DATABASE_URL") from None
-    return User(entry.pw_uid, entry.pw_gid)
+    return User(entry.pw_uid, _unnamed_group())
+
+
+def _unnamed_group() -> int:
+    gid = FIRST_GROUP
+    while True:
+        try:
+            grp.getgrgid(gid)
+        except KeyError:
+            return gid
+        gid += 1
 
 
 def find_binaries(run_as: User | None) -> Path:

@@ -118,7 +118,7 @@ class Supervisor:
             f"the {role.name}",
             [sys.executable, "-m", "stream_detector", role.name],
             log_path=self.folder.log(role.name),
-            environ=environ_of(replace(self.settings, metrics_port=role.port)),
+            environ=environ_of(replace(self.settings, metrics_port=role.port), role=role.name),
         )
         role.backoff.note_start(time.monotonic())
 

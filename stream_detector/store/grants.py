@@ -81,6 +81,21 @@ def statements(role: str, user: str) -> list[str]:
     return [f"GRANT USAGE ON SCHEMA public TO {quoted};", *granted]
 
 
+async def grant(pool: asyncpg.Pool, role: str, user: str) -> None:
+    """Give a database user the rights of a role.
+
+    Raises:
+        GrantError: there is no such user, or the tables are not the current user's.
+        StoreAwayError: the database is away.
+    """
+    with store_errors():
+        try:
+            for statement in statements(role, user):
+                await pool.execute(statement)
+        except (asyncpg.UndefinedObjectError, asyncpg.InsufficientPrivilegeError) as error:
+            raise GrantError(role, await _user(pool), f"{error}") from error
+
+
 async def admit(pool: asyncpg.Pool, role: str) -> list[str]:
     """The tables are as this program needs them, and the role may use them as it must.
 

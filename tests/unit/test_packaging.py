@@ -66,5 +66,8 @@ def test_make_lists_every_target_that_people_call():
     assert {line.split()[1] for line in listed.splitlines()} == called
     assert called == {"help", "install", "demo", "lint", "types", "unit", "test", "drills", "generate", "format"} | {
         "lock",
+        "sbom",
+        "audit",
+        "digests",
         "clean",
     }

@@ -1,11 +1,12 @@
 """Settings: every row of S8 and S9, aliases, files, secrets, and that each is documented."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from stream_detector.cli.settings_page import default_of, settings_page
-from stream_detector.settings import PREFIX, SPECS, Settings, SettingsError, environ_of, load
+from stream_detector.settings import PREFIX, SPECS, USED_BY, Settings, SettingsError, environ_of, load
 
 THRESHOLDS = ("GVS_ANOMALY_THRESHOLD", "STREAM_DETECTOR_SCORE_THRESHOLD")
 
@@ -151,3 +152,22 @@ def test_s09_threshold_rules_are_refused_by_the_name_of_their_setting() -> None:
     for bad in ("dao", "dao -> 0", "dao -> -1", "type= -> x"):
         with pytest.raises(SettingsError, match="SCORE_THRESHOLD_RULES"):
             load({"STREAM_DETECTOR_SCORE_THRESHOLD_RULES": bad})
+
+
+@pytest.mark.parametrize("role", ["detector", "recorder", "notifier", "api"])
+def test_a_role_gets_the_secrets_that_it_uses_and_no_other(role: str) -> None:
+    urls = {"slack_webhook_url": "https://secret.example", "smtp_url": "smtp://secret.example"}
+    urls |= {"webhook_url": "https://secret.example", "database_url": "postgresql://secret.example/x"}
+    given = {name: urls.get(name, "secret " * 8) for name, spec in SPECS.items() if spec["secret"]}
+    environ = environ_of(replace(Settings(), **given), {"PATH": "/bin", "SLACK_WEBHOOK_URL": "secret"}, role=role)
+    holds = {name for name in given if "secret" in environ[PREFIX + name.upper()]}
+    assert holds == {name for name, roles in USED_BY.items() if role in roles}
+    assert "SLACK_WEBHOOK_URL" not in environ
+    settings = load(environ)
+    for name in given.keys() - holds:
+        assert bool(getattr(settings, name)) == (role == "api"), "the API shows whether a channel has its settings"
+
+
+def test_what_is_not_set_stays_so_for_every_role() -> None:
+    for role in ("detector", "api"):
+        assert load(environ_of(Settings(), {}, role=role)) == Settings()

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer
 from stream_detector.devstack.ports import free_port
 from stream_detector.telemetry.health import ROLE_PORTS
 from tests.servers import grafana, prometheus
-from tests.servers.composed import COMPOSE, environ_of_service
+from tests.servers.composed import COMPOSE, USERS, environ_of_service, make_users, url_of
 
 pytestmark = pytest.mark.prometheus
 ROOT = Path(__file__).parents[3]
@@ -30,6 +30,8 @@ def _environ(service, changes):
     """The service's environment with every variable of compose filled in, and what differs here."""
     given = environ_of_service(service)
     known = {name: value for name, value in changes.items() if name in given or not name.endswith("DATABASE_URL")}
+    if service in USERS:
+        known["STREAM_DETECTOR_DATABASE_URL"] = url_of(changes["STREAM_DETECTOR_DATABASE_URL"], USERS[service])
     bare = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_DETECTOR_")}
     return bare | given | known
 
@@ -39,6 +41,7 @@ def _command(service):
 
 
 def _set_up(changes):
+    make_users(changes["STREAM_DETECTOR_DATABASE_URL"])
     environ = _environ("setup", changes)
     done = subprocess.run(_command("setup"), env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

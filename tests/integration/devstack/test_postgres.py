@@ -132,6 +132,40 @@ if os.geteuid() == 0:  # what only root can meet; the tests above hold for root 
             done = subprocess.run([server.binaries / "psql", wrong, "-c", "SELECT 1"], capture_output=True, text=True)
             assert "password authentication failed" in done.stderr
 
+    def as_nobody(*command: object) -> "subprocess.CompletedProcess[str]":
+        entry = pwd.getpwnam("nobody")
+        who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+        return subprocess.run([str(word) for word in command], cwd="/", capture_output=True, text=True, **who)
+
+    def test_another_process_of_nobody_reads_nothing_of_it(open_folder):
+        with Postgres.start(open_folder) as server:
+            proc = Path(f"/proc/{server.child.pid}")
+            assert proc.stat().st_gid >= postgres.FIRST_GROUP
+            for path in (
+                server.data / "PG_VERSION",
+                server.data / "base",
+                open_folder / "password",
+                open_folder / "postgres.log",
+                proc / "cwd" / "PG_VERSION",
+                proc / "root" / str(server.data).lstrip("/") / "PG_VERSION",
+                proc / "environ",
+            ):
+                done = as_nobody("/bin/ls", "-l", path) if path.is_dir() else as_nobody("/bin/cat", path)
+                assert done.returncode != 0 and "Permission denied" in done.stderr, path
+
+    async def test_a_folder_of_an_earlier_version_is_closed_at_the_next_start(open_folder):
+        with Postgres.start(open_folder) as server:
+            await run(server, ONE_ROW)
+        entry = pwd.getpwnam("nobody")
+        for path in (server.data, *server.data.rglob("*")):
+            os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
+        os.chown(open_folder, 0, 0)
+        open_folder.chmod(0o711)
+        assert as_nobody("/bin/cat", server.data / "PG_VERSION").returncode == 0, "as 4659e91 left it"
+        with Postgres.start(open_folder) as server:
+            assert await count(server) == 1
+            assert as_nobody("/bin/cat", server.data / "PG_VERSION").returncode != 0
+
     async def test_a_folder_that_nobody_cannot_reach_is_left_as_it_is(open_folder, monkeypatch):
         monkeypatch.setattr(postgres, "ROOT_FOLDER", open_folder / "var")
         closed = open_folder / "closed"

@@ -8,7 +8,7 @@ import yaml
 
 from stream_detector.kafka import topics
 from stream_detector.kafka.acls import ROLES, required_acls
-from stream_detector.settings import PREFIX, SPECS, Settings, load
+from stream_detector.settings import PREFIX, SPECS, USED_BY, Settings, load
 
 ROOT = Path(__file__).parents[3]
 SECURITY = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -58,6 +58,14 @@ def test_every_secret_is_in_the_table_of_secrets_and_agrees_with_compose():
         for role, cell in zip(head[1:], cells, strict=True):
             if name != PREFIX + "BROKER_PASSWORD":  # the broker of compose has none
                 assert (cell == "yes") == (name in services[role]["environment"]), (name, role)
+
+
+def test_the_children_of_up_get_the_secrets_of_the_table():
+    head, rows = _rows("Which role needs which secret")
+    assert {
+        name: {role for role, cell in zip(head[1:], cells, strict=True) if cell == "yes"}
+        for name, cells in rows.items()
+    } == {PREFIX + name.upper(): set(roles) for name, roles in USED_BY.items()}
 
 
 def test_kubernetes_gives_each_role_the_secrets_of_the_table():

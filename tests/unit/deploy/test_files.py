@@ -6,7 +6,10 @@ There is no container engine here: the commands themselves run as plain processe
 import json
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -14,7 +17,7 @@ import yaml
 from stream_detector.cli import COMMANDS
 from stream_detector.settings import PREFIX, SPECS, load
 from stream_detector.telemetry.health import ROLE_PORTS
-from tests.servers.composed import COMPOSE, environ_of_service
+from tests.servers.composed import COMPOSE, USERS, environ_of_service
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
@@ -39,13 +42,14 @@ def _container(pod):
 
 
 def test_compose_has_kafka_postgres_the_roles_prometheus_and_grafana():
-    assert set(COMPOSE["services"]) == {"kafka", "postgres", "setup", *ROLE_PORTS, "prometheus", "grafana"}
+    assert set(COMPOSE["services"]) == {"kafka", "postgres", "users", "setup", *ROLE_PORTS, "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("service", OURS)
 def test_compose_commands_exist_in_the_program(service):
-    (word,) = COMPOSE["services"][service]["command"]
+    word, *more = COMPOSE["services"][service]["command"]
     assert word in COMMANDS and word == service
+    assert more == (["--grant", "recorder", "--grant", "api"] if service == "setup" else [])
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -65,14 +69,49 @@ def test_the_database_and_the_health_ports_are_not_published():
 
 def test_images_are_pinned_to_a_version():
     for service in COMPOSE["services"].values():
-        name, _, tag = service["image"].partition(":")
+        name, _, tag = service["image"].partition("@")[0].partition(":")
         assert tag == "local" if name == "stream-detector" else re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-\w+)?", tag)
+
+
+@pytest.mark.parametrize("name", COMPOSE["services"])
+def test_every_container_is_confined(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.keys() & {"cap_add", "privileged", "pid", "ipc", "network_mode", "devices"}
+    assert all("docker.sock" not in volume for volume in service.get("volumes", []))
+
+
+def test_no_role_has_the_superuser_of_the_database_and_each_its_own_user():
+    users = {name: urlsplit(environ_of_service(name)[PREFIX + "DATABASE_URL"]).username for name in NEEDS_DATABASE}
+    assert users == USERS
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    holders = {name for name, service in COMPOSE["services"].items() if "${POSTGRES_PASSWORD" in str(service)}
+    assert holders == {"postgres", "users"} and text.count("${POSTGRES_PASSWORD:?") == 2
+    script = (ROOT / "deploy" / "postgres" / "users.sh").read_text("utf-8")
+    given = set(COMPOSE["services"]["users"]["environment"])
+    assert given == {"PGHOST", "PGUSER", "PGDATABASE", "PGPASSWORD", *re.findall(r"[A-Z]+_PASSWORD(?=\n)", script)}
+
+
+# -- images ----------------------------------------------------------------------------------------------------------
+
+
+def test_images_stand_in_one_place_and_every_file_has_them():
+    done = subprocess.run([sys.executable, str(ROOT / "deploy" / "images.py"), "--check"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads((ROOT / "deploy" / "images.json").read_text("utf-8")).values()
+    used = {service["image"].partition(":")[0] for service in COMPOSE["services"].values()} - {"stream-detector"}
+    used |= set(re.findall(r"^FROM ([^:]+):", DOCKERFILE, re.MULTILINE))
+    assert {entry["image"] for entry in listed} == used
+    for entry in listed:
+        assert entry["digest"] == "" or re.fullmatch("sha256:[0-9a-f]{64}", entry["digest"])
 
 
 def test_no_password_has_a_default():
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
     demanded = set(re.findall(r"\$\{(\w+):\?", text))
-    assert demanded == {"POSTGRES_PASSWORD", "GRAFANA_PASSWORD", PREFIX + "API_TOKEN", PREFIX + "SECRET_KEY"}
+    users = {f"POSTGRES_{user}PASSWORD" for user in ("", "MIGRATOR_", "RECORDER_", "API_")}
+    assert demanded == users | {"GRAFANA_PASSWORD", PREFIX + "API_TOKEN", PREFIX + "SECRET_KEY"}
     for service in COMPOSE["services"].values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|TOKEN|SECRET", name):
@@ -127,13 +166,16 @@ def test_each_role_waits_for_setup_is_probed_and_restarts(role):
 
 def test_every_lasting_service_restarts_and_has_a_health_check():
     for name, service in COMPOSE["services"].items():
-        if name != "setup":
+        if name not in ("users", "setup"):
             assert service["restart"] == "unless-stopped" and service["healthcheck"]["test"], name
 
 
-def test_setup_waits_until_kafka_and_postgres_are_healthy():
-    waits = COMPOSE["services"]["setup"]["depends_on"]
-    assert waits == {name: {"condition": "service_healthy"} for name in ("kafka", "postgres")}
+def test_setup_waits_until_kafka_is_healthy_and_the_database_has_its_users():
+    assert COMPOSE["services"]["users"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert COMPOSE["services"]["setup"]["depends_on"] == {
+        "kafka": {"condition": "service_healthy"},
+        "users": {"condition": "service_completed_successfully"},
+    }
 
 
 def test_data_lies_in_named_volumes_and_mounted_files_exist():
@@ -205,7 +247,8 @@ def test_there_is_one_deployment_a_role_and_one_job_for_setup():
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["metadata"]["name"])
 def test_kubernetes_runs_a_command_that_exists_with_settings_that_exist(pod):
     container = _container(pod)
-    assert container["args"] == [pod["metadata"]["name"]]
+    grants = ["--grant", "recorder", "--grant", "api"] if pod["kind"] == "Job" else []
+    assert container["args"] == [pod["metadata"]["name"], *grants]
     assert container["args"][0] in COMMANDS
     assert {variable["name"] for variable in container["env"]} <= VARIABLES
     config = next(document for document in MANIFESTS if document["kind"] == "ConfigMap")
@@ -219,7 +262,12 @@ def test_kubernetes_takes_secrets_from_a_secret_and_limits_memory(pod):
         if variable["name"] in SECRETS:
             assert "value" not in variable and variable["valueFrom"]["secretKeyRef"]["name"] == "stream-detector"
     assert container["resources"]["requests"] and container["resources"]["limits"]["memory"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == 10001
 
 
@@ -244,3 +292,36 @@ def test_kubernetes_probes_the_port_of_the_role(pod):
     assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     assert pod["spec"]["selector"]["matchLabels"] == pod["spec"]["template"]["metadata"]["labels"]
+
+
+POLICIES = [document for document in MANIFESTS if document["kind"] == "NetworkPolicy"]
+
+
+def _allowed(direction, labels):
+    """The ports that any policy allows the pods with these labels."""
+    found = set()
+    for policy in POLICIES:
+        selector = policy["spec"]["podSelector"]
+        chosen = all(labels.get(name) == value for name, value in selector.get("matchLabels", {}).items())
+        chosen &= all(labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", []))
+        if chosen:
+            for rule in policy["spec"].get(direction, []):
+                found |= {port["port"] for port in rule["ports"]}
+    return found
+
+
+def test_nothing_may_talk_but_what_a_policy_allows():
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [policy["spec"] for policy in POLICIES]
+    assert all(policy["metadata"]["namespace"] == "stream-detector" for policy in POLICIES)
+
+
+@pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["metadata"]["name"])
+def test_a_pod_may_reach_what_its_role_needs_and_no_more(pod):
+    name, labels = pod["metadata"]["name"], pod["spec"]["template"]["metadata"]["labels"]
+    outward = {53, 9092} | ({5432} if name in NEEDS_DATABASE else set())
+    outward |= {443, 465, 587} if name == "notifier" else set()
+    assert _allowed("egress", labels) == outward
+    inward = {"metrics"} | ({"http"} if name == "api" else set())
+    assert _allowed("ingress", labels) == inward
+    ports = {port["name"] for port in _container(pod).get("ports", [])}
+    assert pod["kind"] == "Job" or inward == ports
