@@ -212,7 +212,8 @@ class Detector:
                 if packed is None or (unencoded and key in unencoded):
                     partition.put(key, baseline.pack())
                     if packed is None and type(event) is Completion:
-                        self._note_new(number, event.workflow_id, int(baseline.newest_ms))
+                        published_ms = origin.timestamp_ms if origin else record.timestamp
+                        self._note_new(number, event.workflow_id, int(baseline.newest_ms), published_ms)
                 else:  # `put` without its call: 11 %
                     live[key] = baseline.pack()
                     dirty.add(key)
@@ -284,9 +285,9 @@ class Detector:
 
         self._labels.add_sampled(len(records), event_at)
 
-    def _note_new(self, number: int, workflow_id: str, newest_ms: int) -> None:
+    def _note_new(self, number: int, workflow_id: str, newest_ms: int, published_ms: int) -> None:
         self._single_runs.note_new(number, newest_ms)
-        self._unique_ids.note_new(workflow_id, newest_ms)
+        self._unique_ids.note_new(workflow_id, newest_ms, published_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""

@@ -151,7 +151,9 @@ class SingleRuns:
                 self._useless_until_ms = 0
 
     def _is_behind(self, number: int, known: _Known) -> bool:
-        """Whether a former owner may have judged what is not applied here yet."""
+        """Whether a former owner may have judged what is not applied here yet. The first one has none."""
+        if known.epoch == 1:
+            return False
         task = self._app.tasks.by_number.get(number)
         if task is None:
             return True
@@ -165,8 +167,10 @@ class SingleRuns:
         return any(position.next_offset < known.ends.get(tp, 0) for tp, position in task.positions.items())
 
     def _drop(self, checkpoint: int) -> None:
-        found: list[tuple[int, int, str, bool]] = []
         behind = {number for number, known in self._known.items() if self._is_behind(number, known)}
+        if len(behind) == len(self._known):
+            return
+        found: list[tuple[int, int, str, bool]] = []
         for number, known in self._known.items():
             before = len(found)
             found += [(one.newest_ms, number, key, one.has_incident) for key, one in single_runs(known.partition)]

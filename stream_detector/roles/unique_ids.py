@@ -48,10 +48,21 @@ class UniqueIds:
         """Partition -> the state, and its owner's epoch, whose keys of before are counted."""
         self._said: set[tuple[int, str]] = set()
         self._due: set[int] = set()
+        self._published_ms = 0
+        """When the last such record was published: what is older by more than a day is a history, and not of today."""
 
-    def note_new(self, workflow_id: str, newest_ms: int) -> None:
-        """A workflow has its first execution."""
-        day = newest_ms // DAY_MS
+    def note_new(self, workflow_id: str, newest_ms: int, published_ms: int) -> None:
+        """A workflow has its first execution.
+
+        Args:
+            workflow_id: its id.
+            newest_ms: when the execution finished, in epoch ms.
+            published_ms: the timestamp of its record, in epoch ms; 0 or less: it has none.
+        """
+        self._published_ms = max(self._published_ms, published_ms if published_ms > 0 else newest_ms)
+        self._count(workflow_id, newest_ms // DAY_MS)
+
+    def _count(self, workflow_id: str, day: int) -> None:
         counts = self._new.get(day)
         if counts is None:
             counts = self._new[day] = Counter()
@@ -83,7 +94,8 @@ class UniqueIds:
             self._counted = now
             self._count_again()
         for day in sorted(self._due):
-            self._say(day)
+            if day >= self._published_ms // DAY_MS - 1 and self._published_ms:
+                self._say(day)
         self._due.clear()
 
     def _count_again(self) -> None:
@@ -94,7 +106,7 @@ class UniqueIds:
         for day, key in newest:
             if day < first:
                 break
-            self.note_new(key.removeprefix(_PREFIX), day * DAY_MS)
+            self._count(key.removeprefix(_PREFIX), day)
 
     def _keys(self) -> Iterator[tuple[str, SingleRun]]:
         for partition, _ in self._counted.values():

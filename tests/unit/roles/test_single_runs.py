@@ -165,6 +165,24 @@ async def test_events_wait_while_the_checkpoint_that_drops_is_written() -> None:
     assert len(world.ids()) == 15
 
 
+async def test_a_first_start_drops_while_it_reads_its_backlog_and_a_later_one_after_it() -> None:
+    world = World(most=10)
+    world.publish(*(run_of(f"build-{number}", number) for number in range(400)))
+    for _ in range(10):
+        await world.apply(most=10)
+        world.take_checkpoint()
+    assert len(world.dropped()) > 100 and len(world.ids()) < 60
+    before = len(world.dropped())
+    world.restart()
+    await world.apply(most=50)
+    world.take_checkpoint()
+    assert len(world.dropped()) == before
+    await world.apply()
+    world.take_checkpoint()
+    world.take_checkpoint()
+    assert len(world.ids()) < 40
+
+
 async def wander(seed: int) -> World:
     """Crashes at any moment, while workflows that are dropped run again with a finding that names the last good run."""
     draw, world, day = random.Random(seed), World(most=6), 0.0

@@ -94,3 +94,13 @@ async def test_every_shape_of_such_ids_is_found(
     world = World(most=100_000)
     await world.run(*runs([shape(n) for n in range(LOOKS_UNIQUE_FROM)]))
     assert lines(caplog) == [f"workflow ids look unique per run: `{pattern}` (1,000 today); {ADVICE}"]
+
+
+async def test_a_history_that_is_loaded_is_not_of_today(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "stream_detector")
+    world = World(most=100_000)
+    await world.run(*runs(["now"]), *runs(builds(1_500), day=-40))
+    assert not lines(caplog)
+    world.restart()
+    await world.run(*runs(["later"]))
+    assert not lines(caplog)
