@@ -10,24 +10,23 @@ is chosen before all is applied again that a former owner may have judged. So wh
 however often, has the same baseline: the old one before these positions, an empty one behind them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from heapq import nlargest, nsmallest
-from operator import itemgetter
 from typing import Protocol
 
 from faust.types import TP
 
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Tasks
-from stream_detector.detect.single_run import QUIET_MS, SingleRun, single_run_of
+from stream_detector.detect.single_run import QUIET_MS, add_single_runs, single_run_of
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.telemetry.log_events import SingleRunsDropped
 
 HARD_LIMIT = 10
 """Beyond so many times the setting age protects no more."""
 SLACK = 100
-"""One in so many may be there above the limit: to look for those to drop takes 0.3 us a key of the detector."""
+"""One in so many may be there above the limit: to look for those to drop takes 1 us a key of the detector."""
 AGREE, AGREE_SHARE = 3, 100
 """So many keys, and one in so many, must have run as late as what counts as now: a few wrong clocks decide nothing."""
 _NEVER_MS = 1 << 62
@@ -170,47 +169,48 @@ class SingleRuns:
         behind = {number for number, known in self._known.items() if self._is_behind(number, known)}
         if len(behind) == len(self._known):
             return
-        found: list[tuple[int, int, str, bool]] = []
-        for number, known in self._known.items():
-            before = len(found)
-            found += [(one.newest_ms, number, key, one.has_incident) for key, one in single_runs(known.partition)]
-            known.at_most = len(found) - before
-        excess = len(found) - self._most
+        by_number = {number: single_runs(known.partition) for number, known in self._known.items()}
+        for number, singles in by_number.items():
+            self._known[number].at_most = len(singles)
+        count = sum(map(len, by_number.values()))
+        excess = count - self._most
         if excess <= 0:
             return
-        now_ms = nlargest(max(AGREE, len(found) // AGREE_SHARE), (each[0] for each in found))[-1]
-        found = [each for each in found if each[1] not in behind]
-        old = [each for each in found if each[0] <= now_ms - QUIET_MS and not each[3]]
-        chosen = nsmallest(excess, old, key=itemgetter(0, 2))
+        times = [each[0] for singles in by_number.values() for each in singles]
+        now_ms = nlargest(max(AGREE, count // AGREE_SHARE), times)[-1]
+        found = [each for number, singles in by_number.items() if number not in behind for each in singles]
+        old = [each for each in found if each[0] <= now_ms - QUIET_MS and not each[2]]
+        chosen = {each[1] for each in nsmallest(excess, old)}
         beyond = excess - (HARD_LIMIT - 1) * self._most - len(chosen)
         if beyond > 0:
-            gone = {each[2] for each in chosen}
-            chosen += nsmallest(beyond, (each for each in found if each[2] not in gone), key=itemgetter(0, 2))
+            chosen |= {each[1] for each in nsmallest(beyond, (each for each in found if each[1] not in chosen))}
         else:
-            young = (each[0] for each in found if not each[3] and each[0] > now_ms - QUIET_MS)
+            young = (each[0] for each in found if not each[2] and each[0] > now_ms - QUIET_MS)
             is_useless = len(chosen) < excess and not behind
             self._useless_until_ms = min(young, default=_NEVER_MS) + QUIET_MS if is_useless else 0
-        self._delete(chosen, checkpoint)
-
-    def _delete(self, chosen: list[tuple[int, int, str, bool]], checkpoint: int) -> None:
-        for _, number, key, _ in chosen:
-            known = self._known[number]
-            known.partition.delete(key)
-            known.at_most -= 1
-            self._dropping[number] = _Dropping(known.partition, checkpoint)
+        for number in by_number.keys() - behind:
+            self._delete(number, [each[1] for each in by_number[number] if each[1] in chosen], checkpoint)
         if chosen:
-            left = sum(known.at_most for known in self._known.values())
-            SingleRunsDropped(len(chosen), left, self._most).emit()
+            SingleRunsDropped(len(chosen), count - len(chosen), self._most).emit()
+
+    def _delete(self, number: int, keys: list[bytes], checkpoint: int) -> None:
+        known = self._known[number]
+        for key in keys:
+            known.partition.delete(key.decode())
+        if keys:
+            known.at_most -= len(keys)
+            self._dropping[number] = _Dropping(known.partition, checkpoint)
 
 
-def single_runs(partition: StatePartition[bytes]) -> Iterator[tuple[str, SingleRun]]:
-    """Each key of a partition whose baseline is of one execution. No snapshot is under way."""
-    live, deleted = partition.live, partition.deleted
-    for key, packed in live.items():
-        if (found := single_run_of(packed)) is not None:
-            yield key, found
-    for raw, value in partition.packed.items():
-        if (found := single_run_of(value, 6 + 9 * value[5])) is not None:
-            key = raw.decode()
-            if key not in live and key not in deleted:
-                yield key, found
+def single_runs(partition: StatePartition[bytes]) -> list[tuple[int, bytes, bool]]:
+    """Each key whose baseline is of one execution: its time in epoch ms, the key, whether it has or had an incident.
+
+    No snapshot is under way. 1 us a key that the partition holds.
+    """
+    found: list[tuple[int, bytes, bool]] = []
+    newer = {key.encode(): packed for key, packed in partition.live.items()}
+    for raw, packed in newer.items():
+        if (one := single_run_of(packed)) is not None:
+            found.append((one.newest_ms, raw, one.has_incident))
+    add_single_runs(partition.packed.items(), newer.keys() | {key.encode() for key in partition.deleted}, found)
+    return found

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from stream_detector.delivery.state.partition import StatePartition
-from stream_detector.detect.single_run import SingleRun
 from stream_detector.events.id_patterns import LOOKS_UNIQUE_FROM, Patterns, group_of, unique_ids_text
 from stream_detector.roles.single_runs import single_runs
 from stream_detector.telemetry.log_events import WorkflowIdsLookUnique
@@ -20,7 +19,7 @@ MOST_DAYS, MOST_GROUPS = 4, 10_000
 AGAIN = 1.1
 """By so much a group must grow until it is looked at again."""
 _ALL = "*"
-_PREFIX = "workflow:"
+_PREFIX = b"workflow:"
 
 
 class Table(Protocol):
@@ -100,23 +99,23 @@ class UniqueIds:
 
     def _count_again(self) -> None:
         """From the keys alone: as many of the newest as it takes for a finding, and all of the same days."""
-        newest = sorted(((one.newest_ms // DAY_MS, key) for key, one in self._keys()), reverse=True)
+        newest = sorted(((newest_ms // DAY_MS, key) for newest_ms, key in self._keys()), reverse=True)
         self._new.clear()
         first = newest[: self._threshold][-1][0] if newest else 0
         for day, key in newest:
             if day < first:
                 break
-            self._count(key.removeprefix(_PREFIX), day)
+            self._count(_id_of(key), day)
 
-    def _keys(self) -> Iterator[tuple[str, SingleRun]]:
+    def _keys(self) -> Iterator[tuple[int, bytes]]:
         for partition, _ in self._counted.values():
-            yield from single_runs(partition)
+            yield from ((newest_ms, key) for newest_ms, key, _ in single_runs(partition))
 
     def _say(self, day: int) -> None:
         patterns = Patterns()
-        for key, one in self._keys():
-            if one.newest_ms // DAY_MS == day:
-                patterns.add(key.removeprefix(_PREFIX))
+        for newest_ms, key in self._keys():
+            if newest_ms // DAY_MS == day:
+                patterns.add(_id_of(key))
         for pattern, count in patterns.that_look_unique(self._threshold).items():
             if (day, pattern) not in self._said:
                 self._said.add((day, pattern))
@@ -125,3 +124,7 @@ class UniqueIds:
         for group, count in self._new.get(day, {}).items():
             if count >= self._threshold:
                 self._look_at[day, group] = count * AGAIN
+
+
+def _id_of(key: bytes) -> str:
+    return key.removeprefix(_PREFIX).decode()
