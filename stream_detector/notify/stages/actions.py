@@ -10,7 +10,6 @@ from stream_detector.events.decisions import (
     decided_by,
     first_of_each,
     is_about_entity,
-    silence_in_force,
     target_of,
 )
 from stream_detector.events.ids import derived_id
@@ -18,7 +17,7 @@ from stream_detector.notify.channels.registry import updates_messages
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.incidents import taken_by
-from stream_detector.notify.stages.matching import stored_silences
+from stream_detector.notify.stages.matching import silence_of_target, stored_silences
 from stream_detector.notify.state.deliveries import message_reference, store_delivery
 from stream_detector.notify.state.keys import (
     INCIDENT,
@@ -30,6 +29,7 @@ from stream_detector.notify.state.keys import (
     State,
     keys_of,
     read,
+    read_if_sound,
     write,
 )
 from stream_detector.notify.state.state_models import Decisions, Due, Incident, Silence, Silences, TargetSilences
@@ -139,19 +139,11 @@ def _put_in_force(state: State, kept: list[Silence], targets: list[TargetSilence
     """Keep these silences, and of each target the one that is in force."""
     left = [one for one in kept if one.until_s > now_s]
     for target in targets:
-        retired = read(state, RETIRED + target.entity, Decisions) if target.entity else None
-        one = silence_in_force(target.records, retired.records if retired else (), now_s)
+        one = silence_of_target(state, target, now_s)
         if one is not None:
-            left.append(
-                Silence(
-                    entity=target.entity,
-                    incident_id=target.incident_id,
-                    matchers=target.matchers,
-                    until_s=one.until_s,
-                    by=one.by or "somebody",
-                )
-            )
-    if left != stored_silences(state):
+            left.append(one)
+    unreadable = state.get(SILENCES) is not None and read_if_sound(state, SILENCES, Silences) is None
+    if unreadable or left != stored_silences(state):
         write(state, SILENCES, Silences(silences=left))
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from stream_detector.events import Anomaly, SummaryAnomaly
+from stream_detector.events.decisions import silence_in_force
 from stream_detector.events.ids import score_key
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
-from stream_detector.notify.state.keys import SILENCES, State, read
-from stream_detector.notify.state.state_models import Silence, Silences
+from stream_detector.notify.state.keys import RETIRED, SILENCE, SILENCES, State, keys_of, read_if_sound
+from stream_detector.notify.state.state_models import Decisions, Silence, Silences, TargetSilences
 from stream_detector.notify.subject import Run, Subject, severity_of, severity_of_change, state_key
 
 Facts = Mapping[str, str]
@@ -78,9 +79,34 @@ def route_of_bucket(bucket: str, config: NotifyConfig) -> Route:
 
 
 def stored_silences(state: State) -> list[Silence]:
-    """Every silence that is kept; some may have ended."""
-    kept = read(state, SILENCES, Silences)
-    return kept.silences if kept else []
+    """Every silence that is kept; some may have ended.
+
+    Where that value cannot be read, what was decided about each target has it still: what is on the list of silences
+    must be in force (X14), and no alert may fail for it.
+    """
+    if state.get(SILENCES) is None:
+        return []
+    kept = read_if_sound(state, SILENCES, Silences)
+    if kept is not None:
+        return kept.silences
+    targets = (read_if_sound(state, key, TargetSilences) for key in keys_of(state, SILENCE))
+    found = (silence_of_target(state, target, 0.0) for target in targets if target is not None)
+    return [one for one in found if one is not None]
+
+
+def silence_of_target(state: State, target: TargetSilences, now_s: float) -> Silence | None:
+    """The silence of a target that is in force at `now_s`."""
+    retired = read_if_sound(state, RETIRED + target.entity, Decisions) if target.entity else None
+    one = silence_in_force(target.records, retired.records if retired else (), now_s)
+    if one is None:
+        return None
+    return Silence(
+        entity=target.entity,
+        incident_id=target.incident_id,
+        matchers=target.matchers,
+        until_s=one.until_s,
+        by=one.by or "somebody",
+    )
 
 
 def silence_of(anomaly: Anomaly, silences: Iterable[Silence], now_s: float) -> Silence | None:

@@ -24,9 +24,8 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import EndOffsets, read_topic
 from stream_detector.kafka.preflight import run_preflight
-from stream_detector.notify.state.keys import SILENCES, read
+from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
-from stream_detector.notify.state.state_models import Silences
 from stream_detector.roles.restore.missing import TABLES, find_missing
 from stream_detector.roles.restore.republish import Moved, republish
 from stream_detector.roles.restore.runs import find_missing_of_runs, write_run_parts
@@ -249,9 +248,8 @@ def merged_slots(records: Iterable[StoredRecord]) -> dict[bytes, bytes]:
 
 def _silences_in_force(slots: dict[bytes, bytes]) -> list[Any]:
     state = SlottedStore({key.decode(): _SLOT.decode(payload) for key, payload in slots.items()})
-    known = read(state, SILENCES, Silences)
     now_s = time.time()
-    return [one for one in known.silences if one.until_s > now_s] if known else []
+    return [one for one in stored_silences(state) if one.until_s > now_s]
 
 
 async def _note_moved(settings: Settings, pool: asyncpg.Pool, moved: Moved) -> None:

@@ -15,7 +15,7 @@ from stream_detector.notify.policy import accept
 from stream_detector.notify.stages.matching import stored_silences
 from stream_detector.notify.state.keys import read
 from stream_detector.notify.state.slotted_store import SlottedStore
-from stream_detector.notify.state.state_models import Incident
+from stream_detector.notify.state.state_models import Incident, Silences
 from stream_detector.store import incidents
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
@@ -63,6 +63,21 @@ def of_notifier(actions: Sequence[Action]) -> InForce:
     return sorted(
         (one.entity, one.incident_id, one.matchers, one.until_s, one.by) for one in stored_silences(state)
     )  # fmt: skip
+
+
+def test_x14_an_unreadable_list_of_silences_in_the_state_lifts_none_and_stops_nothing() -> None:
+    for actions in CASES.values():
+        state = SlottedStore({})
+        for one in actions:
+            accept(state, one, NOW.timestamp(), CONFIG)
+        known = [one for one in stored_silences(state) if one.until_s > NOW.timestamp()]
+        for damaged in (b"", b"{", b'{"version":2}', b"\xff"):
+            state["silences"] = damaged
+            in_force = [one for one in stored_silences(state) if one.until_s > NOW.timestamp()]
+            assert sorted(in_force, key=repr) == sorted(known, key=repr)
+            accept(state, OPENED, NOW.timestamp(), CONFIG)
+        accept(state, silence("later", 590, entity="workflow:another"), NOW.timestamp(), CONFIG)
+        assert read(state, "silences", Silences) is not None, "the next decision writes it again"
 
 
 async def of_list(pool: asyncpg.Pool) -> InForce:
