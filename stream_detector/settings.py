@@ -218,7 +218,7 @@ class Settings:
     broker_password: str = setting("", _text, "SASL password", secret=True, group="Kafka")
     broker_ca_file: str = setting("", _text, "PEM file of the CA that signed the broker's certificate; if empty, the system's CAs", group="Kafka")  # fmt: skip
     topic_prefix: str = setting("", _prefix, "Prefix of all topic and consumer group names", group="Kafka")
-    partitions: int = setting(4, _integer(1, 1000), "Number of partitions of the topics that `setup` creates; a key is owned by its partition of `baselines`", group="Kafka")  # fmt: skip
+    partitions: int = setting(4, _integer(1, 1000), "Number of partitions of the topics that `setup` creates, and of our own ones ever after; if not set, that of the existing topics, and for new ones 12 on a broker that `up` did not start. A key is owned by its partition of `baselines`", group="Kafka")  # fmt: skip
     replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 with three or more brokers, else 1", group="Kafka")  # fmt: skip
     group_instance_id: str = setting("", _prefix, "Enables static group membership: a name that is unique in the group and stays the same across restarts; if empty, membership is dynamic (trade-offs: docs/operations.md)", group="Kafka")  # fmt: skip
     session_timeout_s: float = setting(10.0, _number(6, 300), "Consumer group session timeout: a worker without heartbeats for this long loses its partitions", unit="s", group="Kafka")  # fmt: skip
@@ -317,6 +317,10 @@ class Settings:
         pairs = (pair.partition("=") for pair in self.probe_urls.split(",") if pair)
         return {role: url for role, _, url in pairs}
 
+    def has_set(self, name: str) -> bool:
+        """Whether somebody chose the value: it is not the default, or it was given all the same."""
+        return bool(self.origin.get(name, "default") != "default" or getattr(self, name) != _DEFAULTS[name])
+
     def shown(self, name: str) -> str:
         """The value for people: a secret shows only whether it is set."""
         value = getattr(self, name)
@@ -343,6 +347,7 @@ USED_BY: Mapping[str, frozenset[str]] = {
 _STAND_INS = ("set, and its value is not given to this role", "https://set.invalid", "smtp://set.invalid")
 
 SPECS: dict[str, Mapping[str, Any]] = {f.name: f.metadata for f in fields(Settings) if f.metadata}
+_DEFAULTS = {f.name: f.default for f in fields(Settings)}
 Origin = Literal["default", "file", "environment", "flag"]
 
 
@@ -396,6 +401,8 @@ def environ_of(settings: Settings, environ: Mapping[str, str] = os.environ, *, r
     ours |= {name + "_FILE" for name in ours}
     child = {name: value for name, value in environ.items() if name not in ours}
     for name in SPECS:
+        if name == "partitions" and not settings.has_set(name):
+            continue  # where nobody chose a number, that of the topics holds
         value = getattr(settings, name)
         if role and value and role not in USED_BY.get(name, {role}):
             value = _stand_in(name) if role == "api" else ""

@@ -19,7 +19,7 @@ from stream_detector.devstack.stack import Stack
 from stream_detector.devstack.supervise import ROLES, Supervisor
 from stream_detector.devstack.tansu import MEMORY_STOP_BYTES, MEMORY_WARN_BYTES, Tansu
 from stream_detector.kafka.client import wait_for_broker
-from stream_detector.kafka.create_topics import delete_mismatched
+from stream_detector.kafka.create_topics import NEW_PARTITIONS, delete_mismatched
 from stream_detector.kafka.preflight import TopicMismatchError
 from stream_detector.serve.database import Database
 from stream_detector.serve.pipeline import Pipeline, watch
@@ -82,7 +82,7 @@ async def _cancel(task: "asyncio.Task[object] | asyncio.Task[int]") -> None:
 
 async def bring_up(stack: Stack, supervisor: Supervisor, report: Report) -> None:
     """Topics, tables and roles on a broker that may be empty."""
-    await make(stack.settings)
+    await make(stack.settings, proposed=0 if stack.broker is not None else NEW_PARTITIONS)
     await restore_at_start(stack, report)
     supervisor.start()
 

@@ -21,6 +21,7 @@ from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import PositionRecovery, Tables
 from stream_detector.delivery.state.table import OnRecovered, StateTable
 from stream_detector.delivery.task import Task, Tasks
+from stream_detector.delivery.topic_watch import Count, TopicWatch
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import CUT_BYTES, cut_dead_letter, dead_letter_headers, record_bytes
 from stream_detector.events.headers import Headers, UnreadableHeaders
@@ -71,7 +72,8 @@ class WorkerApp(faust.App):
         self._on_recovered = on_recovered
         self.before_checkpoint: Callable[[Task], None] = lambda task: None
         self.partitions: dict[str, int] = {}
-        """Topic without its prefix -> how many partitions it has."""
+        """Topic without its prefix -> how many partitions it has, by the assignment; 0: as many as the state, and yet
+        not assigned with it."""
         self.waiting_for = ""
         """A service outside that is away; while it is, standing still is right."""
         self.known_position: Callable[[TP], int] = self._position_in_state
@@ -88,6 +90,7 @@ class WorkerApp(faust.App):
         )
         self.checkpoint = Checkpoint(self)
         self.stall_detector = StallDetector(settings.stalled_after_s)
+        self.topic_watch = TopicWatch(self.partitions, settings.topic_prefix, self.fail)
 
     # -- Faust's parts, with the types of ours ------------------------------------------------------------------
 
@@ -206,6 +209,12 @@ class WorkerApp(faust.App):
         EventRefused(origin.topic, origin.partition, origin.offset, reason=error.reason, message=error.message).emit()
         own = strip_origin(record.headers)
         return _cut(self._dead_letter(record.key, record.value, own, origin, record.partition, error), CUT_BYTES)
+
+    def take_assignment(self, count: Count) -> None:
+        """A new assignment has begun: see `TopicWatch`. `count` is by what the broker last answered."""
+        if tables := self.state_tables:
+            groups = cast(Any, self.assignor)._topic_groups
+            self.topic_watch.take_assignment(groups.get, count, tables[0].changelog_name[len(self.topic_prefix) :])
 
     def fail(self, why: str) -> None:
         """End the process at once: going on would break the promise. What is not committed is replayed."""

@@ -7,9 +7,11 @@ from typing import Any
 from faust.types import TP
 
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.state.changelog_record import SOURCES
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.table import StateTable
+from stream_detector.kafka.preflight import describe_recreated
 
 MOST_LEFT_OUT = 20
 """So many records that cannot be read may be somebody's. More of them, and more than there are readable keys, are the
@@ -50,12 +52,15 @@ async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
         )
     if partition.end_offset == 0:
         await _fail_if_sources_are_read(app, tp)
-    key, value = partition.claim_record()
+    if table.takes_passed_on:
+        await _begin_passing_on(app, tp, partition)
     batch = producer.create_batch()
-    batch.append(key=key, value=value, timestamp=None)
+    records = partition.claim_records()
+    for key, value in records:
+        batch.append(key=key, value=value, timestamp=None)
     acknowledged = await producer.send_batch(batch, tp.topic, partition=tp.partition)
     offset = (await acknowledged).offset
-    if not partition.confirm_claim(offset) and app.positions.assignment == assignment:
+    if not partition.confirm_claim(offset, len(records)) and app.positions.assignment == assignment:
         app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered")
 
 
@@ -70,6 +75,21 @@ async def _verify(partition: StatePartition[Any]) -> set[bytes]:
         await asyncio.sleep(0)
     partition.verified_offset = partition.read_offset
     return found
+
+
+async def _begin_passing_on(app: WorkerApp, tp: TP, partition: StatePartition[Any]) -> None:
+    """Of each source that is not assigned with the state. Ends the process where its topic has lost partitions."""
+    n, number = app.partitions[tp.topic[len(app.topic_prefix) :]], tp.partition
+    for source, count in app.partitions.items():
+        if source not in SOURCES:
+            continue
+        topic, is_named = app.settings.topic(source), source in partition.replay_until
+        had = max(partition.read_partitions(source), number + 1 if is_named else 0)
+        if 0 < count < had:
+            app.fail(describe_recreated(source, topic, had, count))
+        if count != n and not partition.is_passed_on(source, number):
+            committed = await app.worker_consumer.committed_offset(TP(topic, number)) if is_named else None
+            partition.begin_passing_on(source, number, committed or 0)
 
 
 async def _fail_if_sources_are_read(app: WorkerApp, tp: TP) -> None:

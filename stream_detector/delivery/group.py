@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import aiokafka
@@ -78,6 +79,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """An assignment is an answer of the coordinator."""
         self.answered_at_s = clock_s()
+        self.worker_app.take_assignment(partial(aiokafka_patches.partition_count, self.kafka_consumer))
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 
     async def on_start(self) -> None:
@@ -85,6 +87,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         aiokafka_patches.watch_coordinator(self.kafka_consumer, self._on_answer, self._on_error, clock_s)
         aiokafka_patches.end_join_at_close(self.kafka_consumer)
+        aiokafka_patches.watch_metadata(self.kafka_consumer, self.worker_app.topic_watch.of_client())
 
     def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""

@@ -18,7 +18,7 @@ import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial, wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -415,6 +415,25 @@ async def fetch_committed(
     """
     found = await consumer._coordinator.fetch_committed_offsets(list(places))
     return {place: (at.offset, at.metadata or "") for place, at in found.items()}
+
+
+def partition_count(client: AIOKafkaConsumer | AIOKafkaProducer, topic: str) -> int:
+    """How many partitions the topic has by the last answer that a started client got.
+
+    It is 0 for a topic that is not there, or that the client has not asked about.
+    """
+    return len(_cluster(client).partitions_for_topic(topic) or ())
+
+
+def watch_metadata(
+    client: AIOKafkaConsumer | AIOKafkaProducer, on_update: Callable[[Callable[[str], int]], None]
+) -> None:
+    """Call back after each answer about topics that a started client gets, with `partition_count` of it."""
+    _cluster(client).add_listener(lambda _: on_update(lambda topic: partition_count(client, topic)))
+
+
+def _cluster(client: AIOKafkaConsumer | AIOKafkaProducer) -> Any:
+    return cast(Any, client._client if isinstance(client, AIOKafkaConsumer) else client.client).cluster
 
 
 def rejoin(consumer: AIOKafkaConsumer) -> None:

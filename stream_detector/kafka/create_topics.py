@@ -1,13 +1,14 @@
 """Make every topic of `topics.TOPICS` on the broker, once and for all; a second run changes nothing.
 
-Kafka makes missing topics with one partition when a producer asks for them, so this runs before any producer. A topic
-that is not as it should be is refused, never changed: its number of partitions decides which worker owns a key, its
-settings and copies decide whether anything can be lost.
+Kafka makes missing topics with one partition when a producer asks for them, so this runs before any producer; an input
+topic may have any number. A topic of ours that is not as it should be is refused, never changed: its number of
+partitions decides which worker owns a key, its settings and copies decide whether anything can be lost.
 """
 
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -28,10 +29,17 @@ _NOT_ALLOWED = 29, 31  # TOPIC_AUTHORIZATION_FAILED, CLUSTER_AUTHORIZATION_FAILE
 _KNOWN_TIMEOUT_S = 30.0
 
 
-async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]:
+NEW_PARTITIONS = 12
+"""Of new topics on a broker that `up` did not start, unless PARTITIONS is set: more cannot be had without moving keys,
+and 12 can be shared out evenly among 1, 2, 3, 4, 6 or 12 workers."""
+
+
+async def make_topics(settings: Settings, *, dry_run: bool = False, proposed: int = 0) -> list[str]:
     """Every topic exists with its partitions, replication and settings afterwards. Returns the names it made.
 
-    With `dry_run` nothing is made and the names are those that would be.
+    Args:
+        dry_run: nothing is made, and the names are those that would be.
+        proposed: the number of partitions of ours where none are there and PARTITIONS is not set; 0: the default.
 
     Raises:
         TopicMismatchError: a topic is there and not as it should be.
@@ -43,6 +51,10 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
     try:
         await admin.start()
         states = _checked_states(await read_topics(admin, settings), settings)
+        has_ours = any(state.partitions for state in states if state.topic.is_ours)
+        if proposed and not (has_ours or settings.has_set("partitions")):
+            settings = replace(settings, partitions=proposed)
+            states = [replace(state, wanted=state.topic.partitions or proposed) for state in states]
         missing = [state for state in states if state.state == "missing"]
         if not missing or dry_run:
             return [state.name for state in missing]
@@ -54,7 +66,7 @@ async def make_topics(settings: Settings, *, dry_run: bool = False) -> list[str]
 
 
 async def delete_mismatched(settings: Settings) -> list[str]:
-    """Delete every topic that is not as it should be, on a broker that lost everything. Returns the names.
+    """Delete every topic that is not as `setup` makes it, on a broker that lost everything. Returns the names.
 
     A client that was connected before asks such a broker for its topics, and that creates them, with as many
     partitions as the broker thinks right.
@@ -65,7 +77,10 @@ async def delete_mismatched(settings: Settings) -> list[str]:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        wrong = [state.name for state in await read_topics(admin, settings) if state.state == "mismatch"]
+        states = await read_topics(admin, settings)
+        wrong = [
+            state.name for state in states if state.state == "mismatch" or state.partitions not in (0, state.wanted)
+        ]
         if wrong:
             await admin.delete_topics(wrong)
         return wrong

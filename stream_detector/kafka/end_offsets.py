@@ -6,7 +6,7 @@ records, when it is asked for the latest offset; and that latest offset, since a
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.describe import NO_COORDINATOR, describe_topics
+from stream_detector.kafka.describe import NO_COORDINATOR, Described, describe_topics
 from stream_detector.kafka.preflight import MissingAclsError
 from stream_detector.kafka.topics import BY_NAME, DETECTOR_SETTINGS, TOPICS, Topic
 from stream_detector.settings import Settings
@@ -93,9 +93,7 @@ class EndOffsets:
         except BaseException:
             await self._admin.close()
             raise
-        self._partitions = [
-            TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)
-        ]
+        self._note_partitions(found)
         return self
 
     async def __aexit__(
@@ -103,6 +101,16 @@ class EndOffsets:
     ) -> None:
         await self._consumer.stop()
         await self._admin.close()
+
+    async def _find_partitions(self) -> None:
+        """Ask again how many partitions the topics have: one that was added meanwhile has an end, too."""
+        found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
+        self._note_partitions(found)
+
+    def _note_partitions(self, found: Mapping[str, Described]) -> None:
+        self._partitions = [
+            TopicPartition(name, number) for name, topic in found.items() for number in range(topic.partitions)
+        ]
 
     async def end_offsets(self, names: Collection[str] | None = None) -> dict[TopicPartition, int]:
         """The offset after the last record of each partition, none older than this call.
@@ -113,6 +121,7 @@ class EndOffsets:
         Raises:
             TimeoutError: the broker does not answer fetches.
         """
+        await self._find_partitions()
         consumer, wanted = self._consumer, self._of_topics(names)
         if not wanted:
             return {}
@@ -193,9 +202,10 @@ class EndOffsets:
         lags: Lags = {}
         for role, offsets in committed.items():
             by_topic = lags[role] = dict.fromkeys(TOPICS_READ_BY[role], 0)
-            for tp, offset in offsets.items():
+            for tp, end in ends.items():
                 name = tp.topic.removeprefix(self._settings.topic_prefix)
-                by_topic[name] += max(0, ends[tp] - max(0, offset))
+                if name in by_topic:
+                    by_topic[name] += max(0, end - max(0, offsets.get(tp, 0)))
         return lags
 
 

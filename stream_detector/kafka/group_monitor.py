@@ -226,7 +226,7 @@ class GroupMonitor:
         else:
             self._lags_at_s = self._clock()
             for role, offsets in applied.items():
-                behind = {tp: ends[tp] - offset for tp, offset in offsets.items()}
+                behind = {tp: ends.get(tp, 0) - offset for tp, offset in offsets.items()}
                 self._progress[role].note({tp: n for tp, n in behind.items() if n > 0}, offsets, self._lags_at_s)
 
     def _note_answer(self) -> None:

@@ -1,5 +1,6 @@
 """What must be true on the broker before a role starts: its topics are there as they should be, and it may use them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,7 +19,7 @@ from stream_detector.kafka.acls import (
 )
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
-from stream_detector.kafka.topics import Topic
+from stream_detector.kafka.topics import ALERTS, BASELINES, RUNS_STATE, Topic
 from stream_detector.settings import Settings
 
 _LAG_BY_OTHER_CLOCKS_MS = 86_400_000
@@ -62,6 +63,10 @@ class TopicState:
     """What we may do with it; None where the broker does not say."""
     config: Mapping[str, str] = field(default_factory=dict)
     """Its settings on the broker; empty where they may not be seen."""
+    usual: int = 0
+    """How many partitions most of our topics have now; 0 where too few are there to know."""
+    fewer: int = 0
+    """How many of our topics have less than that."""
 
     @property
     def state(self) -> Literal["ok", "missing", "mismatch", "forbidden"]:
@@ -78,7 +83,9 @@ class TopicState:
             return "grant Describe on it: `stream-detector acls` prints how"
         if not self.partitions:
             return "run `stream-detector setup`"
-        return self._about_partitions() or (self._about_copies() or self._about_config() if self.topic.is_ours else "")
+        if not self.topic.is_ours:
+            return ""
+        return self._about_partitions() or self._about_copies() or self._about_config()
 
     @property
     def hint(self) -> str:
@@ -96,13 +103,32 @@ class TopicState:
         )
 
     def _about_partitions(self) -> str:
-        if self.partitions == self.wanted:
+        """Of a topic of ours: producers' may have any number, since events are forwarded to the owner of their key."""
+        if self.partitions == self.wanted or not self.topic.is_ours:
             return ""
-        setting = "" if self.topic.partitions else f", or set STREAM_DETECTOR_PARTITIONS={self.partitions} if all agree"
+        wrong = f"{self.name} has {self.partitions} partitions and should have {self.wanted}"
+        if self.topic.partitions:
+            return f"{wrong}: {_recreate(self.topic.name)}"
+        if not self.usual:
+            return (
+                f"{wrong}: the number decides which worker owns a key. Set STREAM_DETECTOR_PARTITIONS="
+                f"{self.partitions} if all topics are to have as many, else {_recreate(self.topic.name)}"
+            )
+        if self.partitions == self.usual:
+            return f"{wrong}, by STREAM_DETECTOR_PARTITIONS: {_set_or_repartition(self.partitions, self.wanted)}"
+        if self.partitions < self.usual and (self.topic.name == ALERTS or self.fewer > 1):
+            return (
+                f"{self.name} has {self.partitions} partitions and the other topics have {self.usual}: "
+                f"`stream-detector setup --repartition {self.usual}` was interrupted, or the topic was deleted and "
+                "created again. Stop every role and run that command: it does the rest"
+            )
+        if self.partitions < self.usual:
+            return describe_recreated(self.topic.name, self.name, self.usual, self.partitions)
         return (
-            f"{self.name} has {self.partitions} partitions and should have {self.wanted}: the number decides which "
-            f"worker owns a key, so it cannot be changed while it holds data. Use another STREAM_DETECTOR_TOPIC_PREFIX "
-            f"or stop every role, delete the topic and run `stream-detector setup`{setting}"
+            f"{self.name} has {self.partitions} partitions and the other topics have {self.usual}: partitions were "
+            f"added to it alone, and the number decides which worker owns a key. Stop every role and run "
+            f"`stream-detector setup --repartition {self.partitions}`, which gives all of them as many and moves the "
+            "keys"
         )
 
     def _about_copies(self) -> str:
@@ -139,6 +165,31 @@ class TopicState:
         return int(found) >= int(wanted) if name == "min.compaction.lag.ms" else found == wanted
 
 
+def describe_recreated(topic: str, name: str, had: int, has: int) -> str:
+    """What happened to a topic that has fewer partitions than before, and what to do.
+
+    Args:
+        topic: without the prefix.
+        name: with it.
+        had: partitions before.
+        has: partitions now.
+    """
+    return (
+        f"{name} had {had} partitions and has {has}: it was deleted, and the broker created it again with its own "
+        f"default number (auto.create.topics.enable), which loses what it held. {_recreate(topic).capitalize()}"
+    )
+
+
+def _recreate(topic: str) -> str:
+    restore = ", then `stream-detector baselines restore`" if topic in (BASELINES, RUNS_STATE) else ""
+    return f"stop producers and every role, delete this topic and run `stream-detector setup`{restore}"
+
+
+def _set_or_repartition(now: int, wanted: int) -> str:
+    more = f", or stop every role and run `stream-detector setup --repartition {wanted}`" if wanted > now else ""
+    return f"set it to {now}, as many as all topics here have{more}"
+
+
 def replication_factor(settings: Settings, brokers: int) -> int:
     """Copies of each partition: the setting, else 3 from three brokers on, else 1."""
     return settings.replication or (3 if brokers >= 3 else 1)
@@ -157,19 +208,38 @@ async def read_topics(admin: AIOKafkaAdminClient, settings: Settings, role: str 
     ours = [settings.topic(topic.name) for topic in topics if topic.is_ours]
     configs = await describe_configs(admin, [name for name in ours if found[name].partitions])
     replication = replication_factor(settings, brokers)
+    counts = [(topic, found[name].partitions) for topic, name in zip(topics, names, strict=True)]
+    usual = usual_partitions(counts)
+    fewer = sum(topic.is_ours and not topic.partitions and 0 < count < usual for topic, count in counts)
+    number = settings.partitions if settings.has_set("partitions") else usual or settings.partitions
     return [
         TopicState(
             topic,
             name,
-            topic.partitions or settings.partitions,
+            topic.partitions or number,
             found[name].partitions,
             found[name].replicas,
             replication,
             found[name].operations,
             configs.get(name, {}),
+            usual,
+            fewer,
         )
         for topic, name in zip(topics, names, strict=True)
     ]
+
+
+def usual_partitions(found: Iterable[tuple[Topic, int]]) -> int:
+    """How many partitions most of our topics of N have; 0 where fewer than half of them are there.
+
+    One that was deleted and created again, or that `setup --repartition` has not reached, is not most. `alerts` is the
+    last that it reaches, so one alone that has fewer is another matter.
+    """
+    counts = [count for topic, count in found if topic.is_ours and not topic.partitions]
+    known = Counter(count for count in counts if count)
+    if 2 * known.total() < max(2, len(counts)):
+        return 0
+    return max(known, key=lambda count: (known[count], count))
 
 
 async def find_missing_acls(
@@ -196,8 +266,7 @@ async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
 
     Raises:
         MissingAclsError: the broker does not allow something.
-        TopicMismatchError: a topic is missing or not as it should be; for a topic of producers the number of partitions
-            does not matter, since events are forwarded.
+        TopicMismatchError: a topic is missing or not as it should be.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     admin = AIOKafkaAdminClient(**client_options(settings))
@@ -212,7 +281,7 @@ async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
             states = [state for state in states if state.name not in refused]
     finally:
         await admin.close()
-    wrong = [s for s in states if s.state == "missing" or (s.state == "mismatch" and s.topic.is_ours)]
+    wrong = [state for state in states if state.state in ("missing", "mismatch")]
     if wrong:
         raise TopicMismatchError("; ".join(f"{state.name}: {state.advice}" for state in wrong))
     return {state.topic.name: state.partitions for state in states}

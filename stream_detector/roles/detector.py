@@ -107,6 +107,7 @@ class Detector:
         self._app, self._config, self._producer = app, config, app.batch_producer
         self._n = app.partitions[topics.BASELINES]
         self._baselines = app.state_table(topics.BASELINES, BASELINE, self._n)
+        self._baselines.takes_passed_on = True
         self._buffer = BaselineBuffer()
         self._labels = LabelWindow(uuid4().hex[:8])
         self._counted: tuple[dict[str, str], tuple[str, bytes]] = {}, ("", b"")
@@ -159,6 +160,8 @@ class Detector:
         # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
         is_home = self._app.partitions[source] == self._n
         partition = self._baselines.get_owned(number) if is_home else StatePartition(BASELINE)
+        if is_home and partition.is_passed_on(source, number):
+            is_home, partition = False, StatePartition(BASELINE)
         live, dirty, unencoded = partition.live, partition.dirty, partition.unencoded
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
@@ -174,7 +177,9 @@ class Detector:
                         RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
                         outcomes["ignored"] += 1
                         continue
-                    if not _advance_watermark(partition, origin):
+                    if not _advance_watermark(partition, origin) or _was_applied_at_home(
+                        partition, record, origin, number
+                    ):
                         outcomes["duplicate"] += 1
                         continue
                     headers, decode = strip_origin(headers), DECODE[origin.topic]
@@ -409,6 +414,13 @@ def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool
     partition.watermarks[origin.place] = origin.offset + 1
     partition.watermarks_changed = True
     return True
+
+
+def _was_applied_at_home(partition: StatePartition[bytes], record: SourceRecord, origin: Origin, number: int) -> bool:
+    """True for an event that was applied as it was read, before its topic had another number of partitions."""
+    if not partition.was_home or origin.partition != number:
+        return False
+    return partition.was_applied_at_home((record.key or b"").decode(), origin.topic, origin.offset)
 
 
 BEFORE_AN_END = (topics.SCORES,), (topics.REKEYED,)

@@ -63,6 +63,11 @@ class PartitionContents(Generic[V]):
         self.watermarks: dict[str, int] = {}
         """Repartitioned events: "topic/partition" they came from -> first offset not applied."""
         self.watermarks_changed = False
+        self.was_home: dict[str, int] = {}
+        """Sources whose events were applied here as they were read, and are passed on by now, since their topic has
+        another number of partitions -> first offset that no key has. Below it each key knows what it has."""
+        self.unnamed: set[str] = set()
+        """Sources that values must not name a position of: nothing of them that was passed on is applied yet."""
 
     def mark_dirty(self, records: Records) -> None:
         """The next checkpoint writes these keys again: they were not written, or somebody wrote after us."""

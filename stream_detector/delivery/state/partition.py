@@ -19,6 +19,13 @@ from stream_detector.delivery.state.snapshot import PartitionSnapshot
 from stream_detector.events.headers import UnreadableHeaders
 from stream_detector.kafka.batch_reader import ReadRecord
 
+_HOME = "/home"
+"""Ends the place, among the watermarks, of a source that was assigned with the partition until its offset."""
+
+
+def _home(source: str) -> str:
+    return source + _HOME
+
 
 class ChangelogRecord(Protocol):
     """A fetched record of the changelog, as aiokafka's parser makes it."""
@@ -95,6 +102,43 @@ class StatePartition(PartitionContents[V]):
         packed = self.packed.get(raw) or self.tombstones.get(raw)
         return changelog_record.positions_of(packed).get(source, 0) if packed else 0
 
+    # -- events that are passed on -------------------------------------------------------------------------------
+
+    def is_passed_on(self, source: str, number: int) -> bool:
+        """True where events of the source's partition of this number, which is `number`, have reached this one by
+        `rekeyed`: those that come go the same way, behind them."""
+        return bool(self.watermarks) and f"{source}/{number}" in self.watermarks
+
+    def read_partitions(self, source: str) -> int:
+        """So many partitions a source must have: events of the last of them were passed on to this one."""
+        places = (place.rpartition("/") for place in self.watermarks)
+        return max((int(number) + 1 for name, _, number in places if name == source and number.isdigit()), default=0)
+
+    def begin_passing_on(self, source: str, number: int, committed: int) -> None:
+        """A source is not assigned with this partition, maybe no longer: to be called before it is claimed.
+
+        What the group has committed is in the state. What it has not is read again and passed on, and of that some
+        keys may have more than others, if a checkpoint was interrupted before its commit. From then on values must not
+        name a position of the source, which would be that of another time.
+        """
+        if self.is_passed_on(source, number):
+            return
+        self.unnamed.add(source)
+        first = self.replay_until.get(source, 0)
+        if first > committed and _home(source) not in self.watermarks:
+            self.watermarks[_home(source)] = first
+            self.watermarks_changed = True
+
+    def was_applied_at_home(self, key: str, source: str, offset: int) -> bool:
+        """True for an event of this partition's own number that was applied before its source was passed on."""
+        until = self.was_home.get(source)
+        if until is None:
+            return False
+        if offset < until:
+            return offset < self.applied_offset(key, source)
+        del self.was_home[source], self.watermarks[_home(source)]
+        return False
+
     def keys(self) -> Iterator[str]:
         """Every key."""
         known = {key.decode() for key in self.packed} | self.live.keys()
@@ -110,6 +154,8 @@ class StatePartition(PartitionContents[V]):
     def begin_snapshot(self, positions: Positions) -> PartitionSnapshot[V]:
         """A snapshot of what has changed since the last one; afterwards nothing is dirty. It is encoded later."""
         assert not self.unencoded, "one snapshot at a time"
+        if self.unnamed:
+            positions = {source: position for source, position in positions.items() if source not in self.unnamed}
         self._snapshot = snapshot = PartitionSnapshot(self, positions)
         self.unencoded, self.dirty, self.deleted = snapshot.unencoded, set(), set()
         if self.watermarks_changed:
@@ -257,11 +303,22 @@ class StatePartition(PartitionContents[V]):
         """The record that claims the partition. Written before any event is applied."""
         return CLAIM_KEY, changelog_record.encode_header(self.epoch, {}) + b"-"
 
-    def confirm_claim(self, offset: int) -> bool:
+    def claim_records(self) -> Records:
+        """The claim, and what has to be known from now on, whatever the next checkpoint writes of it."""
+        records = [self.claim_record()]
+        self.was_home = {
+            place.removesuffix(_HOME): offset for place, offset in self.watermarks.items() if place.endswith(_HOME)
+        }
+        if self.was_home and self.watermarks_changed:
+            header = changelog_record.encode_header(self.epoch, {})
+            records.append((WATERMARKS_KEY, header + changelog_record.encode_watermarks(self.watermarks)))
+        return records
+
+    def confirm_claim(self, offset: int, count: int = 1) -> bool:
         """The claim was acknowledged at `offset`. False if it does not follow what was read: another may own it."""
         self.owned = offset == self.end_offset
         if self.owned:
-            self.confirm_write(offset, 1)
+            self.confirm_write(offset, count)
         return self.owned
 
     def confirm_write(self, base_offset: int, count: int) -> bool:

@@ -27,7 +27,9 @@ class PartitionSnapshot(Generic[V]):
         self.unencoded, self._deleted = contents.dirty, contents.deleted
         """Keys not yet encoded. What they hold must not change before they are."""
         self._header = changelog_record.encode_header(contents.epoch, positions)
-        self._replaying = any(contents.replay_until.get(source, 0) > at for source, at in positions.items())
+        self._replaying = bool(contents.was_home) or any(
+            contents.replay_until.get(source, 0) > at for source, at in positions.items()
+        )
         if not self._replaying:
             contents.tombstones.clear()
         self._to_evict: list[str] | None = None

@@ -86,6 +86,8 @@ class StateTable(faust.Table[str, Any], Generic[V]):
     codec: Codec[V]
     partition_type: type[StatePartition[V]] = StatePartition
     on_recovered: OnRecovered
+    takes_passed_on = False
+    """Whether its keys take events that were passed on to their owner."""
 
     @property
     def changelog_name(self) -> str:

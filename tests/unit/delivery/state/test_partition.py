@@ -408,3 +408,56 @@ def test_x10_one_value_that_cannot_be_written_ends_no_checkpoint(caplog):
     log.checkpoint(partition)
     assert (log.owner().get("a"), log.owner().get("b")) == (["1"], ["3"])
     assert "cannot be read" in caplog.text
+
+
+def test_what_was_applied_before_its_topic_got_more_partitions_is_not_applied_again():
+    """The owner died between a part of its checkpoint and the commit, at 10; then the topic got more partitions."""
+    log, both = Log(), {COMPLETIONS: 14}
+    partition = log.owner()
+    partition.put("a", ["1"])
+    partition.put("b", ["1"])
+    log.checkpoint(partition, **{COMPLETIONS: 10})
+    partition.put("a", ["1", "13"])
+    records, _ = take_snapshot(partition, both)
+    log.append(records)  # of `b`, whose event 12 is applied, nothing was written
+    partition = StatePartition(TEXT)
+    partition.apply_changelog(log.records)
+    partition.finish_recovery(-1)
+    partition.begin_passing_on(COMPLETIONS, 3, 10)
+    claim = partition.claim_records()
+    assert [key for key, _ in claim] == [CLAIM_KEY, WATERMARKS_KEY], "known before anything else is written"
+    assert partition.confirm_claim(log.append(claim), len(claim))
+    assert not partition.was_applied_at_home("b", COMPLETIONS, 12)
+    partition.put("b", ["1", "12"])
+    partition.put("a", [*partition.get("a"), "of another source"])
+    log.checkpoint(partition, **{COMPLETIONS: 40})  # passed on up to there, and not applied
+    again = log.owner()
+    again.begin_passing_on(COMPLETIONS, 3, 10)
+    again.claim_records()
+    assert again.was_applied_at_home("a", COMPLETIONS, 13)
+    assert not again.was_applied_at_home("b", COMPLETIONS, 12), "its own position tells, which was kept"
+    assert not again.was_applied_at_home("a", COMPLETIONS, 14)
+    assert not again.was_home and not again.watermarks, "from there on there is nothing to look for"
+
+
+def test_where_everything_was_committed_nothing_is_looked_for():
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition, **{COMPLETIONS: 10})
+    partition = log.owner()
+    partition.begin_passing_on(COMPLETIONS, 3, 10)
+    assert [key for key, _ in partition.claim_records()] == [CLAIM_KEY] and not partition.was_home
+    partition.put("a", ["1", "2"])
+    records, _ = take_snapshot(partition, {COMPLETIONS: 12, SCORES: 7})
+    assert changelog_record.positions_of(records[0][1]) == {SCORES: 7}, "what was only passed on is no position"
+
+
+def test_a_source_that_was_passed_on_is_so_ever_after():
+    partition = StatePartition(TEXT)
+    partition.watermarks = {f"{COMPLETIONS}/3": 7, f"{SCORES}/11": 2}
+    assert partition.is_passed_on(COMPLETIONS, 3)
+    assert not partition.is_passed_on(COMPLETIONS, 2)
+    partition.begin_passing_on(COMPLETIONS, 3, 0)
+    assert not partition.unnamed
+    assert (partition.read_partitions(COMPLETIONS), partition.read_partitions(SCORES)) == (4, 12)
