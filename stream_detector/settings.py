@@ -218,7 +218,7 @@ class Settings:
     broker_password: str = setting("", _text, "SASL password", secret=True, group="Kafka")
     broker_ca_file: str = setting("", _text, "PEM file of the CA that signed the broker's certificate; if empty, the system's CAs", group="Kafka")  # fmt: skip
     topic_prefix: str = setting("", _prefix, "Prefix of all topic and consumer group names", group="Kafka")
-    partitions: int = setting(4, _integer(1, 1000), "Number of partitions of the topics that `setup` creates, and of our own ones ever after; if not set, that of the existing topics, and for new ones 12 on a broker that `up` did not start. A key is owned by its partition of `baselines`", group="Kafka")  # fmt: skip
+    partitions: int = setting(4, _integer(1, 1000), "Number of partitions of the topics that `setup` creates; a key is owned by its partition of `baselines`. If not set, the number of the existing topics, and 12 for new ones on a broker that `up` did not start", group="Kafka")  # fmt: skip
     replication: int = setting(0, _integer(0, 9), "Replication factor of the topics; 0 means 3 with three or more brokers, else 1", group="Kafka")  # fmt: skip
     group_instance_id: str = setting("", _prefix, "Enables static group membership: a name that is unique in the group and stays the same across restarts; if empty, membership is dynamic (trade-offs: docs/operations.md)", group="Kafka")  # fmt: skip
     session_timeout_s: float = setting(10.0, _number(6, 300), "Consumer group session timeout: a worker without heartbeats for this long loses its partitions", unit="s", group="Kafka")  # fmt: skip

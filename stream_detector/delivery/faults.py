@@ -12,8 +12,10 @@ Point = Literal[
     "alerts-sent", "alerts-acked", "owned", "journal-acked", "changelog-half", "changelog-acked", "committed",
     "decided", "submitted", "answered", "settled",
     "end-applied", "ends-asked", "ends-reached", "closed-sent", "closed-read",
+    "repartition",
 ]  # fmt: skip
-"""The first line is a checkpoint's steps, the second what a notifier does between them, the third how a run ends."""
+"""The first line is a checkpoint's steps, the second what a notifier does between them, the third how a run ends;
+the last one is each write of `setup --repartition`."""
 
 _armed: tuple[str, int, signal.Signals] | None = None
 _hits = 0

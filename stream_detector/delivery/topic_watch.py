@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, MutableMapping
 
 from stream_detector.kafka.preflight import describe_recreated
+from stream_detector.kafka.topics import BY_NAME
 
 MISSING_FOR_S = 10.0
 """A broker that has just started may not know a topic for a moment."""
@@ -33,7 +34,10 @@ class TopicWatch:
         """Of each client the topics that it was told of, and is told of no more."""
 
     def of_client(self) -> Callable[[Count], None]:
-        """What is to be called with each answer that one client gets; ends the process where a topic has shrunk."""
+        """What is to be called with each answer that one client gets.
+
+        It ends the process where a topic has shrunk, or one of ours has grown.
+        """
         seen: set[str] = set()
         missing: dict[str, float] = {}
         self._missing_since_s.append(missing)
@@ -49,6 +53,12 @@ class TopicWatch:
                     missing.setdefault(name, time.monotonic())
                 if 0 < has < had:
                     self._fail(describe_recreated(topic, name, had, has))
+                if has > had and _is_ours(topic):
+                    self._fail(
+                        f"{name} had {had} partitions and has {has}: partitions were added to it while this role ran, "
+                        "and the number decides which worker owns a key. Stop every role and run `stream-detector "
+                        f"setup --repartition {has}`"
+                    )
                 self._had[topic] = max(had, has)
 
         return look
@@ -75,7 +85,11 @@ class TopicWatch:
         n, with_state = self._partitions[home], group_of(self._prefix + home)
         for topic in self._partitions:
             group = group_of(self._prefix + topic)
-            if group is None:
+            if group is None or _is_ours(topic):
                 continue
             now = count(self._prefix + topic)
             self._partitions[topic] = n if group == with_state else now if now != n else 0
+
+
+def _is_ours(topic: str) -> bool:
+    return topic in BY_NAME and BY_NAME[topic].is_ours

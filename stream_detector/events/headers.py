@@ -44,6 +44,10 @@ RESTORED = ("mode", b"restored")
 """Of a record that was made from what the database has, since the broker that had it is gone."""
 
 
+MOVED = ("mode", b"moved")
+"""Of an empty payload where a key was before its topic got more partitions: the key is not deleted, but elsewhere."""
+
+
 def is_restored(headers: Headers) -> bool:
     """Whether the record has the header `mode: restored`."""
     return RESTORED in headers

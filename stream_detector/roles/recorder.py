@@ -40,7 +40,7 @@ from stream_detector.events.decode import (
     is_backfill,
 )
 from stream_detector.events.detector_settings import DetectorSettings
-from stream_detector.events.headers import Headers, UnreadableHeaders, is_restored
+from stream_detector.events.headers import MOVED, Headers, UnreadableHeaders, is_restored
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import first_record
@@ -97,22 +97,24 @@ def _dead_letter(record: SourceRecord) -> DeadLetterNote:
 def _baseline(record: SourceRecord) -> BaselineState | None:
     if record.key is None or record.key in (CLAIM_KEY, WATERMARKS_KEY) or record.value is None:
         return None
-    if record.headers and is_restored(record.headers):
+    if record.headers and (is_restored(record.headers) or MOVED in record.headers):
         return None
     try:
         key = record.key.decode()
     except UnicodeDecodeError:
         raise RefusedError("decode", "not_utf8", "the key is not a state key in UTF-8") from None
+    epoch = 0
     try:
-        changelog_record.epoch_of(record.value)  # raises where the frame is of another version
+        epoch = changelog_record.epoch_of(record.value)  # raises where the frame is of another version
         packed = changelog_record.payload_of(record.value)
         if not packed:
-            return BaselineState(key=key, packed=None)
+            return BaselineState(key=key, packed=None, owner_epoch=epoch)
         baseline = Baseline.unpack(key, packed)
     except Exception:
         # A later version wrote it. With every checkpoint of that detector it comes again, so it is stored as it is.
-        return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE)
-    return BaselineState(key=key, packed=packed, state=baseline.status, named=baseline.shown_baselines())
+        return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE, owner_epoch=epoch)
+    named = baseline.shown_baselines()
+    return BaselineState(key=key, packed=packed, state=baseline.status, named=named, owner_epoch=epoch)
 
 
 def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:

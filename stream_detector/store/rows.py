@@ -57,6 +57,8 @@ class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
     """learning, normal or anomalous"""
     named: Mapping[str, Any] = {}
     """name -> anything with `value`, `std_dev` and `window_size` (a `NamedValue`, or detection's own)"""
+    owner_epoch: int = 0
+    """The one that its head names."""
 
 
 class StateRecord(Struct, frozen=True, gc=False, kw_only=True):

@@ -96,6 +96,16 @@ SCORES = Table(
     """,  # noqa: S608 - columns of this module
 )
 
+
+def _is_newer(one: str, other: str) -> str:
+    """Of two rows of a key. An offset says nothing about one of another partition, where the key was before
+    `setup --repartition`: there the epoch of the owner decides."""
+    return f"""(
+        {other}.stream_epoch < {one}.stream_epoch OR ({other}.stream_epoch = {one}.stream_epoch AND CASE
+            WHEN {other}.source_partition = {one}.source_partition THEN {other}.source_offset < {one}.source_offset
+            ELSE {other}.owner_epoch < {one}.owner_epoch END))"""
+
+
 _BASELINES = (
     column("key"),
     column("entity_kind", value=lambda row: row.event.key.partition(":")[0]),
@@ -103,6 +113,7 @@ _BASELINES = (
     column("state"),
     column("named", "jsonb", _named),
     column("packed", "bytea"),
+    column("owner_epoch", "bigint"),
     *POSITION,
     RECORD_AT,
 )
@@ -116,13 +127,14 @@ BASELINES = Table(
             SELECT * FROM {unnested(_BASELINES)} AS t ({names(_BASELINES)})
         ), retired AS (
             DELETE FROM baselines b USING given g WHERE g.packed IS NULL AND b.key = g.key
-                AND (b.stream_epoch, b.source_offset) < (g.stream_epoch, g.source_offset)
+                AND {_is_newer("g", "b")}
         )
         INSERT INTO baselines ({names(_BASELINES)}) SELECT * FROM given WHERE packed IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET state = excluded.state, named = excluded.named, packed = excluded.packed,
+            owner_epoch = excluded.owner_epoch,
             stream_epoch = excluded.stream_epoch, source_partition = excluded.source_partition,
             source_offset = excluded.source_offset, record_at = excluded.record_at, recorded_at = now()
-        WHERE (baselines.stream_epoch, baselines.source_offset) < (excluded.stream_epoch, excluded.source_offset)
+        WHERE {_is_newer("excluded", "baselines")}
     """,  # noqa: S608 - columns of this module
 )
 

@@ -227,7 +227,8 @@ def owner_id(topic: str, key: str) -> str:
     """The id whose hash decides the partition of a state key."""
     if topic == topics.BASELINES:
         return key.partition(":")[2]
-    return key[1:] if key.startswith("~") else key  # a run that is called like a membership, see `run_table.key_of`
+    # A run that is called like a membership, see `run_table.stored_key`; others may begin with ~ by themselves.
+    return key[1:] if key.startswith("~") and key.lstrip("~").startswith(PREFIX) else key
 
 
 def merged_slots(records: Iterable[StoredRecord]) -> dict[bytes, bytes]:

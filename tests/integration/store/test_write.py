@@ -270,6 +270,20 @@ async def test_the_newest_baseline_stays_and_a_retired_key_goes(pool: asyncpg.Po
     assert await count(pool, "baselines") == 0
 
 
+async def test_a_baseline_that_moved_to_another_partition_is_newer_whatever_its_offset(pool: asyncpg.Pool) -> None:
+    def state(packed: bytes | None, offset: int, partition: int, owner: int):
+        event = BaselineState(key="workflow:a", packed=packed, state="normal", owner_epoch=owner)
+        return msgspec.structs.replace(row(event, offset), partition=partition)
+
+    before, moved, after = state(b"7", 5_000, 1, 3), state(b"7", 2, 6, 5), state(b"8", 3, 6, 6)
+    for records in ([before, moved, after], [moved, before, after], [after, moved, before], [before, after, before]):
+        await pool.execute("DELETE FROM baselines")
+        for one in records:
+            await Writer(pool).write(Rows(baselines=[one]))
+        found = await pool.fetchrow("SELECT packed, source_partition, owner_epoch FROM baselines")
+        assert tuple(found) == (b"8", 6, 6)
+
+
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 async def test_a_run_is_one_row_in_whatever_order_its_events_come(pool: asyncpg.Pool, order: tuple[int, ...]) -> None:
     batches = [

@@ -27,6 +27,12 @@ def test_a_topic_that_shrinks_ends_the_role_and_one_that_grows_does_not():
     assert "p.workflow-completions had 9 partitions and has 8" in said[0]
 
 
+def test_one_of_ours_that_gets_partitions_ends_the_role():
+    watch, said = watch_of({COMPLETIONS: 4, BASELINES: 4})
+    watch.of_client()(counts(workflow_completions=4, baselines=6))
+    assert "p.baselines had 4 partitions and has 6" in said[0] and "setup --repartition 6" in said[0]
+
+
 def test_a_topic_that_one_client_never_asks_about_is_not_missing(monkeypatch):
     now_s = [100.0]
     monkeypatch.setattr(topic_watch.time, "monotonic", lambda: now_s[0])
