@@ -6,7 +6,7 @@ records, when it is asked for the latest offset; and that latest offset, since a
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -242,26 +242,39 @@ async def read_topic(settings: Settings, name: str) -> AsyncIterator[ConsumerRec
 
 
 async def first_record(settings: Settings, place: TopicPartition, offset: int) -> ConsumerRecord | None:
-    """The first record at an offset or behind it that the log still has; None where there is none.
+    """The first record at an offset or behind it that the log still has; None where there is none. Raises as below."""
+    (found,) = await first_records(settings, [(place, offset)])
+    return found
+
+
+async def first_records(
+    settings: Settings, wanted: Sequence[tuple[TopicPartition, int]]
+) -> list[ConsumerRecord | None]:
+    """The same of each place, in their order.
 
     Raises:
         aiokafka.errors.KafkaError: the broker does not answer.
+        MissingAclsError: we may not read one of the topics.
         TimeoutError: it does not answer fetches.
     """
-    async with EndOffsets(settings, [place.topic.removeprefix(settings.topic_prefix)]) as asked:
-        end = (await asked.end_offsets()).get(place, 0)
+    async with EndOffsets(settings, {place.topic.removeprefix(settings.topic_prefix) for place, _ in wanted}) as asked:
+        ends = await asked.end_offsets()
     consumer = AIOKafkaConsumer(
         **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
         await asyncio.sleep(0)  # see EndOffsets
-        consumer.assign([place])
-        consumer.seek(place, offset)
-        async with asyncio.timeout(_TIMEOUT_S):
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(place, timeout_ms=_FETCH_WAIT_MS, max_records=1)).get(place, []):
-                    return record
+        return [await _first_of(consumer, place, offset, ends.get(place, 0)) for place, offset in wanted]
     finally:
         await consumer.stop()
+
+
+async def _first_of(consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, end: int) -> ConsumerRecord | None:
+    consumer.assign([place])
+    consumer.seek(place, offset)
+    async with asyncio.timeout(_TIMEOUT_S):
+        while await consumer.position(place) < end:
+            for record in (await consumer.getmany(place, timeout_ms=_FETCH_WAIT_MS, max_records=1)).get(place, []):
+                return record
     return None

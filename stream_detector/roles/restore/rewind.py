@@ -12,7 +12,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_record
+from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_records
 from stream_detector.roles.restore.new_broker import identity_of
 from stream_detector.roles.restore.reset_source import commit, refuse_members
 from stream_detector.settings import Settings
@@ -60,12 +60,13 @@ async def find_missing_rows(settings: Settings, pool: asyncpg.Pool) -> Missing:
     with store_errors():
         epoch = await find_epoch(pool, await identity_of(settings))
         gaps = await find_gaps(pool, epoch, _named(settings, committed))
+    places = [TopicPartition(settings.topic(gap.topic), gap.partition) for gap in gaps]
+    wanted = [(place, gap.first) for place, gap in zip(places, gaps, strict=True)]
+    records = await first_records(settings, wanted) if gaps else []
     oldest_ms: list[int] = []
-    for gap in gaps:
-        place = TopicPartition(settings.topic(gap.topic), gap.partition)
+    for place, gap, record in zip(places, gaps, records, strict=True):
         if (first_left := starts.get(place, 0)) > gap.first and epoch is not None:
             found.gone.append(gap._replace(end=min(gap.end, first_left)))
-        record = await first_record(settings, place, gap.first) if first_left < gap.end else None
         if record is not None and record.offset < gap.end:
             found.gaps.append(gap._replace(first=max(gap.first, first_left)))
             oldest_ms.append(record.timestamp)
