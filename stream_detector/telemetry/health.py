@@ -3,12 +3,39 @@
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 ROLE_PORTS = {"detector": 9101, "recorder": 9102, "notifier": 9103, "api": 9104}
 
 Probe = Callable[[], tuple[bool, str]]
 """Answers (well, why not)."""
+
+
+_MOST_CONNECTIONS = 64
+_IDLE_S, _LINGER_S = 75.0, 1.0
+"""A connection without a whole request ends after that; what is left of a body is read for so long."""
+
+
+class _Runner(web.AppRunner):
+    """Few connections, so that nobody takes the role's file descriptors; a probe is answered however many come.
+
+    A new one takes the place of the oldest: each request is answered at once, so that interrupts nothing.
+    """
+
+    @property
+    def server(self) -> Callable[[], RequestHandler]:  # type: ignore[override]
+        """What makes the protocol of a new connection; the sites call it."""
+        made = super().server
+        assert made is not None, "after setup"
+
+        def connection() -> RequestHandler:
+            known = made.connections
+            for oldest in known[: max(0, len(known) - _MOST_CONNECTIONS + 1)]:
+                oldest.force_close()
+            return made()
+
+        return connection
 
 
 class HealthServer:
@@ -24,7 +51,9 @@ class HealthServer:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/livez", self._livez)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = _Runner(
+            app, access_log=None, handle_signals=False, keepalive_timeout=_IDLE_S, lingering_time=_LINGER_S
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
