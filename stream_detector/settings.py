@@ -246,7 +246,7 @@ class Settings:
     api_allowed_hosts: str = setting("", _text, "Host names that the API accepts besides loopback and the host of BASE_URL, comma-separated; others get 403", group="API")  # fmt: skip
     api_behind_proxy: bool = setting(False, _flag, "The API is behind a trusted proxy: use its X-Forwarded-Host, X-Forwarded-Proto and the last address of X-Forwarded-For", group="API")  # fmt: skip
     api_max_connections: int = setting(512, _integer(16, 100_000), "Connections to the API at once; a further one takes the place of one that waits for a request, or is refused with 503", group="API")  # fmt: skip
-    api_max_connections_per_source: int = setting(128, _integer(4, 100_000), "Of these, connections of one address (IPv6: of one /64 network); not applied behind a trusted proxy", group="API")  # fmt: skip
+    api_max_connections_per_source: int = setting(256, _integer(4, 100_000), "Of these, connections of one address (IPv6: of one /64 network); not applied behind a trusted proxy", group="API")  # fmt: skip
     intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; the burst limit is ten times this", unit="1/s", group="API")  # fmt: skip
     github_webhook_secret: str = setting("", _text, "Secret of the GitHub webhook; if empty, /api/v1/webhooks/github is disabled", secret=True, group="API")  # fmt: skip
     gitlab_webhook_token: str = setting("", _text, "Secret token of the GitLab webhook; if empty, /api/v1/webhooks/gitlab is disabled", secret=True, group="API")  # fmt: skip

@@ -14,6 +14,7 @@ import msgspec
 from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import api_address, use_running_stack
 from stream_detector.cli.options import settings_flags
+from stream_detector.notify.rendering.escape import one_line
 from stream_detector.serve.local_session import person
 from stream_detector.settings import PREFIX, Settings
 from stream_detector.store import credentials
@@ -80,7 +81,7 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         return
     for each in found:
         used = f"used {each.used_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if each.used_at else "never used"
-        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {each.name}")
+        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {one_line(each.name)}")
         for one in opened:
             if one.token_id == each.id:
                 click.echo(f"  session {session_line(one)}")
@@ -159,7 +160,7 @@ def parse_id(text: str, kind: str) -> UUID:
 def session_line(session: StoredSession) -> str:
     """One session on one line, as lists print it."""
     until, by = session.expires_at.astimezone(UTC), session.opened_by or "unknown"
-    return f"{session.id}  {session.role:<8}  until {until:%Y-%m-%d %H:%M} UTC  by {by:<7}  {session.name}"
+    return f"{session.id}  {session.role:<8}  until {until:%Y-%m-%d %H:%M} UTC  by {by:<7}  {one_line(session.name)}"
 
 
 def with_pool(settings: Settings, work: Callable[[asyncpg.Pool], Awaitable[T]]) -> T:
