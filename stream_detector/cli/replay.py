@@ -125,7 +125,7 @@ class _Replay:
         if isinstance(event, ScoreRun):
             self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
             return
-        outcome = self._replayer.apply(event)
+        outcome = self._replayer.apply(event, -1)
         self.found.outcomes["changed duplicate" if outcome.correction else outcome.kind] += 1
         self._take(outcome.anomalies)
         if isinstance(event, Score):

@@ -34,12 +34,12 @@ class Replayer:
         """Runs that have ended and have something for their next revision."""
 
     def apply(
-        self, event: Event, record_ms: int = -1, *, backfill: bool = False, explain: list[str] | None = None
+        self, event: Event, record_ms: int | None = None, *, backfill: bool = False, explain: list[str] | None = None
     ) -> Outcome:
         """Judge and learn one event; an action that names no entity is ignored.
 
         Args:
-            record_ms: the timestamp of its record, epoch ms; below 0 it has none.
+            record_ms: as of `step`.
         """
         if isinstance(event, Completion):
             self.labels.add(event.labels, event.finished_at.timestamp())

@@ -18,7 +18,7 @@ def step(
     baseline: Baseline,
     event: Completion | Score | Action,
     config: Config,
-    record_ms: int = -1,
+    record_ms: int | None = None,
     backfill: bool = False,
     *,
     explain: list[str] | None = None,
@@ -26,7 +26,8 @@ def step(
     """Judge and learn one event; `baseline` alone is changed. Never raises for a valid event of the baseline's kind.
 
     Args:
-        record_ms: the timestamp of the event's record, epoch ms; below 0 it has none.
+        record_ms: the timestamp of the event's record, epoch ms; before 2000, such as -1 for none, it is not believed.
+            None where nothing is known of records: then no clock is found to be wrong.
         backfill: learned like any other, never alerted; the numbers are those that live events would have given.
         explain: every gate that was looked at is appended here in plain words, passed or not.
     """

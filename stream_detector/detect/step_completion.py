@@ -39,7 +39,7 @@ def step_completion(
     baseline: WorkflowBaseline,
     event: Completion,
     config: Config,
-    record_ms: i64,
+    record_ms: int | None,
     backfill: bool,
     explain: list[str] | None,
 ) -> Outcome:
@@ -65,7 +65,7 @@ def step_completion(
         if corrected is None:
             return _late(baseline, event, config, finished_ms, behind_ms, explain)
     else:
-        clock.advance(baseline, finished_ms, record_ms)
+        clock.advance(baseline, finished_ms, -1 if record_ms is None else record_ms)
     baseline.retired = False
     failed = status in _FAILED
     duration_s = _timed_s(event, config)
@@ -108,10 +108,12 @@ def _learn(
 
 
 def _corrected(
-    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, record_ms: i64, explain: list[str] | None
+    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, record_ms: int | None, explain: list[str] | None
 ) -> Finding | None:
     """What is reported where this late execution shows that the newest was ahead of its time; else None."""
-    stamped_ms = max(finished_ms, record_ms)
+    if record_ms is None:
+        return None
+    stamped_ms: i64 = max(finished_ms, record_ms)
     if not clock.is_newest_wrong(baseline, hash_of_id(event.execution_id), finished_ms, stamped_ms, clock.NEEDED):
         return None
     ahead_ms = baseline.newest_ms

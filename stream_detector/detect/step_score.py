@@ -21,7 +21,12 @@ _LATE: Final = Outcome("late", moved="not_compared")
 
 
 def step_score(
-    baseline: ScoreBaseline, event: Score, config: Config, record_ms: int, backfill: bool, explain: list[str] | None
+    baseline: ScoreBaseline,
+    event: Score,
+    config: Config,
+    record_ms: int | None,
+    backfill: bool,
+    explain: list[str] | None,
 ) -> Outcome:
     """Judge and learn one score.
 
@@ -35,10 +40,10 @@ def step_score(
     baseline.ids = remember(baseline.ids, event_hash)
     baseline.retired = False
     at_ms = epoch_ms(event.scored_at)
-    behind_ms, stamped_ms = baseline.newest_ms - at_ms, max(at_ms, record_ms)
+    behind_ms, stamped_ms = baseline.newest_ms - at_ms, max(at_ms, record_ms or 0)
     corrected: Finding | None = None
     if behind_ms > LATE_MS:
-        corrected = _corrected(baseline, event, at_ms, stamped_ms, explain)
+        corrected = _corrected(baseline, event, at_ms, None if record_ms is None else stamped_ms, explain)
         if corrected is None:
             return _LATE
         behind_ms = 0
@@ -49,15 +54,7 @@ def step_score(
     is_previous_dated = corrected is None or baseline.newest_ms < at_ms
     previous_ms, moves = baseline.newest_ms or None if is_previous_dated else None, baseline.changes
     rule = config.score_rule(event)
-    found: Finding | None = None
-    moved: Move = "not_compared"
-    if previous is None:
-        _say(explain, "no previous score: a first score is never an anomaly")
-    else:
-        multiplier = baseline.threshold_multiplier
-        found = significant_score_change.find_change(event.entity_name, previous, event.score, rule, multiplier, moves)
-        moved = significant_score_change.move_of(previous, event.score, rule, multiplier)
-        _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
+    found, moved = _compare(baseline, event, previous, rule, explain)
     # 3. Learn.
     drifted_over = 0
     if behind_ms <= 0:
@@ -82,17 +79,30 @@ def step_score(
     return Outcome("applied", [reported(one) for one in (corrected, found) if one is not None], moved=moved)
 
 
+def _compare(
+    baseline: ScoreBaseline, event: Score, previous: Decimal | None, rule: ScoreRule, explain: list[str] | None
+) -> tuple[Finding | None, Move]:
+    if previous is None:
+        _say(explain, "no previous score: a first score is never an anomaly")
+        return None, "not_compared"
+    multiplier, moves = baseline.threshold_multiplier, baseline.changes
+    found = significant_score_change.find_change(event.entity_name, previous, event.score, rule, multiplier, moves)
+    _say(explain, *(found.gates if found else [_below(previous, event.score, rule, multiplier)]))
+    return found, significant_score_change.move_of(previous, event.score, rule, multiplier)
+
+
 def _reported(baseline: ScoreBaseline, event: Score, config: Config, one: Finding, steps: list[str]) -> Anomaly:
     own_id = anomaly.anomaly_id(one, baseline, event)
     return anomaly.build_anomaly(one, event, config, own_id=own_id, incident_id=own_id, state="opened", steps=steps)
 
 
 def _corrected(
-    baseline: ScoreBaseline, event: Score, at_ms: int, stamped_ms: int, explain: list[str] | None
+    baseline: ScoreBaseline, event: Score, at_ms: int, stamped_ms: int | None, explain: list[str] | None
 ) -> Finding | None:
     """What is reported where this late score shows that the newest was ahead of its time; None where it does not."""
     ahead_ms = int(baseline.newest_ms)
-    if clock.is_newest_wrong(baseline, hash_of_id(anomaly.event_id_of(event)), at_ms, stamped_ms, clock.NEEDED_SCORES):
+    event_hash = hash_of_id(anomaly.event_id_of(event))
+    if stamped_ms is not None and clock.is_newest_wrong(baseline, event_hash, at_ms, stamped_ms, clock.NEEDED_SCORES):
         clock.go_back_score(baseline, at_ms, stamped_ms)
         found = pattern_deviation.clock_was_ahead(event.entity_name, ahead_ms, at_ms, clock.NEEDED_SCORES, "scores")
         _say(explain, *found.gates)
