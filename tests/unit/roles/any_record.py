@@ -13,12 +13,14 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.record.util import calc_crc32c
 from faust.types import TP
 
 from benchmarks.hot_path import App, Producer, Table
@@ -37,6 +39,7 @@ from stream_detector.events.encode import encode
 from stream_detector.events.examples import EXAMPLES
 from stream_detector.events.run_part import RunPart
 from stream_detector.kafka import aiokafka_patches, topics
+from stream_detector.kafka.aiokafka_patches import FETCHED_AGAIN
 from stream_detector.notify import policy
 from stream_detector.notify.tick import tick
 from stream_detector.roles.detector import BASELINE, DECODE, Detector
@@ -45,9 +48,12 @@ from stream_detector.roles.recorder import READ, Recorder
 from stream_detector.roles.run_table import VALUE
 from stream_detector.settings import Settings
 from stream_detector.store.write import _ABOUT_A_VALUE, TABLES
-from tests.record_batches import Written, batch_of
+from tests.record_batches import CODECS, Written, batch_of
 
 NOW_MS = round(time.time() * 1000)
+CHECKED_FROM = 21
+"""Behind the checksum of a batch."""
+MOST_SHRINKS = 200
 DEEP = b'{"a":' * 2_000 + b"1" + b"}" * 2_000
 PARTS = [
     RunPart(run_id="r1", kind=kind, at=datetime.now(UTC), entity_id="lido", entity_name="Lido", expected=2)  # type: ignore[arg-type]
@@ -300,10 +306,92 @@ class NotifierRole:
 ROLES: tuple[type[Any], ...] = (DetectorRole, RecorderRole, NotifierRole)
 
 
+class Batch(NamedTuple):
+    """What a producer or a disk may make of some records."""
+
+    topic: str
+    records: list[Written]
+    codec: str = "none"
+    changed: tuple[tuple[int, int], ...] = ()
+    """Bytes behind the checksum that have another value: where, as a number of any size, and which."""
+    is_checked: bool = True
+    """The checksum is that of the changed bytes."""
+
+    def data(self, offset: int) -> bytes:
+        """Its bytes."""
+        raw = bytearray(batch_of(self.records, offset, self.codec))
+        for at, byte in self.changed:
+            raw[CHECKED_FROM + at % (len(raw) - CHECKED_FROM)] = byte
+        if self.changed and self.is_checked:
+            raw[CHECKED_FROM - 4 : CHECKED_FROM] = calc_crc32c(bytes(raw[CHECKED_FROM:])).to_bytes(4, "big")
+        return bytes(raw)
+
+    def read(self, offset: int = 0) -> list[Any]:
+        """The records as the fetcher's parser gives them, and each offset once."""
+        data, found = self.data(offset), []
+        for _ in range(FETCHED_AGAIN):  # what has a wrong checksum comes as often
+            parsed = fetcher.MemoryRecords(data)
+            place = TopicPartition(self.topic, 0)
+            found = list(fetcher.PartitionRecords(place, parsed, [], offset, None, None, True, 0))
+            if found or not self.changed:
+                break
+        offsets = [record.offset for record in found]
+        if self.changed:
+            assert offsets == sorted({*offsets}) and all(at >= offset for at in offsets), offsets
+        else:
+            assert offsets == [*range(offset, offset + len(self.records))], offsets
+        return found
+
+    def simpler(self) -> Iterator["Batch"]:
+        """The same with something left out, the most first."""
+        for at in range(len(self.records)):
+            if len(self.records) > 1:
+                yield self._replace(records=[self.records[at]])
+                yield self._replace(records=self.records[:at] + self.records[at + 1 :])
+        for at in range(len(self.changed)):
+            yield self._replace(changed=self.changed[:at] + self.changed[at + 1 :])
+        if self.codec != "none":
+            yield self._replace(codec="none")
+        for at, record in enumerate(self.records):
+            plainer = [
+                record._replace(headers=record.headers[:n] + record.headers[n + 1 :])
+                for n in range(len(record.headers))
+            ]
+            plainer += [record._replace(key=None)] if record.key is not None else []
+            plainer += [record._replace(timestamp=NOW_MS)] if record.timestamp != NOW_MS else []
+            plainer += [record._replace(value=record.value[: len(record.value) // 2])] if record.value else []
+            yield from (self._replace(records=[*self.records[:at], one, *self.records[at + 1 :]]) for one in plainer)
+
+
 def read(topic: str, records: list[Written], offset: int = 0) -> list[Any]:
     """The records as the fetcher's parser gives them."""
-    parsed = fetcher.MemoryRecords(batch_of(records, offset))
-    return list(fetcher.PartitionRecords(TopicPartition(topic, 0), parsed, [], offset, None, None, True, 0))
+    return Batch(topic, records).read(offset)
+
+
+async def fails(kind: type[Any], batch: Batch) -> bool:
+    """Whether a new role of that kind cannot take this batch alone."""
+    role = kind()
+    try:
+        if records := batch.read():
+            await role.take(batch.topic, records)
+        await role.check()
+    except BaseException:
+        return True
+    return False
+
+
+async def shrunk(kind: type[Any], batch: Batch) -> Batch | None:
+    """The least that a new role cannot take either; None where it can take all of it."""
+    if not await fails(kind, batch):
+        return None
+    for _ in range(MOST_SHRINKS):
+        for simpler in batch.simpler():
+            if await fails(kind, simpler):
+                batch = simpler
+                break
+        else:
+            break
+    return batch
 
 
 class Maker:
@@ -311,6 +399,19 @@ class Maker:
 
     def __init__(self, seed: int) -> None:
         self.draw = random.Random(seed)
+
+    def batch(self, topics: Sequence[str]) -> Batch:
+        """One in eight is damaged, and one of four of those without a checksum that knows of it."""
+        draw, topic = self.draw, self.draw.choice(topics)
+        records = [self.record(topic) for _ in range(draw.randrange(1, 9))]
+        codec = draw.choice(("none", "none", "none", *CODECS))
+        if draw.random() > 0.12:
+            return Batch(topic, records, codec)
+        changed = tuple(
+            (draw.randrange(40) if draw.random() < 0.3 else draw.randrange(10**6), draw.randrange(256))
+            for _ in range(draw.randrange(1, 4))
+        )
+        return Batch(topic, records, codec, changed, draw.random() < 0.75)
 
     def record(self, topic: str) -> Written:
         draw = self.draw
@@ -382,19 +483,20 @@ async def run(role: Role, inputs: int, seed: int) -> Counter[str]:
     """Give the role that many records; how many of each topic. Raises what the role could not take."""
     made, given, offset = Maker(seed), Counter[str](), 0
     while given.total() < inputs:
-        topic = made.draw.choice(role.topics)
-        written = [made.record(topic) for _ in range(made.draw.randrange(1, 9))]
-        records = read(topic, written, offset)
-        assert [record.offset for record in records] == [*range(offset, offset + len(written))]
-        offset += len(written)
+        batch = made.batch(role.topics)
         try:
-            await role.take(topic, records)
-            if made.draw.random() < 0.2:
+            records = batch.read(offset)
+            if records:
+                await role.take(batch.topic, records)
+            if made.draw.random() < 0.1:
                 await role.check()
         except BaseException as error:
-            error.add_note(f"seed {seed}, {topic}: {written!r:.1500}")
+            least = await shrunk(type(role), batch)
+            note = f"alone it is enough to have {least!r:.3000}" if least else f"with all before it, {batch!r:.3000}"
+            error.add_note(f"seed {seed}: {note}")
             raise
-        given[topic] += len(written)
+        offset += len(batch.records)
+        given[batch.topic] += len(batch.records)
     await role.check()
     return given
 
