@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
@@ -74,6 +75,8 @@ class WorkerApp(faust.App):
         self.partitions: dict[str, int] = {}
         """Topic without its prefix -> how many partitions it has, by the assignment; 0: as many as the state, and yet
         not assigned with it."""
+        self.assigned_at_s = time.monotonic()
+        """When the last rebalance began to end: from then on state is restored."""
         self.waiting_for = ""
         """A service outside that is away; while it is, standing still is right."""
         self.known_position: Callable[[TP], int] = self._position_in_state

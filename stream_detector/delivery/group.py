@@ -1,6 +1,7 @@
 """This worker's life in its consumer group: Faust's consumer "thread" without a thread, and what it watches."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -79,6 +80,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """An assignment is an answer of the coordinator."""
         self.answered_at_s = clock_s()
+        self.worker_app.assigned_at_s = time.monotonic()
         self.worker_app.take_assignment(partial(aiokafka_patches.partition_count, self.kafka_consumer))
         await self.consumer.on_partitions_assigned(assigned, generation_id)
 

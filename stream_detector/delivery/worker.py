@@ -230,8 +230,6 @@ async def _prepare(app: WorkerApp, build: Build) -> None:
 
 
 def _announce_readiness(app: WorkerApp) -> None:
-    started = time.monotonic()
-
     @app.on_rebalance_complete.connect(weak=False)
     async def ready(app: WorkerApp, **_: Any) -> None:
         # What was recovered lives long, and a look at all of it would stop the stream. Garbage must not be kept with
@@ -242,7 +240,7 @@ def _announce_readiness(app: WorkerApp) -> None:
         numbers = sorted({tp.partition for tp in app.worker_consumer.assignment()})
         owned = [partition for table in app.state_tables for partition in table.owned_partitions.values()]
         keys = sum(len(partition.packed) for partition in owned)
-        RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - started).emit()
+        RoleReady(app.role, ",".join(map(str, numbers)) or "none", keys, time.monotonic() - app.assigned_at_s).emit()
 
 
 def _watch(app: WorkerApp) -> None:

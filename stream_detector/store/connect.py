@@ -63,6 +63,8 @@ def as_store_away(error: BaseException) -> StoreAwayError | None:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         is_away = state[:2] in _TRANSIENT_STATES or state == "25006"
+        # pgbouncer about a parameter that it does not pass on: waiting changes nothing.
+        is_away = is_away and "unsupported startup parameter" not in str(error)
     else:
         is_away = isinstance(
             error, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)

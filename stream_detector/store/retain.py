@@ -70,7 +70,9 @@ _AT_ONCE = (
 async def retain(
     pool: asyncpg.Pool, *, now: datetime, executions_d: int, anomalies_d: int, batch: int = _BATCH
 ) -> dict[str, int] | None:
-    """Delete what is too old; returns table -> rows deleted, or None where another service is at it now.
+    """Delete what is too old; returns table -> rows deleted, None where another service is at it and nothing was.
+
+    Where another one begins between two batches, it goes on.
 
     Each batch is a transaction of its own, so no lock is held for long and an end in the middle loses nothing.
 
@@ -97,13 +99,13 @@ async def retain(
                 while gone:
                     async with connection.transaction():
                         if not await _is_alone(connection):
-                            return None
+                            return deleted if any(deleted.values()) else None
                         gone = await connection.fetchval(statement, before[age], batch)
                     deleted[table] += gone
             for statement, age in _AT_ONCE:
                 async with connection.transaction():
                     if not await _is_alone(connection):
-                        return None
+                        return deleted
                     await connection.execute(statement, before[age])
             return deleted
 

@@ -85,7 +85,7 @@ class RoleFailed(LogEvent):
     """The process exits, because continuing would break the delivery guarantee. The supervisor restarts it."""
 
     level = logging.ERROR
-    line = "{role} exits: {why}. No data is lost: it resumes from its last checkpoint after a restart"
+    line = "{role} exits: {why}"
     role: str
     why: str
 

@@ -1,7 +1,6 @@
 """A real pgbouncer in transaction mode, as Debian packages it, in front of the embedded PostgreSQL."""
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -52,13 +51,10 @@ class PgBouncer:
             f"auth_file = {folder / 'users'}\npool_mode = transaction\ndefault_pool_size = {servers}\n"
             f"server_round_robin = 1\nmax_client_conn = 200\nserver_login_retry = 1\n{more}\n"
         )
-        # It refuses to run as root, and PostgreSQL's socket lets in its own user alone.
-        nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-        run_as = User(nobody.pw_uid, nobody.pw_gid) if nobody else None
-        if nobody:
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-            for path in folder.iterdir():
-                os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        run_as = server.run_as  # it refuses to run as root, and PostgreSQL's socket lets in its own user alone
+        if run_as:
+            for path in (folder, *folder.iterdir()):
+                os.chown(path, run_as.uid, run_as.gid)
         command = [program, str(folder / "pgbouncer.ini")]
         bouncer = cls(_launch(command, folder, run_as), port, known.user, command, run_as)
         bouncer.child.wait_until(lambda: _listens(bouncer), timeout_s=20)
@@ -70,8 +66,9 @@ class PgBouncer:
         self.child.wait_until(lambda: _listens(self), timeout_s=20)
 
     def stop(self) -> None:
-        """End it, and the connections through it."""
+        """End it, and the connections through it; nothing of it is left."""
         self.child.stop(first=signal.SIGTERM, timeout_s=5)
+        shutil.rmtree(Path(self.command[1]).parent, ignore_errors=True)
 
     def __enter__(self) -> "PgBouncer":
         return self

@@ -1,11 +1,16 @@
 """Several hosts, and a server that can only be read for a while."""
 
 import asyncio
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from stream_detector.devstack.postgres import Postgres
 from stream_detector.settings import SettingsError
 from stream_detector.store.connect import READ_ONLY, StoreAwayError, open_pool, why_not_writable
+from tests.drills.stage import until
 from tests.fixtures import psql
 from tests.servers.program import call
 
@@ -54,6 +59,38 @@ async def test_of_hosts_that_can_only_be_read_none_is_taken_for_writing(postgres
         await connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert await why_not_writable(pool, 5) == READ_ONLY, "and then takes new connections"
     assert await why_not_writable(pool, 5) == ""
+    await pool.close()
+
+
+@pytest.fixture
+def two_servers():
+    """Two servers with the same user and password."""
+    folder = Path(tempfile.mkdtemp(prefix="stream-detector-failover-"))
+    folder.chmod(0o755)
+    with Postgres.start(folder / "a") as first, Postgres.start(folder / "b") as second:
+        if second.password:  # a random one for each
+            psql(first, f"ALTER ROLE {second.user} PASSWORD '{second.password}'")
+            first.password = second.password
+        yield first, second
+    shutil.rmtree(folder)
+
+
+async def test_after_a_failover_the_next_host_is_found(two_servers):
+    first, second = two_servers
+    url = second.url().replace("?host=", f"?target_session_attrs=read-write&host={first.socket_folder},")
+    pool = await open_pool(url, name="test")
+
+    async def server():
+        return await pool.fetchval("SELECT current_setting('data_directory')")
+
+    async def noticed():
+        return await why_not_writable(pool, 5) == READ_ONLY
+
+    assert await server() == str(first.data)
+    psql(first, "ALTER SYSTEM SET default_transaction_read_only = on")
+    psql(first, "SELECT pg_reload_conf()")
+    await until(noticed, "the connection to be read-only")
+    assert await why_not_writable(pool, 5) == "" and await server() == str(second.data)
     await pool.close()
 
 

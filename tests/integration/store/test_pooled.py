@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from stream_detector.devstack.postgres import Postgres
+from stream_detector.settings import SettingsError
 from stream_detector.store import credentials, epochs, retain, state_records
 from stream_detector.store.connect import find_wrong_encoding, open_pool, why_not_writable
 from stream_detector.store.connector import is_pooled
@@ -67,6 +68,11 @@ async def test_it_is_recognised_and_the_url_may_tell(url, postgres_url):
     assert not await goes_through_pooler(postgres_url)
     assert not await goes_through_pooler(f"{url}&pgbouncer=false")
     assert await goes_through_pooler(f"{postgres_url}&pgbouncer=true")
+
+
+async def test_a_parameter_that_it_does_not_pass_on_stops_the_start(url):
+    with pytest.raises(SettingsError, match="unsupported startup parameter: lock_timeout"):
+        await open_pool(f"{url}&lock_timeout=3s", name="test")
 
 
 async def test_w32_tables_are_made_once_by_several_at_once(url):
