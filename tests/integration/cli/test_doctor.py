@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from stream_detector.kafka.client import client_options
-from stream_detector.kafka.topics import COMPLETIONS, TOPICS
+from stream_detector.kafka.topics import BASELINES, COMPLETIONS, TOPICS
 from stream_detector.settings import PREFIX
 
 
@@ -80,8 +80,17 @@ def test_doctor_shows_no_password(settings):
     assert "geheim" not in done.stdout + done.stderr
 
 
-def test_setup_refuses_other_partitions_in_words(settings):
-    assert call(settings, "setup").returncode == 0
+def test_setup_makes_12_partitions_and_refuses_others_in_words(settings):
+    """An input topic may have any number, so it is not among what is refused."""
+    done = call(settings, "setup")
+    assert done.returncode == 0 and "partitions: 12 by default" in done.stdout
     done = call(settings, "setup", "--partitions", "5")
     assert done.returncode == 1
-    assert f"{settings.topic(COMPLETIONS)} has 4 partitions and should have 5" in done.stderr
+    assert f"{settings.topic(BASELINES)} has 12 partitions and should have 5" in done.stderr
+    assert settings.topic(COMPLETIONS) not in done.stderr
+    assert call(settings, "setup").returncode == 0, "without a number that of the topics holds"
+    done = call(settings, "setup", "--repartition", "24", "--dry-run", "--json")
+    found = json.loads(done.stdout)
+    assert (found["before"], found["after"], found["moved"]) == (12, 24, {"baselines": 0, "runs-state": 0})
+    done = call(settings, "setup", "--repartition", "6")
+    assert done.returncode == 1 and "at least --repartition 12" in done.stderr
