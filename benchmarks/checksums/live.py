@@ -61,6 +61,7 @@ class _App:
         self.partitions = {topic.name: PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
         self.batch_producer = SimpleNamespace(put=send)
+        self.checkpoint = SimpleNamespace(is_running=False, begun=0, completed=0)  # so nothing is dropped
 
     send_to_dlq = WorkerApp.send_to_dlq
 

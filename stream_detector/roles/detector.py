@@ -177,15 +177,13 @@ class Detector:
                         RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
                         outcomes["ignored"] += 1
                         continue
-                    if not _advance_watermark(partition, origin) or _was_applied_at_home(
-                        partition, record, origin, number
-                    ):
+                    if _is_repeated(partition, record, origin, number):
                         outcomes["duplicate"] += 1
                         continue
                     headers, decode = strip_origin(headers), DECODE[origin.topic]
                 record_ms = origin.timestamp_ms if origin else record.timestamp
                 event = decode(record.value, headers, record_ms)
-                is_execution = type(event) is Completion  # once for three uses: 2 %
+                is_execution = type(event) is Completion  # once for two uses: 2 %
                 if is_execution:
                     key = "workflow:" + event.workflow_id  # type: ignore[union-attr]  # no call of `workflow_key`: 5 %
                 elif isinstance(event, ScoreRun):
@@ -216,9 +214,7 @@ class Detector:
                 backfill = is_backfill(headers) if headers else False
                 outcome = step(baseline, event, config, record_ms, backfill)  # type: ignore[arg-type]
                 if packed is None or (unencoded and key in unencoded):
-                    partition.put(key, baseline.pack())
-                    if packed is None and is_execution:
-                        self._note_new(number, key, int(baseline.newest_ms), record_ms)
+                    self._put(partition, number, key, packed, baseline, record_ms)
                 else:  # `put` without its call: 11 %
                     live[key] = baseline.pack()
                     dirty.add(key)
@@ -290,9 +286,20 @@ class Detector:
 
         self._labels.add_sampled(len(records), event_at)
 
-    def _note_new(self, number: int, key: str, newest_ms: int, published_ms: int) -> None:
-        self._single_runs.note_new(number, newest_ms)
-        self._unique_ids.note_new(key.removeprefix(WorkflowBaseline.PREFIX), newest_ms, published_ms)
+    def _put(
+        self,
+        partition: StatePartition[bytes],
+        number: int,
+        key: str,
+        before: bytes | None,
+        baseline: Baseline,
+        record_ms: int,
+    ) -> None:
+        partition.put(key, baseline.pack())
+        if before is None and isinstance(baseline, WorkflowBaseline):  # scores are never dropped
+            newest_ms = int(baseline.newest_ms)
+            self._single_runs.note_new(number, newest_ms)
+            self._unique_ids.note_new(key.removeprefix(WorkflowBaseline.PREFIX), newest_ms, record_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""
@@ -405,6 +412,11 @@ def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
     at = from_epoch_ms(record_ms)
     dated = [msgspec.structs.replace(one, published_at=at) for one in outcome.anomalies]
     return msgspec.structs.replace(outcome, anomalies=dated)
+
+
+def _is_repeated(partition: StatePartition[bytes], record: SourceRecord, origin: Origin, number: int) -> bool:
+    """Whether a repartitioned event was applied before, as it came here or as it was read."""
+    return not _advance_watermark(partition, origin) or _was_applied_at_home(partition, record, origin, number)
 
 
 def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool:
