@@ -59,6 +59,7 @@ from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows, StateRecord
 from stream_detector.store.source_positions import Gap, Reached, forget_gap, stored_positions
 from stream_detector.store.write import Writer
+from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import (
     EventRefused,
     ServiceRecovered,
@@ -397,6 +398,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     for source in READ:
         if source in app.partitions:
             process_topic(app, source, recorder.apply, agent=f"record-{source}")
+            metrics.RECORDS_MISSING.labels(source)  # 0 from the beginning, so that a first one is an increase
     if unread := [app.settings.topic(source) for source in READ if source not in app.partitions]:
         StateNotStored(", ".join(unread)).emit()
     return recorder.start
