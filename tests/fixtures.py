@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 
+from stream_detector.devstack import supervise
 from stream_detector.devstack.apache import Apache
 from stream_detector.devstack.postgres import Postgres
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.settings import Settings
+from tests.drills import roles
+from tests.drills.warm_start import WarmStarts
 
 API_TOKEN = "a-token-of-the-tests"
 """An operator's, in the settings of every test that names no other."""
@@ -123,3 +126,26 @@ def postgres_url(request: pytest.FixtureRequest, postgres_server: Postgres, used
     yield postgres_server.url(name)
     if name not in used_databases:
         psql(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+UNIT = Path(__file__).parent / "unit"
+"""Nothing is started there."""
+
+
+@pytest.fixture(scope="session")
+def warm_starts() -> Iterator[WarmStarts]:
+    """What roles are forked from."""
+    starts = WarmStarts()
+    yield starts
+    starts.close()
+
+
+@pytest.fixture(autouse=True)
+def warm_roles(request: pytest.FixtureRequest) -> None:
+    """Roles that the test starts have their modules imported already, unless it is marked `drill` or `cold`."""
+    if request.path.is_relative_to(UNIT) or any(map(request.node.get_closest_marker, ("cold", "drill"))):
+        return  # nothing is made for them
+    start = request.getfixturevalue("warm_starts").start
+    patched = request.getfixturevalue("monkeypatch")
+    for module in (roles, supervise):
+        patched.setattr(module, "start_owned", start)

@@ -25,7 +25,7 @@ from tests.drills.stage import Play
 from tests.integration.roles.test_recreated_topics import create_again, ended
 from tests.integration.roles.watching import ready
 
-pytestmark = pytest.mark.apache
+pytestmark = [pytest.mark.apache, pytest.mark.drill]
 KEYS = 30
 FOUND_WITHIN_S = 30.0
 
@@ -76,7 +76,7 @@ async def drained(play: Play, detector: Role) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(4, 8), pytest.param(2, 4, marks=pytest.mark.drill)],
+    [(4, 8), (2, 4)],
     ids=["more-than-ours", "as-many-as-ours"],
 )
 async def test_partitions_that_were_added_to_an_input_are_found_and_nothing_is_lost(play, before, after):
@@ -103,7 +103,6 @@ async def test_partitions_that_were_added_to_an_input_are_found_and_nothing_is_l
     await assert_exact(play, events)
 
 
-@pytest.mark.drill
 @pytest.mark.parametrize("point", ["changelog-half", "changelog-acked"])
 async def test_a_detector_that_died_before_its_commit_reads_again_what_is_passed_on_by_then(play, point):
     """Some keys have events that the group has not committed, and that now reach their owner another way."""

@@ -86,21 +86,7 @@ async def test_a_topic_with_other_partitions_than_ours_is_read_all_the_same(brok
         await until(listed, "the topic")
     finally:
         await admin.close()
-    with pytest.raises(Exception, match="has 7 partitions"):
-        await make_topics(settings)
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        from stream_detector.kafka.topics import TOPICS
-
-        rest = [
-            NewTopic(settings.topic(t.name), t.partitions or 4, 1, topic_configs=t.config())
-            for t in TOPICS
-            if t.name != COMPLETIONS
-        ]
-        await admin.create_topics(rest)
-    finally:
-        await admin.close()
+    await make_topics(settings)
     play.settings = settings
     detector = play.start("detector")
     for number in range(28):
@@ -260,6 +246,7 @@ async def test_it_is_ready_once_it_owns_partitions_and_alive_all_the_time(play):
     assert detector.stop() == 0
 
 
+@pytest.mark.cold
 @pytest.mark.parametrize("said", ["", "starting, broker"])
 async def test_sigterm_at_any_time_of_the_start_ends_it_in_order(play, said):
     for patience_s in (0.0, 0.2, 1.0, 2.0):

