@@ -32,10 +32,11 @@ DEBIAN = {
 }
 """Program -> the Debian package that has it."""
 
-# Three workers, also on two cores, since half of the time tests wait for a group or a process (user and system time
-# 885 of 1,983 s). Each takes the next test or group of tests (`tests/workers.py`) when it has done one.
+# Four workers, also on two cores, since tests wait for a group or a process: with three, and roles that are forked
+# (`tests/drills/warm_start.py`), 15 to 53 % of the processor time of two cores was idle. Each takes the next test or
+# group of tests (`tests/workers.py`) when it has done one.
 # They must collect the same tests: no name of a test may hold a time or something drawn at random.
-PYTEST = [PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadgroup", "--durations", "25"]
+PYTEST = [PYTHON, "-m", "pytest", "-n", "4", "--dist", "loadgroup", "--durations", "25"]
 EVERYTHING = [f"tests/{folder}" for folder in ("drills", "e2e", "integration", "contract", "unit")]
 WITHOUT_BENCHMARKS = ["tests/unit", "--ignore", "tests/unit/benchmarks"]
 # The detection runs compiled, as users have it; its sources run for themselves, docstrings with them.

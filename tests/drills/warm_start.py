@@ -69,6 +69,7 @@ class WarmStarts:
 
     def __init__(self) -> None:
         self._forking: dict[str, subprocess.Popen[bytes]] = {}
+        self._early = _early(os.environ)
 
     def start(
         self,
@@ -84,7 +85,7 @@ class WarmStarts:
         known = dict(os.environ if environ is None else environ)
         *program, role = command
         is_warm = program == [sys.executable, "-m", "stream_detector"] and role in ROLES and not more
-        if sys.platform != "linux" or not is_warm or _early(known) != _early(os.environ):
+        if sys.platform != "linux" or not is_warm or _early(known) != self._early:
             return start_owned(name, command, log_path=log_path, environ=environ, cwd=cwd, **more)
         log_path.parent.mkdir(parents=True, exist_ok=True)
         forking = self._forking.get(role) or self._fork_from(role)
@@ -107,8 +108,7 @@ class WarmStarts:
 
 
 def _early(environ: Mapping[str, str]) -> dict[str, str]:
-    ours = ("PYTEST_", "PYTHONPATH")  # pytest-xdist's, and pytest's own
-    return {k: v for k, v in environ.items() if k.startswith(OF_THE_INTERPRETER) and not k.startswith(ours)}
+    return {name: value for name, value in environ.items() if name.startswith(OF_THE_INTERPRETER)}
 
 
 def main() -> None:
