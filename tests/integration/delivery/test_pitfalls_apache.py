@@ -139,9 +139,12 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
     hours_ago = round(time.time() * 1000) - 2 * 3_600_000
     async with producer_of(play) as producer:
 
-        async def write(key: bytes, epoch: int, payload: bytes, at_ms: int | None = None) -> None:
+        async def write(key: bytes, epoch: int, payload: bytes, at_ms: int | None = None, to: int = 0) -> Any:
             value = changelog_record.encode_header(epoch, {COMPLETIONS: epoch}) + payload
-            await producer.send_and_wait(topic, value, key=key, partition=0, timestamp_ms=at_ms)
+            return await producer.send_and_wait(topic, value, key=key, partition=to, timestamp_ms=at_ms)
+
+        async def is_create_time() -> bool:
+            return (await write(b"other", 1, b"\x03", hours_ago, to=1)).timestamp_type == 0
 
         async def rolled() -> bool:
             nonlocal hours_ago
@@ -149,8 +152,11 @@ async def test_compaction_keeps_the_good_value_that_a_late_one_lies_behind(play,
             await write(b"old", 1, b"\x03%d" % hours_ago, hours_ago)
             return len(list(segments.glob("*.log"))) > 2
 
-        await configure(broker, topic, SOON | {"min.compaction.lag.ms": ours})
-        await until(rolled, "the settings to be in force")
+        # Segments are rolled by the times of their records; a first one with the broker's time is never rolled.
+        given = {"min.compaction.lag.ms": ours, "message.timestamp.type": "CreateTime"}
+        await configure(broker, topic, SOON | given)
+        await until(is_create_time, "the settings to be in force")
+        await until(rolled, "the first segments")
         await write(b"k", 2, GOOD)
         await write(b"k", 1, LATE)
     if lag == "none":
