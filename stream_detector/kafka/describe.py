@@ -189,6 +189,11 @@ class DescribedGroup(NamedTuple):
     operations: frozenset[str] | None = None
     """What we may do in it; None where the broker does not say."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is in it; a group that was never there has no state."""
+        return not self.members and self.state in ("Empty", "Dead", "")
+
 
 async def describe_group(admin: AIOKafkaAdminClient, group: str) -> DescribedGroup:
     """Who is in a consumer group. Raises `KafkaError`: no coordinator, or no right to describe it."""

@@ -48,7 +48,6 @@ ORDER = (
     "stop intake first (producers and the API), let the roles catch up (`stream-detector doctor` shows their lag), "
     "then stop them, and run this command again"
 )
-_GONE = "Empty", "Dead", ""
 _KEYS_AT_ONCE = 1_000
 _KNOWN_WITHIN_S = 30.0
 _PACKED: dict[str, Codec[bytes]] = {
@@ -151,7 +150,7 @@ async def _refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> Non
     for role in GROUPED:
         group = await wait_for_group(admin, settings.group(role))
         # The embedded broker goes on listing those that have left.
-        if group.is_certain and (group.members or group.state not in _GONE):
+        if group.is_certain and not group.is_empty:
             raise RepartitionError(
                 f"{group.members or 'some'} {role}s are in the group {settings.group(role)}: {ORDER}. One with a "
                 "GROUP_INSTANCE_ID leaves when its session times out"

@@ -9,16 +9,12 @@ In this order, so that whatever ends it in between leaves the role as it was, un
 5. The group's committed offset.
 """
 
-import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
 from stream_detector.delivery.repartition import find_origin
 from stream_detector.delivery.state import changelog_record
@@ -28,9 +24,8 @@ from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events.headers import UnreadableHeaders
 from stream_detector.kafka import topics
 from stream_detector.kafka.acls import GROUPED
-from stream_detector.kafka.client import client_options
-from stream_detector.kafka.describe import wait_for_group
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_record, read_topic
+from stream_detector.roles.restore.group import commit, refuse_members
 from stream_detector.roles.restore.missing import TABLES
 from stream_detector.roles.restore.new_broker import RestoreError, identity_of
 from stream_detector.roles.restore.writer import RecordWriter
@@ -39,9 +34,6 @@ from stream_detector.store.connect import store_errors
 from stream_detector.store.epochs import find_epoch
 from stream_detector.store.source_positions import move_below, move_letters_below, set_position
 
-_GONE = "Empty", "Dead", ""
-_SESSION_CHECK_S = 5.0
-"""A broker looks for sessions that are over now and then."""
 _AS_IT_IS: Codec[bytes] = Codec(bytes, lambda _, packed: packed, max_unpacked=0)
 _TABLES: Mapping[str, tuple[tuple[str, type[StatePartition[bytes]]], ...]] = {
     "detector": ((topics.BASELINES, StatePartition), (topics.RUNS_STATE, StatePartition)),
@@ -175,30 +167,6 @@ async def _plan(
     return reset
 
 
-async def refuse_members(settings: Settings, role: str) -> None:
-    """Return once nobody is in the group of the role: one that exited by itself is, until its session is over.
-
-    Raises:
-        RestoreError: somebody still is after that time.
-        KafkaError: the broker does not answer.
-    """
-    name, deadline_s = settings.group(role), time.monotonic() + settings.session_timeout_s + _SESSION_CHECK_S
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
-        while (group := await wait_for_group(admin, name)).state not in _GONE or group.members:
-            if group.members and not group.is_certain:
-                raise RestoreError(
-                    "this is the embedded broker of `up`, which keeps records in memory alone and deletes none: "
-                    "restart `up`"
-                )
-            if time.monotonic() > deadline_s:
-                raise RestoreError(f"the {role} runs ({group.members or 'some'} in the group {name}): stop it first")
-            await asyncio.sleep(0.5)
-    finally:
-        await admin.close()
-
-
 async def _refuse_passed_on(settings: Settings, role: str, topic: str, partition: int) -> None:
     """What was passed on with an offset of the former log, and is unread, would set the watermark again."""
     name = _PASSED_ON_TO.get(role)
@@ -299,15 +267,3 @@ async def _move_rows(
         first = await first_record(settings, TopicPartition(settings.topic(topic), partition), 0)
         stamp = (first.offset, first.timestamp) if first is not None else None
         return await move_below(pool, epoch, table, partition, target, stamp)
-
-
-async def commit(settings: Settings, role: str, offsets: Mapping[TopicPartition, int]) -> None:
-    """Set the committed offsets of a role's group, in which nobody is. Raises `KafkaError`."""
-    options: dict[str, Any] = client_options(settings)
-    consumer = AIOKafkaConsumer(**options, group_id=settings.group(role), enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign(list(offsets))
-        await consumer.commit(dict(offsets))
-    finally:
-        await consumer.stop()

@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_records
+from stream_detector.roles.restore.group import commit, refuse_members
 from stream_detector.roles.restore.new_broker import identity_of
-from stream_detector.roles.restore.reset_source import commit, refuse_members
 from stream_detector.settings import Settings
 from stream_detector.store.connect import store_errors
 from stream_detector.store.epochs import epoch_of, find_epoch

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream_detector.delivery.state import changelog_record
@@ -15,6 +15,7 @@ from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import wait_for_group
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
 from stream_detector.kafka.preflight import run_preflight
+from stream_detector.roles.restore.group import commit
 from stream_detector.roles.restore.missing import Heads
 from stream_detector.roles.restore.new_broker import HEAD, RestoreError, identity_of, owner_id
 from stream_detector.roles.restore.writer import RecordWriter
@@ -23,8 +24,6 @@ from stream_detector.store import state_records
 from stream_detector.store.connect import store_errors
 from stream_detector.store.epochs import find_epoch
 from stream_detector.store.state_records import StoredRecord
-
-_GONE = "Empty", "Dead", ""
 
 
 @dataclass
@@ -63,7 +62,7 @@ async def restore_same_topics(settings: Settings, pool: asyncpg.Pool) -> Restore
         for topic, records in stored.items():
             await _write(writer, topic, records, n, epoch)
             restored.values[topic] = sum(_is_value(record) for record in records)
-    await _commit(settings, offsets)
+    await commit(settings, "detector", offsets)
     return restored
 
 
@@ -90,7 +89,7 @@ async def _refuse_members(settings: Settings) -> None:
         group = await wait_for_group(admin, name)
     finally:
         await admin.close()
-    if group.state not in _GONE or group.members:
+    if not group.is_empty:
         raise RestoreError(f"{group.members or 'some'} detectors are in the group {name}: stop them first")
 
 
@@ -137,13 +136,7 @@ async def _offsets(
         for number in range(min(n, partitions[name]))
     }
     async with EndOffsets(settings, names) as asked:
-        ends = await asked.end_offsets()
-    consumer = AIOKafkaConsumer(**client_options(settings), group_id=None, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        first = await consumer.beginning_offsets(list(wanted))
-    finally:
-        await consumer.stop()
+        ends, first = await asked.end_offsets(), await asked.start_offsets()
     gone = {tp: first[tp] - offset for tp, offset in wanted.items() if first[tp] > offset and ends[tp] > offset}
     short = {tp: offset - ends[tp] for tp, offset in wanted.items() if offset > ends[tp]}
     if gone or short:
@@ -173,15 +166,3 @@ async def _write(writer: RecordWriter, topic: str, records: list[StoredRecord], 
 
 def _owner_epoch(record: StoredRecord) -> int:
     return changelog_record.epoch_of(record.value)
-
-
-async def _commit(settings: Settings, offsets: Mapping[TopicPartition, int]) -> None:
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), group_id=settings.group("detector"), enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        consumer.assign(list(offsets))
-        await consumer.commit(dict(offsets))
-    finally:
-        await consumer.stop()
