@@ -5,12 +5,11 @@ partitions alike, so a detector that owns some of them knows about how many ther
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterator
 
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events.id_patterns import LOOKS_UNIQUE_FROM, Patterns, group_of, unique_ids_text
-from stream_detector.roles.single_runs import single_runs
+from stream_detector.roles.single_runs import Table, single_runs
 from stream_detector.telemetry.log_events import WorkflowIdsLookUnique
 
 DAY_MS = 86_400_000
@@ -20,13 +19,6 @@ AGAIN = 1.1
 """By so much a group must grow until it is looked at again."""
 _ALL = "*"
 _PREFIX = b"workflow:"
-
-
-class Table(Protocol):
-    """What is needed of the table of baselines."""
-
-    @property
-    def owned_partitions(self) -> Mapping[int, StatePartition[bytes]]: ...
 
 
 class UniqueIds:

@@ -104,8 +104,7 @@ async def find_gaps(pool: asyncpg.Pool, epoch: int | None, committed: Mapping[tu
     has_positions, gaps = True, []
     if epoch is not None:
         has_positions = bool(await pool.fetchval("SELECT has_positions FROM stream_epochs WHERE epoch = $1", epoch))
-        for row in await pool.fetch("SELECT * FROM recorder_positions WHERE stream_epoch = $1", epoch):
-            known[row["topic"], row["partition"]] = row["next_offset"]
+        known = await stored_positions(pool, epoch)
         for row in await pool.fetch("SELECT * FROM recorder_gaps WHERE stream_epoch = $1 ORDER BY first_offset", epoch):
             gaps.append(Gap(row["topic"], row["partition"], row["first_offset"], row["next_offset"]))
     for (topic, partition), end in committed.items():

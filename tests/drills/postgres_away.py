@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from stream_detector.devstack.postgres import Postgres
 from tests.drills.roles import Role
@@ -28,14 +29,23 @@ def _harm(ground: Stage, away_s: float) -> Harm:
         await scene.ready(recorder)
         ground.postgres.stop()
         await scene.until(lambda: recorder.answers("/readyz") == 503, "the recorder to say that it waits")
-        await asyncio.sleep(away_s)
-        await scene.until(lambda: detector.alive and recorder.alive, "both to stand")
-        ground.postgres = Postgres.start(ground.folder / "postgres")
-        back_at = time.monotonic()
-        scene.load.enough.set()
-        await scene.publishing
-        await scene.play.drained("recorder", alive=lambda: recorder.alive)
-        scene.outcome.recovery_s.append(time.monotonic() - back_at)
+
+        def bring_back() -> None:
+            ground.postgres = Postgres.start(ground.folder / "postgres")
+
+        await outlive(scene, detector, away_s, bring_back)
         return [detector]
 
     return harm
+
+
+async def outlive(scene: Scene, detector: Role, away_s: float, bring_back: Callable[[], None]) -> None:
+    """The database stays away for so long; once it is back, the recorder stores all that was published."""
+    await asyncio.sleep(away_s)
+    await scene.until(lambda: detector.alive and scene.recorder.alive, "both to stand")
+    bring_back()
+    back_at = time.monotonic()
+    scene.load.enough.set()
+    await scene.publishing
+    await scene.play.drained("recorder", alive=lambda: scene.recorder.alive)
+    scene.outcome.recovery_s.append(time.monotonic() - back_at)

@@ -4,9 +4,7 @@ Connections stay, and reads are answered, so that nothing but a refused write te
 meanwhile, and must wait as well.
 """
 
-import asyncio
-import time
-
+from tests.drills.postgres_away import outlive
 from tests.drills.roles import Role
 from tests.drills.stage import Options, Outcome, Stage, psql, stage
 from tests.drills.under_load import Harm, Scene, under_load
@@ -32,14 +30,7 @@ def _harm(ground: Stage, away_s: float) -> Harm:
         await scene.until(lambda: first.answers("/readyz") == 503, "the recorder to report that it waits")
         first.kill()
         scene.recorder = scene.play.start("recorder", change=scene.options.without)
-        await asyncio.sleep(away_s)
-        await scene.until(lambda: detector.alive and scene.recorder.alive, "both to stand")
-        _set_read_only(ground, "off")
-        back_at = time.monotonic()
-        scene.load.enough.set()
-        await scene.publishing
-        await scene.play.drained("recorder", alive=lambda: scene.recorder.alive)
-        scene.outcome.recovery_s.append(time.monotonic() - back_at)
+        await outlive(scene, detector, away_s, lambda: _set_read_only(ground, "off"))
         return [detector]
 
     return harm
