@@ -216,8 +216,8 @@ class StatePartition(PartitionContents[V]):
                     changelog_record.check_header(value)
                 if not key.startswith(b"\0") and (payload := value[len(its_header) :]):
                     check(payload)
-                    if not key.isascii():
-                        key.decode()
+                if not key.isascii():
+                    key.decode()  # also of one without a payload: every key is read as text later
                 if its_header != header:
                     header, written_by = its_header, changelog_record.epoch_of(value)
                     positions = changelog_record.positions_of(value)

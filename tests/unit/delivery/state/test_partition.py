@@ -370,6 +370,19 @@ def test_x10_an_unreadable_record_is_left_out_and_the_last_readable_value_stands
     assert log.owner().get("a") == ["1"]
 
 
+@pytest.mark.parametrize("key", [b"\xff", b"\0\xff"], ids=repr)
+def test_x10_a_deletion_whose_key_is_no_text_is_left_out_like_a_value(key, caplog):
+    """It has no payload to be looked at; the keys were listed later, which ended the detector."""
+    log = Log()
+    partition = log.owner()
+    partition.put("a", ["1"])
+    log.checkpoint(partition, **at(3))
+    log.append([(key, b"\1\1\0\0\0\0")])
+    again = log.owner()
+    assert set(again.keys()) == {"a"} and again.left_out == 1
+    assert f"at offset {len(log.records) - 2} cannot be read" in caplog.text
+
+
 def test_x10_a_value_that_only_a_whole_look_finds_unreadable_has_the_one_before(caplog):
     log = Log()
     partition = log.owner()
