@@ -47,7 +47,7 @@ FLOOR = 75
 
 WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """Some images set it. Then each process that a test starts compiles all that it imports: 1.1 s instead of 0.55 s of
-processor time a role, and `make test` starts about 300 of them."""
+processor time a role, and `make test` starts many of them."""
 
 Commands = list[tuple[str, list[str]]]
 

@@ -2,7 +2,7 @@
 
 One such process a role and worker forks whenever a role is to start, so that each role is a process of its own all the
 same, with its own environment and log. A detector takes 0.6 s of processor time to import what it needs and 1.7 s for
-what scores need, and `make test` starts about 150. Tests marked `drill` or `cold`, and `up`, start roles as users do;
+what scores need, and `make test` starts many. Tests marked `drill` or `cold`, and `up`, start roles as users do;
 so does everything on other systems than Linux.
 
 `python -m tests.drills.warm_start ROLE` reads requests from its input, one JSON object a line, and answers each with
