@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +51,12 @@ WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "P
 """Some images set it. Then each process that a test starts compiles all that it imports: 1.1 s instead of 0.55 s of
 processor time a role, and `make test` starts many of them."""
 
+AT_ONCE = "types", "dashboard", "instructions"
+"""Each keeps one core busy, for 10 to 40 s: together they take 45 s on two cores, one after the other 75 s."""
+IN_SOURCES = ["--ignore", "tests/unit/detect"]
+"""`make test` runs tests/unit/detect from the sources, for the coverage; compiled they are part of `make drills`, two
+minutes of processor time. That both give the same is the task of tests/contract/test_compiled.py."""
+
 Commands = list[tuple[str, list[str]]]
 
 
@@ -64,7 +72,7 @@ def main() -> int:
     for old in ROOT.glob(".coverage*"):
         old.unlink()
     results = [result for name in names for result in run(suite(name, left_out))]
-    passed = all(outcome == "ok" for _, outcome, _ in results) and not (IN_CI and left_out)
+    passed = all(ended == "ok" for _, ended, _ in results) and not (IN_CI and left_out)
     tell(results, left_out, passed)
     if "drills" in names:
         note_drills(passed, left_out, time.monotonic() - began_s)
@@ -89,16 +97,22 @@ def suite(name: str, left_out: dict[str, str]) -> Commands:
         case "drills":
             every_case = [*MEASURED, *WITHOUT_BENCHMARKS, "--hypothesis-profile", "full", "-m", "not drill"]
             drills = [*PYTEST, *EVERYTHING, "-m", marks("drill", left_out)]
-            return [("every case", every_case), *covered("stream_detector/*", FLOOR), ("drills", drills)]
+            compiled = [*PYTEST, "tests/unit/detect", "-m", "not drill"]
+            return [
+                ("every case", every_case),
+                *covered("stream_detector/*", FLOOR),
+                ("compiled", compiled),
+                ("drills", drills),
+            ]
         case _:
             return [
                 *suite("lint", left_out),
                 *suite("types", left_out),
                 ("dashboard", [PYTHON, "-m", "tests.dashboard_checks"]),
+                ("instructions", [*PURE, "pytest", "tests/unit/benchmarks/test_hot_path.py"]),
                 ("sources", [*MEASURED, "--doctest-modules", "stream_detector", "tests/unit/detect"]),
                 *covered("stream_detector/detect/*", 100),
-                ("instructions", [*PURE, "pytest", "tests/unit/benchmarks/test_hot_path.py"]),
-                ("pytest", [*PYTEST, *EVERYTHING, "-m", marks("not drill", left_out)]),
+                ("pytest", [*PYTEST, *EVERYTHING, *IN_SOURCES, "-m", marks("not drill", left_out)]),
             ]
 
 
@@ -115,21 +129,44 @@ def marks(chosen: str, left_out: dict[str, str]) -> str:
 
 
 def run(commands: Commands) -> list[tuple[str, str, float]]:
-    """Run one after the other. Returns (name, outcome, seconds)."""
+    """Run one after the other, neighbours that are `AT_ONCE` together. Returns (name, outcome, seconds)."""
     results = []
-    for name, command in commands:
-        print(f"\n=== {name}: {' '.join(command)}", flush=True)
-        started_s = time.monotonic()
-        code = subprocess.run(command, env=WITH_BYTECODE).returncode
-        results.append((name, "ok" if code == 0 else f"FAILED ({code})", time.monotonic() - started_s))
+    for together, members in groupby(commands, lambda named: named[0] in AT_ONCE):
+        if together:
+            results += run_at_once(list(members))
+            continue
+        for name, command in members:
+            print(f"\n=== {name}: {' '.join(command)}", flush=True)
+            started_s = time.monotonic()
+            code = subprocess.run(command, env=WITH_BYTECODE).returncode
+            results.append((name, outcome(code), time.monotonic() - started_s))
     return results
+
+
+def run_at_once(commands: Commands) -> list[tuple[str, str, float]]:
+    """As `run`; each prints when it has ended, so that their lines do not mix."""
+
+    def one(named: tuple[str, list[str]]) -> tuple[str, str, float]:
+        name, command = named
+        started_s = time.monotonic()
+        done = subprocess.run(command, env=WITH_BYTECODE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(f"\n=== {name}: {' '.join(command)}\n{done.stdout}", end="", flush=True)
+        return name, outcome(done.returncode), time.monotonic() - started_s
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(one, commands))
+
+
+def outcome(code: int) -> str:
+    """In one word, of an exit code."""
+    return "ok" if code == 0 else f"FAILED ({code})"
 
 
 def tell(results: Sequence[tuple[str, str, float]], left_out: dict[str, str], passed: bool) -> None:
     """A line for each command, and the sum."""
     print()
-    for name, outcome, took_s in results:
-        print(f"{name:<22} {outcome:<12} {took_s:6.1f} s")
+    for name, ended, took_s in results:
+        print(f"{name:<22} {ended:<12} {took_s:6.1f} s")
     for name, why in left_out.items():
         print(f"{name:<22} {'FAILED' if IN_CI else 'LEFT OUT':<12} {why}")
     print("FAILED" if not passed else "what could run passed" if left_out else "everything passed")
@@ -139,8 +176,8 @@ def note_drills(passed: bool, left_out: dict[str, str], took_s: float) -> None:
     """Write into docs/delivery.md when the drills last ran, on which commit, and how that ended."""
     page = ROOT / "docs" / "delivery.md"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    outcome = ("passed" if passed else "FAILED") + "".join(f", without {name}" for name in left_out)
-    line = f"`make drills` last ran on {datetime.now(UTC):%Y-%m-%d} at {commit}: {outcome}, {took_s / 60:.0f} minutes."
+    ended = ("passed" if passed else "FAILED") + "".join(f", without {name}" for name in left_out)
+    line = f"`make drills` last ran on {datetime.now(UTC):%Y-%m-%d} at {commit}: {ended}, {took_s / 60:.0f} minutes."
     text, found = re.subn(r"^`make drills` last ran .*$", line, page.read_text("utf-8"), flags=re.MULTILINE)
     assert found == 1, "docs/delivery.md has no line that says when the drills last ran"
     page.write_text(text, "utf-8")
