@@ -14,7 +14,7 @@ from stream_detector.composition import detection_config
 from stream_detector.delivery.state import changelog_record
 from stream_detector.detect import Baseline, step
 from stream_detector.events.decode import decode_completion
-from stream_detector.events.ids import workflow_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.kafka.topics import BASELINES
 from stream_detector.settings import Settings
 

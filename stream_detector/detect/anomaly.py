@@ -75,6 +75,7 @@ def _execution_fields(event: Completion) -> dict[str, Any]:
         "entity_kind": "workflow",
         "execution_id": event.execution_id,
         "attempt": event.attempt,
+        "variant": event.variant,
     }
 
 

@@ -11,7 +11,8 @@ from stream_detector.detect.step_action import step_action
 from stream_detector.detect.step_completion import step_completion
 from stream_detector.detect.step_score import step_score
 from stream_detector.events import Action, Completion, Score
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
+from stream_detector.events.variant import workflow_key
 
 
 def step(
@@ -44,7 +45,7 @@ def step(
 def key_of(event: Completion | Score | Action) -> str:
     """State key that the event belongs to; empty for an action that names no entity."""
     if isinstance(event, Completion):
-        return workflow_key(event.workflow_id)
+        return workflow_key(event.workflow_id, event.variant)
     if isinstance(event, Score):
         return score_key(event.entity_id)
     return event.entity

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES, Profile
 from stream_detector.events.fields import Id, Instant, Labels, Name, Text, Url
+from stream_detector.events.variant import Variant
 
 State = Literal["opened", "ongoing", "resolved"]
 EntityKind = Literal["workflow", "score"]
@@ -118,5 +119,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     url: Url | None = None
     scores: ScorePair | None = None
     """Of a score change."""
+    variant: Variant | None = None
+    """Of which variant of the workflow; absent where its executions have none, and of a score."""
     published_at: Instant | None = None
     """The timestamp of the record that carried the event, also where it was passed on between partitions."""

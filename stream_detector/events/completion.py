@@ -1,10 +1,13 @@
 """Workflow completion v1: one finished execution of a workflow."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Url
+from stream_detector.events.variant import Variant, variant_from_labels
 
 Status = Literal["success", "failure", "error", "timeout", "cancellation", "skip"]
 """OpenTelemetry's `cicd.pipeline.result` values."""
@@ -31,7 +34,10 @@ class Resource(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """One finished execution. Its state key is `workflow:<workflow_id>`, its event id `execution_id` + `attempt`."""
+    """One finished execution. Its state key is `workflow:<workflow_id>`, or that of its variant (`variant.py`).
+
+    Its event id is `execution_id` + `attempt`.
+    """
 
     execution_id: Id
     workflow_id: Id
@@ -46,6 +52,24 @@ class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     resources: Annotated[dict[Name, Resource], Meta(max_length=64)] = {}
     labels: Labels = {}
     url: Url | None = None
+    variant: Variant | None = None
+
+
+def with_variant(event: Completion, variant_by: Sequence[str]) -> Completion:
+    """The event with the variant that its labels of these names give, where it names none itself (VARIANT_BY).
+
+    >>> from datetime import UTC, datetime
+    >>> at, labels = datetime(2026, 1, 22, tzinfo=UTC), {"trigger": "push"}
+    >>> event = Completion(
+    ...     execution_id="1", workflow_id="w", status="success", started_at=at, finished_at=at, labels=labels
+    ... )
+    >>> with_variant(event, ["trigger"]).variant
+    'push'
+    """
+    if event.variant is not None or not variant_by:
+        return event
+    variant = variant_from_labels(event.labels, variant_by)
+    return event if variant is None else replace(event, variant=variant)
 
 
 def recorded_duration_s(event: Completion, from_times: bool = True) -> float:

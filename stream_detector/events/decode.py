@@ -42,6 +42,7 @@ from stream_detector.events.score import Score, WrittenScore
 from stream_detector.events.score_run import ScoreRun
 from stream_detector.events.sources import ENVELOPES, find_source, read_single
 from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS, epoch_ms
+from stream_detector.events.variant import has_key
 
 _T = TypeVar("_T")
 _UTC: Final = UTC
@@ -80,6 +81,10 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
         raise invalid_value("end_before_start", "$.finished_at is before started_at; send the later time as the end")
     if epoch_ms(finished) >= record_ms + FUTURE_MS:  # a millisecond early: the exact look takes twice as long
         check_not_future("finished_at", finished, record_ms, started)
+    if event.variant is not None and not has_key(event.workflow_id, event.variant):
+        raise invalid_value(
+            "too_long", "$.variant: too long together with workflow_id; shorten it, or write it in ASCII"
+        )
     if started.tzinfo is not _UTC or finished.tzinfo is not _UTC:
         return msgspec.structs.replace(
             event, started_at=started.astimezone(_UTC), finished_at=finished.astimezone(_UTC)

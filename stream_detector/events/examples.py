@@ -34,6 +34,7 @@ COMPLETION = Completion(
     resources={"memory": Resource(3.1, 4.0, "GB")},
     labels={"team": "core", "branch": "main", "commit": "9d3c1f2"},
     url="https://ci.example.org/nightly/4711",
+    variant="schedule",
 )
 SCORE = Score(
     entity_id="lido",

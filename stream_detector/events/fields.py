@@ -9,11 +9,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from stream_detector.events.variant import MAX_KEY
+
 _LINK = r"^https?://\S+(?![\s\S])"
 """To the very end: `$` alone would let a final line break pass in Python and not in JSON Schema's dialect."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=256, description="Opaque identifier, 1 to 256 characters.")]
-StateKey = Annotated[str, Meta(max_length=265, description="`workflow:` or `score:` and an id; may be empty.")]
+StateKey = Annotated[
+    str,
+    Meta(
+        max_length=MAX_KEY,
+        description="`workflow:`, `workflow/<variant>:` or `score:` and an id; may be empty.",
+    ),
+]
 Name = Annotated[str, Meta(max_length=512, description="Human-readable name, at most 512 characters.")]
 Text = Annotated[str, Meta(max_length=10_000)]
 Url = Annotated[str, Meta(max_length=2048, pattern=_LINK, description="http or https link without spaces.")]

@@ -26,11 +26,6 @@ def derived_id(*parts: str) -> str:
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{variant}{h[17:20]}-{h[20:32]}"
 
 
-def workflow_key(workflow_id: str) -> str:
-    """State key of a workflow."""
-    return f"workflow:{workflow_id}"
-
-
 def score_key(entity_id: str) -> str:
-    """State key of a scored entity."""
+    """State key of a scored entity; a workflow's is in `variant.py`."""
     return f"score:{entity_id}"

@@ -10,7 +10,8 @@ from stream_detector.detect import Baseline, Outcome, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.events import Anomaly, Completion, Score
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.detection_settings import DetectionSettings
 from stream_detector.store import executions, scores

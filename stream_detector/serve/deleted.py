@@ -11,7 +11,8 @@ from stream_detector.detect.rules.pattern_deviation import ACCEPTED, ARRIVAL, DR
 from stream_detector.detect.rules.performance_degradation import FASTER
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Completion, Score
-from stream_detector.events.ids import derived_id, score_key, workflow_key
+from stream_detector.events.ids import derived_id, score_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.problems import ProblemError
 from stream_detector.store import anomaly_edits

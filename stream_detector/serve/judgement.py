@@ -13,7 +13,8 @@ from stream_detector.detect.anomaly import event_id_of
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Completion, Score
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, JUDGED
 from stream_detector.serve.broker import BrokerAwayError

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Instant
 from stream_detector.events.refused import Reason
+from stream_detector.events.variant import MAX_KEY
 from stream_detector.serve.bodies import read_bytes
 from stream_detector.serve.problems import ProblemError
 
@@ -21,11 +22,15 @@ _YEARS = range(1970, 2100)
 
 Limit = Annotated[int, Meta(ge=1, le=500, description="Maximum number of items per page.")]
 CursorText = Annotated[str, Meta(max_length=2000, description="`next` of the previous page.")]
-Entity = Annotated[str, Meta(min_length=1, max_length=300, description="An id, or `workflow:<id>` or `score:<id>`.")]
+Entity = Annotated[
+    str, Meta(min_length=1, max_length=MAX_KEY, description="An id, or a state key such as `workflow:<id>`.")
+]
 Substring = Annotated[
     str, Meta(min_length=1, max_length=256, description="Part of the entity's name or id, case-insensitive.")
 ]
-StateKeyText = Annotated[str, Meta(min_length=7, max_length=265, description="`workflow:<id>` or `score:<id>`.")]
+StateKeyText = Annotated[
+    str, Meta(min_length=7, max_length=MAX_KEY, description="A state key such as `workflow:<id>` or `score:<id>`.")
+]
 Remark = Annotated[str, Meta(max_length=2000)]
 ReasonName = Annotated[
     str,

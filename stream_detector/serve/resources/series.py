@@ -16,7 +16,8 @@ from stream_detector.events import Anomaly, Completion
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.fields import Instant
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.bands import (

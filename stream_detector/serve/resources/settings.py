@@ -17,7 +17,8 @@ from stream_detector.detect import Baseline, Config, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.anomaly import AnomalyTypeName, SeverityName
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
+from stream_detector.events.variant import workflow_key
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.detection_settings import detection_settings
 from stream_detector.serve.requests import (

@@ -10,9 +10,10 @@ from stream_detector.devstack.demo import DATA, DemoEvent, demo_events, demo_not
 from stream_detector.events import Anomaly, Completion, Score, ScoreRun
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.decode import decode_completion, decode_score, decode_score_run
-from stream_detector.events.ids import score_key, workflow_key
+from stream_detector.events.ids import score_key
 from stream_detector.events.inputs import key_of
 from stream_detector.events.times import epoch_ms
+from stream_detector.events.variant import workflow_key
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 WEEK_MS = 7 * 86_400_000
