@@ -5,6 +5,7 @@ from decimal import Decimal, InvalidOperation
 
 from stream_detector.events.refused import Reason, RefusedError
 from stream_detector.events.times import EARLIEST, EARLIEST_MS, FUTURE_MS, LATEST, LATEST_MS, from_epoch_ms
+from stream_detector.events.written import JSON_NUMBER
 
 MAX_DIGITS = 20
 """Of a score, written out in full."""
@@ -58,10 +59,12 @@ def _plain(at: datetime) -> str:
 
 
 def exact_decimal(name: str, raw: bytes) -> Decimal:
-    """A JSON number, exactly. Beyond 20 digits or 1e12 nobody can show it, nor a float hold it."""
+    """A JSON number, also in quotes, exactly. Beyond 20 digits or 1e12 nobody can show it, nor a float hold it."""
     text = raw.decode().strip()
     if text[:1] == '"':
-        raise invalid_value("bad_number", f"$.{name}: a number sent as a string; send it without quotes")
+        text = text[1:-1].strip()
+        if not JSON_NUMBER.fullmatch(text):
+            raise invalid_value("bad_number", f"$.{name}: the text is not a number; send it as, for example, 7.5")
     if text[:1] not in "-0123456789":
         raise invalid_value("wrong_type", f"$.{name}: a number is expected")
     try:

@@ -6,9 +6,12 @@ An event passes, in this order:
 3. one msgspec decode: types, limits, unknown fields left aside,
 4. what no type says: text that can be stored, nesting, times, decimals.
 
+What does not fit in step 3 is tried once more with its times and numbers as the contract writes them (`written`).
+
 Cost of a 264-byte completion, all steps: 1.0 us on one core (CPython 3.11), 0.54 us of it msgspec.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import UTC
 from decimal import Decimal
@@ -43,6 +46,7 @@ from stream_detector.events.score_run import ScoreRun
 from stream_detector.events.sources import ENVELOPES, find_source, read_single
 from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS, epoch_ms
 from stream_detector.events.variant import has_key
+from stream_detector.events.written import in_own_form
 
 _T = TypeVar("_T")
 _UTC: Final = UTC
@@ -208,8 +212,8 @@ def _read(value: bytes | None, headers: Headers, decode: Callable[[bytes], _T], 
         value = _opened(value, headers, own_type)
     try:
         event = decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        event, value = _read_foreign(value, headers, error, decode, own_type)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event, value = _read_foreign(value, headers, decode, own_type)
     if len(value) > SHALLOW_BYTES or BACKSLASH in value or not value.isascii():
         check_document(value)
     return event
@@ -232,23 +236,28 @@ def _opened(value: bytes, headers: Headers, own_type: str) -> bytes:
     return value
 
 
-def _read_foreign(
-    value: bytes, headers: Headers, first: Exception, decode: Callable[[bytes], _T], own_type: str
-) -> tuple[_T, bytes]:
-    """What is not the bare event may still be one in an envelope that no header names, or in a source's own format."""
-    inner = value
+def _read_foreign(value: bytes, headers: Headers, decode: Callable[[bytes], _T], own_type: str) -> tuple[_T, bytes]:
+    """What is not the bare event may still be one in an envelope that no header names, or in a source's own format.
+
+    Or its times and numbers are written as other programs write them.
+    """
+    inner = value.removeprefix(BOM_UTF8)
     for envelope in ENVELOPES:
         if envelope.recognises(inner):
             inner = envelope.open(inner, (), own_type)
     source = find_source(inner, headers)
     if source is not None:
         inner = read_single(source, inner, own_type)
-    elif inner is value:
-        raise refusal_for(first, value) from None
     try:
         return decode(inner), inner
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal_for(error, inner) from None
+        own = in_own_form(inner, own_type)
+        if own is None:
+            raise refusal_for(error, inner, own_type) from None
+    try:
+        return decode(own), inner
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refusal_for(error, own, own_type) from None
 
 
 DECODERS: dict[Kind, Callable[[bytes, Headers, int], Event]] = {

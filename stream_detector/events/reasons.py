@@ -5,10 +5,14 @@ The message never repeats a value of the event: it goes into logs and headers, t
 
 import json
 import re
+from typing import get_args
 
 import msgspec
 
+from stream_detector.events.completion import Status
+from stream_detector.events.inputs import INPUTS
 from stream_detector.events.refused import Reason, RefusedError
+from stream_detector.events.score_run import RunStatus
 
 _NUMBER = r"Expected `(?:int|float)(?: \| null)?`"
 _RULES: tuple[tuple[str, Reason, str], ...] = (
@@ -18,8 +22,13 @@ _RULES: tuple[tuple[str, Reason, str], ...] = (
     (r"matching regex", "bad_url", "not an http or https URL; send one or omit the field"),
     (r"with a timezone component", "no_zone", "the time has no zone; add Z or an offset such as +02:00"),
     (r"Invalid RFC3339", "bad_time", "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z"),
-    (r"Invalid enum value", "unknown_value", "not one of the values of the contract; see its schema"),
-    (_NUMBER + r", got `str`", "bad_number", "a number sent as a string; send it without quotes"),
+    (r"Invalid enum value", "unknown_value", "{values}"),
+    (_NUMBER + r", got `str`", "bad_number", "the text is not a number; send it as, for example, 7.5"),
+    (
+        r"Expected `str(?: \| null)?`, got `(?:int|float)`",
+        "wrong_type",
+        "a number where text is expected; send it in quotes",
+    ),
     (_NUMBER + r" [<>]|out of range", "out_of_range", "the number is out of range; send {bound}"),
     (
         r"Expected `([^`]+)`, got `([^`]+)`",
@@ -27,18 +36,27 @@ _RULES: tuple[tuple[str, Reason, str], ...] = (
         "expected {0}, got {1}; correct it, or omit an optional field",
     ),
 )
+_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
+    (INPUTS["completion"].cloudevents_type, "status"): get_args(Status),
+    (INPUTS["score_run"].cloudevents_type, "status"): get_args(RunStatus),
+}
+"""By the event's type and the field's name."""
 _BOUND = re.compile(r"([<>]=? -?[\d.]+(?:e[+-]?\d+)?)")
 _PLACE = re.compile(r" - at (.+)$", re.DOTALL)
 
 
-def refusal_for(error: Exception, value: bytes) -> RefusedError:
-    """What to tell about a value that could not be decoded into its type."""
+def refusal_for(error: Exception, value: bytes, own_type: str = "") -> RefusedError:
+    """What to tell about a value that could not be decoded into its type.
+
+    Args:
+        own_type: the CloudEvents type of the event that was expected, for the values that a field may have.
+    """
     if isinstance(error, RecursionError):
         return RefusedError("decode", "too_deep", "nested too deeply; send only the fields of the contract")
     if isinstance(error, UnicodeDecodeError):
         return not_utf8()
     if isinstance(error, msgspec.ValidationError):
-        return _invalid(str(error))
+        return _invalid(str(error), own_type)
     return _not_json(value)
 
 
@@ -47,7 +65,17 @@ def not_utf8() -> RefusedError:
     return RefusedError("decode", "not_utf8", "not UTF-8 text; encode the event as UTF-8")
 
 
-def _invalid(text: str) -> RefusedError:
+def _values_of(where: str, own_type: str) -> str:
+    """The values that a field may have, where one event alone has such a field."""
+    name = where.rpartition(".")[2]
+    values = _VALUES.get((own_type, name), ())
+    if not values:
+        return "not one of the values of the contract; see its schema"
+    mapped = "; in a file with other words, give each its value by a mapping (--map)" if name == "status" else ""
+    return f"not one of {', '.join(values)}{mapped}"
+
+
+def _invalid(text: str, own_type: str) -> RefusedError:
     place = _PLACE.search(text)
     said = text[: place.start()] if place else text
     where = place.group(1).replace("`", "") if place else "$"
@@ -56,7 +84,9 @@ def _invalid(text: str) -> RefusedError:
         if found:
             limit = _BOUND.search(said)
             bound = f"a value {limit.group(1)}" if limit else "one within 1e12"
-            return RefusedError("validate", reason, f"{where}: {advice.format(*found.groups(), bound=bound)}")
+            values = _values_of(where, own_type) if reason == "unknown_value" else ""
+            message = f"{where}: {advice.format(*found.groups(), bound=bound, values=values)}"
+            return RefusedError("validate", reason, message)
     return RefusedError("validate", "wrong_type", f"{where}: does not fit the contract; see its schema")
 
 

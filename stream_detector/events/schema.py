@@ -12,13 +12,28 @@ import msgspec
 from stream_detector.events.dead_letter import PREFIX
 from stream_detector.events.encode import encode
 from stream_detector.events.examples import EXAMPLES
+from stream_detector.events.inputs import INPUTS
 from stream_detector.events.refused import Reason, Stage
 from stream_detector.events.score import Score
+from stream_detector.events.written import DAY_PATTERN, NUMBER_PATTERN, TIME_PATTERN
 
 VERSION = "v1"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DATE_TIME = r"^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})$"
-_EXACT_NUMBER = {"type": "number", "minimum": -1e12, "maximum": 1e12, "description": "Decimal, at most 20 digits."}
+_QUOTED = {"type": "string", "pattern": NUMBER_PATTERN, "description": "A number in quotes; its digits are kept."}
+_EXACT_NUMBER = {
+    "anyOf": [
+        {"type": "number", "minimum": -1e12, "maximum": 1e12, "description": "Decimal, at most 20 digits."},
+        _QUOTED,
+    ]
+}
+_OTHER_TIME = {
+    "type": "string",
+    "pattern": TIME_PATTERN,
+    "description": "As PostgreSQL, Java, log files and mail write an instant with its zone.",
+}
+_DAY = {"type": "string", "pattern": DAY_PATTERN, "description": "A day: its midnight in UTC."}
+_INPUTS = {entry.event_type for entry in INPUTS.values()}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -39,6 +54,8 @@ def _of_type(name: str, event: msgspec.Struct) -> dict[str, Any]:
     if parts:
         whole["$defs"] = parts
     whole = _completed(whole, exact_numbers=kind is Score)
+    if kind in _INPUTS:
+        whole = _widened(whole, days=kind is Score)
     return {**_head(name), **whole, "examples": [json.loads(encode(event))]}
 
 
@@ -56,6 +73,24 @@ def _completed(schema: Any, *, exact_numbers: bool) -> Any:
     if isinstance(mended.get("description"), str):
         mended["description"] = " ".join(mended["description"].split())
     return mended
+
+
+def _widened(schema: Any, *, days: bool) -> Any:
+    """The same, with numbers in quotes and the times of other programs, which the decoder reads (`written`)."""
+    if isinstance(schema, list):
+        return [_widened(item, days=days) for item in schema]
+    if not isinstance(schema, dict) or schema in (_QUOTED, _EXACT_NUMBER):
+        return schema
+    if schema.get("format") == "date-time":
+        return {"anyOf": [schema, _OTHER_TIME, *([_DAY] if days else [])]}
+    if schema.get("type") in ("number", "integer"):
+        default = {name: value for name, value in schema.items() if name == "default"}
+        return {"anyOf": [{name: value for name, value in schema.items() if name != "default"}, _QUOTED]} | default
+    widened = {name: _widened(item, days=days) for name, item in schema.items()}
+    if isinstance(several := widened.get("anyOf"), list):  # a number or null: one list, not a list in a list
+        flat = [inner for each in several for inner in (each["anyOf"] if set(each) == {"anyOf"} else [each])]
+        widened["anyOf"] = [each for at, each in enumerate(flat) if each not in flat[:at]]
+    return widened
 
 
 def _of_dead_letter() -> dict[str, Any]:

@@ -60,11 +60,11 @@ def test_x4_it_counts_what_has_no_duration_and_why(tmp_path: Path) -> None:
 
 def test_each_bad_line_is_named_with_reason_and_advice(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
-    file.write_bytes(completion() + b"\n\n" + score('"5.8"') + b"\nhello\n")
+    file.write_bytes(completion() + b"\n\n" + score('"5,8"') + b"\nhello\n")
     result = validate(file)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"{file}:3: bad_number: $.score: a number sent as a string; send it without quotes",
+        f"{file}:3: bad_number: $.score: the text is not a number; send it as, for example, 7.5",
         f"{file}:4: not_json: not JSON; send one JSON object as the record's value",
         f"{file}: 1 completion valid, 2 rejected",
         "1 duration computed as finished_at - started_at (no duration_s)",

@@ -13,7 +13,7 @@ from stream_detector.events.dead_letter import (
     record_bytes,
 )
 
-ERROR = RefusedError("validate", "bad_number", "$.duration_s: a number sent as a string; send it without quotes")
+ERROR = RefusedError("validate", "bad_number", "$.duration_s: the text is not a number; send it as, for example, 7.5")
 OWN: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("empty", None)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from stream_detector.events.cells import Row, Rows, check_width, instant, number, record
+from stream_detector.events.files.cells import Row, Rows, check_width, instant, number, record
 from stream_detector.events.lines import Record
 from stream_detector.events.refused import RefusedError
 

@@ -7,10 +7,10 @@ what a record on Kafka is held to.
 
 from collections.abc import Iterator, Sequence
 
-from stream_detector.events.cells import Layout, Rows, check_width, number, record
+from stream_detector.events.files.cells import Layout, Rows, check_width, number, record
+from stream_detector.events.files.public_data import ci_builds, ci_tests, poll_runs, series
 from stream_detector.events.inputs import Kind
 from stream_detector.events.lines import Record
-from stream_detector.events.public_data import ci_builds, ci_tests, poll_runs, series
 from stream_detector.events.refused import RefusedError
 
 _COMPLETION = {"execution_id", "workflow_id", "status", "started_at", "finished_at"}

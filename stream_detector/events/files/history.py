@@ -18,12 +18,12 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from stream_detector.events.decode import decode_received
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.encode import encode
+from stream_detector.events.files.tables import layout_of
 from stream_detector.events.inputs import Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import find_source
-from stream_detector.events.tables import layout_of
 
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
