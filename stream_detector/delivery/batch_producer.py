@@ -85,6 +85,8 @@ class BatchProducer:
         """Done when what was dispatched and waits for room is acknowledged."""
         self.pending_bytes = 0
         """Bytes put and not yet acknowledged: the reading side waits when there are too many."""
+        self.ends: dict[tuple[str, int], int] = {}
+        """Of each partition that was sent to: the offset behind the last record that was acknowledged."""
 
     def put(
         self,
@@ -162,7 +164,8 @@ class BatchProducer:
 
     async def _await_ack(self, batch: _Batch, future: asyncio.Future[RecordMetadata]) -> None:
         try:
-            await future
+            acknowledged = await future
+            self.ends[batch.topic, batch.partition] = acknowledged.offset + batch.builder.record_count()
         except _TOO_LARGE:
             if batch.large is None:
                 raise

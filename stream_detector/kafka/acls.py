@@ -13,6 +13,7 @@ from stream_detector.kafka.topics import (
     BY_NAME,
     COMPLETIONS,
     DEAD_LETTERS,
+    NOTIFICATIONS,
     NOTIFIER_STATE,
     REKEYED,
     RUNS_STATE,
@@ -86,9 +87,9 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
     """What a role needs for a part of its work alone, and starts without.
 
     The api: how far detector and recorder are, for `check` and `why`, and each role's group for health. The recorder:
-    runs and the notifier's state, for a restore. The notifier: `dead-letters`, for what it failed to process,
-    and what the other roles read, to report what they lose. A version
-    that did not need these may have been granted less.
+    runs and the notifier's state, for a restore. The notifier: `dead-letters`, for what it failed to process, its own
+    outcomes, to write none of them twice, and what the other roles read, to report what they lose. A version that did
+    not need these may have been granted less.
     """
     if names := _OPTIONAL.get(role):
         acls = [
@@ -96,7 +97,9 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
             for name in names
             for operation in _operations(role, BY_NAME[name], settings)
         ]
-        return acls + _to_watch_losses(settings) if role == "notifier" else acls
+        if role == "notifier":
+            return [*acls, Acl("topic", settings.topic(NOTIFICATIONS), "Read"), *_to_watch_losses(settings)]
+        return acls
     if role != "api":
         return []
     groups = [Acl("group", settings.group(each), "Describe") for each in GROUPED]

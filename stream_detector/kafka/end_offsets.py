@@ -6,7 +6,7 @@ records, when it is asked for the latest offset; and that latest offset, since a
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -214,15 +214,22 @@ def total_lag(lags: Lags, role: str | None = None) -> int:
     return sum(sum(by_topic.values()) for name, by_topic in lags.items() if role in (None, name))
 
 
-async def read_topic(settings: Settings, name: str) -> AsyncIterator[ConsumerRecord]:
+async def read_topic(
+    settings: Settings, name: str, first: Callable[[int, int], int] = lambda partition, end: 0
+) -> AsyncIterator[ConsumerRecord]:
     """Every record that the topic holds when this is called, partition by partition.
+
+    Args:
+        settings: where the broker is.
+        name: the topic without its prefix.
+        first: given a partition and its end, the offset from which on it is read.
 
     Raises:
         MissingAclsError: we may not read it.
         aiokafka.errors.KafkaError: the broker does not answer.
     """
     async with EndOffsets(settings, [name]) as asked:
-        ends = {tp: end for tp, end in (await asked.end_offsets()).items() if end}
+        ends = {tp: end for tp, end in (await asked.end_offsets()).items() if first(tp.partition, end) < end}
     if not ends:
         return
     consumer = AIOKafkaConsumer(
@@ -232,7 +239,10 @@ async def read_topic(settings: Settings, name: str) -> AsyncIterator[ConsumerRec
     try:
         for tp, end in ends.items():
             consumer.assign([tp])
-            await consumer.seek_to_beginning(tp)
+            if start := first(tp.partition, end):
+                consumer.seek(tp, start)
+            else:
+                await consumer.seek_to_beginning(tp)
             while await consumer.position(tp) < end:
                 for record in (await consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS)).get(tp, []):
                     if record.offset < end:

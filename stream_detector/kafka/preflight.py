@@ -277,7 +277,9 @@ async def run_preflight(settings: Settings, role: str) -> dict[str, int]:
             raise MissingAclsError(role, missing, settings)
         if role in GROUPED:  # what it subscribes to it must be allowed to read
             granted: Granted = {("topic", state.name): state.operations for state in states}
-            refused = {acl.name for acl in missing_acls(optional_acls(role, settings), granted)}
+            optional = optional_acls(role, settings)
+            needed = {acl.name for acl in required_acls(role, settings) if acl not in optional}
+            refused = {acl.name for acl in missing_acls(optional, granted)} - needed
             states = [state for state in states if state.name not in refused]
     finally:
         await admin.close()

@@ -27,6 +27,7 @@ from stream_detector.delivery.repartition import Origin, read_origin, strip_orig
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
 from stream_detector.delivery.state.partition import StatePartition
+from stream_detector.delivery.task import Task
 from stream_detector.events import Action, Anomaly, Notification, RefusedError, RunSummary
 from stream_detector.events.decode import decode_action, decode_anomaly, decode_run_summary
 from stream_detector.events.encode import encode
@@ -47,6 +48,7 @@ from stream_detector.notify.stages.set_aside import set_aside_due
 from stream_detector.notify.state.keys import LOST, TOPIC
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
+from stream_detector.roles.written_outcomes import WrittenOutcomes
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import (
@@ -102,6 +104,10 @@ class Notifier:
         self._table = app.state_table(topics.NOTIFIER_STATE, SLOTS, 1, JournaledPartition)
         self._decided = asyncio.Event()
         self._store: tuple[StatePartition[Slot], int, SlottedStore] | None = None
+        self._written = WrittenOutcomes(app.settings, app.batch_producer)
+        self._written_of: tuple[StatePartition[Slot], int] | None = None
+        """The state, as it was taken over, of which is known what was written before."""
+        self._reading_written = asyncio.Lock()
         self._answered: dict[str, int] = {}
         """Channel -> the first checkpoint that holds its last answer."""
         self._expire_at_s = 0.0
@@ -130,6 +136,31 @@ class Notifier:
                 SlottedStore(slots, partition.encode_now, partition.put, lambda: (at.begun + 1, at.completed)),
             )
         return self._store[2]
+
+    async def know_written(self, chunk: Chunk | None = None) -> None:
+        """Know which outcomes are written already, before anything is decided."""
+        async with self._reading_written:
+            partition = self._table.find_owned(0)
+            if partition is not None and not self._knows_written(partition):
+                of = partition, partition.epoch
+                await self._written.read(self._store_of(partition))
+                self._written_of = of
+
+    def _knows_written(self, partition: StatePartition[Slot]) -> bool:
+        return self._written_of == (partition, partition.epoch)
+
+    def before_checkpoint(self, task: Task) -> None:
+        """Note with what is kept anyway up to where outcomes are written."""
+        partition = self._table.find_owned(0) if task.number == 0 else None
+        if partition is not None and self._knows_written(partition) and not partition.is_clean():
+            self._written.note(self._store_of(partition))
+
+    def _find_decided(self) -> StatePartition[Slot] | None:
+        """The policy's state, if it is ours to decide by now."""
+        partition = self._table.find_owned(0)
+        if partition is None or self._app.rebalancing or not self._knows_written(partition):
+            return None
+        return partition
 
     # -- repartitioning ------------------------------------------------------------------------------------------
 
@@ -208,6 +239,8 @@ class Notifier:
     def _send_notifications(self, notifications: list[Notification]) -> None:
         n = self._app.partitions[topics.NOTIFICATIONS]
         for number, notification in enumerate(notifications):
+            if self._written.is_written(notification.id):
+                continue
             about = notification.incident_id or notification.run_id or notification.id
             self._app.batch_producer.put(
                 topics.NOTIFICATIONS,
@@ -236,13 +269,14 @@ class Notifier:
                 except TimeoutError:
                     pass
                 self._reload_routes()
+                await self.know_written()
                 self._deliver_due()
         finally:
             await self._deliverer.stop()
 
     def _deliver_due(self) -> None:
-        partition = self._table.find_owned(0)
-        if partition is None or self._app.rebalancing or 0 not in self._app.tasks.by_number:
+        partition = self._find_decided()
+        if partition is None or 0 not in self._app.tasks.by_number:
             return
         now_s, state = time.time(), self._store_of(partition)
         if now_s > self._expire_at_s:
@@ -311,8 +345,8 @@ class Notifier:
             await self._app.sleep(every_s)
 
     def _check_inputs(self, ends: Mapping[Any, int]) -> None:
-        partition = self._table.find_owned(0)
-        if partition is None or self._app.rebalancing:
+        partition = self._find_decided()
+        if partition is None:
             return
         for topic in self._config.quiet_after_s:
             name = self._app.settings.topic(topic)
@@ -349,8 +383,8 @@ class Notifier:
             await self._app.sleep(LOSSES_EVERY_S)
 
     def _report_losses(self, role: str, found: list[PartitionLosses]) -> None:
-        partition = self._table.find_owned(0)
-        if partition is None or self._app.rebalancing:
+        partition = self._find_decided()
+        if partition is None:
             return
         state = self._store_of(partition)
 
@@ -372,9 +406,9 @@ class Notifier:
             self._app.dispatch(0)
 
     def _on_result(self, delivery: Delivery, result: Result) -> None:
-        partition = self._table.find_owned(0)
+        partition = self._find_decided()
         faults.reach("answered")
-        if partition is None or self._app.rebalancing:
+        if partition is None:
             return  # whoever owns the partition now finds it due
         state, now_s = self._store_of(partition), time.time()
         # Where it cannot be settled it must not stay due either: it would be sent again and again.
@@ -392,7 +426,8 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     notifier = Notifier(app)
     for source in DECODE:
         process_topic(app, source, notifier.repartition, agent=f"copy-{source}")
-    process_topic(app, topics.NOTIFIER_IN, notifier.decide, agent="decide")
+    process_topic(app, topics.NOTIFIER_IN, notifier.decide, agent="decide", before=notifier.know_written)
+    app.before_checkpoint = notifier.before_checkpoint
     app.task(notifier.run)
     app.task(notifier.watch_losses)
     if app.settings.quiet_after:

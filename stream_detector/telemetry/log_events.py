@@ -168,6 +168,16 @@ class LossesNotWatched(LogEvent):
 
 
 @dataclass(frozen=True)
+class OutcomesNotRead(LogEvent):
+    level = logging.WARNING
+    line = (
+        "what is on notifications could not be read: {why}. What a notifier decided that died before its checkpoint is "
+        "written there again, under the same id"
+    )
+    why: str
+
+
+@dataclass(frozen=True)
 class StoreBehind(LogEvent):
     """PostgreSQL lacks records that the recorder had stored: it was restored from an older dump."""
 

@@ -21,7 +21,8 @@ def settle(state: State, delivery: Delivery, result: Result, now_s: float, confi
     if entry is None or entry.tries != delivery.tries:
         return []
     tries = entry.tries + 1
-    outcomes = record_delivery_result(state, entry.channel, result, now_s, config)
+    asked = f"{entry.message_id} {tries}"
+    outcomes = record_delivery_result(state, entry.channel, result, now_s, config, asked)
     outcome: Outcome
     if isinstance(result, Delivered):
         outcome, reason = "delivered", f"{entry.reason}; {result.detail}"

@@ -25,9 +25,14 @@ NEWS_S = 86_400.0
 
 
 def record_delivery_result(
-    state: State, channel: str, result: Result, now_s: float, config: NotifyConfig
+    state: State, channel: str, result: Result, now_s: float, config: NotifyConfig, asked: str
 ) -> list[Notification]:
-    """Note how a channel answered. When it is dead, say so once, through another one and in the inbox."""
+    """Note how a channel answered. When it is dead, say so once, through another one and in the inbox.
+
+    Args:
+        asked: names the delivery that it answered, the same after a crash. Where that answer alone shows that the
+            channel is dead, no time of its failure is in the state yet, and the notice has its name from this.
+    """
     key = HEALTH + channel
     health = read_if_sound(state, key, ChannelHealth)
     if isinstance(result, Delivered):
@@ -37,6 +42,7 @@ def record_delivery_result(
         lasted = duration(max(1.0, now_s - health.since_s))
         notice = Notice(title=f"✅ Channel {channel} delivers again", text=f"It was away for {lasted}.", resolved=True)
         return send_notice(state, notice, f"channel {channel} {health.since_s:.3f} back", now_s, config, only=(INBOX,))
+    name = f"channel {channel} {asked}" if health is None else f"channel {channel} {health.since_s:.3f}"
     health = health or ChannelHealth(failures=0, since_s=now_s)
     asked_s = health.asked_s + (result.after_s if isinstance(result, RetryAfter) else 0.0)
     health = replace(health, failures=health.failures + 1, asked_s=asked_s)
@@ -51,7 +57,7 @@ def record_delivery_result(
             f"`stream-detector notify test {channel}` tries it now.",
         )
         only = (INBOX, *(well or others)[:1])
-        outcomes = send_notice(state, notice, f"channel {channel} {health.since_s:.3f}", now_s, config, only=only)
+        outcomes = send_notice(state, notice, name, now_s, config, only=only)
     write(state, key, health)
     return outcomes
 

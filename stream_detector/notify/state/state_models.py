@@ -269,6 +269,14 @@ class LossesReported(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`topic/partition` -> the offset behind the last one."""
 
 
+class OutcomesWritten(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Up to where each partition of `notifications` holds outcomes of decisions that are in the state."""
+
+    version: Literal[1] = 1
+    ends: dict[int, int] = {}
+    """Partition -> the offset behind the last one."""
+
+
 class OldEvents(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anomalies of one channel that were published long after they happened, since the last message about such."""
 

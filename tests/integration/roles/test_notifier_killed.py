@@ -109,3 +109,45 @@ async def test_a_retry_that_is_due_survives_a_kill(play: Play, producer: Any, sl
     play.start("notifier")
     await wait_until(lambda: slack.accepted, "the message")
     assert slack.requests == 2 and len(slack.accepted) == 1
+
+
+@pytest.mark.parametrize("what", ["records", pytest.param("a tick", marks=pytest.mark.drill)])
+async def test_x13_a_notifier_that_dies_at_the_same_place_at_each_start_writes_nothing_twice(
+    play: Play, producer: Any, slack: SlackServer, what: str
+) -> None:
+    """It dies once its outcomes are acknowledged and before the state has them: while it decides about records, or, of
+    a group wait, where no record comes any more."""
+    by_records = what == "records"
+    changes = {
+        "session_timeout_s": 6.0,
+        "rate_limit_count": 1,
+        "group_by": "none",
+        "group_wait_s": 0.0 if by_records else 3.0,
+    }
+    play.settings = replace(play.settings, slack_webhook_url=slack.url, **changes)
+    for name in ("a", "b", "c"):
+        value = encode(anomaly(name, entity_id=name, severity="critical"))
+        await producer.send_and_wait(play.settings.topic("alerts"), value, key=name.encode(), partition=0)
+
+    async def written() -> list[str]:
+        return [json.loads(record.value)["id"] async for record in read_topic(play.settings, NOTIFICATIONS)]
+
+    counts = []
+    for place in range(3):
+        first = ":2" if by_records else ":3"
+        role = play.start("notifier", fault_point="alerts-acked" + (first if not place else ":1"))
+        await wait_until(lambda role=role: not role.alive, f"end {place + 1}")
+        assert role.killed, role.child.last_lines(5)
+        counts.append(len(await written()))
+    assert counts[0] > 0 and set(counts) == {counts[0]}
+    standing = play.start("notifier")
+    await wait_until(lambda: slack.accepted, "the message")
+    async with EndOffsets(play.settings) as ends:
+
+        async def done() -> bool:
+            assert standing.alive, standing.child.last_lines(5)
+            return not total_lag(await ends.lags(), "notifier") and len(await written()) > counts[0]
+
+        await wait_until(done, "what is left")
+    found = await written()
+    assert len(found) == len(set(found))

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
@@ -78,11 +79,11 @@ async def test_batches_of_a_partition_leave_in_the_order_of_their_events(failure
     assert batch_producer.dispatch() is later, "what is put while something is on its way fills one batch"
     await _until(lambda: len(producer.sent) == 3)
     for _, _, _, future in producer.sent:
-        future.set_result(None)
+        future.set_result(SimpleNamespace(offset=0))
     await first
     await _until(lambda: len(producer.sent) == 4)
     assert not later.done()
-    producer.sent[3][3].set_result(None)
+    producer.sent[3][3].set_result(SimpleNamespace(offset=0))
     await later
     assert batch_producer.pending_bytes == 0
     assert [value for _, _, values, _ in producer.sent for value in values] == [b"%d" % number for number in range(7)]
@@ -95,7 +96,7 @@ async def test_so_many_dispatches_go_out_before_the_first_is_acknowledged(failur
         batch_producer.put("alerts", 0, b"k", b"%d" % number)
         batch_producer.dispatch()
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT)
-    producer.sent[0][3].set_result(None)
+    producer.sent[0][3].set_result(SimpleNamespace(offset=0))
     await _until(lambda: len(producer.sent) == MAX_IN_FLIGHT + 2)  # a batch has room for two
     values = [value for _, _, sent, _ in producer.sent for value in sent]
     assert values == [b"%d" % number for number in range(MAX_IN_FLIGHT + 3)]
@@ -109,10 +110,10 @@ async def test_it_is_done_when_every_batch_is_acknowledged(failures):
     done = batch_producer.dispatch()
     await _until(lambda: len(producer.sent) == 2)
     assert batch_producer.pending_bytes > 0
-    producer.sent[0][3].set_result(None)
+    producer.sent[0][3].set_result(SimpleNamespace(offset=0))
     await asyncio.sleep(0)
     assert not done.done()
-    producer.sent[1][3].set_result(None)
+    producer.sent[1][3].set_result(SimpleNamespace(offset=0))
     await done
     assert (batch_producer.pending_bytes, failures) == (0, [])
 
@@ -154,7 +155,7 @@ async def test_the_cause_of_an_alert_is_reported_once_it_is_acknowledged(failure
     await _until(lambda: len(producer.sent) == 2)
     assert reported == []
     for _, _, _, future in producer.sent:
-        future.set_result(None)
+        future.set_result(SimpleNamespace(offset=0))
     await done
     assert reported == [("alerts", [11, 12])]
 
@@ -200,7 +201,7 @@ async def test_x10_what_the_broker_does_not_take_is_replaced_until_it_does(failu
         if number < 2:
             future.set_exception(MessageSizeTooLargeError())
         else:
-            future.set_result(None)
+            future.set_result(SimpleNamespace(offset=0))
     await acknowledged
     assert [record.topic for record in replaced] == ["rekeyed", "dead-letters"] and not failures
     assert batch_producer.pending_bytes == 0

@@ -14,6 +14,7 @@ from stream_detector.kafka.topics import (
     COMPLETIONS,
     DEAD_LETTERS,
     DETECTOR_SETTINGS,
+    NOTIFICATIONS,
     NOTIFIER_IN,
     NOTIFIER_STATE,
     REKEYED,
@@ -28,7 +29,7 @@ from stream_detector.settings import Settings
 READS = {
     "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE, DETECTOR_SETTINGS},
     "recorder": set(recorder.READ),
-    "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE},
+    "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE, NOTIFICATIONS},
     "api": {ALERTS, DEAD_LETTERS, COMPLETIONS, SCORES, REKEYED},
     "producers": set(),
     "operators": {topic.name for topic in TOPICS},

@@ -142,3 +142,17 @@ def test_a_comment_of_a_person_and_one_of_last_week_are_no_message() -> None:
     old = msgspec.structs.replace(old, at=instant(NOW_S - 8 * 86_400))
     notifier = Failing().take(comment(matchers={}), comment(kind="silence", action_id="other"), old).deliver()
     assert not titles(notifier, "inbox")
+
+
+def test_x13_the_notice_about_a_channel_whose_first_answer_is_a_long_wait_is_one_after_any_crash() -> None:
+    notifier = Failing().take(slow("a"))
+    notifier.now_s += 900
+    (delivery,) = [
+        one for one in due_deliveries(notifier.state, notifier.now_s, notifier.config) if one.message.channel == "slack"
+    ]
+    answers = []
+    for later_s in (0.0, 7.0, 90.0):  # each life has the state of before
+        kept, answer = dict(notifier.state), RetryAfter(1e9, "429")
+        answers.append(settle(kept, delivery, answer, notifier.now_s + later_s, notifier.config))
+    ids = [[one.id for one in answer] for answer in answers]
+    assert len(ids[0]) == 2 and ids[0] == ids[1] == ids[2]
