@@ -10,6 +10,7 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import call_api, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
+from stream_detector.events.variant import shown_name
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import Settings
 
@@ -60,7 +61,8 @@ def _unknown(kinds: tuple[str, ...], severities: tuple[str, ...]) -> str:
     "--severity", "severities", metavar="SEVERITY", multiple=True, help=f"Can be repeated: {', '.join(SEVERITIES)}"
 )
 @click.option("--hours", type=click.IntRange(1), default=24, show_default=True, help="How far back to look")
-@click.option("--entity", help="Workflow or entity: its id, or workflow:<id> or score:<id>")
+@click.option("--entity", help="Workflow or entity: its id, or its key, for example workflow:<id>")
+@click.option("--variant", help="Variant of a workflow, for example schedule")
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="How many to list")
 @settings_flags
 @_JSON
@@ -69,6 +71,7 @@ def anomalies(
     severities: tuple[str, ...],
     hours: int,
     entity: str | None,
+    variant: str | None,
     limit: int,
     settings: Settings,
     as_json: bool,
@@ -78,7 +81,14 @@ def anomalies(
     \b
     Example: stream-detector anomalies --severity critical --hours 168
     """
-    query = {"type": kinds, "severity": severities, "hours": hours, "entity": entity, "limit": limit}
+    query = {
+        "type": kinds,
+        "severity": severities,
+        "hours": hours,
+        "entity": entity,
+        "variant": variant,
+        "limit": limit,
+    }
     found = call_api(use_running_stack(settings), f"{_AI}/anomalies", query)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -134,7 +144,7 @@ _MISSING = "there is no such anomaly"
 
 def _lines(found: list[dict[str, Any]]) -> None:
     for each in found:
-        name = f"{each['entity_name']} ({each['anomaly_type']})"
+        name = f"{shown_name(each['entity_name'], each.get('variant'))} ({each['anomaly_type']})"
         at = datetime.fromisoformat(each["detected_at"]).astimezone(UTC)
         shown = one_line(f"{name}: {each['description']}", _LINE_LIMIT)
         click.echo(f"{at:%Y-%m-%d %H:%M} UTC  {one_line(each['severity'], 32):<8}  {each['id']}  {shown}")

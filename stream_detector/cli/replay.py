@@ -24,6 +24,7 @@ from stream_detector.events.files import HistoryError, read_history
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
+from stream_detector.events.variant import shown_name
 from stream_detector.notify.configure import notify_config
 from stream_detector.notify.forecast import Forecast
 from stream_detector.notify.rendering.escape import one_line
@@ -154,7 +155,7 @@ class _Replay:
                 found.resolved += 1
                 continue
             found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
-            found.by_key[f"{anomaly.entity_kind}:{anomaly.entity_id}"] += 1
+            found.by_key[shown_name(f"{anomaly.entity_kind}:{anomaly.entity_id}", anomaly.variant)] += 1
 
 
 def _with_progress(lines: Iterator[Line], file: Path) -> Iterator[Line]:

@@ -64,6 +64,54 @@ def workflow_key(workflow_id: str, variant: str | None = None) -> str:
     return _WORKFLOW + workflow_id if variant is None else f"{_VARIANT}{_encoded(variant)}:{workflow_id}"
 
 
+def state_key(kind: str, entity_id: str, variant: str | None = None) -> str:
+    """The state key of what an anomaly or incident is about; a kind of a later version has keys of its own.
+
+    >>> state_key("score", "lido"), state_key("workflow", "app", "tag")
+    ('score:lido', 'workflow/tag:app')
+    """
+    return f"{kind}:{entity_id}" if variant is None else f"{kind}/{_encoded(variant)}:{entity_id}"
+
+
+def whole_workflow(key: str) -> str:
+    """The key by which people mean all variants of its workflow; any other key is itself.
+
+    >>> whole_workflow("workflow/tag:a:b"), whole_workflow("score:workflow/tag:a")
+    ('workflow:a:b', 'score:workflow/tag:a')
+    """
+    return _WORKFLOW + key.partition(":")[2] if key.startswith(_VARIANT) else key
+
+
+def names_of(key: str) -> tuple[str, ...]:
+    """Everything that a silence or decision may name to mean `key`: the key, and its workflow with all variants.
+
+    >>> names_of("workflow/tag:app"), names_of("workflow:app")
+    (('workflow/tag:app', 'workflow:app'), ('workflow:app',))
+    """
+    whole = whole_workflow(key)
+    return (key,) if whole == key else (key, whole)
+
+
+def names_of_incident(key: str) -> tuple[str, ...]:
+    """The same for an incident that is known under `key`.
+
+    The variant `default branch` takes the state over that a workflow had before it had variants, and its incidents.
+    What is known of such an incident may still have the key that it opened under.
+    """
+    if key.startswith(_WORKFLOW):
+        return key, workflow_key(key.removeprefix(_WORKFLOW), DEFAULT_BRANCH)
+    return names_of(key)
+
+
+def shown_name(name: str, variant: str | None) -> str:
+    """For people.
+
+    >>> shown_name("app", "pull request"), shown_name("app", None)
+    ('app (pull request)', 'app')
+    """
+    return name if variant is None else f"{name} ({variant})"
+
+
 def key_parts(key: str) -> StateKeyParts:
     """The inverse of `workflow_key` and `score_key`.
 

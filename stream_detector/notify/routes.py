@@ -36,7 +36,8 @@ class RouteEntry(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, 
 
     name: Annotated[str, Meta(pattern=_NAME)]
     match: dict[str, str | list[str]] = {}
-    """type, severity, workflow, entity, name, kind, team, environment, or any label: a shell pattern, or several."""
+    """type, severity, workflow, variant, entity, name, kind, team, or any other label: a shell pattern, or several.
+    A workflow means all of its variants."""
     channels: list[str] | None = None
     """Those to send to; left out: every channel. The inbox gets everything whatever is written here."""
     threshold: Severity | None = None

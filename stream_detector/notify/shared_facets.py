@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from stream_detector.events import Anomaly
 from stream_detector.events.label_counts import LabelCounts
+from stream_detector.events.variant import key_parts, shown_name
 from stream_detector.notify.causes import MIN_ODD, Evidence, OddExecutions, says_how_it_runs
-from stream_detector.notify.subject import state_key
+from stream_detector.notify.subject import key_of_anomaly
 
 GROUP_BY = ("execution", "build", "commit", "step", "*")
 """What `group_by` may name: these, or any label by its name. `*` is every label."""
@@ -33,7 +34,7 @@ def facets_of(anomaly: Anomaly, group_by: Sequence[str]) -> list[Facet]:
         elif name == "step":
             found += [(name, one.name or one.id) for one in anomaly.affected_entities if one.kind == "step"]
         elif name == "workflow":
-            found.append((name, state_key(anomaly)))
+            found.append((name, key_of_anomaly(anomaly)))
         elif name == "*":
             found += sorted(anomaly.labels.items())
         elif name not in NOT_LABELS and name in anomaly.labels:
@@ -196,8 +197,19 @@ def facet_words(facet: Facet) -> str:
 
     >>> facet_words(("step", "compile")), facet_words(("commit", "4f2a"))
     ('step compile', 'commit=4f2a')
+    >>> facet_words(("workflow", "workflow/pull%20request:app"))
+    'workflow app (pull request)'
     """
     name, value = facet
     if name == "workflow":
-        return value.replace(":", " ", 1)
+        return _key_words(value)
     return f"{name} {value}" if name in ("step", "execution") else f"{name}={value}"
+
+
+def _key_words(key: str) -> str:
+    """A state key for people; a kind of a later version has keys of its own."""
+    try:
+        kind, entity_id, variant = key_parts(key)
+    except ValueError:
+        return key.replace(":", " ", 1)
+    return f"{kind} {shown_name(entity_id, variant)}"

@@ -10,6 +10,7 @@ from stream_detector.events import Anomaly, Movement, RunSummary, SummaryAnomaly
 from stream_detector.events.anomaly import EndReason, State, severity_rank
 from stream_detector.events.anomaly_types import describe
 from stream_detector.events.ids import derived_id
+from stream_detector.events.variant import state_key
 
 CRITICAL_THRESHOLDS = 3
 """A score change is critical from so many thresholds on, as in detection."""
@@ -119,12 +120,12 @@ def _message_id(kind: str, subject_id: str) -> str:
     return derived_id("message", kind, subject_id)
 
 
-def state_key(anomaly: Anomaly) -> str:
-    """The key that silences and retirements name: `workflow:<id>` or `score:<id>`, as `events.ids` makes it.
+def key_of_anomaly(anomaly: Anomaly) -> str:
+    """Its state key, which silences and retirements name: as `events.variant` makes it.
 
     A kind of a later version has keys of its own: a silence of a score does not match them.
     """
-    return f"{anomaly.entity_kind}:{anomaly.entity_id}"
+    return state_key(anomaly.entity_kind, anomaly.entity_id, anomaly.variant)
 
 
 def largest_first(anomalies: tuple[SummaryAnomaly, ...]) -> list[SummaryAnomaly]:

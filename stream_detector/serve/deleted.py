@@ -43,12 +43,13 @@ def _possible_ids(event: Completion | Score) -> Iterator[str]:
     """Ids of all anomalies that the rules can find in an event, and of the ends of incidents with it."""
     subjects = {name: list(_SUBJECTS) for name in RULES}
     if isinstance(event, Score):
-        key = score_key(event.entity_id)
+        keys = [score_key(event.entity_id)]
     else:
-        key = workflow_key(event.workflow_id)
+        # It may have been judged before the variant was known that it is stored with.
+        keys = [*{workflow_key(event.workflow_id, variant) for variant in (event.variant, None)}]
         subjects["pattern_deviation"] += [f"{SHARE} {step.name}"[:512] for step in event.steps]
         subjects["resource_exhaustion"] += list(event.resources)
     for rule, names in subjects.items():
         for name in names:
             for subject in (name, f"{name} superseded"):
-                yield derived_id(rule, key, event_id_of(event), subject)
+                yield from (derived_id(rule, key, event_id_of(event), subject) for key in keys)

@@ -14,7 +14,7 @@ from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent
 from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Completion, Score
 from stream_detector.events.ids import score_key
-from stream_detector.events.variant import workflow_key
+from stream_detector.events.variant import DEFAULT_BRANCH, workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, JUDGED
 from stream_detector.serve.broker import BrokerAwayError
@@ -135,11 +135,17 @@ def _place_of_rule(anomaly: bytes) -> tuple[bool, int]:
 async def _is_learnt(app: web.Application, event: Completion | Score) -> bool:
     """Whether the event is among the last ones that its baseline has learnt."""
     if isinstance(event, Completion):
-        key, event_hash = workflow_key(event.workflow_id), hash_of_id(event.execution_id, event.attempt)
+        # Without a variant it may have been learnt by what the default branch has taken over.
+        variants = [event.variant] if event.variant is not None else [None, DEFAULT_BRANCH]
+        keys = [workflow_key(event.workflow_id, variant) for variant in variants]
+        event_hash = hash_of_id(event.execution_id, event.attempt)
     else:
-        key, event_hash = score_key(event.entity_id), hash_of_id(event_id_of(event))
-    packed = await app[DATABASE].query(baselines.packed, key)
-    try:
-        return packed is not None and is_recent(Baseline.unpack(key, packed).ids, event_hash)
-    except PackedError:  # of a later version
-        return False
+        keys, event_hash = [score_key(event.entity_id)], hash_of_id(event_id_of(event))
+    for key in keys:
+        packed = await app[DATABASE].query(baselines.packed, key)
+        try:
+            if packed is not None and is_recent(Baseline.unpack(key, packed).ids, event_hash):
+                return True
+        except PackedError:  # of a later version
+            continue
+    return False

@@ -42,6 +42,7 @@ def conditions(wanted: Filter) -> Where:
     where.any_of("severity", wanted.severities)
     where.any_of("state", wanted.states)
     where.entity(wanted.entity)
+    where.variant(wanted.variant)
     if wanted.run_id is not None:
         where.add("run_id = {}", wanted.run_id)
     where.part_of_name(wanted.text)

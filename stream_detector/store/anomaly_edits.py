@@ -14,6 +14,7 @@ from stream_detector.store.anomaly_tables import ANOMALIES, ANOMALY_COLUMNS, inc
 from stream_detector.store.connect import Connection
 from stream_detector.store.rows import Row
 from stream_detector.store.table import names, parameters
+from stream_detector.store.where import Where
 
 _NEWEST = """
     SELECT DISTINCT ON (anomaly_id) anomaly_id, event FROM actions WHERE anomaly_id = ANY($1::uuid[])
@@ -69,9 +70,11 @@ async def deletions(pool: asyncpg.Pool, anomaly_ids: Iterable[str]) -> list[Dele
 
 
 async def deleted_of(pool: asyncpg.Pool, key: str) -> set[str]:
-    """The ids of the anomalies of a state key that operators have deleted."""
-    statement = "SELECT anomaly_id::text FROM actions WHERE entity = $1 AND kind = 'delete_anomaly'"
-    return {found["anomaly_id"] for found in await pool.fetch(statement, key)}
+    """The ids of the anomalies of a state key that operators have deleted; of a workflow those of all variants."""
+    where = Where()
+    where.about(key)
+    statement = f"SELECT anomaly_id::text FROM actions WHERE {where.text()} AND kind = 'delete_anomaly'"  # noqa: S608 - no values in it
+    return {found["anomaly_id"] for found in await pool.fetch(statement, *where.values)}
 
 
 async def _delete(connection: Connection, anomaly_id: UUID, action: Action) -> set[UUID]:

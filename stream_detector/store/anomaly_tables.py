@@ -5,9 +5,11 @@ from operator import attrgetter
 from typing import Any
 
 from stream_detector.events.decisions import is_about_entity, silence_end
+from stream_detector.events.variant import DEFAULT_BRANCH, workflow_key
 from stream_detector.store.connect import Connection
 from stream_detector.store.precedence import last_state, later_state, worse_severity, worst_severity
 from stream_detector.store.rows import Row
+from stream_detector.store.sql_keys import sql_key
 from stream_detector.store.table import EVENT, JSON, POSITION, Table, column, names, unnested
 
 ANOMALY_COLUMNS = (
@@ -21,6 +23,7 @@ ANOMALY_COLUMNS = (
     column("entity_kind"),
     column("entity_id"),
     column("entity_name"),
+    column("variant"),
     column("execution_id"),
     column("attempt", "integer"),
     column("run_id"),
@@ -41,12 +44,13 @@ ANOMALY_COLUMNS = (
 _STORED = (*ANOMALY_COLUMNS, *POSITION)
 _INCIDENTS_OF = """
     INSERT INTO incidents (id, state, severity, anomaly_type, detector, profile, entity_kind, entity_id, entity_name,
-        run_id, description, records, opened_at, newest_at, resolved_at, duration_s, end_reason)
+        variant, run_id, description, records, opened_at, newest_at, resolved_at, duration_s, end_reason)
     SELECT incident_id,
         {last_state},
         {worst_severity},
         min(anomaly_type), min(detector), min(profile), min(entity_kind), min(entity_id),
-        (array_agg(entity_name ORDER BY detected_at DESC, id))[1], min(run_id),
+        (array_agg(entity_name ORDER BY detected_at DESC, id))[1],
+        (array_agg(variant ORDER BY detected_at DESC, id) FILTER (WHERE variant IS NOT NULL))[1], min(run_id),
         (array_agg(description ORDER BY detected_at, id))[1],
         count(*), min(detected_at), max(detected_at), max(detected_at) FILTER (WHERE state = 'resolved'),
         max(duration_s),
@@ -83,6 +87,9 @@ ANOMALIES = Table(
                     ELSE incidents.description END,
                 entity_name = CASE WHEN excluded.newest_at < incidents.newest_at THEN incidents.entity_name
                     ELSE excluded.entity_name END,
+                variant = CASE WHEN excluded.newest_at < incidents.newest_at
+                    THEN coalesce(incidents.variant, excluded.variant)
+                    ELSE coalesce(excluded.variant, incidents.variant) END,
                 records = incidents.records + excluded.records,
                 opened_at = least(incidents.opened_at, excluded.opened_at),
                 newest_at = greatest(incidents.newest_at, excluded.newest_at),
@@ -144,16 +151,23 @@ ACTIONS = Table(
     """,  # noqa: S608 - columns of this module
 )
 
+_NAMES = (
+    f"{sql_key('t.entity_kind', 't.entity_id', 't.variant')}, t.entity_kind || ':' || t.entity_id,"
+    f" CASE WHEN t.variant IS NULL THEN '{workflow_key('', DEFAULT_BRANCH)}' || t.entity_id END"
+)
+"""What a decision about all incidents of a key may name to mean one of them, as `events.variant.names_of_incident`."""
 _TOUCHED = """
     SELECT id FROM incidents WHERE id::text = ANY($1::text[])
     UNION SELECT i.id FROM incidents i, unnest($2::text[]) AS key
-    WHERE (i.state <> 'resolved' OR i.resolved_by IS NOT NULL) AND i.entity_kind = split_part(key, ':', 1)
+    WHERE (i.state <> 'resolved' OR i.resolved_by IS NOT NULL)
+        AND i.entity_kind = split_part(split_part(key, ':', 1), '/', 1)
         AND i.entity_id = substr(key, strpos(key, ':') + 1)
 """
-_MEANT = """
-    WHERE a.kind = ANY({kinds}) AND (a.incident_id = t.id::text OR (
-        (a.incident_id IS NULL OR a.kind = ANY('{{relearn,retire}}'))
-        AND a.entity = t.entity_kind || ':' || t.entity_id AND a.at >= t.opened_at
+"""Of all variants of a key's workflow: `_DECIDED` looks at which of them a decision means."""
+_MEANT = f"""
+    WHERE a.kind = ANY({{kinds}}) AND (a.incident_id = t.id::text OR (
+        (a.incident_id IS NULL OR a.kind = ANY('{{{{relearn,retire}}}}'))
+        AND a.entity IN ({_NAMES}) AND a.at >= t.opened_at
         AND (t.resolved_at IS NULL OR a.at <= t.resolved_at)))
 """
 # What detection has ended stays as that has said; of several decisions the first counts, also where it comes last.

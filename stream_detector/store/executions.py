@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from stream_detector.events import Completion
 from stream_detector.events.times import epoch_ms
+from stream_detector.events.variant import names_of, workflow_key
 from stream_detector.store.position import BEGINNING, END, ROWS_AT_ONCE, Position
 
 _COMPLETION = msgspec.json.Decoder(Completion)
@@ -27,7 +29,7 @@ class StoredCompletion(NamedTuple):
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM executions"
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant FROM executions"
         " WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2) ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
     )  # fmt: skip
@@ -41,7 +43,7 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM executions"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant FROM executions"
             " WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
             " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
@@ -55,26 +57,35 @@ async def completions_in_order(
 
 
 def _stored(row: asyncpg.Record) -> StoredCompletion:
-    event, record_ms = _COMPLETION.decode(row["event"]), epoch_ms(row["record_at"])
-    return StoredCompletion(event, Position(*row[1:4]), row["backfill"], record_ms)
+    return StoredCompletion(_event(row), Position(*row[1:4]), row["backfill"], epoch_ms(row["record_at"]))
+
+
+def _event(row: asyncpg.Record) -> Completion:
+    """As it came, with the variant that it was stored with: VARIANT_BY may have given it one."""
+    event = _COMPLETION.decode(row["event"])
+    return event if event.variant == row["variant"] else replace(event, variant=row["variant"])
 
 
 async def newest_completions(
     pool: asyncpg.Pool,
     workflow_id: str,
     *,
+    variant: str | None = None,
     limit: int = 30,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[Completion]:
-    """Executions of one workflow, newest first: the last `limit` that ended from `since` on and before `until`."""
+    """Executions of one workflow, newest first: the last `limit` that ended from `since` on and before `until`.
+
+    Of all of its variants, or of the one given; each has the variant that it was stored with.
+    """
     found = await pool.fetch(
-        "SELECT event FROM executions WHERE workflow_id = $1"
-        " AND finished_at >= coalesce($2::timestamptz, '-infinity')"
+        "SELECT event, variant FROM executions WHERE workflow_id = $1"
+        " AND ($5::text IS NULL OR variant = $5) AND finished_at >= coalesce($2::timestamptz, '-infinity')"
         " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
-        workflow_id, since, until, limit,
+        workflow_id, since, until, limit, variant,
     )  # fmt: skip
-    return [_COMPLETION.decode(each["event"]) for each in found]
+    return [_event(each) for each in found]
 
 
 APPLIED_ACTIONS = ["resolve", "expected", "not_an_anomaly", "relearn", "retire"]
@@ -94,15 +105,22 @@ class Completeness(NamedTuple):
     """Decisions of people that the detector applied."""
 
 
-async def completeness(pool: asyncpg.Pool, workflow_id: str, until: Position, at: datetime) -> Completeness:
-    """How complete the stored history of a workflow is, up to a position in the stream and a time of decisions."""
+async def completeness(
+    pool: asyncpg.Pool, workflow_id: str, variant: str | None, until: Position, at: datetime
+) -> Completeness:
+    """How complete the stored history of a workflow is, up to a position in the stream and a time of decisions.
+
+    Decisions count that mean the variant; the history is that of all variants, from which each has begun.
+    """
+    names = names_of(workflow_key(workflow_id, variant))
     found = await pool.fetchrow(
         "SELECT count(DISTINCT stream_epoch) AS epochs, count(DISTINCT source_partition) AS partitions,"
         " (SELECT until FROM trimmed WHERE entity = $5) AS trimmed_until,"
-        " (SELECT count(*) FROM actions WHERE entity = $5 AND kind = ANY($6::text[]) AND at <= $7) AS actions"
+        " (SELECT count(*) FROM actions WHERE entity = ANY($8::text[])"
+        " AND kind = ANY($6::text[]) AND at <= $7) AS actions"
         " FROM executions WHERE workflow_id = $1"
         " AND (stream_epoch, source_partition, source_offset) <= ($2, $3, $4)",
-        workflow_id, *until, f"workflow:{workflow_id}", APPLIED_ACTIONS, at,
+        workflow_id, *until, workflow_key(workflow_id), APPLIED_ACTIONS, at, names,
     )  # fmt: skip
     assert found is not None, "an aggregate has a row"
     return Completeness(*found.values())

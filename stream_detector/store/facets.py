@@ -12,19 +12,21 @@ from stream_detector.store.filter import Filter
 
 MOST = 10_000
 """How incidents stand is counted over so many anomalies at most, the newest: each is looked up."""
-_FACETS = ("severity", "type", "state", "incident")
+MOST_VARIANTS = 100
+_FACETS = ("severity", "type", "state", "variant", "incident")
 _ALL = """
-    SELECT severity, anomaly_type AS type, state, count(*) AS count FROM anomalies WHERE {where} GROUP BY 1, 2, 3
+    SELECT severity, anomaly_type AS type, state, variant, count(*) AS count FROM anomalies
+    WHERE {where} GROUP BY 1, 2, 3, 4
 """
 _WITH_INCIDENTS = """
-    SELECT a.severity, a.type, a.state, i.state <> 'resolved' AS is_open,
+    SELECT a.severity, a.type, a.state, a.variant, i.state <> 'resolved' AS is_open,
         i.acknowledged_at IS NOT NULL AS is_acknowledged, count(*) AS count
     FROM (
-        SELECT severity, anomaly_type AS type, state, incident_id FROM anomalies
+        SELECT severity, anomaly_type AS type, state, variant, incident_id FROM anomalies
         WHERE {where} ORDER BY detected_at DESC LIMIT {limit}
     ) a LEFT JOIN LATERAL (
         SELECT state, acknowledged_at FROM incidents WHERE id = a.incident_id OFFSET 0
-    ) i ON true GROUP BY 1, 2, 3, 4, 5
+    ) i ON true GROUP BY 1, 2, 3, 4, 5, 6
 """
 """OFFSET 0 keeps the planner at looking up each: a hash of all incidents costs three times as much at 100,000."""
 
@@ -33,7 +35,10 @@ class Facets(NamedTuple):
     """For each filter how many match all the others, by its values; a value without any is left out."""
 
     counts: dict[str, dict[str, int]]
-    """By `severity`, `type`, `state` of the record and `incident`: unacknowledged, acknowledged or resolved."""
+    """By `severity`, `type`, `state` and `variant`, and `incident`: unacknowledged, acknowledged or resolved.
+
+    Of the variants the `MOST_VARIANTS` with the most anomalies; what has none is in no count of them.
+    """
     total: int
     """How many match every filter."""
     whole: bool
@@ -42,7 +47,9 @@ class Facets(NamedTuple):
 
 async def facets(pool: asyncpg.Pool, wanted: Filter) -> Facets:
     """Count what the filter lets through, and for each of its filters what another value would find."""
-    where = conditions(replace(wanted, types=(), severities=(), states=(), is_open=None, is_acknowledged=None))
+    where = conditions(
+        replace(wanted, types=(), severities=(), states=(), variant=None, is_open=None, is_acknowledged=None)
+    )
     with_incidents = await pool.fetch(
         _WITH_INCIDENTS.format(where=where.text(), limit=f"${len(where.values) + 1}"), *where.values, MOST
     )
@@ -62,14 +69,21 @@ def _add_up(cells: Iterable[asyncpg.Record], wanted: Filter) -> tuple[dict[str, 
         if not missed:
             total += cell["count"]
         for name in missed or _FACETS:
-            if len(missed) <= 1:
-                counts[name][_incident_status(cell) if name == "incident" else cell[name]] += cell["count"]
+            value = _incident_status(cell) if name == "incident" else cell[name]
+            if len(missed) <= 1 and value is not None:
+                counts[name][value] += cell["count"]
+    counts["variant"] = Counter(dict(counts["variant"].most_common(MOST_VARIANTS)))
     return {name: dict(counted) for name, counted in counts.items()}, total
 
 
 def _missed(cell: asyncpg.Record, wanted: Filter) -> list[str]:
     """The filters that this cell does not pass."""
-    chosen = {"severity": wanted.severities, "type": wanted.types, "state": wanted.states}
+    chosen = {
+        "severity": wanted.severities,
+        "type": wanted.types,
+        "state": wanted.states,
+        "variant": () if wanted.variant is None else (wanted.variant,),
+    }
     missed = [name for name, values in chosen.items() if values and cell[name] not in values]
     pairs = (
         (wanted.is_open, cell.get("is_open")),

@@ -17,7 +17,9 @@ class Filter:
     severities: Sequence[str] = ()
     states: Sequence[str] = ()
     entity: str | None = None
-    """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
+    """An entity's id, or a state key; `workflow:<id>` means all variants of the workflow."""
+    variant: str | None = None
+    """Of a workflow."""
     run_id: str | None = None
     text: str | None = None
     """Part of the entity's name or id, case-insensitive."""

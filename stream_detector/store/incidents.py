@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from stream_detector.events.decisions import Decided, silence_end, silence_in_force
+from stream_detector.events.variant import names_of, state_key
 from stream_detector.store.anomalies import with_recorded_at
 from stream_detector.store.filter import Filter
 from stream_detector.store.paging import Cursor, CursorError, Page
@@ -40,6 +41,7 @@ async def find(pool: asyncpg.Pool, wanted: Filter, *, limit: int, cursor: str | 
     if wanted.is_acknowledged is not None:
         where.add("acknowledged_at IS NOT NULL" if wanted.is_acknowledged else "acknowledged_at IS NULL")
     where.entity(wanted.entity)
+    where.variant(wanted.variant)
     if wanted.run_id is not None:
         where.add("run_id = {}", wanted.run_id)
     where.part_of_name(wanted.text)
@@ -89,19 +91,22 @@ async def outcomes(pool: asyncpg.Pool, incident_id: str) -> list[bytes]:
 async def entities_of(pool: asyncpg.Pool, incident_ids: Sequence[UUID]) -> dict[str, str]:
     """Incident id -> state key of what it is about; those that are not stored are left out."""
     found = await pool.fetch(
-        "SELECT id::text, entity_kind || ':' || entity_id AS key FROM incidents WHERE id = ANY($1::uuid[])",
+        "SELECT id::text, entity_kind, entity_id, variant FROM incidents WHERE id = ANY($1::uuid[])",
         list(incident_ids),
     )
-    return {each["id"]: each["key"] for each in found}
+    return {each["id"]: state_key(*each[1:]) for each in found}
 
 
 async def actions(
     pool: asyncpg.Pool, *, entity: str | None, incident_id: str | None, limit: int, cursor: str | None = None
 ) -> Page:
-    """Operator actions, newest first. Raises `CursorError`."""
+    """Operator actions, newest first. Raises `CursorError`.
+
+    `entity`: those that name it; of a workflow also those about its variants, of a variant also those about all.
+    """
     where = Where()
     if entity is not None:
-        where.add("entity = {}", entity)
+        where.about(entity)
     if incident_id is not None:
         where.add("incident_id = {}", incident_id)
     if cursor is not None:
@@ -172,11 +177,15 @@ async def _in_force(pool: asyncpg.Pool, rows: Sequence[asyncpg.Record]) -> set[s
         one = Decided(at_s=each["at"].timestamp(), action_id=each["id"], until_s=until_s)
         targets.setdefault((each["entity"], each["incident_id"] or "", each["matchers"]), []).append(one)
     retired: dict[str, list[Decided]] = {}
-    for each in await pool.fetch(_RETIRED, sorted({entity for entity, *_ in targets if entity})):
+    names = {name for entity, *_ in targets if entity for name in names_of(entity)}
+    for each in await pool.fetch(_RETIRED, sorted(names)):
         one = Decided(at_s=each["at"].timestamp(), action_id=each["action_id"])
         retired.setdefault(each["entity"], []).append(one)
     now_s = rows[0]["now"].timestamp()
-    chosen = (silence_in_force(each, retired.get(target[0], ()), now_s) for target, each in targets.items())
+    chosen = (
+        silence_in_force(each, [one for name in names_of(entity) for one in retired.get(name, ())], now_s)
+        for (entity, *_), each in targets.items()
+    )
     return {one.action_id for one in chosen if one is not None}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from stream_detector.events.anomaly_types import SEVERITIES
+from stream_detector.events.variant import state_key
 from stream_detector.store.anomalies import trends, with_recorded_at
 from stream_detector.store.filter import Filter
 from stream_detector.store.precedence import ranked_severity
@@ -39,41 +40,42 @@ async def facets(pool: asyncpg.Pool, from_at: datetime, to_at: datetime) -> dict
 
 _LANES = """
     WITH openings AS MATERIALIZED (
-        SELECT entity_kind, entity_id,
+        SELECT entity_kind, entity_id, coalesce(variant, '') AS variant,
             floor(extract(epoch FROM detected_at - $1) / $3::float8)::integer AS bucket,
             {severity} AS ranked
         FROM anomalies WHERE state = 'opened' AND detected_at >= $1 AND detected_at < $2
     ), worst AS (
-        SELECT entity_kind, entity_id, max(ranked) AS ranked, count(*) AS count, count(*) OVER () AS entities
-        FROM openings GROUP BY 1, 2 ORDER BY 3 DESC, 4 DESC, 1, 2 LIMIT $4
+        SELECT entity_kind, entity_id, variant, max(ranked) AS ranked, count(*) AS count, count(*) OVER () AS entities
+        FROM openings GROUP BY 1, 2, 3 ORDER BY 4 DESC, 5 DESC, 1, 2, 3 LIMIT $4
     )
-    SELECT w.entity_kind, w.entity_id, w.ranked AS worst, w.count AS total, o.bucket, w.entities,
+    SELECT w.entity_kind, w.entity_id, w.variant, w.ranked AS worst, w.count AS total, o.bucket, w.entities,
         max(o.ranked) AS ranked, count(*) AS count,
         (SELECT entity_name FROM anomalies a WHERE a.entity_id = w.entity_id AND a.entity_kind = w.entity_kind
             ORDER BY detected_at DESC LIMIT 1) AS entity_name
-    FROM worst w JOIN openings o USING (entity_kind, entity_id)
-    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY worst DESC, total DESC, 1, 2, bucket
+    FROM worst w JOIN openings o USING (entity_kind, entity_id, variant)
+    GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY worst DESC, total DESC, 1, 2, 3, bucket
 """.format(severity=ranked_severity("severity"))  # noqa: S608 - a constant of ours
 
 
 async def lanes(
     pool: asyncpg.Pool, from_at: datetime, to_at: datetime, bucket_s: float, rows: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """One lane an entity, the worst first: in which buckets of the span something opened, and how bad it was.
+    """One lane an entity, or a variant, the worst first: in which buckets of the span something opened, and how bad.
 
     Returns:
         The first `rows` lanes, and how many there are.
     """
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
     entities = 0
     for each in await pool.fetch(_LANES, from_at, to_at, bucket_s, rows):
         lane = found.setdefault(
-            (each["entity_kind"], each["entity_id"]),
+            (each["entity_kind"], each["entity_id"], each["variant"]),
             {
-                "entity": f"{each['entity_kind']}:{each['entity_id']}",
+                "entity": state_key(each["entity_kind"], each["entity_id"], each["variant"] or None),
                 "entity_id": each["entity_id"],
                 "entity_kind": each["entity_kind"],
                 "entity_name": each["entity_name"],
+                "variant": each["variant"] or None,
                 "worst": each["worst"][1:],
                 "count": each["total"],
                 "cells": [],

@@ -38,6 +38,8 @@ class Row(Struct, Generic[E], frozen=True, gc=False):
     """The event's JSON as it came, one object; stored instead of the event encoded again."""
     duration_from_times: bool = True
     """The setting DURATION_FROM_TIMES: what the column has of an execution that says no duration."""
+    variant_by: tuple[str, ...] = ()
+    """The setting VARIANT_BY: what the column has of an execution that names no variant."""
 
 
 class NamedValue(NamedTuple):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import asyncpg
 
 from stream_detector.store.connect import Connection
+from stream_detector.store.sql_keys import sql_key
 
 ROWS_AT_ONCE = 5_000
 LEAST_BYTES = 6
@@ -67,12 +68,18 @@ class EventTable(NamedTuple):
 
 
 EXECUTIONS = EventTable(
-    "executions", "workflow_id", "workflow_id", "'workflow:' || workflow_id", "NULL", "record_at", "backfill"
+    "executions",
+    "workflow_id",
+    "workflow_id",
+    sql_key("'workflow'", "workflow_id", "variant"),
+    "NULL",
+    "record_at",
+    "backfill",
 )
 SCORES = EventTable("scores", "entity_id", "entity_id", "'score:' || entity_id", "run_id", "record_at", "backfill")
 SCORE_RUNS = EventTable("score_runs", "run_id", "run_id", record_at="at")
 ACTIONS = EventTable("actions", "substr(entity, strpos(entity, ':') + 1)", "entity", "entity", record_at="at")
-ANOMALIES = EventTable("anomalies", "entity_id", "entity_kind || ':' || entity_id")
+ANOMALIES = EventTable("anomalies", "entity_id", sql_key("entity_kind", "entity_id", "variant"))
 RUN_SUMMARIES = EventTable("run_summaries", "run_id", "run_id")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from stream_detector.events import Score
-from stream_detector.events.completion import recorded_duration_s
+from stream_detector.events.completion import recorded_duration_s, with_variant
+from stream_detector.events.variant import StateKeyParts, key_parts
 from stream_detector.store.rows import Row
 from stream_detector.store.table import (
     EVENT,
@@ -47,6 +48,7 @@ _EXECUTIONS = (
     column("status"),
     column("finished_at", "timestamptz"),
     column("duration_s", "float8", lambda row: recorded_duration_s(row.event, row.duration_from_times) or None),
+    column("variant", value=lambda row: with_variant(row.event, row.variant_by).variant),
     *POSITION,
     _BACKFILL,
     RECORD_AT,
@@ -106,10 +108,20 @@ def _is_newer(one: str, other: str) -> str:
             ELSE {other}.owner_epoch < {one}.owner_epoch END))"""
 
 
+def _parts(row: Row[Any]) -> StateKeyParts:
+    """Of a baseline's key. One that no version known here writes is stored by what stands before and after ":"."""
+    try:
+        return key_parts(row.event.key)
+    except ValueError:
+        kind, _, entity_id = row.event.key.partition(":")
+        return StateKeyParts(kind, entity_id)
+
+
 _BASELINES = (
     column("key"),
-    column("entity_kind", value=lambda row: row.event.key.partition(":")[0]),
-    column("entity_id", value=lambda row: row.event.key.partition(":")[2]),
+    column("entity_kind", value=lambda row: _parts(row).kind),
+    column("entity_id", value=lambda row: _parts(row).entity_id),
+    column("variant", value=lambda row: _parts(row).variant),
     column("state"),
     column("named", "jsonb", _named),
     column("packed", "bytea"),
@@ -121,7 +133,8 @@ BASELINES = Table(
     columns=_BASELINES,
     key=lambda row: row.event.key,
     keep="last",
-    # A retired key comes with packed NULL: its row goes, unless something newer is stored.
+    # A retired key comes with packed NULL: its row goes, unless something newer is stored. What a former version stored
+    # of a variant has the kind `workflow/<variant>`.
     statement=f"""
         WITH given AS MATERIALIZED (
             SELECT * FROM {unnested(_BASELINES)} AS t ({names(_BASELINES)})
@@ -131,7 +144,7 @@ BASELINES = Table(
         )
         INSERT INTO baselines ({names(_BASELINES)}) SELECT * FROM given WHERE packed IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET state = excluded.state, named = excluded.named, packed = excluded.packed,
-            owner_epoch = excluded.owner_epoch,
+            entity_kind = excluded.entity_kind, variant = excluded.variant, owner_epoch = excluded.owner_epoch,
             stream_epoch = excluded.stream_epoch, source_partition = excluded.source_partition,
             source_offset = excluded.source_offset, record_at = excluded.record_at, recorded_at = now()
         WHERE {_is_newer("excluded", "baselines")}

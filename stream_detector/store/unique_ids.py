@@ -5,9 +5,10 @@ import asyncpg
 from stream_detector.events.id_patterns import Patterns
 
 # In a packed baseline: 1 the kind (workflow), 3 the number of recent ids, 4 to 11 the newest event time in epoch ms.
+# A new variant of a workflow that has others makes no id new.
 # The seconds of the day are compared by the middle bytes: epoch ms >> 16 is 65.5 s.
 _DECLARE = """
-    DECLARE new_today NO SCROLL CURSOR FOR SELECT entity_id FROM baselines
+    DECLARE new_today NO SCROLL CURSOR FOR SELECT entity_id FROM baselines b
     WHERE entity_kind = 'workflow' AND state <> 'unknown'
         AND record_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
         AND CASE WHEN octet_length(packed) >= 20 THEN
@@ -16,6 +17,9 @@ _DECLARE = """
                 + 16777216 * get_byte(packed, 9)::bigint
                 >= extract(epoch FROM date_trunc('day', now() AT TIME ZONE 'UTC'))::bigint * 1000 / 65536
         ELSE false END
+        AND (variant IS NULL OR NOT EXISTS (
+            SELECT 1 FROM baselines o
+            WHERE o.entity_kind = 'workflow' AND o.entity_id = b.entity_id AND o.key <> b.key))
 """
 _FETCH = "FETCH 5000 FROM new_today"
 """By SQL, since asyncpg's own cursor has a named statement, which pgbouncer may give to another client."""

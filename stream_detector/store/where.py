@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from stream_detector.events.variant import is_workflow_key, key_parts, names_of
+
 
 class Where:
     """Conditions whose values are always parameters."""
@@ -29,14 +31,37 @@ class Where:
             self.add(column + " = ANY({}::text[])", list(words))
 
     def entity(self, entity: str | None) -> None:
-        """An entity's id, or a state key: `workflow:<id>` or `score:<id>`."""
+        """An entity's id, or a state key; one that names no variant means all variants of its workflow."""
         if entity is None:
             return
-        kind, _, rest = entity.partition(":")
-        if kind in ("workflow", "score") and rest:
-            self.add("(entity_id = {} OR (entity_id = {} AND entity_kind = {}))", entity, rest, kind)
-        else:
+        try:
+            kind, entity_id, variant = key_parts(entity)
+        except ValueError:
             self.add("entity_id = {}", entity)
+            return
+        if variant is None:
+            self.add("(entity_id = {} OR (entity_id = {} AND entity_kind = {}))", entity, entity_id, kind)
+        else:
+            self.add(
+                "(entity_id = {} OR (entity_id = {} AND entity_kind = {} AND variant = {}))",
+                entity, entity_id, kind, variant.replace("\x00", ""),
+            )  # fmt: skip
+
+    def about(self, key: str) -> None:
+        """Of actions: about a state key. Of a workflow also those about its variants, of a variant those about all."""
+        names = names_of(key)
+        if len(names) == 1 and is_workflow_key(key):
+            self.add(
+                "(entity = {} OR (entity LIKE 'workflow/%' AND substr(entity, strpos(entity, ':') + 1) = {}))",
+                key, key.partition(":")[2],
+            )  # fmt: skip
+        else:
+            self.any_of("entity", names)
+
+    def variant(self, variant: str | None) -> None:
+        """A variant, of whichever workflow."""
+        if variant is not None:
+            self.add("variant = {}", variant)
 
     def part_of_name(self, text: str | None) -> None:
         """Part of the entity's name or id, case-insensitive."""

@@ -6,12 +6,13 @@ from typing import Any
 from stream_detector.events import Anomaly
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.links import LINK_LIFETIME_S, MAX_TOKEN_CHARACTERS, WORDS, Link, Purpose, sign
+from stream_detector.notify.rendering.alert import anomaly_name
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import known
 from stream_detector.notify.shared_facets import NOT_LABELS, facet_words
 from stream_detector.notify.state.line_order import ENDED
 from stream_detector.notify.state.state_models import Combined, Line
-from stream_detector.notify.subject import RESOLVED, state_key
+from stream_detector.notify.subject import RESOLVED, key_of_anomaly
 
 Links = list[tuple[str, str]]
 """(words, address) of each."""
@@ -21,8 +22,8 @@ def links_of_anomaly(anomaly: Anomaly, channel: str, config: NotifyConfig, at_s:
     """Those of a message of this anomaly; none without a key, for an end, or in the inbox."""
     if anomaly.state == RESOLVED or channel == INBOX:
         return []
-    about = one_line(f"{known(anomaly.anomaly_type)} in {anomaly.entity_name}", 120)
-    given: Any = {"incident_id": anomaly.incident_id, "entity": state_key(anomaly), "about": about}
+    about = one_line(f"{known(anomaly.anomaly_type)} in {anomaly_name(anomaly)}", 120)
+    given: Any = {"incident_id": anomaly.incident_id, "entity": key_of_anomaly(anomaly), "about": about}
     return _signed([(purpose, shown, given) for purpose, shown in WORDS.items()], channel, config, at_s)
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import STATES
+from stream_detector.events.variant import shown_name
 from stream_detector.notify.rendering.escape import one_line, paragraph
 from stream_detector.notify.rendering.words import (
     amount,
@@ -42,13 +43,24 @@ def alert_numbers(anomaly: Anomaly) -> tuple[str, str, str, str]:
     )
 
 
+def anomaly_name(anomaly: Anomaly, limit: int | None = None) -> str:
+    """What it is about on one line, of a workflow with the variant: `app (pull request)`. Never blank.
+
+    Args:
+        limit: characters of the name.
+    """
+    at_most = () if limit is None else (limit,)
+    name = one_line(anomaly.entity_name, *at_most) or one_line(anomaly.entity_id, *at_most) or "unknown"
+    return shown_name(name, one_line(anomaly.variant or "") or None)
+
+
 def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:
     """Mark and title: how bad, what, and where.
 
     Args:
         kinds: the types, in words, of several anomalies that are one reading.
     """
-    name = one_line(anomaly.entity_name) or one_line(anomaly.entity_id) or "unknown"
+    name = anomaly_name(anomaly)
     if is_new_normal(anomaly):
         return mark_of("info"), f"New normal: {type_words(anomaly.anomaly_type)} in {name}"
     kind = RESOLVED if anomaly.state == RESOLVED else known(anomaly.severity)

@@ -19,9 +19,9 @@ from stream_detector.notify.subject import (
     RESOLVED,
     Subject,
     is_new_normal,
+    key_of_anomaly,
     message_id,
     severity_of,
-    state_key,
 )
 
 DESCRIPTION_LIMIT = 160
@@ -61,7 +61,7 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
         anomaly_id=subject.id if isinstance(subject, Anomaly) else None,
         incident_id=subject.incident_id if isinstance(subject, Anomaly) else None,
         run_id=subject.run_id,
-        entity=state_key(subject) if isinstance(subject, Anomaly) else "",
+        entity=key_of_anomaly(subject) if isinstance(subject, Anomaly) else "",
         facts=facts,
         happened_s=happened_at.timestamp(),
         anomaly_type=anomaly_type,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.notify.causes import Evidence
+from stream_detector.notify.rendering.alert import anomaly_name
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import percent
 from stream_detector.notify.shared_facets import NOT_LABELS, Cluster, Facet, facet_words
@@ -33,7 +34,7 @@ def common_steps(anomalies: Sequence[Anomaly]) -> list[str]:
     common = [step for step in worst.investigation_steps if all(step in other.investigation_steps for other in active)]
     found = [_shown(step) for step in common][:MAX_STEPS]
     own = next((step for step in worst.investigation_steps if step not in common), "")
-    name = one_line(worst.entity_name, 120) or one_line(worst.entity_id, 120)
+    name = anomaly_name(worst, 120)
     return [*found, _shown(f"Begin with {name}: {own}")] if own else found
 
 

@@ -13,6 +13,7 @@ from stream_detector.events.decisions import (
     target_of,
 )
 from stream_detector.events.ids import derived_id
+from stream_detector.events.variant import names_of, names_of_incident
 from stream_detector.notify.channels.registry import updates_messages
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.stages import group_life
@@ -68,7 +69,7 @@ def _take(state: State, action: Action, now_s: float, config: NotifyConfig) -> N
     about = [name.removeprefix(INCIDENT) for name in keys_of(state, INCIDENT)] if of_entity else named
     for incident_id in about:
         incident = read(state, INCIDENT + incident_id, Incident)
-        if incident is None or not (incident_id in named or incident.entity == action.entity):
+        if incident is None or not (incident_id in named or action.entity in names_of_incident(incident.entity)):
             continue
         if taken := taken_by(state, incident_id, incident.entity, incident.detected_at_s):
             _acknowledge(state, action, incident_id, incident, taken.by or "somebody", now_s, config)
@@ -120,15 +121,16 @@ def _retire(state: State, action: Action, now_s: float) -> None:
     entity = action.entity
     for key in keys_of(state, INCIDENT):
         incident = read(state, key, Incident)
-        if incident and incident.entity == entity and incident.detected_at_s <= action.at.timestamp():
+        is_meant = incident is not None and entity in names_of_incident(incident.entity)
+        if incident and is_meant and incident.detected_at_s <= action.at.timestamp():
             acknowledged = bool(incident.acknowledged_by)
             group_life.record_member_end(state, incident.groups, now_s, acknowledged=acknowledged)
             del state[key]
     known = read(state, RETIRED + entity, Decisions) or Decisions()
     write(state, RETIRED + entity, replace(known, records=_with_record(known.records, decided_by(action))))
-    kept = [one for one in stored_silences(state) if one.entity != entity]
+    kept = [one for one in stored_silences(state) if entity not in names_of(one.entity)]
     found = (read(state, key, TargetSilences) for key in keys_of(state, SILENCE))
-    _put_in_force(state, kept, [one for one in found if one and one.entity == entity], now_s)
+    _put_in_force(state, kept, [one for one in found if one and entity in names_of(one.entity)], now_s)
 
 
 def _with_record(records: list[Decided], one: Decided) -> list[Decided]:

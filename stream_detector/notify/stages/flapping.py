@@ -12,7 +12,7 @@ from stream_detector.events.ids import derived_id
 from stream_detector.notify.config import INBOX
 from stream_detector.notify.state.keys import FLAP, State, read, timer_key, write
 from stream_detector.notify.state.state_models import Flap, Incident
-from stream_detector.notify.subject import SUPERSEDED, state_key, worst_of
+from stream_detector.notify.subject import SUPERSEDED, key_of_anomaly, worst_of
 
 END_OF_FLAPPING = "ending"
 """The kind of timer that ends the wait for quiet."""
@@ -21,7 +21,7 @@ END_OF_FLAPPING = "ending"
 def flap_key(anomaly: Anomaly) -> str:
     """The same for every incident of one key, detector and subject."""
     subject = sorted(f"{one.kind} {one.id}" for one in anomaly.affected_entities if one.kind in ("step", "resource"))
-    return FLAP + derived_id("flap", state_key(anomaly), anomaly.detector, *subject)
+    return FLAP + derived_id("flap", key_of_anomaly(anomaly), anomaly.detector, *subject)
 
 
 def reopens(flap: Flap, now_s: float, window_s: float) -> bool:

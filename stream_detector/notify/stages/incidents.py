@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from stream_detector.events import Anomaly
 from stream_detector.events.decisions import Decided, who_took
+from stream_detector.events.variant import names_of_incident
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.flapping import flap_key, record_end, record_opening
 from stream_detector.notify.state.keys import INCIDENT, TAKEN, TAKEN_ALL, State, read, write
 from stream_detector.notify.state.state_models import Decisions, Flap, Incident
-from stream_detector.notify.subject import RESOLVED, Subject, severity_of, state_key, will_resolve, worst_of
+from stream_detector.notify.subject import RESOLVED, Subject, key_of_anomaly, severity_of, will_resolve, worst_of
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ def read_history(state: State, subject: Subject) -> History:
     key, incident = flap_key(subject), read(state, INCIDENT + subject.incident_id, Incident)
     taken = None
     if incident is None and subject.state != RESOLVED:
-        taken = taken_by(state, subject.incident_id, state_key(subject), subject.detected_at.timestamp())
+        taken = taken_by(state, subject.incident_id, key_of_anomaly(subject), subject.detected_at.timestamp())
     return History(incident, key, read(state, key, Flap), (taken.by or "somebody") if taken else "")
 
 
 def taken_by(state: State, incident_id: str, entity: str, opened_s: float) -> Decided | None:
     """The decision by which an incident was taken, whether it came before or after the incident."""
-    about_it, about_entity = read(state, TAKEN + incident_id, Decisions), read(state, TAKEN_ALL + entity, Decisions)
-    return who_took(about_it.records if about_it else (), about_entity.records if about_entity else (), opened_s)
+    about_it = read(state, TAKEN + incident_id, Decisions)
+    found = [read(state, TAKEN_ALL + name, Decisions) for name in names_of_incident(entity)]
+    about_entity = [each for one in found if one for each in one.records]
+    return who_took(about_it.records if about_it else (), about_entity, opened_s)
 
 
 def update_incident(
@@ -80,14 +83,16 @@ def update_incident(
     else:
         worst = worst_of(incident.severity, anomaly.severity)
         both, by = sorted({*incident.notified, *notified}), {**incident.routes, **notified}
-        write(state, key, replace(incident, at_s=now_s, severity=worst, notified=both, routes=by))
+        # An incident that opened before its workflow had variants goes on under the key of one.
+        entity = key_of_anomaly(anomaly)
+        write(state, key, replace(incident, at_s=now_s, entity=entity, severity=worst, notified=both, routes=by))
 
 
 def _opened(anomaly: Anomaly, notified: dict[str, str], flap: Flap | None, now_s: float) -> Incident:
     """One that `flap` shows to be an earlier one opened again keeps that one's beginning and who was notified of it."""
     return Incident(
         at_s=now_s,
-        entity=state_key(anomaly),
+        entity=key_of_anomaly(anomaly),
         severity=anomaly.severity,
         notified=sorted({*notified, *(flap.notified if flap else ())}),
         opened_at_s=flap.opened_at_s if flap else now_s,

@@ -6,16 +6,17 @@ from fnmatch import fnmatchcase
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.events.decisions import silence_in_force
 from stream_detector.events.ids import score_key
+from stream_detector.events.variant import names_of
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.state.keys import RETIRED, SILENCE, SILENCES, State, keys_of, read_if_sound
 from stream_detector.notify.state.state_models import Decisions, Silence, Silences, TargetSilences
-from stream_detector.notify.subject import Run, Subject, severity_of, severity_of_change, state_key
+from stream_detector.notify.subject import Run, Subject, key_of_anomaly, severity_of, severity_of_change
 
 Facts = Mapping[str, str]
 
 
 def facts_of(subject: Subject) -> dict[str, str]:
-    """What a matcher may name: type, severity, kind, entity, workflow, name, run, key, incident, and every label.
+    """What a matcher may name: type, severity, kind, entity, workflow, variant, name, run, key, incident, every label.
 
     A run has type, severity, kind and run alone; a summary carries no labels, so no label matches.
     """
@@ -29,13 +30,14 @@ def facts_of(subject: Subject) -> dict[str, str]:
     return {
         **subject.labels,
         **({"workflow": subject.entity_id} if subject.entity_kind == "workflow" else {}),
+        **({"variant": subject.variant} if subject.variant is not None else {}),
         "type": subject.anomaly_type,
         "severity": subject.severity,
         "kind": subject.entity_kind,
         "entity": subject.entity_id,
         "name": subject.entity_name,
         "run": subject.run_id or "",
-        "key": state_key(subject),
+        "key": key_of_anomaly(subject),
         "incident": subject.incident_id,
     }
 
@@ -96,8 +98,9 @@ def stored_silences(state: State) -> list[Silence]:
 
 def silence_of_target(state: State, target: TargetSilences, now_s: float) -> Silence | None:
     """The silence of a target that is in force at `now_s`."""
-    retired = read_if_sound(state, RETIRED + target.entity, Decisions) if target.entity else None
-    one = silence_in_force(target.records, retired.records if retired else (), now_s)
+    names = names_of(target.entity) if target.entity else ()
+    found = [read_if_sound(state, RETIRED + name, Decisions) for name in names]
+    one = silence_in_force(target.records, [each for one in found if one for each in one.records], now_s)
     if one is None:
         return None
     return Silence(
@@ -129,7 +132,7 @@ def silenced_in_run(run: Run, silences: Iterable[Silence], now_s: float) -> froz
 def _route_matches(route: Route, facts: Facts) -> bool:
     """Whether every fact that the route names is there and like one of its patterns."""
     return all(
-        name in facts and any(fnmatchcase(facts[name], pattern) for pattern in patterns)
+        any(fnmatchcase(value, pattern) for value in _values(name, facts) for pattern in patterns)
         for name, patterns in route.match.items()
     )
 
@@ -141,7 +144,14 @@ def _silence_matches(silence: Silence, facts: Facts) -> bool:
         wanted["key"] = silence.entity
     if silence.incident_id:
         wanted["incident"] = silence.incident_id
-    return bool(wanted) and all(facts.get(name) == value for name, value in wanted.items())
+    return bool(wanted) and all(value in _values(name, facts) for name, value in wanted.items())
+
+
+def _values(name: str, facts: Facts) -> tuple[str, ...]:
+    """What a matcher may give for a fact: its value, for the key of a variant also that of its whole workflow."""
+    if name not in facts:
+        return ()
+    return names_of(facts[name]) if name == "key" else (facts[name],)
 
 
 def _facts_in_run(anomaly: SummaryAnomaly, run_id: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from stream_detector.events.action import DecisionKind
 from stream_detector.events.decisions import SILENCE_LASTS
 from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Instant
+from stream_detector.events.variant import MAX_CHARACTERS, key_parts, state_key
 from stream_detector.kafka import topics
 from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.authentication import IDENTITY
@@ -74,6 +75,7 @@ class ActionPage(Struct, kw_only=True):
     next: str | None
 
 
+_KEYS = ["workflow:<id>", "workflow/<variant, percent-encoded>:<id>", "score:<id>"]
 _BELIEVED_UNTIL = datetime(2099, 12, 31, tzinfo=UTC)
 
 
@@ -92,7 +94,7 @@ async def act(request: web.Request) -> web.Response:
         keys, unknown = await incident_keys(request, decision.incident_ids, decision.entity)
         about: list[tuple[str, str | None]] = [(key, incident_id) for incident_id, key in keys.items()]
     else:
-        about, unknown = [(state_key(decision.entity or ""), None)], []
+        about, unknown = [(checked_key(decision.entity or ""), None)], []
     made = [
         Action(
             action_id=str(uuid4()),
@@ -173,24 +175,23 @@ async def incident_keys(
     except StoreAwayError:
         if not entity:
             raise
-        return dict.fromkeys(map(str, valid.values()), state_key(entity)), []
+        return dict.fromkeys(map(str, valid.values()), checked_key(entity)), []
     unknown = [each for each in incident_ids if each not in valid or str(valid[each]) not in found]
     if not found:
         raise ProblemError(404, "No incident with these ids is stored.")
     return found, unknown
 
 
-def state_key(entity: str) -> str:
-    """The entity where it is a state key. Raises 400."""
-    kind, _, rest = entity.partition(":")
-    if kind not in ("workflow", "score") or not rest or len(rest) > 256:
-        raise ProblemError(
-            400,
-            "entity: must be workflow:<id> or score:<id>",
-            parameter="entity",
-            allowed=["workflow:<id>", "score:<id>"],
-        )
-    return entity
+def checked_key(entity: str) -> str:
+    """The state key that the entity is, a variant encoded as everywhere. Raises 400."""
+    try:
+        kind, entity_id, variant = key_parts(entity)
+    except ValueError:
+        kind, entity_id, variant = "", "", None
+    text = variant or "-"
+    if not kind or len(entity_id) > 256 or "\x00" in text or len(text) > MAX_CHARACTERS:
+        raise ProblemError(400, f"entity: must be {' or '.join(_KEYS)}", parameter="entity", allowed=_KEYS)
+    return state_key(kind, entity_id, variant)
 
 
 def silence_end(until: datetime | None, for_s: float | None, now: datetime) -> datetime:

@@ -11,6 +11,7 @@ from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import AnomalyTypeName, SeverityName, StateName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.fields import Id, Instant
+from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.deleted import no_anomaly
 from stream_detector.serve.requests import (
@@ -37,6 +38,7 @@ class AnomalyFilter(TimeRange, kw_only=True):
     severity: list[SeverityName] = field(default_factory=list)
     state: list[StateName] = field(default_factory=list)
     entity: Entity | None = None
+    variant: Variant | None = None
     q: Substring | None = None
     run: Id | None = None
     open: Annotated[bool, Meta(description="Whether the incident is open.")] | None = None
@@ -91,6 +93,8 @@ class AnomalyFacets(Struct, kw_only=True):
     severity: dict[SeverityName, int]
     type: dict[AnomalyTypeName, int]
     state: dict[StateName, int]
+    variant: dict[str, int]
+    """Of workflows with variants; the 100 with the most anomalies."""
     incident: dict[Literal["unacknowledged", "acknowledged", "resolved"], int]
     """unacknowledged: open=true&acknowledged=false; acknowledged: open=true&acknowledged=true; resolved: open=false."""
     total: int
@@ -127,6 +131,7 @@ def to_filter(query: AnomalyFilter, now: datetime) -> Filter:
         severities=query.severity,
         states=query.state,
         entity=query.entity,
+        variant=query.variant,
         text=query.q,
         run_id=query.run,
         is_open=query.open,

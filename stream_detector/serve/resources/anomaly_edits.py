@@ -15,6 +15,7 @@ from stream_detector.events.anomaly_types import AnomalyType, Severity
 from stream_detector.events.decode import decode_anomaly
 from stream_detector.events.encode import encode
 from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Text, Url
+from stream_detector.events.variant import Variant, has_key, state_key
 from stream_detector.serve.app_keys import DATABASE, EDITING
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.deleted import no_anomaly
@@ -48,6 +49,7 @@ class NewAnomaly(Struct, kw_only=True, forbid_unknown_fields=True):
     entity_kind: EntityKind
     entity_id: Id
     entity_name: Name | None = None
+    variant: Variant | None = None
     execution_id: Id | None = None
     attempt: _Attempt | None = None
     run_id: Id | None = None
@@ -79,6 +81,10 @@ async def create_anomaly(request: web.Request) -> web.Response:
     The same `id` and content again leave one; another content under a stored or deleted id is a conflict.
     """
     given = await read_body(request, NewAnomaly)
+    if given.variant is not None and not (given.entity_kind == "workflow" and has_key(given.entity_id, given.variant)):
+        raise ProblemError(
+            400, "variant: only a workflow has variants, and long names must be ASCII", parameter="variant"
+        )
     anomaly = _checked(_made(given, request[IDENTITY].name))
     anomaly_id = UUID(anomaly.id)
     async with request.app[EDITING]:
@@ -170,7 +176,7 @@ async def _carry_out(request: web.Request, kind: EditKind, anomaly: Anomaly) -> 
         kind=kind,
         by=request[IDENTITY].name,
         at=datetime.now(UTC),
-        entity=f"{anomaly.entity_kind}:{anomaly.entity_id}",
+        entity=state_key(anomaly.entity_kind, anomaly.entity_id, anomaly.variant),
         incident_id=anomaly.incident_id,
         anomaly_id=anomaly.id,
         anomaly=None if kind == "delete_anomaly" else anomaly,

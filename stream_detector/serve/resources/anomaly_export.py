@@ -27,7 +27,7 @@ COLUMNS = (
     "id", "detected_at", "anomaly_type", "severity", "state", "entity_kind", "entity_id", "entity_name",
     "description", "current_value", "baseline_value", "deviation", "z_score", "unit", "direction", "threshold",
     "execution_id", "attempt", "run_id", "incident_id", "recorded_at",
-    "confidence",
+    "confidence", "variant",
 )  # fmt: skip
 
 _CHUNK = 1_000

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.events import Completion
 from stream_detector.events.fields import Id
+from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import TimeRange, read_query, time_range
 from stream_detector.serve.responses import json_response
@@ -15,9 +16,10 @@ from stream_detector.store.executions import newest_completions
 
 
 class ExecutionsQuery(TimeRange, kw_only=True):
-    """Executions of one workflow; the last 30 by default."""
+    """Executions of one workflow, of all its variants or of one; the last 30 by default."""
 
     workflow: Id
+    variant: Variant | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 30
 
 
@@ -33,6 +35,6 @@ async def executions(request: web.Request) -> web.Response:
     query = read_query(request, ExecutionsQuery)
     since, until = time_range(query, datetime.now(UTC))
     found = await request.app[DATABASE].query(
-        newest_completions, query.workflow, limit=query.limit, since=since, until=until
+        newest_completions, query.workflow, variant=query.variant, limit=query.limit, since=since, until=until
     )
     return json_response({"items": found, "next": None})

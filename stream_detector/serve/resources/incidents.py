@@ -36,6 +36,7 @@ class Incident(Struct, kw_only=True):
     entity_kind: EntityKindName
     entity_id: str
     entity_name: str
+    variant: str | None
     run_id: str | None
     description: str
     records: int

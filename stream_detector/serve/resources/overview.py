@@ -32,12 +32,13 @@ class Cell(Struct, kw_only=True):
 
 
 class Lane(Struct, kw_only=True):
-    """One lane of the swimlane."""
+    """One lane of the swimlane: a workflow, a variant of one, or a scored entity."""
 
     entity: str
     entity_id: str
     entity_kind: EntityKindName
     entity_name: str
+    variant: str | None
     worst: SeverityName
     count: int
     cells: list[Cell]

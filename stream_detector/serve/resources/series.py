@@ -17,7 +17,7 @@ from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.fields import Instant
 from stream_detector.events.ids import score_key
-from stream_detector.events.variant import workflow_key
+from stream_detector.events.variant import key_parts, workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.bands import (
@@ -31,6 +31,7 @@ from stream_detector.serve.detection_settings import DetectionSettings, detectio
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Entity, read_query
 from stream_detector.serve.responses import json_response
+from stream_detector.serve.variant_baselines import VariantBaselines
 from stream_detector.store.anomaly_edits import deleted_of
 from stream_detector.store.executions import completions_in_order
 from stream_detector.store.scores import scores_in_order
@@ -73,10 +74,12 @@ class Point(Struct, frozen=True, kw_only=True):
     """Its id."""
     execution_id: str | None = None
     status: str | None = None
+    variant: str | None = None
+    """Of the workflow; each is judged by itself."""
 
 
 class Series(Struct, frozen=True, kw_only=True):
-    """The readings of one entity in order of time."""
+    """The readings of one entity in order of time; of a workflow those of all variants, unless one is named."""
 
     entity: str
     unit: str
@@ -99,23 +102,26 @@ async def series(
 ) -> Series | None:
     """The last `limit` readings up to `until`, each with the band that the same `step` judged it by.
 
-    Of a workflow the durations, or with `of` failures the share of its last 10 executions that failed. None where
-    nothing is stored of the entity. `entity` is a state key; a bare id means the workflow of that id, else the scored
-    entity.
+    Of a workflow the durations, or with `of` failures the share of its last 10 executions that failed; each variant is
+    judged by itself. None where nothing is stored of the entity. `entity` is a state key; a bare id means the workflow
+    of that id, else the scored entity.
     """
-    kind, _, rest = entity.partition(":")
-    entity_id = rest if kind in ("workflow", "score") else entity
+    try:
+        kind, entity_id, variant = key_parts(entity)
+    except ValueError:
+        kind, entity_id, variant = "", entity, None
     if kind != "score":
         read_points, unit = (_durations, "s") if of == "value" else (_failure_rates, "ratio")
-        points = await read_points(pool, entity_id, until, limit, in_force)
+        readings = await read_points(pool, entity_id, until, limit, in_force)
+        points = readings.points(variant)
         if points or kind == "workflow":
-            return _sorted(workflow_key(entity_id), unit, points)
+            return _sorted(workflow_key(entity_id, variant), unit, points)
     if of == "failures":
         return None
     return _sorted(score_key(entity_id), "points", await _scores(pool, entity_id, until, limit, in_force))
 
 
-def _sorted(key: str, unit: str, points: "deque[Point]") -> Series | None:
+def _sorted(key: str, unit: str, points: Collection[Point]) -> Series | None:
     if not points:
         return None
     return Series(entity=key, unit=unit, points=sorted(points, key=lambda point: point.t))
@@ -123,13 +129,12 @@ def _sorted(key: str, unit: str, points: "deque[Point]") -> Series | None:
 
 async def _durations(
     pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, in_force: DetectionSettings
-) -> "deque[Point]":
-    baseline = Baseline.new(workflow_key(workflow_id))
-    assert isinstance(baseline, WorkflowBaseline)
-    readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
-    deleted = await deleted_of(pool, baseline.key)
+) -> "_Readings":
+    readings = _Readings(workflow_id, limit)
+    deleted = await deleted_of(pool, workflow_key(workflow_id))
     async for stored in completions_in_order(pool, workflow_id):
         event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
+        baseline = readings.baselines.of(event)
         classic = config.for_execution(event).profile == "classic"
         band = (
             classic_duration_band(baseline, event.finished_at)
@@ -139,30 +144,30 @@ async def _durations(
         anomalies = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
         took_s = recorded_duration_s(event, config.duration_from_times)
         if took_s and event.finished_at <= until:
-            readings.append((event, took_s, band, _opening_id(anomalies, deleted)))
-    return _points(readings)
+            readings.add(baseline, event, took_s, band, _opening_id(anomalies, deleted))
+    return readings
 
 
 async def _failure_rates(
     pool: asyncpg.Pool, workflow_id: str, until: datetime, limit: int, in_force: DetectionSettings
-) -> "deque[Point]":
-    baseline = Baseline.new(workflow_key(workflow_id))
-    assert isinstance(baseline, WorkflowBaseline)
-    readings: deque[tuple[Completion, float, Band | None, str | None]] = deque(maxlen=limit)
-    deleted = await deleted_of(pool, baseline.key)
-    recent: deque[bool] = deque(maxlen=RECENT)
+) -> "_Readings":
+    readings = _Readings(workflow_id, limit)
+    deleted = await deleted_of(pool, workflow_key(workflow_id))
+    recents: dict[int, deque[bool]] = {}
     async for stored in completions_in_order(pool, workflow_id):
         event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
+        baseline = readings.baselines.of(event)
         classic = config.for_execution(event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill)
         if event.status not in COUNTED or outcome.kind not in ("applied", "backfilled"):
             continue
+        recent = recents.setdefault(id(baseline), deque(maxlen=RECENT))
         recent.append(event.status in FAILED)
         if event.finished_at <= until:
             about_failures = [each for each in outcome.anomalies if each.anomaly_type in _OF_FAILURES]
-            readings.append((event, sum(recent) / len(recent), band, _opening_id(about_failures, deleted)))
-    return _points(readings)
+            readings.add(baseline, event, sum(recent) / len(recent), band, _opening_id(about_failures, deleted))
+    return readings
 
 
 def _opening_id(anomalies: Sequence[Anomaly], deleted: Collection[str]) -> str | None:
@@ -170,21 +175,43 @@ def _opening_id(anomalies: Sequence[Anomaly], deleted: Collection[str]) -> str |
     return next((each.id for each in anomalies if each.state != "resolved" and each.id not in deleted), None)
 
 
-def _points(readings: "deque[tuple[Completion, float, Band | None, str | None]]") -> "deque[Point]":
-    return deque(
-        Point(
-            t=event.finished_at,
-            value=value,
-            lower=band and band[0],
-            mean=band and band[1],
-            upper=band and band[2],
-            anomalous=found is not None,
-            anomaly=found,
-            execution_id=event.execution_id,
-            status=event.status,
+class _Readings:
+    """The last readings of a workflow: of each baseline that it has, or had before another took it over."""
+
+    def __init__(self, workflow_id: str, limit: int) -> None:
+        self.baselines, self._limit = VariantBaselines(workflow_id), limit
+        self._of: dict[int, tuple[WorkflowBaseline, deque[Point]]] = {}
+
+    def add(
+        self, baseline: WorkflowBaseline, event: Completion, value: float, band: Band | None, anomaly: str | None
+    ) -> None:
+        """One reading, after those before it."""
+        _, points = self._of.setdefault(id(baseline), (baseline, deque(maxlen=self._limit)))
+        points.append(
+            Point(
+                t=event.finished_at,
+                value=value,
+                lower=band and band[0],
+                mean=band and band[1],
+                upper=band and band[2],
+                anomalous=anomaly is not None,
+                anomaly=anomaly,
+                execution_id=event.execution_id,
+                status=event.status,
+                variant=event.variant,
+            )
         )
-        for event, value, band, found in readings
-    )
+
+    def points(self, variant: str | None) -> list[Point]:
+        """The last ones of a variant; with None those of all."""
+        if variant is not None:
+            baseline = self.baselines.find(variant)
+            return list(self._of.get(id(baseline), (baseline, ()))[1])
+        if len(self._of) == 1:
+            ((_, points),) = self._of.values()
+            return list(points)
+        found = [point for _, points in self._of.values() for point in points]
+        return sorted(found, key=lambda point: point.t)[-self._limit :]
 
 
 async def _scores(

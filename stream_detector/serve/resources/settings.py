@@ -25,6 +25,7 @@ from stream_detector.serve.requests import (
     read_query,
 )
 from stream_detector.serve.responses import json_response
+from stream_detector.serve.variant_baselines import VariantBaselines
 from stream_detector.settings import PREFIX, SPECS, Settings
 from stream_detector.store import history
 from stream_detector.store.connect import StoreAwayError
@@ -128,7 +129,8 @@ async def preview(request: web.Request) -> web.Response:
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
     await wait_until_loaded()
     counted = [_Counted(), _Counted()]
-    baselines: list[Baseline] = []
+    variants: list[VariantBaselines] = []
+    baselines: Sequence[Baseline] = []
     events, key = 0, ""
     async for stored in history.everything(pool):
         event = stored.event
@@ -137,7 +139,11 @@ async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> t
         else:
             own, at = score_key(event.entity_id), event.scored_at
         if own != key:
-            key, baselines = own, [Baseline.new(own) for _ in configs]
+            key = own
+            variants = [VariantBaselines(event.workflow_id) for _ in configs] if isinstance(event, Completion) else []
+            baselines = [Baseline.new(own) for _ in configs]
+        if isinstance(event, Completion):
+            baselines = [each.of(event) for each in variants]
         for baseline, config, count in zip(baselines, configs, counted, strict=True):
             found = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
             if found and at >= since:

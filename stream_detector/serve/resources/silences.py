@@ -14,7 +14,7 @@ from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Paged, Remark, SilenceDuration, StateKeyText, read_body, read_query
-from stream_detector.serve.resources.actions import carry_out, incident_keys, silence_end, state_key
+from stream_detector.serve.resources.actions import carry_out, checked_key, incident_keys, silence_end
 from stream_detector.serve.responses import json_response, page_response
 from stream_detector.store import incidents
 
@@ -63,7 +63,7 @@ async def make_silence(request: web.Request) -> web.Response:
     if not (wanted.entity or wanted.incident_id or wanted.matchers):
         raise ProblemError(400, "Specify entity, incident_id or matchers: a silence without a target is rejected.")
     now = datetime.now(UTC)
-    entity = state_key(wanted.entity) if wanted.entity else ""
+    entity = checked_key(wanted.entity) if wanted.entity else ""
     if wanted.incident_id and not entity:
         keys, _ = await incident_keys(request, [wanted.incident_id], None)
         entity = next(iter(keys.values()))

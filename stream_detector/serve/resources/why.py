@@ -13,6 +13,7 @@ from stream_detector.events import Anomaly, Completion, Notification, Score
 from stream_detector.events.anomaly_types import describe
 from stream_detector.events.completion import recorded_duration_s
 from stream_detector.events.fields import Id
+from stream_detector.events.variant import shown_name
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
@@ -239,7 +240,7 @@ async def _respond(request: web.Request, story: _Story) -> web.Response:
 
 def _subject_of(request: web.Request, stored: StoredCompletion | StoredScore | None, anomaly: Anomaly) -> str:
     if stored is None:
-        return f"{anomaly.entity_name}: {anomaly.description}"
+        return f"{shown_name(anomaly.entity_name, anomaly.variant)}: {anomaly.description}"
     return _subject(stored.event, request.app[SETTINGS].duration_from_times)
 
 
@@ -247,7 +248,7 @@ def _subject(event: Completion | Score, from_times: bool) -> str:
     if isinstance(event, Completion):
         took_s = recorded_duration_s(event, from_times)
         took = f" after {took_s:g} s" if took_s else ""
-        name = event.workflow_name or event.workflow_id
+        name = shown_name(event.workflow_name or event.workflow_id, event.variant)
         ended = f"{event.finished_at:%Y-%m-%d %H:%M:%S} UTC"
         return f"Execution {event.execution_id} of {name} ended {ended}{took}: {event.status}."
     return f"{event.entity_name} scored {event.score} at {event.scored_at:%Y-%m-%d %H:%M:%S} UTC."

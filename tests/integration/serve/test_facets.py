@@ -37,6 +37,7 @@ async def test_facets_count_records_by_every_filter(client: Client) -> None:
         "severity": {"critical": 1, "warning": 3, "info": 1},
         "type": {"UnusualExecutionTime": 4, "SpikeInFailures": 1},
         "state": {"opened": 4, "resolved": 1},
+        "variant": {},
         "incident": {"unacknowledged": 1, "acknowledged": 1, "resolved": 3},
         "total": 5,
         "whole": True,

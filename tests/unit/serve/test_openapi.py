@@ -58,6 +58,7 @@ def test_w40_the_document_lists_what_each_filter_allows() -> None:
         "severity",
         "state",
         "entity",
+        "variant",
         "q",
         "run",
         "open",
