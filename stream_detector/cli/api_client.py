@@ -64,6 +64,12 @@ def api_address(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
+def public_address(settings: Settings) -> str:
+    """Where people and other machines reach the API: BASE_URL if that is set, else the API's own address."""
+    named = settings.origin.get("base_url", "default") != "default"
+    return settings.base_url.rstrip("/") if named else api_address(settings)
+
+
 def call_api(
     settings: Settings,
     path: str,

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from stream_detector.cli import CommandError
-from stream_detector.cli.api_client import api_address, use_running_stack
+from stream_detector.cli.api_client import public_address, use_running_stack
 from stream_detector.cli.options import settings_flags
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.serve.local_session import person
@@ -41,17 +41,24 @@ def command() -> None:
 @ROLE
 @click.option("--name", default="", help="User or program that gets the token; shown with its actions")
 @click.option("--days", type=click.IntRange(1, _MOST_DAYS), default=365, show_default=True, help="Validity in days")
+@click.option("--workflow", default="", help="Create a ping key: it only reports the runs of this workflow")
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the token and its stored details")
-def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) -> None:
+def create(role: Role, name: str, days: int, workflow: str, settings: Settings, as_json: bool) -> None:
     """Create a token and print it. It is stored as a hash and cannot be shown again.
 
     \b
-    Example: stream-detector token create --role producer --name ci
+    Examples:
+      stream-detector token create --role producer --name ci
+      stream-detector token create --role producer --workflow nightly-backup
     """
+    check_workflow(role, workflow)
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     token, stored = with_pool(
-        settings, lambda pool: credentials.create_token(pool, name=name or role, role=role, expires_at=expires_at)
+        settings,
+        lambda pool: credentials.create_token(
+            pool, name=name or workflow or role, role=role, expires_at=expires_at, workflow_id=workflow or None
+        ),
     )
     if as_json:
         click.echo(msgspec.json.encode({"token": token, **msgspec.structs.asdict(stored)}).decode())
@@ -59,6 +66,26 @@ def create(role: Role, name: str, days: int, settings: Settings, as_json: bool) 
     click.echo(token)
     click.echo(
         f"role {role}, valid until {expires_at:%Y-%m-%d}, id {stored.id}. Copy it now: it is not shown again.", err=True
+    )
+    if workflow:
+        click.echo(_ping_help(public_address(use_running_stack(settings)), token), err=True)
+
+
+def check_workflow(role: Role, workflow: str) -> None:
+    """Raises `CommandError` for a ping key that could not be used."""
+    if workflow and role != "producer":
+        raise CommandError("--workflow: a ping key has the role producer", 2)
+    if len(workflow) > 256 or "\x00" in workflow or not workflow.isprintable():
+        raise CommandError("--workflow: the id of a workflow has 1 to 256 characters, without control characters", 2)
+
+
+def _ping_help(address: str, key: str) -> str:
+    url = f"{address}/ping/{key}"
+    return (
+        "The key is part of a URL; whoever has the URL can report runs of this workflow:\n"
+        f"  curl -fsS -X POST {url}/start\n"
+        f"  curl -fsS -X POST {url}        (success; {url}/fail, {url}/EXITCODE)\n"
+        f"  {PREFIX}PING_URL={url} stream-detector run -- COMMAND"
     )
 
 
@@ -81,7 +108,8 @@ def list_tokens(settings: Settings, as_json: bool) -> None:
         return
     for each in found:
         used = f"used {each.used_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if each.used_at else "never used"
-        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {one_line(each.name)}")
+        ping = f"  ping key of {one_line(each.workflow_id)}" if each.workflow_id is not None else ""
+        click.echo(f"{each.id}  {each.role:<8}  {_state(each):<16}  {used:<25}  {one_line(each.name)}{ping}")
         for one in opened:
             if one.token_id == each.id:
                 click.echo(f"  session {session_line(one)}")
@@ -135,8 +163,7 @@ def link(role: Role, name: str, settings: Settings, as_json: bool) -> None:
 async def make_link(pool: asyncpg.Pool, settings: Settings, *, name: str = "", role: Role = "operator") -> str:
     """The full address of a one-time link, under BASE_URL if that is set, else under the API's own address."""
     code = await credentials.make_link(pool, name=name or person(), role=role)
-    named = settings.origin.get("base_url", "default") != "default"
-    return f"{settings.base_url.rstrip('/') if named else api_address(settings)}/open/{code}"
+    return f"{public_address(settings)}/open/{code}"
 
 
 async def sign_in_link(settings: Settings) -> str:

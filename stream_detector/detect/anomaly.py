@@ -12,6 +12,7 @@ from stream_detector.detect.rules.registry import RULES
 from stream_detector.events import Affected, Anomaly, Completion, Score, State
 from stream_detector.events.anomaly import ScorePair
 from stream_detector.events.completion import FAILED
+from stream_detector.events.excerpt import EXCERPT_OF_ANOMALY_BYTES, last_lines
 from stream_detector.events.ids import SEPARATOR, derived_id
 
 _MOST_STEPS = 10
@@ -63,8 +64,16 @@ def build_anomaly(
         end_reason=finding.end_reason,
         labels=event.labels,
         url=event.url,
+        excerpt=_excerpt_of(event, state),
         scores=ScorePair(previous=finding.scores[0], current=finding.scores[1]) if finding.scores else None,
     )
+
+
+def _excerpt_of(event: Completion | Score, state: State) -> str | None:
+    """Shortened: the notifier keeps an anomaly until each channel has it, and a message shows a few lines."""
+    if not isinstance(event, Completion) or event.excerpt is None or state == "resolved":
+        return None
+    return last_lines(event.excerpt, EXCERPT_OF_ANOMALY_BYTES) or None
 
 
 def _execution_fields(event: Completion) -> dict[str, Any]:

@@ -121,5 +121,7 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Of a score change."""
     variant: Variant | None = None
     """Of which variant of the workflow; absent where its executions have none, and of a score."""
+    excerpt: Annotated[str, Meta(max_length=1000)] | None = None
+    """The last lines that the execution printed, shorter than those of the execution; absent on `resolved`."""
     published_at: Instant | None = None
     """The timestamp of the record that carried the event, also where it was passed on between partitions."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
-from stream_detector.events.fields import Id, Instant, Labels, Name, Seconds, Url
+from stream_detector.events.fields import Excerpt, Id, Instant, Labels, Name, Seconds, Url
 from stream_detector.events.variant import Variant, variant_from_labels
 
 Status = Literal["success", "failure", "error", "timeout", "cancellation", "skip"]
@@ -53,6 +53,7 @@ class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     labels: Labels = {}
     url: Url | None = None
     variant: Variant | None = None
+    excerpt: Excerpt | None = None
 
 
 def with_variant(event: Completion, variant_by: Sequence[str]) -> Completion:

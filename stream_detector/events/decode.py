@@ -34,6 +34,7 @@ from stream_detector.events.checks import (
 from stream_detector.events.completion import Completion
 from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.documents import BACKSLASH, MAX_BYTES, SHALLOW_BYTES, check_document
+from stream_detector.events.excerpt import MAX_EXCERPT, mask_secrets
 from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.inputs import INPUTS, Event, Kind
 from stream_detector.events.notification import Notification
@@ -89,6 +90,8 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
         raise invalid_value(
             "too_long", "$.variant: too long together with workflow_id; shorten it, or write it in ASCII"
         )
+    if event.excerpt is not None:
+        event = msgspec.structs.replace(event, excerpt=mask_secrets(event.excerpt)[-MAX_EXCERPT:])
     if started.tzinfo is not _UTC or finished.tzinfo is not _UTC:
         return msgspec.structs.replace(
             event, started_at=started.astimezone(_UTC), finished_at=finished.astimezone(_UTC)

@@ -35,6 +35,7 @@ COMPLETION = Completion(
     labels={"team": "core", "branch": "main", "commit": "9d3c1f2"},
     url="https://ci.example.org/nightly/4711",
     variant="schedule",
+    excerpt="FAILED tests/test_import.py::test_all\n1 failed, 211 passed in 177.2 s",
 )
 SCORE = Score(
     entity_id="lido",

@@ -23,6 +23,13 @@ StateKey = Annotated[
     ),
 ]
 Name = Annotated[str, Meta(max_length=512, description="Human-readable name, at most 512 characters.")]
+Excerpt = Annotated[
+    str,
+    Meta(
+        max_length=10_000,
+        description="The last lines that the run printed, at most 10,000 characters. Common secrets are masked.",
+    ),
+]
 Text = Annotated[str, Meta(max_length=10_000)]
 Url = Annotated[str, Meta(max_length=2048, pattern=_LINK, description="http or https link without spaces.")]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with its zone.")]

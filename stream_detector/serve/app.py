@@ -23,9 +23,10 @@ from stream_detector.serve.one_click import add_links
 from stream_detector.serve.openapi import document
 from stream_detector.serve.pages import add_pages
 from stream_detector.serve.pipeline import Pipeline
-from stream_detector.serve.problems import answer_problems
+from stream_detector.serve.problems import PING_FOLDER, answer_problems
 from stream_detector.serve.requests import BODY_BYTES
 from stream_detector.serve.resources.actions import carry_out, find_used
+from stream_detector.serve.resources.pings import refuse_ping
 from stream_detector.serve.resources.session import open_link
 from stream_detector.serve.routes import RIGHTS, ROUTES
 from stream_detector.serve.unique_ids import UniqueIdsWatch
@@ -53,6 +54,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     app.on_response_prepare.append(add_headers)
     for route in ROUTES:
         app.router.add_route(route.method, _pattern(route.path), route.handler)
+    app.router.add_route("*", PING_FOLDER + "{rest:.*}", refuse_ping)  # after the routes: what is none of them
     app.router.add_get("/open/{code}", open_link, allow_head=False)  # a preview that only asks must not use it up
     add_links(app, settings, lambda action: carry_out(app, [action]), find_used=lambda ids: find_used(app, ids))
     add_manual(app, written)

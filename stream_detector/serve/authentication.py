@@ -87,6 +87,12 @@ class Authenticator:
             return None  # spares the database what was never one of ours
         return await self._looked_up(credentials.token_digest(token), credentials.identity_of_token)
 
+    async def identify_ping(self, key: str) -> Caller | None:
+        """Whose ping key it is; None where it is none, unknown, over or revoked. Raises `StoreAwayError`."""
+        if not key.startswith(credentials.PING_PREFIX):
+            return None
+        return await self._looked_up(credentials.ping_digest(key), credentials.identity_of_token)
+
     async def _looked_up(
         self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Caller | None]]
     ) -> Caller | None:

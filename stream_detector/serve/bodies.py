@@ -121,13 +121,36 @@ async def read_bytes(request: web.Request, most: int, *, unsigned_from: str = ""
             await _reserve(request, size, unsigned_from)
             return await _read_rest(request, body, size)
     except TimeoutError:
-        detail = f"A body must arrive within {BODY_WITHIN_S:g} s, without a pause of {PIECE_WITHIN_S:g} s."
-        raise ProblemError(408, detail) from None
+        raise _too_slow() from None
     except NoRoomError:
         detail = "Too many large bodies are being sent at once. Nothing was accepted; retry later."
         raise ProblemError(429, detail, headers={"Retry-After": "5"}) from None
     except (ConnectionError, web.RequestPayloadError):
-        raise ProblemError(400, "The body ended early, or is not encoded as its headers announce.") from None
+        raise _broken_off() from None
+
+
+async def read_tail(request: web.Request, keep: int, most: int) -> bytes:
+    """The last `keep` bytes of a body of at most `most` bytes. Needs no room: no more than that is held.
+
+    Raises:
+        ProblemError: 413 for a larger one, 408 where it is too slow, 400 where the client ended before the body did.
+    """
+    if (request.content_length or 0) > most:
+        raise _too_large(most)
+    tail, size = bytearray(), 0
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            while piece := await _read_piece(request):
+                size += len(piece)
+                if size > most:
+                    raise _too_large(most)
+                tail += piece
+                del tail[:-keep]
+    except TimeoutError:
+        raise _too_slow() from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise _broken_off() from None
+    return bytes(tail)
 
 
 @web.middleware
@@ -193,3 +216,11 @@ async def _read_piece(request: web.Request) -> bytes:
 
 def _too_large(most: int) -> ProblemError:
     return ProblemError(413, f"Send at most {most} bytes at once.")
+
+
+def _too_slow() -> ProblemError:
+    return ProblemError(408, f"A body must arrive within {BODY_WITHIN_S:g} s, without a pause of {PIECE_WITHIN_S:g} s.")
+
+
+def _broken_off() -> ProblemError:
+    return ProblemError(400, "The body ended early, or is not encoded as its headers announce.")

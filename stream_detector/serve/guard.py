@@ -4,7 +4,8 @@ The checks run in this order for every request, pages included, before any handl
 1. Host: a page of another site could rebind its name to our address and read answers as its own (`hosts.py`).
 2. Origin: a method that changes something must come from our own page, or from no browser at all.
 3. Identity: everything below /api/ needs a token or a session. A session that changes something must name our own
-   Origin: browsers send the cookie by themselves, and they always send the Origin along.
+   Origin: browsers send the cookie by themselves, and they always send the Origin along. The handler of a ping checks
+   the key in its path.
 4. Role: each route names the roles that may; this is the only place that looks.
 """
 
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from stream_detector.serve.authentication import IDENTITY, SIGNED, Authenticator
 from stream_detector.serve.hosts import accepted_hosts, host_of, is_accepted, split_host
-from stream_detector.serve.problems import ProblemError, is_api
+from stream_detector.serve.problems import ProblemError, is_api, is_ping
 from stream_detector.settings import Settings, SettingsError, is_loopback
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -67,7 +68,7 @@ class Guard:
         async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
             self.demand_host(request)
             self.demand_origin(request)
-            if is_api(request):
+            if is_api(request) and not is_ping(request):
                 await self.demand_right(request)
             response: web.StreamResponse = await handler(request)
             return response

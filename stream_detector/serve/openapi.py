@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, written from the routes and the types that they check with."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -67,8 +68,10 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
         "responses": _responses(route),
     }
     given = list(parameters.get(route.query, []))
-    if "{id}" in route.path:
-        given.insert(0, {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}})
+    given[:0] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
     if given:
         operation["parameters"] = given
     if route.body:
@@ -80,6 +83,8 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
             kinds["application/x-ndjson"] = {"schema": {"type": "string"}}
             kinds["application/cloudevents+json"] = {"schema": {"type": "object"}}
         operation["requestBody"] = {"required": True, "content": kinds}
+    if route.text_body:
+        operation["requestBody"] = {"required": False, "content": {"text/plain": {"schema": {"type": "string"}}}}
     if not route.roles:
         operation["security"] = []
     return operation
@@ -95,7 +100,7 @@ def _roles(route: Route) -> str:
     return (
         f"Roles: {', '.join(sorted(route.roles))}."
         if route.roles
-        else "No role: the sender is authenticated by the webhook secret."
+        else "No role: the sender is authenticated by the webhook secret, or by the ping key in the path."
     )
 
 

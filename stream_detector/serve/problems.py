@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details, never as a trace."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,8 @@ TITLES = {
     503: "A dependency is unavailable",
 }
 RETRY_AFTER_S = 5
+PING_FOLDER = "/ping/"
+_SECRET_SEGMENT = re.compile(r"^(/(?:ping|open|links)/)[^/]+")
 OWN_ERROR = "Internal error. See the log for the reason."
 
 
@@ -86,8 +89,22 @@ class ProblemError(Exception):
 
 
 def is_api(request: web.BaseRequest) -> bool:
-    """Whether it is a route of the API, whose errors are JSON; pages have their own."""
-    return request.path.startswith("/api/")
+    """Whether it is a route for programs, whose errors are JSON; pages have their own."""
+    return request.path.startswith(("/api/", PING_FOLDER))
+
+
+def is_ping(request: web.BaseRequest) -> bool:
+    """Whether it is a ping, whose path has the key that identifies the sender."""
+    return request.path.startswith(PING_FOLDER)
+
+
+def loggable_path(path: str) -> str:
+    """The path without the secret that it may have: a ping key, a sign-in code, a signed link.
+
+    >>> loggable_path("/ping/sd_ping_x/fail"), loggable_path("/open/x"), loggable_path("/api/v1/runs/x")
+    ('/ping/***/fail', '/open/***', '/api/v1/runs/x')
+    """
+    return _SECRET_SEGMENT.sub(r"\1***", path)
 
 
 @web.middleware
@@ -118,5 +135,5 @@ async def answer_problems(request: web.Request, handler: Any) -> web.StreamRespo
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return ProblemError(error.status, details.get(error.status, error.reason), headers=headers).response()
     except Exception as error:
-        RequestFailed(request.method, request.path, f"{type(error).__name__}: {error}").emit()
+        RequestFailed(request.method, loggable_path(request.path), f"{type(error).__name__}: {error}").emit()
         return ProblemError(500, OWN_ERROR).response()

@@ -60,11 +60,17 @@ _UNESCAPED_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt][\d:.]+ \d\d:\d\d")
 """An unescaped + in a URL is a space: 2026-11-23T12:00:00+02:00."""
 
 
-def read_query(request: web.Request, type_: type[Q]) -> Q:
-    """The query of the request. Raises 400 that names the parameter and lists what is allowed."""
+def read_query(request: web.Request, type_: type[Q], *, ignore_unknown: bool = False) -> Q:
+    """The query of the request. Raises 400 that names the parameter and lists what is allowed.
+
+    Args:
+        ignore_unknown: a parameter that is none of the type's is left out instead.
+    """
     known = {each.encode_name: each for each in msgspec.structs.fields(type_)}
     given: dict[str, Any] = {}
     for name in request.query:
+        if name not in known and ignore_unknown:
+            continue
         if name not in known:
             raise ProblemError(400, f"{name[:100]}: unknown parameter", parameter=name[:100], allowed=sorted(known))
         if name in given:

@@ -11,6 +11,7 @@ from stream_detector.events import Anomaly, Completion, Score, ScoreRun
 from stream_detector.events.sources import SOURCES
 from stream_detector.serve.authentication import ACT, ALL, READ, SEND, SIGNED
 from stream_detector.serve.judgement import NotEvaluatedYet
+from stream_detector.serve.problems import PING_FOLDER
 from stream_detector.serve.requests import Paged
 from stream_detector.serve.resources import (
     actions,
@@ -27,6 +28,7 @@ from stream_detector.serve.resources import (
     incidents,
     live_stream,
     overview,
+    pings,
     runs,
     schemas,
     series,
@@ -66,6 +68,8 @@ class Route:
     """Whether it may answer 207: some of what was sent was refused."""
     pending: type[Struct] | None = None
     """The type of a 202 answer: there is no result yet."""
+    text_body: bool = False
+    """Whether it takes a plain text as its body."""
 
 
 _AI = "/api/v1/ai"
@@ -265,6 +269,22 @@ ROUTES: tuple[Route, ...] = (
         )
         for source in SOURCES.values()
         if source.webhook
+    ),
+    *(
+        Route(
+            "POST",
+            f"{PING_FOLDER}{{key}}{rest}",
+            handler,
+            summary,
+            query=pings.PingQuery,
+            problems=(400, 404, 408, 413, 429, 503),
+            roles=SIGNED,
+            text_body=True,
+        )
+        for rest, handler, summary in (
+            ("", pings.ping_success, "Report that a run has succeeded"),
+            ("/{outcome}", pings.ping, "Report the start or the end of a run"),
+        )
     ),
     Route(
         "GET",

@@ -18,6 +18,8 @@ from stream_detector.store.connect import Connection
 Role = Literal["viewer", "operator", "producer"]
 TOKEN_PREFIX = "sd_"
 """So that scanners of repositories, and people, know one when they see it."""
+PING_PREFIX = TOKEN_PREFIX + "ping_"
+"""Of a ping key, which is a token of one workflow."""
 SESSION_LASTS = timedelta(days=7)
 LINK_LASTS = timedelta(minutes=15)
 _USED_EVERY = "1 minute"
@@ -29,7 +31,7 @@ SETTING = "setting"
 
 _VALID = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > now())"
 _TOKEN = f"""
-    SELECT id, name, role, expires_at, used_at IS NULL OR used_at < now() - $2::text::interval AS note
+    SELECT id, name, role, expires_at, workflow_id, used_at IS NULL OR used_at < now() - $2::text::interval AS note
     FROM tokens t WHERE token_hash = $1 AND {_VALID}
 """  # noqa: S608 - a constant of ours
 _VALID_SESSIONS = f"""
@@ -56,6 +58,10 @@ class Caller(Identity, frozen=True, kw_only=True):
 
     limited_as: str
     """`token:<id>`, also of each session that the token opened; `setting` for API_TOKEN; else `session:<id>`."""
+    token_id: UUID | None = None
+    """Of a token, not of its sessions."""
+    workflow_id: str | None = None
+    """Of a ping key."""
 
     def identity(self) -> Identity:
         """As the API shows it."""
@@ -72,6 +78,8 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     used_at: datetime | None
+    workflow_id: str | None = None
+    """Of a ping key: the workflow whose runs it reports."""
 
 
 OpenedBy = Literal["token", "setting", "link", "local"]
@@ -96,15 +104,32 @@ def token_digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
+def ping_digest(key: str) -> bytes:
+    """What is stored of a ping key: never equal to `token_digest`, so that it opens nothing else, in any version."""
+    return token_digest(f"ping {key}")
+
+
+_STORED = "id::text, name, role, created_at, expires_at, revoked_at, used_at, workflow_id"
+_TOKENS = f"SELECT {_STORED} FROM tokens ORDER BY created_at DESC, id"  # noqa: S608 - a constant of ours
+_CREATE = f"""
+    INSERT INTO tokens (name, role, token_hash, expires_at, workflow_id) VALUES ($1, $2, $3, $4, $5)
+    RETURNING {_STORED}
+"""  # noqa: S608 - a constant of ours
+
+
 async def create_token(
-    pool: asyncpg.Pool, *, name: str, role: Role, expires_at: datetime | None
+    pool: asyncpg.Pool, *, name: str, role: Role, expires_at: datetime | None, workflow_id: str | None = None
 ) -> tuple[str, StoredToken]:
-    """A new token, to be shown once, and what is stored of it."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    """A new token, to be shown once, and what is stored of it.
+
+    Args:
+        workflow_id: makes it a ping key, which reports the runs of this workflow and opens nothing else.
+    """
+    is_ping = workflow_id is not None
+    token = (PING_PREFIX if is_ping else TOKEN_PREFIX) + secrets.token_urlsafe(32)
     found = await pool.fetchrow(
-        "INSERT INTO tokens (name, role, token_hash, expires_at) VALUES ($1, $2, $3, $4)"
-        " RETURNING id::text, name, role, created_at, expires_at, revoked_at, used_at",
-        name, role, token_digest(token), expires_at,
+        _CREATE,
+        name, role, ping_digest(token) if is_ping else token_digest(token), expires_at, workflow_id,
     )  # fmt: skip
     assert found is not None, "RETURNING has the row"
     return token, StoredToken(**dict(found))
@@ -112,10 +137,7 @@ async def create_token(
 
 async def tokens(pool: asyncpg.Pool) -> list[StoredToken]:
     """Every token, newest first, also those that are over."""
-    found = await pool.fetch(
-        "SELECT id::text, name, role, created_at, expires_at, revoked_at, used_at FROM tokens"
-        " ORDER BY created_at DESC, id"
-    )
+    found = await pool.fetch(_TOKENS)
     return [StoredToken(**dict(each)) for each in found]
 
 
@@ -149,6 +171,8 @@ async def identity_of_token(pool: asyncpg.Pool, token_hash: bytes) -> Caller | N
         by="token",
         expires_at=found["expires_at"],
         limited_as=f"token:{found['id']}",
+        token_id=found["id"],
+        workflow_id=found["workflow_id"],
     )
 
 

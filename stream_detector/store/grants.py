@@ -21,7 +21,9 @@ _LEARNT = (
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
 """Hashes of tokens, of sessions and of links: who could write them could sign in."""
-TABLES = _LEARNT + _SECRET
+_PINGS = ("ping_starts",)
+"""The API's alone."""
+TABLES = _LEARNT + _SECRET + _PINGS
 
 _RECORDER = {
     "INSERT": (
@@ -43,9 +45,9 @@ _RECORDER = {
 _API = {
     "INSERT": (
         "actions", "silences", "inbox_marks", "recorder_progress", "anomalies", "incidents", "deleted_anomalies",
-        *_SECRET,
+        *_SECRET, *_PINGS,
     ),
-    "UPDATE": ("anomalies", "incidents", "actions", "silences", "recorder_progress", "tokens"),
+    "UPDATE": ("anomalies", "incidents", "actions", "silences", "recorder_progress", "tokens", *_PINGS),
     "DELETE": ("anomalies", "incidents", "sessions", "sign_in_links"),
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -23,6 +23,10 @@ from stream_detector.notify.rendering.words import (
 from stream_detector.notify.subject import RESOLVED, is_new_normal
 
 NO_Z_SCORE = "none for this rule"
+EXCERPT_LINES = 8
+EXCERPT_LINE_LIMIT = 160
+"""Characters of a line of the excerpt."""
+EXCERPT_HEADING = "Last lines of the output:"
 STEP_LIMIT = 1_000
 """Characters of one investigation step: an anomaly that another program wrote may have 200 of 10,000."""
 
@@ -115,6 +119,12 @@ class Alert:
         steps = () if self._is_resolved else self._anomaly.investigation_steps
         return tuple(filter(None, (one_line(step, STEP_LIMIT) for step in steps)))
 
+    @cached_property
+    def excerpt(self) -> tuple[str, ...]:
+        """The last lines that the execution printed."""
+        rows = (one_line(row, EXCERPT_LINE_LIMIT) for row in (self._anomaly.excerpt or "").splitlines())
+        return tuple(filter(None, rows))[-EXCERPT_LINES:]
+
 
 def alert_text(alert: Alert) -> str:
     """The whole as plain text."""
@@ -125,4 +135,6 @@ def alert_text(alert: Alert) -> str:
     if alert.steps:
         lines += ["", "What to look at:"]
         lines += [f"{number}. {step}" for number, step in enumerate(alert.steps, 1)]
+    if alert.excerpt:
+        lines += ["", EXCERPT_HEADING, *(f"  {row}" for row in alert.excerpt)]
     return "\n".join([*lines, "", f"Details: {alert.link}"])

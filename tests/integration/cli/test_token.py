@@ -35,6 +35,26 @@ def test_a_token_is_shown_once_listed_without_it_and_revoked(postgres_url: str) 
     assert {each["name"] for each in listed} == {"ci", "viewer"}
 
 
+def test_x24_a_ping_key_is_created_with_its_url_and_listed_with_its_workflow(postgres_url: str) -> None:
+    result = CliRunner().invoke(
+        main,
+        ["token", "create", "--role", "producer", "--workflow", "nightly-backup"],
+        env={"STREAM_DETECTOR_DATABASE_URL": postgres_url, "STREAM_DETECTOR_BASE_URL": "https://watch.example.org/"},
+    )
+    key = result.stdout.strip()
+    assert key.startswith("sd_ping_") and f"https://watch.example.org/ping/{key}/start" in result.stderr
+    assert "ping key of nightly-backup" in call(postgres_url, "list")
+    (stored,) = json.loads(call(postgres_url, "list", "--json"))
+    assert (stored["workflow_id"], stored["role"], stored["name"]) == ("nightly-backup", "producer", "nightly-backup")
+    for role, workflow in (
+        ("operator", "nightly"),
+        ("viewer", "nightly"),
+        ("producer", "n" * 257),
+        ("producer", "a\nb"),
+    ):
+        assert "--workflow" in call(postgres_url, "create", "--role", role, "--workflow", workflow, code=2)
+
+
 def open_session(url: str, token: str) -> str:
     """Its id. The API opens it, with the token that a browser sends."""
 

@@ -51,6 +51,7 @@ SUBJECTS: dict[str, Subject] = {
             current_value=3, baseline_value=0, deviation=3, z_score=None, confidence=0.9, unit="runs", direction="up"
         ),
     ),
+    "excerpt": slow("excerpt", excerpt=f"started\n\n{NASTY}\n" + "\n".join(f"line {n} <b>&amp;" for n in range(7))),
     "score-alone": score_change(run_id=None, detected_at=ENDED),
     "nasty": slow("nasty", entity_name=NASTY, description=NASTY + "\nsecond line", investigation_steps=[NASTY]),
     "nasty-run": Run(run_id="a&b=/?#<x>", ended_at=ENDED, anomalies=(change("n", "7.5", "5.8", entity_name=NASTY),)),
@@ -124,6 +125,15 @@ def test_w27_every_message_has_every_fact() -> None:
         text = message_about(channel, slow(), CONFIG, "m").text
         assert [fact for fact in wanted if fact not in text] == []
         assert f"https://gvs.example.org/anomalies/{slow().id}" in text
+
+
+def test_x24_an_excerpt_is_the_last_few_lines_each_cut_and_within_slacks_limit() -> None:
+    long = slow(excerpt="\n".join(f"{n} " + "<&>" * 100 for n in range(30)), description="d" * 5_000)
+    for channel in ("inbox", "slack", "email"):
+        message = message_about(channel, long, CONFIG, "m")
+        assert "29 &lt;" in message.text or "29 <&>" in message.text
+        assert "\n  20 " not in message.text and "Details: https://gvs.example.org" in message.text
+    assert len(message_about("slack", long, CONFIG, "m").text) <= 3_000
 
 
 def test_s16_one_line_form_of_a_drop() -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from stream_detector.events import SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
-from stream_detector.notify.rendering.alert import Alert, alert_text
+from stream_detector.notify.rendering.alert import EXCERPT_HEADING, Alert, alert_text
 from stream_detector.notify.rendering.combined import CombinedContent, combined_text
 from stream_detector.notify.rendering.escape import for_html, one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
@@ -184,7 +184,7 @@ def _alert_card(alert: Alert) -> str:
 <table role="table" width="100%" cellpadding="0" cellspacing="0" style="border-collapse:collapse;margin:0 0 20px">
 {rows}
 </table>
-{_steps(alert.steps)}{_button(alert.link, "Open the details")}"""
+{_steps(alert.steps)}{_excerpt(alert.excerpt)}{_button(alert.link, "Open the details")}"""
 
 
 _NOTE = "margin:0 0 8px;font-size:14px;color:#5b6573"
@@ -236,6 +236,17 @@ def _steps(steps: Sequence[str]) -> str:
 <ol class="ink" style="{_TEXT};padding-left:22px">
 {items}
 </ol>
+"""
+
+
+def _excerpt(rows: Sequence[str]) -> str:
+    if not rows:
+        return ""
+    shown = "<br>\n".join(map(for_html, rows))
+    return f"""<p class="soft" style="{_NOTE}">{EXCERPT_HEADING}</p>
+<p class="ink" style="margin:0 0 20px;font-family:Menlo,Consolas,monospace;font-size:13px;line-height:1.5;color:#1c2430;
+ word-break:break-word">
+{shown}</p>
 """
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
-from stream_detector.notify.rendering.alert import Alert, alert_text
+from stream_detector.notify.rendering.alert import EXCERPT_HEADING, Alert, alert_text
 from stream_detector.notify.rendering.combined import (
     CombinedContent,
     Entry,
@@ -38,7 +38,7 @@ heading, intro, steps, footer and links."""
 ENTRY_LIMITS = (300, 120)
 """Characters of an entry's title in the text; the second where not all entries fit with the first."""
 
-SHORT = {"title": 250, "description": 600, "step": 150, "shared step": 250}
+SHORT = {"title": 250, "description": 600, "step": 150, "excerpt": 100, "shared step": 250}
 """Characters, escaped, where the whole would be over `TEXT_LIMIT`."""
 MAX_STEPS = 5
 
@@ -127,6 +127,8 @@ def _alert_text(alert: Alert) -> str:
         lines += [f"{number}. {fit(step, SHORT['step'])}" for number, step in enumerate(alert.steps[:MAX_STEPS], 1)]
         if len(alert.steps) > MAX_STEPS:
             lines.append(f"… and {len(alert.steps) - MAX_STEPS} more steps behind the link")
+    if alert.excerpt:
+        lines += ["", EXCERPT_HEADING, *(f"  {fit(row, SHORT['excerpt'])}" for row in alert.excerpt[-MAX_STEPS:])]
     return "\n".join([*lines, "", f"Details: {for_slack(alert.link)}"])
 
 
@@ -137,6 +139,7 @@ def _alert_blocks(alert: Alert) -> list[dict[str, Any]]:
         *([section(fit(alert.description, TEXT_LIMIT))] if alert.description else []),
         {"type": "section", "fields": [_text(fit(f"{name}\n{value}", FIELD_LIMIT)) for name, value in alert.facts]},
         *([section(fit(steps, TEXT_LIMIT))] if alert.steps else []),
+        *([section(fit("\n".join([EXCERPT_HEADING, *alert.excerpt]), TEXT_LIMIT))] if alert.excerpt else []),
         link_block(alert.link, "Open the details"),
     ]
 
