@@ -45,6 +45,7 @@ from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
+from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
@@ -54,7 +55,7 @@ from stream_detector.roles.single_runs import SingleRuns
 from stream_detector.roles.unique_ids import UniqueIds
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
-from stream_detector.telemetry.log_events import RecordIgnored, StepFailed
+from stream_detector.telemetry.log_events import PayloadIgnored, RecordIgnored, StepFailed
 
 Event = Completion | Score | ScoreRun | Action
 
@@ -92,6 +93,10 @@ BASELINE: Codec[bytes] = Codec(
 """A key is its bytes; an event's baseline lies unpacked on a buffer while it is judged."""
 
 
+_MOST_LOGGED = 100
+"""Reasons why a payload holds no event; beyond them the metric alone counts."""
+
+
 class _ScoreNames(Struct):
     """What a refused score still says, within the limits of a run part; one that does not is in no run."""
 
@@ -117,6 +122,8 @@ class Detector:
         self._unique_ids = UniqueIds(self._baselines, self._n)
         self._scores_wait: bool | None = None
         """Whether scores were there to be read when partitions were assigned; None until that is known."""
+        self._logged_ignored: set[str] = set()
+        """Why payloads of other systems hold no event, each logged once."""
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
@@ -230,8 +237,7 @@ class Detector:
                 if baseline.retired:
                     partition.delete(key)
             except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
-                outcomes["refused"] += 1
-                self._refuse_record(source, number, record, repartitioned, error)
+                outcomes[self._refuse_record(source, number, record, repartitioned, error)] += 1
         if quiet:
             outcomes["applied"] += quiet
         return outcomes
@@ -367,14 +373,22 @@ class Detector:
 
     def _refuse_record(
         self, source: str, number: int, record: SourceRecord, repartitioned: bool, error: Exception
-    ) -> None:
-        """Keep a record that was not applied, whatever the reason; a score of it counts in its run as failed."""
+    ) -> str:
+        """Keep a record that was not applied, whatever the reason; a score of it counts in its run as failed.
+
+        Returns the outcome that it counts as. Another system's payload without an event of ours is not kept.
+        """
+        if isinstance(error, IgnoredError):
+            if error.message not in self._logged_ignored and len(self._logged_ignored) < _MOST_LOGGED:
+                self._logged_ignored.add(error.message)
+                PayloadIgnored(source, number, record.offset, error.message).emit()
+            return "ignored"
         origin = read_origin(record.headers, DECODE) if repartitioned else None
         headers = strip_origin(record.headers) if origin else record.headers
         origin = origin or _origin(source, number, record)
         if isinstance(error, RefusedError):
             self._refuse_event(record, headers, origin, number, error)
-            return
+            return "refused"
         StepFailed(origin.topic, origin.partition, origin.offset, repr(error)).emit()
         refused = RefusedError("step", "step_failed", type(error).__name__)
         self._app.send_to_dlq(record, headers, origin, number, refused)
@@ -382,6 +396,7 @@ class Detector:
             event = DECODE[origin.topic](record.value, headers, origin.timestamp_ms)
             if isinstance(event, Score) and not is_backfill(headers):
                 self._send_run_part(run_part_of(event, None, failed=True))
+        return "refused"
 
     def _refuse_event(
         self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError

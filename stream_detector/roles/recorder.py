@@ -41,6 +41,7 @@ from stream_detector.events.decode import (
 )
 from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.headers import MOVED, Headers, UnreadableHeaders, is_restored
+from stream_detector.events.sources.source import IgnoredError
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import first_record
@@ -196,7 +197,8 @@ class Recorder:
             return None
         self._noted[chunk.tp] = chunk.assignment, chunk.next_offset
         await self._look_at_gaps()
-        outcomes = Counter(applied=len(rows), refused=len(errors) + len(failed))
+        ignored = sum(isinstance(error, IgnoredError) for error in errors.values())
+        outcomes = Counter(applied=len(rows), refused=len(errors) + len(failed) - ignored, ignored=ignored)
         if source in READ_BY_DETECTOR:
             errors = {}
         errors |= failed | {row.row.offset: row.error for row in bad}

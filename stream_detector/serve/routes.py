@@ -261,11 +261,12 @@ ROUTES: tuple[Route, ...] = (
             f"/api/v1/webhooks/{source.name}",
             webhooks.webhook_handler(source, source.webhook),
             f"{source.title} webhook",
-            events.IntakeResult,
+            webhooks.DeliveryResult,
             body=dict[str, Any],
             problems=(400, 404, 408, 413, 415, 429, 503),
             database=False,
             roles=SIGNED,
+            partly=True,
         )
         for source in SOURCES.values()
         if source.webhook

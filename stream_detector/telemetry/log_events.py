@@ -105,6 +105,15 @@ class EventRefused(LogEvent):
 
 
 @dataclass(frozen=True)
+class PayloadIgnored(LogEvent):
+    line = "{topic}-{partition}@{offset} holds no event: {why}. More of these are counted, not logged"
+    topic: str
+    partition: int
+    offset: int
+    why: str
+
+
+@dataclass(frozen=True)
 class DeadLetterLost(LogEvent):
     """A rejected record could not be stored on dead-letters either; the stream continues."""
 

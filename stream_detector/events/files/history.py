@@ -23,7 +23,7 @@ from stream_detector.events.inputs import Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import find_source
+from stream_detector.events.sources import find_source, read_payload
 
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
@@ -140,8 +140,11 @@ def _events_in(number: int, value: bytes) -> Iterator[Record]:
         source = find_source(value)
         if source is None:
             raise
-        for event in source.read(value):
+        reading = read_payload(source, value)
+        for event in reading.events:
             yield Record(number, kind_of_event(event), encode(event))
+        for error in reading.refused:
+            yield Record(number, "completion", value, error)
         return
     yield Record(number, kind, value)
 

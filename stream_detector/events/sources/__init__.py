@@ -5,17 +5,19 @@ events of our contract, or their JSON. Never validates them: the decoder does, t
 that has to know a source reads it from here: webhook routes, topics, files, the page of contracts.
 """
 
+from collections import Counter
+
 import msgspec
-from msgspec import Raw
 
 from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
 from stream_detector.events.inputs import INPUTS, kind_of_event
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import cloudevents, confluent, github, gitlab
-from stream_detector.events.sources.source import Envelope, Source
+from stream_detector.events.sources import cloudevents, confluent, form, github, gitlab
+from stream_detector.events.sources.details import object_fields
+from stream_detector.events.sources.source import Envelope, IgnoredError, Reading, Source
 
-ENVELOPES: tuple[Envelope, ...] = (confluent.ENVELOPE, cloudevents.ENVELOPE)
+ENVELOPES: tuple[Envelope, ...] = (form.ENVELOPE, confluent.ENVELOPE, cloudevents.ENVELOPE)
 """From the outside to the inside: a frame may hold a CloudEvent, never the other way."""
 
 SOURCES: dict[str, Source] = {source.name: source for source in (github.SOURCE, gitlab.SOURCE)}
@@ -24,7 +26,8 @@ SOURCES: dict[str, Source] = {source.name: source for source in (github.SOURCE, 
 SOURCE_HEADER = "source"
 """Kafka header with a source's name, for payloads that no content tells from others. Any other value is left alone."""
 
-_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+LEFT_OUT: Counter[tuple[str, str]] = Counter()
+"""(source, place) -> how often an optional detail there could not be used since the process began."""
 
 
 def find_source(value: bytes, headers: Headers = ()) -> Source | None:
@@ -32,25 +35,42 @@ def find_source(value: bytes, headers: Headers = ()) -> Source | None:
     named = SOURCES.get(header_text(headers, SOURCE_HEADER))
     if named is not None:
         return named
+    if value.lstrip()[:1] != b"{":
+        texts = (source for source in SOURCES.values() if source.recognises_text)
+        return next((source for source in texts if source.recognises_text and source.recognises_text(value)), None)
     try:
-        fields = _fields(value)
+        fields = object_fields(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return next((source for source in SOURCES.values() if source.recognises(fields)), None)
 
 
+def read_payload(source: Source, value: bytes) -> Reading:
+    """What a payload holds; the details that could not be used are counted. Raises `RefusedError`."""
+    reading = source.read(value)
+    for place in reading.left_out:
+        LEFT_OUT[source.name, place] += 1
+    return reading
+
+
 def read_single(source: Source, value: bytes, own_type: str) -> bytes:
     """The JSON of the one event in a payload that a record on a topic carries.
 
-    Raises `RefusedError` where the payload holds none or several, or one that belongs on another topic.
+    Raises `IgnoredError` where the payload holds none, `RefusedError` where it holds several, or one that belongs on
+    another topic.
     """
-    events = source.read(value)
-    if len(events) != 1:
-        raise _unsupported(f"a {source.title} payload with {len(events)} events; publish payloads with exactly one")
-    belongs = INPUTS[kind_of_event(events[0])]
+    reading = read_payload(source, value)
+    if reading.ignored:
+        raise IgnoredError(source.name, f"{source.title}: {reading.ignored}")
+    if len(reading.events) + len(reading.refused) != 1:
+        found = len(reading.events) + len(reading.refused)
+        raise _unsupported(f"a {source.title} payload with {found} events; publish payloads with exactly one")
+    if reading.refused:
+        raise reading.refused[0]
+    belongs = INPUTS[kind_of_event(reading.events[0])]
     if belongs.cloudevents_type != own_type:
         raise _unsupported(f"a {source.title} payload; publish it to the topic {belongs.topic}")
-    return encode(events[0])
+    return encode(reading.events[0])
 
 
 def _unsupported(message: str) -> RefusedError:

@@ -1,125 +1,273 @@
-"""GitHub's webhook `workflow_run`: one completed run of a workflow is one execution.
+"""GitHub Actions: one completed run of a workflow is one execution, from the webhook or from the REST API.
 
-Source: GitHub's "Webhook events and payloads", `workflow_run`. The duration is `updated_at - run_started_at`, which is
-what GitHub's own page shows; id and `run_attempt` together are the event's id, so a delivery that is sent again counts
-once and a run that is started again counts separately.
+Sources: GitHub's "Webhook events and payloads" (`workflow_run`) and the REST API's "Workflow runs". The duration is
+`updated_at - run_started_at`, which is what GitHub's own page shows; id and `run_attempt` together are the event's id,
+so a delivery that is sent again counts once and a run that is started again counts separately.
 """
 
-import hmac
-import re
-from hashlib import sha256
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status
-from stream_detector.events.fields import Instant
-from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources.source import Source, Webhook, has_fields
+from stream_detector.events.sources.details import Details, fit_id, object_fields
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import hmac_sha256
+from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
 
 STATUS: dict[str, Status] = {
     "success": "success",
     "neutral": "success",
     "failure": "failure",
-    "action_required": "failure",
     "timed_out": "timeout",
     "startup_failure": "error",
     "cancelled": "cancellation",
     "stale": "cancellation",
     "skipped": "skip",
+    "action_required": "skip",
 }
-"""GitHub's conclusion -> our status."""
+"""GitHub's conclusion -> our status. `action_required` waits for an approval: nothing has run."""
+_ADVICE = "in the webhook's settings choose Workflow runs, or send a run as GitHub's REST API returns it"
+_OTHER_EVENTS = (
+    "workflow_job",
+    "check_run",
+    "check_suite",
+    "deployment_status",
+    "deployment",
+    "pull_request",
+    "issue",
+    "release",
+    "commits",
+)
+"""Fields that only deliveries of other events have at their top."""
+_TAG_REF = "refs/tags/"
+_VARIANTS = {
+    "schedule": SCHEDULE,
+    "pull_request": PULL_REQUEST,
+    "pull_request_target": PULL_REQUEST,
+    "merge_group": PULL_REQUEST,
+    "workflow_dispatch": MANUAL,
+    "release": TAG,
+}
+"""Event that started the run -> variant; of any other event the branch decides."""
 
 
 class _Run(Struct):
-    id: int
-    run_started_at: Instant
-    updated_at: Instant
-    conclusion: str | None = None
-    name: str | None = None
-    path: str = ""
-    run_attempt: int = 1
-    html_url: str | None = None
-    head_branch: str | None = None
-    head_sha: str | None = None
-    event: str | None = None
+    id: Any = None
+    conclusion: Any = None
+    status: Any = None
+    run_started_at: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+    name: Any = None
+    path: Any = None
+    run_attempt: Any = None
+    html_url: Any = None
+    head_branch: Any = None
+    head_sha: Any = None
+    event: Any = None
+    head_repository: Raw = Raw()
+    repository: Raw = Raw()
 
 
 class _Repository(Struct):
-    full_name: str
+    full_name: Any = None
+    default_branch: Any = None
 
 
 class _Delivery(Struct):
-    action: str
     workflow_run: _Run
-    repository: _Repository
+    action: Any = None
+    repository: Raw = Raw()
 
 
-_decode = msgspec.json.Decoder(_Delivery).decode
+class _Runs(Struct):
+    workflow_runs: list[Raw]
 
 
-def read(payload: bytes) -> list[Completion]:
-    """The execution that ended; none of a run that is requested or in progress. Raises `RefusedError`."""
-    try:
-        delivery = _decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal_for(error, payload) from None
-    run = delivery.workflow_run
-    if delivery.action != "completed":
-        return []
-    if run.conclusion not in STATUS:
-        raise RefusedError("validate", "unknown_value", "$.workflow_run.conclusion: not a value that GitHub documents")
-    path = run.path.partition("@")[0] or run.name or "workflow"
-    labels: dict[str, Any] = {
-        "repository": delivery.repository.full_name,
-        "branch": run.head_branch,
-        "commit": run.head_sha,
-        "trigger": run.event,
-    }
+_delivery = msgspec.json.Decoder(_Delivery).decode
+_runs = msgspec.json.Decoder(_Runs).decode
+_run = msgspec.json.Decoder(_Run).decode
+_repository = msgspec.json.Decoder(_Repository).decode
+
+
+def read(payload: bytes) -> Reading:
+    """The execution that ended, or those of a list; of a run that is requested or in progress why there is none."""
+    details = Details(_ADVICE)
+    fields = details.decode(object_fields, payload)
+    if "workflow_run" in fields:
+        delivery = details.decode(_delivery, payload)
+        if isinstance(delivery.action, str) and delivery.action != "completed":
+            return Reading(ignored="the run has not ended")
+        return _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
+    if "workflow_runs" in fields:
+        return _read_list(details.decode(_runs, payload).workflow_runs)
+    if _is_run(fields):
+        return _read_run(details, details.decode(_run, payload), Raw(), "$.")
+    if "zen" in fields:
+        return Reading(ignored=_ping(details, fields))
+    for name in _OTHER_EVENTS:
+        if name in fields:
+            return Reading(ignored=f"{'push' if name == 'commits' else name} is not switched on")
+    raise details.refusal("unsupported_format", "$", "is not a workflow run of GitHub Actions")
+
+
+def _read_list(entries: Sequence[Raw]) -> Reading:
+    events: list[Completion] = []
+    left_out: list[str] = []
+    refused: list[RefusedError] = []
+    for entry in entries:
+        details = Details(_ADVICE)
+        try:
+            found = _read_run(details, details.decode(_run, bytes(entry)), Raw(), "$.workflow_runs[...].")
+        except RefusedError as error:
+            refused.append(error)
+            continue
+        events += [event for event in found.events if isinstance(event, Completion)]
+        left_out += found.left_out
+    ignored = "" if events or refused else "none of the runs has ended"
+    return Reading(events, ignored, left_out, refused)
+
+
+def _read_run(details: Details, run: _Run, repository: Raw, at: str) -> Reading:
+    """Args: `at` is the place of the run, `repository` what stands next to it in a delivery."""
+    if run.conclusion is None and run.status is not None and run.status != "completed":
+        return Reading(ignored="the run has not ended")
+    own = details.part("$.repository", repository or run.repository, _repository) or _Repository()
+    full_name = details.needed_text("$.repository.full_name", own.full_name)
+    number = details.needed_number(f"{at}id", run.id)
+    status = details.needed_status(f"{at}conclusion", run.conclusion, STATUS)
+    given = 1 if run.run_attempt is None else run.run_attempt
+    attempt = max(1, details.needed_number(f"{at}run_attempt", given, most=1_000_000))
+    finished_at = details.needed_instant(f"{at}updated_at", run.updated_at)
+    started_at = _started_at(details, run, attempt, at)
+    if started_at is not None and started_at > finished_at:
+        details.left_out.append(f"{at}run_started_at")
+        started_at = None
+    name = details.text(f"{at}name", run.name)
+    path, _, ref = (details.text(f"{at}path", run.path, 4096) or "").partition("@")
+    branch, tag = _branch_or_tag(details, run, full_name, ref, at)
     event = Completion(
-        execution_id=f"github:{run.id}",
-        workflow_id=f"github:{delivery.repository.full_name}:{path}",
-        workflow_name=run.name or path,
-        status=STATUS[run.conclusion],
-        started_at=run.run_started_at,
-        finished_at=run.updated_at,
-        duration_s=max(0.0, (run.updated_at - run.run_started_at).total_seconds()),
-        attempt=run.run_attempt,
-        labels={name: value for name, value in labels.items() if value},
-        url=run.html_url,
+        execution_id=f"github:{number}",
+        workflow_id=fit_id(f"github:{full_name}:{path or name or 'workflow'}"),
+        workflow_name=name or path[-512:] or None,
+        status=status,
+        started_at=started_at or finished_at,
+        finished_at=finished_at,
+        duration_s=(finished_at - started_at).total_seconds() if started_at else None,
+        attempt=attempt,
+        labels=details.labels(
+            repository=("$.repository.full_name", full_name),
+            branch=(f"{at}head_branch", branch),
+            tag=(f"{at}head_branch", tag),
+            commit=(f"{at}head_sha", run.head_sha),
+            trigger=(f"{at}event", run.event),
+        ),
+        url=details.link(f"{at}html_url", run.html_url),
+        variant=_variant(run.event, branch, tag, own.default_branch),
     )
-    return [event]
+    return Reading((event,), "", details.left_out)
 
 
-_SIGNATURE = re.compile("sha256=[0-9a-f]{64}")
+def _started_at(details: Details, run: _Run, attempt: int, at: str) -> datetime | None:
+    """When this attempt began. `created_at` is the first one's, so it does not date a later one."""
+    started_at = details.instant(f"{at}run_started_at", run.run_started_at)
+    if started_at is None and attempt == 1:
+        return details.instant(f"{at}created_at", run.created_at)
+    return started_at
 
 
-def may_be_authentic(_: str, given: str) -> bool:
-    """Whether the header has the form of a signature; what it signs is the body."""
-    return _SIGNATURE.fullmatch(given) is not None
+def _branch_or_tag(details: Details, run: _Run, full_name: str, ref: str, at: str) -> tuple[object, object]:
+    """(branch, tag). A fork's branch has its owner before it; a push of a tag looks like one of a branch."""
+    name = run.head_branch
+    if not isinstance(name, str):
+        return name, None  # left out where it is not text
+    if run.event == "release" or name.startswith(_TAG_REF) or (run.event == "push" and ref == _TAG_REF + name):
+        return None, name.removeprefix(_TAG_REF)
+    if not run.head_repository or bytes(run.head_repository) == b"null":
+        # GitHub sends null for a fork that was deleted.
+        return (f"unknown:{name}" if run.head_repository and run.event == "pull_request" else name), None
+    head = details.part(f"{at}head_repository", run.head_repository, _repository)
+    head_name = details.text(f"{at}head_repository.full_name", head.full_name) if head else None
+    if head_name and head_name.lower() != full_name.lower():
+        return f"{head_name.partition('/')[0]}:{name}", None
+    return name, None
 
 
-def is_authentic(secret: str, given: str, body: bytes) -> bool:
-    """Whether the header is the body's HMAC-SHA256 under the secret, as GitHub signs its deliveries."""
-    expected = "sha256=" + hmac.new(secret.encode(), body, sha256).hexdigest()
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+def _variant(event: object, branch: object, tag: object, default_branch: object) -> str | None:
+    """None where the payload does not name the default branch: the REST API's runs do not."""
+    if isinstance(event, str) and event in _VARIANTS:
+        return _VARIANTS[event]
+    if tag:
+        return TAG
+    if not branch or not default_branch:
+        return None
+    return DEFAULT_BRANCH if branch == default_branch else BRANCH
+
+
+def _is_run(fields: Fields) -> bool:
+    return "workflow_id" in fields and "conclusion" in fields and "head_branch" in fields
+
+
+def _ping(details: Details, fields: Fields) -> str:
+    """What GitHub sends when the webhook is made: it lists the events that the webhook will send."""
+    hook = details.mapping("$.hook", details.part("$.hook", fields.get("hook"), msgspec.json.decode))
+    events = details.entries("$.hook.events", hook.get("events"))
+    if events and "workflow_run" not in events and "*" not in events:
+        return f"ping; this webhook does not send workflow runs: {_ADVICE.partition(',')[0]}"
+    return "ping"
+
+
+def _recognises(fields: Fields) -> bool:
+    if "workflow_run" in fields or "workflow_job" in fields:
+        return "action" in fields and "repository" in fields
+    if "workflow_runs" in fields:
+        return "total_count" in fields
+    if _is_run(fields) or ("zen" in fields and "hook" in fields):
+        return True
+    return "repository" in fields and "sender" in fields and any(name in fields for name in _OTHER_EVENTS)
 
 
 SOURCE = Source(
     name="github",
     title="GitHub Actions",
-    recognises=has_fields("action", "workflow_run", "repository"),
+    recognises=_recognises,
     read=read,
-    becomes="a completed `workflow_run` becomes an execution; the payload has no jobs, so the execution has no steps",
+    becomes="a completed `workflow_run` becomes an execution, also as a run or a list of runs of the REST API; the "
+    "payload has no jobs, so the execution has no steps",
+    statuses=STATUS,
+    places=Places(
+        id="workflow_run.id",
+        workflow="workflow_run.path",
+        status="workflow_run.conclusion",
+        started="workflow_run.run_started_at",
+        finished="workflow_run.updated_at",
+        attempt="workflow_run.run_attempt",
+        branch="workflow_run.head_branch",
+        url="workflow_run.html_url",
+    ),
+    needed=(
+        "action",
+        "workflow_run.id",
+        "workflow_run.run_attempt",
+        "workflow_run.conclusion",
+        "workflow_run.updated_at",
+        "repository.full_name",
+    ),
     webhook=Webhook(
         setting="github_webhook_secret",
-        signature_header="X-Hub-Signature-256",
-        may_be_authentic=may_be_authentic,
-        is_authentic=is_authentic,
-        event_header=("X-GitHub-Event", "workflow_run"),
-        description="GitHub's webhook: a completed `workflow_run` becomes an execution; any other delivery is "
-        "acknowledged.",
+        verification=hmac_sha256(
+            "X-Hub-Signature-256",
+            advice="enter the value of STREAM_DETECTOR_GITHUB_WEBHOOK_SECRET as Secret in the webhook's settings",
+        ),
+        content_types=("application/json", "application/x-www-form-urlencoded"),
+        event_header="X-GitHub-Event",
+        events=("workflow_run", "ping"),
+        description="GitHub's webhook, as JSON or as a form: a completed `workflow_run` becomes an execution. Any "
+        "other delivery is acknowledged; `message` is why nothing was accepted.",
     ),
 )

@@ -1,19 +1,31 @@
-"""GitLab's pipeline webhook: one pipeline that has ended is one execution, its jobs are the steps.
+"""GitLab CI: one pipeline that has ended is one execution, its jobs are the steps; from the webhook or the REST API.
 
-Source: GitLab's "Webhook events", pipeline events. A pipeline that is retried keeps its number and ends again, so the
-event's id is the number and the time of the end; a delivery that is sent again has both the same.
+Sources: GitLab's "Webhook events" (pipeline events) and "Pipelines API". A pipeline that is retried keeps its number
+and ends again, so the event's id is the number and the time of the end; a delivery that is sent again has both the
+same.
 """
 
-import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.reasons import refusal_for
-from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources.source import Fields, Source, Webhook
+from stream_detector.events.sources.details import Details, fit_id, object_fields
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import token_header
+from stream_detector.events.variant import (
+    BRANCH,
+    CHILD_PREFIX,
+    DEFAULT_BRANCH,
+    MANUAL,
+    PULL_REQUEST,
+    SCHEDULE,
+    TAG,
+    variant_of_name,
+)
 
 STATUS: dict[str, Status] = {
     "success": "success",
@@ -21,106 +33,247 @@ STATUS: dict[str, Status] = {
     "canceled": "cancellation",
     "skipped": "skip",
 }
-"""GitLab's status of what has ended -> our status; any other is still on its way."""
-_OLD_FORM = "%Y-%m-%d %H:%M:%S %Z"
+"""GitLab's status of what has ended -> our status."""
+_ON_ITS_WAY = frozenset(
+    {"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"}
+    | {"manual", "scheduled", "canceling"}
+)
+_CHILD = "parent_pipeline"
+_VARIANTS = {
+    "schedule": SCHEDULE,
+    "merge_request_event": PULL_REQUEST,
+    "external_pull_request_event": PULL_REQUEST,
+    "web": MANUAL,
+    "chat": MANUAL,
+}
+"""What started the pipeline -> variant; of anything else the ref decides."""
+_ADVICE = "in the webhook's settings choose Pipeline events, or send a pipeline as GitLab's REST API returns it"
 _MOST_STEPS = 1000
 
 
 class _Pipeline(Struct):
-    id: int
-    status: str
-    created_at: str | None = None
-    finished_at: str | None = None
-    duration: float | None = None
-    ref: str | None = None
-    sha: str | None = None
-    source: str | None = None
-    url: str | None = None
-    name: str | None = None
+    id: Any = None
+    status: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+    finished_at: Any = None
+    duration: Any = None
+    queued_duration: Any = None
+    ref: Any = None
+    tag: Any = None
+    sha: Any = None
+    source: Any = None
+    url: Any = None
+    web_url: Any = None
+    name: Any = None
+    stages: Any = None
 
 
 class _Project(Struct):
-    path_with_namespace: str
-    web_url: str | None = None
+    path_with_namespace: Any = None
+    web_url: Any = None
+    default_branch: Any = None
+
+
+class _MergeRequest(Struct):
+    source_branch: Any = None
+    source_project_id: Any = None
+    target_project_id: Any = None
 
 
 class _Build(Struct):
-    name: str
-    stage: str = ""
-    status: str = ""
-    duration: float | None = None
+    name: Any = None
+    stage: Any = None
+    status: Any = None
+    finished_at: Any = None
+    duration: Any = None
 
 
 class _Delivery(Struct):
-    object_kind: str
     object_attributes: _Pipeline
-    project: _Project
-    builds: list[_Build] = []
+    object_kind: Any = None
+    project: Raw = Raw()
+    merge_request: Raw = Raw()
+    builds: Raw = Raw()
 
 
-_decode = msgspec.json.Decoder(_Delivery).decode
+_delivery = msgspec.json.Decoder(_Delivery).decode
+_pipeline = msgspec.json.Decoder(_Pipeline).decode
+_project = msgspec.json.Decoder(_Project).decode
+_merge_request = msgspec.json.Decoder(_MergeRequest).decode
+_builds = msgspec.json.Decoder(list[_Build]).decode
+_build = msgspec.json.Decoder(_Build).decode
+_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
-def read(payload: bytes) -> list[Completion]:
-    """The pipeline that ended; none of one that has not, or of another kind of delivery. Raises `RefusedError`."""
-    try:
-        delivery = _decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal_for(error, payload) from None
-    pipeline, project = delivery.object_attributes, delivery.project
-    if delivery.object_kind != "pipeline" or pipeline.status not in STATUS:
-        return []
-    finished_at = _instant("finished_at", pipeline.finished_at or pipeline.created_at)
-    begun_at = _instant("created_at", pipeline.created_at or pipeline.finished_at)
-    duration_s = pipeline.duration if pipeline.duration and pipeline.duration > 0 else None
-    started_at = finished_at - timedelta(seconds=min(duration_s, 1e9)) if duration_s else min(begun_at, finished_at)
-    labels = {
-        "repository": project.path_with_namespace,
-        "branch": pipeline.ref,
-        "commit": pipeline.sha,
-        "trigger": pipeline.source,
-    }
+def read(payload: bytes) -> Reading:
+    """The pipeline that ended; of one that has not, or of another kind of delivery, why there is none."""
+    details = Details(_ADVICE)
+    fields = details.decode(object_fields, payload)
+    kind = fields.get("object_kind")
+    if kind is None and _is_pipeline(fields):
+        pipeline = details.decode(_pipeline, payload)
+        project = _Project(path_with_namespace=_project_of(details, pipeline.web_url))
+        return _read_pipeline(details, pipeline, project, _Delivery(pipeline), "$.")
+    if kind is None or bytes(kind) != b'"pipeline"':
+        if kind is None:
+            raise details.refusal("unsupported_format", "$", "is not a pipeline of GitLab")
+        name = details.text("$.object_kind", details.part("$.object_kind", kind, msgspec.json.decode))
+        known = name if name and name.isidentifier() and len(name) <= 64 else "this kind of event"
+        return Reading(ignored=f"{known} is not switched on")
+    delivery = details.decode(_delivery, payload)
+    project = details.part("$.project", delivery.project, _project) or _Project()
+    return _read_pipeline(details, delivery.object_attributes, project, delivery, "$.object_attributes.")
+
+
+def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, delivery: _Delivery, at: str) -> Reading:
+    """Args: `at` is the place of the pipeline."""
+    if isinstance(pipeline.status, str) and pipeline.status not in STATUS:
+        if pipeline.status in _ON_ITS_WAY:
+            return Reading(ignored="the pipeline has not ended")
+        if pipeline.finished_at is None:
+            return Reading(ignored="the pipeline has a status that this version does not know, and no end")
+    path = details.needed_text("$.project.path_with_namespace", project.path_with_namespace)
+    number = details.needed_number(f"{at}id", pipeline.id)
+    status = details.needed_status(f"{at}status", pipeline.status, STATUS)
+    builds = _read_builds(details, delivery.builds)
+    duration_s = details.seconds(f"{at}duration", pipeline.duration) or None
+    finished_at = _finished_at(details, pipeline, duration_s, builds, at)
+    name = details.text(f"{at}name", pipeline.name)
+    branch, tag = _branch_or_tag(details, pipeline, delivery.merge_request)
+    is_child = pipeline.source == _CHILD
+    variant = _child(details, name, pipeline.stages) if is_child else _variant(pipeline, branch, tag, project)
+    url = details.link(f"{at}url", pipeline.url or pipeline.web_url)
+    if url is None and (page := details.link("$.project.web_url", project.web_url)):
+        url = f"{page}/-/pipelines/{number}"
     event = Completion(
-        execution_id=f"gitlab:{pipeline.id}.{int(finished_at.timestamp())}",
-        workflow_id=f"gitlab:{project.path_with_namespace}",
-        workflow_name=pipeline.name or project.path_with_namespace,
-        status=STATUS[pipeline.status],
-        started_at=started_at,
+        execution_id=f"gitlab:{number}.{int(finished_at.timestamp())}",
+        workflow_id=fit_id(f"gitlab:{path}:{name}" if name and not is_child else f"gitlab:{path}"),
+        workflow_name=name or path[-512:],
+        status=status,
+        started_at=_started_at(details, pipeline, finished_at, duration_s, at),
         finished_at=finished_at,
         duration_s=duration_s,
-        steps=[
-            Step(
-                f"{build.stage}: {build.name}" if build.stage else build.name, STATUS.get(build.status), build.duration
-            )
-            for build in delivery.builds[:_MOST_STEPS]
-        ],
-        labels={name: value for name, value in labels.items() if value},
-        url=pipeline.url or (f"{project.web_url}/-/pipelines/{pipeline.id}" if project.web_url else None),
+        steps=[step for build in builds[:_MOST_STEPS] if (step := _step(details, build))],
+        labels=details.labels(
+            repository=("$.project.path_with_namespace", path),
+            branch=(f"{at}ref", branch),
+            tag=(f"{at}ref", tag),
+            commit=(f"{at}sha", pipeline.sha),
+            trigger=(f"{at}source", pipeline.source),
+        ),
+        url=url,
+        variant=variant,
     )
-    return [event]
+    return Reading((event,), "", details.left_out)
 
 
-def _instant(name: str, text: str | None) -> datetime:
-    """RFC 3339, or `2016-08-12 15:23:28 UTC`, which older versions send."""
+def _finished_at(
+    details: Details, pipeline: _Pipeline, duration_s: float | None, builds: list[_Build], at: str
+) -> datetime:
+    """The end; where GitLab has not written it yet, that of the last job, or what the durations lead to.
+
+    GitLab ends a pipeline in the second of its last job, so the id is that of the delivery that has the end.
+    """
+    finished_at = details.instant(f"{at}finished_at", pipeline.finished_at)
+    if finished_at is not None:
+        return finished_at
+    ends = [end for each in builds if (end := details.instant("$.builds[...].finished_at", each.finished_at))]
+    if ends and duration_s:
+        return max(ends)
+    updated_at = details.instant(f"{at}updated_at", pipeline.updated_at)
+    if updated_at is not None and not duration_s:
+        return updated_at  # a list of the REST API has nothing else of the end
+    created_at = details.needed_instant(f"{at}created_at", pipeline.created_at)
+    queued_s = details.seconds(f"{at}queued_duration", pipeline.queued_duration) or 0.0
+    waited_s = min(queued_s + duration_s, 1e9) if duration_s else 0.0
+    return created_at + timedelta(seconds=waited_s)
+
+
+def _started_at(
+    details: Details, pipeline: _Pipeline, finished_at: datetime, duration_s: float | None, at: str
+) -> datetime:
+    if duration_s:
+        return finished_at - timedelta(seconds=min(duration_s, 1e9))
+    created_at = details.instant(f"{at}created_at", pipeline.created_at)
+    return min(created_at or finished_at, finished_at)
+
+
+def _read_builds(details: Details, builds: Raw) -> list[_Build]:
+    """The jobs; where one is not an object, the others."""
+    if not builds or bytes(builds) == b"null":
+        return []
     try:
-        if text and text.endswith(" UTC"):
-            return datetime.strptime(text, _OLD_FORM).replace(tzinfo=UTC)
-        parsed = datetime.fromisoformat(text or "")
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.tzinfo is None:
-        raise RefusedError("validate", "bad_time", f"$.object_attributes.{name}: not a time that GitLab documents")
-    return parsed.astimezone(UTC)
+        return _builds(bytes(builds))
+    except msgspec.DecodeError:
+        each = details.part("$.builds", builds, _raws) or []
+        return [build for raw in each if (build := details.part("$.builds[...]", raw, _build))]
 
 
-def is_authentic(secret: str, given: str, _: bytes = b"") -> bool:
-    """Whether the header is the secret itself, which is how GitLab proves its deliveries."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode())
+def _step(details: Details, build: _Build) -> Step | None:
+    name = details.text("$.builds[...].name", build.name)
+    if name is None:
+        details.left_out.append("$.builds[...].name")
+        return None
+    stage = details.text("$.builds[...].stage", build.stage)
+    status = STATUS.get(build.status) if isinstance(build.status, str) else None
+    duration_s = details.seconds("$.builds[...].duration", build.duration)
+    shown = f"{stage}: {name}" if stage else name
+    return Step(shown if len(shown) <= 512 else shown[:511] + "…", status, duration_s)
+
+
+def _branch_or_tag(details: Details, pipeline: _Pipeline, merge_request: Raw) -> tuple[object, object]:
+    """(branch, tag). A fork's branch has the number of its project before it: the payload has no name of it."""
+    if pipeline.tag is True:
+        return None, pipeline.ref
+    merged = details.part("$.merge_request", merge_request, _merge_request)
+    if merged is None:
+        return pipeline.ref, None
+    branch = merged.source_branch or pipeline.ref
+    source, target = merged.source_project_id, merged.target_project_id
+    if isinstance(branch, str) and isinstance(source, int) and isinstance(target, int) and source != target:
+        return f"{source}:{branch}", None
+    return branch, None
+
+
+def _child(details: Details, name: str | None, stages: object) -> str:
+    """A child pipeline by its `workflow:name`; without one by its stages, which differ where its file does."""
+    place = "$.object_attributes.stages"
+    named = [text for each in details.entries(place, stages) if (text := details.text(place, each))]
+    return variant_of_name(CHILD_PREFIX + (name or ", ".join(named) or "unnamed"))
+
+
+def _variant(pipeline: _Pipeline, branch: object, tag: object, project: _Project) -> str | None:
+    """None where the payload does not name the default branch: the REST API's pipelines do not."""
+    if isinstance(pipeline.source, str) and pipeline.source in _VARIANTS:
+        return _VARIANTS[pipeline.source]
+    if tag:
+        return TAG
+    if not branch or not project.default_branch:
+        return None
+    return DEFAULT_BRANCH if branch == project.default_branch else BRANCH
+
+
+def _project_of(details: Details, web_url: object) -> str:
+    """`acme/shop` of `https://gitlab.example/acme/shop/-/pipelines/1`: the REST API sends nothing else of it."""
+    link = details.link("$.web_url", web_url)
+    path = urlsplit(link).path.partition("/-/")[0].strip("/") if link else ""
+    if not path:
+        raise details.refusal("missing_field", "$.web_url", "does not name the project")
+    return path
+
+
+def _is_pipeline(fields: Fields) -> bool:
+    return (
+        "ref" in fields and "status" in fields and "web_url" in fields and "id" in fields
+        and b"/-/pipelines/" in bytes(fields["web_url"])
+    )  # fmt: skip
 
 
 def _recognises(fields: Fields) -> bool:
-    kind = fields.get("object_kind")
-    return kind is not None and bytes(kind) == b'"pipeline"' and "object_attributes" in fields and "project" in fields
+    if "object_kind" in fields:
+        return "project" in fields or "project_id" in fields or "object_attributes" in fields
+    return _is_pipeline(fields)
 
 
 SOURCE = Source(
@@ -128,13 +281,30 @@ SOURCE = Source(
     title="GitLab CI",
     recognises=_recognises,
     read=read,
-    becomes="a finished pipeline becomes an execution with its jobs as steps; a retry is a new execution",
+    becomes="a finished pipeline becomes an execution with its jobs as steps, which the REST API does not have; a "
+    "retry is a new execution",
+    statuses=STATUS,
+    places=Places(
+        id="object_attributes.id",
+        workflow="project.path_with_namespace",
+        status="object_attributes.status",
+        started="object_attributes.created_at",
+        finished="object_attributes.finished_at",
+        duration="object_attributes.duration",
+        branch="object_attributes.ref",
+        url="object_attributes.url",
+        refines=("object_attributes.name",),
+    ),
+    needed=("object_kind", "object_attributes.id", "object_attributes.status", "project.path_with_namespace"),
     webhook=Webhook(
         setting="gitlab_webhook_token",
-        signature_header="X-Gitlab-Token",
-        may_be_authentic=is_authentic,
-        is_authentic=is_authentic,
-        event_header=("X-Gitlab-Event", "Pipeline Hook"),
-        description="GitLab webhook: a finished pipeline becomes an execution; any other is acknowledged, no more.",
+        verification=token_header(
+            "X-Gitlab-Token",
+            advice="enter the value of STREAM_DETECTOR_GITLAB_WEBHOOK_TOKEN as Secret token in the webhook's settings",
+        ),
+        event_header="X-Gitlab-Event",
+        events=("Pipeline Hook", "System Hook"),
+        description="GitLab's webhook: a finished pipeline becomes an execution. Any other delivery is acknowledged; "
+        "`message` is why nothing was accepted.",
     ),
 )

@@ -1,15 +1,43 @@
-"""What the table says of one source, and of one envelope."""
+"""What the table holds of one source, and of one envelope."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec import Raw
 
+from stream_detector.events.completion import Status
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import Event
+from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.verification import Verification
 
 Fields = Mapping[str, Raw]
 """The top level of a JSON object: names and their values, undecoded."""
+
+
+class Reading(NamedTuple):
+    """What one payload holds."""
+
+    events: Sequence[Event] = ()
+    ignored: str = ""
+    """Why there is no event in it, for the person who set up the delivery; without values of the payload."""
+    left_out: Sequence[str] = ()
+    """Places of optional details that could not be used, such as `$.workflow_run.html_url`; from a bounded set."""
+    refused: Sequence[RefusedError] = ()
+    """Of a payload with several entries: those that cannot be read. A payload with one raises instead."""
+
+
+class IgnoredError(RefusedError):
+    """A payload of a known source that holds no event, on a topic. It is counted and is no dead letter.
+
+    Attributes:
+        source: the source's name.
+    """
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__("decode", "unsupported_format", message)
+        self.source = source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +46,32 @@ class Webhook:
 
     setting: str
     """The setting that holds the shared secret; empty switches the webhook off."""
-    signature_header: str
-    is_authentic: Callable[[str, str, bytes], bool]
-    """(secret, the header's value, body) -> whether the sender knows the secret. Compares in constant time."""
-    may_be_authentic: Callable[[str, str], bool] = lambda _, given: bool(given)
-    """(secret, the header's value) -> whether the body is worth reading; asked before any of it is kept."""
-    event_header: tuple[str, str]
-    """(name, value) of the header that marks the deliveries we read; every other one is acknowledged and ignored."""
+    verification: Verification
     description: str
     """For the API's own page."""
+    content_types: tuple[str, ...] = ("application/json",)
+    """Those that the source sends. With the form's type, the payload is the JSON in the form field `payload`."""
+    event_header: str = ""
+    """The header that names the kind of a delivery; "" where the source has none, so that the content decides."""
+    events: tuple[str, ...] = ()
+    """The values of that header whose deliveries are read; any other is acknowledged and ignored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where in a payload a thing is, as a dotted path (`builds.0.name`); "" where the format does not have it."""
+
+    id: str
+    workflow: str
+    status: str
+    finished: str
+    started: str = ""
+    duration: str = ""
+    attempt: str = ""
+    branch: str = ""
+    url: str = ""
+    refines: tuple[str, ...] = ()
+    """Further places that the workflow's id depends on; it has one without them, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +83,18 @@ class Source:
     title: str
     recognises: Callable[[Fields], bool]
     """Whether a JSON object is a payload of this source, by its content; no two sources recognise the same."""
-    read: Callable[[bytes], Sequence[Event]]
-    """The events of one payload: none, one or several. Raises `RefusedError`."""
+    read: Callable[[bytes], Reading]
+    """What one payload holds. Raises `RefusedError` where identity, status or time of its event cannot be read."""
     becomes: str
     """For the page of contracts: what becomes what, and what the source cannot give."""
+    places: Places
+    """Of the example payload in the tests. The matrix of docs/sources.md is made by changing what is there."""
+    needed: tuple[str, ...]
+    """The places without which a payload is refused: those of identity, status and time."""
+    statuses: Mapping[str, Status] = field(default_factory=dict)
+    """The source's word for an outcome -> our status, for docs/sources.md."""
+    recognises_text: Callable[[bytes], bool] | None = None
+    """The same for a payload that is not a JSON object, such as XML; asked where the value does not begin with `{`."""
     webhook: Webhook | None = None
 
     @property

@@ -76,12 +76,16 @@ async def take_events(request: web.Request) -> web.Response:
             events.append((index, decode_received(kind_of(value), value, enveloped, now_ms)))
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
-    return await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill)
+    result = await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill)
+    response = json_response(result)
+    if result.refused:
+        response.set_status(207)
+    return response
 
 
 async def publish_events(
     broker: Broker, events: Sequence[tuple[int, Event]], wrong: list[RefusedEvent], *, backfill: bool
-) -> web.Response:
+) -> IntakeResult:
     """Each on the partition of its owner, so that no worker has to forward it. Raises `BrokerAwayError`."""
     if not events:
         raise ProblemError(400, "All events were rejected.", refused=msgspec.to_builtins(wrong))
@@ -97,10 +101,7 @@ async def publish_events(
         else:
             published[record.topic] = published.get(record.topic, 0) + 1
     wrong.sort(key=lambda each: each.index)
-    response = json_response(IntakeResult(accepted=sum(published.values()), refused=wrong, topics=published))
-    if wrong:
-        response.set_status(207)
-    return response
+    return IntakeResult(accepted=sum(published.values()), refused=wrong, topics=published)
 
 
 async def read_events_body(request: web.Request, *, unsigned_from: str = "") -> bytes:

@@ -9,49 +9,113 @@ from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
-from stream_detector.events.sources.source import Source, Webhook
+from stream_detector.events.sources import find_source, read_payload
+from stream_detector.events.sources.form import form_payload, is_form
+from stream_detector.events.sources.source import Reading, Source, Webhook
 from stream_detector.serve.app_keys import BROKER, SETTINGS
 from stream_detector.serve.connections import source_of
 from stream_detector.serve.problems import ProblemError
-from stream_detector.serve.resources.events import IntakeResult, check_rate_limit, publish_events, read_events_body
+from stream_detector.serve.resources.events import (
+    IntakeResult,
+    RefusedEvent,
+    check_rate_limit,
+    publish_events,
+    read_events_body,
+)
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class DeliveryResult(IntakeResult, kw_only=True):
+    """What was done with a delivery. With nothing accepted, `message` is why; `left_out` are unusable details."""
+
+    message: str
+    left_out: list[str]
+
+
 def webhook_handler(source: Source, webhook: Webhook) -> Handler:
-    """The handler of `POST /api/v1/webhooks/<source>`: 404 while switched off, 401 where the signature is wrong."""
+    """The handler of `POST /api/v1/webhooks/<source>`: 404 while switched off, 401 where the proof is wrong."""
+    verification = webhook.verification
 
     async def take_delivery(request: web.Request) -> web.Response:
         secret = getattr(request.app[SETTINGS], webhook.setting)
         if not secret:
             raise ProblemError(404, f"This webhook is disabled: set {PREFIX}{webhook.setting.upper()}.")
-        header = webhook.signature_header
-        given = request.headers.get(header, "")
-        wrong = ProblemError(401, f"{header} is missing or wrong.", headers={"WWW-Authenticate": header})
-        if not webhook.may_be_authentic(secret, given):
+        header = verification.header
+        state = "wrong" if request.headers.get(header) else "missing"
+        wrong = ProblemError(401, f"{header} is {state}: {verification.advice}.", headers={"WWW-Authenticate": header})
+        if not verification.may_be_authentic(secret, request.headers):
             raise wrong
         source_address = source_of(request, proxied=request.app[SETTINGS].api_behind_proxy)
         body = await read_events_body(request, unsigned_from=source_address or "unknown")
-        if not webhook.is_authentic(secret, given, body):
+        if not verification.is_authentic(secret, request.headers, body):
             raise wrong
         check_rate_limit(request, f"webhook:{source.name}", 1)
-        name, value = webhook.event_header
-        events = _events_of_delivery(source, body) if request.headers.get(name) == value else []
-        if not events:
-            return json_response(IntakeResult(accepted=0, refused=[], topics={}))
-        return await publish_events(request.app[BROKER], list(enumerate(events)), [], backfill=False)
+        kind = request.headers.get(webhook.event_header, "") if webhook.event_header else ""
+        if kind and kind not in webhook.events:
+            reading = Reading(ignored=f"{_shown(kind)} is not switched on")
+        else:
+            reading = _read_delivery(source, body)
+        return await _answer(request, reading)
 
     take_delivery.__name__ = f"take_{source.name}"
     take_delivery.__doc__ = webhook.description
     return take_delivery
 
 
-def _events_of_delivery(source: Source, body: bytes) -> list[Event]:
-    """The delivery's events, held to the contract's own limits. Raises 400."""
-    now_ms = int(time.time() * 1000)
+def _read_delivery(source: Source, body: bytes) -> Reading:
+    """What the delivery holds. Raises 400, for the person who set it up."""
     try:
-        return [decode_received(kind_of_event(event), encode(event), (), now_ms) for event in source.read(body)]
+        payload = form_payload(body) if is_form(body) else body
+        other = find_source(payload)
+        if other is not None and other is not source:
+            detail = f"unsupported_format: this is a payload of {other.title}"
+            raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
+        return read_payload(source, payload)
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
+
+
+async def _answer(request: web.Request, reading: Reading) -> web.Response:
+    """Publish the events, held to the contract's own limits. Raises 400 where none is left."""
+    left_out = list(reading.left_out)
+    if reading.ignored:
+        return json_response(
+            DeliveryResult(accepted=0, refused=[], topics={}, message=f"ignored: {reading.ignored}", left_out=left_out)
+        )
+    now_ms = int(time.time() * 1000)
+    events: list[tuple[int, Event]] = []
+    errors = list(reading.refused)
+    for event in reading.events:
+        try:
+            events.append((len(events), decode_received(kind_of_event(event), encode(event), (), now_ms)))
+        except RefusedError as error:
+            errors.append(error)
+    if not events:
+        first = errors[0]
+        raise ProblemError(400, f"{first.reason}: {first.message}")
+    wrong = [
+        RefusedEvent(index=len(events) + place, reason=error.reason, message=error.message)
+        for place, error in enumerate(errors)
+    ]
+    result = await publish_events(request.app[BROKER], events, wrong, backfill=False)
+    message = f"accepted {result.accepted}, rejected {len(result.refused)}"
+    response = json_response(
+        DeliveryResult(
+            accepted=result.accepted,
+            refused=result.refused,
+            topics=result.topics,
+            message=message if result.refused else f"accepted {result.accepted}",
+            left_out=left_out,
+        )
+    )
+    if result.refused:
+        response.set_status(207)
+    return response
+
+
+def _shown(kind: str) -> str:
+    """A header's value as text of one line."""
+    return "".join(each for each in kind[:64] if each.isprintable())

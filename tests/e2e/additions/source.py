@@ -4,15 +4,14 @@ from tests.e2e.additions.addition import Addition
 
 FORMAT = '''"""Acme's webhook: one finished job is one execution."""
 
-import hmac
 from datetime import datetime
-from hashlib import sha256
 
 import msgspec
 
 from stream_detector.events.completion import Completion
 from stream_detector.events.reasons import refusal_for
-from stream_detector.events.sources.source import Source, Webhook, has_fields
+from stream_detector.events.sources.source import Places, Reading, Source, Webhook, has_fields
+from stream_detector.events.sources.verification import hmac_sha256
 
 
 class _Job(msgspec.Struct):
@@ -24,28 +23,21 @@ class _Job(msgspec.Struct):
     ended: datetime
 
 
-def read(payload: bytes) -> list[Completion]:
+def read(payload: bytes) -> Reading:
     """The job's execution. Raises `RefusedError`."""
     try:
         job = msgspec.json.decode(payload, type=_Job)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refusal_for(error, payload) from None
-    return [
-        Completion(
-            execution_id=f"acme:{job.run}",
-            workflow_id=f"acme:{job.acme_job}",
-            status="success" if job.ok else "failure",
-            started_at=job.began,
-            finished_at=job.ended,
-            attempt=job.attempt,
-        )
-    ]
-
-
-def is_authentic(secret: str, given: str, body: bytes) -> bool:
-    """Whether the header is the body's HMAC-SHA256."""
-    expected = hmac.new(secret.encode(), body, sha256).hexdigest()
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+    execution = Completion(
+        execution_id=f"acme:{job.run}",
+        workflow_id=f"acme:{job.acme_job}",
+        status="success" if job.ok else "failure",
+        started_at=job.began,
+        finished_at=job.ended,
+        attempt=job.attempt,
+    )
+    return Reading([execution])
 
 
 SOURCE = Source(
@@ -54,11 +46,15 @@ SOURCE = Source(
     recognises=has_fields("acme_job", "run"),
     read=read,
     becomes="a finished job becomes an execution",
+    places=Places(
+        id="run", workflow="acme_job", status="ok", finished="ended", started="began", attempt="attempt"
+    ),
+    needed=("acme_job", "run", "attempt", "ok", "began", "ended"),
     webhook=Webhook(
         setting="acme_webhook_secret",
-        signature_header="X-Acme-Signature",
-        is_authentic=is_authentic,
-        event_header=("X-Acme-Event", "job"),
+        verification=hmac_sha256("X-Acme-Signature", advice="enter the secret in the webhook's settings"),
+        event_header="X-Acme-Event",
+        events=("job",),
         description="Acme's webhook: a finished job becomes an execution.",
     ),
 )
@@ -71,7 +67,10 @@ ACME = Addition(
     new={"events/sources/acme.py": FORMAT},
     changed={
         "events/sources/__init__.py": (
-            ("import cloudevents, confluent, github, gitlab", "import acme, cloudevents, confluent, github, gitlab"),
+            (
+                "import cloudevents, confluent, form, github, gitlab",
+                "import acme, cloudevents, confluent, form, github, gitlab",
+            ),
             ("(github.SOURCE, gitlab.SOURCE)", "(github.SOURCE, gitlab.SOURCE, acme.SOURCE)"),
         ),
         "settings.py": (

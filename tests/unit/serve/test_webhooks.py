@@ -1,0 +1,171 @@
+"""X20: deliveries posted to the real application: what is accepted, ignored and refused, and what the answer says.
+
+Of the broker alone the records are kept instead of sent; `tests/integration/serve/test_intake.py` has a real one.
+"""
+
+import hmac
+import json
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from stream_detector.events import Completion
+from stream_detector.events.sources import SOURCES, find_source
+from stream_detector.events.sources.verification import basic_auth, hmac_sha256, token_header
+from stream_detector.serve.app import make_app
+from stream_detector.serve.app_keys import BROKER
+from stream_detector.serve.broker import Broker, BrokerAwayError, Record, Sent
+from stream_detector.serve.database import Database
+from stream_detector.settings import Settings
+
+PAYLOADS = Path(__file__).parents[1] / "events" / "payloads"
+SECRET = "what only the two know"
+Client = TestClient[Any, Any]
+FORM = "application/x-www-form-urlencoded"
+
+
+class KeptBroker(Broker):
+    """Four partitions, and a list of what was published."""
+
+    records: list[Record]
+
+    def partitions(self, topic: str) -> int:
+        return 4
+
+    async def send(self, records: Sequence[Record]) -> list[Sent | BrokerAwayError]:
+        self.records += records
+        return [Sent(record.partition, 0, 0) for record in records]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    hooks = {source.webhook.setting: SECRET for source in SOURCES.values() if source.webhook}
+    settings = Settings(**hooks)  # type: ignore[arg-type]
+    app = make_app(settings, Database(settings))
+    kept = KeptBroker(settings)
+    kept.records = []
+    app[BROKER] = kept
+    async with TestClient(TestServer(app)) as running:
+        yield running
+
+
+def published(client: Client) -> list[Record]:
+    kept = client.app[BROKER]
+    assert isinstance(kept, KeptBroker)
+    return kept.records
+
+
+def signature(body: bytes) -> str:
+    return "sha256=" + hmac.new(SECRET.encode(), body, sha256).hexdigest()
+
+
+async def post(client: Client, name: str, body: bytes, status: int = 200, **headers: str) -> Any:
+    proof = {"X-Hub-Signature-256": signature(body)} if name == "github" else {"X-Gitlab-Token": SECRET}
+    given = {"Content-Type": "application/json"} | proof
+    given |= {key.replace("_", "-"): value for key, value in headers.items()}
+    async with client.post(f"/api/v1/webhooks/{name}", data=body, headers=given) as answer:
+        assert answer.status == status, await answer.text()
+        return await answer.json()
+
+
+def delivery(name: str) -> bytes:
+    return json.dumps(json.loads((PAYLOADS / f"{name}.json").read_text("utf-8"))).encode()
+
+
+async def test_x20_each_case_is_published_as_it_is_read(client: Client) -> None:
+    for path in sorted(PAYLOADS.glob("git*_*.json")):
+        body = delivery(path.stem)
+        source = find_source(body)
+        assert source is not None
+        reading = source.read(body)
+        published(client).clear()
+        found = await post(client, source.name, body, 207 if reading.refused else 200)
+        assert found["accepted"] == len(reading.events) and found["message"].startswith(f"accepted {found['accepted']}")
+        assert found["left_out"] == list(reading.left_out) and len(found["refused"]) == len(reading.refused)
+        events = [event for event in reading.events if isinstance(event, Completion)]
+        wanted = [(event.execution_id, event.workflow_id, event.variant) for event in events]
+        kept = [json.loads(record.value or b"") for record in published(client)]
+        assert [(each["execution_id"], each["workflow_id"], each.get("variant")) for each in kept] == wanted
+
+
+async def test_x20_githubs_default_content_type_is_signed_as_it_is_sent(client: Client) -> None:
+    payload = delivery("github_workflow_run")
+    body = urlencode({"payload": payload.decode()}).encode()
+    found = await post(client, "github", body, Content_Type=FORM, X_GitHub_Event="workflow_run")
+    assert (found["accepted"], found["message"]) == (1, "accepted 1")
+    await post(client, "github", body, 401, Content_Type=FORM, X_Hub_Signature_256=signature(payload))
+    await post(client, "github", b"payload=%ff", 400, Content_Type=FORM)
+
+
+OTHERS: tuple[tuple[str, dict[str, str], Any, str], ...] = (
+    ("github", {"X_GitHub_Event": "workflow_job"}, {}, "ignored: workflow_job is not switched on"),
+    ("github", {"X_GitHub_Event": "push"}, {"ref": "x"}, "ignored: push is not switched on"),
+    ("github", {"X_GitHub_Event": "ping"}, {"zen": "z", "hook": {"events": ["workflow_run"]}}, "ignored: ping"),
+    ("github", {"X_GitHub_Event": "x" * 100}, {}, "ignored: " + "x" * 64 + " is not switched on"),
+    ("gitlab", {"X_Gitlab_Event": "Job Hook"}, {}, "ignored: Job Hook is not switched on"),
+    ("gitlab", {"X_Gitlab_Event": "System Hook"}, {"object_kind": "push", "project": {}}, "ignored: push is not"),
+    ("gitlab", {}, {"object_kind": "pipeline", "object_attributes": {"status": "running"}}, "has not ended"),
+)
+UNUSABLE = (
+    ("github", b'{"action": "completed", "workflow_run": {}, "repository": {}}', "choose Workflow runs"),
+    ("github", b"{}", "choose Workflow runs"),
+    ("github", b"not json", "choose Workflow runs"),
+    ("gitlab", b"{}", "choose Pipeline events"),
+    ("github", b'{"object_kind": "pipeline", "object_attributes": {}, "project": {}}', "/api/v1/webhooks/gitlab"),
+)
+
+
+async def test_x20_any_other_delivery_is_2xx_with_what_was_done(client: Client) -> None:
+    for name, headers, body, message in OTHERS:
+        found = await post(client, name, json.dumps(body).encode(), 200, **headers)
+        assert found["accepted"] == 0 and message in found["message"]
+    assert not published(client)
+
+
+async def test_x20_what_cannot_be_used_names_what_the_person_can_change(client: Client) -> None:
+    for name, body, detail in UNUSABLE:
+        found = await post(client, name, body, 400)
+        assert detail in found["detail"] and "send it;" not in found["detail"]
+
+
+async def test_x20_a_wrong_secret_names_where_it_is_entered(client: Client) -> None:
+    found = await post(client, "github", b"{}", 401, X_Hub_Signature_256="")
+    assert "X-Hub-Signature-256 is missing" in found["detail"] and "Secret in the webhook's settings" in found["detail"]
+    found = await post(client, "gitlab", b"{}", 401, X_Gitlab_Token="another")
+    assert "X-Gitlab-Token is wrong" in found["detail"] and "GITLAB_WEBHOOK_TOKEN" in found["detail"]
+
+
+async def test_x20_an_end_in_the_future_is_refused_with_both_clocks(client: Client) -> None:
+    whole = json.loads(delivery("github_workflow_run"))
+    whole["workflow_run"]["updated_at"] = datetime(2098, 1, 1, tzinfo=UTC).isoformat()
+    found = await post(client, "github", json.dumps(whole).encode(), 400)
+    assert found["detail"].startswith("future: ") and not published(client)
+
+
+def test_x20_three_ways_to_prove_a_sender() -> None:
+    body = b'{"a": 1}'
+    stamped = re.compile(r"timestamp=(?P<timestamp>\d+),signature=(?P<signature>[0-9a-f]{64})")
+    proof = hmac_sha256("X-Signature", stamped, advice="")
+    code = hmac.new(SECRET.encode(), b"17." + body, sha256).hexdigest()
+    good = {"X-Signature": f"timestamp=17,signature={code}"}
+    assert proof.may_be_authentic(SECRET, good) and proof.is_authentic(SECRET, good, body)
+    assert not proof.is_authentic(SECRET, {"X-Signature": f"timestamp=18,signature={code}"}, body)
+    assert not proof.may_be_authentic(SECRET, {"X-Signature": f"signature={code}"})
+    token = token_header("X-Token", advice="")
+    for given, right in ((SECRET, True), (f"Bearer {SECRET}", True), ("", False), (SECRET + " ", False), ("é", False)):
+        assert token.is_authentic(SECRET, {"X-Token": given}, body) is right
+    basic = basic_auth(advice="")
+    for user in ("", "azure", "a"):
+        encoded = b64encode(f"{user}:{SECRET}".encode()).decode()
+        assert basic.is_authentic(SECRET, {"Authorization": f"Basic {encoded}"}, body)
+        assert not basic.is_authentic(SECRET, {"Authorization": f"Bearer {encoded}"}, body)
+    for wrong in ("", "Basic", "Basic %", "Basic " + b64encode(SECRET.encode()).decode()):
+        assert not basic.is_authentic(SECRET, {"Authorization": wrong}, body)
