@@ -44,7 +44,7 @@ from stream_detector.events.run_part import RunPart
 from stream_detector.events.run_summary import RunSummary
 from stream_detector.events.score import Score, WrittenScore
 from stream_detector.events.score_run import ScoreRun
-from stream_detector.events.sources import ENVELOPES, find_source, read_single
+from stream_detector.events.sources import ENVELOPES, find_source, open_envelopes, read_single
 from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS, epoch_ms
 from stream_detector.events.variant import has_key
 from stream_detector.events.written import in_own_form
@@ -244,10 +244,7 @@ def _read_foreign(value: bytes, headers: Headers, decode: Callable[[bytes], _T],
 
     Or its times and numbers are written as other programs write them.
     """
-    inner = value.removeprefix(BOM_UTF8)
-    for envelope in ENVELOPES:
-        if envelope.recognises(inner):
-            inner = envelope.open(inner, (), own_type)
+    inner = open_envelopes(value.removeprefix(BOM_UTF8), own_type)
     source = find_source(inner, headers)
     if source is not None:
         inner = read_single(source, inner, own_type)

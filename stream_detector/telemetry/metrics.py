@@ -5,12 +5,13 @@ with value 1, so the first dead letter or failed message after a start would not
 """
 
 from collections.abc import Iterable
-from typing import get_args
+from typing import ClassVar, get_args
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Metric
 
 from stream_detector.events.notification import Outcome
 from stream_detector.events.refused import Reason
+from stream_detector.events.sources import LEFT_OUT
 
 EVENTS = Counter(
     "stream_detector_events",
@@ -41,6 +42,26 @@ RECORDS_MISSING = Counter(
     "stream_detector_records_missing",
     "Offsets that PostgreSQL had stored and lacks, since it was restored from an older dump, by topic",
     ["topic"],
+)
+
+
+class _CountedElsewhere(Counter):
+    """`events.sources` is pure and counts into a value of its own, which each scrape takes over."""
+
+    taken: ClassVar[dict[tuple[str, str], int]] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        """The series as they stand now."""
+        for place, count in list(LEFT_OUT.items()):
+            self.labels(*place).inc(count - self.taken.get(place, 0))
+            self.taken[place] = count
+        return super().collect()
+
+
+DETAILS_LEFT_OUT = _CountedElsewhere(
+    "stream_detector_source_details_left_out",
+    "Optional details of other systems' payloads that could not be used, by source and field",
+    ["source", "field"],
 )
 SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored in PostgreSQL, by table", ["table"])
 NOTIFICATIONS = Counter(

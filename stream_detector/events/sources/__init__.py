@@ -13,12 +13,20 @@ from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
 from stream_detector.events.inputs import INPUTS, kind_of_event
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import cloudevents, confluent, form, github, gitlab
+from stream_detector.events.sources import cloudevents, confluent, connect, debezium, form, github, gitlab, json_text
 from stream_detector.events.sources.details import object_fields
 from stream_detector.events.sources.source import Envelope, IgnoredError, Reading, Source
 
-ENVELOPES: tuple[Envelope, ...] = (form.ENVELOPE, confluent.ENVELOPE, cloudevents.ENVELOPE)
-"""From the outside to the inside: a frame may hold a CloudEvent, never the other way."""
+ENVELOPES: tuple[Envelope, ...] = (
+    confluent.ENVELOPE,
+    form.ENVELOPE,
+    json_text.ENVELOPE,
+    connect.ENVELOPE,
+    debezium.ENVELOPE,
+    cloudevents.ENVELOPE,
+)
+"""Each is looked for in what another held: a frame may hold Connect's envelope around a change event with a row."""
+_MOST_ENVELOPES = 8
 
 SOURCES: dict[str, Source] = {source.name: source for source in (github.SOURCE, gitlab.SOURCE)}
 """By name. Those named first are asked first whether a payload is theirs."""
@@ -43,6 +51,19 @@ def find_source(value: bytes, headers: Headers = ()) -> Source | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return next((source for source in SOURCES.values() if source.recognises(fields)), None)
+
+
+def open_envelopes(value: bytes, own_type: str) -> bytes:
+    """What is inside of all envelopes that the value shows; the value itself where there is none.
+
+    Raises `RefusedError`, and `IgnoredError` for a deleted row.
+    """
+    for _ in range(_MOST_ENVELOPES):
+        envelope = next((each for each in ENVELOPES if each.recognises(value)), None)
+        if envelope is None:
+            break
+        value = envelope.open(value, (), own_type)
+    return value
 
 
 def read_payload(source: Source, value: bytes) -> Reading:

@@ -82,6 +82,8 @@ def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
 
 def looks_structured(value: bytes) -> bool:
     """An envelope whose producer set no content type."""
+    if b'"specversion"' not in value:
+        return False
     try:
         _envelope.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -68,8 +68,8 @@ ACME = Addition(
     changed={
         "events/sources/__init__.py": (
             (
-                "import cloudevents, confluent, form, github, gitlab",
-                "import acme, cloudevents, confluent, form, github, gitlab",
+                "import cloudevents, confluent, connect",
+                "import acme, cloudevents, confluent, connect",
             ),
             ("(github.SOURCE, gitlab.SOURCE)", "(github.SOURCE, gitlab.SOURCE, acme.SOURCE)"),
         ),

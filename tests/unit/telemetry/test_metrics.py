@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from stream_detector.events.refused import Reason
+from stream_detector.events.sources import LEFT_OUT
 from stream_detector.notify.channels.registry import CHANNELS
 from stream_detector.telemetry import metrics
 
@@ -22,7 +23,8 @@ def _exposed(metric):
 
 
 BOUNDED = {
-    "source": "topics",
+    "source": "topics, or the systems whose payloads are read",
+    "field": "places that our readers name",
     "outcome": "a closed list",
     "type": "the anomaly types",
     "severity": "three",
@@ -55,6 +57,16 @@ def test_names_begin_alike_and_labels_hold_nothing_from_events(name):
 def test_dead_letters_of_every_reason_stand_at_zero_from_the_start():
     reasons = {sample.labels["reason"] for family in metrics.DEAD_LETTERS.collect() for sample in family.samples}
     assert set(get_args(Reason)) <= reasons
+
+
+def test_details_that_were_left_out_are_counted_once():
+    labels = {"source": "github", "field": "$.somewhere"}
+    LEFT_OUT["github", "$.somewhere"] += 2
+    for more in (0, 0, 3):
+        LEFT_OUT["github", "$.somewhere"] += more
+        name = "stream_detector_source_details_left_out_total"
+        assert REGISTRY.get_sample_value(name, labels) == 2 + more
+    del LEFT_OUT["github", "$.somewhere"]
 
 
 def test_failures_of_every_channel_stand_at_zero_from_the_start():
