@@ -250,6 +250,15 @@ class Settings:
     intake_rate_limit: int = setting(1000, _integer(1, 1_000_000), "Events per second that one token may send to the API; the burst limit is ten times this", unit="1/s", group="API")  # fmt: skip
     github_webhook_secret: str = setting("", _text, "Secret of the GitHub webhook; if empty, /api/v1/webhooks/github is disabled", secret=True, group="API")  # fmt: skip
     gitlab_webhook_token: str = setting("", _text, "Secret token of the GitLab webhook; if empty, /api/v1/webhooks/gitlab is disabled", secret=True, group="API")  # fmt: skip
+    jenkins_webhook_password: str = setting("", _text, "Password of the Jenkins webhook (basic authentication); if empty, /api/v1/webhooks/jenkins is disabled", secret=True, group="API")  # fmt: skip
+    circleci_webhook_secret: str = setting("", _text, "Secret of the CircleCI webhook; if empty, /api/v1/webhooks/circleci is disabled", secret=True, group="API")  # fmt: skip
+    azure_webhook_password: str = setting("", _text, "Password of the Azure DevOps service hook (basic authentication); if empty, /api/v1/webhooks/azure is disabled", secret=True, group="API")  # fmt: skip
+    airflow_webhook_token: str = setting("", _text, "Token of the Airflow webhook; if empty, /api/v1/webhooks/airflow is disabled", secret=True, group="API")  # fmt: skip
+    openlineage_webhook_token: str = setting("", _text, "Token of the OpenLineage webhook; if empty, /api/v1/webhooks/openlineage is disabled", secret=True, group="API")  # fmt: skip
+    dbt_webhook_token: str = setting("", _text, "Token of the dbt webhook; if empty, /api/v1/webhooks/dbt is disabled", secret=True, group="API")  # fmt: skip
+    buildkite_webhook_token: str = setting("", _text, "Token of the Buildkite webhook; if empty, /api/v1/webhooks/buildkite is disabled", secret=True, group="API")  # fmt: skip
+    cdevents_webhook_token: str = setting("", _text, "Token of the CDEvents webhook; if empty, /api/v1/webhooks/cdevents is disabled", secret=True, group="API")  # fmt: skip
+    junit_webhook_token: str = setting("", _text, "Token of the webhook for JUnit reports; if empty, /api/v1/webhooks/junit is disabled", secret=True, group="API")  # fmt: skip
     secret_key: str = setting(
         "", _secret_key, "Key that signs links and sessions; at least 32 bytes", secret=True, group="API"
     )
@@ -336,6 +345,15 @@ USED_BY: Mapping[str, frozenset[str]] = {
     "secret_key": frozenset({"notifier", "api"}),
     "github_webhook_secret": frozenset({"api"}),
     "gitlab_webhook_token": frozenset({"api"}),
+    "jenkins_webhook_password": frozenset({"api"}),
+    "circleci_webhook_secret": frozenset({"api"}),
+    "azure_webhook_password": frozenset({"api"}),
+    "airflow_webhook_token": frozenset({"api"}),
+    "openlineage_webhook_token": frozenset({"api"}),
+    "dbt_webhook_token": frozenset({"api"}),
+    "buildkite_webhook_token": frozenset({"api"}),
+    "cdevents_webhook_token": frozenset({"api"}),
+    "junit_webhook_token": frozenset({"api"}),
     "slack_webhook_url": frozenset({"notifier"}),
     "slack_bot_token": frozenset({"notifier"}),
     "webhook_url": frozenset({"notifier"}),

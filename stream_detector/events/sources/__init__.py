@@ -13,7 +13,25 @@ from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
 from stream_detector.events.inputs import INPUTS, kind_of_event
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import cloudevents, confluent, connect, debezium, form, github, gitlab, json_text
+from stream_detector.events.sources import (
+    airflow,
+    azure,
+    buildkite,
+    cdevents,
+    circleci,
+    cloudevents,
+    confluent,
+    connect,
+    dbt,
+    debezium,
+    form,
+    github,
+    gitlab,
+    jenkins,
+    json_text,
+    junit,
+    openlineage,
+)
 from stream_detector.events.sources.details import object_fields
 from stream_detector.events.sources.source import Envelope, IgnoredError, Reading, Source
 
@@ -28,7 +46,22 @@ ENVELOPES: tuple[Envelope, ...] = (
 """Each is looked for in what another held: a frame may hold Connect's envelope around a change event with a row."""
 _MOST_ENVELOPES = 8
 
-SOURCES: dict[str, Source] = {source.name: source for source in (github.SOURCE, gitlab.SOURCE)}
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        github.SOURCE,
+        gitlab.SOURCE,
+        jenkins.SOURCE,
+        circleci.SOURCE,
+        azure.SOURCE,
+        airflow.SOURCE,
+        openlineage.SOURCE,
+        dbt.SOURCE,
+        buildkite.SOURCE,
+        cdevents.SOURCE,
+        junit.SOURCE,
+    )
+}
 """By name. Those named first are asked first whether a payload is theirs."""
 
 SOURCE_HEADER = "source"

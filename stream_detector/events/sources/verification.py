@@ -93,5 +93,24 @@ def basic_auth(*, advice: str) -> Verification:
     )
 
 
+def authorization(*, advice: str) -> Verification:
+    """The header `Authorization` as `Bearer` and the secret, or as basic authentication with it as the password."""
+    return either(token_header("Authorization", advice=advice), basic_auth(advice=advice))
+
+
+def either(first: Verification, second: Verification) -> Verification:
+    """Either way proves it; what is answered names the first."""
+    return Verification(
+        header=first.header,
+        advice=first.advice,
+        may_be_authentic=lambda secret, headers: any(
+            each.may_be_authentic(secret, headers) for each in (first, second)
+        ),
+        is_authentic=lambda secret, headers, body: any(
+            each.is_authentic(secret, headers, body) for each in (first, second)
+        ),
+    )
+
+
 def _equal(given: str, secret: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode("utf-8", "replace"))

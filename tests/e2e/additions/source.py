@@ -67,11 +67,8 @@ ACME = Addition(
     new={"events/sources/acme.py": FORMAT},
     changed={
         "events/sources/__init__.py": (
-            (
-                "import cloudevents, confluent, connect",
-                "import acme, cloudevents, confluent, connect",
-            ),
-            ("(github.SOURCE, gitlab.SOURCE)", "(github.SOURCE, gitlab.SOURCE, acme.SOURCE)"),
+            ("import (\n    airflow,", "import (\n    acme,\n    airflow,"),
+            ("        gitlab.SOURCE,\n", "        gitlab.SOURCE,\n        acme.SOURCE,\n"),
         ),
         "settings.py": (
             (

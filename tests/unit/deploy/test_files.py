@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from stream_detector.cli import COMMANDS
+from stream_detector.events.sources import SOURCES
 from stream_detector.settings import PREFIX, SPECS, load
 from stream_detector.telemetry.health import ROLE_PORTS
 from tests.servers.composed import COMPOSE, USERS, environ_of_service
@@ -142,7 +143,8 @@ def test_a_role_gets_only_the_secrets_it_needs(service):
             "APPRISE_URLS",
             "SMTP_URL",
         },
-        "api": {"DATABASE_URL", "API_TOKEN", "SECRET_KEY", "GITHUB_WEBHOOK_SECRET", "GITLAB_WEBHOOK_TOKEN"},
+        "api": {"DATABASE_URL", "API_TOKEN", "SECRET_KEY"}
+        | {source.webhook.setting.upper() for source in SOURCES.values() if source.webhook},
     }[service]
     assert given == {PREFIX + name for name in needed}
 

@@ -35,9 +35,18 @@ COLUMNS = (
 _BEGIN, _END = "<!-- generated: matrix -->", "<!-- generated: end -->"
 
 
+OF_JSON = [source for source in SOURCES.values() if source.recognises_text is None]
+"""Those whose payloads have places; any other has tests of its own."""
+
+
+def examples(source: Source) -> list[Path]:
+    """Its payloads in `payloads/`, in order of their names."""
+    return sorted(PAYLOADS.glob(f"{source.name}_*.json"))
+
+
 def example(source: Source) -> Any:
     """The first payload in `payloads/` that has the source's name before it."""
-    found = sorted(PAYLOADS.glob(f"{source.name}_*.json"))
+    found = examples(source)
     assert found, f"tests/unit/events/payloads has no {source.name}_*.json: put a documented payload there"
     return json.loads(found[0].read_text("utf-8"))
 
@@ -121,7 +130,8 @@ def _odd(source: Source, document: Any, whole: Completion, values: list[tuple[An
             event = read(source, changed(document, place, *value))
             if is_needed(source, place):
                 known = value and isinstance(value[0], str) and value[0] in source.statuses
-                assert known or not isinstance(event, Completion) or event.status == whole.status, (place, value)
+                is_same = isinstance(event, Completion) and event.status in (whole.status, "skip")
+                assert known or not isinstance(event, Completion) or is_same, (place, value)
                 continue
             assert isinstance(event, Completion), (source.name, place, value, event)
             assert event.status == whole.status and event.attempt == whole.attempt, (place, value)
@@ -193,7 +203,7 @@ def _whole_seconds(source: Source, document: Any) -> str:
 def matrix() -> str:
     """The table of docs/sources.md."""
     lines = ["| format | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    for source in SOURCES.values():
+    for source in (each for each in OF_JSON if examples(each)):  # without one, test_source_table names what is missing
         row = row_of(source)
         lines.append(f"| {source.title} | " + " | ".join(row[name] for name in COLUMNS) + " |")
     lines += ["", "| format | its status | status of the execution |", "|---|---|---|"]

@@ -12,9 +12,9 @@ from stream_detector.events.encode import encode
 from stream_detector.events.inputs import kind_of_event
 from stream_detector.events.sources import SOURCES, find_source
 from stream_detector.events.sources.source import Source
-from tests.unit.events.source_matrix import COLUMNS, ODD, PAYLOADS, changed, example, places, read, row_of
+from tests.unit.events.source_matrix import COLUMNS, ODD, OF_JSON, PAYLOADS, changed, example, places, read, row_of
 
-by_source = pytest.mark.parametrize("source", SOURCES.values(), ids=lambda source: source.name)
+by_source = pytest.mark.parametrize("source", OF_JSON, ids=lambda source: source.name)
 FILES = [(source, path) for source in SOURCES.values() for path in sorted(PAYLOADS.glob(f"{source.name}_*.json"))]
 by_file = pytest.mark.parametrize(("source", "path"), FILES, ids=lambda value: getattr(value, "stem", ""))
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -67,8 +67,19 @@ def signature(body: bytes) -> str:
     return "sha256=" + hmac.new(SECRET.encode(), body, sha256).hexdigest()
 
 
+PROOFS: dict[str, Callable[[bytes], dict[str, str]]] = {
+    "github": lambda body: {"X-Hub-Signature-256": signature(body)},
+    "gitlab": lambda _: {"X-Gitlab-Token": SECRET},
+    "circleci": lambda body: {"circleci-signature": signature(body).replace("sha256=", "v1=")},
+    "buildkite": lambda _: {"X-Buildkite-Token": SECRET},
+    "jenkins": lambda _: {"Authorization": "Basic " + b64encode(f"jenkins:{SECRET}".encode()).decode()},
+    "azure": lambda _: {"Authorization": "Basic " + b64encode(f":{SECRET}".encode()).decode()},
+}
+"""How the systems themselves prove it; the others send the secret as a bearer token."""
+
+
 async def post(client: Client, name: str, body: bytes, status: int = 200, **headers: str) -> Any:
-    proof = {"X-Hub-Signature-256": signature(body)} if name == "github" else {"X-Gitlab-Token": SECRET}
+    proof = PROOFS.get(name, lambda _: {"Authorization": f"Bearer {SECRET}"})(body)
     given = {"Content-Type": "application/json"} | proof
     given |= {key.replace("_", "-"): value for key, value in headers.items()}
     async with client.post(f"/api/v1/webhooks/{name}", data=body, headers=given) as answer:
@@ -81,8 +92,8 @@ def delivery(name: str) -> bytes:
 
 
 async def test_x20_each_case_is_published_as_it_is_read(client: Client) -> None:
-    for path in sorted(PAYLOADS.glob("git*_*.json")):
-        body = delivery(path.stem)
+    for path in sorted(PAYLOADS.iterdir()):
+        body = delivery(path.stem) if path.suffix == ".json" else path.read_bytes()
         source = find_source(body)
         assert source is not None
         reading = source.read(body)
@@ -94,6 +105,17 @@ async def test_x20_each_case_is_published_as_it_is_read(client: Client) -> None:
         wanted = [(event.execution_id, event.workflow_id, event.variant) for event in events]
         kept = [json.loads(record.value or b"") for record in published(client)]
         assert [(each["execution_id"], each["workflow_id"], each.get("variant")) for each in kept] == wanted
+
+
+async def test_x20_no_webhook_takes_a_delivery_without_its_proof(client: Client) -> None:
+    for path in sorted(PAYLOADS.iterdir()):
+        body = delivery(path.stem) if path.suffix == ".json" else path.read_bytes()
+        source = find_source(body)
+        assert source is not None and source.webhook is not None
+        for name in PROOFS[source.name](body) if source.name in PROOFS else ("Authorization",):
+            found = await post(client, source.name, body, 401, **{name: "wrong"})
+            assert "settings" in found["detail"] or "STREAM_DETECTOR_" in found["detail"]
+    assert not published(client)
 
 
 async def test_x20_githubs_default_content_type_is_signed_as_it_is_sent(client: Client) -> None:

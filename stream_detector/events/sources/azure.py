@@ -1,0 +1,136 @@
+"""Azure DevOps' service hook `build.complete`: one completed run of a pipeline is one execution.
+
+Sources: Microsoft's "Service hook events", build completed, whose resource version 1.0 has the result in `status` and
+2.0 in `result`; and `BuildResult`, `BuildReason` of the Build REST API. Times have seven decimals of a second.
+
+The id is that of the build and the time of its end: failed stages that are run again keep the build's id and end again,
+while a delivery that is sent again has both the same.
+"""
+
+import re
+
+from stream_detector.events.completion import Status
+from stream_detector.events.sources.document import Document, execution, literal, read_document
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
+
+STATUS: dict[str, Status] = {
+    "succeeded": "success",
+    "partiallySucceeded": "failure",
+    "failed": "failure",
+    "canceled": "cancellation",
+    "stopped": "cancellation",
+    "none": "skip",
+}
+"""Azure's result -> our status. Of a partial success a step has failed; `stopped` is the name of `canceled` in 1.0."""
+
+_UNFINISHED = ("inProgress", "notStarted", "postponed", "cancelling")
+_VARIANTS = {
+    "schedule": SCHEDULE,
+    "scheduleForced": SCHEDULE,
+    "pullRequest": PULL_REQUEST,
+    "manual": MANUAL,
+    "userCreated": MANUAL,
+}
+_ORGANISATION = re.compile(r"https://(?:dev\.azure\.com/([^/]+)|([^./]+)\.visualstudio\.com)(?:/|$)")
+_ADVICE = "in the project's settings, Service hooks, choose the trigger Build completed"
+_TAGS, _HEADS, _PULLS = "refs/tags/", "refs/heads/", "refs/pull/"
+
+
+def read(payload: bytes) -> Reading:
+    """The run that has ended; of another event why there is none. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    if document.needed_text("eventType") != "build.complete":
+        return Reading(ignored=f"only build.complete is read; {_ADVICE}")
+    build = document.part("resource")
+    if build.value("status") in _UNFINISHED:
+        return Reading(ignored="the run has not ended")
+    version_1 = build.value("result") is None and build.value("status") != "completed"
+    status = build.needed_status("status" if version_1 else "result", STATUS)
+    ended_at = build.needed_moment("finishTime")
+    name = build.needed_text("definition.name")
+    number = build.needed_number("id")
+    scope = _scope(document, build)
+    folder = (build.text("definition.path") or "").replace("\\", "/").strip("/")
+    ref, reason = build.text("sourceBranch") or "", build.text("reason") or ""
+    event = execution(
+        run=f"azure:{scope}{number}.{int(ended_at.timestamp())}",
+        workflow=f"azure:{scope}{folder + '/' if folder else ''}{name}",
+        name=name,
+        status=status,
+        ended_at=ended_at,
+        started_at=build.moment("startTime"),
+        labels={
+            "repository": build.text("repository.name"),
+            "branch": None if ref.startswith(_TAGS) else ref.removeprefix(_HEADS),
+            "tag": ref.removeprefix(_TAGS) if ref.startswith(_TAGS) else None,
+            "commit": build.text("sourceVersion"),
+            "trigger": reason,
+        },
+        url=build.link("_links.web.href"),
+        variant=_variant(build, ref, reason),
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _scope(document: Document, build: Document) -> str:
+    """Organisation and project, as far as the payload has them: a build's number is unique within the first alone."""
+    urls = (build.text("url"), document.text("resourceContainers.project.baseUrl"))
+    found = [match for match in map(_ORGANISATION.match, (url or "" for url in urls)) if match]
+    organisation = found[0].group(1) or found[0].group(2) if found else None
+    project = build.text("project.name") or build.text("definition.project.name")
+    project = project or document.text("resourceContainers.project.id")
+    return "".join(f"{each}/" for each in (organisation, project) if each)
+
+
+def _variant(build: Document, ref: str, reason: str) -> str | None:
+    if reason in _VARIANTS:
+        return _VARIANTS[reason]
+    if ref.startswith((_TAGS, _PULLS)):
+        return TAG if ref.startswith(_TAGS) else PULL_REQUEST
+    default = build.text("repository.defaultBranch")
+    if not default or not ref.startswith(_HEADS):
+        return None
+    return DEFAULT_BRANCH if ref.removeprefix(_HEADS) == default.removeprefix(_HEADS) else BRANCH
+
+
+def _recognises(fields: Fields) -> bool:
+    return "resource" in fields and literal(fields, "eventType").startswith("build.")
+
+
+SOURCE = Source(
+    name="azure",
+    title="Azure DevOps",
+    recognises=_recognises,
+    read=read,
+    becomes="`build.complete` becomes an execution without steps; stages that are run again make another one",
+    statuses=STATUS,
+    places=Places(
+        id="resource.id",
+        workflow="resource.definition.name",
+        status="resource.result",
+        started="resource.startTime",
+        finished="resource.finishTime",
+        branch="resource.sourceBranch",
+        url="resource._links.web.href",
+    ),
+    needed=(
+        "eventType",
+        "resource.id",
+        "resource.definition",
+        "resource.project",
+        "resource.status",
+        "resource.result",
+        "resource.finishTime",
+    ),
+    webhook=Webhook(
+        setting="azure_webhook_password",
+        verification=authorization(
+            advice="enter the value of STREAM_DETECTOR_AZURE_WEBHOOK_PASSWORD as Basic authentication password in the "
+            "settings of the service hook"
+        ),
+        description="Azure DevOps' service hook: `build.complete` becomes an execution; any other delivery is "
+        "acknowledged, and the message is why nothing was accepted.",
+    ),
+)

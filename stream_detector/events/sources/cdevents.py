@@ -1,0 +1,90 @@
+"""CDEvents: a `pipelinerun.finished` or `taskrun.finished` event is one execution.
+
+Source: the CDEvents specification, "Core events" (0.3 to 0.6: `dev.cdevents.pipelinerun.finished.*` and
+`dev.cdevents.taskrun.finished.*`), and its conformance examples. An event has no time but its own, so the duration is
+not known, and start and end are the event's `timestamp`. Source and id of its subject are the run's identity.
+"""
+
+import re
+
+from stream_detector.events.completion import Status
+from stream_detector.events.sources.document import execution, literal, members, read_document
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+
+STATUS: dict[str, Status] = {
+    "success": "success",
+    "failure": "failure",
+    "error": "error",
+    "cancel": "cancellation",
+}
+"""The outcome of a run -> our status."""
+
+_ADVICE = "send the CDEvents pipelinerun.finished and taskrun.finished"
+_FINISHED = re.compile(r"dev\.cdevents\.(pipelinerun|taskrun)\.finished(?:\.|$)")
+
+
+def read(payload: bytes) -> Reading:
+    """The run that has finished; of another event why there is none. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    if "specversion" in document.root and "data" in document.root:
+        document = document.part("data")
+    kind = _FINISHED.match(document.needed_text("context.type"))
+    if kind is None:
+        return Reading(ignored="only pipelinerun.finished and taskrun.finished are read")
+    subject = document.part("subject")
+    run = subject.needed_text("id")
+    source = subject.text("source") or document.needed_text("context.source")
+    is_pipeline = kind.group(1) == "pipelinerun"
+    name = subject.needed_text("content.pipelineName" if is_pipeline else "content.taskName")
+    event = execution(
+        run=f"cdevents:{source}:{run}",
+        workflow=f"cdevents:{source}:{'' if is_pipeline else 'task:'}{name}",
+        name=name,
+        status=subject.needed_status("content.outcome", STATUS),
+        ended_at=document.needed_moment("context.timestamp"),
+        labels={"source": source[:512], "pipeline_run": subject.text("content.pipelineRun.id")},
+        url=subject.link("content.uri") or subject.link("content.url"),
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _recognises(fields: Fields) -> bool:
+    if "specversion" in fields and "data" in fields:
+        fields = members(fields, "data")
+    return "subject" in fields and literal(members(fields, "context"), "type").startswith("dev.cdevents.")
+
+
+SOURCE = Source(
+    name="cdevents",
+    title="CDEvents",
+    recognises=_recognises,
+    read=read,
+    becomes="`pipelinerun.finished` and `taskrun.finished` become an execution without steps and without a duration, "
+    "which the event does not have",
+    statuses=STATUS,
+    places=Places(
+        id="subject.id",
+        workflow="subject.content.pipelineName",
+        status="subject.content.outcome",
+        finished="context.timestamp",
+        url="subject.content.uri",
+    ),
+    needed=(
+        "context.type",
+        "context.timestamp",
+        "subject.id",
+        "subject.source",
+        "subject.content.pipelineName",
+        "subject.content.outcome",
+    ),
+    webhook=Webhook(
+        setting="cdevents_webhook_token",
+        verification=authorization(
+            advice="send the value of STREAM_DETECTOR_CDEVENTS_WEBHOOK_TOKEN as Authorization: Bearer"
+        ),
+        content_types=("application/json", "application/cloudevents+json"),
+        description="CDEvents over HTTP, bare or as a CloudEvent: `pipelinerun.finished` and `taskrun.finished` become "
+        "an execution; any other is acknowledged, and the message is why nothing was accepted.",
+    ),
+)

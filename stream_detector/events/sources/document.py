@@ -1,0 +1,224 @@
+"""A payload as a JSON object whose values are read by dotted path, and the execution that they make.
+
+On top of `Details`: what is needed is refused where it is wrong, any other detail is left out and noted. `execution`
+holds what is left to the limits of our contract.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from stream_detector.events.completion import Completion, Status, Step
+from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.details import (
+    MOST_NAME,
+    MOST_URL,
+    Details,
+    fit_id,
+    object_fields,
+    parse_epoch_ms,
+)
+from stream_detector.events.sources.source import Fields, Reading
+from stream_detector.events.times import EARLIEST
+
+_T = TypeVar("_T")
+_MOST_STEPS = 1000
+_MOST_SECONDS = 1e9
+"""Thirty years; a `timedelta` holds no more than a hundred times that."""
+_FAILED = frozenset({"failure", "error", "timeout"})
+_LINK = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Document:
+    """One JSON object, or a part of one.
+
+    Attributes:
+        root: the decoded object.
+        details: what reads the values, and notes what it leaves out.
+        at: where the object is in the payload, as `$.build`.
+    """
+
+    __slots__ = ("at", "details", "root")
+
+    def __init__(self, root: Mapping[str, Any], details: Details, at: str = "$") -> None:
+        self.root, self.details, self.at = root, details, at
+
+    def value(self, path: str) -> object:
+        """What is at the path, of any type; None where nothing is."""
+        if "." not in path:
+            return self.root.get(path)
+        found: object = self.root
+        for name in path.split("."):
+            if not isinstance(found, dict):
+                return None
+            found = found.get(name)
+        return found
+
+    def part(self, path: str) -> "Document":
+        """The object at the path; an empty one where there is none."""
+        place = f"{self.at}.{path}"
+        return Document(self.details.mapping(place, self.value(path)), self.details, place)
+
+    def parts(self, path: str) -> list["Document"]:
+        """The objects of the array at the path; what is no object is left out."""
+        given = self.value(path)
+        if given is None:
+            return []
+        place = f"{self.at}.{path}[...]"
+        found = self.details.entries(f"{self.at}.{path}", given)
+        documents = [Document(each, self.details, place) for each in found if isinstance(each, dict)]
+        if len(documents) < len(found):
+            self.details.left_out.append(place)
+        return documents
+
+    def text(self, path: str) -> str | None:
+        """The text at the path, cut where it is too long for a name."""
+        found = self.value(path)
+        return None if found is None else self.details.text(f"{self.at}.{path}", found)
+
+    def moment(self, path: str) -> datetime | None:
+        """The instant at the path, in UTC."""
+        return self.details.instant(f"{self.at}.{path}", self.value(path))
+
+    def seconds(self, path: str) -> float | None:
+        """The duration at the path; None where it is 0, which no source means, or longer than thirty years."""
+        found = self.details.seconds(f"{self.at}.{path}", self.value(path))
+        return found if found and found <= _MOST_SECONDS else None
+
+    def needed_text(self, path: str) -> str:
+        """The text at the path, of any length. Raises `RefusedError`."""
+        return self.details.needed_text(f"{self.at}.{path}", self.value(path))
+
+    def needed_number(self, path: str) -> int:
+        """The whole number at the path. Raises `RefusedError`."""
+        return self.details.needed_number(f"{self.at}.{path}", self.value(path))
+
+    def needed_moment(self, path: str) -> datetime:
+        """The instant at the path, in UTC. Raises `RefusedError`."""
+        return self.details.needed_instant(f"{self.at}.{path}", self.value(path))
+
+    def needed_ms(self, path: str) -> datetime:
+        """The instant at the path, in milliseconds since 1970, in UTC. Raises `RefusedError`."""
+        place = f"{self.at}.{path}"
+        found = parse_epoch_ms(self.details.needed_number(place, self.value(path)))
+        if found is None:
+            raise self.details.refusal("bad_time", place, "is not a time in milliseconds since 1970")
+        return found
+
+    def needed_status(self, path: str, statuses: Mapping[str, _T]) -> _T:
+        """What the table has for the word at the path. Raises `RefusedError`."""
+        return self.details.needed_status(f"{self.at}.{path}", self.value(path), statuses)
+
+    def link(self, path: str) -> str | None:
+        """The http or https link at the path."""
+        return self.details.link(f"{self.at}.{path}", self.value(path))
+
+
+def read_document(payload: bytes, advice: str) -> Document:
+    """The payload, which has to be a JSON object. Raises `RefusedError`, which ends with the advice."""
+    details = Details(advice)
+    return Document(details.decode(_object, payload), details)
+
+
+def read_each(documents: Sequence[Document], read: Callable[[Document], Reading], ignored: str) -> Reading:
+    """What all of a list's objects hold; one that cannot be read does not lose the others.
+
+    Args:
+        ignored: why there is no event in it, where none of them has ended.
+    """
+    events: list[Completion] = []
+    refused: list[RefusedError] = []
+    for document in documents:
+        try:
+            events += [event for event in read(document).events if isinstance(event, Completion)]
+        except RefusedError as error:
+            refused.append(error)
+    left_out = documents[0].details.left_out if documents else []
+    return Reading(events, "" if events or refused else ignored, left_out, refused)
+
+
+def execution(
+    *,
+    run: str,
+    workflow: str,
+    name: str | None,
+    status: Status,
+    ended_at: datetime,
+    started_at: datetime | None = None,
+    duration_s: float | None = None,
+    steps: Sequence[Step] = (),
+    labels: Mapping[str, str | None] | None = None,
+    url: str | None = None,
+    variant: str | None = None,
+) -> Completion:
+    """An execution within the limits of our contract; what exceeds them is cut, an id with a digest of all of it.
+
+    Args:
+        run, workflow: identities, of any length.
+        started_at: if it is not known, the end minus the duration, and the end itself without one.
+        duration_s: if it is not known, what lies between start and end; null if that is nothing.
+    """
+    if duration_s is None and started_at is not None and started_at < ended_at:
+        duration_s = (ended_at - started_at).total_seconds()
+    if started_at is None or started_at > ended_at:
+        started_at = max(ended_at - timedelta(seconds=duration_s or 0), EARLIEST)
+    return Completion(
+        execution_id=fit_id(run),
+        workflow_id=fit_id(workflow),
+        workflow_name=name[:MOST_NAME] if name else None,
+        status=status,
+        started_at=started_at,
+        finished_at=ended_at,
+        duration_s=duration_s,
+        steps=_kept(steps),
+        labels={label: value for label, value in (labels or {}).items() if value},
+        url=url if url and len(url) <= MOST_URL and _LINK.fullmatch(url) else None,
+        variant=variant,
+    )
+
+
+def step(name: str, status: Status | None, duration_s: float | None) -> Step:
+    """A step whose name is cut to what a name may have."""
+    return Step(name[:MOST_NAME], status, duration_s)
+
+
+def _kept(steps: Sequence[Step]) -> list[Step]:
+    """The steps in their order; of more than 1,000 those that failed, then the longest."""
+    if len(steps) <= _MOST_STEPS:
+        return list(steps)
+    ranked = sorted(range(len(steps)), key=lambda n: (steps[n].status not in _FAILED, -(steps[n].duration_s or 0.0)))
+    return [steps[n] for n in sorted(ranked[:_MOST_STEPS])]
+
+
+def outcome(statuses: Iterable[Status | None]) -> Status:
+    """The status of what consists of these: failed if one did, skipped if none ran.
+
+    >>> outcome(["success", "error", "skip"]), outcome(["skip"]), outcome([])
+    ('failure', 'skip', 'skip')
+    """
+    found = set(statuses)
+    if found & _FAILED:
+        return "failure"
+    return "success" if "success" in found else "skip"
+
+
+def members(fields: Fields, name: str) -> Fields:
+    """The fields of the object with this name, undecoded; none where it is no object. For `Source.recognises`."""
+    value = bytes(fields.get(name) or Raw())
+    if not value.startswith(b"{"):
+        return {}
+    try:
+        return object_fields(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def literal(fields: Fields, name: str) -> str:
+    """The text with this name as it is written; empty where there is none. For `Source.recognises`."""
+    value = bytes(fields.get(name) or Raw())
+    return value[1:-1].decode("utf-8", "replace") if value.startswith(b'"') else ""

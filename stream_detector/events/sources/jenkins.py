@@ -1,0 +1,209 @@
+"""Jenkins: one build that has ended is one execution, whichever of three ways it is reported.
+
+Sources: the remote API's build object (`<build>/api/json`, in the core's `hudson.model.Run`), the Notification plugin
+(`JobState`, `BuildState`, `Phase`) and the CloudEvents plugin (`JobModel`, `BuildModel`, `Stage`), both in their
+repositories under github.com/jenkinsci.
+
+All times are milliseconds. The API's `timestamp` is the start; that of the plugins is the end, exactly so in the phase
+COMPLETED (start + duration) and a moment later in FINALIZED. The host, the job's path and the number are the identity,
+so both phases and the API give the same execution; a rebuild has a number of its own.
+"""
+
+import re
+from datetime import datetime, timedelta
+from urllib.parse import unquote, urlsplit
+
+from stream_detector.events.completion import Completion, Status
+from stream_detector.events.sources.document import (
+    Document,
+    execution,
+    literal,
+    members,
+    read_document,
+    read_each,
+)
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+from stream_detector.events.variant import MANUAL, SCHEDULE
+
+STATUS: dict[str, Status] = {
+    "SUCCESS": "success",
+    "UNSTABLE": "failure",
+    "FAILURE": "failure",
+    "FAILED": "failure",
+    "ABORTED": "cancellation",
+    "NOT_BUILT": "skip",
+}
+"""Jenkins' result -> our status. FAILED stands only in the CloudEvents plugin's documentation; its code has FAILURE."""
+
+_ENDED = ("COMPLETED", "FINALIZED")
+_ADVICE = "send a build as `<build>/api/json` returns it, or what the Notification or the CloudEvents plugin sends"
+_NOT_ENDED = Reading(ignored="the build has not ended")
+_CAUSES = {
+    "hudson.triggers.TimerTrigger$TimerTriggerCause": ("timer", SCHEDULE),
+    "hudson.model.Cause$UserIdCause": ("user", MANUAL),
+    "hudson.triggers.SCMTrigger$SCMTriggerCause": ("scm", None),
+    "hudson.model.Cause$UpstreamCause": ("upstream", None),
+    "jenkins.branch.BranchEventCause": ("push", None),
+    "com.cloudbees.jenkins.GitHubPushCause": ("push", None),
+}
+"""Class of a cause in the API -> (label `trigger`, variant)."""
+
+_NUMBERED = re.compile(r" #\d+$")
+
+
+def read(payload: bytes) -> Reading:
+    """The builds that have ended; of one that is queued or running why there is none. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    if isinstance(document.value("builds"), list):
+        return read_each(document.parts("builds"), _read_api, "none of the builds has ended")
+    return _read_plugin(document) if "build" in document.root else _read_api(document)
+
+
+def _read_api(build: Document) -> Reading:
+    if build.value("building") is True or ("result" in build.root and build.value("result") is None):
+        return _NOT_ENDED
+    status = build.needed_status("result", STATUS)
+    started_at = build.needed_ms("timestamp")
+    duration_s = _seconds(build)
+    actions = build.parts("actions")
+    trigger, variant = _cause(actions)
+    event = _execution(
+        build,
+        url=build.text("url"),
+        name=_NUMBERED.sub("", build.text("fullDisplayName") or ""),
+        number=build.needed_number("number"),
+        status=status,
+        ended_at=started_at + timedelta(seconds=duration_s or 0),
+        duration_s=duration_s,
+        labels={"trigger": trigger, **_revision(actions)},
+        variant=variant,
+    )
+    return Reading([event], "", build.details.left_out)
+
+
+def _read_plugin(document: Document) -> Reading:
+    build = document.part("build")
+    if build.needed_text("phase") not in _ENDED:
+        return _NOT_ENDED
+    scm = build.part("scmState") if "scmState" in build.root else build.part("scm")
+    event = _execution(
+        document,
+        url=build.text("full_url") or build.text("fullUrl") or build.text("url"),
+        name=document.text("name"),
+        number=build.needed_number("number"),
+        status=build.needed_status("status", STATUS),
+        ended_at=build.needed_ms("timestamp"),
+        duration_s=_seconds(build),
+        labels={"branch": _branch(scm.text("branch")), "commit": scm.text("commit")},
+        variant=None,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _execution(
+    document: Document,
+    *,
+    url: str | None,
+    name: str | None,
+    number: int,
+    status: Status,
+    ended_at: datetime,
+    duration_s: float | None,
+    labels: dict[str, str | None],
+    variant: str | None,
+) -> Completion:
+    host, job = _host_and_job(url or "")
+    job = job or name or ""
+    if not job:
+        raise document.details.refusal("missing_field", "$.url", "is missing, and the name of the job, too")
+    workflow = f"jenkins:{host}/{job}" if host else f"jenkins:{job}"
+    return execution(
+        run=f"{workflow}#{number}",
+        workflow=workflow,
+        name=job,
+        status=status,
+        ended_at=ended_at,
+        duration_s=duration_s,
+        labels=labels,
+        url=url,
+        variant=variant,
+    )
+
+
+def _host_and_job(url: str) -> tuple[str, str]:
+    """Of `https://ci.example/job/acme/job/nightly/31/`: `ci.example` and `acme/nightly`, its full name."""
+    try:
+        split = urlsplit(url)
+    except ValueError:
+        return "", ""
+    before, *folders = f"/{split.path.lstrip('/')}".split("/job/")
+    job = "/".join(unquote(folder.split("/")[0]) for folder in folders)
+    return (split.netloc.rpartition("@")[2].lower() + before, job) if job else ("", "")
+
+
+def _seconds(build: Document) -> float | None:
+    ms = build.seconds("duration")
+    return ms / 1000 if ms else None
+
+
+def _cause(actions: list[Document]) -> tuple[str | None, str | None]:
+    for action in actions:
+        for cause in action.parts("causes"):
+            found = _CAUSES.get(cause.text("_class") or "")
+            if found:
+                return found
+    return None, None
+
+
+def _revision(actions: list[Document]) -> dict[str, str | None]:
+    for action in actions:
+        if "lastBuiltRevision" in action.root:
+            revision = action.part("lastBuiltRevision")
+            names = [branch.text("name") for branch in revision.parts("branch")]
+            return {"commit": revision.text("SHA1"), "branch": _branch(next(iter(names), None))}
+    return {}
+
+
+def _branch(name: str | None) -> str | None:
+    """Git's plugin names the remote: `origin/main`, or `refs/remotes/origin/main`. A detached one is no branch."""
+    short = (name or "").removeprefix("refs/remotes/").removeprefix("refs/heads/").removeprefix("origin/")
+    return None if short in ("", "detached", "HEAD") else short
+
+
+def _recognises(fields: Fields) -> bool:
+    if "build" in fields:
+        return "name" in fields and "url" in fields and members(fields, "build").keys() >= {"phase", "number"}
+    if "builds" in fields:
+        return literal(fields, "_class").startswith(("hudson.", "jenkins.", "org.jenkinsci."))
+    return fields.keys() >= {"number", "timestamp", "result"} and ("_class" in fields or "url" in fields)
+
+
+SOURCE = Source(
+    name="jenkins",
+    title="Jenkins",
+    recognises=_recognises,
+    read=read,
+    becomes="a build that has ended becomes an execution: the API's build object or a job's `builds`, and what the "
+    "Notification and CloudEvents plugins send; there are no steps, and only the API has the cause",
+    statuses=STATUS,
+    places=Places(
+        id="number",
+        workflow="url",
+        status="result",
+        started="timestamp",
+        finished="duration",
+        duration="duration",
+        url="url",
+    ),
+    needed=("number", "result", "timestamp", "building"),
+    webhook=Webhook(
+        setting="jenkins_webhook_password",
+        verification=authorization(
+            advice="write the value of STREAM_DETECTOR_JENKINS_WEBHOOK_PASSWORD into the endpoint's URL, as "
+            "https://jenkins:PASSWORD@HOST/api/v1/webhooks/jenkins"
+        ),
+        description="Jenkins' Notification and CloudEvents plugins, or a build of its API: one that has ended becomes "
+        "an execution; any other delivery is acknowledged, and the message is why nothing was accepted.",
+    ),
+)

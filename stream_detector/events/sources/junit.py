@@ -1,0 +1,184 @@
+"""JUnit XML: one test suite is one execution, its test cases are the steps.
+
+Sources: the schemas of Ant's JUnit task (`JUnit.xsd`, windyroad/JUnit-Schema) and of Jenkins' JUnit plugin
+(`junit-10.xsd`), and what pytest, Surefire, Gradle and Jest write. `time` is seconds. A suite has no id: its name and
+`timestamp`, which is its start, identify it, so a report that is sent again counts once.
+
+The schemas forbid a zone in `timestamp`, and Ant writes UTC; so a time without a zone is UTC. A document that declares
+a type or entities is refused unread: no report needs them, and they are how XML grows in memory or reads files.
+"""
+
+from datetime import UTC, datetime, timedelta
+from xml.parsers import expat
+
+from stream_detector.events.completion import Completion, Status, Step
+from stream_detector.events.refused import RefusedError
+from stream_detector.events.sources.details import MOST_NAME, Details, parse_instant
+from stream_detector.events.sources.document import execution, outcome, step
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+
+STATUS: dict[str, Status] = {
+    "failure": "failure",
+    "error": "error",
+    "skipped": "skip",
+}
+"""The element in a test case -> the step's status; one without any of them is a success. A suite is a failure if a case
+failed or has an error, and skipped if none ran."""
+
+_ADVICE = "send a report with the root testsuites or testsuite, whose suites have a name and a timestamp"
+_MOST_DEPTH = 128
+_MOST_SECONDS = 1e9
+
+
+class _Suite:
+    """A suite while it is read. Suites may contain suites; those without cases of their own are no execution."""
+
+    def __init__(self, attributes: dict[str, str], outer: str) -> None:
+        own = attributes.get("name", "").strip()
+        self.name = own or outer
+        self.timestamp = attributes.get("timestamp", "").strip()
+        self.host = attributes.get("hostname", "").strip()
+        self.duration_s = _seconds(attributes.get("time", ""))
+        self.steps: list[Step] = []
+
+
+class _Reader:
+    """Follows the elements of one document."""
+
+    def __init__(self, details: Details) -> None:
+        self.details = details
+        self.suites: list[_Suite] = []
+        self._open: list[_Suite] = []
+        self._case: dict[str, str] | None = None
+        self._outcome: Status = "success"
+        self._depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _MOST_DEPTH:
+            raise RefusedError("decode", "too_deep", f"nested more than {_MOST_DEPTH} levels deep; {_ADVICE}")
+        if self._depth == 1 and tag not in ("testsuites", "testsuite"):
+            raise self.details.refusal("unsupported_format", "the root element", "is not testsuites or testsuite")
+        if tag in ("testsuite", "testsuites"):
+            self._open.append(_Suite(attributes, self._open[-1].name if self._open else ""))
+            self.suites.append(self._open[-1])
+        elif tag == "testcase":
+            self._case, self._outcome = attributes, "success"
+        elif tag in STATUS and self._case is not None and self._outcome == "success":
+            self._outcome = STATUS[tag]
+
+    def end(self, tag: str) -> None:
+        self._depth -= 1
+        if tag in ("testsuite", "testsuites"):
+            self._open.pop()
+        elif tag == "testcase" and self._case is not None:
+            group, name = self._case.get("classname", "").strip(), self._case.get("name", "").strip()
+            shown = f"{group}: {name}" if group else name or "test case"
+            self._open[-1].steps.append(step(shown, self._outcome, _seconds(self._case.get("time", ""))))
+            self._case = None
+
+    def refuse_declaration(self, *_: object) -> None:
+        raise RefusedError(
+            "decode", "unsupported_format", f"XML with a document type or entities is not read; {_ADVICE}"
+        )
+
+
+def read(payload: bytes) -> Reading:
+    """The suites that have cases; of a report without any why there is none. Raises `RefusedError`."""
+    details = Details(_ADVICE)
+    reader = _Reader(details)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.StartDoctypeDeclHandler = reader.refuse_declaration
+    parser.EntityDeclHandler = reader.refuse_declaration
+    try:
+        parser.Parse(payload, True)
+    except expat.ExpatError as error:
+        raise RefusedError(
+            "decode", "unsupported_format", f"not XML: {expat.ErrorString(error.code)}; {_ADVICE}"
+        ) from None
+    events: list[Completion] = []
+    refused: list[RefusedError] = []
+    seen: dict[str, int] = {}
+    for suite in (each for each in reader.suites if each.steps):
+        try:
+            events.append(_event(suite, seen, details))
+        except RefusedError as error:
+            refused.append(error)
+    if len(refused) == 1 and not events:
+        raise refused[0]
+    return Reading(events, "" if events or refused else "the report has no test case", details.left_out, refused)
+
+
+def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:
+    name = details.needed_text("testsuite/@name", suite.name)
+    written = details.needed_text("testsuite/@timestamp", suite.timestamp)
+    started_at = _instant(written)
+    if started_at is None:
+        raise details.refusal("bad_time", "testsuite/@timestamp", "is not a time such as 2026-01-22T00:05:00")
+    run = f"junit:{name}@{started_at.isoformat()}" + (f"@{suite.host}" if suite.host else "")
+    seen[run] = seen.get(run, 0) + 1
+    return execution(
+        run=run if seen[run] == 1 else f"{run}#{seen[run]}",
+        workflow=f"junit:{name}",
+        name=name,
+        status=outcome(each.status for each in suite.steps),
+        ended_at=started_at + timedelta(seconds=suite.duration_s or 0),
+        duration_s=suite.duration_s,
+        steps=suite.steps,
+        labels={"host": suite.host[:MOST_NAME]},
+    )
+
+
+def _instant(written: str) -> datetime | None:
+    """Of a time without a zone that in UTC."""
+    found = parse_instant(written)
+    if found is not None:
+        return found
+    try:
+        naive = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return parse_instant(naive.replace(tzinfo=UTC).isoformat()) if naive.tzinfo is None else None
+
+
+def _seconds(written: str) -> float | None:
+    """`1,234.567` is how Surefire writes it; 0 and what is no number are not recorded."""
+    try:
+        found = float(written.replace(",", ""))
+    except ValueError:
+        return None
+    return found if 0 < found <= _MOST_SECONDS else None
+
+
+def _recognises(_: Fields) -> bool:
+    return False
+
+
+def _recognises_text(value: bytes) -> bool:
+    start = value[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start.startswith(b"<") and b"<testsuite" in start
+
+
+SOURCE = Source(
+    name="junit",
+    title="JUnit XML",
+    recognises=_recognises,
+    recognises_text=_recognises_text,
+    read=read,
+    becomes="each test suite of a report becomes an execution with its test cases as steps; of more than 1,000 those "
+    "that failed and the longest; a suite without a timestamp cannot be identified",
+    statuses=STATUS,
+    places=Places(id="", workflow="", status="", finished=""),
+    needed=(),
+    webhook=Webhook(
+        setting="junit_webhook_token",
+        verification=authorization(
+            advice="send the value of STREAM_DETECTOR_JUNIT_WEBHOOK_TOKEN as Authorization: Bearer"
+        ),
+        content_types=("application/xml", "text/xml"),
+        description="A JUnit XML report: each test suite becomes an execution.",
+    ),
+)

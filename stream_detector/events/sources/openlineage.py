@@ -1,0 +1,70 @@
+"""OpenLineage's `RunEvent`: the event that ends a run is one execution of its job.
+
+Source: the OpenLineage specification (`spec/OpenLineage.json`, 2-0-2; `eventType`, `run`, `job`). A producer sends
+START and one of COMPLETE, FAIL and ABORT for a run; the last has no time but its own, so the duration is not known, and
+start and end are the event's time. The run's id is the event's id: a retry is a run of its own.
+"""
+
+from stream_detector.events.completion import Status
+from stream_detector.events.sources.document import execution, members, read_document
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+
+STATUS: dict[str, Status] = {"COMPLETE": "success", "FAIL": "failure", "ABORT": "cancellation"}
+"""OpenLineage's type of the event that ends a run -> our status."""
+
+_UNFINISHED = ("START", "RUNNING", "OTHER", None)
+_ADVICE = "send OpenLineage run events; those that end a run are COMPLETE, FAIL and ABORT"
+
+
+def read(payload: bytes) -> Reading:
+    """The run that has ended; of another event why there is none. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    if "run" not in document.root and ("job" in document.root or "dataset" in document.root):
+        return Reading(ignored="an event of a job or a dataset is not read, only run events")
+    run = document.needed_text("run.runId")
+    if document.value("eventType") in _UNFINISHED:
+        return Reading(ignored="the run has not ended")
+    namespace, name = document.needed_text("job.namespace"), document.needed_text("job.name")
+    event = execution(
+        run=f"openlineage:{run}",
+        workflow=f"openlineage:{namespace}:{name}",
+        name=name,
+        status=document.needed_status("eventType", STATUS),
+        ended_at=document.needed_moment("eventTime"),
+        labels={
+            "namespace": namespace[:512],
+            "parent": document.text("run.facets.parent.job.name"),
+            "integration": document.text("job.facets.jobType.integration"),
+        },
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _recognises(fields: Fields) -> bool:
+    if not fields.keys() >= {"eventTime", "producer"}:
+        return False
+    if "run" in fields:
+        return "runId" in members(fields, "run") and "job" in fields
+    return "schemaURL" in fields and ("job" in fields or "dataset" in fields)
+
+
+SOURCE = Source(
+    name="openlineage",
+    title="OpenLineage",
+    recognises=_recognises,
+    read=read,
+    becomes="a `RunEvent` that ends a run becomes an execution of the job without steps and without a duration, which "
+    "the event does not have",
+    statuses=STATUS,
+    places=Places(id="run.runId", workflow="job.name", status="eventType", finished="eventTime"),
+    needed=("run.runId", "job.namespace", "job.name", "eventType", "eventTime"),
+    webhook=Webhook(
+        setting="openlineage_webhook_token",
+        verification=authorization(
+            advice="enter the value of STREAM_DETECTOR_OPENLINEAGE_WEBHOOK_TOKEN as the transport's api_key",
+        ),
+        description="OpenLineage's HTTP transport: a run event that ends a run becomes an execution; any other is "
+        "acknowledged, and the message is why nothing was accepted.",
+    ),
+)
