@@ -21,6 +21,7 @@ from stream_detector.events.sources.details import (
     fit_id,
     object_fields,
     parse_epoch_ms,
+    parse_instant,
 )
 from stream_detector.events.sources.source import Fields, Reading
 from stream_detector.events.times import EARLIEST
@@ -79,20 +80,27 @@ class Document:
     def text(self, path: str) -> str | None:
         """The text at the path, cut where it is too long for a name."""
         found = self.value(path)
-        return None if found is None else self.details.text(f"{self.at}.{path}", found)
+        if found is None or (type(found) is str and 0 < len(found) <= MOST_NAME and "\0" not in found):
+            return found
+        return self.details.text(f"{self.at}.{path}", found)
 
     def moment(self, path: str) -> datetime | None:
         """The instant at the path, in UTC."""
-        return self.details.instant(f"{self.at}.{path}", self.value(path))
+        found = self.value(path)
+        return parse_instant(found) or self.details.instant(f"{self.at}.{path}", found)
 
     def seconds(self, path: str) -> float | None:
         """The duration at the path; None where it is 0, which no source means, or longer than thirty years."""
-        found = self.details.seconds(f"{self.at}.{path}", self.value(path))
-        return found if found and found <= _MOST_SECONDS else None
+        given = self.value(path)
+        found = given if type(given) is float else self.details.seconds(f"{self.at}.{path}", given)
+        return found if found and 0 < found <= _MOST_SECONDS else None
 
     def needed_text(self, path: str) -> str:
         """The text at the path, of any length. Raises `RefusedError`."""
-        return self.details.needed_text(f"{self.at}.{path}", self.value(path))
+        found = self.value(path)
+        if type(found) is str and found and "\0" not in found:
+            return found
+        return self.details.needed_text(f"{self.at}.{path}", found)
 
     def needed_number(self, path: str) -> int:
         """The whole number at the path. Raises `RefusedError`."""
@@ -100,7 +108,8 @@ class Document:
 
     def needed_moment(self, path: str) -> datetime:
         """The instant at the path, in UTC. Raises `RefusedError`."""
-        return self.details.needed_instant(f"{self.at}.{path}", self.value(path))
+        found = self.value(path)
+        return parse_instant(found) or self.details.needed_instant(f"{self.at}.{path}", found)
 
     def needed_ms(self, path: str) -> datetime:
         """The instant at the path, in milliseconds since 1970, in UTC. Raises `RefusedError`."""
