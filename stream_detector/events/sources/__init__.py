@@ -118,12 +118,12 @@ def read_single(source: Source, value: bytes, own_type: str) -> bytes:
         raise IgnoredError(source.name, f"{source.title}: {reading.ignored}")
     if len(reading.events) + len(reading.refused) != 1:
         found = len(reading.events) + len(reading.refused)
-        raise _unsupported(f"a {source.title} payload with {found} events; publish payloads with exactly one")
+        raise _unsupported(f"a payload of {source.title} with {found} events; publish payloads with exactly one")
     if reading.refused:
         raise reading.refused[0]
     belongs = INPUTS[kind_of_event(reading.events[0])]
     if belongs.cloudevents_type != own_type:
-        raise _unsupported(f"a {source.title} payload; publish it to the topic {belongs.topic}")
+        raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
     return encode(reading.events[0])
 
 

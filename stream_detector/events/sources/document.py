@@ -28,10 +28,13 @@ from stream_detector.events.times import EARLIEST
 
 _T = TypeVar("_T")
 _MOST_STEPS = 1000
+_MOST_BYTES = 800_000
+"""Of the steps as JSON: an event has at most 1,000,000, and everything else of it takes less than the rest."""
 _MOST_SECONDS = 1e9
 """Thirty years; a `timedelta` holds no more than a hundred times that."""
 _FAILED = frozenset({"failure", "error", "timeout"})
 _LINK = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
+_encoded = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -197,11 +200,17 @@ def step(name: str, status: Status | None, duration_s: float | None) -> Step:
 
 
 def _kept(steps: Sequence[Step]) -> list[Step]:
-    """The steps in their order; of more than 1,000 those that failed, then the longest."""
-    if len(steps) <= _MOST_STEPS:
+    """The steps in their order; of more than an event can hold those that failed, then the longest."""
+    if len(steps) <= _MOST_STEPS and len(_encoded(steps)) <= _MOST_BYTES:
         return list(steps)
     ranked = sorted(range(len(steps)), key=lambda n: (steps[n].status not in _FAILED, -(steps[n].duration_s or 0.0)))
-    return [steps[n] for n in sorted(ranked[:_MOST_STEPS])]
+    room, kept = _MOST_BYTES, []
+    for number in ranked[:_MOST_STEPS]:
+        room -= len(_encoded(steps[number])) + 1
+        if room < 0:
+            break
+        kept.append(number)
+    return [steps[number] for number in sorted(kept)]
 
 
 def outcome(statuses: Iterable[Status | None]) -> Status:

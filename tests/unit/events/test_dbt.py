@@ -7,6 +7,8 @@ import pytest
 
 from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion, Step
+from stream_detector.events.documents import MAX_BYTES
+from stream_detector.events.encode import encode
 from stream_detector.events.sources import dbt
 from tests.unit.events.samples_of_sources import changed, loaded, only_event
 
@@ -68,6 +70,17 @@ def test_x20_of_many_models_those_that_failed_and_the_longest_are_kept_in_their_
     event = read(CASE | {"results": results})
     assert len(event.steps) == 1000 and event.status == "failure"
     assert [step.name for step in event.steps[:2]] == ["model.shop.m4", "model.shop.m502"]
+
+
+def test_x20_names_that_do_not_fit_an_event_lose_the_shortest_models_and_not_the_invocation() -> None:
+    results: list[dict[str, Any]] = [
+        {"unique_id": f"model.shop.{n:04}{chr(1) * 500}", "status": "success", "execution_time": n / 10}
+        for n in range(1, 1001)
+    ]
+    results[1]["status"] = "fail"
+    event = read(CASE | {"results": results})
+    assert 200 < len(event.steps) < 1000 and len(encode(event)) < MAX_BYTES
+    assert event.steps[0].status == "failure" and event.steps[-1].duration_s == 100
 
 
 def test_x20_an_invocation_that_is_sent_again_is_the_same_and_a_duration_of_0_is_not_recorded() -> None:
