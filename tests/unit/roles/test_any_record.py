@@ -211,3 +211,18 @@ async def test_x10_a_damaged_baseline_has_the_last_readable_value_of_its_key(kin
     assert "cannot be unpacked" in caplog.text
     partition.apply_changelog([SimpleNamespace(offset=9, key=other.encode(), value=head + damaged, headers=())])
     assert await claims._verify(partition) == {other.encode()}
+
+
+async def test_x20_the_recorder_counts_a_payload_without_an_event_as_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = RecorderRole().recorder
+
+    async def stored(*_: Any) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(recorder, "_reached", lambda *_: None)  # both ask PostgreSQL
+    monkeypatch.setattr(recorder, "_store", stored)
+    monkeypatch.setattr(recorder, "_look_at_gaps", stored)
+    values = [b'{"object_kind":"push","project":{}}', b'{"odd":1}']
+    records = read(topics.COMPLETIONS, [Written(None, value, [], NOW_MS) for value in values])
+    outcomes = await recorder.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, 0), records, 2))
+    assert outcomes == {"ignored": 1, "refused": 1}

@@ -282,3 +282,25 @@ async def test_x7_the_part_of_a_score_has_how_it_moved_with_and_without_an_anoma
     await detector.apply(topics.SCORES, Chunk(TP(topics.SCORES, load.partition_of("lido")), records, len(records)))
     assert [one.moved for one in parts] == ["not_compared", "fell", "unchanged", "fell", "unchanged"]
     assert [one.anomaly is not None for one in parts] == [False, True, False, False, False]
+
+
+async def test_x20_a_payload_without_an_event_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    app = App()
+    detector = Detector(app, CONFIG)  # type: ignore[arg-type]
+    letters: list[Any] = []
+    app.send_to_dlq = lambda *given: letters.append(given)  # type: ignore[attr-defined]
+    running = b'{"object_kind":"pipeline","object_attributes":{"status":"running"},"project":{}}'
+    values = [running, running, b'{"object_kind":"push","project":{}}', b'{"schema":{},"payload":null}', b'{"odd":1}']
+    records = [
+        SimpleNamespace(headers=[], value=value, timestamp=NOW_MS, key=None, offset=offset)
+        for offset, value in enumerate(values)
+    ]
+    with caplog.at_level("INFO", "stream_detector"):
+        outcomes = await detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, 0), records, len(records)))
+    assert outcomes == {"ignored": 4, "refused": 1} and len(letters) == 1
+    lines = [each.getMessage() for each in caplog.records if "holds no event" in each.getMessage()]
+    assert [line.partition("holds no event: ")[2].partition(".")[0] for line in lines] == [
+        "GitLab CI: the pipeline has not ended",
+        "GitLab CI: push is not switched on",
+        "Kafka Connect: a deleted row holds no event",
+    ]
