@@ -22,7 +22,8 @@ MOST_ID, MOST_NAME, MOST_URL = 256, 512, 2048
 """The contract's limits (`fields`)."""
 _MOST_SECONDS = 1e12
 _MOST_NUMBER = 2**64
-_URL = re.compile(r"https?://\S+")
+_URL = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
+"""Without a user and a password: messages would show them."""
 _ZONE = re.compile(r" (?:UTC|(?P<offset>[+-]\d\d:?\d\d))$")
 
 object_fields = msgspec.json.Decoder(dict[str, Raw]).decode

@@ -225,4 +225,4 @@ async def test_x20_the_recorder_counts_a_payload_without_an_event_as_ignored(mon
     values = [b'{"object_kind":"push","project":{}}', b'{"odd":1}']
     records = read(topics.COMPLETIONS, [Written(None, value, [], NOW_MS) for value in values])
     outcomes = await recorder.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, 0), records, 2))
-    assert outcomes == {"ignored": 1, "refused": 1}
+    assert outcomes == {"ignored": 1, "refused": 1, "applied": 0}
