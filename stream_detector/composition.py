@@ -9,7 +9,10 @@ from stream_detector.detect import Config, profile_rules, score_threshold_rules
 from stream_detector.events import Profile
 from stream_detector.settings import SPECS, Settings
 
-DETECTION_SETTINGS = ("profile", "profile_rules", "score_threshold", "score_threshold_rules", "duration_from_times")
+DETECTION_SETTINGS = (
+    *("profile", "profile_rules", "score_threshold", "score_threshold_rules", "duration_from_times"),
+    "variant_by",
+)
 """The settings that `detection_config` reads: what the detector publishes."""
 
 
@@ -25,7 +28,17 @@ def detection_config(settings: Settings) -> Config:
         score_threshold_rules(settings.score_threshold_rules),
         profile_rules(settings.profile_rules),
         duration_from_times=settings.duration_from_times,
+        variant_by=variant_labels(settings),
     )
+
+
+def variant_labels(settings: Settings) -> tuple[str, ...]:
+    """The labels of VARIANT_BY, for `with_variant`.
+
+    >>> variant_labels(Settings()), variant_labels(replace(Settings(), variant_by="trigger,os"))
+    ((), ('trigger', 'os'))
+    """
+    return tuple(settings.variant_by.split(",")) if settings.variant_by != "none" else ()
 
 
 def detection_texts(settings: Settings) -> dict[str, str]:

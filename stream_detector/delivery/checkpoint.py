@@ -4,9 +4,9 @@
    encoded piece by piece, each before it changes again (later state's alerts would be awaited by nobody).
 2. Await the sends: alerts, summaries, repartitioned events, dead letters.
 3. Still ours? Generation and the age of the last answered heartbeat. If not: write nothing, commit nothing.
-4. Write the changed state to the changelog in whole batches; await the acknowledgements. Before it the journal, where
-   keys depend on each other and one batch is not enough; after it the watermarks of repartitioned events, which must
-   never be ahead of the state.
+4. Write the changed state to the changelog in whole batches, a key and the one that took it over in the same one;
+   await the acknowledgements. Before it the journal, where all keys depend on each other and one batch is not enough;
+   after it the watermarks of repartitioned events, which must never be ahead of the state.
 5. Whose offsets? If an acknowledgement's base offset is not the one expected, somebody else wrote. A former owner: then
    those keys are written again with the next checkpoint (until then our larger epoch makes it harmless). A later one:
    then what we write counts for less, and the process ends before it commits.
@@ -27,7 +27,7 @@ from aiokafka.structs import RecordMetadata
 from faust.types import TP
 
 from stream_detector.delivery import faults
-from stream_detector.delivery.state.contents import Records
+from stream_detector.delivery.state.contents import BATCH_BYTES, Records, size_of
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
@@ -228,7 +228,8 @@ class Checkpoint:
 
     async def _send(self, place: _Written, records: Records, pace: "_Pace", pending: "_Pending") -> None:
         producer = self._app.kafka_producer
-        for batch in _batches(producer, records):
+        groups = place.snapshot.groups() if records is place.snapshot.records else []
+        for batch in _batches(producer, records, groups):
             await pace.yield_if_due()
             sent = await producer.send_batch(batch, place.topic, partition=place.number)
             pending.append((place, batch.record_count(), sent))
@@ -271,11 +272,22 @@ async def _encode(snapshots: list[PartitionSnapshot[Any]]) -> None:
             await pace.yield_if_due()
 
 
-def _batches(producer: AIOKafkaProducer, records: Records) -> Iterator[BatchBuilder]:
+def _batches(producer: AIOKafkaProducer, records: Records, groups: Sequence[Records] = ()) -> Iterator[BatchBuilder]:
+    """The records in whole batches, each of the groups (some of them) in one: a batch is in the log or is not."""
     if not records:
         return
-    batch = producer.create_batch()
+    batch, room = producer.create_batch(), BATCH_BYTES
+    for group in groups:
+        room -= size_of(group)
+        if room < 0 and batch.record_count():
+            yield batch
+            batch, room = producer.create_batch(), BATCH_BYTES - size_of(group)
+        for key, value in group:
+            batch.append(key=key, value=value, timestamp=None)
+    grouped = {key for group in groups for key, _ in group}
     for key, value in records:
+        if key in grouped:
+            continue
         if batch.append(key=key, value=value, timestamp=None) is None:
             yield batch
             batch = producer.create_batch()

@@ -39,6 +39,7 @@ from stream_detector.detect.statistics.history import History
 from stream_detector.detect.statistics.level import WARM, Level
 from stream_detector.detect.statistics.page_hinkley import Drift, Fields
 from stream_detector.detect.statistics.resources import Resources
+from stream_detector.detect.variant_state import VariantState
 
 Status = Literal["learning", "normal", "anomalous"]
 MULTIPLIER_STEP, MOST_FEEDBACKS = Decimal("0.25"), 8
@@ -185,10 +186,11 @@ class Baseline:
     @staticmethod
     def new(key: str) -> "WorkflowBaseline | ScoreBaseline":
         """An empty baseline. Raises `ValueError` for a key of neither kind."""
-        for kind in (WorkflowBaseline, ScoreBaseline):
-            if key.startswith(kind.PREFIX):
-                return kind(key)
-        raise ValueError("a state key begins with workflow: or score:")
+        if key.startswith((WorkflowBaseline.PREFIX, WorkflowBaseline.VARIANT_PREFIX)):
+            return WorkflowBaseline(key)
+        if key.startswith(ScoreBaseline.PREFIX):
+            return ScoreBaseline(key)
+        raise ValueError("a state key begins with workflow:, workflow/<variant>: or score:")
 
     @staticmethod
     def unpack(key: str, packed: bytes) -> "WorkflowBaseline | ScoreBaseline":
@@ -202,11 +204,13 @@ class Baseline:
 class WorkflowBaseline(Baseline):
     """What is remembered about one workflow: `history` in profile `classic`, `level` and `failures` in `robust`.
 
-    `aside` has days and history, packed, of before the last large gap (`detect/clock.py`).
+    `variant_state` is what the key of a variant has in addition, None where the key names none. `aside` has days and
+    history, packed, of before the last large gap (`detect/clock.py`).
     """
 
     PREFIX: ClassVar[str] = "workflow:"
-    __slots__ = ("_history", "aside", "days", "evidence", "failures", "level", "resources")
+    VARIANT_PREFIX: ClassVar[str] = "workflow/"
+    __slots__ = ("_history", "aside", "days", "evidence", "failures", "level", "resources", "variant_state")
 
     def clear(self) -> None:
         """Empty what was learned."""
@@ -214,11 +218,18 @@ class WorkflowBaseline(Baseline):
         self.days, self.evidence, self.resources = Days(), Evidence(), Resources()
         self._history: History | None = None
         self.aside: bytes = b""
+        self.variant_state: VariantState | None = VariantState() if self.key.startswith("workflow/") else None
         self.forget_level()
 
     def forget_level(self) -> None:
         """Empty what profile `robust` judges by."""
         self.level, self.failures = Level(), Failures()
+
+    def with_key(self, key: str) -> "WorkflowBaseline":
+        """The same under the key of a variant: it has taken it over."""
+        self.key = key
+        self.variant_state = VariantState()
+        return self
 
     @property
     def history(self) -> History:
@@ -256,6 +267,8 @@ class WorkflowBaseline(Baseline):
         if aside:
             flags |= BEFORE_GAP
         w = self._pack_head(WORKFLOW, flags)
+        if self.variant_state is not None:
+            self.variant_state.pack(w)
         self.days.pack(w)
         self.evidence.pack(w, more, timed)
         self.resources.pack(w)
@@ -273,6 +286,8 @@ class WorkflowBaseline(Baseline):
     def _fill_rest(self, packed: bytes, at: i64) -> i64:
         check_kind(packed, WORKFLOW)
         version = packed[0]
+        if self.variant_state is not None:
+            at = self.variant_state.fill(packed, at)
         at = self.days.fill(packed, at)
         flags = i64(packed[2])
         at = self.evidence.fill(packed, at, flags & MORE_EVIDENCE != 0, flags & USUAL_TIME != 0)

@@ -14,10 +14,11 @@ class BaselineBuffer:
     million workflows need half of the memory, and an event of theirs a third of the time (2026-11-29).
     """
 
-    __slots__ = ("_score", "_workflow")
+    __slots__ = ("_score", "_variant", "_workflow")
 
     def __init__(self) -> None:
         self._workflow, self._score = WorkflowBaseline(""), ScoreBaseline("")
+        self._variant = WorkflowBaseline(WorkflowBaseline.VARIANT_PREFIX)
 
     def open(self, key: str, packed: bytes | None) -> Baseline:
         """The baseline of a key, a new one for None; the one that was opened before is gone.
@@ -31,6 +32,8 @@ class BaselineBuffer:
         baseline: Baseline
         if key.startswith(WorkflowBaseline.PREFIX):
             baseline = self._workflow
+        elif key.startswith(WorkflowBaseline.VARIANT_PREFIX):
+            baseline = self._variant
         elif key.startswith(ScoreBaseline.PREFIX):
             baseline = self._score
         else:

@@ -84,6 +84,8 @@ def go_back(baseline: WorkflowBaseline, at_ms: i64, stamped_ms: i64) -> None:
     baseline.newest_ms, baseline.newest_record_ms, baseline.before_newest = at_ms, stamped_ms, b""
     baseline.level.rewind(at_ms)
     baseline.evidence.rewind(at_ms)
+    if baseline.variant_state is not None:
+        baseline.variant_state.rewind(at_ms)
     rewind_incidents(baseline.incidents, at_ms)
     rewind_incidents(baseline.former, at_ms)
     if moved_ms > WINDOW_MOVE_MS:

@@ -92,6 +92,7 @@ class Config:
         score_rules: which scores have another threshold; the first that matches holds.
         profile_rules: which workflows have another profile.
         duration_from_times: an execution that says no duration took as long as its two times are apart.
+        variant_by: the labels that give the variant of an execution that names none; none: it has none.
     """
 
     profile: Profile = "robust"
@@ -99,6 +100,7 @@ class Config:
     score_rules: tuple[ScoreThresholdRule, ...] = ()
     profile_rules: tuple[ProfileRule, ...] = ()
     duration_from_times: bool = True
+    variant_by: tuple[str, ...] = ()
     _by_profile: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -10,12 +10,16 @@ from mypy_extensions import i64
 from stream_detector.detect import classic, robust, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
-from stream_detector.detect.rules import consecutive_failures, spike_in_failures
+from stream_detector.detect.rules import branch_failures, consecutive_failures, spike_in_failures
+from stream_detector.detect.statistics.failures import WARM
+from stream_detector.detect.variant_state import OF_BRANCHES
 from stream_detector.events import Completion
 
 _NONE: Final[list[Finding]] = []
 _STREAK: Final = (consecutive_failures.NAME, 0)
 _SPIKE: Final = (spike_in_failures.NAME, 0)
+_OF_BRANCHES: Final = OF_BRANCHES
+_WARM: Final = WARM
 
 
 def judge(
@@ -68,7 +72,14 @@ def _judge_failure(
         spike, rate = robust.find_spike(baseline, name, explain), baseline.failures.rate
     else:
         spike, rate = classic.find_spike(baseline, name, finished_ms, explain), classic.failure_rate(baseline)
-    streak = consecutive_failures.find_streak(name, baseline.streak, rate, _known_rate(baseline))
+    known = _known_rate(baseline)
+    if baseline.variant_state is not None and event.variant in _OF_BRANCHES:
+        is_warm = not by_robust or baseline.failures.n >= _WARM
+        found = branch_failures.judge(name, baseline.variant_state, baseline.streak, max(rate, known), is_warm, spike)
+        if explain is not None:
+            explain.extend(found.gates)
+        return found.findings
+    streak = consecutive_failures.find_streak(name, baseline.streak, rate, known)
     if explain is not None:
         explain.append(f"{baseline.streak} failures in a row; 3 and 5 are reported")
     return [found for found in (spike, streak) if found is not None]

@@ -1,6 +1,8 @@
 """History through the same `step` without any server: what a live worker would have found, in the same order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
@@ -9,7 +11,9 @@ from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
 from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
+from stream_detector.detect.variants import follow, is_of_workflow, keys_of_action
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events.completion import with_variant
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 
@@ -17,12 +21,74 @@ Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
 
 
+class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
+    """Baselines by state key: what the live worker keeps in its table."""
+
+    def open(self, key: str) -> WorkflowBaseline | ScoreBaseline | None:
+        """The baseline itself."""
+        return self.get(key)
+
+    def rename(self, old: str, new: str) -> None:
+        """The baseline of one key becomes that of another one."""
+        baseline = self.pop(old)
+        assert isinstance(baseline, WorkflowBaseline)
+        self[new] = baseline.with_key(new)
+
+    def retire(self, key: str, by: str) -> None:
+        """The key has no baseline any more."""
+        del self[key]
+
+    def apply(
+        self,
+        event: Event,
+        config: Config,
+        record_ms: int | None = None,
+        *,
+        backfill: bool = False,
+        explain: list[str] | None = None,
+    ) -> Outcome:
+        """Judge and learn one event as the live worker does, in the baseline of its variant.
+
+        An action that names a workflow changes all of its variants; one that names no entity is ignored.
+
+        Args:
+            record_ms: as of `step`.
+        """
+        if isinstance(event, Action):
+            return self._apply_action(event, config)
+        ends: Sequence[Anomaly] = ()
+        if isinstance(event, Completion):
+            event = with_variant(event, config.variant_by)
+        key = key_of(event)
+        if isinstance(event, Completion) and event.variant is not None:
+            ends = follow(self, key, event, config, backfill=backfill)
+        baseline = self.get(key)
+        if baseline is None:
+            baseline = self[key] = WorkflowBaseline.new(key)
+        outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
+        return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome
+
+    def _apply_action(self, action: Action, config: Config) -> Outcome:
+        named = action.entity
+        if not named:
+            return Outcome("ignored")
+        workflow_id = named.removeprefix(WorkflowBaseline.PREFIX)
+        variants = [key for key in self if is_of_workflow(key, workflow_id)] if workflow_id != named else []
+        if not variants and named not in self:
+            self[named] = WorkflowBaseline.new(named)
+        outcome = Outcome("ignored")
+        for key in keys_of_action(action, [named, *variants], self):
+            if key in self:
+                outcome = step(self[key], action, config)
+        return outcome
+
+
 class Replayer:
     """Baselines by key and score runs by id, in plain dicts: what the live worker keeps in its tables."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.baselines: dict[str, WorkflowBaseline | ScoreBaseline] = {}
+        self.baselines = Baselines()
         self.runs: dict[str, Run] = {}
         self.memberships: dict[str, Memberships] = {}
         self.labels = LabelWindow("replay")
@@ -43,13 +109,7 @@ class Replayer:
         """
         if isinstance(event, Completion):
             self.labels.add(event.labels, event.finished_at.timestamp())
-        key = key_of(event)
-        if not key:
-            return Outcome("ignored")
-        baseline = self.baselines.get(key)
-        if baseline is None:
-            baseline = self.baselines[key] = WorkflowBaseline.new(key)
-        return step(baseline, event, self.config, record_ms, backfill=backfill, explain=explain)
+        return self.baselines.apply(event, self.config, record_ms, backfill=backfill, explain=explain)
 
     def label_counts(self, anomaly: Anomaly) -> LabelCounts | None:
         """How common its labels are by now; None for a score, which is no execution."""

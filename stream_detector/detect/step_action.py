@@ -8,7 +8,7 @@ from stream_detector.detect.incident import remember_ended
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
 from stream_detector.events import Action
 
-_APPLIED: Final = ("resolve", "expected", "not_an_anomaly", "relearn", "retire")
+CHANGES_DETECTION: Final = ("resolve", "expected", "not_an_anomaly", "relearn", "retire")
 
 
 def step_action(baseline: Baseline, event: Action, explain: list[str] | None) -> Outcome:
@@ -19,7 +19,7 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
     - relearn: everything learned is forgotten, feedback too. retire: the same, and the key may be forgotten.
     - acknowledge, silence, comment, and edits of stored anomalies: change no detection.
     """
-    if event.kind not in _APPLIED:
+    if event.kind not in CHANGES_DETECTION:
         return IGNORED
     event_hash = hash_of_id(event.action_id)
     if is_recent(baseline.ids, event_hash):

@@ -24,14 +24,17 @@ from stream_detector.delivery.repartition import Origin, read_origin, strip_orig
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
-from stream_detector.detect import Baseline, BaselineBuffer, Config, ScoreBaseline, WorkflowBaseline, key_of, step
+from stream_detector.detect import Baseline, BaselineBuffer, Config, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.codec.packed import check_version
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import is_loaded, load_in_background, wait_until_loaded
-from stream_detector.detect.outcome import APPLIED, Outcome
+from stream_detector.detect.outcome import APPLIED, Outcome, OutcomeKind
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
+from stream_detector.detect.step_action import CHANGES_DETECTION
+from stream_detector.detect.variants import follow, keys_of_action
 from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events.completion import with_variant
 from stream_detector.events.decode import (
     decode_action,
     decode_completion,
@@ -47,12 +50,14 @@ from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
 from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
+from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
 from stream_detector.roles.run_table import Made, RunTable
 from stream_detector.roles.single_runs import SingleRuns
 from stream_detector.roles.unique_ids import UniqueIds
+from stream_detector.roles.variant_keys import PartitionStates
 from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import PayloadIgnored, RecordIgnored, StepFailed
@@ -83,7 +88,7 @@ _buffer = BaselineBuffer()
 
 def verify_baseline(key: str, packed: bytes) -> None:
     """Raises on bytes that no event could be judged with. What a later version keeps under keys of its own stays."""
-    if key.startswith((WorkflowBaseline.PREFIX, ScoreBaseline.PREFIX)):
+    if is_workflow_key(key) or key.startswith(ScoreBaseline.PREFIX):
         _buffer.open(key, packed)
 
 
@@ -120,6 +125,8 @@ class Detector:
         self._runs = RunTable(app, self._n, config.profile, published)
         self._single_runs = SingleRuns(app, self._baselines, app.settings.single_run_keys)
         self._unique_ids = UniqueIds(self._baselines, self._n)
+        self._states: PartitionStates | None = None
+        """Of the partition of the chunk that is being applied; None until asked for."""
         self._scores_wait: bool | None = None
         """Whether scores were there to be read when partitions were assigned; None until that is known."""
         self._logged_ignored: set[str] = set()
@@ -164,11 +171,13 @@ class Detector:
         of profile `robust` (benchmarks.hot_path, 2026-11-30), where an event takes 4.9 us.
         """
         number, config, open_baseline = chunk.tp.partition, self._config, self._buffer.open
+        variant_by = config.variant_by
         # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
         is_home = self._app.partitions[source] == self._n
         partition = self._baselines.get_owned(number) if is_home else StatePartition(BASELINE)
         if is_home and partition.is_passed_on(source, number):
             is_home, partition = False, StatePartition(BASELINE)
+        self._states = None
         live, dirty, unencoded = partition.live, partition.dirty, partition.unencoded
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
@@ -190,15 +199,16 @@ class Detector:
                     headers, decode = strip_origin(headers), DECODE[origin.topic]
                 record_ms = origin.timestamp_ms if origin else record.timestamp
                 event = decode(record.value, headers, record_ms)
-                is_execution = type(event) is Completion  # once for two uses: 2 %
+                is_execution, variant = type(event) is Completion, None  # once for three uses: 2 %
                 if is_execution:
-                    key = "workflow:" + event.workflow_id  # type: ignore[union-attr]  # no call of `workflow_key`: 5 %
-                elif isinstance(event, ScoreRun):
-                    self._send_run_part(run_event_part(event, record_ms))
-                    outcomes["applied"] += 1
-                    continue
+                    event = event if event.variant or not variant_by else with_variant(event, variant_by)  # type: ignore
+                    key, variant = "workflow:" + event.workflow_id, event.variant  # type: ignore[union-attr]
+                    key = key if variant is None else workflow_key(event.workflow_id, variant)  # type: ignore[union-attr]
+                elif type(event) is Score:
+                    key = score_key(event.entity_id)
                 else:
-                    key = key_of(event)
+                    outcomes[self._apply_rare(partition, event, record, origin, source, number, is_home)] += 1  # type: ignore[arg-type]
+                    continue
                 packed = live.get(key)  # `get` without its call, where it is unpacked: 9 %
                 if packed is None:
                     packed = partition.get(key)
@@ -211,9 +221,8 @@ class Detector:
                 if replaying and record.offset < partition.applied_offset(key, source):
                     outcomes["duplicate"] += 1
                     continue
-                if packed is None and type(event) is Action:
-                    outcomes["ignored"] += 1  # nothing is known of that key, so there is nothing to change
-                    continue
+                if variant is not None:
+                    packed = self._follow_variant(partition, number, key, event, record_ms, headers)  # type: ignore[arg-type]
                 try:
                     baseline = open_baseline(key, packed)
                 except Exception as error:
@@ -234,13 +243,88 @@ class Detector:
                 )
                 if type(event) is Score and not backfill:
                     self._send_run_part(run_part_of(event, outcome, failed=False))
-                if baseline.retired:
-                    partition.delete(key)
             except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
                 outcomes[self._refuse_record(source, number, record, repartitioned, error)] += 1
         if quiet:
             outcomes["applied"] += quiet
         return outcomes
+
+    def _follow_variant(
+        self,
+        partition: StatePartition[bytes],
+        number: int,
+        key: str,
+        event: Completion,
+        record_ms: int,
+        headers: Headers,
+    ) -> bytes | None:
+        """The state of a variant's key, which may be taken over from the workflow's key of before variants."""
+        states = self._states_of(partition)
+        states.note(key)
+        ends = follow(states, key, event, self._config, backfill=is_backfill(headers))
+        former = workflow_key(event.workflow_id)
+        for end in _with_published_at(Outcome("applied", ends), record_ms).anomalies:
+            self._send_alert(former, end, number, record_ms)
+        return partition.get(key)
+
+    def _states_of(self, partition: StatePartition[bytes]) -> PartitionStates:
+        if self._states is None:
+            self._states = PartitionStates(partition)
+        return self._states
+
+    def _apply_rare(
+        self,
+        partition: StatePartition[bytes],
+        event: ScoreRun | Action,
+        record: SourceRecord,
+        origin: Origin | None,
+        source: str,
+        number: int,
+        is_home: bool,
+    ) -> str:
+        """Apply what is neither an execution nor a score; returns what became of it.
+
+        Args:
+            origin: where it was read first, if it was passed on.
+            is_home: whether the partition of this number is that of the keys.
+        """
+        place = origin or _origin(source, number, record)
+        if isinstance(event, ScoreRun):
+            self._send_run_part(run_event_part(event, place.timestamp_ms))
+            return "applied"
+        target = number if origin else topics.owner_partition(event.entity.partition(":")[2], self._n)
+        if target != number or not (is_home or origin):
+            self._repartition(record, place, event.entity, target)
+            return "forwarded"
+        return self._apply_action(partition, event, record, source)
+
+    def _apply_action(
+        self, partition: StatePartition[bytes], action: Action, record: SourceRecord, source: str
+    ) -> OutcomeKind:
+        """Change what an action is about; "ignored" where nothing is known of it, so there is nothing to change."""
+        replaying = record.offset < partition.replay_until.get(source, 0)
+        kind: OutcomeKind = "ignored"
+        if action.kind not in CHANGES_DETECTION:
+            return kind
+        states = self._states_of(partition)
+        for key in keys_of_action(action, states.keys_named(action.entity), states):
+            packed = partition.get(key)
+            if packed is None:
+                continue
+            if replaying and record.offset < partition.applied_offset(key, source):
+                kind = "duplicate"
+                continue
+            try:
+                baseline = self._buffer.open(key, packed)
+            except Exception as error:
+                self._start_anew(partition, key, error)
+                continue
+            kind = step(baseline, action, self._config).kind
+            if baseline.retired:
+                partition.delete(key)
+            else:
+                partition.put(key, baseline.pack())
+        return kind
 
     async def apply_run_parts(self, source: str, chunk: Chunk) -> Outcomes:
         """Gather parts of score runs; what a run leads to goes out where it ends."""
@@ -305,7 +389,7 @@ class Detector:
         if before is None and isinstance(baseline, WorkflowBaseline):  # scores are never dropped
             newest_ms = int(baseline.newest_ms)
             self._single_runs.note_new(number, newest_ms)
-            self._unique_ids.note_new(key.removeprefix(WorkflowBaseline.PREFIX), newest_ms, record_ms)
+            self._unique_ids.note_new(key_parts(key).entity_id, newest_ms, record_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events.id_patterns import LOOKS_UNIQUE_FROM, Patterns, group_of, unique_ids_text
+from stream_detector.events.variant import key_parts
 from stream_detector.roles.single_runs import Table, single_runs
 from stream_detector.telemetry.log_events import WorkflowIdsLookUnique
 
@@ -18,7 +19,6 @@ MOST_DAYS, MOST_GROUPS = 4, 10_000
 AGAIN = 1.1
 """By so much a group must grow until it is looked at again."""
 _ALL = "*"
-_PREFIX = b"workflow:"
 
 
 class UniqueIds:
@@ -105,9 +105,8 @@ class UniqueIds:
 
     def _say(self, day: int) -> None:
         patterns = Patterns()
-        for newest_ms, key in self._keys():
-            if newest_ms // DAY_MS == day:
-                patterns.add(_id_of(key))
+        for workflow_id in sorted({_id_of(key) for newest_ms, key in self._keys() if newest_ms // DAY_MS == day}):
+            patterns.add(workflow_id)
         for pattern, count in patterns.that_look_unique(self._threshold).items():
             if (day, pattern) not in self._said:
                 self._said.add((day, pattern))
@@ -119,4 +118,4 @@ class UniqueIds:
 
 
 def _id_of(key: bytes) -> str:
-    return key.removeprefix(_PREFIX).decode()
+    return key_parts(key.decode()).entity_id

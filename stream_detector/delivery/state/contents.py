@@ -13,9 +13,17 @@ V = TypeVar("V")
 Records = list[tuple[bytes, bytes]]
 """Keys and values of changelog records."""
 
+BATCH_BYTES = 200_000
+"""So much fits into one batch (`producer_max_batch_size`, 256 KB) with its heads."""
+
 CLAIM_KEY, WATERMARKS_KEY = b"\0claim", b"\0watermarks"
 """Keys of the records that are no state of a key: an owner's claim, and up to where repartitioned events are applied.
 Two keys, since a claim that came too late must not bring back old watermarks."""
+
+
+def size_of(records: Records) -> int:
+    """How many bytes of a batch they take, at most."""
+    return sum(len(key) + len(value) + 32 for key, value in records)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class PartitionContents(Generic[V]):
         """Keys whose changes no snapshot holds."""
         self.deleted: set[str] = set()
         """Those of `dirty` that were deleted."""
+        self.together: dict[str, set[str]] = {}
+        """Keys of `dirty` -> others of them that are written in the same batch, such as the one that took it over."""
         self.tombstones: dict[bytes, bytes] = {}
         """Deleted keys whose events may be replayed: the header of what they had applied."""
         self.epoch = 0

@@ -14,13 +14,11 @@ import msgspec
 
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.changelog_record import StateFormatError
-from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, Records, V
+from stream_detector.delivery.state.contents import BATCH_BYTES, CLAIM_KEY, WATERMARKS_KEY, Codec, Records, V, size_of
 from stream_detector.delivery.state.partition import ChangelogRecord, StatePartition
 from stream_detector.events.headers import UnreadableHeaders
 from stream_detector.kafka.batch_reader import ReadRecord
 
-BATCH_BYTES = 200_000
-"""So much fits into one batch (`producer_max_batch_size`, 256 KB) with its heads."""
 PAGE = b"\0page/"
 
 _Page = tuple[int, int, int, list[tuple[bytes, bytes]]]
@@ -38,7 +36,7 @@ class JournaledPartition(StatePartition[V]):
 
     def journal_records(self, records: Records) -> Records:
         """What is to be acknowledged before these records are written; nothing where they fit into one batch."""
-        if sum(len(key) + len(value) + 32 for key, value in records) <= BATCH_BYTES:
+        if size_of(records) <= BATCH_BYTES:
             return []
         pages: list[Records] = [[]]
         room = BATCH_BYTES

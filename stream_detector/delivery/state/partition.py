@@ -94,6 +94,27 @@ class StatePartition(PartitionContents[V]):
         self.dirty.add(key)
         self.deleted.add(key)
 
+    def rename(self, old: str, new: str, value: V) -> None:
+        """Set the value of a key that takes over another one, which is removed: in the changelog both or neither."""
+        self.encode_now(old)
+        self.encode_now(new)
+        if self.replay_until:  # it has what the other one had applied
+            applied = self.packed.get(old.encode()) or self.tombstones.get(old.encode())
+            before = self.tombstones.get(new.encode())
+            if applied is not None:
+                positions = changelog_record.positions_of(applied)
+                if before is not None:
+                    positions = changelog_record.merge_positions(positions, changelog_record.positions_of(before))
+                self.tombstones[new.encode()] = changelog_record.encode_header(self.epoch, positions)
+        self.put(new, value)
+        self.delete_with(old, new)
+
+    def delete_with(self, key: str, other: str) -> None:
+        """Remove a key because of what changes another one: in the changelog both or neither."""
+        self.delete(key)
+        self.dirty.add(other)
+        self.together.setdefault(key, set()).add(other)
+
     def applied_offset(self, key: str, source: str) -> int:
         """First offset of the source that is not in this key's state. Only needed below `replay_until`."""
         if key in self.unencoded:
@@ -157,7 +178,7 @@ class StatePartition(PartitionContents[V]):
         if self.unnamed:
             positions = {source: position for source, position in positions.items() if source not in self.unnamed}
         self._snapshot = snapshot = PartitionSnapshot(self, positions)
-        self.unencoded, self.dirty, self.deleted = snapshot.unencoded, set(), set()
+        self.unencoded, self.dirty, self.deleted, self.together = snapshot.unencoded, set(), set(), {}
         if self.watermarks_changed:
             header = changelog_record.encode_header(self.epoch, positions)
             snapshot.watermarks = [(WATERMARKS_KEY, header + changelog_record.encode_watermarks(self.watermarks))]

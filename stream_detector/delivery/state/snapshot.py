@@ -24,7 +24,7 @@ class PartitionSnapshot(Generic[V]):
 
     def __init__(self, contents: PartitionContents[V], positions: Positions) -> None:
         self._contents, self._positions = contents, positions
-        self.unencoded, self._deleted = contents.dirty, contents.deleted
+        self.unencoded, self._deleted, self._together = contents.dirty, contents.deleted, contents.together
         """Keys not yet encoded. What they hold must not change before they are."""
         self._header = changelog_record.encode_header(contents.epoch, positions)
         self._replaying = bool(contents.was_home) or any(
@@ -75,6 +75,14 @@ class PartitionSnapshot(Generic[V]):
                 written = packed[raw] = header + payload
             records.append((raw, written))
 
+    def groups(self) -> list[Records]:
+        """Those of `records` that are in the changelog all or none, group by group; `records` has them as well."""
+        if not self._together:
+            return []
+        written = dict(self.records)
+        groups = ([key, *sorted(others)] for key, others in self._together.items())
+        return [[(raw, written[raw]) for raw in map(str.encode, keys) if raw in written] for keys in groups]
+
     def encode_for(self, seconds: float) -> None:
         """Encode for about so long."""
         until_s, unencoded = time.perf_counter() + seconds, self.unencoded
@@ -87,6 +95,8 @@ class PartitionSnapshot(Generic[V]):
         """Nothing of it counts as written: the next snapshot takes it again."""
         self._contents.dirty |= self.unencoded
         self._contents.deleted |= self._deleted & self.unencoded
+        for key, others in self._together.items():
+            self._contents.together.setdefault(key, set()).update(others)
         self.unencoded.clear()
         self._contents.mark_dirty(self.records + self.watermarks)
 

@@ -8,6 +8,7 @@
 | recent ids | 8 each, 8 at most |
 | what says that the newest was ahead of its time: when, hashes; of a score also its digits | 9, 8 each (2); 1 |
 | incidents, open or ended at most 60 executions ago | 30 each, and 37 or 63 of frozen values where there are any |
+| key of a variant: since when it is there, hashes of its last branches | 10, 4 each (16 at most) |
 | workflow: thirty days | 37 and 10 to 14 a closed day, 29 at most |
 | workflow: evidence | 15, at most 68 of id (a UUID takes 16), commit and labels, 16 a step (32) |
 | more evidence: sets of steps, their names, how often labels change | 5, 15 a set (4), 3 a label (4), 512 of names |

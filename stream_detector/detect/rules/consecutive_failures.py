@@ -23,17 +23,20 @@ _LEAST_RATE = 1e-6
 _COMMON = 0.02
 
 
-def find_streak(name: str, length: int, failure_rate: float, known_rate: float = 0.0) -> Finding | None:
+def find_streak(
+    name: str, length: int, failure_rate: float, known_rate: float = 0.0, *, always: bool = False
+) -> Finding | None:
     """The finding at the third and at the fifth failure in a row, else nothing.
 
     Args:
         failure_rate: this workflow's own, 0 to 1: the chance of such a streak is `failure_rate` ** `length`.
         known_rate: the one that was reported already, 0 where none was.
+        always: the finding at any length.
     """
-    if length != OPENS and length != RISES:
+    if length != OPENS and length != RISES and not always:
         return None
     severity: Severity = "warning" if length < RISES else "critical"
-    gates = [f"{length} failures in a row reach {length}, with no success between them"]
+    gates = [f"{length} failures in a row reach {OPENS if length < RISES else RISES}, with no success between them"]
     if known_rate**length > _COMMON:
         severity = "info"
         gates.append(
