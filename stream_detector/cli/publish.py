@@ -1,19 +1,29 @@
-"""`publish`: publishes a history from a file to Kafka."""
+"""`publish`: publishes a history from a file to Kafka, all of it or nothing.
+
+The file is read twice: checked as a whole first, since a file of which half is on Kafka is nobody's wish. What stops in
+between, a broker that is gone or a person, leaves everything up to an event that is named, from which it goes on.
+"""
 
 import asyncio
 import json
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 import click
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import with_broker
+from stream_detector.cli.file_options import FileOptions, file_options
 from stream_detector.cli.options import settings_flags
-from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.files import STDIN, HistoryError
 from stream_detector.events.inputs import INPUT_TOPICS
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.publish import Published, publish
@@ -34,20 +44,28 @@ class _Message(NamedTuple):
 class _Reading:
     """The valid events of the file as messages; rejected lines are printed to stderr and counted."""
 
-    def __init__(self, file: Path, builds: bool) -> None:
-        self._file, self._builds = file, builds
-        self.refused = 0
+    def __init__(self, options: FileOptions, named: Path, from_event: int) -> None:
+        self._options, self._named, self._from_event = options, named, from_event
+        self._now_ms = int(time.time() * 1000)
+        self.valid = self.refused = 0
 
-    def __iter__(self) -> Iterator[_Message]:
-        for line in read_history(self._file, record_ms=int(time.time() * 1000), builds=self._builds):
-            if line.error is None and line.kind is not None:
-                yield _Message(INPUT_TOPICS[line.kind], line.key, line.value)
+    def check(self) -> None:
+        """Read it once without publishing. Raises `HistoryError`."""
+        for line in self._options.read(record_ms=self._now_ms):
+            if line.error is None:
+                self.valid += 1
                 continue
             self.refused += 1
             if self.refused <= SHOWN_LINES:
-                click.echo(f"{self._file}:{line.number}: {one_line(str(line.error), 1_000)}", err=True)
+                click.echo(f"{self._named}:{line.number}: {one_line(str(line.error), 1_000)}", err=True)
             elif self.refused == SHOWN_LINES + 1:
-                click.echo(f"more lines are rejected: `stream-detector validate {self._file}` lists all", err=True)
+                click.echo(f"more lines are rejected: `stream-detector validate {self._named}` lists all", err=True)
+
+    def __iter__(self) -> Iterator[_Message]:
+        valid = (line for line in self._options.read(record_ms=self._now_ms, quietly=True) if line.error is None)
+        for line in islice(valid, self._from_event - 1, None):
+            if line.kind is not None:
+                yield _Message(INPUT_TOPICS[line.kind], line.key, line.value)
 
 
 class _Progress:
@@ -55,8 +73,10 @@ class _Progress:
 
     def __init__(self) -> None:
         self._next_s, self._shown = PROGRESS_EVERY_S, False
+        self.done = Published()
 
     def __call__(self, done: Published) -> None:
+        self.done = done
         if done.seconds >= self._next_s:
             self._next_s, self._shown = done.seconds + PROGRESS_EVERY_S, True
             text = f"{done.events:,} events, {done.events / done.seconds:,.0f} a second"
@@ -68,37 +88,75 @@ class _Progress:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@file_options
 @click.option("--backfill", is_flag=True, help="Only learn from these events; no alerts")
-@click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
+@click.option("--skip-rejected", is_flag=True, help="Publish the valid lines although others are rejected")
+@click.option("--from-event", type=click.IntRange(min=1), default=1, help="Continue at this valid event of FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: published and rejected counts")
 @settings_flags
-def command(settings: Settings, file: Path, backfill: bool, builds: bool, as_json: bool) -> None:
-    """Publish the events of FILE to Kafka: JSON lines or a table (CSV), optionally gzipped.
+def command(
+    settings: Settings, options: FileOptions, backfill: bool, skip_rejected: bool, from_event: int, as_json: bool
+) -> None:
+    """Publish the events of FILE to Kafka: JSON or a table (CSV), optionally compressed; - reads standard input.
 
-    Without settings they go to the `up` of this user. Invalid lines are listed and skipped (exit code 1). Publishing a
-    file twice is safe: repeated events are recognised by their ids.
+    Without settings they go to the `up` of this user. If a line is rejected, nothing is published and the exit code is
+    1; --skip-rejected publishes the others. If publishing is interrupted, the command that continues is printed.
+    Publishing a file twice is safe: repeated events are recognised by their ids.
 
     \b
     Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092
     """
     settings = with_broker(settings)
-    reading, progress = _Reading(file, builds), _Progress()
     try:
-        done = asyncio.run(_publish(settings, reading, backfill, progress))
+        with _kept(options) as kept:
+            reading = _Reading(kept, options.file, from_event)
+            reading.check()
+            done = Published()
+            if reading.valid and (skip_rejected or not reading.refused):
+                done = _publish_all(settings, reading, backfill, from_event)
     except HistoryError as error:
         raise CommandError(str(error), 2) from None
-    finally:
-        progress.end()
     if as_json:
-        click.echo(
-            json.dumps({"published": done.topics, "refused": reading.refused, "seconds": round(done.seconds, 3)})
-        )
+        counts = {"published": done.topics, "refused": reading.refused, "seconds": round(done.seconds, 3)}
+        click.echo(json.dumps(counts))
     else:
         topics = ", ".join(f"{count:,} to {settings.topic(name)}" for name, count in sorted(done.topics.items()))
         click.echo(f"published {topics or 'nothing'} in {done.seconds:.1f} s; {reading.refused} lines rejected")
+    if reading.refused and not done.events and reading.valid:
+        click.echo(f"correct them first; --skip-rejected publishes the other {reading.valid:,} events", err=True)
     if reading.refused or not done.events:
         raise SystemExit(1)
+
+
+@contextmanager
+def _kept(options: FileOptions) -> Iterator[FileOptions]:
+    """The file; standard input as a file, since it can be read only once."""
+    if options.file != STDIN:
+        yield options
+        return
+    with tempfile.NamedTemporaryFile(prefix="stream-detector-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, cast(IO[bytes], copy))
+        copy.flush()
+        yield replace(options, file=Path(copy.name), title="-")
+
+
+def _publish_all(settings: Settings, reading: _Reading, backfill: bool, from_event: int) -> Published:
+    """Publish it. What ends that in between is passed on, once it is printed from where to continue."""
+    progress = _Progress()
+    try:
+        return asyncio.run(_publish(settings, reading, backfill, progress))
+    except BaseException:
+        progress.end()
+        if done := progress.done.events:
+            following = from_event + progress.done.leading
+            click.echo(
+                f"interrupted: {done:,} of {reading.valid - from_event + 1:,} events are published, and all before "
+                f"event {following:,}. Run the same command again with --from-event {following} to publish the rest",
+                err=True,
+            )
+        raise
+    finally:
+        progress.end()
 
 
 async def _publish(settings: Settings, reading: _Reading, backfill: bool, progress: _Progress) -> Published:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream_detector.cli import CommandError
+from stream_detector.cli.file_options import FileOptions, file_options
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
@@ -20,7 +21,7 @@ from stream_detector.detect.replay import Replayer, run_event_part
 from stream_detector.events import Anomaly, AnomalyTypeName, Completion, RunSummary, Score, ScoreRun, SeverityName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
-from stream_detector.events.files import HistoryError, read_history
+from stream_detector.events.files import HistoryError
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
@@ -48,23 +49,21 @@ class Found:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@file_options
 @click.option("--compare", metavar="PROFILES", help="Compare profiles, for example classic,robust")
 @click.option("--set", "changes", metavar="NAME=VALUE", multiple=True, help="Override a setting; can be repeated")
-@click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
 @click.option("--json", "as_json", is_flag=True, help="Print anomalies as JSON lines to stdout and the table to stderr")
 @add_flags
-def command(
-    file: Path, compare: str | None, changes: tuple[str, ...], builds: bool, as_json: bool, **options: Any
-) -> None:
+def command(options: FileOptions, compare: str | None, changes: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Run the detector on a file and count anomalies and notifications.
 
-    FILE contains JSON lines or CSV with a header, optionally gzipped, in the order in which the events arrived.
+    FILE contains JSON or CSV with a header, optionally compressed, in the order in which the events arrived; - reads
+    standard input.
 
     \b
     Example: stream-detector replay history.jsonl --compare classic,robust --set score_threshold=0.3
     """
-    settings = _settings(options, changes)
+    settings = _settings(flags, changes)
     profiles = compare.split(",") if compare else [settings.profile]
     try:
         # To compare profiles, each judges every workflow; otherwise PROFILE_RULES apply.
@@ -73,7 +72,7 @@ def command(
     except ValueError as error:
         raise CommandError(f"--compare {compare}: {error}", 2) from None
     try:
-        found, refused = _replay(file, configs, settings, builds=builds, as_json=as_json)
+        found, refused = _replay(options, configs, settings, as_json=as_json)
     except HistoryError as error:
         raise CommandError(str(error), 2) from None
     _show(Console(stderr=as_json), found, refused, settings)
@@ -92,13 +91,13 @@ def _settings(options: dict[str, Any], changes: tuple[str, ...]) -> Settings:
 
 
 def _replay(
-    file: Path, configs: list[Config], settings: Settings, *, builds: bool, as_json: bool
+    options: FileOptions, configs: list[Config], settings: Settings, *, as_json: bool
 ) -> tuple[list[Found], Counter[str]]:
     """Feed every line to one replayer per profile."""
     replays = [_Replay(config, settings, as_json) for config in configs]
     refused: Counter[str] = Counter()
 
-    for line in _with_progress(read_history(file, record_ms=-1, builds=builds), file):
+    for line in _with_progress(options.read(record_ms=-1), options.file):
         event = line.event
         if event is None:
             assert line.error is not None

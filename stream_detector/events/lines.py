@@ -13,6 +13,8 @@ class Record(NamedTuple):
     kind: Kind | None
     value: bytes
     error: RefusedError | None = None
+    unknown: tuple[str, ...] = ()
+    """The names of fields that are ignored."""
 
 
 class Line(NamedTuple):
@@ -25,6 +27,8 @@ class Line(NamedTuple):
     """The event's JSON; of a JSON line the very bytes, but for a source's payload, which becomes our JSON."""
     event: Event | None
     error: RefusedError | None
+    unknown: tuple[str, ...] = ()
+    """The names of fields that are ignored."""
 
     @property
     def key(self) -> bytes:

@@ -10,6 +10,7 @@ Reason = Literal[
     "too_deep",
     "wrong_type",
     "missing_field",
+    "duplicate_field",
     "unknown_value",
     "out_of_range",
     "too_long",

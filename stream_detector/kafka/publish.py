@@ -43,6 +43,8 @@ class Published:
     """Topic without its prefix -> events."""
     n_bytes: int = 0
     seconds: float = 0.0
+    leading: int = 0
+    """So many events from the first on are all acknowledged; of those after them some may be."""
 
     @property
     def events(self) -> int:
@@ -101,7 +103,11 @@ class _Publishing:
     ) -> None:
         self._producer, self._settings, self._partitions = producer, settings, partitions
         self._headers, self._progress = headers, progress
-        self._open: dict[tuple[str, int], Any] = {}
+        self._open: dict[tuple[str, int], tuple[Any, int]] = {}
+        """By topic and partition: the batch that is being filled, and the number of its first event."""
+        self._added = 0
+        self._firsts: set[int] = set()
+        """The number of the first event of each batch that is not acknowledged."""
         self._acks: set[asyncio.Task[None]] = set()
         self._published = Published()
         self._started_s = time.monotonic()
@@ -109,13 +115,18 @@ class _Publishing:
     async def add(self, event: Publishable) -> None:
         """Append it to its partition's batch; a full batch goes out first, waiting while the broker is behind."""
         place = event.topic, _owner(event.key, self._partitions[event.topic])
-        batch = self._open.get(place)
-        if batch is None:
-            batch = self._open[place] = self._producer.create_batch()
+        batch = self._open[place][0] if place in self._open else self._new_batch(place)
         if batch.append(timestamp=None, key=event.key, value=event.value, headers=self._headers) is None:
             await self._send(place)
-            batch = self._open[place] = self._producer.create_batch()
+            batch = self._new_batch(place)
             batch.append(timestamp=None, key=event.key, value=event.value, headers=self._headers)
+        self._added += 1
+
+    def _new_batch(self, place: tuple[str, int]) -> Any:
+        batch = self._producer.create_batch()
+        self._open[place] = batch, self._added
+        self._firsts.add(self._added)
+        return batch
 
     async def finish(self) -> Published:
         """Send what is left; every acknowledgement has come afterwards."""
@@ -132,15 +143,17 @@ class _Publishing:
         for ack in [ack for ack in self._acks if ack.done()]:
             self._acks.discard(ack)
             ack.result()  # a failed delivery ends the publishing
-        batch = self._open.pop(place)
+        batch, first = self._open.pop(place)
         delivery = await self._producer.send_batch(batch, self._settings.topic(place[0]), partition=place[1])
-        self._acks.add(asyncio.ensure_future(self._count(place[0], batch.record_count(), batch.size(), delivery)))
+        self._acks.add(asyncio.ensure_future(self._count(place[0], batch, first, delivery)))
 
-    async def _count(self, topic: str, events: int, n_bytes: int, delivery: asyncio.Future[Any]) -> None:
+    async def _count(self, topic: str, batch: Any, first: int, delivery: asyncio.Future[Any]) -> None:
         await delivery
         done = self._published
-        done.topics[topic] = done.topics.get(topic, 0) + events
-        done.n_bytes += n_bytes
+        done.topics[topic] = done.topics.get(topic, 0) + batch.record_count()
+        done.n_bytes += batch.size()
+        self._firsts.discard(first)
+        done.leading = min(self._firsts, default=self._added)
         done.seconds = time.monotonic() - self._started_s
         self._progress(done)
 

@@ -1,9 +1,21 @@
 """Histories in files: JSON of our contracts or of a source, and tables, in the forms in which people have them.
 
-`read_history` is what `validate`, `publish` and `replay` share, and `read_events` what the API takes from a body: the
-same forms, the same checks, the same answer. It is the one place of `events` that opens a file. Never publishes.
+`read_history` is what `validate`, `publish` and `replay` share, and `json_values` with `read_value` what the API takes
+from a body: the same forms, the same checks, the same answer. It is the one place of `events` that opens a file. Never
+publishes.
 """
 
-from stream_detector.events.files.history import HistoryError, kind_of, read_history
+from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_value
+from stream_detector.events.files.json_values import json_values
+from stream_detector.events.files.opened import HistoryError, open_plain
 
-__all__ = ["HistoryError", "kind_of", "read_history"]
+__all__ = [
+    "STDIN",
+    "HistoryError",
+    "json_values",
+    "kind_of",
+    "open_plain",
+    "read_events",
+    "read_history",
+    "read_value",
+]

@@ -1,152 +1,229 @@
-"""Histories in files: JSON lines of our contracts or of a source, and the tables of `tables.py`, each also gzipped.
+"""From a file, standard input or a body to events: the form is found out, each value checked as on Kafka."""
 
-`read_history` is what `validate`, `publish` and `replay` share: the same lines, the same checks, the same answer.
-It is the one place of this package that opens a file.
-"""
-
-import csv
-import gzip
-import io
+import sys
 import zlib
-from collections.abc import Iterator
+from base64 import b64decode
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
 
-from stream_detector.events.decode import decode_received
+from stream_detector.events.decode import decode_completion, decode_received, decode_score
 from stream_detector.events.documents import MAX_BYTES
+from stream_detector.events.duplicates import check_unique
 from stream_detector.events.encode import encode
-from stream_detector.events.files.tables import layout_of
-from stream_detector.events.inputs import Kind, kind_of_event
+from stream_detector.events.files.json_values import json_values
+from stream_detector.events.files.opened import HistoryError, open_plain
+from stream_detector.events.files.tables import read_table
+from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import find_source, read_payload
+from stream_detector.events.sources import find_source, open_envelopes, read_payload
+from stream_detector.events.sources.confluent import strip_frame
+from stream_detector.events.sources.source import IgnoredError
+from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
+
+STDIN = Path("-")
 
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
 )
+_NOT_UTF8_FILE = "not UTF-8 text; CP1252? Save the file as UTF-8, or read it with --encoding cp1252"
+_NO_DATA = RefusedError(
+    "decode", "unsupported_format", "the CloudEvent's data is not an event of a contract; see the contracts"
+)
+_FIELDS: dict[Kind, frozenset[str]] = {
+    kind: frozenset(entry.event_type.__struct_fields__) for kind, entry in INPUTS.items()
+}
+_COMPLETION_FIELDS, _SCORE_FIELDS = _FIELDS["completion"], _FIELDS["score"]
+_KINDS: dict[str, Kind] = {entry.cloudevents_type: kind for kind, entry in INPUTS.items()}
+
+_decode = msgspec.json.Decoder().decode
+_text = msgspec.json.Decoder(str).decode
+_new = tuple.__new__
+_text = msgspec.json.Decoder(str).decode
 
 
-class HistoryError(Exception):
-    """The file as a whole cannot be read. The command line prints it and exits with 2."""
-
-
-class _Peek(Struct):
-    """Just enough of an event, or of the CloudEvent around it, to tell which one it is."""
-
-    execution_id: Raw | UnsetType = UNSET
-    workflow_id: Raw | UnsetType = UNSET
-    entity_id: Raw | UnsetType = UNSET
-    score: Raw | UnsetType = UNSET
-    run_id: Raw | UnsetType = UNSET
-    specversion: Raw | UnsetType = UNSET
-    data: Raw | UnsetType = UNSET
-
-
-_peek = msgspec.json.Decoder(_Peek).decode
-
-
-def read_history(path: Path, *, record_ms: int, builds: bool = False) -> Iterator[Line]:
+def read_history(
+    path: Path,
+    *,
+    record_ms: int,
+    title: str | None = None,
+    builds: bool = False,
+    encoding: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[Line]:
     """Each event of the file in its order, or the refusal of the line it should have been on.
 
     Args:
-        path: the file, plain or gzipped.
+        path: the file, plain or compressed by gzip or zstd; `-` is standard input.
+        title: what messages and events call the file, if not by its path.
         record_ms: what counts as now; an event 10 minutes later is of the future. Below 0 nothing is.
         builds: of a CI table, a build is one execution with its tests as steps, not each test one of its own.
+        encoding: of the text, where it is neither UTF-8 nor UTF-16.
+        note: gets what a person should know of the file as a whole.
 
     Raises `HistoryError` where the file cannot be opened or its format is not known.
     """
     try:
-        with _opened(path) as stream:
-            for record in _records(stream, path, builds):
-                yield _checked(record, record_ms)
+        with sys.stdin.buffer if path == STDIN else path.open("rb") as stream:
+            name = title or str(path)
+            yield from read_events(stream, name, record_ms=record_ms, builds=builds, encoding=encoding, note=note)
     except (OSError, EOFError, zlib.error) as error:
-        raise HistoryError(f"{path} cannot be read: {error}") from None
+        raise HistoryError(f"{title or path} cannot be read: {error}") from None
+
+
+def read_events(
+    stream: IO[bytes],
+    name: str,
+    *,
+    record_ms: int,
+    builds: bool = False,
+    encoding: str | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Iterator[Line]:
+    """The same of a stream. Whatever the stream raises while it is read goes on to the caller."""
+    plain = open_plain(stream, name, encoding, note)
+    start = plain.peek(4096)[:4096].lstrip()
+    if not start:
+        raise HistoryError(f"{name} is empty")
+    if start[:1] in b"{[\x00":
+        own = _reader_of_own(record_ms)
+        for number, value, error in json_values(plain, name):
+            if error is not None:
+                yield Line(number, None, value, None, error)
+            elif (line := own(number, value)) is not None:
+                yield line
+            else:
+                yield from _lines_of(number, value, record_ms)
+        return
+    for record in read_table(plain, name, builds=builds):
+        yield _checked(record, record_ms)
+
+
+def read_value(value: bytes, *, record_ms: int) -> list[Line]:
+    """The events of one JSON value: one of ours, or those of another system's payload; or why there is none."""
+    own = _reader_of_own(record_ms)(1, value)
+    return [own] if own is not None else list(_lines_of(1, value, record_ms))
 
 
 def kind_of(value: bytes) -> Kind:
     """Which event of ours a JSON value is. Raises `RefusedError` where it is none."""
+    return _kind_of(_decoded(value))
+
+
+def _decoded(value: bytes) -> dict[str, Any]:
     try:
-        seen = _peek(value)
-        if seen.specversion is not UNSET and seen.data is not UNSET:
-            seen = _peek(bytes(seen.data))
+        decoded = _decode(strip_frame(value))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refusal_for(error, value) from None
-    if seen.execution_id is not UNSET or seen.workflow_id is not UNSET:
+    if not isinstance(decoded, dict):
+        what = "an array" if isinstance(decoded, list) else "a single value"
+        raise RefusedError("validate", "wrong_type", f"{what} where an event is expected; send one JSON object")
+    return decoded
+
+
+def _kind_of(fields: dict[str, Any]) -> Kind:
+    if "specversion" in fields and ("data" in fields or "data_base64" in fields):
+        return _kind_of_cloud_event(fields)
+    if "execution_id" in fields or "workflow_id" in fields:
         return "completion"
-    if seen.entity_id is not UNSET or seen.score is not UNSET:
+    if "entity_id" in fields or "score" in fields:
         return "score"
-    if seen.run_id is not UNSET:
+    if "run_id" in fields:
         return "score_run"
     raise RefusedError("decode", "unsupported_format", _NOT_OURS)
 
 
-def _opened(path: Path) -> io.BufferedReader:
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return io.BufferedReader(cast(io.RawIOBase, gzip.open(path))) if zipped else path.open("rb")
-
-
-def _records(stream: io.BufferedReader, path: Path, builds: bool) -> Iterator[Record]:
-    start = stream.peek(4096)[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not start:
-        raise HistoryError(f"{path} is empty")
-    if start[:1] in b"{[\x00":
-        yield from _json_lines(stream)
-        return
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="", errors="replace")
-    rows = csv.DictReader(text)
-    layout = layout_of(rows.fieldnames or (), builds=builds)
-    if layout is None:
-        raise HistoryError(
-            f"{path}: neither JSON Lines nor a known CSV format; the header of a CSV file is, for example, "
-            "execution_id,workflow_id,status,started_at,finished_at or entity_id,entity_name,score,scored_at"
-        )
-    name = path.name.removesuffix(".gz").removesuffix(".csv")
-    try:
-        yield from layout(((rows.line_num, row) for row in rows), name)
-    except csv.Error as error:
-        raise HistoryError(f"{path}: invalid CSV after line {rows.line_num}: {error}") from None
-
-
-def _json_lines(stream: IO[bytes]) -> Iterator[Record]:
-    number = 0
-    while line := stream.readline(MAX_BYTES + 2):
-        number += 1
-        whole = line
-        while whole and not whole.endswith(b"\n"):  # too long: the rest of it belongs to the same line
-            whole = stream.readline(MAX_BYTES)
-        value = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-        if not value:
-            continue
+def _kind_of_cloud_event(fields: dict[str, Any]) -> Kind:
+    """By its type where that is one of ours, else by its data."""
+    named, data = fields.get("type"), fields.get("data")
+    if isinstance(named, str) and named in _KINDS:
+        return _KINDS[named]
+    if isinstance(fields.get("data_base64"), str) and data is None:
         try:
-            yield from _events_in(number, value)
-        except RefusedError as error:
-            yield Record(number, None, value, error)
+            return kind_of(b64decode(fields["data_base64"], validate=True))
+        except ValueError as error:
+            raise (error if isinstance(error, RefusedError) else _NO_DATA) from None
+    if not isinstance(data, dict):
+        raise _NO_DATA
+    return _kind_of(data)
 
 
-def _events_in(number: int, value: bytes) -> Iterator[Record]:
-    """The event, or those of a source's payload: there may be none in it. Raises `RefusedError`."""
-    if len(value) > MAX_BYTES:
-        yield Record(number, "completion", value)  # the decoder refuses it by its size
-        return
+def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
+    """What reads a value that is an event of ours and nothing else; None for all others, and for what is refused.
+
+    It does what `_lines_of` does with half of the calls: nearly every line of nearly every file comes here.
+    """
+    believed = record_ms >= EARLIEST_MS
+    latest = from_epoch_ms(record_ms + FUTURE_MS) if believed else LATEST
+
+    def read(number: int, value: bytes) -> Line | None:
+        if len(value) > MAX_BYTES:
+            return None
+        try:
+            fields = _decode(value)
+            if type(fields) is not dict:
+                return None
+            check_unique(value, fields)
+            event: Event
+            kind: Kind
+            if "execution_id" in fields:
+                kind, known, event = "completion", _COMPLETION_FIELDS, decode_completion(value, (), record_ms)
+                if event.finished_at >= latest:
+                    return None
+            elif "entity_id" in fields:
+                kind, known, event = "score", _SCORE_FIELDS, decode_score(value, (), record_ms)
+            else:
+                return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RefusedError):
+            return None
+        unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
+        return _new(Line, (number, kind, value, event, None, unknown))  # Line() takes three times as long
+
+    return read
+
+
+def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
+    """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
-        kind = kind_of(value)
-    except RefusedError:
-        source = find_source(value)
-        if source is None:
-            raise
-        reading = read_payload(source, value)
-        for event in reading.events:
-            yield Record(number, kind_of_event(event), encode(event))
-        for error in reading.refused:
-            yield Record(number, "completion", value, error)
+        if len(value) > MAX_BYTES and find_source(value) is None:
+            yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
+            return
+        try:
+            fields = _decoded(value)
+            kind = _kind_of(fields)
+        except RefusedError as error:
+            yield from _foreign(number, value, record_ms, error)
+            return
+        check_unique(value, fields)
+    except IgnoredError:
         return
-    yield Record(number, kind, value)
+    except RefusedError as error:
+        yield Line(number, None, value, None, _for_a_file(error, value))
+        return
+    known = _FIELDS[kind]
+    unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
+    yield _checked(Record(number, kind, value, None, unknown), record_ms)
+
+
+def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError) -> Iterator[Line]:
+    """The events of a value in an envelope, or of a source's payload. Raises `RefusedError`, `first` where it is none."""
+    source = find_source(value)
+    if source is None:
+        inner = open_envelopes(value, "")
+        if inner is value or inner == value:
+            raise first
+        yield from _lines_of(number, inner, record_ms)
+        return
+    reading = read_payload(source, value)
+    for event in reading.events:
+        yield _checked(Record(number, kind_of_event(event), encode(event)), record_ms)
+    for error in reading.refused:
+        yield Line(number, "completion", value, None, error)
 
 
 def _checked(record: Record, record_ms: int) -> Line:
@@ -154,6 +231,17 @@ def _checked(record: Record, record_ms: int) -> Line:
         return Line(record.number, record.kind, record.value, None, record.error)
     try:
         event = decode_received(record.kind, record.value, (), record_ms)
-        return Line(record.number, record.kind, record.value, event, None)
+        return Line(record.number, record.kind, record.value, event, None, record.unknown)
     except RefusedError as error:
-        return Line(record.number, record.kind, record.value, None, error)
+        return Line(record.number, record.kind, record.value, None, _for_a_file(error, record.value))
+
+
+def _for_a_file(error: RefusedError, value: bytes) -> RefusedError:
+    """The same; of bytes that are no UTF-8, with how to read the file."""
+    if error.reason != "not_utf8":
+        return error
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return RefusedError("decode", "not_utf8", _NOT_UTF8_FILE)
+    return error

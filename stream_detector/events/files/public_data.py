@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from stream_detector.events.files.cells import Row, Rows, check_width, instant, number, record
+from stream_detector.events.files.cells import Row, Rows, check_row, instant, number, record
 from stream_detector.events.lines import Record
 from stream_detector.events.refused import RefusedError
 
@@ -95,7 +95,7 @@ def poll_runs(rows: Rows, name: str) -> Iterator[Record]:
         for line, row in run:
             at += _BETWEEN_SCORES
             try:
-                check_width(row)
+                check_row(row)
                 score = number("score", row["score"])
             except RefusedError as error:
                 yield Record(line, "score", b"", error)
@@ -119,7 +119,7 @@ def series(rows: Rows, name: str) -> Iterator[Record]:
     """A series of measurements is one workflow named like the file; a value is the duration, so it is 0 or more."""
     for line, row in rows:
         try:
-            check_width(row)
+            check_row(row)
             at = instant("timestamp", row["timestamp"])
             value = number("value", row["value"])
         except RefusedError as error:
@@ -138,7 +138,7 @@ def series(rows: Rows, name: str) -> Iterator[Record]:
 
 
 def _ci_row(row: Row) -> tuple[datetime, float, bool]:
-    check_width(row)
+    check_row(row)
     if row["failed"] not in ("0", "1"):
         raise RefusedError("validate", "unknown_value", "`failed` is neither 0 nor 1")
     return instant("ran_at", row["ran_at"]), float(bytes(number("duration_s", row["duration_s"]))), row["failed"] == "1"

@@ -1,17 +1,31 @@
 """Tables (CSV with a header) in our own columns, and which layout a header means.
 
 Each layout is a generator: rows with their line numbers in, records with JSON of our contracts out. Nothing is
-validated here but what JSON cannot carry on: `files` has the decoder check every value, so a table is held to exactly
+validated here but what JSON cannot carry on: `history` has the decoder check every value, so a table is held to exactly
 what a record on Kafka is held to.
 """
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
 
-from stream_detector.events.files.cells import Layout, Rows, check_width, number, record
+from stream_detector.events.completion import Completion
+from stream_detector.events.files.cells import Layout, Rows, check_row, number, record
+from stream_detector.events.files.columns import (
+    Header,
+    TextLines,
+    check_names,
+    check_text,
+    folded,
+    read_header,
+    rows_of,
+)
+from stream_detector.events.files.opened import HistoryError
 from stream_detector.events.files.public_data import ci_builds, ci_tests, poll_runs, series
 from stream_detector.events.inputs import Kind
 from stream_detector.events.lines import Record
 from stream_detector.events.refused import RefusedError
+from stream_detector.events.score import Score
 
 _COMPLETION = {"execution_id", "workflow_id", "status", "started_at", "finished_at"}
 _SCORE = {"entity_id", "entity_name", "score", "scored_at"}
@@ -22,6 +36,62 @@ _NUMBERS = {"duration_s", "attempt", "score", "previous_score"}
 _NULLABLE = {"duration_s"}
 """An empty cell of these is null: not known. Absent would say something else (X4)."""
 _LABEL = "label."
+_OWN_FIELDS = {*Completion.__struct_fields__, *Score.__struct_fields__}
+_NAMES = {folded(name): name for name in sorted(_OWN_FIELDS | _CI | _POLLS | _SERIES)}
+
+
+def read_table(stream: io.BufferedReader, path_name: str, *, builds: bool) -> Iterator[Record]:
+    """The events of a table. Raises `HistoryError` where its columns are not known."""
+    lines = TextLines(stream)
+    try:
+        header = read_header(lines, lambda names: layout_of(known_names(names), builds=builds) is not None)
+    except csv.Error as error:
+        raise HistoryError(f"{path_name}: invalid CSV in the header: {error}") from None
+    if header is None:
+        raise HistoryError(f"{path_name} is empty")
+    names = known_names(header.names)
+    layout = layout_of(names, builds=builds)
+    if layout is None:
+        raise HistoryError(f"{path_name}: {_unknown(header)}")
+    try:
+        check_text("".join(names))
+        check_names(names)
+    except RefusedError as error:
+        yield Record(header.line, None, b"", error)
+        return
+    name = path_name.rpartition("/")[2].removesuffix(".gz").removesuffix(".zst").removesuffix(".csv")
+    unknown = tuple(each for each in names if each and each not in _OWN_FIELDS and not each.startswith(_LABEL))
+    try:
+        for each in layout(rows_of(lines, header, names, _NUMBERS | {"value"}), name):
+            yield each._replace(unknown=unknown) if unknown and layout not in _PUBLIC else each
+    except csv.Error as error:
+        raise HistoryError(f"{path_name}: invalid CSV in line {lines.number}: {error}") from None
+
+
+def known_names(names: Sequence[str]) -> list[str]:
+    """Our own names for those that differ in capitals, blanks or hyphens alone; the others as they are."""
+    return [_known_name(name) for name in names]
+
+
+def _known_name(name: str) -> str:
+    begin, dot, label = name.partition(".")
+    if dot and folded(begin) == "label":
+        return f"{_LABEL}{label}"
+    return _NAMES.get(folded(name), name)
+
+
+def _unknown(header: Header) -> str:
+    """What is missing from a header, for whoever wrote it."""
+    names = set(known_names(header.names))
+    near = max((_COMPLETION, _SCORE), key=lambda needed: len(needed & names))
+    if near & names:
+        missing = ", ".join(sorted(near - names))
+        return f"the table has no column {missing}; name it in the header, or map yours with --map"
+    return (
+        "neither JSON Lines nor a known CSV format; the header of a CSV file is, for example, "
+        "execution_id,workflow_id,status,started_at,finished_at or entity_id,entity_name,score,scored_at; "
+        "`stream-detector validate --suggest` proposes a mapping (--map) for others"
+    )
 
 
 def layout_of(columns: Sequence[str], *, builds: bool) -> Layout | None:
@@ -46,7 +116,7 @@ def _own(kind: Kind) -> Layout:
             fields: dict[str, object] = {}
             labels: dict[str, str] = {}
             try:
-                check_width(row)
+                check_row(row)
                 for column, text in row.items():
                     if text and column.startswith(_LABEL):
                         labels[column.removeprefix(_LABEL)] = text
@@ -60,3 +130,6 @@ def _own(kind: Kind) -> Layout:
             yield record(line, kind, **fields | ({"labels": labels} if labels else {}))
 
     return read
+
+
+_PUBLIC = (ci_tests, ci_builds, poll_runs, series)

@@ -1,5 +1,6 @@
 """Events from sources that cannot speak Kafka: checked as the decoder checks them, answered once Kafka has them."""
 
+import io
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,9 +12,9 @@ from msgspec import Meta, Struct
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
-from stream_detector.events.files import kind_of
+from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_value
+from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
-from stream_detector.events.reasons import refusal_for
 from stream_detector.serve.allowance import ALLOWANCE, BURST_S
 from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.authentication import IDENTITY
@@ -60,27 +61,46 @@ _BACKFILL = (("mode", b"backfill"),)
 async def take_events(request: web.Request) -> web.Response:
     """Publish one event, an array, JSON Lines or a CloudEvent. The response is sent once Kafka has acknowledged them.
 
+    Payloads of the systems that have a webhook are converted. A field that occurs twice is rejected.
     207 if some are rejected, with the index of each. After an error send the same request again: duplicates are
     detected by their id.
     """
     query = read_query(request, EventsQuery)
     headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
     enveloped = [(name, text) for name, text in headers if name.startswith("ce_")]
-    values = _values(await read_events_body(request), request.content_type, enveloped=bool(enveloped))
+    body = await read_events_body(request)
+    values = _values(body, request.content_type, enveloped=bool(enveloped))
     check_rate_limit(request, request[IDENTITY].limited_as, len(values))
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     wrong: list[RefusedEvent] = []
     for index, value in enumerate(values):
         try:
-            events.append((index, decode_received(kind_of(value), value, enveloped, now_ms)))
+            events += [(index, event) for event in _events_of(value, enveloped, now_ms)]
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
+    if not events and not wrong:  # a payload that no execution is in
+        return json_response(IntakeResult(accepted=0, refused=[], topics={}))
     result = await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill)
     response = json_response(result)
     if result.refused:
         response.set_status(207)
     return response
+
+
+def _events_of(value: bytes | RefusedError, enveloped: Headers, now_ms: int) -> list[Event]:
+    """The events of one value of a body; of a payload of another system there may be several, or none."""
+    if isinstance(value, RefusedError):
+        raise value
+    if enveloped:
+        return [decode_received(kind_of(value), value, enveloped, now_ms)]
+    events = []
+    for line in read_value(value, record_ms=now_ms):
+        if line.event is None:
+            assert line.error is not None
+            raise line.error
+        events.append(line.event)
+    return events
 
 
 async def publish_events(
@@ -111,19 +131,18 @@ async def read_events_body(request: web.Request, *, unsigned_from: str = "") -> 
     return await read_bytes(request, BODY_BYTES, unsigned_from=unsigned_from)
 
 
-def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes]:
-    """The JSON of each event. Raises 400, 413 or 415."""
-    if content_type in _LINES:
-        values = [line for each in body.split(b"\n") if (line := each.strip())]
-    elif content_type not in _JSON:
+def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes | RefusedError]:
+    """The JSON of each event, or what is wrong with it. Raises 400, 413 or 415."""
+    if content_type not in _JSON | _LINES:
         raise ProblemError(415, f"Send {', '.join(sorted(_JSON | _LINES))}.", allowed=sorted(_JSON | _LINES))
-    elif body.lstrip()[:1] == b"[" and not enveloped:
-        try:
-            values = [bytes(each) for each in msgspec.json.decode(body, type=list[msgspec.Raw])]
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ProblemError(400, f"The array is invalid: {refusal_for(error, body).message}") from None
+    if enveloped:
+        values: list[bytes | RefusedError] = [body] if body.strip() else []
     else:
-        values = [body] if body.strip() else []
+        try:
+            plain = open_plain(io.BytesIO(body), "The body", None, lambda _: None, unpacks=False)
+            values = [error or value for _, value, error in json_values(plain, "The body")]
+        except HistoryError as error:
+            raise ProblemError(400, f"{error}.") from None
     if not values:
         raise ProblemError(400, "The body contains no event.")
     if len(values) > MOST_EVENTS:

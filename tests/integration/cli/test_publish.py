@@ -1,18 +1,27 @@
 """`publish` against a real broker, as a person calls it."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from aiokafka import AIOKafkaConsumer
 from click.testing import CliRunner, Result
 
 from stream_detector.cli.publish import command
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.publish import publish as publish_events
 from stream_detector.settings import Settings
 from tests.unit.events.samples import completion, score, score_run
+
+
+class _Event(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
 
 
 def publish(settings: Settings, file: Path, *flags: str) -> Result:
@@ -31,16 +40,80 @@ def test_a_mixed_history_goes_to_its_topics(tansu: Any, make_settings: Callable[
     assert answer["refused"] == 0
 
 
-def test_bad_lines_are_named_and_left_out(tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_x20_a_file_with_a_bad_line_is_not_published_unless_that_is_asked_for(
+    tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
     file = tmp_path / "history.jsonl"
     file.write_bytes(completion() + b"\n" + b"nonsense\n" * 30)
-    result = publish(make_settings(broker=tansu.address), file, "--backfill")
+    settings = make_settings(broker=tansu.address)
+    result = publish(settings, file, "--backfill")
     assert result.exit_code == 1
-    assert "30 lines rejected" in result.stdout
+    assert "published nothing" in result.stdout and "30 lines rejected" in result.stdout
     reported = result.stderr.splitlines()
     assert reported[0].startswith(f"{file}:2: not_json")
     assert len([line for line in reported if "not_json" in line]) == 20
-    assert "stream-detector validate" in reported[20]
+    assert "stream-detector validate" in reported[20] and "--skip-rejected publishes the other 1" in reported[21]
+    result = publish(settings, file, "--skip-rejected", "--json")
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert (answer["published"], answer["refused"]) == ({"workflow-completions": 1}, 30)
+
+
+def test_x20_an_array_with_a_line_each_is_published_whole_also_from_standard_input(
+    tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(broker=tansu.address)
+    array = b"[\n" + b",\n".join(completion(execution_id=f"r-{n}") for n in range(3)) + b"\n]\n"
+    file = tmp_path / "history.json"
+    file.write_bytes(array)
+    assert json.loads(publish(settings, file, "--json").stdout)["published"] == {"workflow-completions": 3}
+    where = ["--broker", settings.broker, "--topic-prefix", settings.topic_prefix]
+    result = CliRunner().invoke(command, ["-", *where, "--from-event", "3", "--json"], input=array)
+    assert json.loads(result.stdout)["published"] == {"workflow-completions": 1}
+
+
+async def test_x20_what_interrupts_a_publication_leaves_a_number_to_continue_from(
+    tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(broker=tansu.address)
+    await make_topics(settings)
+    filler = "x" * 2000
+    events = [
+        _Event(
+            "workflow-completions",
+            f"w{n % 50}".encode(),
+            completion(
+                execution_id=f"r-{n}",
+                workflow_id=f"w{n % 50}",
+                workflow_name=filler[:500],
+                labels={str(at): filler[:500] for at in range(4)},
+            ),
+        )
+        for n in range(3000)
+    ]
+    seen: list[int] = []
+
+    def until(stop: int) -> Iterator[Any]:
+        yield from events[:stop]
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        await publish_events(settings, until(2500), progress=lambda done: seen.append(done.leading))
+    leading = seen[-1]
+    assert 0 < leading < 2500 and seen == sorted(seen)
+    done = await publish_events(settings, events[leading:])
+    assert (done.events, done.leading) == (3000 - leading, 3000 - leading)
+    consumer = AIOKafkaConsumer(
+        settings.topic("workflow-completions"), bootstrap_servers=settings.broker, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        ids: set[str] = set()
+        while more := await consumer.getmany(timeout_ms=2000):
+            ids |= {json.loads(record.value)["execution_id"] for records in more.values() for record in records}
+    finally:
+        await consumer.stop()
+    assert len(ids) == 3000
 
 
 def test_a_file_of_no_known_form_is_wrong_usage(

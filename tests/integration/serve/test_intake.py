@@ -1,5 +1,6 @@
 """Events over HTTP: on the topic of a real broker when answered, refused by index, signed webhooks."""
 
+import gzip
 import hmac
 import json
 from collections.abc import AsyncIterator, Callable
@@ -124,6 +125,25 @@ async def test_json_lines_cloud_events_and_history(client: Client, tansu: Tansu)
     records = await on(client, tansu.address, "workflow-completions")
     assert len(records) == 8
     assert [record.headers for record in records if b"run-7" in record.value] == [(("mode", b"backfill"),)]
+
+
+async def test_x20_the_forms_of_files_are_read_from_a_body_and_doubled_fields_are_refused(
+    client: Client, tansu: Tansu
+) -> None:
+    pretty = json.dumps(completion(1), indent=2).encode()
+    array = b"[\n" + b",\n".join(json.dumps(completion(number)).encode() for number in (2, 3)) + b"\n]\n"
+    lines = b"\n".join(json.dumps(completion(number)).encode() for number in (4, 5))
+    marked = b"\xef\xbb\xbf" + json.dumps(completion(6)).encode()
+    wide = json.dumps(completion(7), indent=2).encode("utf-16")
+    for body, count in ((pretty, 1), (array, 2), (lines, 2), (marked, 1), (wide, 1)):
+        assert (await post(client, EVENTS, body))["accepted"] == count
+    payload = (PAYLOADS / "gitlab_pipeline.json").read_bytes()
+    assert (await post(client, EVENTS, payload))["accepted"] == 1
+    twice = json.dumps(completion(8))[:-1].encode() + b', "status": "failure"}'
+    told = await post(client, EVENTS, b"[" + twice + b"," + json.dumps(completion(9)).encode() + b"]", 207)
+    assert [(each["index"], each["reason"]) for each in told["refused"]] == [(0, "duplicate_field")]
+    assert len(await on(client, tansu.address, "workflow-completions")) == 9
+    assert "send it unpacked" in (await post(client, EVENTS, gzip.compress(pretty), 400))["detail"]
 
 
 @pytest.mark.parametrize(

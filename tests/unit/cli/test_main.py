@@ -111,7 +111,7 @@ def test_up_starts_nothing_with_a_setting_that_a_role_would_refuse(tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ("publish", str(ROOT / "README.md")),
+        ("publish", str(ROOT / "tests/unit/events/payloads/github_workflow_run.json")),
         ("dead-letters", "list"),
         ("dead-letters", "show", "0-1"),
         ("dead-letters", "retry", "0-1"),

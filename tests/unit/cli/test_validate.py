@@ -128,3 +128,54 @@ def test_a_file_that_is_none_of_ours_is_wrong_usage(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "neither JSON Lines nor a known CSV format" in result.stderr
     assert validate(tmp_path / "nowhere").exit_code == 2
+
+
+def test_x20_fields_that_are_ignored_are_named_with_the_field_that_is_meant(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion(duration_ms=298400, team="core") + b"\n" + completion(Workflow_Name="Nightly", foo=1))
+    result = validate(file)
+    assert result.exit_code == 0
+    assert (
+        "the field duration_ms is ignored (1 completion): did you mean duration_s, in seconds? With --map, "
+        'duration_s = { field = "duration_ms", unit = "ms" } converts it' in result.stdout
+    )
+    assert "the field Workflow_Name is ignored (1 completion): did you mean workflow_name?" in result.stdout
+    assert "the field foo is ignored (1 completion)\n" in result.stdout
+    summary = json.loads(validate(file, "--json").stdout)
+    assert summary["unknown_fields"] == {"duration_ms": 1, "team": 1, "Workflow_Name": 1, "foo": 1}
+    assert len(summary["warnings"]) == 4
+    table = tmp_path / "history.csv"
+    table.write_text(
+        "execution_id,workflow_id,status,started_at,finished_at,duration_ms\n"
+        "r-1,nightly,success,2026-01-20T00:00:00Z,2026-01-20T00:05:00Z,298400\n"
+    )
+    assert "the field duration_ms is ignored (1 completion): did you mean duration_s" in validate(table).stdout
+
+
+def test_x20_whole_seconds_and_ids_that_never_come_again_are_reported(tmp_path: Path) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(b"\n".join(completion(execution_id=str(n), workflow_id=f"build-{n}") for n in range(3)))
+    shown = validate(file).stdout
+    assert "all times are in whole seconds" in shown and "each execution has a workflow_id of its own" in shown
+    fine = [completion(execution_id=str(n), started_at="2026-01-22T00:00:00.5Z") for n in range(3)]
+    file.write_bytes(b"\n".join(fine))
+    assert "whole seconds" not in validate(file).stdout and "of its own" not in validate(file).stdout
+    file.write_bytes(b"\n".join(completion(execution_id=str(n), duration_s=n + 1) for n in range(3)))
+    assert "whole seconds" not in validate(file).stdout
+    file.write_bytes(b"\n".join(score(entity_id=str(n), run_id=str(n)) for n in range(3)))
+    assert "each score has an entity_id of its own" in validate(file).stdout
+    file.write_bytes(b"\n".join(score(entity_id=str(n), run_id="1") for n in range(3)))
+    assert "of its own" not in validate(file).stdout
+
+
+def test_x20_standard_input_an_encoding_and_a_note(tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, ["-"], input=b"[" + completion() + b"]")
+    assert result.exit_code == 0 and result.stdout.startswith("-: 1 completion valid")
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(completion().decode().encode("utf-16"))
+    result = validate(file)
+    assert result.exit_code == 0 and result.stderr == f"{file} is read as UTF-16\n"
+    file.write_text("entity_id,entity_name,score,scored_at\n\u00c4re,A,7.5,2026-01-22T00:00:00Z\n", "cp1252")
+    result = validate(file)
+    assert result.exit_code == 1 and f"{file}:2: not_utf8: " in result.stdout and "--encoding cp1252" in result.stdout
+    assert validate(file, "--encoding", "cp1252").exit_code == 0
