@@ -13,7 +13,7 @@ from stream_detector.events.decode import decode_completion, decode_received, de
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.duplicates import check_unique
 from stream_detector.events.encode import encode
-from stream_detector.events.files.json_values import json_values
+from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values
 from stream_detector.events.files.opened import HistoryError, open_plain
 from stream_detector.events.files.tables import read_table
 from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
@@ -22,6 +22,8 @@ from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import find_source, open_envelopes, read_payload
 from stream_detector.events.sources.confluent import strip_frame
+from stream_detector.events.sources.form import is_form
+from stream_detector.events.sources.json_text import is_text
 from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
 
@@ -90,7 +92,10 @@ def read_events(
     start = plain.peek(4096)[:4096].lstrip()
     if not start:
         raise HistoryError(f"{name} is empty")
-    if start[:1] in b"{[\x00":
+    if start[:1] == b"<":
+        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms)
+        return
+    if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
         own = _reader_of_own(record_ms)
         for number, value, error in json_values(plain, name):
             if error is not None:
@@ -200,22 +205,26 @@ def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
             yield from _foreign(number, value, record_ms, error)
             return
         check_unique(value, fields)
+        known = _FIELDS[kind]
+        unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
+        if unknown and find_source(value) is not None:  # its payload has a field with a name of ours
+            yield from _foreign(number, value, record_ms)
+            return
     except IgnoredError:
         return
     except RefusedError as error:
         yield Line(number, None, value, None, _for_a_file(error, value))
         return
-    known = _FIELDS[kind]
-    unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
-    yield _checked(Record(number, kind, value, None, unknown), record_ms)
+    is_wrapped = "specversion" in fields
+    yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
 
 
-def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError) -> Iterator[Line]:
-    """The events of a value in an envelope, or of a source's payload. Raises `RefusedError`, `first` where it is none."""
+def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError | None = None) -> Iterator[Line]:
+    """The events in an envelope, or of a source's payload. Raises `RefusedError`: `first` where the value is neither."""
     source = find_source(value)
     if source is None:
         inner = open_envelopes(value, "")
-        if inner is value or inner == value:
+        if first is not None and inner == value:
             raise first
         yield from _lines_of(number, inner, record_ms)
         return

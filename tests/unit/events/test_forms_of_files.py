@@ -236,3 +236,24 @@ def test_unknown_fields_are_named_and_public_data_has_none() -> None:
 def test_a_table_with_half_of_our_columns_is_told_which_are_missing() -> None:
     with pytest.raises(HistoryError, match=r"no column finished_at; name it in the header, or map yours with --map"):
         read("execution_id,workflow_id,status,started_at\n1,w,success,2026-01-21T00:00:00Z\n")
+
+
+PAYLOADS = Path(__file__).parent / "payloads"
+
+
+def test_x20_payloads_of_other_systems_are_read_over_many_lines_and_warn_of_nothing() -> None:
+    for file in sorted(PAYLOADS.iterdir()):
+        lines = list(read_history(file, record_ms=-1))
+        assert [(str(line.error), line.unknown) for line in lines if line.error or line.unknown] == [], file.name
+
+
+def test_x20_payloads_in_envelopes_are_read() -> None:
+    connect = b'{"schema":{"type":"struct"},"payload":' + completion() + b"}"
+    text = b'"' + completion().replace(b'"', b'\\"') + b'"'
+    for value in (connect, text, text + b"\n" + text):
+        lines = read(value)
+        assert lines and [(line.kind, line.error, line.unknown) for line in lines] == [("completion", None, ())] * len(
+            lines
+        )
+    envelope = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":' + score() + b"}"
+    assert [line.unknown for line in read(envelope)] == [()]
