@@ -220,7 +220,7 @@ def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
 
 
 def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError | None = None) -> Iterator[Line]:
-    """The events in an envelope, or of a source's payload. Raises `RefusedError`: `first` where the value is neither."""
+    """The events in an envelope, or of a source's payload. Raises `first` where the value is neither."""
     source = find_source(value)
     if source is None:
         inner = open_envelopes(value, "")
