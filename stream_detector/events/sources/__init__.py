@@ -15,6 +15,7 @@ from stream_detector.events.inputs import INPUTS, kind_of_event
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import (
     airflow,
+    argo,
     azure,
     buildkite,
     cdevents,
@@ -31,6 +32,9 @@ from stream_detector.events.sources import (
     json_text,
     junit,
     openlineage,
+    otel,
+    teamcity,
+    tekton,
 )
 from stream_detector.events.sources.details import object_fields
 from stream_detector.events.sources.source import Envelope, IgnoredError, Reading, Source
@@ -60,6 +64,10 @@ SOURCES: dict[str, Source] = {
         buildkite.SOURCE,
         cdevents.SOURCE,
         junit.SOURCE,
+        teamcity.SOURCE,
+        tekton.SOURCE,
+        argo.SOURCE,
+        otel.SOURCE,
     )
 }
 """By name. Those named first are asked first whether a payload is theirs."""

@@ -80,9 +80,13 @@ class Document:
             self.details.left_out.append(place)
         return documents
 
-    def text(self, path: str) -> str | None:
-        """The text at the path, cut where it is too long for a name."""
-        found = self.value(path)
+    def text(self, path: str, *, exact: bool = False) -> str | None:
+        """The text at the path, cut where it is too long for a name.
+
+        Args:
+            exact: the path is one name, the dots in it included.
+        """
+        found = self.root.get(path) if exact else self.value(path)
         if found is None or (type(found) is str and 0 < len(found) <= MOST_NAME and "\0" not in found):
             return found
         return self.details.text(f"{self.at}.{path}", found)

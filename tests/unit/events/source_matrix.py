@@ -52,9 +52,11 @@ def example(source: Source) -> Any:
 
 
 def places(document: Any, above: str = "") -> Iterator[str]:
-    """Every place of a document as a dotted path, from the outside to the inside."""
+    """Every place of a document as a dotted path, from the outside to the inside; a name with a dot has none."""
     if isinstance(document, dict | list):
         for name, inner in document.items() if isinstance(document, dict) else enumerate(document):
+            if "." in str(name):
+                continue
             place = f"{above}.{name}" if above else str(name)
             yield place
             yield from places(inner, place)

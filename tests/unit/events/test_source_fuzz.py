@@ -44,6 +44,10 @@ NEEDED = {
     "openlineage": {"eventType", "eventTime", "run", "runId", "job", "namespace", "name"},
     "dbt": {"metadata", "invocation_id", "generated_at", "results", "status"},
     "buildkite": {"event", "build", "id", "state", "blocked", "finished_at", "created_at"},
+    "teamcity": {"eventType", "payload", "id", "buildTypeId", "status", "state", "finishDate", "webUrl"},
+    "tekton": {"kind", "metadata", "uid", "conditions", "completionTime", "status", "taskRun"},
+    "argo": {"kind", "metadata", "uid", "phase", "finishedAt", "status"},
+    "otel": {"resourceSpans", "resource", "scopeSpans", "spans", "attributes", "traceId", "spanId", "endTimeUnixNano"},
     "cdevents": {"context", "type", "timestamp", "subject", "id", "source", "pipelineName", "taskName", "outcome"},
 }
 """Names of the values that identify an execution, or decide which form a payload has: an odd one may refuse it."""

@@ -1,0 +1,102 @@
+"""Argo Workflows: one `Workflow` that has finished is one execution, its pods are the steps.
+
+Source: the resource `argoproj.io/v1alpha1`, `Workflow` (`WorkflowStatus`, `NodeStatus`, "Fields" in Argo's reference),
+one or a list of them as kubectl or the Argo server's API returns it. Times are whole seconds. A workflow that is
+retried keeps its `uid` and finishes again, so the event's id is the `uid` and the time of the end.
+"""
+
+from stream_detector.events.completion import Status, Step
+from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each, step
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.verification import authorization
+from stream_detector.events.variant import SCHEDULE
+
+STATUS: dict[str, Status] = {"Succeeded": "success", "Failed": "failure", "Error": "error"}
+"""Argo's phase of a workflow that has finished -> our status."""
+
+_STEPS: dict[str, Status] = STATUS | {"Skipped": "skip", "Omitted": "skip"}
+_UNFINISHED = ("Pending", "Running", "", None)
+_ADVICE = "send a Workflow as `kubectl get workflow -o json` prints it"
+_LABELS = "workflows.argoproj.io/"
+
+
+def read(payload: bytes) -> Reading:
+    """The workflows that have finished; of one that has not why there is none. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    if isinstance(document.value("items"), list):
+        return read_each(document.parts("items"), _read_workflow, "none of the workflows has finished")
+    return _read_workflow(document)
+
+
+def _read_workflow(document: Document) -> Reading:
+    if document.needed_text("kind") != "Workflow":
+        return Reading(ignored="only a Workflow is read")
+    if document.value("status.phase") in _UNFINISHED:
+        return Reading(ignored="the workflow has not finished")
+    labels = document.part("metadata.labels")
+    cron = labels.text(f"{_LABELS}cron-workflow", exact=True)
+    template = labels.text(f"{_LABELS}workflow-template", exact=True) or document.text("spec.workflowTemplateRef.name")
+    name = cron or template or (document.text("metadata.generateName") or "").rstrip("-")
+    name = name or document.needed_text("metadata.name")
+    namespace = document.text("metadata.namespace") or "default"
+    status = document.needed_status("status.phase", STATUS)
+    ended_at = document.needed_moment("status.finishedAt")
+    event = execution(
+        run=f"argo:{document.needed_text('metadata.uid')}.{int(ended_at.timestamp())}",
+        workflow=f"argo:{namespace}/{name}",
+        name=name,
+        status=status,
+        ended_at=ended_at,
+        started_at=document.moment("status.startedAt"),
+        steps=_steps(document.part("status.nodes")),
+        labels={"namespace": namespace, "template": template},
+        variant=SCHEDULE if cron else None,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _steps(nodes: Document) -> list[Step]:
+    """The pods in the order in which they began; the other nodes only group them."""
+    found = [
+        Document(node, nodes.details, f"{nodes.at}[...]") for node in nodes.root.values() if isinstance(node, dict)
+    ]
+    steps = []
+    for node in (each for each in found if each.value("type") == "Pod"):
+        started_at, ended_at = node.moment("startedAt"), node.moment("finishedAt")
+        duration_s = (ended_at - started_at).total_seconds() if started_at and ended_at else 0.0
+        status = _STEPS.get(node.text("phase") or "")
+        name = node.text("displayName") or node.text("name") or "pod"
+        steps.append((str(started_at), step(name, status, duration_s if duration_s > 0 else None)))
+    return [each for _, each in sorted(steps, key=lambda pair: pair[0])]
+
+
+def _recognises(fields: Fields) -> bool:
+    if literal(fields, "apiVersion").startswith("argoproj.io/"):
+        return "metadata" in fields
+    return literal(fields, "kind") == "WorkflowList" and "items" in fields
+
+
+SOURCE = Source(
+    name="argo",
+    title="Argo Workflows",
+    recognises=_recognises,
+    read=read,
+    becomes="a `Workflow` that has finished becomes an execution with its pods as steps; a retry is a new execution",
+    statuses=STATUS,
+    places=Places(
+        id="metadata.uid",
+        workflow="metadata.generateName",
+        status="status.phase",
+        started="status.startedAt",
+        finished="status.finishedAt",
+    ),
+    needed=("kind", "metadata", "spec", "status.phase", "status.finishedAt"),
+    webhook=Webhook(
+        setting="argo_webhook_token",
+        verification=authorization(
+            advice="send the value of STREAM_DETECTOR_ARGO_WEBHOOK_TOKEN as Authorization: Bearer"
+        ),
+        description="Workflows of Argo: one that has finished becomes an execution; any other is acknowledged, and the "
+        "message is why nothing was accepted.",
+    ),
+)
