@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from stream_detector.events.refused import RefusedError
 
 _SHOWN = 100
@@ -33,6 +35,16 @@ def check_unique(value: bytes, decoded: dict[str, Any]) -> None:
         raise
     except (ValueError, RecursionError):
         return  # a number of a size that Python does not read, in a field that nobody reads
+
+
+def check_unique_payload(value: bytes) -> None:
+    """The same of a payload of another system: accept it, or raise `RefusedError`. What is no JSON has no keys."""
+    try:
+        decoded = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    if isinstance(decoded, dict):
+        check_unique(value, decoded)
 
 
 def _count(item: Any) -> int:

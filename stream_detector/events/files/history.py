@@ -11,7 +11,7 @@ import msgspec
 
 from stream_detector.events.decode import decode_completion, decode_received, decode_score
 from stream_detector.events.documents import MAX_BYTES
-from stream_detector.events.duplicates import check_unique
+from stream_detector.events.duplicates import check_unique, check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values
 from stream_detector.events.files.opened import HistoryError, open_plain
@@ -228,6 +228,7 @@ def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError | No
             raise first
         yield from _lines_of(number, inner, record_ms)
         return
+    check_unique_payload(value)
     reading = read_payload(source, value)
     for event in reading.events:
         yield _checked(Record(number, kind_of_event(event), encode(event)), record_ms)

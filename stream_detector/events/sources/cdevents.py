@@ -6,9 +6,11 @@ not known, and start and end are the event's `timestamp`. Source and id of its s
 """
 
 import re
+from datetime import datetime
 
 from stream_detector.events.completion import Status
-from stream_detector.events.sources.document import execution, literal, members, read_document
+from stream_detector.events.sources.details import parse_epoch_ms
+from stream_detector.events.sources.document import Document, execution, literal, members, read_document
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 
@@ -21,6 +23,8 @@ STATUS: dict[str, Status] = {
 """The outcome of a run -> our status."""
 
 _ADVICE = "send the CDEvents pipelinerun.finished and taskrun.finished"
+_DIGITS = 13
+"""Of a time in milliseconds since 1970 between 2001 and 2286."""
 _FINISHED = re.compile(r"dev\.cdevents\.(pipelinerun|taskrun)\.finished(?:\.|$)")
 
 
@@ -42,11 +46,18 @@ def read(payload: bytes) -> Reading:
         workflow=f"cdevents:{source}:{'' if is_pipeline else 'task:'}{name}",
         name=name,
         status=subject.needed_status("content.outcome", STATUS),
-        ended_at=document.needed_moment("context.timestamp"),
+        ended_at=_moment(document),
         labels={"source": source[:512], "pipeline_run": subject.text("content.pipelineRun.id")},
         url=subject.link("content.uri") or subject.link("content.url"),
     )
     return Reading([event], "", document.details.left_out)
+
+
+def _moment(document: Document) -> datetime:
+    """RFC 3339; Harness sends milliseconds since 1970 as text."""
+    written = document.value("context.timestamp")
+    is_ms = isinstance(written, str) and len(written) == _DIGITS and written.isascii() and written.isdecimal()
+    return (parse_epoch_ms(int(str(written))) if is_ms else None) or document.needed_moment("context.timestamp")
 
 
 def _recognises(fields: Fields) -> bool:

@@ -47,7 +47,7 @@ def _read_build(build: Document, interrupted: bool = False) -> Reading:
     status = build.needed_status("status", STATUS)
     url = build.text("webUrl")
     host = _host(url)
-    branch, trigger = build.text("branchName"), build.text("triggered.type")
+    branch, trigger = (build.text("branchName") or "").removeprefix("refs/heads/"), build.text("triggered.type")
     variant = _VARIANTS.get(trigger or "")
     if variant is None and isinstance(build.value("defaultBranch"), bool):
         variant = DEFAULT_BRANCH if build.value("defaultBranch") else BRANCH

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_received
+from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources import find_source, read_payload
@@ -73,6 +74,7 @@ def _read_delivery(source: Source, body: bytes) -> Reading:
         if other is not None and other is not source:
             detail = f"unsupported_format: this is a payload of {other.title}"
             raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
+        check_unique_payload(payload)
         return read_payload(source, payload)
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None

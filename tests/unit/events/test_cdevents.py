@@ -37,6 +37,13 @@ def test_x20_a_finished_pipeline_run_is_an_execution_without_a_duration() -> Non
     assert own.workflow_id == "cdevents:/ci/tekton/prod:release" and own.url == PIPELINE["subject"]["content"]["uri"]
 
 
+def test_x20_a_timestamp_in_milliseconds_is_read_as_harness_sends_it() -> None:
+    assert read(changed(CASE, "context.timestamp", "1795133100000")) == read(CASE)
+    for odd in ("1795133100", "9" * 30, "9" * 13, "9" * 5000, "٣" * 13):
+        with pytest.raises(RefusedError):
+            cdevents.read(changed(CASE, "context.timestamp", odd))
+
+
 def test_x20_a_task_is_not_the_pipeline_of_the_same_name() -> None:
     event = read(TASK)
     assert (event.workflow_id, event.status) == ("cdevents:/ci/tekton:task:compile", "cancellation")

@@ -28,6 +28,10 @@ def test_x20_a_finished_build_is_an_execution() -> None:
     assert (event.variant, event.labels) == ("default branch", {"branch": "main", "trigger": "vcs", "project": "Shop"})
 
 
+def test_x20_a_branch_is_shown_without_its_ref() -> None:
+    assert read(changed(PAYLOAD, "payload.branchName", "refs/heads/cart")).labels["branch"] == "cart"
+
+
 def test_x20_a_build_of_the_rest_api_is_the_same_and_a_list_has_each() -> None:
     assert read(PAYLOAD["payload"]) == read(PAYLOAD)
     running = PAYLOAD["payload"] | {"id": 2, "state": "running"}

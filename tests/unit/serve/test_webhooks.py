@@ -140,6 +140,12 @@ UNUSABLE = (
     ("github", b'{"action": "completed", "workflow_run": {}, "repository": {}}', "choose Workflow runs"),
     ("github", b"{}", "choose Workflow runs"),
     ("github", b"not json", "choose Workflow runs"),
+    (
+        "airflow",
+        b'{"dag_id":"a","dag_run_id":"r","state":"success","end_date":"2026-01-22T00:00:00Z","dag_id":"b"}',
+        "dag_id",
+    ),
+    ("jenkins", b'{"number":1,"result":"SUCCESS","timestamp":1,"url":"a","actions":[{"a":1,"a":2}]}', "stands twice"),
     ("gitlab", b"{}", "choose Pipeline events"),
     ("github", b'{"object_kind": "pipeline", "object_attributes": {}, "project": {}}', "/api/v1/webhooks/gitlab"),
 )
