@@ -12,13 +12,12 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.rules import branch_failures, consecutive_failures, spike_in_failures
 from stream_detector.detect.statistics.failures import WARM
-from stream_detector.detect.variant_state import OF_BRANCHES
+from stream_detector.detect.variant_state import is_of_branches
 from stream_detector.events import Completion
 
 _NONE: Final[list[Finding]] = []
 _STREAK: Final = (consecutive_failures.NAME, 0)
 _SPIKE: Final = (spike_in_failures.NAME, 0)
-_OF_BRANCHES: Final = OF_BRANCHES
 _WARM: Final = WARM
 
 
@@ -73,7 +72,7 @@ def _judge_failure(
     else:
         spike, rate = classic.find_spike(baseline, name, finished_ms, explain), classic.failure_rate(baseline)
     known = _known_rate(baseline)
-    if baseline.variant_state is not None and event.variant in _OF_BRANCHES:
+    if baseline.variant_state is not None and is_of_branches(event.variant):
         is_warm = not by_robust or baseline.failures.n >= _WARM
         found = branch_failures.judge(name, baseline.variant_state, baseline.streak, max(rate, known), is_warm, spike)
         if explain is not None:

@@ -16,7 +16,7 @@ from stream_detector.detect.incident import Incident, age_former, remember_ended
 from stream_detector.detect.judge import judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import consecutive_failures, pattern_deviation, shared, spike_in_failures
-from stream_detector.detect.variant_state import LABEL, OF_BRANCHES
+from stream_detector.detect.variant_state import LABEL, is_of_branches
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
@@ -74,7 +74,7 @@ def step_completion(
     if baseline.former:
         baseline.former = age_former(baseline.former, failed)
     if baseline.variant_state is not None:
-        branch = event.labels.get(LABEL, "") if event.variant in OF_BRANCHES else None
+        branch = event.labels.get(LABEL, "") if is_of_branches(event.variant) else None
         baseline.variant_state.note(branch, failed, finished_ms)
     # 3. Score.
     by_robust = config.profile == "robust"

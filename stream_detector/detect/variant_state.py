@@ -12,7 +12,7 @@ from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import put_u32, u32
 from stream_detector.detect.codec.crc32 import crc32_of
-from stream_detector.events.variant import BRANCH, PULL_REQUEST
+from stream_detector.events.variant import BRANCH, PULL_REQUEST, UNNAMED_CHILD
 
 OF_BRANCHES: Final = frozenset({PULL_REQUEST, BRANCH})
 LABEL: Final = "branch"
@@ -28,6 +28,18 @@ fail there are 0.1 false alarms in 1,000 runs with this, 0.4 with 1e-3, and 30 w
 (docs/detection.md)."""
 VERY_RARE: Final = 1e-5
 _SIZE: Final = 4
+
+
+def is_of_branches(variant: str | None) -> bool:
+    """Whether failures of the variant count by their branches.
+
+    So do those of child pipelines without a name: several of one commit are in it, so their failures in a row are one
+    commit's, and their parent fails with them.
+
+    >>> [is_of_branches(name) for name in ("branch", "child:unnamed", "child:deploy", "schedule", None)]
+    [True, True, False, False, False]
+    """
+    return variant is not None and (variant in OF_BRANCHES or variant.startswith(UNNAMED_CHILD))
 
 
 @mypyc_attr(acyclic=True)

@@ -29,6 +29,8 @@ MANUAL: Final = "manual"
 BRANCH: Final = "branch"
 CHILD_PREFIX: Final = "child:"
 """Of a child pipeline; its name follows."""
+UNNAMED_CHILD: Final = "child:unnamed"
+"""Of several child pipelines that nothing tells apart; what is known of them follows."""
 
 MAX_CHARACTERS: Final = 64
 MAX_KEY: Final = 460

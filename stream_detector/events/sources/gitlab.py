@@ -24,6 +24,7 @@ from stream_detector.events.variant import (
     PULL_REQUEST,
     SCHEDULE,
     TAG,
+    UNNAMED_CHILD,
     variant_of_name,
 )
 
@@ -237,10 +238,12 @@ def _branch_or_tag(details: Details, pipeline: _Pipeline, merge_request: Raw) ->
 
 
 def _child(details: Details, name: str | None, stages: object) -> str:
-    """A child pipeline by its `workflow:name`; without one by its stages, which differ where its file does."""
+    """A child pipeline by its `workflow:name`; without one by its stages, which often differ where its file does."""
+    if name:
+        return variant_of_name(CHILD_PREFIX + name)
     place = "$.object_attributes.stages"
     named = [text for each in details.entries(place, stages) if (text := details.text(place, each))]
-    return variant_of_name(CHILD_PREFIX + (name or ", ".join(named) or "unnamed"))
+    return variant_of_name(f"{UNNAMED_CHILD} ({', '.join(named)})" if named else UNNAMED_CHILD)
 
 
 def _variant(pipeline: _Pipeline, branch: object, tag: object, project: _Project) -> str | None:

@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str, int | None, str | None, dict[str, str]]] = {
     "gitlab_pipeline_job_name_600": ("success", "10:02:20", 90, "default branch", {"branch": "trunk"}),
     "gitlab_pipeline_no_end": ("success", "10:02:10", 90, "default branch", {"branch": "trunk"}),
     "gitlab_pipeline_no_end_no_jobs": ("success", "10:01:50", 90, "default branch", {"branch": "trunk"}),
-    "gitlab_pipeline_child": ("success", "10:02:20", 90, "child:bake, taste", {"branch": "trunk"}),
+    "gitlab_pipeline_child": ("success", "10:02:20", 90, "child:unnamed (bake, taste)", {"branch": "trunk"}),
     "gitlab_pipeline_child_named": ("success", "10:02:20", 90, "child:Pastry", {"branch": "trunk"}),
     "gitlab_pipeline_named": ("success", "10:02:20", 90, "schedule", {"branch": "trunk"}),
     "gitlab_pipeline_schedule": ("success", "10:02:20", 90, "schedule", {"branch": "trunk"}),
