@@ -1,6 +1,8 @@
 """Claiming recovered partitions: an owner writes its epoch to the changelog before any event is let in."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -35,6 +37,8 @@ async def claim_recovered(app: WorkerApp, table: StateTable[Any], tps: set[TP]) 
 
 async def _claim_all(app: WorkerApp, table: StateTable[Any], tps: set[TP]) -> None:
     try:
+        if table.takes_passed_on:
+            _fail_if_sources_shrank(app, [table.get_or_create(tp.partition) for tp in tps], tps)
         await asyncio.gather(*(_claim(app, table, tp) for tp in tps))
     except Exception as error:  # Faust would not look at it
         app.fail(f"claiming partitions: {error!r}")
@@ -77,16 +81,28 @@ async def _verify(partition: StatePartition[Any]) -> set[bytes]:
     return found
 
 
+def _fail_if_sources_shrank(app: WorkerApp, partitions: Iterable[StatePartition[Any]], tps: Iterable[TP]) -> None:
+    """End the process where the state of these partitions was made from more partitions than a source has now.
+
+    How many there were is known by all of them together: each names its own positions, and what was passed on to it.
+    """
+    had: Counter[str] = Counter()
+    for tp, partition in zip(tps, partitions, strict=True):
+        for source in SOURCES:
+            own = tp.partition + 1 if source in partition.replay_until else 0
+            had[source] = max(had[source], own, partition.read_partitions(source))
+    for source, count in app.partitions.items():
+        if 0 < count < had[source]:
+            app.fail(describe_recreated(source, app.settings.topic(source), had[source], count))
+
+
 async def _begin_passing_on(app: WorkerApp, tp: TP, partition: StatePartition[Any]) -> None:
-    """Of each source that is not assigned with the state. Ends the process where its topic has lost partitions."""
+    """Of each source that is not assigned with the state."""
     n, number = app.partitions[tp.topic[len(app.topic_prefix) :]], tp.partition
     for source, count in app.partitions.items():
         if source not in SOURCES:
             continue
         topic, is_named = app.settings.topic(source), source in partition.replay_until
-        had = max(partition.read_partitions(source), number + 1 if is_named else 0)
-        if 0 < count < had:
-            app.fail(describe_recreated(source, topic, had, count))
         if count != n and not partition.is_passed_on(source, number):
             committed = await app.worker_consumer.committed_offset(TP(topic, number)) if is_named else None
             partition.begin_passing_on(source, number, committed or 0)
