@@ -33,6 +33,7 @@ from benchmarks import load
 from benchmarks.command import parser_of, report
 from stream_detector.composition import detection_config
 from stream_detector.delivery.batch_producer import BatchProducer
+from stream_detector.delivery.broker_clock import BrokerClock
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -84,7 +85,7 @@ class App:
         self.settings, self.tables = Settings(), []
         self.partitions = {topic.name: load.PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
-        self.batch_producer = BatchProducer(Producer, self.fail)
+        self.batch_producer, self.broker_clock = BatchProducer(Producer, self.fail), BrokerClock()
 
     def state_table(self, name: str, codec: Codec[Any], partitions: int) -> Table:
         """A table."""

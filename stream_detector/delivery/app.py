@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types import TP, ChannelT
 
 from stream_detector.delivery.batch_producer import BatchProducer, Sent
+from stream_detector.delivery.broker_clock import BrokerClock
 from stream_detector.delivery.checkpoint import Checkpoint, Group
 from stream_detector.delivery.chunk import SourceRecord
 from stream_detector.delivery.processor import Fetching, Positions
@@ -84,12 +85,14 @@ class WorkerApp(faust.App):
         self.find_unmet_need: Callable[[], str] = lambda: ""
         """What else the role cannot work without and does not have now; empty if nothing."""
         self.positions = Positions(lambda: self.worker_consumer, self._state_position, self.fail, settings.topic_prefix)
+        self.broker_clock = BrokerClock()
         self.batch_producer = BatchProducer(
             lambda: self.kafka_producer,
             lambda error: self.fail(f"delivery: {describe_error(error, role, 'Write')}"),
             settings.topic_prefix,
             _observe_latency,
             self._replace_too_large,
+            self.broker_clock.note,
         )
         self.checkpoint = Checkpoint(self)
         self.stall_detector = StallDetector(settings.stalled_after_s)

@@ -64,6 +64,7 @@ class BatchProducer:
         on_acked: called with topic and the record times (ms) of the events that caused the acknowledged records.
         replace_too_large: called with a record that the broker finds too large, whose topic takes less than ours do;
             gives the one to send in its place, None for nothing more.
+        note_ack: called with each acknowledgement.
     """
 
     def __init__(
@@ -73,9 +74,10 @@ class BatchProducer:
         prefix: str = "",
         on_acked: Callable[[str, list[int], float], None] = lambda topic, caused_at_ms, now_s: None,
         replace_too_large: Callable[[Sent], Sent | None] = lambda record: None,
+        note_ack: Callable[[RecordMetadata], None] = lambda acknowledged: None,
     ) -> None:
         self._producer, self._on_failure, self._prefix, self._on_acked = producer, on_failure, prefix, on_acked
-        self._replace_too_large = replace_too_large
+        self._replace_too_large, self._note_ack = replace_too_large, note_ack
         self._open: dict[tuple[str, int], _Batch] = {}
         self._full: list[_Batch] = []
         self._queue: asyncio.Queue[tuple[list[_Batch], asyncio.Future[None]]] = asyncio.Queue()
@@ -166,6 +168,7 @@ class BatchProducer:
         try:
             acknowledged = await future
             self.ends[batch.topic, batch.partition] = acknowledged.offset + batch.builder.record_count()
+            self._note_ack(acknowledged)
         except _TOO_LARGE:
             if batch.large is None:
                 raise

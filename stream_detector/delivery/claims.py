@@ -63,8 +63,9 @@ async def _claim(app: WorkerApp, table: StateTable[Any], tp: TP) -> None:
     for key, value in records:
         batch.append(key=key, value=value, timestamp=None)
     acknowledged = await producer.send_batch(batch, tp.topic, partition=tp.partition)
-    offset = (await acknowledged).offset
-    if not partition.confirm_claim(offset, len(records)) and app.positions.assignment == assignment:
+    claimed = await acknowledged
+    app.broker_clock.note(claimed)
+    if not partition.confirm_claim(claimed.offset, len(records)) and app.positions.assignment == assignment:
         app.fail(f"{tp.topic}-{tp.partition}: another worker wrote at {partition.end_offset} while this one recovered")
 
 

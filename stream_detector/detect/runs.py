@@ -6,11 +6,13 @@ event without an expected count, or 15 minutes after its last part. Scores witho
 in windows of 60 s; such a window ends 60 s after its last part.
 
 Everything here follows from the parts and their record times in the order of the log, so that a replay gives the same
-summaries, ids and bytes; clocks decide only when `run_closed` is written.
+summaries, ids and bytes. When `run_closed` is written, where no record comes any more, decides the broker's clock or
+how long nothing came, never the time of a worker (`roles.run_table`).
 """
 
 from collections import Counter
 from decimal import Context, Decimal
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -82,6 +84,15 @@ class Counts(Struct, gc=False, array_like=True):
     """How many fell, rose and did neither; None where that is not known."""
 
 
+class Ages(NamedTuple):
+    """How long ago, in ms, were the last part of a run, the first and the last that came after its end, and its end."""
+
+    last_ms: int
+    late_since_ms: int
+    late_last_ms: int
+    closed_ms: int
+
+
 class Run(Struct, gc=False, array_like=True):
     """What is known of one run.
 
@@ -113,6 +124,8 @@ class Run(Struct, gc=False, array_like=True):
     """How long after their own times its score changes were published, at least; None: not known."""
     end_age_ms: int = 0
     """The same of the event that ended it."""
+    is_append_time: bool = False
+    """Whether the broker stamped the last record of it: else it was whoever wrote it, by a clock of its own."""
 
     @classmethod
     def new(cls, run_id: str) -> "Run":
@@ -152,12 +165,22 @@ class Run(Struct, gc=False, array_like=True):
 
     def is_revision_due(self, now_ms: int) -> bool:
         """Whether what came after the end is to be put into a revision by now."""
+        return self.is_revision_due_after(self.ages(now_ms))
+
+    def is_revision_due_after(self, ages: "Ages") -> bool:
+        """The same by how long ago each was."""
         if not self.closed or not self.late_since_ms:
             return False
-        if now_ms < min(self.late_last_ms + QUIET_MS, self.late_since_ms + LONGEST_GATHERING_MS):
+        if ages.late_last_ms < QUIET_MS and ages.late_since_ms < LONGEST_GATHERING_MS:
             return False
         earlier = self.follow_ups if any(entity.new for entity in self.entities.values()) else self.revision - 1
-        return earlier == 0 or now_ms >= self.closed_ms + FIRST_PAUSE_MS * 2 ** min(earlier - 1, _LONGEST_PAUSE)
+        return earlier == 0 or ages.closed_ms >= FIRST_PAUSE_MS * 2 ** min(earlier - 1, _LONGEST_PAUSE)
+
+    def ages(self, now_ms: int) -> "Ages":
+        """How long ago each was, by a clock that stamped the records."""
+        return Ages(
+            now_ms - self.last_ms, now_ms - self.late_since_ms, now_ms - self.late_last_ms, now_ms - self.closed_ms
+        )
 
     @property
     def forget_at_ms(self) -> int:

@@ -33,6 +33,8 @@ class Topic:
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = 7 * _DAY_MS
     partitions: int | None = None
+    by_broker: bool = False
+    """Whether its records have the broker's time: what is decided by the time between two of them is by one clock."""
 
     @property
     def is_ours(self) -> bool:
@@ -42,6 +44,8 @@ class Topic:
     def config(self) -> dict[str, str]:
         """The broker's settings of this topic."""
         ours = {} if "producers" in self.written_by else {"max.message.bytes": str(_LARGEST_BYTES)}
+        if self.by_broker:
+            ours |= {"message.timestamp.type": "LogAppendTime"}
         if self.cleanup == "compact":
             # By the broker's clock: by that of a worker which is an hour behind, its records have no lag at all.
             return {
@@ -58,7 +62,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(SCORES, "entity_id (any key is accepted)", "producers, api", "detector, recorder"),
     Topic(SCORE_RUNS, "run_id (any key is accepted)", "producers, api", "detector, recorder"),
     Topic(REKEYED, "state key", "detector", "detector"),
-    Topic(RUN_PARTS, "run_id", "detector", "detector"),
+    Topic(RUN_PARTS, "run_id", "detector", "detector", by_broker=True),
     Topic(BASELINES, "state key", "detector", "detector, recorder", "compact", None),
     Topic(RUNS_STATE, "run_id", "detector", "detector, recorder", "compact", None),
     Topic(NOTIFIER_STATE, "slot", "notifier", "notifier, recorder", "compact", None, 1),

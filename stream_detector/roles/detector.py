@@ -5,7 +5,6 @@ await, so a chunk is applied as a whole or, if the process dies, not at all.
 """
 
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,6 +16,7 @@ from msgspec import Struct
 from stream_detector.composition import detection_config
 from stream_detector.delivery import faults, worker
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.broker_clock import LOG_APPEND_TIME
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.published_before import PublishedBefore
@@ -336,7 +336,8 @@ class Detector:
                     raise record.headers.refusal
                 run_part, record_ms = decode_run_part(record.value, record.timestamp), max(0, record.timestamp)
                 offset = record.offset if record.offset < replayed_until else -1
-                for made in self._runs.apply(number, run_part, record_ms, offset=offset):
+                by_broker = record.timestamp_type == LOG_APPEND_TIME
+                for made in self._runs.apply(number, run_part, record_ms, offset=offset, is_append_time=by_broker):
                     self._send_made(number, made, record_ms)
             except Exception as error:  # as in `apply`
                 outcomes["refused"] += 1
@@ -399,7 +400,7 @@ class Detector:
             self.before_checkpoint(task)
 
     def _write_ends(self, number: int) -> None:
-        for run_closed in self._runs.ends(number, round(time.time() * 1000)):
+        for run_closed in self._runs.ends(number):
             self._send_run_part(run_closed)
             faults.reach("closed-sent")
 

@@ -2,9 +2,15 @@
 
 A run ends where its `run_closed` is read, which its owner writes (see `detect.runs`). So whatever is replayed, and
 whoever writes it a second time, its summaries are the same.
+
+When it is written where nothing more comes is decided by no worker's clock. Where the broker stamps `run-parts`
+(LogAppendTime, as `setup` makes it), it is the broker's time since the last part. Where it does not, stamps are of
+several workers' clocks, so that is counted by whoever owns the run: for how long it has read nothing of it. An owner
+that takes over counts anew, so there a run may end by its silence later, never earlier.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from stream_detector.delivery.app import WorkerApp
@@ -12,7 +18,7 @@ from stream_detector.delivery.published_before import PublishedBefore, Ticket
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect.rules.missing_entity import PREFIX, Memberships, apply_membership, membership_parts
-from stream_detector.detect.runs import Run, apply_part, close
+from stream_detector.detect.runs import Ages, Run, apply_part, close
 from stream_detector.events import Anomaly, Profile, RunPart, RunSummary
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
@@ -26,6 +32,17 @@ EXPIRE_EVERY_MS = 60_000
 LATE_STAMP_MS = 3_600_000
 """A run is forgotten only so long after its time by the records that were read: `apply_part` decides by the record at
 hand, and no record is stamped an hour before an earlier one."""
+
+
+@dataclass
+class _Read:
+    """When this owner read what of a run, by `BrokerClock.steady_ms`; what it took over, when it first looked."""
+
+    last_ms: int
+    late_since_ms: int
+    late_last_ms: int
+    closed_ms: int
+
 
 Made = Anomaly | RunSummary | RunPart
 """What a part leads to: a missing entity, a summary, a membership that the run passes on."""
@@ -48,7 +65,7 @@ class RunTable:
     """
 
     def __init__(self, app: WorkerApp, partitions: int, profile: Profile, published: PublishedBefore | None) -> None:
-        self._profile, self._published = profile, published
+        self._profile, self._published, self._clock = profile, published, app.broker_clock
         self._table = app.state_table(topics.RUNS_STATE, VALUE, partitions)
         self._open: dict[int, set[str]] = {}
         """Per partition the runs that have not ended, or have something for their next revision."""
@@ -58,12 +75,16 @@ class RunTable:
         """The revision whose `run_closed` was written and is not read yet."""
         self._newest_ms: dict[int, int] = {}
         """Per partition the newest record time that was read."""
+        self._read: dict[tuple[int, str], _Read] = {}
+        """Of open runs."""
         self._expire_at_ms = 0
 
         @app.on_rebalance_complete.connect(weak=False)
         async def start_anew(app: Any, **_: Any) -> None:
             for known in (self._open, self._asked, self._written, self._newest_ms):
                 known.clear()
+            owned = self._table.owned_partitions
+            self._read = {place: read for place, read in self._read.items() if place[0] in owned}
             if published is not None:
                 published.forget()
 
@@ -73,10 +94,13 @@ class RunTable:
         """Records before this offset may be in the state already."""
         return self._table.get_owned(number).replay_until.get(topics.RUN_PARTS, 0)
 
-    def apply(self, number: int, run_part: RunPart, record_ms: int, *, offset: int = -1) -> list[Made]:
+    def apply(
+        self, number: int, run_part: RunPart, record_ms: int, *, offset: int = -1, is_append_time: bool = False
+    ) -> list[Made]:
         """Put a part into its run, or a membership beside the earlier ones; returns what it leads to.
 
         Args:
+            is_append_time: whether the broker stamped the record.
             offset: the record's, where it may be a replay of what the state has; -1: it is none.
         """
         partition = self._table.get_owned(number)
@@ -98,40 +122,62 @@ class RunTable:
                 made = _close(run, record_ms, [])
         elif run_part.revision == run.revision + 1:  # else it was written twice
             made = _close(run, record_ms, run_part.not_waited_for)
+        run.is_append_time = is_append_time
         partition.put(key, run)
         if not run.closed or run.late_since_ms:
             self._open_runs(number, partition).add(key)
+            self._note_read((number, key), run, is_end=run_part.kind == "run_closed")
         return made
+
+    def _note_read(self, place: tuple[int, str], run: Run, *, is_end: bool) -> None:
+        now_ms = self._clock.steady_ms()
+        read = self._read.get(place)
+        if read is None:
+            self._read[place] = _Read(now_ms, now_ms, now_ms, now_ms)
+            return
+        if is_end or not run.closed:
+            read.late_since_ms = read.closed_ms = now_ms
+        read.last_ms = read.late_last_ms = now_ms
+
+    def _ages(self, place: tuple[int, str], run: Run) -> Ages:
+        broker_ms = self._clock.now_ms()
+        if run.is_append_time and broker_ms is not None:
+            return run.ages(broker_ms)
+        now_ms = self._clock.steady_ms()
+        read = self._read.setdefault(place, _Read(now_ms, now_ms, now_ms, now_ms))
+        return Ages(*(now_ms - at for at in (read.last_ms, read.late_since_ms, read.late_last_ms, read.closed_ms)))
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
-    def ends(self, number: int, now_ms: int) -> list[RunPart]:
-        """The `run_closed` to write by `now_ms`, each once: of runs for which nothing is waited for any more."""
+    def ends(self, number: int) -> list[RunPart]:
+        """The `run_closed` to write now, each once: of runs for which nothing is waited for any more."""
         partition = self._table.find_owned(number)
         if partition is None:
             return []  # a partition of a producer's topic that has more of them than our tables
-        if now_ms > self._expire_at_ms:
+        if (now_ms := self._clock.steady_ms()) > self._expire_at_ms:
             self._expire_at_ms = now_ms + EXPIRE_EVERY_MS
-            self._delete_expired(now_ms)
-        return [*self._ends(number, partition, now_ms)]
+            self._delete_expired(self._clock.now_ms())
+        return [*self._ends(number, partition)]
 
-    def _ends(self, number: int, partition: StatePartition[Value], now_ms: int) -> Iterator[RunPart]:
+    def _ends(self, number: int, partition: StatePartition[Value]) -> Iterator[RunPart]:
         still_open = self._open_runs(number, partition)
         for key in list(still_open):
             run, place = partition.get(key), (number, key)
             if not isinstance(run, Run) or (run.closed and not run.late_since_ms):
                 still_open.discard(key)
-                self._asked.pop(place, None)
-                self._written.pop(place, None)
-            elif self._written.get(place) == run.revision + 1:
-                pass  # it is on its way
-            elif run.closed:
-                if run.is_revision_due(now_ms):
-                    yield self._closing(place, run, now_ms, [])
-            elif not run.has_ended(now_ms):
+                for known in (self._asked, self._written, self._read):
+                    known.pop(place, None)
+                continue
+            if self._written.get(place) == run.revision + 1:
+                continue  # it is on its way
+            ages = self._ages(place, run)
+            if run.closed:
+                if run.is_revision_due_after(ages):
+                    yield self._closing(place, run, ages, [])
+            elif not run.has_ended(run.last_ms + ages.last_ms):
                 self._asked.pop(place, None)
             elif (not_waited_for := self._not_waited_for(place)) is not None:
-                yield self._closing(place, run, now_ms, not_waited_for)
+                yield self._closing(place, run, ages, not_waited_for)
 
     def _not_waited_for(self, place: tuple[int, str]) -> list[str] | None:
         """None while something that was published before the end is not applied."""
@@ -142,13 +188,13 @@ class RunTable:
             ticket = self._asked[place] = self._published.ask()
         return ticket.not_waited_for if ticket.done else None
 
-    def _closing(self, place: tuple[int, str], run: Run, now_ms: int, not_waited_for: list[str]) -> RunPart:
+    def _closing(self, place: tuple[int, str], run: Run, ages: Ages, not_waited_for: list[str]) -> RunPart:
         self._asked.pop(place, None)
         self._written[place] = revision = run.revision + 1
         return RunPart(
             run_id=run.run_id,
             kind="run_closed",
-            at=from_epoch_ms(now_ms),
+            at=from_epoch_ms(run.last_ms + ages.last_ms),
             revision=revision,
             not_waited_for=not_waited_for,
         )
@@ -161,9 +207,11 @@ class RunTable:
             }
         return self._open[number]
 
-    def _delete_expired(self, now_ms: int) -> None:
+    def _delete_expired(self, broker_ms: int | None) -> None:
         for number, partition in self._table.owned_partitions.items():
-            read_ms = min(now_ms, self._newest_ms.get(number, 0) - LATE_STAMP_MS)
+            newest_ms = self._newest_ms.get(number, 0)
+            now_ms = newest_ms if broker_ms is None else broker_ms
+            read_ms = min(now_ms, newest_ms - LATE_STAMP_MS)
             for key in list(partition.keys()):
                 value = partition.get(key)
                 if isinstance(value, Memberships):

@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,16 +131,21 @@ async def drill(options: Options) -> Outcome:
         for number in range(options.runs):
             seed = options.seed + number
             async with ground.play(partitions=options.partitions) as play:
-                outcome.add(await _run(play, options, outcome, seed))
+                outcome.add(await with_runs(play, options, outcome, seed, _harm))
     return outcome
 
 
-async def _run(play: Play, options: Options, outcome: Outcome, seed: int) -> Verdict:
+Harm = Callable[[Play, Options, Outcome, random.Random, "asyncio.Task[None]"], Awaitable[list[Role]]]
+"""Does the harm while runs are published; returns the detectors that stand at the end."""
+
+
+async def with_runs(play: Play, options: Options, outcome: Outcome, seed: int, harm: Harm) -> Verdict:
+    """Publish runs, harm, wait until each last revision has all, compare."""
     runs, rng = Runs(play.settings, options, seed), random.Random(seed)
     notifier = play.start("notifier")
     publishing = asyncio.create_task(runs.publish())
     try:
-        detectors = await _harm(play, options, outcome, rng, publishing)
+        detectors = await harm(play, options, outcome, rng, publishing)
         runs.enough.set()
         await publishing
     finally:
@@ -262,6 +267,8 @@ class Summaries:
                 doubled=named.total() - len(named),
                 different=len(named.keys() - {*book.entities}),
             )
+            timed_out = sum(part.status == "timed_out" for parts in revisions.values() for part in parts.values())
+            verdict.note(f"{run_id}: its end was sent and it timed out", different=timed_out)
             if sorted(revisions) != [*range(1, len(revisions) + 1)]:
                 verdict.note(f"{run_id}: revisions {sorted(revisions)}", different=1)
         return verdict

@@ -99,6 +99,14 @@ class Heads:
             return 0  # the only checkpoint that is left may be stored in part
         return min(positions.get(topic, 0) for positions in heads)
 
+    def named_until(self, partition: int, topic: str) -> int | None:
+        """As `whole_until`, of a topic that is not assigned with the state any more, so that newer values name no
+        position of it: by those that do. None where none does, and each event came by `rekeyed`."""
+        named = [positions for positions in self._heads.get(partition, []) if topic in positions]
+        if not named:
+            return None
+        return self.whole_until(partition, topic) or min(positions[topic] for positions in named)
+
     def judged_until(self, partition: int, topic: str) -> int:
         """First offset of the topic's partition that no value has been through."""
         heads = self._heads.get(partition, [])

@@ -131,9 +131,10 @@ async def _offsets(
     """
     names = [name for name in TOPICS_READ_BY["detector"] if name in partitions and name in changelog_record.SOURCES]
     wanted = {
-        TopicPartition(settings.topic(name), number): heads.whole_until(number, name)
+        TopicPartition(settings.topic(name), number): offset
         for name in names
         for number in range(min(n, partitions[name]))
+        if (offset := _whole_until(heads, number, name, is_home=partitions[name] == n)) is not None
     }
     async with EndOffsets(settings, names) as asked:
         ends, first = await asked.end_offsets(), await asked.start_offsets()
@@ -147,6 +148,15 @@ async def _offsets(
             "would lack these records. Use another TOPIC_PREFIX to restore without positions"
         )
     return wanted, sum(max(0, ends[tp] - offset) for tp, offset in wanted.items())
+
+
+def _whole_until(heads: Heads, number: int, name: str, *, is_home: bool) -> int | None:
+    """Where the group goes back to; None where it stays.
+
+    Of a topic with another number of partitions than the state (`is_home` is false), the detector passes each event on
+    to its owner by `rekeyed`, and what it has committed lies there: the group goes back on that topic.
+    """
+    return heads.whole_until(number, name) if is_home else heads.named_until(number, name)
 
 
 async def _write(writer: RecordWriter, topic: str, records: list[StoredRecord], n: int, epoch: int) -> None:

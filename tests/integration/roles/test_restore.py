@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from stream_detector.delivery.state import changelog_record
@@ -19,7 +19,7 @@ from stream_detector.events.encode import encode
 from stream_detector.events.headers import is_restored
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.end_offsets import EndOffsets, read_topic
 from stream_detector.kafka.preflight import SetupError, TopicMismatchError
 from stream_detector.kafka.topics import ACTIONS, BASELINES, COMPLETIONS, SCORE_RUNS, SCORES, owner_partition
 from stream_detector.roles.restore import new_broker as new_broker_module
@@ -294,6 +294,43 @@ async def test_x2_baselines_alone_are_restored_with_their_positions_and_what_cam
     for name in names:
         await put(SCORES, name, score(3.0, 3, name), score(9.0, 4, name))
     await play.drained("detector", "recorder")
+    assert sorted(await anomalies(pool)) == sorted([(n, 6.2, 3.0) for n in names] + [(n, 3.0, 9.0) for n in names])
+
+
+@pytest.mark.apache
+async def test_x16_baselines_are_restored_where_an_input_has_more_partitions_and_its_old_records_are_deleted(
+    play: Play, put: Put, producer: Any, pool: asyncpg.Pool
+) -> None:
+    scores, names = play.settings.topic(SCORES), [f"dao{n}" for n in range(20)]
+    admin = AIOKafkaAdminClient(**client_options(play.settings))
+    await admin.start()
+    try:
+        await admin.create_partitions({scores: NewPartitions(6)})
+        while len(await producer.partitions_for(scores)) < 6:
+            await producer.client.force_metadata_update()
+        for number, name in enumerate(names):
+            await put(SCORES, name, score(6.2, 1, name), partition=number % 6)
+        await running(play, "detector", "recorder")
+        for role in play.roles:
+            role.stop()
+        for number, name in enumerate(names):
+            await put(SCORES, name, score(3.0, 2, name), partition=number % 6)
+        await running(play, "detector")  # its state is stored nowhere
+        play.roles[-1].stop()
+        async with EndOffsets(play.settings, [SCORES]) as asked:
+            committed = await asked.committed("detector", [SCORES])
+        assert len(committed) == 6 and min(committed.values()) > 0
+        await admin.delete_records(
+            {tp: RecordsToDelete(before_offset=offset) for tp, offset in committed.items()}
+        )  # as retention does
+        await delete_topic(play, BASELINES)
+        restored = await restore_same_topics(play.settings, pool)
+        assert restored.values == {BASELINES: 20} and restored.read_again >= 20, "what `rekeyed` has of them"
+        for number, name in enumerate(names):
+            await put(SCORES, name, score(9.0, 3, name), partition=number % 6)
+        await running(play, "detector", "recorder")
+    finally:
+        await admin.close()
     assert sorted(await anomalies(pool)) == sorted([(n, 6.2, 3.0) for n in names] + [(n, 3.0, 9.0) for n in names])
 
 

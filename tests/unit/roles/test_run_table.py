@@ -1,5 +1,6 @@
 """Score runs in their table: one summary a run and revision, whatever is replayed and whoever ends it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -17,9 +18,23 @@ NOW_MS = 1_769_040_000_000
 QUARTER_MS, DAY_MS = 15 * 60_000, 86_400_000
 
 
+class Clock:
+    """The broker's time and a clock that nobody sets; None where the broker names no time."""
+
+    def __init__(self):
+        self.broker_ms, self.at_ms = NOW_MS, NOW_MS
+
+    def now_ms(self):
+        return self.broker_ms
+
+    def steady_ms(self):
+        return self.at_ms
+
+
 class App:
     def __init__(self, partition):
         self.partition = partition
+        self.broker_clock = Clock()
         self.listeners = []
         self.on_rebalance_complete = SimpleNamespace(connect=lambda weak: self.listeners.append)
 
@@ -60,10 +75,13 @@ class Runs:
     def __init__(self, partition, published=None):
         self.app = App(partition)
         self.table = RunTable(self.app, 1, "robust", published)
-        self.ends = self.table.ends
 
     def apply(self, part, now_ms=NOW_MS, offset=-1):
-        return self.table.apply(0, part, now_ms, offset=offset)
+        return self.table.apply(0, part, now_ms, offset=offset, is_append_time=True)
+
+    def ends(self, number, now_ms):
+        self.app.broker_clock.broker_ms = self.app.broker_clock.at_ms = now_ms
+        return self.table.ends(number)
 
     def end(self, now_ms=NOW_MS):
         """What comes of the ends that are written by now."""
@@ -298,3 +316,60 @@ def test_no_two_runs_share_a_key():
     keys = {key_of(scored("a", name)) for name in names}
     assert len(keys) == len(names)
     assert "roster~" not in keys
+
+
+class ByWorkers(Runs):
+    """A broker that stamps nothing: `run-parts` has the times of the workers that wrote."""
+
+    def __init__(self, partition, wrong_ms=0):
+        super().__init__(partition)
+        self.wrong_ms = wrong_ms
+        self.app.broker_clock.broker_ms = None
+
+    def apply(self, part, after_ms=0, offset=-1):
+        self.app.broker_clock.at_ms = NOW_MS + after_ms
+        return self.table.apply(0, part, NOW_MS + after_ms + self.wrong_ms, offset=offset)
+
+    def ends(self, number, now_ms):
+        self.app.broker_clock.at_ms = now_ms
+        return self.table.ends(number)
+
+
+@pytest.mark.parametrize("wrong_ms", [-3_600_000, 0, 3_600_000])
+def test_x11_whatever_clock_stamps_the_parts_a_run_ends_15_minutes_after_the_last_was_read(partition, wrong_ms):
+    runs = ByWorkers(partition, wrong_ms)
+    runs.apply(scored("a"))
+    runs.wrong_ms = -runs.wrong_ms
+    runs.apply(scored("b"), after_ms=60_000)
+    assert runs.ends(0, NOW_MS + 60_000 + QUARTER_MS - 1) == []
+    assert [one.run_id for one in runs.ends(0, NOW_MS + 60_000 + QUARTER_MS)] == ["r1"]
+
+
+@pytest.mark.parametrize("wrong_ms", [-3_600_000, 0, 3_600_000])
+def test_x11_whatever_clock_stamps_what_came_late_it_is_one_revision(partition, wrong_ms):
+    runs = ByWorkers(partition, wrong_ms)
+    for one in (scored("a"), completed(1)):
+        runs.apply(one)
+    for second, name in enumerate("bcd"):
+        runs.wrong_ms = -runs.wrong_ms
+        runs.apply(scored(name), after_ms=second * 1_000)
+        assert runs.ends(0, NOW_MS + second * 1_000) == [], "more may come"
+    (closing,) = runs.ends(0, NOW_MS + 2_000 + 5_000)
+    (summary,) = summaries_of(runs.apply(closing, after_ms=7_000))
+    assert summary == ("r1", 4, 2)
+
+
+def test_x11_who_takes_over_without_the_brokers_time_waits_anew_and_with_it_does_not(partition, runs):
+    runs.apply(scored("a"))
+    heir = ByWorkers(partition)
+    assert heir.ends(0, NOW_MS + QUARTER_MS) == [], "how long nothing came it does not know"
+    assert len(heir.ends(0, NOW_MS + 2 * QUARTER_MS)) == 1
+    assert len(table(partition).ends(0, NOW_MS + QUARTER_MS)) == 1
+
+
+def test_a_rebalance_that_leaves_a_run_here_counts_on(partition):
+    runs = ByWorkers(partition)
+    runs.apply(scored("a"))
+    for listener in runs.app.listeners:
+        asyncio.run(listener(runs.app))
+    assert len(runs.ends(0, NOW_MS + QUARTER_MS)) == 1
