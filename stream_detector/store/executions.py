@@ -36,6 +36,11 @@ async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None =
     return _stored(found) if found else None
 
 
+async def has_executions(pool: asyncpg.Pool, workflow_id: str) -> bool:
+    """Whether an execution of the workflow is stored."""
+    return bool(await pool.fetchval("SELECT EXISTS (SELECT FROM executions WHERE workflow_id = $1)", workflow_id))
+
+
 async def completions_in_order(
     pool: asyncpg.Pool, workflow_id: str, until: Position = END
 ) -> AsyncIterator[StoredCompletion]:

@@ -92,7 +92,9 @@ class Details:
             raise self.refusal("missing_field", place, "is missing")
         found = statuses.get(value) if isinstance(value, str) else None
         if found is None:
-            raise self.refusal("unknown_value", place, f"is none of {', '.join(sorted(statuses))}")
+            words = ", ".join(sorted(statuses))
+            what = f"{place} is none of {words}; a later version of stream_detector may know it"
+            raise RefusedError("validate", "unknown_value", what)
         return found
 
     def refusal(self, reason: Reason, place: str, what: str) -> RefusedError:

@@ -65,6 +65,7 @@ class _Run(Struct):
     updated_at: Any = None
     name: Any = None
     path: Any = None
+    workflow_id: Any = None
     run_attempt: Any = None
     html_url: Any = None
     head_branch: Any = None
@@ -79,8 +80,14 @@ class _Repository(Struct):
     default_branch: Any = None
 
 
+class _Workflow(Struct):
+    id: Any = None
+    path: Any = None
+
+
 class _Delivery(Struct):
     workflow_run: _Run
+    workflow: Raw = Raw()
     action: Any = None
     repository: Raw = Raw()
 
@@ -93,6 +100,7 @@ _delivery = msgspec.json.Decoder(_Delivery).decode
 _runs = msgspec.json.Decoder(_Runs).decode
 _run = msgspec.json.Decoder(_Run).decode
 _repository = msgspec.json.Decoder(_Repository).decode
+_workflow = msgspec.json.Decoder(_Workflow).decode
 
 
 def read(payload: bytes) -> Reading:
@@ -103,7 +111,8 @@ def read(payload: bytes) -> Reading:
         delivery = details.decode(_delivery, payload)
         if isinstance(delivery.action, str) and delivery.action != "completed":
             return Reading(ignored="the run has not ended")
-        return _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
+        reading = _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
+        return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
     if "workflow_runs" in fields:
         return _read_list(details.decode(_runs, payload).workflow_runs)
     if _is_run(fields):
@@ -171,6 +180,16 @@ def _read_run(details: Details, run: _Run, repository: Raw, at: str) -> Reading:
         variant=_variant(run.event, branch, tag, own.default_branch),
     )
     return Reading((event,), "", details.left_out)
+
+
+def _with_known(details: Details, delivery: _Delivery, reading: Reading) -> Reading:
+    """With the workflow that GitHub's number names, for a run that has no path of its own."""
+    workflow = details.part("$.workflow", delivery.workflow, _workflow)
+    path = details.text("$.workflow.path", workflow.path, 4096) if workflow else None
+    if not workflow or not path or not reading.events or workflow.id != delivery.workflow_run.workflow_id:
+        return reading
+    own = details.part("$.repository", delivery.repository, _repository) or _Repository()
+    return reading._replace(known_as=fit_id(f"github:{own.full_name}:{path.partition('@')[0]}"))
 
 
 def _started_at(details: Details, run: _Run, attempt: int, at: str) -> datetime | None:

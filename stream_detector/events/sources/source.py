@@ -26,6 +26,8 @@ class Reading(NamedTuple):
     """Places of optional details that could not be used, such as `$.workflow_run.html_url`; from a bounded set."""
     refused: Sequence[RefusedError] = ()
     """Of a payload with several entries: those that cannot be read. A payload with one raises instead."""
+    known_as: str = ""
+    """Of a payload with one event whose workflow has a name alone: the workflow's id where that is known already."""
 
 
 class IgnoredError(RefusedError):

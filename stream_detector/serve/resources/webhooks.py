@@ -1,11 +1,12 @@
 """Webhooks of the sources: a delivery becomes events, held to the contract like any other."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 from aiohttp import web
 
-from stream_detector.events import RefusedError
+from stream_detector.events import Completion, RefusedError
 from stream_detector.events.decode import decode_received
 from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
@@ -13,7 +14,7 @@ from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources import find_source, read_payload
 from stream_detector.events.sources.form import form_payload, is_form
 from stream_detector.events.sources.source import Reading, Source, Webhook
-from stream_detector.serve.app_keys import BROKER, SETTINGS
+from stream_detector.serve.app_keys import BROKER, DATABASE, SETTINGS
 from stream_detector.serve.connections import source_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.resources.events import (
@@ -25,6 +26,8 @@ from stream_detector.serve.resources.events import (
 )
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX
+from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.executions import has_executions
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -90,7 +93,7 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     errors = list(reading.refused)
-    for event in reading.events:
+    for event in await _known_events(request, reading):
         try:
             events.append((len(events), decode_received(kind_of_event(event), encode(event), (), now_ms)))
         except RefusedError as error:
@@ -116,6 +119,19 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
     if result.refused:
         response.set_status(207)
     return response
+
+
+async def _known_events(request: web.Request, reading: Reading) -> Sequence[Event]:
+    """The events; one whose workflow has a name alone is of the workflow that is stored, if one is."""
+    if not reading.known_as:
+        return reading.events
+    try:
+        if not await request.app[DATABASE].query(has_executions, reading.known_as):
+            return reading.events
+    except StoreAwayError:  # a delivery does not wait for the database
+        return reading.events
+    events = (event for event in reading.events if isinstance(event, Completion))
+    return [msgspec.structs.replace(event, workflow_id=reading.known_as) for event in events]
 
 
 def _shown(kind: str) -> str:

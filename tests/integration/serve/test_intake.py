@@ -21,6 +21,10 @@ from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.resources.events import BODY_BYTES
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import completion as made
+from tests.events_made import row
 from tests.integration.serve.conftest import Serve
 from tests.servers.installation import wait_until
 
@@ -253,3 +257,20 @@ async def test_a_webhook_that_is_not_switched_on_says_how(serve: Serve) -> None:
     for name in ("github", "gitlab"):
         told = await post(client, f"/api/v1/webhooks/{name}", b"{}", 404)
         assert f"STREAM_DETECTOR_{name.upper()}_WEBHOOK" in told["detail"]
+
+
+async def test_x20_a_run_without_its_path_is_of_the_workflow_that_is_stored(
+    client: Client, tansu: Tansu, pool: asyncpg.Pool
+) -> None:
+    delivery = json.loads((PAYLOADS / "github_workflow_run_no_path.json").read_text("utf-8"))
+    workflow = f"github:bakery/oven:{delivery['workflow']['path']}"
+    for execution, stored in ((1, False), (2, True)):
+        if stored:
+            await Writer(pool).write(Rows(executions=[row(made("e1", workflow), 1)]))
+        delivery["workflow_run"]["id"] = execution
+        body = json.dumps(delivery).encode()
+        given = {"Authorization": "", "X_GitHub_Event": "workflow_run", "X_Hub_Signature_256": signed(body)}
+        await post(client, "/api/v1/webhooks/github", body, **given)  # type: ignore[arg-type]
+    records = await on(client, tansu.address, "workflow-completions")
+    found = {json.loads(record.value)["execution_id"]: json.loads(record.value)["workflow_id"] for record in records}
+    assert found == {"github:1": "github:bakery/oven:Checks", "github:2": workflow}
