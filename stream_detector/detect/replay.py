@@ -1,6 +1,7 @@
 """History through the same `step` without any server: what a live worker would have found, in the same order."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,6 +20,16 @@ from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 
 Event = Completion | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
+
+
+class Prepared(NamedTuple):
+    """An execution and what it is judged by."""
+
+    event: Completion
+    """With its variant."""
+    baseline: WorkflowBaseline
+    ends: Sequence[Anomaly]
+    """Of the incidents of a former state that has retired."""
 
 
 class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
@@ -56,17 +67,27 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
         """
         if isinstance(event, Action):
             return self._apply_action(event, config)
-        ends: Sequence[Anomaly] = ()
-        if isinstance(event, Completion):
-            event = with_variant(event, config.variant_by)
-        key = key_of(event)
-        if isinstance(event, Completion) and event.variant is not None:
+        if isinstance(event, Score):
+            return step(self._made(key_of(event)), event, config, record_ms, backfill=backfill, explain=explain)
+        event, baseline, ends = self.prepare(event, config, backfill=backfill)
+        outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
+        return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome
+
+    def prepare(self, event: Completion, config: Config, *, backfill: bool = False) -> Prepared:
+        """What an execution is to be judged by, before it is: the baseline of its variant."""
+        event = with_variant(event, config.variant_by)
+        key, ends = key_of(event), ()  # type: tuple[str, Sequence[Anomaly]]
+        if event.variant is not None:
             ends = follow(self, key, event, config, backfill=backfill)
+        baseline = self._made(key)
+        assert isinstance(baseline, WorkflowBaseline)
+        return Prepared(event, baseline, ends)
+
+    def _made(self, key: str) -> WorkflowBaseline | ScoreBaseline:
         baseline = self.get(key)
         if baseline is None:
             baseline = self[key] = WorkflowBaseline.new(key)
-        outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
-        return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome
+        return baseline
 
     def _apply_action(self, action: Action, config: Config) -> Outcome:
         named = action.entity

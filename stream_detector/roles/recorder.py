@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from stream_detector.composition import variant_labels
 from stream_detector.delivery import worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.chunk import Chunk, SourceRecord
@@ -238,7 +239,8 @@ class Recorder:
         backfill = bool(record.headers) and is_backfill(record.headers)
         value = (record.value or b"").strip() if source in STORED_AS_IT_CAME else None
         place = source, number, record.offset, record.timestamp
-        return Row(event, *place, backfill, self._epoch, value, self._app.settings.duration_from_times)
+        settings = self._app.settings
+        return Row(event, *place, backfill, self._epoch, value, settings.duration_from_times, variant_labels(settings))
 
     def _reached(self, source: str, chunk: Chunk) -> Reached:
         """From where to where everything is stored with the chunk."""

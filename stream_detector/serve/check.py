@@ -9,11 +9,11 @@ from msgspec import Struct
 from stream_detector.detect import Baseline, Outcome, step
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import OutcomeKind
+from stream_detector.detect.replay import Baselines
 from stream_detector.events import Anomaly, Completion, Score
 from stream_detector.events.ids import score_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 from stream_detector.serve.detection_settings import DetectionSettings
-from stream_detector.serve.variant_baselines import VariantBaselines
 from stream_detector.store import executions, scores
 from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.scores import StoredScore
@@ -39,13 +39,13 @@ async def check(
     decision about it is appended to `explain`, in plain words.
     """
     workflow_id = target.event.workflow_id
-    baselines = VariantBaselines(workflow_id)
+    baselines = Baselines()
     outcome = Outcome("applied")
     async for stored in executions.completions_in_order(pool, workflow_id, target.position):
         explanation = explain if stored.position == target.position else None
         config = in_force.config_at(COMPLETIONS, stored.position)
-        baseline = baselines.of(stored.event)
-        outcome = step(baseline, stored.event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
+        event, baseline, _ = baselines.prepare(stored.event, config, backfill=stored.backfill)
+        outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
     about = workflow_id, target.event.variant
     history = await executions.completeness(pool, *about, target.position, target.event.finished_at)
     return Checked(outcome.anomalies, why_approximate(history), outcome.kind, target.event)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from stream_detector.detect import Baseline, ScoreBaseline, WorkflowBaseline, step
 from stream_detector.detect.loading import wait_until_loaded
+from stream_detector.detect.replay import Baselines
 from stream_detector.detect.statistics.failures import RECENT
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.anomaly_types import TYPES
@@ -31,7 +32,6 @@ from stream_detector.serve.detection_settings import DetectionSettings, detectio
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import Entity, read_query
 from stream_detector.serve.responses import json_response
-from stream_detector.serve.variant_baselines import VariantBaselines
 from stream_detector.store.anomaly_edits import deleted_of
 from stream_detector.store.executions import completions_in_order
 from stream_detector.store.scores import scores_in_order
@@ -133,8 +133,8 @@ async def _durations(
     readings = _Readings(workflow_id, limit)
     deleted = await deleted_of(pool, workflow_key(workflow_id))
     async for stored in completions_in_order(pool, workflow_id):
-        event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
-        baseline = readings.baselines.of(event)
+        config = in_force.config_at(COMPLETIONS, stored.position)
+        event, baseline, _ = readings.baselines.prepare(stored.event, config, backfill=stored.backfill)
         classic = config.for_execution(event).profile == "classic"
         band = (
             classic_duration_band(baseline, event.finished_at)
@@ -155,8 +155,8 @@ async def _failure_rates(
     deleted = await deleted_of(pool, workflow_key(workflow_id))
     recents: dict[int, deque[bool]] = {}
     async for stored in completions_in_order(pool, workflow_id):
-        event, config = stored.event, in_force.config_at(COMPLETIONS, stored.position)
-        baseline = readings.baselines.of(event)
+        config = in_force.config_at(COMPLETIONS, stored.position)
+        event, baseline, _ = readings.baselines.prepare(stored.event, config, backfill=stored.backfill)
         classic = config.for_execution(event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill)
@@ -179,7 +179,7 @@ class _Readings:
     """The last readings of a workflow: of each baseline that it has, or had before another took it over."""
 
     def __init__(self, workflow_id: str, limit: int) -> None:
-        self.baselines, self._limit = VariantBaselines(workflow_id), limit
+        self.baselines, self._workflow_id, self._limit = Baselines(), workflow_id, limit
         self._of: dict[int, tuple[WorkflowBaseline, deque[Point]]] = {}
 
     def add(
@@ -205,7 +205,7 @@ class _Readings:
     def points(self, variant: str | None) -> list[Point]:
         """The last ones of a variant; with None those of all."""
         if variant is not None:
-            baseline = self.baselines.find(variant)
+            baseline = self.baselines.get(workflow_key(self._workflow_id, variant))
             return list(self._of.get(id(baseline), (baseline, ()))[1])
         if len(self._of) == 1:
             ((_, points),) = self._of.values()

@@ -13,8 +13,9 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.composition import detection_config
-from stream_detector.detect import Baseline, Config, step
+from stream_detector.detect import Config
 from stream_detector.detect.loading import wait_until_loaded
+from stream_detector.detect.replay import Baselines
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.anomaly import AnomalyTypeName, SeverityName
 from stream_detector.events.ids import score_key
@@ -25,7 +26,6 @@ from stream_detector.serve.requests import (
     read_query,
 )
 from stream_detector.serve.responses import json_response
-from stream_detector.serve.variant_baselines import VariantBaselines
 from stream_detector.settings import PREFIX, SPECS, Settings
 from stream_detector.store import history
 from stream_detector.store.connect import StoreAwayError
@@ -129,8 +129,7 @@ async def preview(request: web.Request) -> web.Response:
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
     await wait_until_loaded()
     counted = [_Counted(), _Counted()]
-    variants: list[VariantBaselines] = []
-    baselines: Sequence[Baseline] = []
+    kept: list[Baselines] = []
     events, key = 0, ""
     async for stored in history.everything(pool):
         event = stored.event
@@ -140,12 +139,9 @@ async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> t
             own, at = score_key(event.entity_id), event.scored_at
         if own != key:
             key = own
-            variants = [VariantBaselines(event.workflow_id) for _ in configs] if isinstance(event, Completion) else []
-            baselines = [Baseline.new(own) for _ in configs]
-        if isinstance(event, Completion):
-            baselines = [each.of(event) for each in variants]
-        for baseline, config, count in zip(baselines, configs, counted, strict=True):
-            found = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
+            kept = [Baselines() for _ in configs]
+        for baselines, config, count in zip(kept, configs, counted, strict=True):
+            found = baselines.apply(event, config, stored.record_ms, backfill=stored.backfill).anomalies
             if found and at >= since:
                 count.add(found)
         events += 1

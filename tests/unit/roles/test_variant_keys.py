@@ -1,6 +1,8 @@
 """X21: what a workflow had before variants goes on in `default branch`, whatever dies at whatever moment."""
 
+import base64
 import random
+import zlib
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +29,26 @@ from tests.unit.roles.many_keys import CONFIG, PARTITIONS, World
 
 WORKFLOWS = "build", "deploy", "nightly"
 VARIANTS = None, None, None, DEFAULT_BRANCH, SCHEDULE, "pull request"
+
+OF_4659E91 = {
+    "robust": (
+        "c-muPWZ+<Ep7w4wBLf370|+oNoMSl4_*dFp=sd$YMt3j2?h6d(8823O{<+9-fzcuTTh1khi;UO8KT4lsIK{ZNGDr6`!)Zok&+Mo("
+        "3}+Z;N+ca-Vg;GgFeM&rs(|3vOAn$V*H4K&_R996?<;1AHBdX1?U!T(%Y=I_O1K_>@Auz1fBhL4*cl*h0nvH4x8>e8i*$Gbq_*V>"
+        "JAlNQc_ct4oN|I-21lS}jt$#Cz6BWw)thQ;$)F9S+ovpEeyCK)A^mgQJhv`Edzifrf<>7R;!83akih@{A0H~pN0tdWfMg^^Tl>O8"
+        "H`{A5nVw;UAd@qH1=)oJg~%as%S}vKXLu0kM7yaE*VRnAZ(o%+*SZc!GyM6_z`zP7nSpL&WMG4eFo1o=4tMuFua335PFguI002h*"
+        "jeY"
+    ),
+    "classic": (
+        "c-q~L%PT~29L3M?P7@0Y&nS<LJT|gWLg9{*#<M6Ic}1d(*TRC;7iD85L&Rd{zHQieW?`W$W`=PsSjZ&Vm@-3Qfhn##e}z-uK6UDQ"
+        "&fyprkNMT`1_LZG#Nh(xESg!D9KZ#ut8ZSsM1bit_HP}Rj34@NUO{Kq9j}>Qc-h{xv&aV@%e9Ym`r&8m8U3f6)yN@N?_X+S()-nY"
+        "r(?(EI15$kO(Ba}6YI>amWJE1I_yH<O>gikx*2T&;$UtuICi@~dRyw?AAhkwn!+2tB_YE|@Ya|I+i#hT4ql&)z}W9#NjXpzt~IQ}"
+        "oH&@Gh~14KxygUv#&Ot9TX`O=b$MuE*@G#shX$B{)-r+kaRJ4OK-qT!5>iF_tQYY#E7HxOh_i@DyZI8tZi$v$638df7$>8<T&9Kz"
+        "85OEbg+UqVX$n~z6}-(U^l+p=e^Kb9K*e^CN}DSx7X2zsTQm$;Xw*Kbp;puWM)D5c92+BI{D=Mz`wXqw"
+    ),
+}
+"""A baseline as that version packed it, compressed: 40 successes an hour apart from noon on, then three failures."""
+SPIKE, STREAK = "1011f5d2-e05a-59af-9459-c6ea3dd14dea", "233fa468-531c-5749-a260-d75fdefbfd9c"
+"""The incidents that are open in it."""
 
 
 class Batch:
@@ -217,3 +239,35 @@ async def test_x21_feedback_on_an_incident_is_about_the_variant_that_has_it() ->
     assert await acted(world, action("expected", "workflow:build", incident_id=opened.id)) == {"applied": 1}
     feedbacks = {name: Baseline.unpack(name, partition.get(name) or b"").feedbacks for name in partition.keys()}  # noqa: SIM118
     assert feedbacks == {key: 1, "workflow:build": 0, workflow_key("build", "pull request"): 0}
+
+
+@pytest.mark.parametrize("crash_after", range(4))
+@pytest.mark.parametrize("profile", ["robust", "classic"])
+async def test_x21_an_upgrade_continues_the_open_incidents_of_4659e91(profile: str, crash_after: int) -> None:
+    """The detector dies right after so many of its checkpoint's batches are in the log."""
+    world, number = Torn(), owner_partition("build", PARTITIONS)
+    packed = zlib.decompress(base64.b85decode(OF_4659E91[profile]))
+    world.changelog[number].append((b"workflow:build", changelog_record.encode_header(1, {}) + packed))
+    world.restart()
+    others = [run_of(70 + n, 1.8, f"other-{n}", None, False) for n in range(3)]
+    runs = [run_of(43 + n, 1.8 + n / 24, "build", DEFAULT_BRANCH, n < 2) for n in range(3)]
+    world.publish(*runs[:2], *others)
+    await world.apply()
+    world.write(world.begin_checkpoint())
+    world.append_some(crash_after)
+    world.waiting.clear()
+    world.restart()
+    world.publish(*runs[2:])
+    await world.apply()
+    world.write(taken := world.begin_checkpoint())
+    world.append_some(1_000)
+    world.finish(taken)
+    key = workflow_key("build", DEFAULT_BRANCH)
+    assert world.dropped() == {"workflow:build"}
+    found = [decode_anomaly(value) for value in world.alerts[key]]
+    states = {(one.incident_id, one.state, one.severity) for one in found if one.incident_id == STREAK}
+    assert states == {(STREAK, "ongoing", "critical"), (STREAK, "resolved", "info")}
+    assert {one.incident_id for one in found} <= {STREAK, SPIKE}, "nothing begins"
+    assert {one.variant for one in found} == {DEFAULT_BRANCH}
+    baseline = Baseline.unpack(key, kept(world)[key])
+    assert {one.id for one in baseline.incidents.values()} == {SPIKE}
