@@ -70,7 +70,7 @@ class WrittenOutcomes:
             async for record in read_topic(self._settings, NOTIFICATIONS, first):
                 try:
                     found.add(_outcome.decode(record.value or b"").id)
-                except msgspec.MsgspecError:
+                except (msgspec.MsgspecError, UnicodeError, RecursionError):
                     continue  # none of ours
         except (KafkaError, OSError, TimeoutError, SetupError) as error:
             OutcomesNotRead(str(error) or type(error).__name__).emit()

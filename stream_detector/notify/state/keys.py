@@ -70,7 +70,7 @@ def read_if_sound(state: State, key: str, kind: type[T]) -> T | None:
     """The value under `key`; None also where it cannot be read."""
     try:
         return read(state, key, kind)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 

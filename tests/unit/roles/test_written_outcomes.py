@@ -52,6 +52,14 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     return Topic(monkeypatch)
 
 
+@pytest.mark.parametrize("value", [b'{"id":"\xed\xa0\xbd"}', b'{"x":' + b"[" * 100_000, b"\xff", b""])
+async def test_x10_what_another_program_wrote_there_ends_no_notifier(topic: Topic, value: bytes) -> None:
+    """The fuzzer on a real broker found it: neither error is one of msgspec's."""
+    topic.values.append(value)
+    assert await topic.life({}, "ab", dies=True) == "ab"
+    assert await topic.life({}, "ab", dies=True) == ""
+
+
 async def test_x13_lives_that_end_before_their_checkpoint_write_each_outcome_once(topic: Topic) -> None:
     state: dict[str, bytes] = {}
     assert [await topic.life(state, "ab", dies=True) for _ in range(5)] == ["ab", "", "", "", ""]
