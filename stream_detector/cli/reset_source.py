@@ -7,6 +7,7 @@ import click
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
+from stream_detector.cli.stopped_stack import is_stopped_stack, with_services
 from stream_detector.kafka.acls import GROUPED
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY
@@ -42,14 +43,18 @@ def command(topic: str, partition: int, to: str, roles: tuple[str, ...], dry_run
     it: events that were applied before, and whose ids are no longer among the last of their key, are applied again.
 
     \b
-    Example: stream-detector reset-source --topic scores --partition 3 --to latest --broker kafka:9092 --dry-run
+    Examples: stream-detector reset-source --topic scores --partition 3 --to latest --broker kafka:9092 --dry-run
+              stream-detector reset-source --topic scores --partition 3 --to latest --data-dir ./watch
     """
-    if not settings.broker:
+    if not (settings.broker or is_stopped_stack(settings)):
         raise CommandError(
-            f"{PREFIX}BROKER (--broker) is not set. The embedded broker of `up` needs no reset: restart `up`", 2
+            f"{PREFIX}BROKER (--broker) is not set, and {settings.data_path} has no Kafka of an `up --broker apache` "
+            "(--data-dir). The embedded broker of `up` needs no reset: restart `up`",
+            2,
         )
     try:
-        done = asyncio.run(_reset(settings, topic, partition, to, roles, dry_run=dry_run))
+        with with_services(settings) as settings:
+            done = asyncio.run(_reset(settings, topic, partition, to, roles, dry_run=dry_run))
     except RestoreError as error:
         raise CommandError(f"nothing was changed: {error}") from None
     for line in describe(done, dry_run=dry_run, has_database=bool(settings.database_url)):

@@ -8,6 +8,7 @@ import click
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
 from stream_detector.cli.restore_state import counted
+from stream_detector.cli.stopped_stack import is_stopped_stack, with_services
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.roles.restore.new_broker import RestoreError
 from stream_detector.roles.restore.rewind import Rewound, rewind
@@ -41,11 +42,16 @@ def command(to: datetime, dry_run: bool, settings: Settings) -> None:
     Example: stream-detector recorder rewind --to 2026-11-30T14:00:00Z --broker kafka:9092
              --database-url postgresql://db/detector
     """
-    for name in ("broker", "database_url"):
+    for name in () if is_stopped_stack(settings) else ("broker", "database_url"):
         if not getattr(settings, name):
-            raise CommandError(f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}) is not set", 2)
+            raise CommandError(
+                f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}) is not set, and {settings.data_path} has no "
+                "Kafka of a stopped `up --broker apache` (--data-dir)",
+                2,
+            )
     try:
-        done = asyncio.run(_rewind(settings, to, dry_run=dry_run))
+        with with_services(settings) as settings:
+            done = asyncio.run(_rewind(settings, to, dry_run=dry_run))
     except RestoreError as error:
         raise CommandError(f"nothing was changed: {error}") from None
     for line in describe(done, dry_run=dry_run):

@@ -11,6 +11,7 @@ import click
 from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import use_running_stack
 from stream_detector.cli.options import settings_flags
+from stream_detector.cli.stopped_stack import CATCH_UP, is_stopped_stack, with_services
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.create_topics import NEW_PARTITIONS, make_topics
 from stream_detector.kafka.topics import BASELINES
@@ -53,6 +54,7 @@ def command(settings: Settings, dry_run: bool, grants: tuple[str, ...], repartit
     \b
     Examples: stream-detector setup --broker kafka:9092 --database-url postgresql://db/detector --dry-run
               stream-detector setup --broker kafka:9092 --repartition 12
+              stream-detector setup --data-dir ./watch --repartition 12    (of a stopped `up --broker apache`)
     """
     if repartition is not None:
         _repartition(settings, repartition, dry_run=dry_run, as_json=as_json)
@@ -84,22 +86,25 @@ def command(settings: Settings, dry_run: bool, grants: tuple[str, ...], repartit
 def _repartition(settings: Settings, n: int, *, dry_run: bool, as_json: bool) -> None:
     from stream_detector.roles.restore.repartition import RepartitionError, repartition
 
-    if not settings.broker:
+    is_of_up = is_stopped_stack(settings)
+    if not (settings.broker or is_of_up):
         raise CommandError(
-            f"{PREFIX}BROKER (--broker) is not set. For an embedded broker set {PREFIX}PARTITIONS: at its next start "
-            "`up` restores each key at its new owner",
+            f"{PREFIX}BROKER (--broker) is not set, and {settings.data_path} has no Kafka of an `up --broker apache` "
+            f"(--data-dir). For an embedded broker set {PREFIX}PARTITIONS: at its next start `up` restores each key at "
+            "its new owner",
             2,
         )
     start_logging("setup", form=settings.log_format, level=settings.log_level)
 
-    async def run() -> "Repartitioned":
+    async def run(settings: Settings) -> "Repartitioned":
         await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
         return await repartition(settings, n, dry_run=dry_run)
 
     try:
-        done = asyncio.run(run())
+        with with_services(settings) as running:
+            done = asyncio.run(run(running))
     except RepartitionError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(f"{error}. {CATCH_UP}" if is_of_up else str(error)) from None
     if as_json:
         click.echo(json.dumps(asdict(done) | {"dry_run": dry_run}))
         return

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream_detector.devstack.ports import free_port
 from stream_detector.events.anomaly_types import TYPES
-from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.kafka.end_offsets import EndOffsets, total_lag
 from stream_detector.kafka.topics import COMPLETIONS
 from stream_detector.settings import PREFIX, Settings
 
@@ -249,4 +249,31 @@ def test_with_apache_kafka_the_stream_outlives_it(up):
             return sum(end for tp, end in (await ends.end_offsets()).items() if tp.topic == COMPLETIONS)
 
     assert asyncio.run(count()) == 100
+    assert again.end() == 0
+
+
+@pytest.mark.apache
+@pytest.mark.drill
+def test_x16_the_kafka_of_up_gets_more_partitions_while_up_is_stopped(up):
+    running = up("--broker", "apache")
+    address = broker_of(running.wait_for("broker: Apache Kafka"))
+    running.wait_for("ready: ")
+    asyncio.run(publish(address, 100))
+
+    async def read():
+        async with EndOffsets(Settings(broker=address)) as ends:
+            while total_lag(await ends.lags()):  # noqa: ASYNC110 - the broker does not report it
+                await asyncio.sleep(0.1)
+
+    asyncio.run(read())
+    folder = running.process.args[running.process.args.index("--data-dir") + 1]
+    command = [*PROGRAM, "setup", "--repartition", "6", "--data-dir", folder]
+    refused = subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1 and "stop it" in refused.stderr
+    assert running.end() == 0
+    done = subprocess.run(command, env=environ(), capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert "partitions: 4, now 6" in done.stdout and "of 1 keys" in done.stdout
+    again = up("--broker", "apache")
+    again.wait_for("ready: ")
     assert again.end() == 0

@@ -6,7 +6,7 @@ from functools import cached_property
 from stream_detector.events import Anomaly
 from stream_detector.events.anomaly import STATES
 from stream_detector.events.variant import shown_name
-from stream_detector.notify.rendering.escape import one_line, paragraph
+from stream_detector.notify.rendering.escape import name_line, one_line, paragraph
 from stream_detector.notify.rendering.words import (
     amount,
     anomaly_link,
@@ -54,8 +54,8 @@ def anomaly_name(anomaly: Anomaly, limit: int | None = None) -> str:
         limit: characters of the name.
     """
     at_most = () if limit is None else (limit,)
-    name = one_line(anomaly.entity_name, *at_most) or one_line(anomaly.entity_id, *at_most) or "unknown"
-    return shown_name(name, one_line(anomaly.variant or "") or None)
+    name = name_line(anomaly.entity_name, *at_most) or name_line(anomaly.entity_id, *at_most) or "unknown"
+    return shown_name(name, name_line(anomaly.variant or "") or None)
 
 
 def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from stream_detector.events.movement import common_words
 from stream_detector.events.run_summary import RUN_SILENCE_S
-from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.escape import name_line, one_line
 from stream_detector.notify.rendering.words import duration, minute
 from stream_detector.notify.subject import Run
 
@@ -17,7 +17,7 @@ def run_remark(run: Run) -> str:
 
 def _name(run: Run) -> str:
     """What a producer called the run, or the minute of scores without one."""
-    return f"run {one_line(run.run_id, NAME_LIMIT)}" if run.named else f"the scores of {minute(run.ended_at)}"
+    return f"run {name_line(run.run_id, NAME_LIMIT)}" if run.named else f"the scores of {minute(run.ended_at)}"
 
 
 def _follow_up(run: Run) -> str:

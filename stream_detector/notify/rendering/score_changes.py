@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.notify.config import NotifyConfig
-from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.escape import name_line, one_line
 from stream_detector.notify.rendering.run_remark import run_remark
 from stream_detector.notify.rendering.words import anomaly_link, decimals, difference, exact, minute, points, run_link
 from stream_detector.notify.subject import Run, Subject, is_in_run_summary, largest_first
@@ -58,7 +58,7 @@ def change_values(change: SummaryAnomaly) -> tuple[str, str, str]:
 
 def entity_name(change: SummaryAnomaly) -> str:
     """The entity's name, or its id where it has none."""
-    return one_line(change.entity_name) or one_line(change.entity_id)
+    return name_line(change.entity_name) or name_line(change.entity_id)
 
 
 def one_line_form(change: SummaryAnomaly) -> str:

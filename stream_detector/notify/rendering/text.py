@@ -7,7 +7,7 @@ from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
 from stream_detector.notify.rendering.alert import Alert, alert_text
 from stream_detector.notify.rendering.combined import CombinedContent, combined_text
-from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.escape import composed_line
 from stream_detector.notify.rendering.graphemes import cut
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import Changes, batch_text, heading, one_line_form
@@ -40,7 +40,7 @@ class TextLayout:
 
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
         """Its entries, up to `TEXT_ENTRIES`."""
-        return self._shown(one_line(content.title, TITLE_LIMIT), combined_text(content, TEXT_ENTRIES))
+        return self._shown(composed_line(content.title, TITLE_LIMIT), combined_text(content, TEXT_ENTRIES))
 
     def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
         """Title and text."""
@@ -49,7 +49,7 @@ class TextLayout:
     def add_note(self, shown: Shown, note: str) -> Shown:
         """In the title, too."""
         text = self._within_limit(f"{self.escape(note)}\n\n{shown.text}")
-        return replace(shown, title=one_line(f"{note}: {shown.title}", TITLE_LIMIT), text=text)
+        return replace(shown, title=composed_line(f"{note}: {shown.title}", TITLE_LIMIT), text=text)
 
     def add_links(self, shown: Shown, links: Links) -> Shown:
         """One line each, where there is room."""

@@ -10,8 +10,10 @@ import pytest
 
 from stream_detector.notify.channels.email.literal_subject import subject_of
 from stream_detector.notify.channels.slack.rendering import fit
-from stream_detector.notify.rendering.escape import one_line, paragraph
+from stream_detector.notify.rendering.escape import composed_line, name_line, one_line, paragraph
 from stream_detector.notify.rendering.graphemes import cut, graphemes
+from tests.unit.notify.living import Notifier
+from tests.unit.notify.subjects import CONFIG, slow
 
 FAMILY, FLAGS = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7"
 CLUSTERS = (
@@ -116,3 +118,27 @@ def test_an_encoded_word_in_a_subject_is_shown_as_it_is(title: str) -> None:
 @pytest.mark.parametrize("text", ["&lt;b&gt;", "%0ABcc", "\\u202e", "&#10;", "=0A", "xn--bcher-kva"])
 def test_nothing_is_decoded(text: str) -> None:
     assert one_line(text) == text
+
+
+HEBREW = "\u05d0\u05d1\u05d2"
+
+
+def test_a_name_with_right_to_left_letters_does_not_turn_what_is_beside_it() -> None:
+    isolated = f"\u2068{HEBREW} 2\u2069"
+    assert name_line(f"{HEBREW} 2") == isolated
+    assert name_line("Lido \u00e9 \U0001f600 2") == "Lido \u00e9 \U0001f600 2", "no other name changes"
+    assert name_line(f"\u2069\u2068{HEBREW}\u202e") == f"\u2068{HEBREW}\u2069", "marks of its own go"
+    title = f"{isolated}: 7.5 \u2192 5.8"
+    assert composed_line(title) == title and composed_line(composed_line(title), 100) == title
+    assert composed_line("ab\u2069c\u2068d\u2069\u2069\r\ne") == "abc\u2068d\u2069 e", "no end without its beginning"
+    cut_off = composed_line(f"x \u2068{HEBREW * 9}\u2069", 8)
+    assert cut_off.startswith("x \u2068") and cut_off.endswith("\u2069") and cut_off.count("\u2069") == 1
+    assert one_line(title) == f"{HEBREW} 2: 7.5 \u2192 5.8"
+
+
+@pytest.mark.parametrize("channel", ["slack", "email"])
+def test_the_name_of_a_message_is_isolated_in_title_and_text(channel: str) -> None:
+    sent = Notifier(CONFIG).take(slow("a", entity_name=HEBREW)).deliver().sent
+    (message,) = [one.message for one in sent if one.message.channel == channel]
+    for shown in (message.title, message.text):
+        assert f"\u2068{HEBREW}\u2069" in shown and shown.count("\u2068") == shown.count("\u2069")

@@ -17,7 +17,7 @@ import aiosmtplib
 from stream_detector.notify.channels.channel import ANSWER_WITHIN_S
 from stream_detector.notify.channels.email.literal_subject import subject_of
 from stream_detector.notify.message import Delivered, Message, Refused, Result, RetryAfter
-from stream_detector.notify.rendering.escape import one_line
+from stream_detector.notify.rendering.escape import composed_line, one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class EmailSmtp:
         mail = EmailMessage(policy=SMTP_POLICY)
         mail["From"] = self._sender
         mail["To"] = self._recipients
-        mail["Subject"] = subject_of(one_line(message.title, 200))
+        mail["Subject"] = subject_of(composed_line(message.title, 200))
         mail["Date"] = formatdate(usegmt=True)
         mail["Message-ID"] = f"<{message.id}@{domain}>"
         if message.incident_id:

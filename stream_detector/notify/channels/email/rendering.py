@@ -12,7 +12,7 @@ from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.action_links import Links
 from stream_detector.notify.rendering.alert import EXCERPT_HEADING, Alert, alert_text
 from stream_detector.notify.rendering.combined import CombinedContent, combined_text
-from stream_detector.notify.rendering.escape import for_html, one_line
+from stream_detector.notify.rendering.escape import composed_line, for_html, one_line
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import (
     Changes,
@@ -100,7 +100,7 @@ class MailLayout:
         """Above the heading, and in text and subject."""
         line = f'<p class="soft" style="{_NOTE}">{for_html(note)}</p>\n<h1 '
         return Shown(
-            title=one_line(f"{note}: {shown.title}", TITLE_LIMIT),
+            title=composed_line(f"{note}: {shown.title}", TITLE_LIMIT),
             text=f"{note}\n\n{shown.text}",
             html=shown.html.replace("<h1 ", line, 1),
         )
@@ -117,7 +117,7 @@ class MailLayout:
 
 
 def _mail(subject: str, text: str, html: str) -> Shown:
-    return Shown(title=one_line(subject, TITLE_LIMIT), text=text, html=html)
+    return Shown(title=composed_line(subject, TITLE_LIMIT), text=text, html=html)
 
 
 def _combined_page(content: CombinedContent) -> str:

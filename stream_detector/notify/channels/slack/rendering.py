@@ -16,7 +16,7 @@ from stream_detector.notify.rendering.combined import (
     more_entries,
     step_rows,
 )
-from stream_detector.notify.rendering.escape import for_slack, one_line
+from stream_detector.notify.rendering.escape import composed_line, for_slack
 from stream_detector.notify.rendering.graphemes import cut, graphemes
 from stream_detector.notify.rendering.layout import TITLE_LIMIT, Shown
 from stream_detector.notify.rendering.score_changes import (
@@ -71,7 +71,9 @@ class SlackLayout:
     def show_combined(self, content: CombinedContent, config: NotifyConfig) -> Shown:
         """As many entries as fit; the rest is counted."""
         return Shown(
-            title=one_line(content.title, TITLE_LIMIT), text=_combined_text(content), blocks=_combined_blocks(content)
+            title=composed_line(content.title, TITLE_LIMIT),
+            text=_combined_text(content),
+            blocks=_combined_blocks(content),
         )
 
     def show_notice(self, title: str, text: str, link: str, config: NotifyConfig) -> Shown:
@@ -86,7 +88,7 @@ class SlackLayout:
         """A paragraph of its own, and in text and title."""
         escaped = for_slack(note)
         return Shown(
-            title=one_line(f"{note}: {shown.title}", TITLE_LIMIT),
+            title=composed_line(f"{note}: {shown.title}", TITLE_LIMIT),
             text=cut(f"{escaped}\n\n{shown.text}", TEXT_LIMIT, ""),
             blocks=[section(escaped), *shown.blocks],
         )
