@@ -2,6 +2,7 @@
 
 import type { Anomaly, Range } from "./api";
 import { SEVERITIES } from "./generated/registry";
+import { keyOf, stateKey } from "./state-keys";
 import { withUnknown } from "./vocabulary";
 
 /** Relative time ranges, by their name in the URL. */
@@ -34,8 +35,10 @@ export interface Filters {
   /** Of the record. */
   state: string | null;
   incident: Status | null;
-  /** The id of one workflow or scored entity, whole. */
+  /** The id of one workflow or scored entity, whole, or its key. */
   entity: string;
+  /** One variant of whichever workflow. */
+  variant: string | null;
   /** A part of its name or id. */
   q: string;
   run: string;
@@ -58,6 +61,7 @@ export function readFilters(query: URLSearchParams): Filters {
     state: word(query.get("state")),
     incident: readStatus(query),
     entity: query.get("entity")?.trim() ?? "",
+    variant: query.get("variant") || null,
     q: query.get("q")?.trim() ?? "",
     run,
     from: isSpan ? from : "",
@@ -75,7 +79,7 @@ function readStatus(query: URLSearchParams): Status | null {
 
 /** No filter other than the time range. */
 export function defaultFilters(range: Span): Filters {
-  return { range, severity: [], type: null, state: null, incident: null, entity: "", q: "", run: "", from: "", to: "" };
+  return { range, severity: [], type: null, state: null, incident: null, entity: "", variant: null, q: "", run: "", from: "", to: "" };
 }
 
 /** The path of the list with these filters; defaults are omitted. */
@@ -109,17 +113,18 @@ export function apiQuery(filters: Filters, range?: Span): URLSearchParams {
 }
 
 function narrow(query: URLSearchParams, filters: Filters): void {
-  const { severity, type, state, incident, entity, q, run } = filters;
+  const { severity, type, state, incident, entity, variant, q, run } = filters;
   if (type !== null) query.set("type", type);
   if (severity.length > 0) query.set("severity", severity.join(","));
   if (state !== null) query.set("state", state);
+  if (variant !== null) query.set("variant", variant);
   for (const [name, value] of Object.entries(incident === null ? {} : STATUSES[incident])) query.set(name, value);
   for (const [name, value] of Object.entries({ entity, q, run })) if (value !== "") query.set(name, value);
 }
 
 /** Whether any filter other than the time range is set. */
-export function isNarrowed({ severity, type, state, incident, entity, q, run }: Filters): boolean {
-  return severity.length > 0 || type !== null || state !== null || incident !== null || entity !== "" || q !== "" || run !== "";
+export function isNarrowed({ severity, type, state, incident, entity, variant, q, run }: Filters): boolean {
+  return severity.length > 0 || type !== null || state !== null || incident !== null || entity !== "" || variant !== null || q !== "" || run !== "";
 }
 
 /** The severities with one toggled; selecting all of them is the same as none. */
@@ -133,7 +138,8 @@ const HOUR_MS = 3_600_000;
 /** Whether a live anomaly matches the filters, as the server would decide. */
 export function matchesFilters(anomaly: Anomaly, filters: Filters, nowMs: number): boolean {
   const at = Date.parse(anomaly.detected_at);
-  const { range, type, severity, state, incident, entity, q, run, from, to } = filters;
+  const { range, type, severity, state, incident, entity, variant, q, run, from, to } = filters;
+  const keys = [anomaly.entity_id, keyOf(anomaly), stateKey(anomaly.entity_kind, anomaly.entity_id)];
   const hours = SPANS[range].hours;
   const within = from !== "" ? at >= Date.parse(from) && at < Date.parse(to) : hours === null || at >= nowMs - hours * HOUR_MS;
   const text = `${anomaly.entity_name}\n${anomaly.entity_id}`.toLowerCase();
@@ -143,7 +149,8 @@ export function matchesFilters(anomaly: Anomaly, filters: Filters, nowMs: number
     (severity.length === 0 || severity.includes(anomaly.severity)) &&
     (state === null || anomaly.state === state) &&
     (incident === null || incident === (anomaly.state === "resolved" ? "resolved" : "unacknowledged")) &&
-    (entity === "" || anomaly.entity_id === entity || `${anomaly.entity_kind}:${anomaly.entity_id}` === entity) &&
+    (entity === "" || keys.includes(entity)) &&
+    (variant === null || anomaly.variant === variant) &&
     (q === "" || text.includes(q.toLowerCase())) &&
     (run === "" || anomaly.run_id === run)
   );

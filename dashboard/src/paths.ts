@@ -11,12 +11,13 @@ export function runPath(id: string): string {
   return `/runs/${encodeURIComponent(id)}`;
 }
 
-/** One workflow or scored entity. */
-export function entityPath(kind: Kind, id: string): string {
-  return `${ENTITY_PATHS[kind]}/${encodeURIComponent(id)}`;
+/** One workflow, one of its variants, or one scored entity. */
+export function entityPath(kind: Kind, id: string, variant?: string | null): string {
+  const path = `${ENTITY_PATHS[kind]}/${encodeURIComponent(id)}`;
+  return variant == null ? path : `${path}?${new URLSearchParams({ variant }).toString()}`;
 }
 
 /** The page of what an anomaly is about; undefined for a kind of a later version, which has no page here. */
-export function pageOf(kind: string, id: string): string | undefined {
-  return kind === "workflow" || kind === "score" ? entityPath(kind, id) : undefined;
+export function pageOf(kind: string, id: string, variant?: string | null): string | undefined {
+  return kind === "workflow" || kind === "score" ? entityPath(kind, id, variant) : undefined;
 }

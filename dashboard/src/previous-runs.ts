@@ -15,13 +15,13 @@ export interface PreviousRuns {
 
 /** Null while it is not known, and for an anomaly of a score. */
 export function usePreviousRuns(anomaly: Anomaly): PreviousRuns | null {
-  const { entity_id: workflow, detected_at: at, execution_id: id, attempt } = anomaly;
+  const { entity_id: workflow, detected_at: at, execution_id: id, attempt, variant } = anomaly;
   const isOfRun = anomaly.entity_kind === "workflow" && id != null;
   const query = useMemo(() => {
     // `to` is exclusive, and the anomalous execution is to be the first of the answer.
     const to = new Date(Date.parse(at) + 1).toISOString();
-    return new URLSearchParams({ workflow, to, limit: MOST });
-  }, [workflow, at]);
+    return new URLSearchParams({ workflow, to, limit: MOST, ...(variant == null ? {} : { variant }) });
+  }, [workflow, at, variant]);
   const { value } = useQuery<ExecutionList>(isOfRun ? EXECUTIONS : null, query, 300_000);
   return useMemo(() => {
     if (value === null) return null;

@@ -30,6 +30,8 @@ export interface Drawn {
   points: SeriesPoint[];
   /** uPlot's, of them: time, upper, lower, usual, value, failed runs, other anomalies, this anomaly. */
   columns: AlignedData;
+  /** Whether all are of one variant. Several have a band each, and a line through all of them would be of none. */
+  isOne: boolean;
 }
 
 /** The readings of a chart, from all of them in the order of time; `anomaly` is the one that the chart is about. */
@@ -37,14 +39,16 @@ export function columnsOf(all: readonly SeriesPoint[], anomaly: Marked | undefin
   const instants = all.map(({ t }) => Date.parse(t) / 1000);
   const places = thinned(all, instants, anomaly);
   const points = places === null ? [...all] : places.flatMap((place) => all[place] ?? []);
+  const isOne = all.every(({ variant }) => (variant ?? null) === (all[0]?.variant ?? null));
   const column = (pick: (point: SeriesPoint) => number | null): Column => points.map(pick);
   return {
     points,
+    isOne,
     columns: [
       places === null ? instants : places.map((place) => instants[place] ?? 0),
-      column(({ upper }) => upper),
-      column(({ lower }) => (lower === null ? null : floor(lower, unit))),
-      column(({ mean }) => mean),
+      column(({ upper }) => (isOne ? upper : null)),
+      column(({ lower }) => (lower === null || !isOne ? null : floor(lower, unit))),
+      column(({ mean }) => (isOne ? mean : null)),
       column(({ value }) => value),
       column((point) => (hasFailed(point) ? point.value : null)),
       column((point) => (isOther(point, anomaly) ? point.value : null)),

@@ -23,7 +23,7 @@ export function seriesWindowPath(path: string, { readings, until }: SeriesWindow
   const query = new URLSearchParams();
   if (readings !== LENGTHS[0]) query.set("readings", String(readings));
   if (until !== undefined) query.set("until", until);
-  return query.size === 0 ? path : `${path}?${query.toString()}`;
+  return query.size === 0 ? path : `${path}${path.includes("?") ? "&" : "?"}${query.toString()}`;
 }
 
 /** What lies before, where the server gave as many as were asked for. Its last reading is the first of these. */

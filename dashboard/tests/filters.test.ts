@@ -14,6 +14,7 @@ describe("the address holds every filter", () => {
     "/anomalies?open=true&acknowledged=true",
     "/anomalies?open=false",
     "/anomalies?run=r1",
+    "/anomalies?variant=child%3Aa%2Cb&entity=workflow%2Fpull%2520request%3Aapp",
     "/anomalies?q=%3Cimg+src%3Dx%3E",
   ])("%s stays as it is", (address) => {
     expect(listPath(read(address.split("?")[1] ?? ""))).toBe(address);

@@ -60,3 +60,15 @@ it("draws of many readings the ends of each stretch, failed runs, and every anom
   expect(columns.map(({ length }) => length)).toEqual(Array.from({ length: 8 }, () => points.length));
   expect(columnsOf(all.slice(0, 2_000), undefined, "s").points).toHaveLength(2_000);
 });
+
+it("X21: readings of several variants have no common band", () => {
+  const { columns, isOne } = columnsOf([point({ variant: "tag" }), point({ variant: null })], undefined, "s");
+  expect(isOne).toBe(false);
+  expect(columns.slice(1, 5)).toEqual([
+    [null, null],
+    [null, null],
+    [null, null],
+    [10, 10],
+  ]);
+  expect(columnsOf([point({ variant: "tag" }), point({ variant: "tag" })], undefined, "s").isOne).toBe(true);
+});

@@ -18,7 +18,7 @@ from stream_detector.settings import Settings
 from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import DeadLetterNote
 from tests.events_made import action, anomaly, completion, notification, score_change, summary, uuid
-from tests.events_made.histories import ago, failing, learned, three
+from tests.events_made.histories import ago, failing, learned, three, with_variants
 from tests.servers.dashboard import (
     HOSTILE,
     OpenPage,
@@ -465,6 +465,41 @@ async def test_workflows_entities_and_runs_have_a_page_each(root: str, write: Wr
         changes = page.get_by_role("table", name="Significant changes")
         for text in ("Lido", "7.5", "5.8", "−1.7", "0.5"):
             await expect(changes).to_contain_text(text)
+
+
+async def test_x21_a_workflow_shows_its_variants_and_each_has_a_page(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    runs, found, states = with_variants()
+    await write(executions=runs, anomalies=found, baselines=states)
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/workflows")
+        rows = page.get_by_role("table", name="Workflows").locator("tbody tr")
+        await expect(rows).to_have_count(3)
+        for variant, took in (("default branch", "1 m 4"), ("pull request", "4"), ("schedule", "10 m")):
+            await expect(rows.filter(has_text=variant)).to_contain_text(took)
+        await expect(rows.filter(has_text="schedule")).to_contain_text("Anomalous")
+        await rows.filter(has_text="schedule").get_by_role("link", name=re.compile("App.*variant schedule")).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("App (schedule)")
+        await expect(page.get_by_text("over 36 timed runs in 30 days")).to_have_count(0)  # of 36 days the last 30 count
+        last_runs = page.get_by_role("table", name="Last runs").get_by_role("row")
+        await expect(last_runs).to_have_count(37)
+        await expect(page.locator(".uplot")).to_have_count(2)
+        await expect(page.get_by_role("table", name="Anomalies")).to_contain_text("Consecutive failures")
+        await page.get_by_role("link", name="All variants").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("App")
+        variants = page.get_by_role("table", name="Variants").locator("tbody tr")
+        await expect(variants).to_have_count(3)
+        await expect(last_runs).to_have_count(41)
+        await page.get_by_role("link", name="default branch", exact=True).click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("App (default branch)")
+        await expect(page.get_by_text("None yet.")).to_be_visible()
+        await page.goto(f"{root}/anomalies?range=all")
+        await page.get_by_label("Variant").select_option("schedule")
+        await expect(page).to_have_url(re.compile("variant=schedule"))
+        await page.get_by_role("table", name="Anomalies").get_by_role("link", name="App").first.click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("App (schedule)")
+        assert await violations(page) == []
 
 
 async def test_x7_a_score_and_its_run_show_how_many_entities_moved(

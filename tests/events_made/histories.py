@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from stream_detector.detect import Baseline, Config, step
+from stream_detector.detect.replay import Baselines
 from stream_detector.events import Anomaly, Completion, Metrics
 from stream_detector.store.rows import BaselineState
 from tests.events_made import anomaly, completion, score_change
@@ -93,3 +94,38 @@ def learned(*ids: str) -> list[BaselineState]:
             BaselineState(key=baseline.key, packed=baseline.pack(), state="normal", named=baseline.named_baselines())
         )
     return states
+
+
+VARIED = "acme/app: 50 %"
+"""The id of a workflow with variants, odd on purpose."""
+
+
+def with_variants() -> tuple[list[Completion], list[Anomaly], list[BaselineState]]:
+    """A workflow whose nightly fails at last, while pushes and pull requests, which take less, go well."""
+    last, runs = ago(minutes=5), []
+    for variant, gap_h, takes_s, count in (
+        ("default branch", 6, 100.0, 60),
+        ("pull request", 4, 40.0, 60),
+        ("schedule", 24, 600.0, 36),
+    ):
+        runs += [
+            completion(
+                f"{variant}-{number}",
+                VARIED,
+                workflow_name="App",
+                variant=variant,
+                finished_at=last - timedelta(hours=gap_h * (count - 1 - number)),
+                duration_s=takes_s + (number * 37) % 11,
+                status="failure" if variant == "schedule" and number >= count - 3 else "success",
+            )
+            for number in range(count)
+        ]
+    runs.sort(key=lambda run: run.finished_at)
+    baselines, found = Baselines(), []
+    for run in runs:
+        found += baselines.apply(run, Config()).anomalies
+    states = [
+        BaselineState(key=key, packed=one.pack(), state=one.status, named=one.shown_baselines())
+        for key, one in baselines.items()
+    ]
+    return runs, found, states

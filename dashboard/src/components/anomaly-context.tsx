@@ -1,5 +1,6 @@
 import type { Anomaly } from "../api";
 import { pageOf, runPath } from "../paths";
+import { plainText } from "../plain-text";
 import { kindName } from "../vocabulary";
 import { Fact } from "./fact";
 import { Link, MaybeLink, OutsideLink } from "./link";
@@ -11,6 +12,11 @@ export function AnomalyContext({ anomaly }: { anomaly: Anomaly }) {
       <Fact name={kindName(anomaly.entity_kind)}>
         <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_id}</MaybeLink>
       </Fact>
+      {anomaly.variant != null && (
+        <Fact name="Variant">
+          <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id, anomaly.variant)}>{plainText(anomaly.variant)}</MaybeLink>
+        </Fact>
+      )}
       {anomaly.execution_id != null && (
         <Fact name="Execution">
           <code>{anomaly.execution_id}</code>

@@ -6,6 +6,7 @@ import { withId, type Affected, type Anomaly, type IncidentDetail } from "../api
 import { useQuery } from "../query";
 import { usePreviousRuns } from "../previous-runs";
 import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
+import { keyOf, nameOf } from "../state-keys";
 import { exact } from "../time";
 import { shortDescription } from "../format";
 import { AnomalyContext } from "./anomaly-context";
@@ -47,7 +48,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
           </span>
         </div>
         <h1 tabIndex={-1}>
-          <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id)}>{anomaly.entity_name || anomaly.entity_id}</MaybeLink>
+          <MaybeLink href={pageOf(anomaly.entity_kind, anomaly.entity_id, anomaly.variant)}>{nameOf(anomaly)}</MaybeLink>
         </h1>
         <p class="lead">{shortDescription(anomaly)}</p>
       </header>
@@ -106,7 +107,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
 
 /** The series that the rule evaluated comes first; for failures also the outcomes of the previous runs. */
 function Charts({ anomaly }: { anomaly: Anomaly }) {
-  const entity = `${anomaly.entity_kind}:${anomaly.entity_id}`;
+  const entity = keyOf(anomaly);
   const { isFailure } = typeInfo(anomaly.anomaly_type);
   const before = usePreviousRuns(anomaly);
   if (anomaly.entity_kind === "score") {

@@ -1,10 +1,11 @@
 import { anomalyPath } from "../paths";
 import type { Anomaly, IncidentStatus } from "../api";
+import { keyOf, nameOf } from "../state-keys";
 import { incidentStatusOf, useOptimisticUpdates } from "../optimistic-updates";
 import { compare, shortDescription, zScore } from "../format";
 import { typeName } from "../vocabulary";
 import { Link } from "./link";
-import { Icon, SeverityBadge, StateChip, VisuallyHidden } from "./badges";
+import { Icon, SeverityBadge, StateChip, VariantChip, VisuallyHidden } from "./badges";
 import { Sparkline } from "./sparkline";
 import { RelativeTime } from "./relative-time";
 
@@ -32,10 +33,12 @@ interface Props {
   rowActions?: RowActions | undefined;
   /** All rows are of one entity, which the page names: each row then begins with its type and has no sparkline. */
   ofOne?: boolean;
+  /** All rows are of one variant, which the page names. */
+  ofOneVariant?: boolean;
 }
 
 /** One row per anomaly; on a narrow screen each row becomes a card. ARIA roles keep it a table in both layouts. */
-export function AnomalyTable({ items, rowActions, ofOne = false }: Props) {
+export function AnomalyTable({ items, rowActions, ofOne = false, ofOneVariant = false }: Props) {
   useOptimisticUpdates();
   const all = rowActions !== undefined && items.length > 0 && items.every(({ id }) => rowActions.chosen.has(id));
   return (
@@ -61,17 +64,22 @@ export function AnomalyTable({ items, rowActions, ofOne = false }: Props) {
       </thead>
       <tbody role="rowgroup">
         {items.map((anomaly) => (
-          <Row key={anomaly.id} anomaly={anomaly} rowActions={rowActions} ofOne={ofOne} />
+          <Row key={anomaly.id} anomaly={anomaly} rowActions={rowActions} ofOne={ofOne} ofOneVariant={ofOneVariant} />
         ))}
       </tbody>
     </table>
   );
 }
 
-function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: RowActions | undefined; ofOne: boolean }) {
+interface RowProps extends Required<Omit<Props, "items" | "rowActions">> {
+  anomaly: Anomaly;
+  rowActions: RowActions | undefined;
+}
+
+function Row({ anomaly, rowActions, ofOne, ofOneVariant }: RowProps) {
   const words = compare(anomaly);
   const { direction, z_score: z } = anomaly.metrics;
-  const name = anomaly.entity_name || anomaly.entity_id;
+  const name = nameOf(anomaly);
   const status = incidentStatusOf(anomaly);
   const isChosen = rowActions?.chosen.has(anomaly.id) === true;
   const seen = status.acknowledged_at !== null || status.state === "resolved";
@@ -94,8 +102,9 @@ function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: Row
       <td role="cell" class="col-anomaly">
         <span class="row-name">
           <Link class="row-link" href={anomalyPath(anomaly.id)} title={`${anomaly.entity_id}: ${anomaly.description}`}>
-            {ofOne ? typeName(anomaly.anomaly_type) : name}
+            {ofOne ? typeName(anomaly.anomaly_type) : anomaly.entity_name || anomaly.entity_id}
           </Link>
+          {!ofOneVariant && <VariantChip variant={anomaly.variant} />}
           {anomaly.state !== "opened" && <StateChip state={anomaly.state} reason={anomaly.end_reason} />}
           <IncidentChip status={status} record={anomaly.state} />
         </span>
@@ -105,7 +114,7 @@ function Row({ anomaly, rowActions, ofOne }: { anomaly: Anomaly; rowActions: Row
       </td>
       {!ofOne && (
         <td role="cell" class="col-history">
-          <Sparkline entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} marked={anomaly.detected_at} />
+          <Sparkline entity={keyOf(anomaly)} marked={anomaly.detected_at} />
         </td>
       )}
       <td role="cell" class="col-now">

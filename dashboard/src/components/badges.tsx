@@ -1,5 +1,6 @@
 /** Severity and state badges, and icons. Each has text next to it or an accessible label. */
 
+import { plainText } from "../plain-text";
 import type { ComponentChildren } from "preact";
 import type { SEVERITIES } from "../generated/registry";
 import { endWord, readable, severityClass, type BaselineState } from "../vocabulary";
@@ -32,6 +33,11 @@ export function SeverityBadge({ severity }: { severity: string }) {
 export function StateChip({ state, reason }: { state: string; reason?: string | null | undefined }) {
   const word = endWord(state, reason);
   return word === null ? <span class={`chip state-${state}`}>{readable(state)}</span> : <span class="chip">{word}</span>;
+}
+
+/** Which variant of a workflow it is; nothing without one. */
+export function VariantChip({ variant }: { variant: string | null | undefined }) {
+  return variant == null ? null : <span class="variant-chip">{plainText(variant)}</span>;
 }
 
 /** The state of a workflow or entity; each has its own shape. */

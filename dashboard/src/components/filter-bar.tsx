@@ -1,5 +1,6 @@
 import type { Facets } from "../api";
 import { listPath, defaultFilters, isNarrowed, toggled, type Filters } from "../filters";
+import { plainText } from "../plain-text";
 import { go } from "../route";
 import { Link } from "./link";
 import { Icon, SeverityShape, VisuallyHidden } from "./badges";
@@ -51,6 +52,15 @@ export function FilterBar({ filters, facets }: { filters: Filters; facets: Facet
         choices={withUnknown(STATES, Object.keys(facets?.state ?? {}), given(filters.state)).map((state) => [state, readable(state) + counted(facets?.state, state)])}
         onChoose={(state) => go(listPath({ ...filters, state }))}
       />
+      {(filters.variant !== null || Object.keys(facets?.variant ?? {}).length > 0) && (
+        <Choice
+          label="Variant"
+          any="Any variant"
+          value={filters.variant}
+          choices={withUnknown([], Object.keys(facets?.variant ?? {}), given(filters.variant)).map((one) => [one, plainText(one) + counted(facets?.variant, one)])}
+          onChoose={(variant) => go(listPath({ ...filters, variant }))}
+        />
+      )}
       <TimeRangePicker filters={filters} />
       {filters.entity !== "" && <Chip name="Only" value={filters.entity} href={listPath({ ...filters, entity: "" })} />}
       {filters.run !== "" && <Chip name="Score run" value={filters.run} href={listPath({ ...filters, run: "" })} />}

@@ -5,6 +5,7 @@ import { submitAction } from "../actions";
 import type { ActionKind, Anomaly, IncidentStatus } from "../api";
 import { useHotkeys } from "../hotkeys";
 import { useCanAct } from "../permissions";
+import { keyOf } from "../state-keys";
 import { exact } from "../time";
 import { Dialog } from "./dialog";
 import { Icon } from "./badges";
@@ -66,19 +67,20 @@ export function IncidentActions({ anomaly, status }: { anomaly: Anomaly; status:
         </p>
       )}
       {silencing && <SilenceDialog incidents={ids} onClose={() => setSilencing(false)} />}
-      {relearning && <RelearnDialog entity={`${anomaly.entity_kind}:${anomaly.entity_id}`} onClose={() => setRelearning(false)} />}
+      {relearning && <RelearnDialog entity={keyOf(anomaly)} onClose={() => setRelearning(false)} />}
     </>
   );
 }
 
-/** Asks for confirmation: a reset cannot be undone. */
-export function RelearnDialog({ entity, onClose }: { entity: string; onClose: () => void }) {
+/** Asks for confirmation: a reset cannot be undone. `variants`: how many the entity has, if it is a whole workflow. */
+export function RelearnDialog({ entity, variants = 0, onClose }: { entity: string; variants?: number; onClose: () => void }) {
   const relearn = () => void submitAction({ kind: "relearn", entity }).then((done) => done && onClose());
   return (
     <Dialog title="Reset this baseline?" onClose={onClose}>
       <p>
-        The baseline of <code>{entity}</code> is deleted and learned again, starting with the next event. Until it is ready, no anomalies
-        are detected for it. The stored history is kept.
+        The baseline of <code>{entity}</code> is deleted and learned again, starting with the next event
+        {variants > 1 && `, and so are those of all its ${variants} variants`}. Until it is ready, no anomalies are detected for it. The
+        stored history is kept.
       </p>
       <div class="dialog-buttons">
         <button type="button" class="button" onClick={onClose}>

@@ -8,6 +8,7 @@ import { useQuery } from "../query";
 import { go } from "../route";
 import { axisTime, exact } from "../time";
 import { quantity } from "../format";
+import { plainText } from "../plain-text";
 import { Plot, type Colours } from "./plot";
 import { severityClass } from "../vocabulary";
 
@@ -66,12 +67,12 @@ function Skeleton() {
 }
 
 /** The legend of every chart. */
-function LegendKeys() {
+function LegendKeys({ hasBand = true }: { hasBand?: boolean }) {
   return (
     <>
       <span class="key value">reading</span>
-      <span class="key band">expected</span>
-      <span class="key mean">baseline</span>
+      {hasBand && <span class="key band">expected</span>}
+      {hasBand && <span class="key mean">baseline</span>}
     </>
   );
 }
@@ -88,13 +89,13 @@ function Shown({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
 function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefined }) {
   const { points: all, unit } = series;
   const severity = severityClass(anomaly?.severity ?? "critical");
-  const { points, columns } = useMemo(() => {
+  const { points, columns, isOne } = useMemo(() => {
     const began = performance.now();
     const drawn = columnsOf(all, anomaly, unit);
     performance.measure("columns made", { start: began }); // for benchmarks/dashboard.py, like `plot drawn`
     return drawn;
   }, [all, anomaly, unit]);
-  const options = useCallback((colours: Colours) => look(colours, unit, severity), [unit, severity]);
+  const options = useCallback((colours: Colours) => look(colours, unit, severity, isOne), [unit, severity, isOne]);
   const tip = (index: number) => {
     const point = points[index];
     if (point === undefined) return null;
@@ -107,6 +108,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
           </span>
         )}
         <span>{exact(point.t)}</span>
+        {point.variant != null && <span>{plainText(point.variant)}</span>}
         {point.status != null && point.status !== "success" && <span>status: {point.status}</span>}
         {isThis(point, anomaly) ? (
           <span>this anomaly</span>
@@ -119,7 +121,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
   return (
     <>
       <Plot
-        label={`${all.length} readings${anomaly === undefined ? "" : " up to this anomaly"}, with the expected band`}
+        label={`${all.length} readings${anomaly === undefined ? "" : " up to this anomaly"}${isOne ? ", with the expected band" : " of all variants"}`}
         height={HEIGHT}
         options={options}
         data={columns}
@@ -130,7 +132,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
         }}
       />
       <p class="legend">
-        <LegendKeys />
+        <LegendKeys hasBand={isOne} />
         {anomaly !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
           <span class="key other">{anomaly === undefined ? "anomalies" : "other anomalies"}</span>
@@ -141,7 +143,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
   );
 }
 
-function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Options, "width" | "height"> {
+function look(colours: Colours, unit: string, severity: string, isOne: boolean): Omit<uPlot.Options, "width" | "height"> {
   const axis = { stroke: colours("quiet"), font: "11px system-ui, sans-serif", ticks: { show: false } };
   const hidden = { width: 0, points: { show: false } };
   return {
@@ -169,7 +171,8 @@ function look(colours: Colours, unit: string, severity: string): Omit<uPlot.Opti
       {
         stroke: colours("accent"),
         width: 1.5,
-        points: { show: (_plot, _series, first, last) => last - first <= MAX_DOTS, size: 4, width: 0, fill: colours("accent"), space: 10 },
+        ...(isOne ? {} : { paths: () => null }),
+        points: { show: (_plot, _series, first, last) => !isOne || last - first <= MAX_DOTS, size: 4, width: 0, fill: colours("accent"), space: 10 },
       },
       dots(colours("critical-fill"), 6, 0, colours("card")),
       dots(colours("card"), 8, 2, colours("strong")),

@@ -6,6 +6,7 @@ import { listPath, defaultFilters } from "../filters";
 import { moveInSwimlane } from "../swimlane-keys";
 import { ticks, type Tick } from "../swimlane-axis";
 import { follow } from "../route";
+import { nameOf } from "../state-keys";
 import { clock, day, iso } from "../time";
 import { SEVERITIES } from "../generated/registry";
 import { readable, severityClass, severityRank, withUnknown } from "../vocabulary";
@@ -32,7 +33,7 @@ export function Swimlane({ overview, more }: { overview: Overview; more: string 
   const count = Math.max(1, Math.round((Date.parse(to) - start) / 1000 / bucketS));
   const marks = useMemo(() => ticks(start, bucketS, count), [start, bucketS, count]);
   const span = (bucket: number) => [start + bucket * bucketS * 1000, start + (bucket + 1) * bucketS * 1000] as const;
-  const lanes: LaneData[] = swimlane.map(({ entity_name: name, entity_id: id, ...lane }) => ({ ...lane, name: name || id, title: id }));
+  const lanes: LaneData[] = swimlane.map((lane) => ({ ...lane, name: nameOf(lane), title: lane.entity_id }));
   const whole = allOf(everything, lanes, entities);
   return (
     <div class="lanes" onKeyDown={moveInSwimlane} onMouseLeave={() => setSpot(null)}>

@@ -7,6 +7,7 @@ import { Icon } from "../components/badges";
 import { PrevNext } from "../components/prev-next";
 import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { lastList } from "../route";
+import { nameOf } from "../state-keys";
 import { typeName } from "../vocabulary";
 
 const POLL_MS = 30_000;
@@ -30,7 +31,7 @@ export function AnomalyPage({ id }: { id: string }) {
     return () => clearTimeout(timer);
   }, [value === null, id]);
   useEffect(() => {
-    document.title = value === null ? "Anomaly · stream-detector" : `${typeName(value.anomaly_type)}: ${value.entity_name}`;
+    document.title = value === null ? "Anomaly · stream-detector" : `${typeName(value.anomaly_type)}: ${nameOf(value)}`;
   }, [value]);
 
   return (

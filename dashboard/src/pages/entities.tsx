@@ -8,14 +8,14 @@ import { usePagination } from "../pagination";
 import { PageFrame, PagedList } from "../components/page-frame";
 import { Link } from "../components/link";
 import { Nothing } from "../components/empty-list";
-import { BaselineStateChip, VisuallyHidden } from "../components/badges";
+import { BaselineStateChip, VariantChip, VisuallyHidden } from "../components/badges";
 import { SearchBox } from "../components/search-box";
 import { Sparkline } from "../components/sparkline";
 import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
 import { withSpread } from "../format";
-import { spelled } from "../plain-text";
+import { plainText, spelled } from "../plain-text";
 import { BASELINE_STATES, readable, withUnknown } from "../vocabulary";
 
 export const KINDS = {
@@ -69,11 +69,17 @@ export function EntitiesPage({ kind, query }: { kind: Kind; query: URLSearchPara
 
 const name = (kind: Kind): Column<Baseline> => ({
   name: kind === "workflow" ? "Workflow" : "Entity",
-  show: ({ entity_id: id, entity_name: shown, looks_like: others = [] }) => (
+  show: ({ entity_id: id, entity_name: shown, variant, looks_like: others = [] }) => (
     <>
-      <Link class="row-link" href={entityPath(kind, id)}>
-        {shown}
-      </Link>
+      <span class="row-name">
+        <Link class="row-link" href={entityPath(kind, id, variant)}>
+          {shown}
+          {variant !== null && <VisuallyHidden>, variant {plainText(variant)}</VisuallyHidden>}
+        </Link>
+        <span aria-hidden="true">
+          <VariantChip variant={variant} />
+        </span>
+      </span>
       {shown !== id && <code class="row-id">{id}</code>}
       {others.length > 0 && (
         <small class="row-id">
@@ -86,14 +92,29 @@ const name = (kind: Kind): Column<Baseline> => ({
 const state: Column<Baseline> = { name: "State", show: ({ state: level }) => <BaselineStateChip state={level} /> };
 const updated: Column<Baseline> = { name: "Updated", right: true, show: ({ recorded_at: at }) => <RelativeTime at={at} /> };
 
-const WORKFLOW_COLUMNS: Column<Baseline>[] = [
-  name("workflow"),
+const WORKFLOW_FACTS: Column<Baseline>[] = [
   state,
   { name: "Last runs", show: ({ key }) => <Sparkline entity={key} /> },
   { name: "Execution time", right: true, show: ({ baselines }) => withSpread(baselines["execution_time"], "s") },
   { name: "Failure rate", right: true, show: ({ baselines }) => withSpread(baselines["failure_rate"], "ratio") },
   { name: "Runs in 30 days", right: true, show: ({ baselines }) => (baselines["failure_rate"]?.window_size ?? 0).toLocaleString("en-GB") },
   updated,
+];
+const WORKFLOW_COLUMNS: Column<Baseline>[] = [name("workflow"), ...WORKFLOW_FACTS];
+/** Of the variants of one workflow; what its executions without one have is a baseline, too. */
+export const VARIANT_COLUMNS: Column<Baseline>[] = [
+  {
+    name: "Variant",
+    show: ({ entity_id: id, variant }) =>
+      variant === null ? (
+        <span class="quiet">without a variant</span>
+      ) : (
+        <Link class="row-link" href={entityPath("workflow", id, variant)}>
+          {plainText(variant)}
+        </Link>
+      ),
+  },
+  ...WORKFLOW_FACTS,
 ];
 const ENTITY_COLUMNS: Column<Baseline>[] = [
   name("score"),

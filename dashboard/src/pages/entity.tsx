@@ -9,36 +9,49 @@ import { Figure, PageFrame, RowSkeletons, Section } from "../components/page-fra
 import { SeriesChart } from "../components/series-chart";
 import { Link, OutsideLink } from "../components/link";
 import { AnomalyTable } from "../components/anomaly-table";
-import { Icon, BaselineStateChip, StatusChip } from "../components/badges";
+import { Icon, BaselineStateChip, StatusChip, VariantChip } from "../components/badges";
 import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { RunBars } from "../components/run-bars";
 import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { useCanAct } from "../permissions";
+import { plainText } from "../plain-text";
 import { before, LENGTHS, readSeriesWindow, seriesWindowPath, type SeriesWindow } from "../series-window";
+import { nameOf, stateKey } from "../state-keys";
 import { date, duration } from "../time";
 import { quantity } from "../format";
-import { KINDS } from "./entities";
+import { KINDS, VARIANT_COLUMNS } from "./entities";
 
 const POLL_MS = 30_000;
 
+/** A workflow with variants shows these; each has a page like that of a workflow without. */
 export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query: URLSearchParams }) {
   const { path, route, title } = KINDS[kind];
   const seriesWindow = readSeriesWindow(query);
-  const { value, error, at, reload } = useQuery<BaselinePage>(route, useMemo(() => new URLSearchParams({ q: id.slice(0, 256), limit: "500" }), [id]), POLL_MS);
+  const variant = (kind === "workflow" && query.get("variant")) || null;
+  const { value, error, at, reload } = useQuery<BaselinePage>(route, useMemo(() => new URLSearchParams({ id, limit: "500" }), [id]), POLL_MS);
   const canAct = useCanAct();
   const [relearning, setRelearning] = useState(false);
-  const found = value?.items.find(({ entity_id }) => entity_id === id);
+  const all = value?.items ?? [];
+  const variants = variant === null && all.some((one) => one.variant !== null) ? all : [];
+  const found = variants.length > 0 ? undefined : all.find((one) => one.variant === variant);
+  const isKnown = found !== undefined || variants.length > 0;
+  const one = { kind, id, variant, seriesWindow };
   return (
     <PageFrame
-      title={found?.entity_name ?? id}
-      note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}`}
+      title={nameOf({ entity_id: id, entity_name: all[0]?.entity_name ?? id, variant })}
+      note={`${kind === "workflow" ? "Workflow" : "Entity"} ${id}${variant === null ? "" : `, variant ${plainText(variant)}`}`}
       aside={
         <div class="head-marks">
           {found !== undefined && <BaselineStateChip state={found.state} />}
-          {found !== undefined && canAct && (
+          {variant !== null && (
+            <Link class="button small" href={entityPath(kind, id)}>
+              All variants
+            </Link>
+          )}
+          {isKnown && canAct && (
             <button type="button" class="button small" onClick={() => setRelearning(true)}>
-              Reset baseline
+              {variants.length > 0 ? "Reset baselines" : "Reset baseline"}
             </button>
           )}
           <Link class="button small" href={path}>
@@ -48,17 +61,28 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
       }
     >
       {error !== null && (value === null ? <ErrorNotice error={error} reload={reload} /> : <StaleBanner error={error} at={at} reload={reload} />)}
-      {value !== null && found === undefined && (
+      {value !== null && !isKnown && (
         <Notice title="No baseline yet">
-          <p>This {kind === "workflow" ? "workflow" : "entity"} has no baseline. It gets one with its first event.</p>
+          <p>
+            This {variant !== null ? "variant" : kind === "workflow" ? "workflow" : "entity"} has no baseline. It gets one with its first
+            event.
+          </p>
         </Notice>
       )}
+      {variants.length > 0 && (
+        <section class="card found">
+          <div class="section-head inset">
+            <h2>Variants</h2>
+          </div>
+          <Table label="Variants" items={variants} columns={VARIANT_COLUMNS} id={({ key }) => key} />
+        </section>
+      )}
       {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
-      <Readings kind={kind} id={id} seriesWindow={seriesWindow} />
-      {kind === "workflow" && <Failures id={id} seriesWindow={seriesWindow} />}
-      <Anomalies id={id} />
-      {kind === "workflow" && <LastRuns id={id} />}
-      {relearning && <RelearnDialog entity={`${kind}:${id}`} onClose={() => setRelearning(false)} />}
+      <Readings {...one} />
+      {kind === "workflow" && variants.length === 0 && <Failures {...one} />}
+      <Anomalies {...one} />
+      {kind === "workflow" && <LastRuns {...one} />}
+      {relearning && <RelearnDialog entity={stateKey(kind, id, variant)} variants={variants.length} onClose={() => setRelearning(false)} />}
     </PageFrame>
   );
 }
@@ -83,10 +107,11 @@ function Baselines({ of }: { of: Baseline | null }) {
 interface PartProps {
   kind: Kind;
   id: string;
+  variant: string | null;
   seriesWindow: SeriesWindow;
 }
 
-function Readings({ kind, id, seriesWindow }: PartProps) {
+function Readings({ kind, id, variant, seriesWindow }: PartProps) {
   return (
     <Section
       title={kind === "workflow" ? "Execution time" : "Score"}
@@ -94,21 +119,25 @@ function Readings({ kind, id, seriesWindow }: PartProps) {
       aside={
         <nav class="segments small fit" aria-label="Number of readings">
           {LENGTHS.map((readings) => (
-            <Link key={readings} href={seriesWindowPath(entityPath(kind, id), { ...seriesWindow, readings })} aria-current={readings === seriesWindow.readings ? "true" : undefined}>
+            <Link key={readings} href={seriesWindowPath(entityPath(kind, id, variant), { ...seriesWindow, readings })} aria-current={readings === seriesWindow.readings ? "true" : undefined}>
               {readings.toLocaleString("en-GB")}
             </Link>
           ))}
         </nav>
       }
     >
-      <SeriesChart entity={`${kind}:${id}`} {...seriesWindow} below={(points) => <PageTurn points={points} kind={kind} id={id} seriesWindow={seriesWindow} />} />
+      <SeriesChart
+        entity={stateKey(kind, id, variant)}
+        {...seriesWindow}
+        below={(points) => <PageTurn points={points} kind={kind} id={id} variant={variant} seriesWindow={seriesWindow} />}
+      />
     </Section>
   );
 }
 
 /** The range of the chart, with links to earlier and to the newest readings. */
-function PageTurn({ points, kind, id, seriesWindow }: PartProps & { points: readonly SeriesPoint[] }) {
-  const path = entityPath(kind, id);
+function PageTurn({ points, kind, id, variant, seriesWindow }: PartProps & { points: readonly SeriesPoint[] }) {
+  const path = entityPath(kind, id, variant);
   const [first, last] = [points[0], points[points.length - 1]];
   const earlier = before(seriesWindow, points);
   return (
@@ -135,41 +164,43 @@ function PageTurn({ points, kind, id, seriesWindow }: PartProps & { points: read
   );
 }
 
-function useRuns(id: string): QueryResult<ExecutionList> {
-  return useQuery<ExecutionList>(EXECUTIONS, useMemo(() => new URLSearchParams({ workflow: id, limit: "40" }), [id]), POLL_MS);
+function useRuns(id: string, variant: string | null): QueryResult<ExecutionList> {
+  const query = useMemo(() => new URLSearchParams({ workflow: id, limit: "40", ...(variant === null ? {} : { variant }) }), [id, variant]);
+  return useQuery<ExecutionList>(EXECUTIONS, query, POLL_MS);
 }
 
-function Failures({ id, seriesWindow }: { id: string; seriesWindow: SeriesWindow }) {
-  const { value, error } = useRuns(id);
+function Failures({ id, variant, seriesWindow }: PartProps) {
+  const { value, error } = useRuns(id, variant);
   return (
     <Section title="Failure rate of the last 10 runs" wide>
       {value !== null ? <RunBars runs={value.items} /> : error === null && <div class="skeleton outcomes-skeleton" />}
       <SeriesChart
-        entity={`workflow:${id}`}
+        entity={stateKey("workflow", id, variant)}
         of="failures"
         {...seriesWindow}
-        below={(points) => <PageTurn points={points} kind="workflow" id={id} seriesWindow={seriesWindow} />}
+        below={(points) => <PageTurn points={points} kind="workflow" id={id} variant={variant} seriesWindow={seriesWindow} />}
       />
     </Section>
   );
 }
 
-function Anomalies({ id }: { id: string }) {
-  const { value, error, reload } = useQuery<AnomalyPage>(ANOMALIES, useMemo(() => new URLSearchParams({ entity: id, limit: "10" }), [id]), POLL_MS);
+function Anomalies({ kind, id, variant }: PartProps) {
+  const entity = stateKey(kind, id, variant);
+  const { value, error, reload } = useQuery<AnomalyPage>(ANOMALIES, useMemo(() => new URLSearchParams({ entity, limit: "10" }), [entity]), POLL_MS);
   if (value === null) return error === null ? <RowSkeletons rows={2} /> : <ErrorNotice error={error} reload={reload} />;
   return (
     <section class="card found">
       <div class="section-head inset">
         <h2>Anomalies</h2>
-        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity: id }).toString()}`}>All</Link>}
+        {value.next !== null && <Link href={`/anomalies?${new URLSearchParams({ range: "all", entity }).toString()}`}>All</Link>}
       </div>
-      {value.items.length === 0 ? <p class="quiet inset">None yet.</p> : <AnomalyTable items={value.items} ofOne />}
+      {value.items.length === 0 ? <p class="quiet inset">None yet.</p> : <AnomalyTable items={value.items} ofOne ofOneVariant={variant !== null} />}
     </section>
   );
 }
 
-function LastRuns({ id }: { id: string }) {
-  const { value, error, reload } = useRuns(id);
+function LastRuns({ id, variant }: PartProps) {
+  const { value, error, reload } = useRuns(id, variant);
   if (value === null) return error === null ? <RowSkeletons rows={4} /> : <ErrorNotice error={error} reload={reload} />;
   return (
     <section class="card found">
@@ -179,23 +210,36 @@ function LastRuns({ id }: { id: string }) {
       {value.items.length === 0 ? (
         <p class="quiet inset">None stored.</p>
       ) : (
-        <Table label="Last runs" items={value.items} columns={RUN_COLUMNS} id={(run) => `${run.execution_id} ${run.attempt ?? 1}`} />
+        <Table label="Last runs" items={value.items} columns={variant === null ? RUN_COLUMNS : RUN_COLUMNS_OF_VARIANT} id={(run) => `${run.execution_id} ${run.attempt ?? 1}`} />
       )}
     </section>
   );
 }
 
-const RUN_COLUMNS: Column<Execution>[] = [
-  {
-    name: "Execution",
-    show: ({ execution_id: id, attempt, url }) => (
-      <>
-        <code>{url == null ? id : <OutsideLink href={url}>{id}</OutsideLink>}</code>
-        {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
-      </>
-    ),
-  },
+function Run({ run: { execution_id: id, attempt, url } }: { run: Execution }) {
+  return (
+    <>
+      <code>{url == null ? id : <OutsideLink href={url}>{id}</OutsideLink>}</code>
+      {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
+    </>
+  );
+}
+
+const RUN_FACTS: Column<Execution>[] = [
   { name: "Status", show: ({ status }) => <StatusChip status={status} /> },
   { name: "Duration", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
   { name: "Finished", right: true, show: ({ finished_at: at }) => <RelativeTime at={at} /> },
+];
+const RUN_COLUMNS_OF_VARIANT: Column<Execution>[] = [{ name: "Execution", show: (run) => <Run run={run} /> }, ...RUN_FACTS];
+const RUN_COLUMNS: Column<Execution>[] = [
+  {
+    name: "Execution",
+    show: (run) => (
+      <>
+        <Run run={run} />
+        <VariantChip variant={run.variant} />
+      </>
+    ),
+  },
+  ...RUN_FACTS,
 ];

@@ -17,6 +17,7 @@ import { Span } from "../components/range-cards";
 import { Swimlane } from "../components/swimlane";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
+import { nameOf } from "../state-keys";
 import { iso } from "../time";
 import { chartSpan, sumOf, total } from "../trends";
 import { shortDescription } from "../format";
@@ -136,7 +137,7 @@ function Latest({ stored }: { stored: Anomaly[] }) {
             <Link class="message" href={anomalyPath(anomaly.id)}>
               <SeverityShape severity={anomaly.severity} />
               <span class="message-title">
-                <strong>{anomaly.entity_name || anomaly.entity_id}</strong>{" "}
+                <strong>{nameOf(anomaly)}</strong>{" "}
                 <span class="quiet">
                   {typeName(anomaly.anomaly_type)}: {shortDescription(anomaly)}
                 </span>
