@@ -91,7 +91,10 @@ def find_source(value: bytes, headers: Headers = ()) -> Source | None:
         fields = object_fields(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return next((source for source in SOURCES.values() if source.recognises(fields)), None)
+    for source in SOURCES.values():  # not `next` of a generator, which takes twice as long
+        if source.recognises(fields):
+            return source
+    return None
 
 
 def open_envelopes(value: bytes, own_type: str) -> bytes:
@@ -100,10 +103,12 @@ def open_envelopes(value: bytes, own_type: str) -> bytes:
     Raises `RefusedError`, and `IgnoredError` for a deleted row.
     """
     for _ in range(_MOST_ENVELOPES):
-        envelope = next((each for each in ENVELOPES if each.recognises(value)), None)
-        if envelope is None:
+        for envelope in ENVELOPES:
+            if envelope.recognises(value):
+                value = envelope.open(value, (), own_type)
+                break
+        else:
             break
-        value = envelope.open(value, (), own_type)
     return value
 
 

@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 def has_schema(value: bytes) -> bool:
     """Whether the value is such an object and nothing else."""
-    if value.lstrip()[:1] != b"{" or b'"payload"' not in value:
+    if b'"payload"' not in value or b'"schema"' not in value:
         return False
     try:
         return set(object_fields(value)) == {"schema", "payload"}

@@ -17,7 +17,7 @@ _OUTBOX = frozenset({"aggregatetype", "payload"})
 
 def is_change(value: bytes) -> bool:
     """Whether the value has the fields of a change event, or is a row of an outbox table."""
-    if value.lstrip()[:1] != b"{" or (b'"after"' not in value and b'"aggregatetype"' not in value):
+    if b'"op"' not in value and b'"aggregatetype"' not in value:
         return False
     fields = _fields(value)
     return fields.keys() >= _NEEDED or fields.keys() >= _OUTBOX
