@@ -4,7 +4,6 @@ Receives arguments from a person; prints what the stages return. Exit codes: 0 s
 usage or an invalid setting. Never decides anything that a stage decides.
 """
 
-import asyncio
 import importlib
 import re
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from typing import Any
 import click
 
 from stream_detector import __version__
-from stream_detector.settings import SettingsError
 
 COMMANDS = {
     "up": ("up", "command"),
@@ -25,6 +23,7 @@ COMMANDS = {
     "acls": ("acls", "command"),
     "grants": ("grants", "command"),
     "doctor": ("doctor", "command"),
+    "run": ("run_command", "command"),
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
     "replay": ("replay", "command"),
@@ -79,17 +78,31 @@ class _LazyGroup(click.Group):
         """Run the command. Errors that a person can act on are printed without a traceback, with their exit code."""
         try:
             return super().invoke(ctx)
+        except (SystemExit, click.exceptions.Exit):
+            raise  # before the errors below, whose imports take a second
         except click.UsageError as error:
             error.message = _URL_WITH_PASSWORD.sub("(hidden)", error.message)
             raise
-        except SettingsError as error:
-            raise CommandError(str(error), 2) from None
-        except _expected_errors() as error:
-            raise CommandError(str(error) or type(error).__name__) from None
+        except Exception as error:
+            known = _as_command_error(error)
+            if known is None:
+                raise
+            raise known from None
+
+
+def _as_command_error(error: Exception) -> CommandError | None:
+    """The error for a person; None where it is click's own or a defect. Imports only where something failed."""
+    if isinstance(error, click.ClickException | click.Abort):
+        return None
+    from stream_detector.settings import SettingsError
+
+    if isinstance(error, SettingsError):
+        return CommandError(str(error), 2)
+    return CommandError(str(error) or type(error).__name__) if isinstance(error, _expected_errors()) else None
 
 
 def _expected_errors() -> tuple[type[BaseException], ...]:
-    """Errors whose message is written for people; imported only when something failed."""
+    """Errors whose message is written for people."""
     from aiokafka.errors import KafkaError
 
     from stream_detector.devstack.owned import ChildError
@@ -98,7 +111,7 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
     from stream_detector.store.grants import GrantError
     from stream_detector.store.migrate import MigrationError
 
-    return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, asyncio.TimeoutError)
+    return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, TimeoutError)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

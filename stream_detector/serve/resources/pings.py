@@ -17,6 +17,7 @@ from stream_detector.events.completion import Status
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.excerpt import TAIL_BYTES, excerpt_of
+from stream_detector.events.exit_codes import status_of_exit_code
 from stream_detector.events.fields import Id
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import from_epoch_ms
@@ -40,8 +41,6 @@ _NOT_POST = (
     " `curl -fsS -X POST URL`, `wget -qO- --post-data= URL` or `Invoke-RestMethod -Method Post URL`."
 )
 _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
-_STATUS_OF_EXIT_CODE: dict[int, Status] = {0: "success", 124: "timeout", 130: "cancellation", 143: "cancellation"}
-"""124: timeout(1) has ended it; 130 and 143: it was ended by SIGINT or SIGTERM (128 + 2, 128 + 15)."""
 
 
 class PingQuery(Struct, kw_only=True):
@@ -84,15 +83,6 @@ async def refuse_ping(request: web.Request) -> web.Response:
     if request.method != "POST":
         raise ProblemError(405, _NOT_POST, headers={"Allow": "POST"})
     raise _unknown_form()
-
-
-def status_of_exit_code(code: int) -> Status:
-    """How a run with this exit code has ended.
-
-    >>> status_of_exit_code(0), status_of_exit_code(137), status_of_exit_code(124)
-    ('success', 'failure', 'timeout')
-    """
-    return _STATUS_OF_EXIT_CODE.get(code, "failure")
 
 
 def _unknown_form() -> ProblemError:

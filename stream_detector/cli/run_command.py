@@ -1,0 +1,66 @@
+"""`run`: wraps a command, for example of a cron job, and reports each of its runs as an execution."""
+
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from stream_detector.cli.ping_environment import KEY, URL
+from stream_detector.cli.wrapped_process import Ended, Tail, WrappedProcess, exit_code_of
+
+if TYPE_CHECKING:
+    from stream_detector.cli.run_report import Report
+
+_TAIL_BYTES = 64 * 1024
+
+
+@click.command(
+    "run",
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+)
+@click.option("--workflow", default="", metavar="NAME", help="Workflow of the run; a ping key names it by itself")
+@click.option("--url", default="", metavar="URL", help=f"https://HOST or https://HOST/ping/KEY; better in {URL}")
+@click.option("--key", default="", metavar="KEY", help=f"Ping key; better in {KEY}, other users can see arguments")
+@click.argument("words", metavar="COMMAND [ARGUMENT]...", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(workflow: str, url: str, key: str, words: tuple[str, ...]) -> None:
+    """Run a command and report its start, end, exit code and last lines.
+
+    Output, signals and exit code pass through. If the server does not answer, the command runs all the same, and one
+    line on standard error says why it was not reported, at most 10 s after its end.
+
+    \b
+    Examples:
+      STREAM_DETECTOR_PING_URL=https://HOST/ping/KEY stream-detector run -- backup.sh --full
+      stream-detector run --workflow nightly-backup -- backup.sh    (to the `up` of this machine)
+    """
+    reports: list[Report] = []
+
+    def report() -> "Report":
+        """Made once the command runs: it must not wait for what only the report needs."""
+        from stream_detector.cli.run_report import Report, find_target
+
+        if not reports:
+            reports.append(Report(lambda: find_target(workflow, url, key), _warn))
+        return reports[0]
+
+    tail = Tail(_TAIL_BYTES)
+    process = WrappedProcess(words, tail, lambda: report().start(), lambda: report().hurry())
+    started_s = time.monotonic()
+    try:
+        code = process.run()
+    except OSError as error:
+        code = exit_code_of(error)
+        why = f"{words[0]}: {error.strerror or type(error).__name__}"
+        _warn(why)
+        tail.add(why.encode("utf-8", "replace"))
+    report().end(Ended(code, time.monotonic() - started_s, tail.bytes()))
+    sys.exit(code)
+
+
+def _warn(text: str) -> None:
+    line = " ".join(text.split())
+    with suppress(OSError):
+        os.write(2, f"stream-detector run: {line}\n".encode("utf-8", "replace"))
