@@ -68,6 +68,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
               ))}
             </ol>
           </Section>
+          <Excerpt anomaly={anomaly} />
           <Section title="Why it was reported">
             <ul class="gates">
               {anomaly.gates.map((gate, index) => (
@@ -130,6 +131,20 @@ function Charts({ anomaly }: { anomaly: Anomaly }) {
         <SeriesChart entity={entity} until={anomaly.detected_at} anomaly={anomaly} />
       </Section>
     </>
+  );
+}
+
+/** The last lines that the execution printed: all that is stored of them, or the few that came with the anomaly. */
+function Excerpt({ anomaly }: { anomaly: Anomaly }) {
+  const before = usePreviousRuns(anomaly);
+  const text = before?.run?.excerpt ?? anomaly.excerpt;
+  if (text == null) return null;
+  return (
+    <Section title="Last lines of the output">
+      <pre class="payload" tabIndex={0}>
+        {text}
+      </pre>
+    </Section>
   );
 }
 

@@ -216,11 +216,19 @@ function LastRuns({ id, variant }: PartProps) {
   );
 }
 
-function Run({ run: { execution_id: id, attempt, url } }: { run: Execution }) {
+function Run({ run: { execution_id: id, attempt, url, excerpt } }: { run: Execution }) {
   return (
     <>
       <code>{url == null ? id : <OutsideLink href={url}>{id}</OutsideLink>}</code>
       {attempt != null && attempt > 1 && <span class="quiet"> attempt {attempt}</span>}
+      {excerpt != null && (
+        <details>
+          <summary>Last lines of the output</summary>
+          <pre class="payload" tabIndex={0}>
+            {excerpt}
+          </pre>
+        </details>
+      )}
     </>
   );
 }
