@@ -82,8 +82,8 @@ class WrappedProcess:
                 signal.signal(number, self._forward)
         process = subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
         self._process = process
-        for number in self._pending:
-            _send(process, number)
+        for pending in self._pending:
+            _send(process, pending)
         assert process.stdout is not None and process.stderr is not None
         ended, end = os.pipe()
         pumps = [

@@ -30,7 +30,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 def running(tmp_path: Path, *words: str, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """`run -- words`; stopped at the end of the test, whatever it found."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*RUN, "--", *words], env=environment(tmp_path), **(pipes | options))
+    process = subprocess.Popen([*RUN, "--", *words], env=environment(tmp_path), text=False, **(pipes | options))
     try:
         yield process
     finally:
