@@ -28,8 +28,8 @@ _TAIL_BYTES = 64 * 1024
 def command(workflow: str, url: str, key: str, words: tuple[str, ...]) -> None:
     """Run a command and report its start, end, exit code and last lines.
 
-    Output, signals and exit code pass through. If the server does not answer, the command runs all the same, and at most
-    10 s after its end one line on standard error explains why it was not reported.
+    Output, signals and exit code pass through. If the server does not answer, the command runs all the same, and at
+    most 10 s after its end one line on standard error explains why it was not reported.
 
     \b
     Examples:

@@ -29,8 +29,8 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 @contextmanager
 def running(tmp_path: Path, *words: str, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """`run -- words`; stopped at the end of the test, whatever it found."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([*RUN, "--", *words], env=environment(tmp_path), text=False, **(pipes | options))
+    given: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | options
+    process: Any = subprocess.Popen([*RUN, "--", *words], env=environment(tmp_path), **given)
     try:
         yield process
     finally:
