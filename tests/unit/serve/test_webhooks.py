@@ -70,6 +70,7 @@ def signature(body: bytes) -> str:
 PROOFS: dict[str, Callable[[bytes], dict[str, str]]] = {
     "github": lambda body: {"X-Hub-Signature-256": signature(body)},
     "gitlab": lambda _: {"X-Gitlab-Token": SECRET},
+    "bitbucket": lambda body: {"X-Hub-Signature": signature(body)},
     "circleci": lambda body: {"circleci-signature": signature(body).replace("sha256=", "v1=")},
     "buildkite": lambda _: {"X-Buildkite-Token": SECRET},
     "jenkins": lambda _: {"Authorization": "Basic " + b64encode(f"jenkins:{SECRET}".encode()).decode()},
