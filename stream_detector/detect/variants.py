@@ -66,11 +66,11 @@ def follow(states: States, key: str, event: Completion, config: Config, *, backf
     if state is None or not state.since_ms or at_ms < max(state.since_ms, former.newest_ms) + RETIRES_AFTER_MS:
         return ()
     states.retire(former_key, by=key)
-    config = config.for_execution(event)
+    config, taken = config.for_execution(event), {one.id for one in own.incidents.values()}
     return [
         _end(place, incident, former_key, event, config)
         for place, incident in former.incidents.items()
-        if incident.reported
+        if incident.reported and incident.id not in taken  # a database that was restored between the two has both
     ]
 
 

@@ -3,13 +3,18 @@
 import csv
 import gzip
 import json
+import random
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from stream_detector.cli import main
+from stream_detector.events import Completion
 from stream_detector.events.encode import encode
+from tests.events_made import NOON, completion
 from tests.unit.detect.events_of import HUNDRED_TEN, feed, found, outcomes, run, runs, score, workflow
 
 
@@ -145,3 +150,40 @@ def test_single_workflows_may_have_another_profile(history):
     lines = replay(str(history[0]), "--set", "profile_rules=night* -> classic", "--json").stdout.splitlines()
     assert {json.loads(line)["profile"] for line in lines} == {"classic"}
     assert "PATTERN -> PROFILE" in replay(str(history[0]), "--set", "profile_rules=night*", code=2).output
+
+
+def mixed(draw: random.Random, *, slow_from: int = 28, failing_from: int = 28) -> Iterator[Completion]:
+    """Four weeks of a project with ten pushes a day of 60 s and a nightly of 11 minutes."""
+    for day in range(28):
+        for n in range(11):
+            trigger, duration_s = ("push", 60.0) if n else ("schedule", 660.0)
+            duration_s *= draw.lognormvariate(0.0, 0.06) * (3 if n and day >= slow_from else 1)
+            yield completion(
+                f"{day}-{n}",
+                "acme/shop",
+                finished_at=NOON + timedelta(days=day, hours=n),
+                duration_s=round(duration_s),
+                status="failure" if not n and day >= failing_from else "success",
+                labels={"trigger": trigger, "branch": "main"},
+            )
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_x21_variant_by_shows_what_one_baseline_hides(tmp_path, seed):
+    """Those of the cases `replay_m_gl_nightly_fails_mixed` and `replay_m_gl_push_3x_mixed`."""
+    path, by = tmp_path / "mixed.jsonl", ("--json", "--set", "variant_by=trigger")
+    path.write_bytes(b"\n".join(map(encode, mixed(random.Random(seed), failing_from=21))))
+    found = [json.loads(line) for line in replay(str(path), *by).stdout.splitlines()]
+    assert [(one["anomaly_type"], one["severity"], one["variant"]) for one in found] == [
+        ("ConsecutiveFailures", "warning", "schedule"),
+        ("ConsecutiveFailures", "critical", "schedule"),
+    ]
+    assert not replay(str(path), "--json").stdout
+    path.write_bytes(b"\n".join(map(encode, mixed(random.Random(seed), slow_from=21))))
+    shown = replay(str(path), *by)
+    found = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert {one["variant"] for one in found} == {"push"}
+    assert "PerformanceDegradation" in {one["anomaly_type"] for one in found}
+    sent = re.search(r"slack (\d+)", shown.stderr)
+    assert sent and 1 <= int(sent.group(1)) <= 4
+    assert not replay(str(path), "--json").stdout
