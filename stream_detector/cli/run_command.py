@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -38,25 +39,30 @@ def command(workflow: str, url: str, key: str, words: tuple[str, ...]) -> None:
     """
     reports: list[Report] = []
 
-    def report() -> "Report":
-        """Made once the command runs: it must not wait for what only the report needs."""
+    def begin() -> None:
+        """In a thread: neither the start nor the end of the command waits for what only the report needs."""
         from stream_detector.cli.run_report import Report, find_target
 
-        if not reports:
-            reports.append(Report(lambda: find_target(workflow, url, key), _warn))
-        return reports[0]
+        reports.append(Report(lambda: find_target(workflow, url, key), _warn))
+        reports[0].start()
 
-    tail = Tail(_TAIL_BYTES)
-    process = WrappedProcess(words, tail, lambda: report().start(), lambda: report().hurry())
+    def hurry() -> None:
+        for report in reports:
+            report.hurry()
+
+    beginning, tail = threading.Thread(target=begin, daemon=True), Tail(_TAIL_BYTES)
+    process = WrappedProcess(words, tail, beginning.start, hurry)
     started_s = time.monotonic()
     try:
-        code = process.run()
+        code, ended_s = process.run()
     except OSError as error:
-        code = exit_code_of(error)
+        code, ended_s = exit_code_of(error), time.monotonic()
         why = f"{words[0]}: {error.strerror or type(error).__name__}"
         _warn(why)
         tail.add(why.encode("utf-8", "replace"))
-    report().end(Ended(code, time.monotonic() - started_s, tail.bytes()))
+        beginning.start()
+    beginning.join()
+    reports[0].end(Ended(code, ended_s - started_s, tail.bytes()))
     sys.exit(code)
 
 

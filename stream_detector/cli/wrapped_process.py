@@ -16,6 +16,7 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
@@ -75,8 +76,8 @@ class WrappedProcess:
         self._pending: list[int] = []
         self._has_ended = False
 
-    def run(self) -> int:
-        """Its exit code. Raises `OSError` where it cannot be started."""
+    def run(self) -> tuple[int, float]:
+        """(Its exit code, when it ended by the monotonic clock). Raises `OSError` where it cannot be started."""
         for number in FORWARDED:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._forward)
@@ -93,12 +94,12 @@ class WrappedProcess:
         for pump in pumps:
             pump.start()
         self._started()
-        code = process.wait()
+        code, ended_s = process.wait(), time.monotonic()
         self._has_ended = True
         os.close(end)
         for pump in pumps:
             pump.join()
-        return code if code >= 0 else 128 - code
+        return code if code >= 0 else 128 - code, ended_s
 
     def _forward(self, number: int, _: FrameType | None) -> None:
         if self._has_ended:
