@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from stream_detector.events.completion import Completion, Status, Step
+from stream_detector.events.excerpt import excerpt_of
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import (
     MOST_NAME,
@@ -171,6 +172,7 @@ def execution(
     labels: Mapping[str, str | None] | None = None,
     url: str | None = None,
     variant: str | None = None,
+    output: object = None,
 ) -> Completion:
     """An execution within the limits of our contract; what exceeds them is cut, an id with a digest of all of it.
 
@@ -178,6 +180,7 @@ def execution(
         run, workflow: identities, of any length.
         started_at: if it is not known, the end minus the duration, and the end itself without one.
         duration_s: if it is not known, what lies between start and end; null if that is nothing.
+        output: what the run printed, if it is a text: its last lines are the excerpt.
     """
     if duration_s is None and started_at is not None and started_at < ended_at:
         duration_s = (ended_at - started_at).total_seconds()
@@ -195,6 +198,7 @@ def execution(
         labels={label: value for label, value in (labels or {}).items() if value},
         url=url if url and len(url) <= MOST_URL and _LINK.fullmatch(url) else None,
         variant=variant,
+        excerpt=excerpt_of(output.encode("utf-8", "replace")) if isinstance(output, str) else None,
     )
 
 

@@ -100,3 +100,14 @@ def test_x20_what_identifies_no_build_is_refused(place: str, value: Any, reason:
     with pytest.raises(RefusedError) as refused:
         jenkins.read(changed(CASE, place, value))
     assert refused.value.reason == reason
+
+
+def test_x24_the_log_lines_of_the_notification_plugin_are_the_excerpt() -> None:
+    sent = changed(
+        NOTIFICATION, "build.log", "12 tests failed\r\n\x1b[31mFinished: UNSTABLE\x1b[0m\npassword=hunter2\x00\n" * 900
+    )
+    excerpt = read(sent).excerpt
+    assert excerpt is not None and len(excerpt) <= 10_000 and "hunter2" not in excerpt
+    assert excerpt.endswith("12 tests failed\nFinished: UNSTABLE\npassword=***")
+    for other in ("", "\n", None, 7, ["line"]):
+        assert read(changed(NOTIFICATION, "build.log", other)).excerpt is None
