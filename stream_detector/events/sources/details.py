@@ -93,8 +93,8 @@ class Details:
         found = statuses.get(value) if isinstance(value, str) else None
         if found is None:
             words = ", ".join(sorted(statuses))
-            what = f"{place} is none of {words}; a later version of stream_detector may know it"
-            raise RefusedError("validate", "unknown_value", what)
+            what = f"is none of {words}, and a later version of stream_detector may know it"
+            raise self.refusal("unknown_value", place, what)
         return found
 
     def refusal(self, reason: Reason, place: str, what: str) -> RefusedError:
