@@ -58,7 +58,7 @@ def _read_pipeline(document: Document) -> Reading:
         started_at=None if duration_s else document.moment("created_on"),
         duration_s=duration_s,
         labels={
-            "repository": repository[:512],
+            "repository": repository,
             "branch": target.text("source") or (None if is_tag else target.text("ref_name")),
             "tag": target.text("ref_name") if is_tag else None,
             "commit": target.text("commit.hash"),
@@ -98,7 +98,7 @@ def _status_event(document: Document, found: Document) -> Completion:
         status=status,
         ended_at=ended_at,
         started_at=found.moment("created_on"),
-        labels={"repository": repository[:512], "branch": found.text("refname"), "commit": commit[:512]},
+        labels={"repository": repository, "branch": found.text("refname"), "commit": commit},
         url=found.link("url"),
     )
 

@@ -47,7 +47,7 @@ def read(payload: bytes) -> Reading:
         name=name,
         status=subject.needed_status("content.outcome", STATUS),
         ended_at=_moment(document),
-        labels={"source": source[:512], "pipeline_run": subject.text("content.pipelineRun.id")},
+        labels={"source": source, "pipeline_run": subject.text("content.pipelineRun.id")},
         url=subject.link("content.uri") or subject.link("content.url"),
     )
     return Reading([event], "", document.details.left_out)

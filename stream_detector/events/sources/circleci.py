@@ -52,7 +52,7 @@ def read(payload: bytes) -> Reading:
         started_at=document.moment("workflow.created_at"),
         labels={
             "repository": _repository(git) or project,
-            "branch": None if tag else f"{fork}:{branch}"[:512] if fork and branch else branch,
+            "branch": None if tag else f"{fork}:{branch}" if fork and branch else branch,
             "tag": tag,
             "commit": git.text("revision") or git.text("checkout_sha"),
             "trigger": trigger,

@@ -195,7 +195,7 @@ def execution(
         finished_at=ended_at,
         duration_s=duration_s,
         steps=_kept(steps),
-        labels={label: value for label, value in (labels or {}).items() if value},
+        labels={label: value[:MOST_NAME] for label, value in (labels or {}).items() if value},
         url=url if url and len(url) <= MOST_URL and _LINK.fullmatch(url) else None,
         variant=variant,
         excerpt=excerpt_of(output.encode("utf-8", "replace")) if isinstance(output, str) else None,

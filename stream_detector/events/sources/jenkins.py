@@ -141,8 +141,17 @@ def _host_and_job(url: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     before, *folders = f"/{split.path.lstrip('/')}".split("/job/")
-    job = "/".join(unquote(folder.split("/")[0]) for folder in folders)
+    job = "/".join(_decoded(folder.split("/")[0]) for folder in folders)
     return (split.netloc.rpartition("@")[2].lower() + before, job) if job else ("", "")
+
+
+def _decoded(name: str) -> str:
+    """Percent-decoded; as it is where that gives no text that can be stored."""
+    try:
+        plain = unquote(name, errors="strict")
+    except UnicodeDecodeError:
+        return name
+    return name if "\0" in plain else plain
 
 
 def _seconds(build: Document) -> float | None:

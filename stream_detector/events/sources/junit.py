@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources.details import MOST_NAME, Details, parse_instant
+from stream_detector.events.sources.details import Details, parse_instant
 from stream_detector.events.sources.document import execution, outcome, step
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
@@ -95,10 +95,13 @@ def read(payload: bytes) -> Reading:
     parser.EntityDeclHandler = reader.refuse_declaration
     try:
         parser.Parse(payload, True)
+    except RefusedError:
+        raise
     except expat.ExpatError as error:
-        raise RefusedError(
-            "decode", "unsupported_format", f"not XML: {expat.ErrorString(error.code)}; {_ADVICE}"
-        ) from None
+        reason = expat.ErrorString(error.code)
+        raise RefusedError("decode", "unsupported_format", f"not XML: {reason}; {_ADVICE}") from None
+    except (LookupError, ValueError):  # what Python's codecs raise for the encoding that the document declares
+        raise RefusedError("decode", "not_utf8", f"XML in an encoding that is not read; {_ADVICE}") from None
     events: list[Completion] = []
     refused: list[RefusedError] = []
     seen: dict[str, int] = {}
@@ -128,7 +131,7 @@ def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:
         ended_at=started_at + timedelta(seconds=suite.duration_s or 0),
         duration_s=suite.duration_s,
         steps=suite.steps,
-        labels={"host": suite.host[:MOST_NAME]},
+        labels={"host": suite.host},
     )
 
 

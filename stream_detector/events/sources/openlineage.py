@@ -33,7 +33,7 @@ def read(payload: bytes) -> Reading:
         status=document.needed_status("eventType", STATUS),
         ended_at=document.needed_moment("eventTime"),
         labels={
-            "namespace": namespace[:512],
+            "namespace": namespace,
             "parent": document.text("run.facets.parent.job.name"),
             "integration": document.text("job.facets.jobType.integration"),
         },

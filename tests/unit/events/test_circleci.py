@@ -1,5 +1,6 @@
 """X20: CircleCI's completed workflows become executions."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,11 @@ def test_x20_a_delivery_that_is_sent_again_is_the_same_and_a_rerun_is_not() -> N
     assert read(changed(PAYLOAD, "workflow.id", "rerun")).execution_id != read(PAYLOAD).execution_id
     late = read(changed(PAYLOAD, "workflow.stopped_at", REMOVED))
     assert late.finished_at == datetime(2026, 1, 22, 0, 5, 1, 317000, tzinfo=UTC)
+
+
+def test_x20_a_name_longer_than_a_label_may_be_is_cut_there() -> None:
+    payload = json.loads(changed(OF_GITLAB, "project", {"id": "p" * 600}))
+    assert len(read(payload).labels["repository"]) == 512 and len(read(payload).workflow_id) == 256
 
 
 def test_x20_the_signature_is_the_newest_that_is_known() -> None:

@@ -86,6 +86,13 @@ def test_x20_a_duration_of_0_is_not_recorded_and_a_job_without_a_url_has_its_nam
 
 
 @pytest.mark.parametrize(
+    ("path", "job"), [("job/%ff/1/", "%ff"), ("job/a%00b/1/", "a%00b"), ("job/%C3%A9/1/", "é"), ("job//job/x/1/", "/x")]
+)
+def test_x20_a_job_whose_name_is_no_text_keeps_the_name_in_the_url(path: str, job: str) -> None:
+    assert read(CASE | {"url": f"https://ci.example/{path}"}).workflow_name == job
+
+
+@pytest.mark.parametrize(
     ("place", "value", "reason"),
     [
         ("result", "EXPLODED", "unknown_value"),
