@@ -3,6 +3,7 @@
 import base64
 import random
 import zlib
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.topics import owner_partition
 from tests.effort import cases
 from tests.events_made import NOON, completion
+from tests.unit.roles import many_keys
 from tests.unit.roles.many_keys import CONFIG, PARTITIONS, World
 
 WORKFLOWS = "build", "deploy", "nightly"
@@ -271,3 +273,23 @@ async def test_x21_an_upgrade_continues_the_open_incidents_of_4659e91(profile: s
     assert {one.variant for one in found} == {DEFAULT_BRANCH}
     baseline = Baseline.unpack(key, kept(world)[key])
     assert {one.id for one in baseline.incidents.values()} == {SPIKE}
+
+
+async def test_x21_variant_by_gives_plain_events_their_variant_also_where_they_are_passed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(many_keys, "CONFIG", replace(CONFIG, variant_by=("trigger",)))
+    world, put = World(most=1_000), list[Any]()
+    world.app.batch_producer.put = lambda *given, **_: put.append(given)  # type: ignore[method-assign]
+    number = owner_partition("build", PARTITIONS)
+    event = completion("e", "build", labels={"trigger": "nightly"})
+    at_ms = round(NOON.timestamp() * 1000)
+    for partition in (number, 1 - number):
+        record = SimpleNamespace(headers=[], value=encode(event), timestamp=at_ms, key=None, offset=0)
+        await world.detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, partition), [record], 1))
+    assert [*world.table.partitions[number].keys()] == ["workflow/nightly:build"]
+    (topic, target, key, value, headers) = put[0]
+    assert (topic, target, key) == (topics.REKEYED, number, b"workflow/nightly:build")
+    again = SimpleNamespace(headers=headers, value=value, timestamp=at_ms, key=key, offset=0)
+    done = await world.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, number), [again], 1))
+    assert done == {"duplicate": 1}, "the same execution in the same variant"
