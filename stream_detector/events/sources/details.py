@@ -178,6 +178,14 @@ class Details:
         return {name: text for name, text in found.items() if text}
 
 
+def attempt(decode: Callable[[bytes], _T], payload: bytes) -> _T | None:
+    """The payload as the decoder has it, or None: saves a look at its fields where it has the usual form."""
+    try:
+        return decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def parse_instant(value: object) -> datetime | None:
     """A time in UTC of the years that are believed, or None.
 

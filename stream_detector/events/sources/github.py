@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources.details import Details, fit_id, object_fields
+from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
@@ -106,13 +106,20 @@ _workflow = msgspec.json.Decoder(_Workflow).decode
 def read(payload: bytes) -> Reading:
     """The execution that ended, or those of a list; of a run that is requested or in progress why there is none."""
     details = Details(_ADVICE)
+    delivery = attempt(_delivery, payload)
+    if delivery is None:
+        return _read_other(details, payload)
+    if isinstance(delivery.action, str) and delivery.action != "completed":
+        return Reading(ignored="the run has not ended")
+    reading = _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
+    return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
+
+
+def _read_other(details: Details, payload: bytes) -> Reading:
+    """What is no delivery of a run: runs of the REST API, and deliveries of other events."""
     fields = details.decode(object_fields, payload)
     if "workflow_run" in fields:
-        delivery = details.decode(_delivery, payload)
-        if isinstance(delivery.action, str) and delivery.action != "completed":
-            return Reading(ignored="the run has not ended")
-        reading = _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
-        return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
+        details.decode(_delivery, payload)  # raises, since it could not be read before
     if "workflow_runs" in fields:
         return _read_list(details.decode(_runs, payload).workflow_runs)
     if _is_run(fields):

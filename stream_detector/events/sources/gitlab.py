@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.sources.details import Details, fit_id, object_fields
+from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
 from stream_detector.events.variant import (
@@ -110,6 +110,15 @@ _raws = msgspec.json.Decoder(list[Raw]).decode
 def read(payload: bytes) -> Reading:
     """The pipeline that ended; of one that has not, or of another kind of delivery, why there is none."""
     details = Details(_ADVICE)
+    delivery = attempt(_delivery, payload)
+    if delivery is None or delivery.object_kind != "pipeline":
+        return _read_other(details, payload)
+    project = details.part("$.project", delivery.project, _project) or _Project()
+    return _read_pipeline(details, delivery.object_attributes, project, delivery, "$.object_attributes.")
+
+
+def _read_other(details: Details, payload: bytes) -> Reading:
+    """What is no delivery of a pipeline: pipelines of the REST API, and deliveries of other kinds."""
     fields = details.decode(object_fields, payload)
     kind = fields.get("object_kind")
     if kind is None and _is_pipeline(fields):
@@ -122,9 +131,8 @@ def read(payload: bytes) -> Reading:
         name = details.text("$.object_kind", details.part("$.object_kind", kind, msgspec.json.decode))
         known = name if name and name.isidentifier() and len(name) <= 64 else "this kind of event"
         return Reading(ignored=f"{known} is not switched on")
-    delivery = details.decode(_delivery, payload)
-    project = details.part("$.project", delivery.project, _project) or _Project()
-    return _read_pipeline(details, delivery.object_attributes, project, delivery, "$.object_attributes.")
+    details.decode(_delivery, payload)  # raises, since it could not be read before
+    raise details.refusal("missing_field", "$.object_attributes", "is missing")
 
 
 def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, delivery: _Delivery, at: str) -> Reading:
