@@ -103,12 +103,14 @@ def _spans(document: Document) -> Iterator[tuple[Document, dict[str, str]]]:
 
 
 def _attributes(owner: Document) -> dict[str, str]:
-    """Those that are text, by name."""
-    found = {}
-    for each in owner.parts("attributes"):
-        name, value = each.text("key"), each.text("value.stringValue")
-        if name and value:
-            found[name] = value
+    """Those that are text, by name. What is odd among them is not noted: most spans are of something else."""
+    found: dict[str, str] = {}
+    given = owner.root.get("attributes")
+    for each in given if isinstance(given, list) else ():
+        if isinstance(each, dict) and isinstance(value := each.get("value"), dict):
+            name, text = each.get("key"), value.get("stringValue")
+            if isinstance(name, str) and isinstance(text, str) and text and "\0" not in text:
+                found[name] = text
     return found
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from stream_detector.events.completion import Completion
@@ -10,8 +9,8 @@ from stream_detector.events.decode import decode_completion
 from stream_detector.events.encode import encode
 from stream_detector.events.sources import find_source
 from stream_detector.events.sources.source import Source
+from tests.unit.events.source_matrix import PAYLOADS
 
-PAYLOADS = Path(__file__).parent / "payloads"
 Place = tuple[str | int, ...]
 REMOVED = object()
 

@@ -8,7 +8,8 @@ from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion, Step
 from stream_detector.events.decode import decode_completion
 from stream_detector.events.sources import find_source, junit
-from tests.unit.events.samples_of_sources import PAYLOADS, only_event
+from tests.unit.events.samples_of_sources import only_event
+from tests.unit.events.source_matrix import PAYLOADS
 
 REPORT = (PAYLOADS / "junit_report.xml").read_bytes()
 SUITE = b'<testsuite name="a" timestamp="2026-01-22T00:05:00" time="2">%b</testsuite>'

@@ -56,6 +56,13 @@ def test_x20_spans_of_anything_else_are_ignored_and_each_run_is_an_execution() -
     assert len({event.execution_id for event in otel.read(json.dumps(both).encode()).events}) == 2  # type: ignore[union-attr]
 
 
+def test_x20_what_is_odd_in_spans_of_anything_else_is_not_noted() -> None:
+    statement = {"key": "db.query.text", "value": {"stringValue": "x" * 5000}}
+    other = json.loads(changed(PAYLOAD, f"{SPANS}.1.attributes", [statement, None, {"key": 5}, {"value": []}]))
+    reading = otel.read(json.dumps(other).encode())
+    assert len(reading.events) == 1 and not reading.left_out
+
+
 def test_x20_a_run_that_cannot_be_read_does_not_lose_the_others() -> None:
     broken = json.loads(changed(PAYLOAD, RESULT, "exploded"))
     both = {"resourceSpans": broken["resourceSpans"] + PAYLOAD["resourceSpans"]}

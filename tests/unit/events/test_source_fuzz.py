@@ -14,7 +14,8 @@ from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.sources import SOURCES, find_source
 from stream_detector.events.sources.source import Source
-from tests.unit.events.samples_of_sources import PAYLOADS, REMOVED, places, with_value
+from tests.unit.events.samples_of_sources import REMOVED, places, with_value
+from tests.unit.events.source_matrix import PAYLOADS
 
 ODD: tuple[Any, ...] = (
     REMOVED, None, True, [], {}, [None], "", "odd", "x" * 3000, "a\x00b", "\U0001f680", -1, 0, 2**53 + 1, 10**30, 1e308,
