@@ -10,7 +10,7 @@ is chosen before all is applied again that a former owner may have judged. So wh
 however often, has the same baseline: the old one before these positions, an empty one behind them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nlargest, nsmallest
 from typing import Protocol
@@ -19,7 +19,7 @@ from faust.types import TP
 
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Tasks
-from stream_detector.detect.single_run import QUIET_MS, add_single_runs, single_run_of
+from stream_detector.detect.single_run import QUIET_MS, SingleRun, add_single_runs, single_run_of
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.telemetry.log_events import SingleRunsDropped
 
@@ -27,6 +27,9 @@ HARD_LIMIT = 10
 """Beyond so many times the setting age protects no more."""
 SLACK = 100
 """One in so many may be there above the limit: to look for those to drop takes 1 us a key of the detector."""
+KEYS_A_LOOK = 40_000
+"""So many keys are looked at before one checkpoint, 40 ms; the next one goes on. All of 100,000 at once took 0.23 s, in
+which no event was judged."""
 AGREE, AGREE_SHARE = 3, 100
 """So many keys, and one in so many, must have run as late as what counts as now: a few wrong clocks decide nothing."""
 _NEVER_MS = 1 << 62
@@ -77,6 +80,45 @@ class _Known:
     """Up to where a former owner may have judged events; None: no fetch has shown it yet."""
 
 
+class _Round:
+    """Looks at the keys of each partition, some before each checkpoint. What is found may have changed by its end."""
+
+    def __init__(self, known: Mapping[int, _Known]) -> None:
+        self.partitions = {number: (each.partition, each.epoch) for number, each in known.items()}
+        self.at_most = {number: each.at_most for number, each in known.items()}
+        """Of each partition when it began."""
+        self.found: dict[int, list[tuple[int, bytes, bool]]] = {number: [] for number in known}
+        """Time in epoch ms, key, and whether it has or had an incident."""
+        self._left = [*known]
+        self._keys: list[bytes] = []
+        """Those of the first partition that is left; the last ones are looked at next."""
+        self._begun = False
+
+    def is_of(self, known: Mapping[int, _Known]) -> bool:
+        """Whether the partitions are those that it began with."""
+        return self.partitions == {number: (each.partition, each.epoch) for number, each in known.items()}
+
+    def go_on(self, count: int) -> bool:
+        """Look at the next keys; True where there are no more."""
+        while self._left and count > 0:
+            number = self._left[0]
+            partition, found = self.partitions[number][0], self.found[number]
+            if not self._begun:
+                self._keys, self._begun = list(partition.packed), True
+            some = self._keys[-count:]
+            del self._keys[-count:]
+            count -= len(some)
+            newer = {key.encode(): packed for key, packed in partition.live.items()}
+            gone = {key.encode() for key in partition.deleted}
+            values = ((key, value) for key in some if (value := partition.packed.get(key)) is not None)
+            add_single_runs(values, newer.keys() | gone, found)
+            if not self._keys:
+                found += ((one.newest_ms, key, one.has_incident) for key, one in _singles(newer))
+                self._left.pop(0)
+                self._begun = False
+        return not self._left
+
+
 @dataclass
 class _Dropping:
     """A partition of which keys are being dropped: by this checkpoint, or the first one behind it that succeeds."""
@@ -104,6 +146,7 @@ class SingleRuns:
         """The latest times at which new keys ran, in epoch ms, the last one first."""
         self._useless_until_ms = 0
         """Before that nothing is old enough; 0: not known."""
+        self._round: _Round | None = None
 
     def note_new(self, number: int, newest_ms: int) -> None:
         """A workflow has its first execution on this partition."""
@@ -120,14 +163,24 @@ class SingleRuns:
             return False
         self._looked_at = checkpoint.begun
         self._follow_assignment()
+        if self._round is not None and not self._round.is_of(self._known):
+            self._round = None
+        if self._round is None and self._is_round_due():
+            self._round = _Round(self._known)
+        if self._round is not None and self._round.go_on(KEYS_A_LOOK):
+            looked, self._round = self._round, None
+            self._drop(checkpoint.begun, looked)
+        return True
+
+    def _is_round_due(self) -> bool:
         at_most = sum(known.at_most for known in self._known.values())
         if at_most <= self._most + self._most // SLACK:
-            return True
+            return False
         now_ms = self._latest[-1] if len(self._latest) == AGREE else 0
         hard = HARD_LIMIT * self._most
-        if at_most > hard + hard // SLACK or now_ms >= self._useless_until_ms:
-            self._drop(checkpoint.begun)
-        return True
+        if at_most <= hard + hard // SLACK and now_ms < self._useless_until_ms:
+            return False
+        return not all(self._is_behind(number, known) for number, known in self._known.items())
 
     async def until_written(self, number: int) -> None:
         """Return once no key of the partition is being dropped, or the partition is not ours any more."""
@@ -165,22 +218,22 @@ class SingleRuns:
             known.ends = shown
         return any(position.next_offset < known.ends.get(tp, 0) for tp, position in task.positions.items())
 
-    def _drop(self, checkpoint: int) -> None:
+    def _drop(self, checkpoint: int, looked: _Round) -> None:
         behind = {number for number, known in self._known.items() if self._is_behind(number, known)}
         if len(behind) == len(self._known):
             return
-        by_number = {number: single_runs(known.partition) for number, known in self._known.items()}
+        by_number = looked.found
         for number, singles in by_number.items():
-            self._known[number].at_most = len(singles)
+            known = self._known[number]
+            known.at_most = len(singles) + known.at_most - looked.at_most[number]  # and those that came meanwhile
         count = sum(map(len, by_number.values()))
         excess = count - self._most
         if excess <= 0:
             return
-        times = [each[0] for singles in by_number.values() for each in singles]
-        now_ms = nlargest(max(AGREE, count // AGREE_SHARE), times)[-1]
+        times = sorted(each[0] for singles in by_number.values() for each in singles)
+        now_ms = times[-min(count, max(AGREE, count // AGREE_SHARE))]
         found = [each for number, singles in by_number.items() if number not in behind for each in singles]
-        old = [each for each in found if each[0] <= now_ms - QUIET_MS and not each[2]]
-        chosen = {each[1] for each in nsmallest(excess, old)}
+        chosen = _oldest(found, excess, until_ms=now_ms - QUIET_MS)
         beyond = excess - (HARD_LIMIT - 1) * self._most - len(chosen)
         if beyond > 0:
             chosen |= {each[1] for each in nsmallest(beyond, (each for each in found if each[1] not in chosen))}
@@ -188,10 +241,14 @@ class SingleRuns:
             young = (each[0] for each in found if not each[2] and each[0] > now_ms - QUIET_MS)
             is_useless = len(chosen) < excess and not behind
             self._useless_until_ms = min(young, default=_NEVER_MS) + QUIET_MS if is_useless else 0
+        dropped = 0
         for number in by_number.keys() - behind:
-            self._delete(number, [each[1] for each in by_number[number] if each[1] in chosen], checkpoint)
-        if chosen:
-            SingleRunsDropped(len(chosen), count - len(chosen), self._most).emit()
+            partition = self._known[number].partition
+            unchanged = [each[1] for each in by_number[number] if each[1] in chosen and _is_unchanged(partition, *each)]
+            self._delete(number, unchanged, checkpoint)
+            dropped += len(unchanged)
+        if dropped:
+            SingleRunsDropped(dropped, count - dropped, self._most).emit()
 
     def _delete(self, number: int, keys: list[bytes], checkpoint: int) -> None:
         known = self._known[number]
@@ -202,6 +259,38 @@ class SingleRuns:
             self._dropping[number] = _Dropping(known.partition, checkpoint)
 
 
+def _oldest(found: list[tuple[int, bytes, bool]], count: int, until_ms: int) -> set[bytes]:
+    """The keys of those without an incident that are the oldest, at most `count`, none after `until_ms`.
+
+    Only times are sorted: `nsmallest` compares the keys as well, and took 2 s of a million.
+    """
+    times = sorted(newest_ms for newest_ms, _, has_incident in found if newest_ms <= until_ms and not has_incident)
+    if len(times) > count:
+        until_ms = times[count - 1]
+    chosen: set[bytes] = set()
+    last: list[bytes] = []
+    for newest_ms, key, has_incident in found:
+        if newest_ms > until_ms or has_incident:
+            continue
+        if newest_ms < until_ms:
+            chosen.add(key)
+        else:
+            last.append(key)
+    return chosen | set(last[: count - len(chosen)])
+
+
+def _is_unchanged(partition: StatePartition[bytes], newest_ms: int, key: bytes, has_incident: bool) -> bool:
+    """Whether the baseline is still that of the one execution that was seen."""
+    packed = partition.get(key.decode())
+    return packed is not None and single_run_of(packed) == (newest_ms, has_incident)
+
+
+def _singles(newer: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, SingleRun]]:
+    for key, packed in newer.items():
+        if (one := single_run_of(packed)) is not None:
+            yield key, one
+
+
 def single_runs(partition: StatePartition[bytes]) -> list[tuple[int, bytes, bool]]:
     """Each key whose baseline is of one execution: its time in epoch ms, the key, whether it has or had an incident.
 
@@ -209,8 +298,6 @@ def single_runs(partition: StatePartition[bytes]) -> list[tuple[int, bytes, bool
     """
     found: list[tuple[int, bytes, bool]] = []
     newer = {key.encode(): packed for key, packed in partition.live.items()}
-    for raw, packed in newer.items():
-        if (one := single_run_of(packed)) is not None:
-            found.append((one.newest_ms, raw, one.has_incident))
+    found += ((one.newest_ms, raw, one.has_incident) for raw, one in _singles(newer))
     add_single_runs(partition.packed.items(), newer.keys() | {key.encode() for key in partition.deleted}, found)
     return found

@@ -13,7 +13,9 @@ from functools import cached_property
 import asyncpg
 from aiohttp import web
 
+from stream_detector.serve.allowance import Allowance
 from stream_detector.serve.app_keys import SETTINGS
+from stream_detector.serve.connections import source_of
 from stream_detector.serve.database import Database
 from stream_detector.serve.hosts import host_of, split_host
 from stream_detector.settings import Settings
@@ -31,6 +33,11 @@ SIGNED: frozenset[str] = frozenset()
 IDENTITY: web.RequestKey[Caller] = web.RequestKey("identity", Caller)
 REMEMBER_S = 900.0
 _MOST_REMEMBERED = 10_000
+UNKNOWN_FOR_S = 10.0
+"""What is unknown, over or revoked stays so; for so long the database is not asked again about it."""
+NEW_PER_S = 20.0
+"""So many tokens and sessions that were not valid before may come from one address, in the mean of 10 s: each costs the
+database a look-up, and whoever makes them up could send any number."""
 SETTING_NAME = "API_TOKEN"
 """The name under which the token of the settings acts."""
 
@@ -41,20 +48,24 @@ class Authenticator:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._own = settings.api_token.encode()
         self._database = database
+        self._proxied = settings.api_behind_proxy
         self._known: dict[bytes, tuple[float, Caller]] = {}
+        self._unknown: dict[bytes, float] = {}
+        self._new = Allowance(NEW_PER_S)
 
     async def identify(self, request: web.BaseRequest) -> Caller | None:
         """Whose request it is; None where it carries nothing that is valid. Raises `StoreAwayError`."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme:
-            return await self._identify_token(token.strip()) if scheme.lower() == "bearer" else None
-        secret = request.cookies.get(cookie_name(request))
-        return await self._looked_up(credentials.token_digest(secret), self._identity_of_session) if secret else None
+            return await self._identify_token(token.strip(), request) if scheme.lower() == "bearer" else None
+        if not (secret := request.cookies.get(cookie_name(request))):
+            return None
+        return await self._looked_up(credentials.token_digest(secret), self._identity_of_session, request)
 
     async def open_session(self, request: web.BaseRequest) -> tuple[str, Identity] | None:
         """(The secret of a new session for the token in the header, whose it is); None where the token is not valid."""
         token = request.headers.get("Authorization", "").partition(" ")[2].strip()
-        identity = await self._identify_token(token)
+        identity = await self._identify_token(token, request)
         if identity is None:
             return None
         if self._is_own(token):
@@ -80,23 +91,31 @@ class Authenticator:
     def _is_own(self, token: str) -> bool:
         return bool(self._own) and hmac.compare_digest(token.encode("utf-8", "replace"), self._own)
 
-    async def _identify_token(self, token: str) -> Caller | None:
+    async def _identify_token(self, token: str, request: web.BaseRequest) -> Caller | None:
         if self._is_own(token):
             return Caller(name=SETTING_NAME, role="operator", by="token", limited_as=SETTING)
         if not token.startswith(credentials.TOKEN_PREFIX):
             return None  # spares the database what was never one of ours
-        return await self._looked_up(credentials.token_digest(token), credentials.identity_of_token)
+        return await self._looked_up(credentials.token_digest(token), credentials.identity_of_token, request)
 
-    async def identify_ping(self, key: str) -> Caller | None:
+    async def identify_ping(self, key: str, request: web.BaseRequest) -> Caller | None:
         """Whose ping key it is; None where it is none, unknown, over or revoked. Raises `StoreAwayError`."""
         if not key.startswith(credentials.PING_PREFIX):
             return None
-        return await self._looked_up(credentials.ping_digest(key), credentials.identity_of_token)
+        return await self._looked_up(credentials.ping_digest(key), credentials.identity_of_token, request)
 
     async def _looked_up(
-        self, digest: bytes, look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Caller | None]]
+        self,
+        digest: bytes,
+        look_up: Callable[[asyncpg.Pool, bytes], Awaitable[Caller | None]],
+        request: web.BaseRequest,
     ) -> Caller | None:
         now_s = time.monotonic()
+        if digest not in self._known:
+            if now_s - self._unknown.get(digest, -UNKNOWN_FOR_S) < UNKNOWN_FOR_S:
+                return None
+            if self._new.take(source_of(request, proxied=self._proxied), 1):
+                return None
         try:
             found = await self._database.query(look_up, digest)
         except StoreAwayError:
@@ -106,6 +125,9 @@ class Authenticator:
             return known if known.expires_at is None or known.expires_at > datetime.now(UTC) else None
         if found is None:
             self._known.pop(digest, None)
+            if len(self._unknown) >= _MOST_REMEMBERED:
+                self._unknown.clear()
+            self._unknown[digest] = now_s
         else:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()

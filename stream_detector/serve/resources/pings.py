@@ -91,7 +91,7 @@ def _unknown_form() -> ProblemError:
 
 async def _caller(request: web.Request) -> Caller:
     """Whose key it is, and within its rate limit. Raises 401, 429."""
-    caller = await request.app[AUTHENTICATOR].identify_ping(request.match_info["key"])
+    caller = await request.app[AUTHENTICATOR].identify_ping(request.match_info["key"], request)
     if caller is None or caller.workflow_id is None:
         detail = (
             "The key in this URL is unknown, revoked or expired. Nothing was recorded."

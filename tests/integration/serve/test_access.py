@@ -1,6 +1,7 @@
 """Tokens, sessions and roles: every route and every role."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from aiohttp import CookieJar
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.kafka.create_topics import make_topics
+from stream_detector.serve import authentication
 from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.authentication import SIGNED
 from stream_detector.serve.resources import live_stream
@@ -324,3 +326,28 @@ async def test_x15_an_operator_ends_a_session_by_its_id(serve: Serve, pool: asyn
     assert (await client.get(WHO, headers=cookie)).status == 401
     for gone in (path, "/api/v1/sessions/x"):
         assert (await client.delete(gone, headers=bearer(operator))).status == 404
+
+
+async def test_made_up_tokens_cost_the_database_few_look_ups_and_known_ones_stay_valid(
+    serve: Serve, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "NEW_PER_S", 1.0)
+    client = await serve(signed_in=False)
+    asked, real, began_s = list[bytes](), credentials.identity_of_token, time.monotonic()
+
+    async def counted(pool: asyncpg.Pool, digest: bytes) -> Any:
+        asked.append(digest)
+        return await real(pool, digest)
+
+    monkeypatch.setattr(credentials, "identity_of_token", counted)
+    token, token_id = await token_of(pool, "viewer")
+    assert (await client.get(WHO, headers=bearer(token))).status == 200
+    for _ in range(5):
+        assert (await client.get(WHO, headers=bearer("sd_same"))).status == 401
+    assert len(asked) == 2, "what is unknown is not looked up again at once"
+    for number in range(60):
+        assert (await client.get(WHO, headers=bearer(f"sd_{number}"))).status == 401
+    assert len(asked) <= 2 + 10 + (time.monotonic() - began_s), "ten at once, then one a second from one address"
+    assert (await client.get(WHO, headers=bearer(token))).status == 200, "one that was valid is looked up each time"
+    await credentials.revoke_token(pool, UUID(token_id))
+    assert (await client.get(WHO, headers=bearer(token))).status == 401

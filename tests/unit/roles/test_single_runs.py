@@ -14,6 +14,7 @@ from stream_detector.events.completion import Resource
 from stream_detector.events.decode import decode_completion
 from stream_detector.kafka import topics
 from stream_detector.kafka.topics import owner_partition
+from stream_detector.roles import single_runs
 from stream_detector.roles.single_runs import HARD_LIMIT, SingleRuns
 from tests.effort import cases
 from tests.events_made import NOON, completion, score
@@ -44,6 +45,22 @@ async def test_under_pressure_the_longest_quiet_go_down_to_the_setting() -> None
     await world.run(*builds(20, 200, first=1000))
     assert world.dropped() == {f"workflow:build-{number}" for number in range(30)}
     assert len(world.ids()) == 50
+
+
+async def test_a_look_at_many_keys_is_spread_over_checkpoints_and_what_ran_again_meanwhile_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(most=50)
+    await world.run(*(run_of(f"build-{number}", number / 10) for number in range(60)))
+    monkeypatch.setattr(single_runs, "KEYS_A_LOOK", 10)
+    await world.run(*builds(20, 200, first=1000))
+    assert not world.dropped(), "two checkpoints have looked at 20 of 80 keys"
+    await world.run(run_of("build-0", 200.1, number=1), *builds(5, 200.1, first=2000))
+    for _ in range(40):
+        world.take_checkpoint()
+    assert len(world.dropped()) >= 30 and "workflow:build-0" not in world.dropped()
+    assert world.dropped() <= {f"workflow:build-{number}" for number in range(60)}
+    assert len(world.ids()) <= 51
 
 
 async def test_none_younger_than_35_days_goes_until_ten_times_the_number() -> None:
@@ -234,7 +251,11 @@ def folded(world: World) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("seed", range(cases(60)))
-async def test_no_crash_lets_an_event_be_judged_in_two_ways_or_be_lost(seed: int) -> None:
+async def test_no_crash_lets_an_event_be_judged_in_two_ways_or_be_lost(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if seed % 2:
+        monkeypatch.setattr(single_runs, "KEYS_A_LOOK", 3)
     world = await wander(seed)
     kept = {key: value for key, value in folded(world).items() if key not in world.dropped()}
     found = {
