@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from stream_detector.detect import Config, profile_rules
 from stream_detector.events import Anomaly, Completion
 from stream_detector.events.inputs import key_of as record_key
 from stream_detector.events.variant import (
@@ -158,6 +159,13 @@ def test_x21_a_route_names_a_workflow_or_a_variant(
     config = replace(CONFIG, routes=(route,))
     found = {v for v in VARIANTS if matching_routes(facts_of(_found("app", v)), config)[0].name == "own"}
     assert found == expected
+
+
+def test_x21_a_profile_rule_that_names_a_workflow_is_of_all_its_variants() -> None:
+    config = Config(profile="robust", profile_rules=profile_rules("app -> classic"))
+    for variant in VARIANTS:
+        assert config.for_execution(completion("1", "app", variant=variant)).profile == "classic"
+        assert config.for_execution(completion("1", OTHER, variant=variant)).profile == "robust"
 
 
 def test_x21_a_label_called_variant_is_matched_where_the_execution_has_none() -> None:
