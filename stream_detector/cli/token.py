@@ -41,10 +41,10 @@ def command() -> None:
 @ROLE
 @click.option("--name", default="", help="User or program that gets the token; shown with its actions")
 @click.option("--days", type=click.IntRange(1, _MOST_DAYS), default=365, show_default=True, help="Validity in days")
-@click.option("--workflow", default="", help="Create a ping key: it only reports the runs of this workflow")
+@click.option("--workflow", default=None, help="Create a ping key: it only reports the runs of this workflow")
 @settings_flags
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the token and its stored details")
-def create(role: Role, name: str, days: int, workflow: str, settings: Settings, as_json: bool) -> None:
+def create(role: Role, name: str, days: int, workflow: str | None, settings: Settings, as_json: bool) -> None:
     """Create a token and print it. It is stored as a hash and cannot be shown again.
 
     \b
@@ -52,12 +52,13 @@ def create(role: Role, name: str, days: int, workflow: str, settings: Settings, 
       stream-detector token create --role producer --name ci
       stream-detector token create --role producer --workflow nightly-backup
     """
-    check_workflow(role, workflow)
+    if workflow is not None:
+        check_workflow(role, workflow)
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     token, stored = with_pool(
         settings,
         lambda pool: credentials.create_token(
-            pool, name=name or workflow or role, role=role, expires_at=expires_at, workflow_id=workflow or None
+            pool, name=name or workflow or role, role=role, expires_at=expires_at, workflow_id=workflow
         ),
     )
     if as_json:
@@ -73,9 +74,9 @@ def create(role: Role, name: str, days: int, workflow: str, settings: Settings, 
 
 def check_workflow(role: Role, workflow: str) -> None:
     """Raises `CommandError` for a ping key that could not be used."""
-    if workflow and role != "producer":
+    if role != "producer":
         raise CommandError("--workflow: a ping key has the role producer", 2)
-    if len(workflow) > 256 or "\x00" in workflow or not workflow.isprintable():
+    if not 1 <= len(workflow) <= 256 or not workflow.isprintable():
         raise CommandError("--workflow: the id of a workflow has 1 to 256 characters, without control characters", 2)
 
 

@@ -51,6 +51,7 @@ def test_x24_a_ping_key_is_created_with_its_url_and_listed_with_its_workflow(pos
         ("viewer", "nightly"),
         ("producer", "n" * 257),
         ("producer", "a\nb"),
+        ("producer", ""),
     ):
         assert "--workflow" in call(postgres_url, "create", "--role", role, "--workflow", workflow, code=2)
 

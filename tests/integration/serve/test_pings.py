@@ -12,7 +12,7 @@ import pytest
 
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.kafka.create_topics import make_topics
-from stream_detector.serve.app_keys import BROKER
+from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.settings import Settings
 from stream_detector.store import credentials
 from tests.integration.serve.asking import Client
@@ -232,3 +232,23 @@ async def test_x24_rate_limit_and_an_outage(
     statuses = {(await client.post(f"/ping/{key}/start")).status for _ in range(12)}
     assert statuses == {204, 429}
     assert key not in "".join(capfd.readouterr())
+
+
+async def test_x24_while_the_database_is_away_ends_are_accepted_and_starts_are_not(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    key, _ = await key_for(pool)
+    await ping(client, f"{key}/start")
+    held, client.app[DATABASE].pool = client.app[DATABASE].pool, None
+    try:
+        await ping(client, f"{key}/start", status=503)
+        await ping(client, f"{(await key_for(pool))[0]}/fail", status=503)  # a key that is not known yet
+        failed = await ping(client, f"{key}/fail", "disk full")
+        own = await ping(client, f"{key}/fail", execution_id="a")
+        assert await ping(client, f"{key}/fail", execution_id="a") == own
+    finally:
+        client.app[DATABASE].pool = held
+    assert await ping(client, f"{key}/fail", execution_id="a") == own
+    sent = await executions(client, tansu)
+    assert {each["execution_id"]: each["duration_s"] for each in sent} == {failed: None, own: None}
+    assert [each["excerpt"] for each in sent if each["execution_id"] == failed] == ["disk full"]
