@@ -227,6 +227,7 @@ class Settings:
     run_end_wait_s: float = setting(60.0, _number(1, 3600), "A score run that has completed or timed out waits for the scores published before; where their processing makes no progress for this long, the run is closed and its summary names what is missing", unit="s", group="Detection")  # fmt: skip
     database_url: str = setting("", _database_url, "PostgreSQL URL; if empty, `up` starts the embedded PostgreSQL", secret=True, group="Database")  # fmt: skip
     data_dir: str = setting("", _text, "Directory of the embedded broker and database and of generated secrets; if empty, $XDG_DATA_HOME/stream-detector or ~/.local/share/stream-detector", group="General")  # fmt: skip
+    mappings_dir: str = setting("", _text, "Directory of mappings (NAME.toml) for webhooks at /api/v1/webhooks/NAME and for topics with the header `source: NAME`; read when a role starts, the same for all roles", group="General")  # fmt: skip
     profile: str = setting(
         "robust",
         _one_of("classic", "robust"),

@@ -1,15 +1,21 @@
 """What every command that reads a file takes: the file, and how to read it."""
 
 import functools
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 
-from stream_detector.events.files import read_history
+from stream_detector.cli import CommandError
+from stream_detector.events.files import STDIN, read_history
 from stream_detector.events.lines import Line
+from stream_detector.events.mapping import Mapping, MappingError, load_mapping
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,22 @@ class FileOptions:
     file: Path
     builds: bool = False
     encoding: str | None = None
+    mapping: Mapping | None = None
     title: str | None = None
     """What messages call the file, if not by its path."""
 
     def read(self, *, record_ms: int, quietly: bool = False) -> Iterator[Line]:
         """Its lines; what is to be known of the file as a whole goes to stderr. Raises `HistoryError`."""
         note = (lambda text: None) if quietly else (lambda text: click.echo(text, err=True))
-        return read_history(self.file, record_ms=record_ms, builds=self.builds, encoding=self.encoding, note=note)
+        return read_history(
+            self.file,
+            title=self.title,
+            record_ms=record_ms,
+            builds=self.builds,
+            encoding=self.encoding,
+            mapping=self.mapping,
+            note=note,
+        )
 
 
 def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,8 +49,25 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
     @click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
     @click.option("--encoding", metavar="NAME", help="Encoding of FILE if not UTF-8 or UTF-16, for example cp1252")
+    @click.option("--map", "mapping", metavar="MAPPING", help="TOML file that maps the fields of FILE")
     @functools.wraps(function)
-    def call(*args: Any, file: Path, builds: bool, encoding: str | None, **others: Any) -> Any:
-        return function(*args, options=FileOptions(file, builds, encoding), **others)
+    def call(*args: Any, file: Path, builds: bool, encoding: str | None, mapping: str | None, **others: Any) -> Any:
+        try:
+            mapped = load_mapping(Path(mapping)) if mapping else None
+        except MappingError as error:
+            raise CommandError(str(error), 2) from None
+        return function(*args, options=FileOptions(file, builds, encoding, mapped), **others)
 
     return call
+
+
+@contextmanager
+def kept_file(options: FileOptions) -> Iterator[FileOptions]:
+    """The same for a file that is read several times: standard input is copied to a temporary file."""
+    if options.file != STDIN:
+        yield options
+        return
+    with tempfile.NamedTemporaryFile(prefix="stream-detector-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, cast(IO[bytes], copy))
+        copy.flush()
+        yield replace(options, file=Path(copy.name), title="-")

@@ -147,7 +147,9 @@ def _meant(name: str, kind: Kind) -> str:
     plain = name.casefold().replace("-", "_").replace(" ", "_")
     unit = next((unit for end, unit in _UNITS.items() if plain.endswith(end)), "")
     if kind == "completion" and plain.startswith(_TIMED):
-        text = f": did you mean duration_s, in seconds? With --map, duration_s = {{ field = {name[:100]!r}"
-        return one_line(f"{text}, unit = {unit or 's'!r} }} converts it", 300).replace("'", '"')
+        text = ": did you mean duration_s, in seconds? A mapping (--map) of the line duration_s = "
+        return one_line(f"{text}{{ field = {name[:100]!r}, unit = {unit or 's'!r} }} converts it", 300).replace(
+            "'", '"'
+        )
     near = get_close_matches(plain, own, n=1, cutoff=0.7)
     return f": did you mean {near[0]}?" if near else ""

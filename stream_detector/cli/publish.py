@@ -6,24 +6,20 @@ between, a broker that is gone or a person, leaves everything up to an event tha
 
 import asyncio
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 import click
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import with_broker
-from stream_detector.cli.file_options import FileOptions, file_options
+from stream_detector.cli.file_options import FileOptions, file_options, kept_file
 from stream_detector.cli.options import settings_flags
-from stream_detector.events.files import STDIN, HistoryError
+from stream_detector.events.files import HistoryError
 from stream_detector.events.inputs import INPUT_TOPICS
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.publish import Published, publish
@@ -108,7 +104,7 @@ def command(
     """
     settings = with_broker(settings)
     try:
-        with _kept(options) as kept:
+        with kept_file(options) as kept:
             reading = _Reading(kept, options.file, from_event)
             reading.check()
             done = Published()
@@ -126,18 +122,6 @@ def command(
         click.echo(f"correct them first; --skip-rejected publishes the other {reading.valid:,} events", err=True)
     if reading.refused or not done.events:
         raise SystemExit(1)
-
-
-@contextmanager
-def _kept(options: FileOptions) -> Iterator[FileOptions]:
-    """The file; standard input as a file, since it can be read only once."""
-    if options.file != STDIN:
-        yield options
-        return
-    with tempfile.NamedTemporaryFile(prefix="stream-detector-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, cast(IO[bytes], copy))
-        copy.flush()
-        yield replace(options, file=Path(copy.name), title="-")
 
 
 def _publish_all(settings: Settings, reading: _Reading, backfill: bool, from_event: int) -> Published:

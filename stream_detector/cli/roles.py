@@ -2,11 +2,14 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from stream_detector.cli import CommandError
 from stream_detector.cli.options import settings_flags
+from stream_detector.events.mapping import MappingError, use_folder
+from stream_detector.events.sources import SOURCES
 from stream_detector.settings import Settings
 from stream_detector.store.connector import check_database_url
 from stream_detector.telemetry.logs import start_logging
@@ -36,6 +39,11 @@ def run_role(name: str, settings: Settings) -> None:
         )
     if name in _NEEDS_DATABASE:
         check_database_url(settings.database_url)
+    if settings.mappings_dir:
+        try:
+            use_folder(Path(settings.mappings_dir), taken=SOURCES)
+        except MappingError as error:
+            raise CommandError(f"STREAM_DETECTOR_MAPPINGS_DIR: {error}", 2) from None
     start_logging(name, form=settings.log_format, level=settings.log_level)
     run: Callable[[Settings], int] = importlib.import_module(MODULES[name]).run
     raise SystemExit(run(settings))

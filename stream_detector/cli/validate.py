@@ -10,6 +10,7 @@ import click
 from stream_detector.cli import CommandError
 from stream_detector.cli.file_options import FileOptions, file_options
 from stream_detector.cli.file_report import FileReport, counted
+from stream_detector.cli.suggest import propose_mapping
 from stream_detector.events.files import HistoryError
 from stream_detector.events.lines import Line
 from stream_detector.notify.rendering.escape import one_line
@@ -17,8 +18,9 @@ from stream_detector.notify.rendering.escape import one_line
 
 @click.command()
 @file_options
+@click.option("--suggest", is_flag=True, help="Propose a mapping (--map) for FILE instead")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rejected line and a summary")
-def command(options: FileOptions, as_json: bool) -> None:
+def command(options: FileOptions, suggest: bool, as_json: bool) -> None:
     """Check every event of FILE: JSON or a table (CSV), optionally compressed; - reads standard input.
 
     Exit code 0 if all events are valid, 1 if some are rejected; each is listed with its line and how to fix it. What is
@@ -27,6 +29,9 @@ def command(options: FileOptions, as_json: bool) -> None:
     \b
     Example: stream-detector validate history.jsonl.gz
     """
+    if suggest:
+        propose_mapping(options)
+        return
     report = FileReport()
     reasons: Counter[str] = Counter()
     try:

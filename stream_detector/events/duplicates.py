@@ -68,6 +68,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> None:
 
 def twice(name: str, what: str = "field") -> RefusedError:
     """The refusal of what stands twice."""
+    where = "header" if what == "column" else "object"
     return RefusedError(
-        "decode", "duplicate_field", f"the {what} {name[:_SHOWN]!r} stands twice in one event; send it once"
+        "decode", "duplicate_field", f"the {what} {name[:_SHOWN]!r} stands twice in one {where}; send it once"
     )

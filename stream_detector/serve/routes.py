@@ -271,6 +271,18 @@ ROUTES: tuple[Route, ...] = (
         for source in SOURCES.values()
         if source.webhook
     ),
+    Route(
+        "POST",
+        "/api/v1/webhooks/{mapping}",
+        webhooks.take_mapped,
+        "Webhook of a mapping",
+        webhooks.DeliveryResult,
+        body=dict[str, Any],
+        problems=(400, 404, 408, 413, 415, 429, 503),
+        database=False,
+        roles=SEND,
+        partly=True,
+    ),
     *(
         Route(
             "POST",

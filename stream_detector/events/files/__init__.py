@@ -5,7 +5,7 @@ from a body: the same forms, the same checks, the same answer. It is the one pla
 publishes.
 """
 
-from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_value
+from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_sample, read_value
 from stream_detector.events.files.json_values import json_values
 from stream_detector.events.files.opened import HistoryError, open_plain
 
@@ -17,5 +17,6 @@ __all__ = [
     "open_plain",
     "read_events",
     "read_history",
+    "read_sample",
     "read_value",
 ]

@@ -1,9 +1,12 @@
 """From a file, standard input or a body to events: the form is found out, each value checked as on Kafka."""
 
+import io
 import sys
 import zlib
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,9 +18,10 @@ from stream_detector.events.duplicates import check_unique, check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values
 from stream_detector.events.files.opened import HistoryError, open_plain
-from stream_detector.events.files.tables import read_table
+from stream_detector.events.files.tables import plain_rows, read_mapped_table, read_table
 from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
+from stream_detector.events.mapping import Mapping, read_exactly
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import find_source, open_envelopes, read_payload
@@ -56,6 +60,7 @@ def read_history(
     title: str | None = None,
     builds: bool = False,
     encoding: str | None = None,
+    mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Line]:
     """Each event of the file in its order, or the refusal of the line it should have been on.
@@ -66,6 +71,7 @@ def read_history(
         record_ms: what counts as now; an event 10 minutes later is of the future. Below 0 nothing is.
         builds: of a CI table, a build is one execution with its tests as steps, not each test one of its own.
         encoding: of the text, where it is neither UTF-8 nor UTF-16.
+        mapping: where the fields of ours are, in a file of another system.
         note: gets what a person should know of the file as a whole.
 
     Raises `HistoryError` where the file cannot be opened or its format is not known.
@@ -73,7 +79,9 @@ def read_history(
     try:
         with sys.stdin.buffer if path == STDIN else path.open("rb") as stream:
             name = title or str(path)
-            yield from read_events(stream, name, record_ms=record_ms, builds=builds, encoding=encoding, note=note)
+            yield from read_events(
+                stream, name, record_ms=record_ms, builds=builds, encoding=encoding, mapping=mapping, note=note
+            )
     except (OSError, EOFError, zlib.error) as error:
         raise HistoryError(f"{title or path} cannot be read: {error}") from None
 
@@ -85,6 +93,7 @@ def read_events(
     record_ms: int,
     builds: bool = False,
     encoding: str | None = None,
+    mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Line]:
     """The same of a stream. Whatever the stream raises while it is read goes on to the caller."""
@@ -92,6 +101,9 @@ def read_events(
     start = plain.peek(4096)[:4096].lstrip()
     if not start:
         raise HistoryError(f"{name} is empty")
+    if mapping is not None:
+        yield from _mapped(plain, name, start, mapping, record_ms)
+        return
     if start[:1] == b"<":
         yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms)
         return
@@ -107,6 +119,57 @@ def read_events(
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)
+
+
+def _mapped(plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping, record_ms: int) -> Iterator[Line]:
+    """The events of a file that a mapping describes; only an object or an array begins JSON."""
+    if start[:1] not in b"{[":
+        for record in read_mapped_table(plain, name, mapping):
+            yield _checked(record, record_ms)
+        return
+    for number, value, error in json_values(plain, name):
+        if error is not None:
+            yield Line(number, None, value, None, error)
+            continue
+        try:
+            document = read_exactly(value)
+            if isinstance(document, dict):
+                check_unique(value, document)
+            found = list(mapping.events(document))
+        except RefusedError as refusal:
+            found = [refusal]
+        for each in found:
+            if isinstance(each, RefusedError):
+                yield Line(number, mapping.kind, value, None, each)
+            else:
+                yield _checked(Record(number, mapping.kind, each), record_ms)
+
+
+def read_sample(
+    path: Path, *, most: int, encoding: str | None = None, note: Callable[[str], None] = lambda text: None
+) -> list[Any]:
+    """The first objects or rows of a file of any other system, undecoded, for whoever proposes a mapping.
+
+    Raises `HistoryError` where the file is neither JSON nor a table.
+    """
+    try:
+        with path.open("rb") as stream:
+            plain = open_plain(stream, str(path), encoding, note)
+            start = plain.peek(4096)[:4096].lstrip()
+            if not start:
+                raise HistoryError(f"{path} is empty")
+            if start[:1] not in b"{[":
+                return list(islice(plain_rows(plain, str(path)), most))
+            values = (value for _, value, error in json_values(plain, str(path)) if error is None)
+            found = []
+            for value in islice(values, most):
+                with suppress(RefusedError):
+                    found.append(read_exactly(value))
+            return found
+    except RefusedError as error:
+        raise HistoryError(f"{path}: {error.message}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise HistoryError(f"{path} cannot be read: {error}") from None
 
 
 def read_value(value: bytes, *, record_ms: int) -> list[Line]:

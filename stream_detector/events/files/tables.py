@@ -8,9 +8,10 @@ what a record on Kafka is held to.
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from stream_detector.events.completion import Completion
-from stream_detector.events.files.cells import Layout, Rows, check_row, number, record
+from stream_detector.events.files.cells import Layout, Row, Rows, check_row, number, record
 from stream_detector.events.files.columns import (
     Header,
     TextLines,
@@ -24,6 +25,7 @@ from stream_detector.events.files.opened import HistoryError
 from stream_detector.events.files.public_data import ci_builds, ci_tests, poll_runs, series
 from stream_detector.events.inputs import Kind
 from stream_detector.events.lines import Record
+from stream_detector.events.mapping.mapping import NUMBERS, Mapping, all_paths
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.score import Score
 
@@ -36,6 +38,7 @@ _NUMBERS = {"duration_s", "attempt", "score", "previous_score"}
 _NULLABLE = {"duration_s"}
 """An empty cell of these is null: not known. Absent would say something else (X4)."""
 _LABEL = "label."
+_FEWEST_COLUMNS = 3
 _OWN_FIELDS = {*Completion.__struct_fields__, *Score.__struct_fields__}
 _NAMES = {folded(name): name for name in sorted(_OWN_FIELDS | _CI | _POLLS | _SERIES)}
 
@@ -66,6 +69,78 @@ def read_table(stream: io.BufferedReader, path_name: str, *, builds: bool) -> It
             yield each._replace(unknown=unknown) if unknown and layout not in _PUBLIC else each
     except csv.Error as error:
         raise HistoryError(f"{path_name}: invalid CSV in line {lines.number}: {error}") from None
+
+
+def read_mapped_table(stream: io.BufferedReader, path_name: str, mapping: Mapping) -> Iterator[Record]:
+    """The events of a table whose columns a mapping names. Raises `HistoryError` where it has not those columns."""
+    lines = TextLines(stream)
+    needed = [place for place in mapping.places.values() if place.alternatives]
+
+    def missing(names: Sequence[str]) -> list[str]:
+        there = set(_mapped_names(names, mapping))
+        return [place.title for place in needed if not any(_has_all(parts, there) for parts in place.alternatives)]
+
+    try:
+        header = read_header(lines, lambda names: not missing(names))
+        if header is None:
+            raise HistoryError(f"{path_name} is empty")
+        if absent := missing(header.names):
+            shown = ", ".join(name for name in header.names if name)
+            raise HistoryError(
+                f"{path_name} has no column {', '.join(absent)}, which the mapping names; it has {shown[:1000]}"
+            )
+        names = _mapped_names(header.names, mapping)
+        check_text("".join(names))
+        check_names(names)
+        numbers = {path.column for name in NUMBERS & mapping.places.keys() for path in mapping.places[name].paths}
+        for line, row in rows_of(lines, header, names, numbers | (NUMBERS if mapping.keeps_own else set())):
+            try:
+                check_row(row)
+                fields = mapping.fields(row, row)
+            except RefusedError as error:
+                yield Record(line, mapping.kind, b"", error)
+                continue
+            if fields is not None:
+                yield record(line, mapping.kind, **_with_own(fields, row) if mapping.keeps_own else fields)
+    except RefusedError as error:
+        yield Record(lines.number, None, b"", error)
+    except csv.Error as error:
+        raise HistoryError(f"{path_name}: invalid CSV in line {lines.number}: {error}") from None
+
+
+def plain_rows(stream: io.BufferedReader, path_name: str) -> Iterator[dict[str, str]]:
+    """The rows of any table under its own names. Raises `HistoryError`, `RefusedError`."""
+    lines = TextLines(stream)
+    try:
+        header = read_header(lines, lambda names: False)
+        if header is None or len(header.names) < _FEWEST_COLUMNS:
+            raise HistoryError(f"{path_name} is neither JSON nor a table with a header")
+        check_text("".join(header.names))
+        check_names(header.names)
+        for _, row in rows_of(lines, header, header.names, ()):
+            if row.problem is None:
+                yield row
+    except csv.Error as error:
+        raise HistoryError(f"{path_name}: invalid CSV in line {lines.number}: {error}") from None
+
+
+def _has_all(parts: Sequence[object], names: set[str]) -> bool:
+    return all(isinstance(part, str) or getattr(part, "column", "") in names for part in parts)
+
+
+def _mapped_names(names: Sequence[str], mapping: Mapping) -> list[str]:
+    """The columns as the mapping calls them, where they differ in capitals, blanks or hyphens alone."""
+    mapped = {path.column for path in all_paths(mapping)}
+    called = {folded(text): text for text in mapped if text not in names}
+    named = [name if name in mapped else called.get(folded(name), name) for name in names]
+    return [name if name in mapped or not mapping.keeps_own else _known_name(name) for name in named]
+
+
+def _with_own(fields: dict[str, Any], row: Row) -> dict[str, Any]:
+    """The same with what a table of ours has besides its fields: labels, and empty cells that mean null."""
+    labels = {name.removeprefix(_LABEL): text for name, text in row.items() if text and name.startswith(_LABEL)}
+    empty: dict[str, Any] = {name: None for name in _NULLABLE if row.get(name) == "" and name not in fields}
+    return fields | empty | ({"labels": fields.get("labels", {}) | labels} if labels else {})
 
 
 def known_names(names: Sequence[str]) -> list[str]:

@@ -11,7 +11,9 @@ import msgspec
 
 from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
-from stream_detector.events.inputs import INPUTS, kind_of_event
+from stream_detector.events.inputs import INPUTS, Event, kind_of_event
+from stream_detector.events.mapping import Mapping, find_mapping, read_exactly
+from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import (
     airflow,
@@ -38,7 +40,8 @@ from stream_detector.events.sources import (
     tekton,
 )
 from stream_detector.events.sources.details import object_fields
-from stream_detector.events.sources.source import Envelope, IgnoredError, Reading, Source
+from stream_detector.events.sources.source import Envelope, IgnoredError, Places, Reading, Source
+from stream_detector.events.written import in_own_form
 
 ENVELOPES: tuple[Envelope, ...] = (
     confluent.ENVELOPE,
@@ -75,7 +78,10 @@ SOURCES: dict[str, Source] = {
 """By name. Those named first are asked first whether a payload is theirs."""
 
 SOURCE_HEADER = "source"
-"""Kafka header with a source's name, for payloads that no content tells from others. Any other value is left alone."""
+"""Kafka header with a source's or a mapping's name, for payloads that no content tells from others.
+
+Any other value is left alone.
+"""
 
 LEFT_OUT: Counter[tuple[str, str]] = Counter()
 """(source, place) -> how often an optional detail there could not be used since the process began."""
@@ -83,9 +89,10 @@ LEFT_OUT: Counter[tuple[str, str]] = Counter()
 
 def find_source(value: bytes, headers: Headers = ()) -> Source | None:
     """The source of a payload: the one that the header names, else the first that recognises it, else None."""
-    named = SOURCES.get(header_text(headers, SOURCE_HEADER))
-    if named is not None:
-        return named
+    if headers and (name := header_text(headers, SOURCE_HEADER)):
+        named = SOURCES.get(name) or mapped_source(name)
+        if named is not None:
+            return named
     if value.lstrip()[:1] != b"{":
         texts = (source for source in SOURCES.values() if source.recognises_text)
         return next((source for source in texts if source.recognises_text and source.recognises_text(value)), None)
@@ -97,6 +104,41 @@ def find_source(value: bytes, headers: Headers = ()) -> Source | None:
         if source.recognises(fields):
             return source
     return None
+
+
+def mapped_source(name: str) -> Source | None:
+    """The source that the mapping of that name makes; it recognises nothing, so it has to be named."""
+    mapping = find_mapping(name)
+    if mapping is None:
+        return None
+    return Source(
+        name=mapping.name,
+        title=mapping.title,
+        recognises=lambda fields: False,
+        read=lambda payload: _read_mapped(mapping, payload),
+        becomes="what the mapping names",
+        places=Places(id="", workflow="", status="", finished=""),
+        needed=(),
+    )
+
+
+def _read_mapped(mapping: Mapping, payload: bytes) -> Reading:
+    own = INPUTS[mapping.kind]
+    events: list[Event] = []
+    refused: list[RefusedError] = []
+    for each in mapping.events(read_exactly(payload)):
+        if isinstance(each, RefusedError):
+            refused.append(each)
+            continue
+        value = in_own_form(each, own.cloudevents_type) or each
+        try:
+            events.append(msgspec.json.decode(value, type=own.event_type))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            refused.append(refusal_for(error, value, own.cloudevents_type))
+    if len(refused) == 1 and not events:
+        raise refused[0]
+    ignored = "" if events or refused else f"no event as the mapping {mapping.name} has it"
+    return Reading(events=events, refused=refused, ignored=ignored)
 
 
 def open_envelopes(value: bytes, own_type: str) -> bytes:

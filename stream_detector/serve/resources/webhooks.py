@@ -11,10 +11,11 @@ from stream_detector.events.decode import decode_received
 from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
-from stream_detector.events.sources import find_source, read_payload
+from stream_detector.events.sources import find_source, mapped_source, read_payload
 from stream_detector.events.sources.form import form_payload, is_form
 from stream_detector.events.sources.source import Reading, Source, Webhook
 from stream_detector.serve.app_keys import BROKER, DATABASE, SETTINGS
+from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.connections import source_of
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.resources.events import (
@@ -67,6 +68,23 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
     take_delivery.__name__ = f"take_{source.name}"
     take_delivery.__doc__ = webhook.description
     return take_delivery
+
+
+async def take_mapped(request: web.Request) -> web.Response:
+    """A payload of any system, read by the mapping of this name in the directory of MAPPINGS_DIR."""
+    name = request.match_info["mapping"]
+    source = mapped_source(name)
+    if source is None:
+        raise ProblemError(404, "No mapping has this name: put it into the directory of MAPPINGS_DIR and restart.")
+    body = await read_events_body(request)
+    check_rate_limit(request, request[IDENTITY].limited_as, 1)
+    try:
+        payload = form_payload(body) if is_form(body) else body
+        check_unique_payload(payload)
+        reading = read_payload(source, payload)
+    except RefusedError as error:
+        raise ProblemError(400, f"{error.reason}: {error.message}") from None
+    return await _answer(request, reading)
 
 
 def _read_delivery(source: Source, body: bytes) -> Reading:

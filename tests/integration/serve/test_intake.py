@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
+from stream_detector.events.mapping import use_folder
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import owner_partition
 from stream_detector.serve.app_keys import BROKER
@@ -148,6 +149,31 @@ async def test_x20_the_forms_of_files_are_read_from_a_body_and_doubled_fields_ar
     assert [(each["index"], each["reason"]) for each in told["refused"]] == [(0, "duplicate_field")]
     assert len(await on(client, tansu.address, "workflow-completions")) == 9
     assert "send it unpacked" in (await post(client, EVENTS, gzip.compress(pretty), 400))["detail"]
+
+
+async def test_x23_a_webhook_of_a_mapping_takes_payloads_of_any_system(
+    client: Client, tansu: Tansu, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.toml").write_text(
+        'execution_id = "n"\nworkflow_id = "job"\nstatus = "result"\nfinished_at = "end"\n'
+        '[status_values]\nOK = "success"\nRUNNING = "ignore"\n'
+    )
+    use_folder(tmp_path)
+    try:
+        path = "/api/v1/webhooks/shop"
+        payload = {"n": 1, "job": "nightly", "result": "ok", "end": datetime.now(UTC).isoformat()}
+        assert (await post(client, path, payload))["accepted"] == 1
+        assert "no event as the mapping" in (await post(client, path, payload | {"result": "RUNNING"}))["message"]
+        odd = await post(client, path, payload | {"result": "odd"}, 400)
+        assert "not one of OK, RUNNING; add it to status_values" in odd["detail"]
+        assert "MAPPINGS_DIR" in (await post(client, "/api/v1/webhooks/nothing", payload, 404))["detail"]
+        await post(client, path, payload, 401, Authorization="")
+        twice = json.dumps(payload).encode()[:-1] + b', "n": 2}'
+        assert "duplicate_field" in (await post(client, path, twice, 400))["detail"]
+    finally:
+        use_folder(None)
+    (record,) = await on(client, tansu.address, "workflow-completions")
+    assert json.loads(record.value)["workflow_id"] == "nightly"
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ def test_x20_fields_that_are_ignored_are_named_with_the_field_that_is_meant(tmp_
     result = validate(file)
     assert result.exit_code == 0
     assert (
-        "the field duration_ms is ignored (1 completion): did you mean duration_s, in seconds? With --map, "
-        'duration_s = { field = "duration_ms", unit = "ms" } converts it' in result.stdout
+        "the field duration_ms is ignored (1 completion): did you mean duration_s, in seconds? "
+        'A mapping (--map) of the line duration_s = { field = "duration_ms", unit = "ms" } converts it' in result.stdout
     )
     assert "the field Workflow_Name is ignored (1 completion): did you mean workflow_name?" in result.stdout
     assert "the field foo is ignored (1 completion)\n" in result.stdout
