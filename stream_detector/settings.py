@@ -306,6 +306,7 @@ class Settings:
     entity_word: str = setting("DAO", _text, "Term for a scored entity in messages", group="Notifications")
     executions_retention_d: int = setting(90, _integer(30, 3650), "Retention of executions and scores", unit="d", group="Database")  # fmt: skip
     anomalies_retention_d: int = setting(365, _integer(1, 36500), "Retention of anomalies", unit="d", group="Database")  # fmt: skip
+    starts_file: str = setting("", _text, "Set by `up`, whose embedded broker keeps nothing with an offset: the file in which a role counts its starts at the same offset; if empty, they are counted on the broker", group="General")  # fmt: skip
     fault_point: str = setting("", _text, "For drills only: kill this process at a point of the checkpoint, for example changelog-half:2", group="General")  # fmt: skip
     log_format: str = setting("text", _one_of("text", "json"), "Format of log lines: text or JSON", group="General")  # fmt: skip
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "Minimum log level", group="General")  # fmt: skip

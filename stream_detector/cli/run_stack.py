@@ -146,6 +146,7 @@ async def monitor(stack: Stack, supervisor: Supervisor, pipeline: Pipeline, repo
             try:
                 await wait_for_broker(stack.settings, give_up_after_s=BROKER_WITHIN_S)
                 report("the embedded broker was started empty: what was not stored in the database is lost")
+                stack.folder.forget_starts()
                 await delete_mismatched(stack.settings)
                 await bring_up(stack, supervisor, report)
                 is_lost = False

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 import faust
@@ -14,7 +14,7 @@ from faust.types import TP, ChannelT
 from stream_detector.delivery.batch_producer import BatchProducer, Sent
 from stream_detector.delivery.broker_clock import BrokerClock
 from stream_detector.delivery.checkpoint import Checkpoint, Group
-from stream_detector.delivery.chunk import SourceRecord
+from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Fetching, Positions
 from stream_detector.delivery.repartition import Origin, find_origin, strip_origin
 from stream_detector.delivery.stall import StallDetector
@@ -78,6 +78,10 @@ class WorkerApp(faust.App):
         not assigned with it."""
         self.assigned_at_s = time.monotonic()
         """When the last rebalance began to end: from then on state is restored."""
+        self.unmark_record: Callable[[], None] = lambda: None
+        """No record is to be blamed for the end of the process, though one may be alone under way."""
+        self.pass_over: Callable[[str, Chunk], Awaitable[bool]] = _pass_over
+        """Before a chunk of a source topic counts as applied of which nothing is looked at. False: it is given up."""
         self.waiting_for = ""
         """A service outside that is away; while it is, standing still is right."""
         self.known_position: Callable[[TP], int] = self._position_in_state
@@ -225,6 +229,7 @@ class WorkerApp(faust.App):
     def fail(self, why: str) -> None:
         """End the process at once: going on would break the promise. What is not committed is replayed."""
         RoleFailed(self.role, why).emit()
+        self.unmark_record()  # the reason is known: mostly what a broker or a database refuses
         os._exit(EXIT_FAILURE)
 
     # -- where stock Faust does otherwise -------------------------------------------------------------------------
@@ -247,6 +252,10 @@ class WorkerApp(faust.App):
     def _state_position(self, number: int, source: str) -> int:
         partitions = filter(None, (table.find_owned(number) for table in self.state_tables))
         return max((partition.replay_until.get(source, 0) for partition in partitions), default=0)
+
+
+async def _pass_over(source: str, chunk: Chunk) -> bool:
+    return True
 
 
 def _cut(letter: Sent, limit: int) -> Sent:

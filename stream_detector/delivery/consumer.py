@@ -12,8 +12,10 @@ stay Faust's. Overridden, with the reason:
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from aiokafka import TopicPartition
@@ -29,8 +31,12 @@ from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.checkpoint import Commit
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.group import InlineConsumerThread
+from stream_detector.delivery.small_steps import Notes, SmallSteps
+from stream_detector.delivery.start_notes import Committed, NotesInFile, NotesInMetadata
+from stream_detector.delivery.step_reader import StepReader
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.aiokafka_patches import FetchState
+from stream_detector.kafka.commit_note import with_set_aside, with_start
 from stream_detector.kafka.errors import describe_error
 
 MAX_IN_FLIGHT_BYTES = 64 << 20
@@ -38,6 +44,13 @@ MAX_IN_FLIGHT_BYTES = 64 << 20
 
 SKIP_GAPS_EVERY_S = 0.2
 """How often partitions that bring nothing are looked at while others bring records."""
+
+LOOK_AGAIN_S = 0.1
+"""How often partitions that are read in steps are looked at while they bring nothing."""
+
+BEGIN_WITHIN_S, END_WITHIN_S = 5.0, 1.0
+"""How long a role waits for a note to be taken when partitions become its own, and when it gives them back: a broker
+that answers slowly must keep it neither from its work nor from its end."""
 
 Records = list[SourceRecord]
 
@@ -47,6 +60,11 @@ class BatchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._metadata: dict[TP, str] = {}
+        """What was committed with the offset of each source when it became ours."""
+        self.steps = SmallSteps(self._make_notes())
+        self.step_reader = StepReader(self.worker_app, self, self.steps)
+        self.worker_app.unmark_record = self.steps.unmark_now
         self._skip_gaps_at_s = 0.0
         self.fetched_until: dict[TP, int] = {}
         """Partitions of which records are fetched and not used yet: their fetch position, which is ahead of the use."""
@@ -100,12 +118,62 @@ class BatchConsumer(driver.Consumer):
         earliest = await self.earliest_offsets(*unknown) if unknown else {}
         if self.worker_app.recovery.is_interrupted:
             return  # they are given back already
+        self._metadata = {tp: commit.metadata for tp, commit in known.items()}
         positions = self.worker_app.positions
         for tp in sources:
             if (commit := known.get(tp)) is not None:
                 positions.start(tp, commit.offset, commit.offset, note=commit.metadata)
             else:
                 positions.start(tp, earliest[tp], None, self.worker_app.known_position(tp))
+        await self._note_starts(sources)
+
+    async def _note_starts(self, sources: list[TP]) -> None:
+        """Count these starts, with the offset at which each partition begins."""
+        tasks = self.worker_app.positions.tasks
+        found = {tp: position for tp in sources if (position := tasks.find_position(tp))}
+        # What was lost before an offset is reported with its first commit.
+        begun = {tp: position.next_offset for tp, position in found.items() if not position.lost}
+        with contextlib.suppress(TimeoutError):  # these starts are not counted, then
+            await asyncio.wait_for(self.steps.begin(begun), BEGIN_WITHIN_S)
+
+    def _make_notes(self) -> Notes:
+        if path := self.worker_app.settings.starts_file:
+            return NotesInFile(Path(path))
+        tasks = self.worker_app.positions.tasks
+
+        def kept(tp: TP) -> str:
+            position = tasks.find_position(tp)
+            return position.note if position else ""
+
+        async def commit(noted: Committed) -> bool:
+            try:
+                committed = await self.member.commit_offsets({tp: Commit(*each) for tp, each in noted.items()})
+            except (KafkaError, ConsumerStoppedError):  # without notes the role works as well
+                return False
+            for tp, (offset, _) in noted.items() if committed else ():
+                if (position := tasks.find_position(tp)) and position.committed is None:
+                    position.committed = offset
+            return committed
+
+        def keep(tp: TP, offset: int) -> None:
+            if position := tasks.find_position(tp):
+                position.note = with_set_aside(position.note, offset)
+
+        return NotesInMetadata(
+            lambda tp: self._metadata.get(tp, ""), kept, commit, lambda noted: self.member.commit_now(noted), keep
+        )
+
+    async def forget_starts(self) -> None:
+        """What is ours is given back in order."""
+        tasks = self.worker_app.positions.tasks
+
+        def is_unchanged(tp: TP, offset: int) -> bool:
+            position = tasks.find_position(tp)
+            return position is not None and position.next_offset == offset
+
+        if self.owns_partitions():
+            with contextlib.suppress(TimeoutError):  # it counts as an end, then
+                await asyncio.wait_for(self.steps.end(is_unchanged), END_WITHIN_S)
 
     async def read_progress(self) -> list[tuple[TP, int, int]]:
         """Each partition of ours, how far it is read, and its end: of changelogs while recovering, else of sources.
@@ -149,13 +217,18 @@ class BatchConsumer(driver.Consumer):
             for tp in self._get_active_partitions()
             if tp.topic in app.tables_by_changelog or not self.app.rebalancing
         }
+        quiet, timeout_s = wanted, 0.1 if app.recovery.in_recovery else 1.0
+        if self.steps.again and self.flow_active and not self.app.rebalancing:
+            if due := self.step_reader.find_due(wanted):
+                await self.step_reader.take(due)
+            wanted, timeout_s = wanted - self.steps.again, 0.0 if due else LOOK_AGAIN_S
         if not wanted:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02 if not quiet else timeout_s)
             return
-        fetched = await self._fetch(wanted)
+        fetched = await self._fetch(wanted, timeout_s)
         await asyncio.sleep(0)
         if began == app.positions.assignment and self.flow_active and not self.app.rebalancing:
-            self._skip_gaps(wanted - fetched.keys(), at_once=not fetched)
+            self._skip_gaps(quiet - fetched.keys(), at_once=not fetched)
         for tp, records in fetched.items():
             if self.fetch_position(tp) == self.fetched_until[tp]:
                 await self._route_records(tp, records)
@@ -182,8 +255,7 @@ class BatchConsumer(driver.Consumer):
             positions.room_freed.clear()
             await self.wait(positions.room_freed.wait(), timeout=0.02)  # the producer has no signal for its room
 
-    async def _fetch(self, wanted: set[TP]) -> dict[TP, Records]:
-        timeout_s = 0.1 if self.worker_app.recovery.in_recovery else 1.0
+    async def _fetch(self, wanted: set[TP], timeout_s: float) -> dict[TP, Records]:
         fetched = cast(dict[TP, Records], await self._getmany(wanted, timeout_s))
         # Noted before anything else can run: what somebody seeks from now on makes these records stale.
         self.fetched_until = {tp: self.fetch_position(tp) for tp in fetched}
@@ -204,9 +276,29 @@ class BatchConsumer(driver.Consumer):
             await asyncio.sleep(0)
         else:
             positions, next_offset = app.positions, max(self.fetched_until[tp], records[-1].offset + 1)
-            await self._deliver(Chunk(tp, records, next_offset, positions.rewinds[tp], positions.assignment))
+            await self.deliver(Chunk(tp, records, next_offset, positions.rewinds[tp], positions.assignment))
 
-    async def _deliver(self, chunk: Chunk) -> None:
+    @property
+    def is_stopping(self) -> bool:
+        """It reads nothing more."""
+        return self._stopped.is_set()
+
+    async def fetch_few(self, tp: TP, most: int) -> Records:
+        """At most so many records of a partition; none where somebody sought meanwhile."""
+        self.member.most_records = most
+        try:
+            fetched = await self._fetch({tp}, LOOK_AGAIN_S)
+        finally:
+            self.member.most_records = None
+        records, until = fetched.get(tp, []), self.fetched_until.pop(tp, -1)
+        if not records or self.fetch_position(tp) != until:
+            return []
+        if not self.flow_active or self.app.rebalancing:
+            self.worker_app.positions.rewind(tp, records[0].offset)
+            return []
+        return records
+
+    async def deliver(self, chunk: Chunk) -> None:
         """An envelope with the chunk into the queues of its agents.
 
         Faust's own way takes four tasks and a lock, 34.7 us of processor time a chunk on uvloop; this 3.1. At low rates
@@ -243,6 +335,7 @@ class BatchConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint while the partitions are still ours (Faust commits before aiokafka rejoins), then disown them."""
         await super().on_partitions_revoked(revoked)
+        await self.forget_starts()
         self.worker_app.positions.revoke_all()
 
     async def commit_and_end_transactions(self) -> None:
@@ -262,7 +355,12 @@ class BatchConsumer(driver.Consumer):
 
     async def commit_offsets(self, offsets: Mapping[TP, Commit]) -> bool:
         """False where the group has a new generation."""
-        return await self.member.commit_offsets(offsets)
+        steps = self.steps
+        noted = {tp: Commit(at, with_start(metadata, steps.at(tp, at))) for tp, (at, metadata) in offsets.items()}
+        committed = await self.member.commit_offsets(noted)
+        if committed:
+            steps.passed({tp: commit.offset for tp, commit in offsets.items()})
+        return committed
 
     async def committed_offset(self, tp: TP) -> int | None:
         """What the group has committed, asked of the broker."""

@@ -18,6 +18,7 @@ from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.checkpoint import Commit
 from stream_detector.delivery.processor import clock_s
 from stream_detector.kafka import aiokafka_patches
+from stream_detector.kafka.client import client_options
 from stream_detector.kafka.errors import describe_error
 from stream_detector.telemetry.log_events import GroupCoordinatorError
 
@@ -41,6 +42,8 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     def __init__(self, consumer: Any, *, loop: Any = None, **kwargs: Any) -> None:
         loop = loop or asyncio.get_event_loop()
         super().__init__(consumer, loop=loop, thread_loop=loop, **kwargs)
+        self.most_records: int | None = None
+        """What a fetch gives at most; None: as many as the app is set to."""
         self.answered_at_s = 0.0
         """When the group's coordinator last answered a heartbeat, on `clock_s`."""
 
@@ -64,6 +67,7 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
     async def stop(self) -> None:
         """Stop the service, then leave the group."""
         await Service.stop(self)
+        await cast(Any, self.consumer).forget_starts()
         if self._consumer is not None:
             await self._consumer.stop()
 
@@ -91,6 +95,15 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         aiokafka_patches.end_join_at_close(self.kafka_consumer)
         aiokafka_patches.watch_metadata(self.kafka_consumer, self.worker_app.topic_watch.of_client())
 
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Any,
+        timeout: float | None = None,  # noqa: ASYNC109  # stock's name
+        max_records: int | None = None,
+    ) -> Any:
+        return await super()._fetch_records(consumer, active_partitions, timeout, self.most_records or max_records)
+
     def find_ended_task(self) -> str:
         """Which of the tasks that must live as long as the worker has ended, and by what; empty if none has."""
         return aiokafka_patches.find_ended_task(self.kafka_consumer, self.worker_app.kafka_producer)
@@ -111,6 +124,12 @@ class InlineConsumerThread(driver.AIOKafkaConsumerThread):
         """What the group has committed of these partitions, those without a commit left out. Raises `KafkaError`."""
         found = await aiokafka_patches.fetch_committed(self.kafka_consumer, (TopicPartition(*tp) for tp in places))
         return {TP(*place): Commit(*committed) for place, committed in found.items() if committed[0] >= 0}
+
+    def commit_now(self, noted: Mapping[TP, tuple[int, str]]) -> None:
+        """Commit while the loop stands: the process is about to end."""
+        given = {TopicPartition(*tp): value for tp, value in noted.items()}
+        options = client_options(self.worker_app.settings)
+        aiokafka_patches.commit_from_thread(self.kafka_consumer, options, given)
 
     def owns_partitions(self) -> bool:
         """True if the partitions are surely ours: generation unchanged and a heartbeat answered within the session.

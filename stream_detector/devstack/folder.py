@@ -55,6 +55,13 @@ class DataFolder:
         (self.path / RUNNING).unlink(missing_ok=True)
         self._lock.close()
 
+    def forget_starts(self) -> str:
+        """Where roles count how often they started at an offset of the embedded broker, one file each; without what
+        was counted on a former one."""
+        for path in self.path.glob("starts.*"):
+            path.unlink(missing_ok=True)
+        return str(self.path / "starts")
+
     def secret_key(self) -> str:
         """The key that signs links and sessions: made once, mode 0600."""
         return self._secret("secret-key")

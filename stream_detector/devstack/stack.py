@@ -93,6 +93,8 @@ def start_stack(settings: Settings, *, apache: bool, fresh: bool, report: Report
         if not settings.broker:
             stack.broker = _start_broker(folder, apache=apache, fresh=fresh, report=report)
             stack.settings = replace(stack.settings, broker=stack.broker.address)
+            if isinstance(stack.broker, Tansu):
+                stack.settings = replace(stack.settings, starts_file=folder.forget_starts())
             if isinstance(stack.broker, Tansu) and settings.origin.get("session_timeout_s", "default") == "default":
                 # It holds a join for half the rebalance timeout, so this is how long everybody waits at the start.
                 stack.settings = replace(stack.settings, session_timeout_s=TANSU_SESSION_S)

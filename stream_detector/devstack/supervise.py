@@ -118,9 +118,14 @@ class Supervisor:
             f"the {role.name}",
             [sys.executable, "-m", "stream_detector", role.name],
             log_path=self.folder.log(role.name),
-            environ=environ_of(replace(self.settings, metrics_port=role.port), role=role.name),
+            environ=environ_of(
+                replace(self.settings, metrics_port=role.port, starts_file=self._starts_file(role.name)), role=role.name
+            ),
         )
         role.backoff.note_start(time.monotonic())
+
+    def _starts_file(self, role: str) -> str:
+        return self.settings.starts_file and f"{self.settings.starts_file}.{role}"
 
     def _schedule_restart(self, role: _Role, child: Owned, now_s: float) -> None:
         code = child.process.returncode

@@ -15,14 +15,16 @@ argument.
 import asyncio
 import contextlib
 import sys
+import threading
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
@@ -31,6 +33,7 @@ from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.fetch import FetchRequest_v11, FetchResponse_v11
 from aiokafka.protocol.group import JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -77,6 +80,9 @@ _FETCHED_RECORDS: Any = getattr(Fetcher, "fetched_records", None)
 FETCHED_AGAIN = 3
 """So many times a batch with a wrong checksum is fetched before it is refused."""
 _MOST_DAMAGED = 1_000
+COMMIT_WITHIN_S = 3.0
+_UNPACK_RECORDS: Any = getattr(PartitionRecords, "_unpack_records", None)
+_refused: dict[TopicPartition, int] = {}
 _damaged: dict[tuple[TopicPartition, int], int] = {}
 
 _DECODERS = {
@@ -160,6 +166,25 @@ def read_past_bad_records() -> None:
         for name, codec in _DECODERS.items():
             if hasattr(parser, name):
                 setattr(parser, name, partial(inflate.at_once, codec))
+
+
+def refuse_batch(topic: str, partition: int, offset: int) -> None:
+    """The batch with this offset is not read any more: one record stands for it, which says so."""
+    _refused[TopicPartition(topic, partition)] = offset
+    PartitionRecords._unpack_records = _unpack_or_refuse  # type: ignore[method-assign]  # that is the patch
+
+
+def _unpack_or_refuse(self: PartitionRecords) -> Any:
+    offset = _refused.get(self._tp)
+    if offset is None or self.next_fetch_offset > offset or not isinstance(self._records, _KeptRecords):
+        return _UNPACK_RECORDS(self)
+    data = self._records.data
+    found = batch_reader.find_batch(data, offset)
+    if found is None or batch_reader.find_batch(data, self.next_fetch_offset) != found:
+        return _UNPACK_RECORDS(self)  # another batch comes before it
+    why = "has ended the process each time that it was read"
+    refused = batch_reader.refused_batch(data[slice(*found)], self.next_fetch_offset, why)
+    return _careful_records(self, iter([refused]), refused.offset + 1, data[found[1] :])
 
 
 class _PausedError(Exception):
@@ -434,6 +459,36 @@ def watch_metadata(
 
 def _cluster(client: AIOKafkaConsumer | AIOKafkaProducer) -> Any:
     return cast(Any, client._client if isinstance(client, AIOKafkaConsumer) else client.client).cluster
+
+
+def commit_from_thread(
+    consumer: AIOKafkaConsumer, options: Mapping[str, Any], committed: Mapping[TopicPartition, tuple[int, str]]
+) -> None:
+    """Commit as this member of its group while its loop stands: the process is about to end. It may fail."""
+    coordinator, by_topic = consumer._coordinator, dict[str, list[tuple[int, int, str]]]()
+    for place, (offset, metadata) in committed.items():
+        by_topic.setdefault(place.topic, []).append((place.partition, offset, metadata))
+    request = OffsetCommitRequest(
+        coordinator.group_id, coordinator.generation, coordinator.member_id, -1, list(by_topic.items())
+    )
+
+    async def commit() -> None:
+        client = AIOKafkaClient(**options)
+        await client.bootstrap()
+        try:
+            node_id = await client.coordinator_lookup(0, coordinator.group_id)
+            if await client.ready(node_id, group=ConnectionGroup.COORDINATION):
+                await client.send(node_id, request, group=ConnectionGroup.COORDINATION)
+        finally:
+            await client.close()
+
+    def run() -> None:
+        with contextlib.suppress(Exception):
+            asyncio.run(asyncio.wait_for(commit(), COMMIT_WITHIN_S))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(COMMIT_WITHIN_S + 1)
 
 
 def rejoin(consumer: AIOKafkaConsumer) -> None:

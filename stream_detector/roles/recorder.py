@@ -207,6 +207,13 @@ class Recorder:
             self._send_to_dlq(source, chunk, errors)
         return outcomes
 
+    async def pass_over(self, source: str, chunk: Chunk) -> bool:
+        """Note the position behind a chunk of which nothing is stored: else the database would seem to lack it."""
+        if await self._store(Rows(), self._reached(source, chunk)) is None:
+            return False
+        self._noted[chunk.tp] = chunk.assignment, chunk.next_offset
+        return True
+
     def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError], dict[int, RefusedError]]:
         """The rows to store; by offset why a record cannot be read, and where this program failed at one."""
         listed, decode = READ[source]
@@ -399,6 +406,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     app.timer(ASK_EVERY_S)(recorder.ask_database)
     app.timer(NOTE_EVERY_S)(recorder.note_positions)
     app.find_unmet_need, app.known_position = recorder.find_unmet_need, recorder.known_position
+    app.pass_over = recorder.pass_over
     for source in READ:
         if source in app.partitions:
             process_topic(app, source, recorder.apply, agent=f"record-{source}")

@@ -129,6 +129,25 @@ class DeadLetterLost(LogEvent):
 
 
 @dataclass(frozen=True)
+class RecordSetAside(LogEvent):
+    """A record has killed the process each time that it was processed alone; the stream continues behind it."""
+
+    level = logging.ERROR
+    line = (
+        "{topic}-{partition}@{offset}: the {role} ended {ends} times in a row while it was processing this record "
+        "alone; the record is stored on dead-letters, and the {role} continues"
+    )
+    role: str
+    topic: str
+    partition: int
+    offset: int
+    ends: int
+
+    def count(self) -> None:
+        metrics.SET_ASIDE.labels(self.topic).inc()
+
+
+@dataclass(frozen=True)
 class StateLeftOut(LogEvent):
     """A record of a state topic cannot be read: the last readable value of its key is used."""
 

@@ -43,6 +43,11 @@ RECORDS_MISSING = Counter(
     "Offsets that PostgreSQL had stored and lacks, since it was restored from an older dump, by topic",
     ["topic"],
 )
+SET_ASIDE = Counter(
+    "stream_detector_records_set_aside",
+    "Records stored on dead-letters because they ended a role each time it processed them alone, by topic",
+    ["topic"],
+)
 
 
 class _CountedElsewhere(Counter):
