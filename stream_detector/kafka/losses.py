@@ -25,6 +25,9 @@ class PartitionLosses(NamedTuple):
     """Where its log starts."""
     lost: tuple[OffsetRange, ...]
 
+    set_aside: tuple[int, ...] = ()
+    """Offsets of records that ended the role and are on `dead-letters`."""
+
 
 class Losses(NamedTuple):
     """What was found."""
@@ -72,8 +75,9 @@ async def _of_role(
     starts = await consumer.beginning_offsets(list(read))
     found = []
     for place, at in read.items():
-        lost, start = read_note(at.metadata).lost, starts.get(place, 0)
+        note, start = read_note(at.metadata), starts.get(place, 0)
+        lost = note.lost
         if is_down and start > at.offset:
             lost = *lost, OffsetRange(at.offset, start)
-        found.append(PartitionLosses(names[place.topic], place.partition, start, lost))
+        found.append(PartitionLosses(names[place.topic], place.partition, start, lost, note.set_aside))
     return found

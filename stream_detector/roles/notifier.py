@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
+from stream_detector.delivery.start_notes import read_set_aside
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
 from stream_detector.delivery.state.partition import StatePartition
@@ -42,10 +44,11 @@ from stream_detector.notify.configure import connect_channels, notify_config
 from stream_detector.notify.message import Delivery, Result
 from stream_detector.notify.routes_file import RoutesFile
 from stream_detector.notify.stages.deliver import Deliverer
+from stream_detector.notify.stages.fatal_records import report_set_aside
 from stream_detector.notify.stages.isolation import isolate
 from stream_detector.notify.stages.lost_records import Loss, forget_losses, report_losses
 from stream_detector.notify.stages.set_aside import set_aside_due
-from stream_detector.notify.state.keys import LOST, TOPIC
+from stream_detector.notify.state.keys import LOST, SET_ASIDE, TOPIC
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
 from stream_detector.roles.written_outcomes import WrittenOutcomes
@@ -380,6 +383,7 @@ class Notifier:
                     refused |= set(found.refused)
                     for role, partitions in found.by_role.items():
                         self._report_losses(role, partitions)
+                        self._report_set_aside(role, partitions)
             await self._app.sleep(LOSSES_EVERY_S)
 
     def _report_losses(self, role: str, found: list[PartitionLosses]) -> None:
@@ -401,6 +405,29 @@ class Notifier:
             return []
 
         if said := isolate(state, LOST + role, step, begin_anew, self._on_failure):
+            self._send_notifications(said)
+            self._decided.set()
+            self._app.dispatch(0)
+
+    def _report_set_aside(self, role: str, found: list[PartitionLosses]) -> None:
+        partition = self._find_decided()
+        if partition is None:
+            return
+        state, records = (
+            self._store_of(partition),
+            {f"{one.topic}-{one.partition}@{offset}" for one in found for offset in one.set_aside},
+        )
+        if path := self._app.settings.starts_file:  # `.../starts.ROLE`: the embedded broker keeps no notes
+            prefix = self._app.settings.topic_prefix
+            noted = read_set_aside(Path(path).with_suffix(f".{role}"))
+            records |= {record.removeprefix(prefix) for record in noted}
+
+        def begin_anew(error: Exception) -> list[Notification]:
+            state.pop(SET_ASIDE + role, None)
+            return []
+
+        step = partial(report_set_aside, state, role, records, time.time(), self._config)
+        if said := isolate(state, SET_ASIDE + role, step, begin_anew, self._on_failure):
             self._send_notifications(said)
             self._decided.set()
             self._app.dispatch(0)

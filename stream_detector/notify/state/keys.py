@@ -19,6 +19,7 @@
 | `old:<channel>` | how many anomalies were published long after they happened | an hour from its message |
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
 | `lost:<role>` | up to where deleted records of each partition were reported | for good: one a role |
+| `aside:<role>` | records that ended the role and were reported | while the role notes them: one a role |
 | `written` | up to where `notifications` holds what is decided | for good: one |
 | `quiet:<topic>` | the end of an input topic, and when it last moved | for good: one a topic |
 | `silences` | every silence in force | each until it ends |
@@ -46,7 +47,7 @@ DECIDED, INCIDENT, FLAP, RUN_PART, SILENCES = "seen:", "incident:", "flap:", "pa
 DUE, LINE, REFERENCE, RATE, HELD = "due:", "line:", "ref:", "sent:", "held:"
 PENDING_BUCKET, PENDING, GROUP, FACET = "pool:", "pooled:", "group:", "facet:"
 TIMER, REMINDER, HEALTH, TOPIC, OLD = "timer:", "again:", "health:", "quiet:", "old:"
-LOST, WRITTEN = "lost:", "written"
+LOST, SET_ASIDE, WRITTEN = "lost:", "aside:", "written"
 
 SILENCE, RETIRED, TAKEN, TAKEN_ALL = "silence:", "retired:", "taken:", "taken-all:"
 

@@ -277,6 +277,13 @@ class OutcomesWritten(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Partition -> the offset behind the last one."""
 
 
+class SetAsideReported(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Records that ended a role and are in a message, as `topic-partition@offset`."""
+
+    version: Literal[1] = 1
+    records: list[str] = []
+
+
 class OldEvents(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Anomalies of one channel that were published long after they happened, since the last message about such."""
 
