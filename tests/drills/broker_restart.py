@@ -25,7 +25,8 @@ async def run(name: str, options: Options, *, kill: bool) -> Outcome:
     with stage(options.kafka) as ground:
         for number in range(options.runs):
             seed = options.seed + number
-            outcome.add(await under_load(ground, options, outcome, seed, _harm(ground, number, kill)))
+            harm = _harm(ground, number, kill)
+            outcome.add(await under_load(ground, options, outcome, seed, harm, kills_in_a_row=number == 0))
     return outcome
 
 

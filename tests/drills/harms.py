@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,11 +18,14 @@ from mode.utils.queues import ThrowableQueue
 from stream_detector.delivery import broker_clock, worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.broker_clock import BrokerClock
+from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.consumer import BatchConsumer
 from stream_detector.delivery.group import InlineConsumerThread
+from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import PositionRecovery
 from stream_detector.events import Notification
+from stream_detector.kafka import inflate, topics
 from stream_detector.notify import policy
 from stream_detector.roles import detector
 from stream_detector.roles.detector import Detector
@@ -35,6 +39,40 @@ SLOW_S = 14.0
 def blocked_loop() -> None:
     """The first chunk blocks the loop for ever, as a call that never returns does."""
     Detector.apply = lambda self, source, chunk: time.sleep(3600)  # type: ignore[method-assign, assignment, return-value]
+
+
+KILLS, KILLS_IN_FETCH = b"kills-the-process", b"kills-when-it-is-read"
+
+
+def poisoned() -> None:
+    """A record with `KILLS` ends the process when it is to be applied, with `KILLS_IN_FETCH` when it is inflated. On
+    dead letters it does not: nobody decodes it there."""
+    is_next, at_once = Positions.is_next, inflate.at_once
+
+    def killed(self: Positions, chunk: Chunk) -> bool:
+        is_decoded = not chunk.tp.topic.endswith(topics.DEAD_LETTERS)
+        if is_decoded and any(KILLS in (record.value or b"") for record in chunk.records):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return is_next(self, chunk)
+
+    def killed_before(codec: int, data: bytes) -> bytes:
+        if KILLS_IN_FETCH in (found := at_once(codec, data)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+    Positions.is_next, inflate.at_once = killed, killed_before  # type: ignore[method-assign]
+
+
+def refused_delivery() -> None:
+    """The broker refuses what comes of a record with `KILLS`, at each start again."""
+    is_next = Positions.is_next
+
+    def failing(self: Positions, chunk: Chunk) -> bool:
+        if any(KILLS in (record.value or b"") for record in chunk.records):
+            self._fail("delivery: the broker refuses it")
+        return is_next(self, chunk)
+
+    Positions.is_next = failing  # type: ignore[method-assign]
 
 
 def deaf() -> None:
@@ -229,6 +267,8 @@ HARMS: dict[str, Callable[[], None]] = {
     "held-recovery": held_recovery,
     "silent-coordinator": silent_coordinator,
     "fast-run-clock": fast_run_clock,
+    "poisoned": poisoned,
+    "refused-delivery": refused_delivery,
     "shifted-clock": shifted_clock,
     "slow-recovery": slow_recovery,
     "slow-revocation": slow_revocation,

@@ -21,7 +21,8 @@ async def drill(options: Options) -> Outcome:
         for number in range(options.runs):
             point = WEAK.get(options.without) or POINTS[(options.first_point + number) % len(POINTS)]
             seed = options.seed + number
-            outcome.add(await under_load(ground, options, outcome, seed, _harm(point, random.Random(seed))))
+            harm = _harm(point, random.Random(seed))
+            outcome.add(await under_load(ground, options, outcome, seed, harm, kills_in_a_row=number == 0))
     return outcome
 
 

@@ -23,7 +23,8 @@ async def drill(options: Options, joins: int = JOINS) -> Outcome:
             seed = options.seed + number
             rng = random.Random(seed)
             point = WEAK.get(options.without) or rng.choice(POINTS)
-            outcome.add(await under_load(ground, options, outcome, seed, _harm(rng, point, joins)))
+            harm = _harm(rng, point, joins)
+            outcome.add(await under_load(ground, options, outcome, seed, harm, kills_in_a_row=number == 0))
     return outcome
 
 

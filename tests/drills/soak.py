@@ -31,7 +31,9 @@ async def drill(options: Options, lasts_s: float = LINK_LIFETIME_S) -> Outcome:
         for number in range(options.runs):
             seed = options.seed + number
             harm = _harm(ground, random.Random(seed), lasts_s)
-            outcome.add(await under_load(ground, options, outcome, seed, harm, slow_rate=SLOW_RATE))
+            outcome.add(
+                await under_load(ground, options, outcome, seed, harm, slow_rate=SLOW_RATE, kills_in_a_row=True)
+            )
     return outcome
 
 

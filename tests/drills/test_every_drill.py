@@ -42,6 +42,7 @@ WITHOUT = {
     "many-keys": "single-run-keys",
     "older-dump": "gaps-noted",
     "pgbouncer": "pooler-recognised",
+    "poison": "small-steps",
     "postgres-away": "stored-rows",
     "read-only": "stored-rows",
     "rebalance": "applied-positions",
@@ -50,8 +51,8 @@ WITHOUT = {
     "stop-and-go": "epochs",
 }
 """Drill -> the protection that it is about. A soak is about all of them."""
-ELSEWHERE = {"following"}
-"""A protection whose absence `test_drills.py` shows: it needs a harm of its own."""
+ELSEWHERE = {"following", "read-past"}
+"""Protections whose absence other tests show: `test_drills.py`, with a harm of its own, and the one below."""
 
 
 def cases(names: tuple[str, ...] | list[str]) -> list[object]:
@@ -71,6 +72,17 @@ async def test_nothing_is_lost_doubled_or_changed(name: str) -> None:
     outcome = await carried_out(name, options)
     assert outcome.passed, outcome.findings
     assert outcome.runs == options.runs and outcome.events >= 10_000 * options.runs
+
+
+@pytest.mark.apache
+async def test_poison_on_apache_kafka_too() -> None:
+    outcome = await carried_out("poison", Options("apache", events=10_000, seed=200))
+    assert outcome.passed, outcome.findings
+
+
+async def test_poison_that_nobody_reads_past_ends_the_roles() -> None:
+    with pytest.raises(DrillError, match=r"ended by itself|waited"):
+        await carried_out("poison", Options("embedded", events=1_000, seed=200, without="read-past"))
 
 
 @pytest.mark.apache

@@ -9,9 +9,11 @@ from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
 from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.published_before import PublishedBefore, Ticket
+from stream_detector.delivery.small_steps import SmallSteps
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
 from stream_detector.events.times import LATEST_MS
+from stream_detector.kafka import client
 from stream_detector.notify.stages import results
 from stream_detector.roles import detector
 from stream_detector.roles.recorder import Recorder
@@ -125,6 +127,22 @@ def recent_ids() -> None:
     detector.step = forgetful
 
 
+def read_past() -> None:
+    """A record that aiokafka's parser cannot read is met by nobody."""
+    harms.poisoned()
+    worker.read_past_bad_records = client.read_past_bad_records = lambda: None
+
+
+def small_steps() -> None:
+    """No role knows how often it has started."""
+    harms.poisoned()
+
+    async def begin(self: SmallSteps, offsets: Any) -> bool:
+        return False
+
+    SmallSteps.begin = begin  # type: ignore[method-assign]
+
+
 def future_refused() -> None:
     """An event of the future is an event."""
     decode.check_not_future = lambda *args: None
@@ -191,10 +209,12 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "future-refused": future_refused,
     "gaps-noted": gaps_noted,
     "pooler-recognised": pooler_recognised,
+    "read-past": read_past,
     "recent-ids": recent_ids,
     "record-times": record_times,
     "resets-remembered": resets_remembered,
     "retries": retries,
     "single-run-keys": single_run_keys,
+    "small-steps": small_steps,
     "stored-rows": stored_rows,
 }

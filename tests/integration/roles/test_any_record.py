@@ -1,12 +1,10 @@
 """X10: each record that once ended a role, on each topic of a real broker, and every role goes on."""
 
 import asyncio
-import json
 import random
 import re
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,38 +22,17 @@ from stream_detector.kafka import topics
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.dlq import read_dead_letters
 from stream_detector.kafka.end_offsets import read_topic
+from tests.drills.poison import completion, odd_records, put
 from tests.drills.roles import Role
 from tests.drills.stage import Play, until
 from tests.events_made import anomaly
 from tests.record_batches import RawBatch, Written
-from tests.unit.roles.any_record import DEEP
+from tests.unit.roles.any_record import Maker
 
 LARGE_BYTES = 20_000_000
 INFLATED_BYTES = 400_000_000
 DEPLOY = Path(__file__).parents[3] / "deploy" / "kubernetes"
 ROLES = ("detector", "recorder", "notifier")
-
-
-def completion(number: int) -> bytes:
-    at = datetime.now(UTC).isoformat()
-    event = {"execution_id": f"x{number}", "workflow_id": "nightly", "status": "success"}
-    return json.dumps(event | {"started_at": at, "finished_at": at}).encode()
-
-
-def odd_records(topic: str) -> list[Written]:
-    """One of each kind; what is large comes by itself."""
-    now_ms = round(time.time() * 1000)
-    value = {topics.ALERTS: encode(anomaly("odd"))}.get(topic, completion(0))
-    return [
-        Written(b"k", value, [(b"\xff\xfename", b"1")], now_ms),
-        Written(b"k", value, [(b"ok", b"1")], 2**62),
-        Written(b"k", value, [], -5),
-        Written(b"workflow:nightly", b"\x07", [], now_ms),
-        Written(b"\xff", b"\x01\x00", [], now_ms),
-        Written(b"k", DEEP, [], now_ms),
-        Written(b"k", b"[" * 2_000, [(b"stream-detector-origin", b"alerts/\xff/9999999999999999999999/1")], now_ms),
-        Written(b"k", value, [(b"stream-detector-origin", b"alerts/99/1/99999999999999999999")], now_ms),
-    ]
 
 
 @pytest.fixture
@@ -91,15 +68,6 @@ def limit_mb(role: str) -> int:
     return int(limit[:-2]) * (1024 if limit.endswith("Gi") else 1)
 
 
-async def put(producer: AIOKafkaProducer, topic: str, record: Written) -> bool:
-    """Whether the broker took it."""
-    try:
-        await (await producer.send_batch(RawBatch([record]), topic, partition=0))
-    except KafkaError:
-        return False
-    return True
-
-
 async def applied(play: Play, pool: asyncpg.Pool, roles: list[Role], wanted: int) -> None:
     """All roles are ready, have read everything, and that many executions are stored."""
 
@@ -123,8 +91,7 @@ async def test_x10_each_odd_record_on_each_topic_ends_no_role(play: Play, pool: 
         await applied(play, pool, roles, wanted=5)
         for topic in topics.BY_NAME:
             for record in odd_records(topic):
-                taken += await put(producer, settings.topic(topic), record)
-            taken += await _tombstone(producer, settings.topic(topic))
+                taken += await put(producer, settings.topic(topic), [record])
         assert taken > 6 * len(topics.BY_NAME), "the broker takes most of them"
         for number in range(6, 11):
             await producer.send_and_wait(settings.topic(topics.COMPLETIONS), completion(number), partition=0)
@@ -171,8 +138,27 @@ async def test_x10_a_batch_of_400_mb_refuses_one_record_within_the_memory_of_eac
         assert peaks[role.name] <= 0.75 * limit_mb(role.name), peaks
 
 
-async def _tombstone(producer: AIOKafkaProducer, topic: str) -> bool:
-    return await put(producer, topic, Written(b"workflow:nightly", None, [], round(time.time() * 1000)))
+@pytest.mark.drill
+async def test_x10_none_of_10_000_random_records_on_a_real_broker_ends_a_role(play: Play, pool: asyncpg.Pool) -> None:
+    """On state topics before the roles start, and few: many are the state of a later version, which a role respects."""
+    seed, settings = random.randrange(2**32), play.settings
+    print(f"seed {seed}")
+    made, sent, state = Maker(seed), 0, (topics.BASELINES, topics.RUNS_STATE, topics.NOTIFIER_STATE)
+    others = [name for name in topics.BY_NAME if name not in (*state, topics.DETECTOR_SETTINGS)]
+    async with AIOKafkaProducer(**client_options(settings), acks="all") as producer:
+        for name in state:
+            for _ in range(3):
+                batch = made.batch([name])
+                await put(producer, settings.topic(name), batch.records, batch.codec)
+        roles = [play.start(name) for name in ROLES]
+        while sent < 10_000:
+            batch = made.batch(others)
+            if await put(producer, settings.topic(batch.topic), batch.records, batch.codec):
+                sent += len(batch.records)
+            assert all(role.alive for role in roles), play.last_words()
+        for number in range(1, 6):
+            await producer.send_and_wait(settings.topic(topics.COMPLETIONS), completion(number), partition=0)
+    await applied(play, pool, roles, wanted=5)
 
 
 async def test_x10_what_is_too_large_for_dead_letters_is_kept_cut(play: Play, pool: asyncpg.Pool) -> None:
@@ -183,7 +169,7 @@ async def test_x10_what_is_too_large_for_dead_letters_is_kept_cut(play: Play, po
     options = {**client_options(settings), "acks": "all", "max_request_size": 64 << 20, "request_timeout_ms": 120_000}
     async with AIOKafkaProducer(**options) as producer:
         bad = Written(b"k", b"{not json", [(b"trace", large)], now_ms)
-        if not await put(producer, name, bad):
+        if not await put(producer, name, [bad]):
             pytest.fail("the broker does not take 20 MB: nothing was tested")
         await producer.send_and_wait(name, completion(1), partition=0)
     roles = [play.start(each) for each in ROLES]
