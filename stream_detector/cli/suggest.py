@@ -10,7 +10,7 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.file_options import FileOptions, kept_file
 from stream_detector.cli.file_report import counted
 from stream_detector.events.files import HistoryError, read_sample
-from stream_detector.events.mapping.load import parse_mapping
+from stream_detector.events.mapping.load import MappingError, parse_mapping
 from stream_detector.events.mapping.sampled import SAMPLE
 from stream_detector.events.mapping.suggest import NotFoundError, suggest_mapping
 from stream_detector.notify.rendering.escape import one_line
@@ -32,6 +32,8 @@ def propose_mapping(options: FileOptions) -> None:
     except NotFoundError as error:
         what = f"{options.file}: no mapping can be proposed: {error}"
         raise CommandError(f"{what}; docs/files.md describes how to write one") from None
+    except MappingError as error:
+        raise CommandError(f"{options.file}: no mapping can be proposed: {error}") from None
     except HistoryError as error:
         raise CommandError(str(error), 2) from None
     click.echo(text, nl=False)

@@ -124,11 +124,21 @@ def _several(whole: bytes, first: int) -> Iterator[Value]:
             at = following.start()
             continue
         value = text[at:end].encode()
-        if value[:1] == b"[":
-            yield from _placed(value, _elements(value), number)
-        else:
-            yield number, value, None
+        yield from _placed_in(value, number)
         at = end
+
+
+def _placed_in(value: bytes, number: int) -> Iterator[Value]:
+    """The value, or the elements of an array."""
+    if value[:1] != b"[":
+        yield number, value, None
+        return
+    try:
+        elements = _elements(value)
+    except (msgspec.MsgspecError, RecursionError):
+        yield number, value, None  # its reader refuses what Python's parser accepts and JSON does not have
+        return
+    yield from _placed(value, elements, number)
 
 
 def _after_space(text: str, at: int) -> int:

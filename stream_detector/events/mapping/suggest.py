@@ -32,6 +32,7 @@ _OUTCOMES = {
 }
 _OUTCOME_OF = {word: outcome for outcome, words in _OUTCOMES.items() for word in words.split()}
 _STATUS_NAME = re.compile(r"status|result|outcome|conclusion|state|passed|success|failed|ok$", re.IGNORECASE)
+_OUTCOME_NAME = re.compile(r"result|outcome|conclusion", re.IGNORECASE)
 _EXIT_NAME = re.compile(r"exit.?(code|status)|return.?code|^rc$", re.IGNORECASE)
 _ID_NAME = re.compile(r"(^|[._ ])(id|uuid|key|number|no|run|build|execution)s?$|id$|run|build.?n", re.IGNORECASE)
 _WORKFLOW_NAME = re.compile(r"workflow|job|pipeline|dag|task|project|definition|suite|name|script|check", re.IGNORECASE)
@@ -99,9 +100,13 @@ def _propose_completions(columns: list[Column], status: Column, times: list[Time
         lines += [
             "",
             "[labels]",
-            *(f"{_key(last_name(each.path).lower())} = {quoted(each.path)}" for each in labels[:8]),
+            *({_key(last_name(each.path).lower()): _label(each) for each in reversed(labels[:8])}.values()),
         ]
     return lines, ""
+
+
+def _label(column: Column) -> str:
+    return f"{_key(last_name(column.path).lower())} = {quoted(column.path)}"
 
 
 def _propose_scores(columns: list[Column], times: list[Time]) -> tuple[list[str], str]:
@@ -132,11 +137,13 @@ def _status_score(column: Column) -> float:
         return 0.0
     named = bool(_STATUS_NAME.search(column.path))
     if _EXIT_NAME.search(column.path) and all(number_of(value) is not None for value in column.present):
-        return 1.5
+        return 2.5
     known = sum(text.strip().casefold() in _OUTCOME_OF for text in texts) / len(texts)
     if not named and (known < 1 or len(texts) < 2):
         return 0.0
-    return known + named if known >= 0.5 else 0.0
+    # What a run came to rather than whether it goes on: payloads have both, as `status` and `conclusion`.
+    outcome = 0.5 if _OUTCOME_NAME.search(column.path) else 0.0
+    return known + named + outcome if known >= 0.5 else 0.0
 
 
 def _status_lines(column: Column) -> list[str]:
@@ -144,15 +151,14 @@ def _status_lines(column: Column) -> list[str]:
         return ['0 = "success"', '"*" = "failure"']
     flags = column.texts <= {"true", "false", "0", "1"}
     inverted = flags and re.search(r"fail", column.path, re.IGNORECASE) is not None
-    lines = []
-    for text in sorted(column.texts):
-        word = text.strip().casefold()
-        outcome = _OUTCOME_OF.get(word)
+    lines: dict[str, str] = {}
+    for word in sorted({text.strip() for text in column.texts}):
+        outcome = _OUTCOME_OF.get(word.casefold())
         if inverted:
             outcome = "failure" if word in ("true", "1") else "success"
         known = "" if outcome else "  # unknown word"
-        lines.append(f"{_key(text.strip())} = {quoted(outcome or 'error')}{known}")
-    return lines
+        lines[_key(word)] = f"{_key(word)} = {quoted(outcome or 'error')}{known}"
+    return list(lines.values())
 
 
 def _id_score(column: Column) -> float:

@@ -8,9 +8,9 @@ end. A build that is blocked by a step is sent as finished, too: it goes on once
 """
 
 import re
-from urllib.parse import urlsplit
 
 from stream_detector.events.completion import Status
+from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import Document, execution, literal, read_document
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import either, hmac_sha256, token_header
@@ -67,7 +67,7 @@ def read(payload: bytes) -> Reading:
 def _path(build: Document) -> str | None:
     """Organisation and pipeline, of `https://buildkite.com/acme/shop/builds/31`."""
     try:
-        names = urlsplit(build.text("web_url") or "").path.strip("/").split("/")
+        names = url_parts(build.text("web_url") or "").path.strip("/").split("/")
     except ValueError:
         return None
     return "/".join(names[:2]) if len(names) == 4 and names[2] == "builds" else None

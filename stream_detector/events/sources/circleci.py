@@ -6,9 +6,9 @@ workflow with an id of its own; the payload does not connect the two. `job-compl
 """
 
 import re
-from urllib.parse import urlsplit
 
 from stream_detector.events.completion import Status
+from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import Document, execution, literal, read_document
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
@@ -65,7 +65,7 @@ def read(payload: bytes) -> Reading:
 
 def _repository(git: Document) -> str | None:
     try:
-        path = urlsplit(git.text("target_repository_url") or "").path
+        path = url_parts(git.text("target_repository_url") or "").path
     except ValueError:
         return None
     return path.strip("/").removesuffix(".git") or None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Raw
@@ -28,6 +29,14 @@ _ZONE = re.compile(r" (?:UTC|(?P<offset>[+-]\d\d:?\d\d))$")
 
 object_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 """The top level of a JSON object, undecoded."""
+
+
+def url_parts(url: str) -> SplitResult:
+    """The parts of an address; empty ones where it is none, such as one with half of a bracket."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 class Details:

@@ -7,13 +7,12 @@ same.
 
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
+from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields, url_parts
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
 from stream_detector.events.variant import (
@@ -268,7 +267,7 @@ def _variant(pipeline: _Pipeline, branch: object, tag: object, project: _Project
 def _project_of(details: Details, web_url: object) -> str:
     """`acme/shop` of `https://gitlab.example/acme/shop/-/pipelines/1`: the REST API sends nothing else of it."""
     link = details.link("$.web_url", web_url)
-    path = urlsplit(link).path.partition("/-/")[0].strip("/") if link else ""
+    path = url_parts(link).path.partition("/-/")[0].strip("/") if link else ""
     if not path:
         raise details.refusal("missing_field", "$.web_url", "does not name the project")
     return path

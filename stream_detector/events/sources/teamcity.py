@@ -5,9 +5,8 @@ one build or a list (`GET /app/rest/builds?fields=build(*)`) is read, too. Times
 `20260122T000500+0000`. A build that is started again has an id of its own.
 """
 
-from urllib.parse import urlsplit
-
 from stream_detector.events.completion import Status
+from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
@@ -68,7 +67,7 @@ def _read_build(build: Document, interrupted: bool = False) -> Reading:
 def _host(url: str | None) -> str:
     """The server that a build's number is unique on, of its page's URL."""
     try:
-        host = urlsplit(url or "").netloc.rpartition("@")[2].lower()
+        host = url_parts(url or "").netloc.rpartition("@")[2].lower()
     except ValueError:
         return ""
     return f"{host}/" if host else ""

@@ -10,6 +10,7 @@ import pytest
 from stream_detector.events import Completion, Score
 from stream_detector.events.files import HistoryError, read_events, read_history
 from stream_detector.events.lines import Line
+from stream_detector.events.mapping.load import parse_mapping
 from tests.unit.events.samples import AT_MS, completion, score, score_run
 
 HEADER = "execution_id,workflow_id,status,started_at,finished_at,duration_s\n"
@@ -258,3 +259,16 @@ def test_x20_payloads_in_envelopes_are_read() -> None:
         )
     envelope = b'{"specversion":"1.0","id":"1","source":"s","type":"t","data":' + score() + b"}"
     assert [line.unknown for line in read(envelope)] == [()]
+
+
+def test_x20_half_a_pair_of_surrogates_and_half_an_address_are_refused_and_crash_nothing() -> None:
+    pretty = PRETTY.replace(b'"w"', b'"\\ud800"')
+    for value in (pretty, b"[\n" + pretty + b",\n1]\n{}", b"[\n" + pretty + b"]\n" + pretty):
+        assert any(line.error for line in read(value)), value
+    mapping = parse_mapping('duration_s = "took"', "m", "m.toml")
+    (line,) = read_events(io.BytesIO(pretty), "history", record_ms=-1, mapping=mapping)
+    assert line.error is not None and line.error.reason == "not_utf8"
+    for name, old in (("gitlab_pipeline_of_rest", b"https://"), ("teamcity_build", b"https://")):
+        for file in PAYLOADS.glob(f"{name}*.json"):
+            lines = read(file.read_bytes().replace(old, b"https://[half/"))
+            assert all(line.event or line.error for line in lines), file.name
