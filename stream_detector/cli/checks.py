@@ -14,7 +14,7 @@ from stream_detector.database_url import parse_database_url
 from stream_detector.events.id_patterns import unique_ids_text
 from stream_detector.events.lookalikes import spelled
 from stream_detector.kafka.client import client_options, wait_for_broker
-from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets
+from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.kafka.group_monitor import FRESH_S, LOOK_EVERY_S
 from stream_detector.kafka.preflight import MissingAclsError, SetupError, find_missing_acls, read_topics
 from stream_detector.notify.channels.registry import CHANNELS
@@ -36,6 +36,7 @@ from stream_detector.store.migrate import pending
 from stream_detector.store.source_positions import Gap
 from stream_detector.store.unique_ids import ids_that_look_unique
 
+TABLES = "tables"
 PATIENCE_S = 10.0
 SKEW_MOST_S = 5.0
 _GROUPS_SHOWN = 5
@@ -62,9 +63,11 @@ async def run_checks(settings: Settings) -> AsyncIterator[Check]:
         pipeline.start()
         async for line in _broker(settings, pipeline):
             yield line
+        has_tables = False
         async for line in _database(settings, database):
+            has_tables |= line.name == TABLES and line.ok
             yield line
-        if settings.broker and database.pool is not None:
+        if settings.broker and has_tables and database.pool is not None:
             async for line in _stored(settings, database.pool):
                 yield line
         await pipeline.ask_database()
@@ -130,8 +133,8 @@ async def _broker(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check
 async def _roles(settings: Settings, pipeline: Pipeline) -> AsyncIterator[Check]:
     """Each role by its lag, and by whether it works; one with something to read is watched until it commits."""
     async with EndOffsets(settings) as ends:
-        commits = {role: await ends.committed(role) for role in TOPICS_READ_BY}
-        lags = await ends.lags()
+        commits = await ends.commits()
+        lags = await ends.lags(commits)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FRESH_S + LOOK_EVERY_S):
             while not all(pipeline.is_settled(role) for role in lags):  # noqa: ASYNC110 - a broker does not notify
@@ -182,9 +185,9 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
         advice = "wait for the end of the failover, or name all hosts in the URL, with target_session_attrs=read-write"
         yield Check("writing", why, advice)
     if missing:
-        yield Check("tables", f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")
+        yield Check(TABLES, f"missing migrations: {', '.join(missing)}", "run `stream-detector setup`")
     else:
-        yield Check("tables", "up to date")
+        yield Check(TABLES, "up to date")
         async for line in _workflow_ids(database):
             yield line
         with contextlib.suppress(asyncpg.InsufficientPrivilegeError):  # of a user that may not read what is recorded
@@ -198,8 +201,6 @@ async def _database(settings: Settings, database: Database) -> AsyncIterator[Che
 async def _stored(settings: Settings, pool: asyncpg.Pool) -> AsyncIterator[Check]:
     """Whether the database has what the recorder has committed. Nothing where that cannot be asked: see above."""
     try:
-        if await pending(pool):
-            return
         async with asyncio.timeout(3 * PATIENCE_S):
             missing = await find_missing_rows(settings, pool)
     except TimeoutError:

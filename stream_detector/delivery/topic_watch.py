@@ -29,9 +29,14 @@ class TopicWatch:
 
     def __init__(self, partitions: MutableMapping[str, int], prefix: str, fail: Callable[[str], None]) -> None:
         self._partitions, self._prefix, self._fail = partitions, prefix, fail
-        self._had = dict(partitions)
+        self._had: dict[str, int] = {}
+        self.take_known()
         self._missing_since_s: list[dict[str, float]] = []
         """Of each client the topics that it was told of, and is told of no more."""
+
+    def take_known(self) -> None:
+        """What `partitions` has now is what was known."""
+        self._had = dict(self._partitions)
 
     def of_client(self) -> Callable[[Count], None]:
         """What is to be called with each answer that one client gets.

@@ -20,7 +20,6 @@ from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.claims import claim_recovered
 from stream_detector.delivery.state.recovery import Tables
 from stream_detector.delivery.state.table import StateTable
-from stream_detector.delivery.topic_watch import TopicWatch
 from stream_detector.delivery.watchdog import LOOK_EVERY_S, Watchdog
 from stream_detector.kafka.aiokafka_patches import (
     AiokafkaError,
@@ -222,7 +221,7 @@ def _silence_libraries() -> None:
 async def _prepare(app: WorkerApp, build: Build) -> None:
     await wait_for_broker(app.settings)
     app.partitions.update(await run_preflight(app.settings, app.role))
-    app.topic_watch = TopicWatch(app.partitions, app.settings.topic_prefix, app.fail)
+    app.topic_watch.take_known()
     prepare = build(app)
     _announce_readiness(app)
     _watch(app)

@@ -191,16 +191,23 @@ class EndOffsets:
         full = {self._settings.topic(name) for name in names}
         return [tp for tp in self._partitions if tp.topic in full]
 
-    async def lags(self) -> Lags:
+    async def commits(self) -> dict[str, dict[TopicPartition, int]]:
+        """`committed` of each role."""
+        return dict(zip(TOPICS_READ_BY, await asyncio.gather(*map(self.committed, TOPICS_READ_BY)), strict=True))
+
+    async def lags(self, commits: Mapping[str, Mapping[TopicPartition, int]] | None = None) -> Lags:
         """How far each role is behind.
 
         Commits are read first, ends afterwards. So all zero means that everything has come to rest: what a role makes
         of its input is acknowledged before its commit, hence within the ends.
+
+        Args:
+            commits: those of each role, where they were asked for already.
         """
-        committed = dict(zip(TOPICS_READ_BY, await asyncio.gather(*map(self.committed, TOPICS_READ_BY)), strict=True))
+        commits = await self.commits() if commits is None else commits
         ends = await self.end_offsets()
         lags: Lags = {}
-        for role, offsets in committed.items():
+        for role, offsets in commits.items():
             by_topic = lags[role] = dict.fromkeys(TOPICS_READ_BY[role], 0)
             for tp, end in ends.items():
                 name = tp.topic.removeprefix(self._settings.topic_prefix)

@@ -251,11 +251,18 @@ class Recorder:
 
     def _reached(self, source: str, chunk: Chunk) -> Reached:
         """From where to where everything is stored with the chunk."""
-        assignment, first = self._noted.get(chunk.tp, (-1, None))
-        if assignment != chunk.assignment:
-            position = self._app.tasks.find_position(chunk.tp)
-            first = position.committed if position is not None else None
+        first = self._stored_until(chunk.tp, chunk.assignment)
         return Reached(self._epoch, source, chunk.tp.partition, first, chunk.next_offset)
+
+    def _stored_until(self, tp: TP, assignment: int) -> int | None:
+        """Up to where this assignment has noted the partition, else what was committed before it; None: nothing."""
+        if self._is_noted(tp, assignment):
+            return self._noted[tp][1]
+        position = self._app.tasks.find_position(tp)
+        return position.committed if position is not None else None
+
+    def _is_noted(self, tp: TP, assignment: int) -> bool:
+        return tp in self._noted and self._noted[tp][0] == assignment
 
     async def _store(self, rows: Rows, reached: Reached) -> list[BadRow] | None:
         """Write until it is stored; None if the partitions were taken away meanwhile."""
@@ -291,9 +298,8 @@ class Recorder:
         for task in app.tasks:
             for tp, position in task.positions.items():
                 end, assignment = position.committed, app.positions.assignment
-                known_for, first = self._noted.get(tp, (-1, end))
-                first = first if known_for == assignment else end
-                if end is None or first is None or (known_for == assignment and first >= end):
+                first = self._stored_until(tp, assignment)
+                if end is None or first is None or (self._is_noted(tp, assignment) and first >= end):
                     continue
                 source = tp.topic[len(app.topic_prefix) :]
                 writer = Writer(pool)
