@@ -69,11 +69,11 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
             return self._apply_action(event, config)
         if isinstance(event, Score):
             return step(self._made(key_of(event)), event, config, record_ms, backfill=backfill, explain=explain)
-        event, baseline, ends = self.prepare(event, config, backfill=backfill)
+        event, baseline, ends = self.before(event, config, backfill=backfill)
         outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
         return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome
 
-    def prepare(self, event: Completion, config: Config, *, backfill: bool = False) -> Prepared:
+    def before(self, event: Completion, config: Config, *, backfill: bool = False) -> Prepared:
         """What an execution is to be judged by, before it is: the baseline of its variant."""
         event = with_variant(event, config.variant_by)
         key, ends = key_of(event), ()  # type: tuple[str, Sequence[Anomaly]]

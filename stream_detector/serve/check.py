@@ -44,7 +44,7 @@ async def check(
     async for stored in executions.completions_in_order(pool, workflow_id, target.position):
         explanation = explain if stored.position == target.position else None
         config = in_force.config_at(COMPLETIONS, stored.position)
-        event, baseline, _ = baselines.prepare(stored.event, config, backfill=stored.backfill)
+        event, baseline, _ = baselines.before(stored.event, config, backfill=stored.backfill)
         outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
     about = workflow_id, target.event.variant
     history = await executions.completeness(pool, *about, target.position, target.event.finished_at)

@@ -69,7 +69,7 @@ def _recognises(fields: Fields) -> bool:
     return "dag_id" in fields and "state" in fields and ("dag_run_id" in fields or "run_id" in fields)
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="airflow",
     title="Apache Airflow",
     recognises=_recognises,

@@ -76,7 +76,7 @@ def _recognises(fields: Fields) -> bool:
     return literal(fields, "kind") == "WorkflowList" and "items" in fields
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="argo",
     title="Argo Workflows",
     recognises=_recognises,

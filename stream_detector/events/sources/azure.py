@@ -99,7 +99,7 @@ def _recognises(fields: Fields) -> bool:
     return "resource" in fields and literal(fields, "eventType").startswith("build.")
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="azure",
     title="Azure DevOps",
     recognises=_recognises,

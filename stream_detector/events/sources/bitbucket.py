@@ -111,7 +111,7 @@ def _recognises(fields: Fields) -> bool:
     return literal(fields, "type") == "pipeline" and fields.keys() >= {"uuid", "build_number", "state"}
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="bitbucket",
     title="Bitbucket",
     recognises=_recognises,

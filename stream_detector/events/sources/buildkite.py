@@ -89,7 +89,7 @@ def _recognises(fields: Fields) -> bool:
     return fields.keys() >= {"event", "build", "pipeline"} and literal(fields, "event").startswith(("build.", "job."))
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="buildkite",
     title="Buildkite",
     recognises=_recognises,

@@ -66,7 +66,7 @@ def _recognises(fields: Fields) -> bool:
     return "subject" in fields and literal(members(fields, "context"), "type").startswith("dev.cdevents.")
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="cdevents",
     title="CDEvents",
     recognises=_recognises,

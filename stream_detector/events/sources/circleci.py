@@ -84,7 +84,7 @@ def _recognises(fields: Fields) -> bool:
     return kind in ("workflow-completed", "job-completed") and fields.keys() >= {"workflow", "pipeline", "happened_at"}
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="circleci",
     title="CircleCI",
     recognises=_recognises,

@@ -85,7 +85,7 @@ def _recognises(fields: Fields) -> bool:
     return fields.keys() >= {"metadata", "results", "elapsed_time"} and "generated_at" in members(fields, "metadata")
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="dbt",
     title="dbt",
     recognises=_recognises,

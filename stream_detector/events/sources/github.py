@@ -258,7 +258,7 @@ def _recognises(fields: Fields) -> bool:
     return "repository" in fields and "sender" in fields and any(name in fields for name in _OTHER_EVENTS)
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="github",
     title="GitHub Actions",
     recognises=_recognises,

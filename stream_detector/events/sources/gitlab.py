@@ -286,7 +286,7 @@ def _recognises(fields: Fields) -> bool:
     return _is_pipeline(fields)
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="gitlab",
     title="GitLab CI",
     recognises=_recognises,

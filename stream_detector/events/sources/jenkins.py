@@ -191,7 +191,7 @@ def _recognises(fields: Fields) -> bool:
     return fields.keys() >= {"number", "timestamp", "result"} and ("_class" in fields or "url" in fields)
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="jenkins",
     title="Jenkins",
     recognises=_recognises,

@@ -165,7 +165,7 @@ def _recognises_text(value: bytes) -> bool:
     return start.startswith(b"<") and b"<testsuite" in start
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="junit",
     title="JUnit XML",
     recognises=_recognises,

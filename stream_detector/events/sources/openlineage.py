@@ -49,7 +49,7 @@ def _recognises(fields: Fields) -> bool:
     return "schemaURL" in fields and ("job" in fields or "dataset" in fields)
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="openlineage",
     title="OpenLineage",
     recognises=_recognises,

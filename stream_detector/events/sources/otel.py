@@ -135,7 +135,7 @@ def _recognises(fields: Fields) -> bool:
     return "resourceSpans" in fields
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="otel",
     title="OpenTelemetry",
     recognises=_recognises,

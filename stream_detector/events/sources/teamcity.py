@@ -81,7 +81,7 @@ def _recognises(fields: Fields) -> bool:
     return fields.keys() >= {"buildTypeId", "id", "status", "state"}
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="teamcity",
     title="TeamCity",
     recognises=_recognises,

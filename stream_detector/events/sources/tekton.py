@@ -88,7 +88,7 @@ def _recognises(fields: Fields) -> bool:
     return literal(fields, "kind") in ("PipelineRunList", "TaskRunList") and "items" in fields
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="tekton",
     title="Tekton",
     recognises=_recognises,

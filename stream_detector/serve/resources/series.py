@@ -134,7 +134,7 @@ async def _durations(
     deleted = await deleted_of(pool, workflow_key(workflow_id))
     async for stored in completions_in_order(pool, workflow_id):
         config = in_force.config_at(COMPLETIONS, stored.position)
-        event, baseline, _ = readings.baselines.prepare(stored.event, config, backfill=stored.backfill)
+        event, baseline, _ = readings.baselines.before(stored.event, config, backfill=stored.backfill)
         classic = config.for_execution(event).profile == "classic"
         band = (
             classic_duration_band(baseline, event.finished_at)
@@ -156,7 +156,7 @@ async def _failure_rates(
     recents: dict[int, deque[bool]] = {}
     async for stored in completions_in_order(pool, workflow_id):
         config = in_force.config_at(COMPLETIONS, stored.position)
-        event, baseline, _ = readings.baselines.prepare(stored.event, config, backfill=stored.backfill)
+        event, baseline, _ = readings.baselines.before(stored.event, config, backfill=stored.backfill)
         classic = config.for_execution(event).profile == "classic"
         band = classic_failure_band(baseline, event.finished_at) if classic else robust_failure_band(baseline)
         outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill)

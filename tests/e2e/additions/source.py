@@ -40,7 +40,7 @@ def read(payload: bytes) -> Reading:
     return Reading([execution])
 
 
-SOURCE = Source(
+SOURCE: Source = Source(
     name="acme",
     title="Acme",
     recognises=has_fields("acme_job", "run"),

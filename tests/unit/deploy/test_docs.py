@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stream_detector.cli import ping_environment
 from stream_detector.kafka import topics
 from stream_detector.kafka.acls import ROLES, required_acls
 from stream_detector.settings import PREFIX, SPECS, USED_BY, Settings, load
@@ -78,7 +79,7 @@ def test_kubernetes_gives_each_role_the_secrets_of_the_table():
 
 
 def test_settings_named_in_the_pages_exist():
-    known = {PREFIX + name.upper() for name in SPECS} | {PREFIX + "CONFIG"}
+    known = {PREFIX + name.upper() for name in SPECS} | {PREFIX + "CONFIG", ping_environment.URL, ping_environment.KEY}
     for page in sorted(ROOT.glob("docs/**/*.md")):
         for name in re.findall(r"STREAM_DETECTOR_[A-Z_]+[A-Z]", page.read_text("utf-8")):
             assert name in known or name.removesuffix("_FILE") in known or "SOME_NAME" in name, f"{name} in {page.name}"

@@ -15,6 +15,7 @@ from stream_detector.delivery import claims
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.state import changelog_record
+from stream_detector.events.action import Action
 from stream_detector.events.dead_letter import DeadLetter, read_dead_letter
 from stream_detector.events.encode import encode
 from stream_detector.events.examples import EXAMPLES
@@ -130,21 +131,21 @@ async def test_x10_a_record_is_refused_by_itself(
 
 @pytest.mark.parametrize("error", [RecursionError("deep"), OverflowError("large"), TypeError("odd"), KeyError("none")])
 async def test_x10_what_nobody_thought_of_refuses_one_record(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    role, send = DetectorRole(), Detector._send_found
+    role, apply = DetectorRole(), Detector._apply_action
 
-    def failing(self: Detector, key: str, *given: Any) -> Any:
-        if key == "workflow:odd":
+    def failing(self: Detector, partition: Any, action: Action, *given: Any) -> Any:
+        if action.entity.startswith("workflow:odd"):
             raise error
-        return send(self, key, *given)
+        return apply(self, partition, action, *given)
 
     async def keep() -> None:
         """Nothing is sent yet."""
 
-    monkeypatch.setattr(Detector, "_send_found", failing)
+    monkeypatch.setattr(Detector, "_apply_action", failing)
     monkeypatch.setattr(role.app, "sent", keep)
-    odd = encode(EXAMPLES["action"]).replace(b"workflow:nightly", b"workflow:odd")
-    partition = role.app.tables[0].partitions[0]
-    partition.packed[b"workflow:odd"] = b"\1\0\0\0\0\0" + _baseline("workflow:odd")
+    n = role.app.partitions[topics.BASELINES]
+    name = next(name for name in map("odd{}".format, range(99)) if topics.owner_partition(name, n) == 0)
+    odd = encode(EXAMPLES["action"]).replace(b"workflow:nightly", b"workflow:" + name.encode())
     await role.take(topics.ACTIONS, read(topics.ACTIONS, [Written(None, odd, [], NOW_MS)]))
     ((_, value, why),) = letters(role)
     assert value == odd and (why.stage, why.reason, why.message) == ("step", "step_failed", type(error).__name__)
