@@ -8,7 +8,7 @@ import pytest
 
 from stream_detector.detect import Baseline, Config, WorkflowBaseline, profile_rules
 from stream_detector.detect.baseline_buffer import BaselineBuffer
-from stream_detector.detect.replay import Replayer
+from stream_detector.detect.replay import Baselines, Replayer
 from stream_detector.detect.variant_state import LEAST, MOST, VariantState
 from stream_detector.events import Action, Anomaly, Completion, Profile
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, PULL_REQUEST, SCHEDULE, workflow_key
@@ -135,6 +135,48 @@ def test_x21_an_action_on_the_workflow_is_about_all_of_its_variants() -> None:
     assert len(counts) == 4
 
 
+def test_x21_an_action_on_an_incident_is_about_the_variant_that_has_it() -> None:
+    replayer = Replayer(Config())
+    (opened,) = applied(replayer, [run_of(9, 0, DEFAULT_BRANCH), *runs(3, SCHEDULE, first=1, failed=True)])
+    action = Action(action_id="a", kind="expected", by="sam", at=NOON, entity=PLAIN, incident_id=opened.incident_id)
+    replayer.apply(action)
+    counts = {key: baseline.feedbacks for key, baseline in replayer.baselines.items()}
+    assert counts == {DEFAULT: 0, workflow_key("build", SCHEDULE): 1}
+
+
+def test_x21_an_action_on_a_workflow_that_has_not_run_is_kept_for_its_first_run() -> None:
+    baselines = Baselines()
+    action = Action(action_id="a", kind="not_an_anomaly", by="sam", at=NOON, entity=PLAIN)
+    assert baselines.apply(action, Config()).kind == "applied" and baselines[PLAIN].feedbacks == 1
+
+
+def test_x21_a_backfill_retires_nothing() -> None:
+    baselines = Baselines()
+    for number, (day, variant) in enumerate([(0, None), (1, SCHEDULE), (50, SCHEDULE)]):
+        baselines.apply(run_of(number, day * 24, variant), Config(), backfill=True)
+    assert baselines.keys() == {PLAIN, workflow_key("build", SCHEDULE)}
+
+
+def test_x21_a_year_ahead_is_corrected_in_a_variant_by_its_next_three_executions() -> None:
+    baselines, now_ms = Baselines(), int(NOON.timestamp() * 1000)
+    year_ms = 365 * 86_400_000
+    baselines.apply(run_of(0, 365 * 24, SCHEDULE), Config(), now_ms + year_ms)
+    for number in range(1, 5):
+        baselines.apply(run_of(number, number / 60, SCHEDULE), Config(), now_ms + number * 60_000)
+    (baseline,) = baselines.values()
+    assert isinstance(baseline, WorkflowBaseline) and baseline.variant_state is not None
+    assert baseline.newest_ms == now_ms + 4 * 60_000 and baseline.variant_state.since_ms <= now_ms + 3 * 60_000
+
+
+def test_x24_an_anomaly_has_the_last_lines_of_its_execution() -> None:
+    excerpt = "\n".join(f"line {number}" for number in range(500))
+    replayer = Replayer(Config())
+    last = run_of(3, 3, None, failed=True, excerpt=excerpt)
+    (opened,) = applied(replayer, [*runs(2, None, failed=True), last])
+    assert opened.excerpt is not None and opened.excerpt.endswith("line 499") and len(opened.excerpt) <= 1000
+    assert [one.excerpt for one in applied(replayer, [run_of(4, 4, None, excerpt=excerpt)])] == [None]
+
+
 def test_x21_a_profile_rule_that_names_the_workflow_holds_for_its_variants() -> None:
     replayer = Replayer(Config("robust", profile_rules=profile_rules("build -> classic")))
     applied(replayer, runs(5, SCHEDULE))
@@ -223,6 +265,14 @@ def test_x21_three_pull_requests_that_fail_once_each_are_info(variant: str) -> N
     found = applied(Replayer(Config()), events)
     assert found and {one.severity for one in found} == {"info"}
     assert LEAST > 3
+
+
+def test_x21_what_was_compared_of_branches_can_be_explained() -> None:
+    baselines, explained = Baselines(), list[str]()
+    for number in range(8):
+        event = run_of(number, number, PULL_REQUEST, failed=True, labels={"branch": f"topic-{number}"})
+        baselines.apply(event, Config(), explain=explained)
+    assert any("different branches" in line for line in explained)
 
 
 def test_x21_one_branch_that_fails_however_often_is_info() -> None:

@@ -15,7 +15,7 @@ from stream_detector.events.anomaly_types import TYPES
 from tests.unit.detect.events_of import CLASSIC, feed, found, run, workflow
 
 FOLDER = Path(rules.__file__).parent
-NO_RULES = {"__init__", "missing_entity", "registry", "shared", "timing"}
+NO_RULES = {"__init__", "branch_failures", "missing_entity", "registry", "shared", "timing"}
 """Not a type's own file: a sub-rule of PatternDeviation, and what several rules share."""
 
 
