@@ -19,7 +19,7 @@ TOGETHER = (
         r"tests/integration/(roles/test_sources|delivery/test_pitfalls_apache)\.py::"
         r"|tests/integration/roles/test_liveness\.py::test_asked_to_end"
         r"|tests/integration/roles/test_run_ends\.py::test_x1_(scores_of_a_transaction|a_run_behind)"
-        r"|tests/integration/roles/test_restore\.py::(test_x2_baselines_alone|test_x16_baselines_are)"
+        r"|tests/integration/roles/test_restore\.py::test_x2_baselines_alone"
         r"|tests/integration/kafka/test_create_topics\.py::test_what_it_says",
         "Apache Kafka",
     ),

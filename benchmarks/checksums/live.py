@@ -12,6 +12,7 @@ from faust.types import TP
 from benchmarks.checksums.histories import DAY_MS, PARTITIONS, Item
 from benchmarks.checksums.sums import WORDS, Figures, Found, Sum, WrongError, merged, sums_of_state, wordless
 from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.broker_clock import BrokerClock
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import Codec
@@ -61,6 +62,7 @@ class _App:
         self.partitions = {topic.name: PARTITIONS for topic in topics.TOPICS}
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
         self.batch_producer = SimpleNamespace(put=send)
+        self.broker_clock = BrokerClock()
         self.checkpoint = SimpleNamespace(is_running=False, begun=0, completed=0)  # so nothing is dropped
 
     send_to_dlq = WorkerApp.send_to_dlq
@@ -152,7 +154,16 @@ class Live:
 
     def _append(self, topic: str, number: int, key: bytes | None, value: bytes, headers: Any) -> None:
         log = self._logs[topic][number]
-        log.append(SimpleNamespace(offset=len(log), timestamp=self.now_ms, key=key, value=value, headers=headers or []))
+        log.append(
+            SimpleNamespace(
+                offset=len(log),
+                timestamp=self.now_ms,
+                timestamp_type=0,
+                key=key,
+                value=value,
+                headers=headers or [],
+            )
+        )
         self._waiting.append((topic, number))
 
     def _drain(self) -> None:

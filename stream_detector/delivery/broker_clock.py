@@ -11,6 +11,8 @@ from typing import Protocol
 
 LOG_APPEND_TIME = 1
 """A record's `timestamp_type` where the broker stamped it."""
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Elsewhere than on Linux it may stop while the machine sleeps: what is waited for comes later then."""
 
 
 class Acknowledged(Protocol):
@@ -24,7 +26,7 @@ class Acknowledged(Protocol):
 
 def steady_ms() -> int:
     """Of a clock that nobody sets, in ms; it runs on while the process is stopped or the machine sleeps."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+    return time.clock_gettime_ns(_STEADY) // 1_000_000
 
 
 class BrokerClock:

@@ -111,7 +111,7 @@ def deliver(running: Up, attempt: int, secret: str = SECRET) -> Any:
     job |= {"began": began.isoformat(), "ended": ended.isoformat()}
     body = json.dumps(job).encode()
     signature = hmac.new(secret.encode(), body, sha256).hexdigest()
-    headers = {"Content_Type": "application/json", "X_Acme_Event": "job", "X_Acme_Signature": signature}
+    headers = {"Content_Type": "application/json", "X_Acme_Event": "job", "X_Acme_Signature": f"sha256={signature}"}
     return ask(running, "/api/v1/webhooks/acme", body, **headers)
 
 

@@ -31,7 +31,7 @@ class Verification:
 
 
 def hmac_sha256(header: str, form: re.Pattern[str] = _HEX, *, advice: str) -> Verification:
-    """A header with the body's HMAC-SHA256 in hexadecimal digits.
+    """A header with the body's HMAC-SHA256 in hexadecimal digits, by default after `sha256=`.
 
     Args:
         form: the whole header, with the group `signature`. With a group `timestamp`, too, the signed text is the

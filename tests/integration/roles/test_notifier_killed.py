@@ -111,7 +111,8 @@ async def test_a_retry_that_is_due_survives_a_kill(play: Play, producer: Any, sl
     assert slack.requests == 2 and len(slack.accepted) == 1
 
 
-@pytest.mark.parametrize("what", ["records", pytest.param("a tick", marks=pytest.mark.drill)])
+@pytest.mark.drill  # `make test` has tests/unit/roles/test_written_outcomes.py
+@pytest.mark.parametrize("what", ["records", "a tick"])
 async def test_x13_a_notifier_that_dies_at_the_same_place_at_each_start_writes_nothing_twice(
     play: Play, producer: Any, slack: SlackServer, what: str
 ) -> None:

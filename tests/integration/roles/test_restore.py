@@ -298,6 +298,7 @@ async def test_x2_baselines_alone_are_restored_with_their_positions_and_what_cam
 
 
 @pytest.mark.apache
+@pytest.mark.drill
 async def test_x16_baselines_are_restored_where_an_input_has_more_partitions_and_its_old_records_are_deleted(
     play: Play, put: Put, producer: Any, pool: asyncpg.Pool
 ) -> None:

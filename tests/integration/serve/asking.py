@@ -33,4 +33,5 @@ async def descriptions(client: Client, **query: Any) -> list[str]:
 
 def path_of(path: str) -> str:
     """A route's path with something in the places of its parameters."""
-    return path.replace("{id}", "1065829a-cfbd-5714-97f3-df5ca44f533e").replace("{partition}-{offset}", "0-1")
+    path = path.replace("{id}", "1065829a-cfbd-5714-97f3-df5ca44f533e").replace("{partition}-{offset}", "0-1")
+    return path.replace("{mapping}", "other").replace("{key}", "sdp_other").replace("{outcome}", "start")

@@ -108,8 +108,8 @@ async def test_an_id_that_is_none_is_404(client: Client, route: Route) -> None:
 
 @pytest.mark.parametrize("route", TAKING, ids=named)
 async def test_a_body_that_cannot_be_used_is_4xx(client: Client, route: Route) -> None:
-    if route.roles is SIGNED:
-        return  # refused before it is read, or by its signature: test_intake
+    if route.roles is SIGNED or "{mapping}" in route.path:
+        return  # refused before it is read, or by its signature: test_intake; there is no mapping
     path = route.path.replace("{id}", "00000000-0000-4000-8000-000000000000")
     for body in (
         b"",
@@ -169,6 +169,8 @@ async def test_memory_stays_flat_whatever_comes(
         await wait_until(lambda: get(f"{root}/api/v1/settings/preview", token=token)[0] == 200, "detection is loaded")
         before = memory_bytes(pid, "VmRSS")
         for route in TAKING:
+            if "/webhooks/" in route.path and "/github" not in route.path:
+                continue  # one handler for all of them
             start = f"{route.method} {route.path} HTTP/1.1\r\nContent-Type: application/json"
             for kind, packed in bombs.items():
                 sized = f"{start}\r\nContent-Encoding: {kind}\r\nContent-Length: {len(packed)}"

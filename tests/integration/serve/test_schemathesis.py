@@ -27,6 +27,8 @@ from tests.servers.installation import Installation, wait_until
 HERE = Path(__file__).parent
 PUBLISHED = HERE.parents[2] / "schemas" / "openapi.yaml"
 BIN = Path(sys.executable).parent
+SAME_HANDLER = r"/webhooks/(?!github|gitlab|\{)"
+"""One handler serves the webhooks of all sources, whose payloads have a matrix and a fuzz test of their own."""
 
 
 async def fill(pool: asyncpg.Pool, settings: Settings) -> None:
@@ -70,8 +72,10 @@ async def test_w43_w54_schemathesis_finds_nothing(
         process = await asyncio.create_subprocess_exec(
             str(BIN / "schemathesis"), "--no-color", "--config-file", str(HERE / "schemathesis.toml"), "run",
             str(PUBLISHED), "--url", root, "--checks", "all", "--header", f"Authorization: Bearer {settings.api_token}",
+            "--exclude-path-regex", SAME_HANDLER,
             cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         said = (await process.communicate())[0].decode()
         assert process.returncode == 0, said[-20_000:]
-        assert re.search(rf"Tested: {len(ROUTES)}\b", said) and "Stateful" in said, said
+        tested = sum(not re.search(SAME_HANDLER, route.path) for route in ROUTES)
+        assert re.search(rf"Tested: {tested}\b", said) and "Stateful" in said, said
