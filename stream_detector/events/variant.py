@@ -161,6 +161,19 @@ def variant_of_name(name: str) -> str:
     return "".join(kept) + mark
 
 
+def variant_of_ref(branch: object, tag: object, default_branch: object) -> str | None:
+    """The variant of a run that its trigger alone does not name; None where the default branch is not known.
+
+    >>> variant_of_ref("main", None, "main"), variant_of_ref("fix", None, "main"), variant_of_ref("fix", None, None)
+    ('default branch', 'branch', None)
+    """
+    if tag:
+        return TAG
+    if not branch or not default_branch:
+        return None
+    return DEFAULT_BRANCH if branch == default_branch else BRANCH
+
+
 def variant_from_labels(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The variant that the labels of these names give, in the order of the names; None where it has none of them.
 

@@ -39,7 +39,7 @@ from stream_detector.events.sources import (
     teamcity,
     tekton,
 )
-from stream_detector.events.sources.details import object_fields
+from stream_detector.events.sources.details import attempt, object_fields
 from stream_detector.events.sources.source import Envelope, IgnoredError, Places, Reading, Source
 from stream_detector.events.written import in_own_form
 
@@ -96,9 +96,8 @@ def find_source(value: bytes, headers: Headers = ()) -> Source | None:
     if value.lstrip()[:1] != b"{":
         texts = (source for source in SOURCES.values() if source.recognises_text)
         return next((source for source in texts if source.recognises_text and source.recognises_text(value)), None)
-    try:
-        fields = object_fields(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    fields = attempt(object_fields, value)
+    if fields is None:
         return None
     for source in SOURCES.values():  # not `next` of a generator, which takes twice as long
         if source.recognises(fields):

@@ -6,7 +6,15 @@ retried keeps its `uid` and finishes again, so the event's id is the `uid` and t
 """
 
 from stream_detector.events.completion import Status, Step
-from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each, step
+from stream_detector.events.sources.document import (
+    Document,
+    execution,
+    literal,
+    read_document,
+    read_each,
+    seconds_between,
+    step,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 from stream_detector.events.variant import SCHEDULE
@@ -62,11 +70,11 @@ def _steps(nodes: Document) -> list[Step]:
     ]
     steps = []
     for node in (each for each in found if each.value("type") == "Pod"):
-        started_at, ended_at = node.moment("startedAt"), node.moment("finishedAt")
-        duration_s = (ended_at - started_at).total_seconds() if started_at and ended_at else 0.0
+        started_at = node.moment("startedAt")
+        duration_s = seconds_between(started_at, node.moment("finishedAt"))
         status = _STEPS.get(node.text("phase") or "")
         name = node.text("displayName") or node.text("name") or "pod"
-        steps.append((str(started_at), step(name, status, duration_s if duration_s > 0 else None)))
+        steps.append((str(started_at), step(name, status, duration_s)))
     return [each for _, each in sorted(steps, key=lambda pair: pair[0])]
 
 

@@ -14,7 +14,7 @@ from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import Document, execution, literal, read_document
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import either, hmac_sha256, token_header
-from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
+from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG, variant_of_ref
 
 STATUS: dict[str, Status] = {
     "passed": "success",
@@ -66,10 +66,7 @@ def read(payload: bytes) -> Reading:
 
 def _path(build: Document) -> str | None:
     """Organisation and pipeline, of `https://buildkite.com/acme/shop/builds/31`."""
-    try:
-        names = url_parts(build.text("web_url") or "").path.strip("/").split("/")
-    except ValueError:
-        return None
+    names = url_parts(build.text("web_url") or "").path.strip("/").split("/")
     return "/".join(names[:2]) if len(names) == 4 and names[2] == "builds" else None
 
 
@@ -80,9 +77,7 @@ def _variant(build: Document, branch: str | None, tag: str | None, default: str 
         return TAG
     if build.value("source") in ("schedule", "ui"):
         return SCHEDULE if build.value("source") == "schedule" else MANUAL
-    if not branch or not default:
-        return None
-    return DEFAULT_BRANCH if branch == default else BRANCH
+    return variant_of_ref(branch, None, default)
 
 
 def _recognises(fields: Fields) -> bool:

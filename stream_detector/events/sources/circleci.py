@@ -64,10 +64,7 @@ def read(payload: bytes) -> Reading:
 
 
 def _repository(git: Document) -> str | None:
-    try:
-        path = url_parts(git.text("target_repository_url") or "").path
-    except ValueError:
-        return None
+    path = url_parts(git.text("target_repository_url") or "").path
     return path.strip("/").removesuffix(".git") or None
 
 

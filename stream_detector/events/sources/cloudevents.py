@@ -12,6 +12,7 @@ from stream_detector.events.headers import Headers, header_text, shown
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.confluent import strip_frame
+from stream_detector.events.sources.details import attempt
 from stream_detector.events.sources.source import Envelope
 
 OWN_TYPES = "stream_detector."
@@ -82,13 +83,7 @@ def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
 
 def looks_structured(value: bytes) -> bool:
     """An envelope whose producer set no content type."""
-    if b'"specversion"' not in value:
-        return False
-    try:
-        _envelope.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+    return b'"specversion"' in value and attempt(_envelope.decode, value) is not None
 
 
 def _check(attributes: dict[str, str | None], content_type: str | None, own_type: str) -> None:

@@ -34,10 +34,6 @@ def strip_frame(value: bytes) -> bytes:
     return inner
 
 
-def _is_announced(headers: Headers) -> bool:
-    return False
-
-
 def _open(value: bytes, headers: Headers, own_type: str) -> bytes:
     inner = strip_frame(value)
     if inner and inner.lstrip()[:1] not in (b"{", b"[", b'"'):
@@ -98,4 +94,4 @@ def _varint(inner: bytes, at: int) -> tuple[int, int]:
     return -1, -1
 
 
-ENVELOPE = Envelope(title="Confluent", is_announced=_is_announced, recognises=has_frame, open=_open)
+ENVELOPE = Envelope(title="Confluent", recognises=has_frame, open=_open)

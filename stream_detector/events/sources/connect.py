@@ -13,7 +13,7 @@ from msgspec import Raw
 
 from stream_detector.events.headers import Headers
 from stream_detector.events.reasons import refusal_for
-from stream_detector.events.sources.details import object_fields
+from stream_detector.events.sources.details import attempt, object_fields
 from stream_detector.events.sources.source import Envelope, IgnoredError
 from stream_detector.events.times import from_epoch_ms
 
@@ -36,10 +36,7 @@ def has_schema(value: bytes) -> bool:
     """Whether the value is such an object and nothing else."""
     if b'"payload"' not in value or b'"schema"' not in value:
         return False
-    try:
-        return set(object_fields(value)) == {"schema", "payload"}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    return (attempt(object_fields, value) or {}).keys() == {"schema", "payload"}
 
 
 def _open(value: bytes, headers: Headers, own_type: str) -> bytes:
@@ -94,4 +91,4 @@ def _converted(row: dict[str, Any], columns: Mapping[str, str]) -> dict[str, Any
     return row
 
 
-ENVELOPE = Envelope(title="Kafka Connect", is_announced=lambda headers: False, recognises=has_schema, open=_open)
+ENVELOPE = Envelope(title="Kafka Connect", recognises=has_schema, open=_open)

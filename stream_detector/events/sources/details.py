@@ -39,6 +39,11 @@ def url_parts(url: str) -> SplitResult:
         return urlsplit("")
 
 
+def is_link(text: str) -> bool:
+    """Whether a message may show the text as a link."""
+    return len(text) <= MOST_URL and "\0" not in text and _URL.fullmatch(text) is not None
+
+
 class Details:
     """The details of one payload.
 
@@ -129,7 +134,7 @@ class Details:
         """An http or https link."""
         if value is None or value == "":
             return None
-        if not isinstance(value, str) or len(value) > MOST_URL or not _URL.fullmatch(value) or "\0" in value:
+        if not isinstance(value, str) or not is_link(value):
             self.left_out.append(place)
             return None
         return value
@@ -175,11 +180,10 @@ class Details:
         raw = bytes(value)
         if raw == b"null":
             return None
-        try:
-            return decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = attempt(decode, raw)
+        if found is None:
             self.left_out.append(place)
-            return None
+        return found
 
     def labels(self, **given: tuple[str, object]) -> dict[str, str]:
         """Labels by name, each from (place, value); those without text are left away."""

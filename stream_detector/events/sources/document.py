@@ -4,7 +4,6 @@ On top of `Details`: what is needed is refused where it is wrong, any other deta
 holds what is left to the limits of our contract.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -17,9 +16,10 @@ from stream_detector.events.excerpt import excerpt_of
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import (
     MOST_NAME,
-    MOST_URL,
     Details,
+    attempt,
     fit_id,
+    is_link,
     object_fields,
     parse_epoch_ms,
     parse_instant,
@@ -34,7 +34,6 @@ _MOST_BYTES = 800_000
 _MOST_SECONDS = 1e9
 """Thirty years; a `timedelta` holds no more than a hundred times that."""
 _FAILED = frozenset({"failure", "error", "timeout"})
-_LINK = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
 _encoded = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -182,8 +181,8 @@ def execution(
         duration_s: if it is not known, what lies between start and end; null if that is nothing.
         output: what the run printed, if it is a text: its last lines are the excerpt.
     """
-    if duration_s is None and started_at is not None and started_at < ended_at:
-        duration_s = (ended_at - started_at).total_seconds()
+    if duration_s is None:
+        duration_s = seconds_between(started_at, ended_at)
     if started_at is None or started_at > ended_at:
         started_at = max(ended_at - timedelta(seconds=duration_s or 0), EARLIEST)
     return Completion(
@@ -196,10 +195,17 @@ def execution(
         duration_s=duration_s,
         steps=_kept(steps),
         labels={label: value[:MOST_NAME] for label, value in (labels or {}).items() if value},
-        url=url if url and len(url) <= MOST_URL and _LINK.fullmatch(url) else None,
+        url=url if url and is_link(url) else None,
         variant=variant,
         excerpt=excerpt_of(output.encode("utf-8", "replace")) if isinstance(output, str) else None,
     )
+
+
+def seconds_between(started_at: datetime | None, ended_at: datetime | None) -> float | None:
+    """How long it took; None where that is not known, or nothing."""
+    if started_at is None or ended_at is None or started_at >= ended_at:
+        return None
+    return (ended_at - started_at).total_seconds()
 
 
 def step(name: str, status: Status | None, duration_s: float | None) -> Step:
@@ -236,12 +242,7 @@ def outcome(statuses: Iterable[Status | None]) -> Status:
 def members(fields: Fields, name: str) -> Fields:
     """The fields of the object with this name, undecoded; none where it is no object. For `Source.recognises`."""
     value = bytes(fields.get(name) or Raw())
-    if not value.startswith(b"{"):
-        return {}
-    try:
-        return object_fields(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
+    return (attempt(object_fields, value) or {}) if value.startswith(b"{") else {}
 
 
 def literal(fields: Fields, name: str) -> str:

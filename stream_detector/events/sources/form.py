@@ -34,4 +34,4 @@ def _open(value: bytes, headers: Headers, own_type: str) -> bytes:
     return form_payload(value)
 
 
-ENVELOPE = Envelope(title="web form", is_announced=lambda headers: False, recognises=is_form, open=_open)
+ENVELOPE = Envelope(title="web form", recognises=is_form, open=_open)

@@ -17,7 +17,7 @@ from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
-from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
+from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG, variant_of_ref
 
 STATUS: dict[str, Status] = {
     "success": "success",
@@ -228,11 +228,7 @@ def _variant(event: object, branch: object, tag: object, default_branch: object)
     """None where the payload does not name the default branch: the REST API's runs do not."""
     if isinstance(event, str) and event in _VARIANTS:
         return _VARIANTS[event]
-    if tag:
-        return TAG
-    if not branch or not default_branch:
-        return None
-    return DEFAULT_BRANCH if branch == default_branch else BRANCH
+    return variant_of_ref(branch, tag, default_branch)
 
 
 def _is_run(fields: Fields) -> bool:

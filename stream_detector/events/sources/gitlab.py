@@ -16,15 +16,13 @@ from stream_detector.events.sources.details import Details, attempt, fit_id, obj
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
 from stream_detector.events.variant import (
-    BRANCH,
     CHILD_PREFIX,
-    DEFAULT_BRANCH,
     MANUAL,
     PULL_REQUEST,
     SCHEDULE,
-    TAG,
     UNNAMED_CHILD,
     variant_of_name,
+    variant_of_ref,
 )
 
 STATUS: dict[str, Status] = {
@@ -257,11 +255,7 @@ def _variant(pipeline: _Pipeline, branch: object, tag: object, project: _Project
     """None where the payload does not name the default branch: the REST API's pipelines do not."""
     if isinstance(pipeline.source, str) and pipeline.source in _VARIANTS:
         return _VARIANTS[pipeline.source]
-    if tag:
-        return TAG
-    if not branch or not project.default_branch:
-        return None
-    return DEFAULT_BRANCH if branch == project.default_branch else BRANCH
+    return variant_of_ref(branch, tag, project.default_branch)
 
 
 def _project_of(details: Details, web_url: object) -> str:

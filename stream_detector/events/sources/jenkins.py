@@ -11,9 +11,10 @@ so both phases and the API give the same execution; a rebuild has a number of it
 
 import re
 from datetime import datetime, timedelta
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from stream_detector.events.completion import Completion, Status
+from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import (
     Document,
     execution,
@@ -136,10 +137,7 @@ def _execution(
 
 def _host_and_job(url: str) -> tuple[str, str]:
     """Of `https://ci.example/job/acme/job/nightly/31/`: `ci.example` and `acme/nightly`, its full name."""
-    try:
-        split = urlsplit(url)
-    except ValueError:
-        return "", ""
+    split = url_parts(url)
     before, *folders = f"/{split.path.lstrip('/')}".split("/job/")
     job = "/".join(_decoded(folder.split("/")[0]) for folder in folders)
     return (split.netloc.rpartition("@")[2].lower() + before, job) if job else ("", "")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import parse_epoch_ms
-from stream_detector.events.sources.document import Document, execution, read_document, step
+from stream_detector.events.sources.document import Document, execution, read_document, seconds_between, step
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 from stream_detector.events.variant import TAG
@@ -126,9 +126,7 @@ def _moment(span: Document, name: str) -> datetime | None:
 
 
 def _seconds(span: Document) -> float | None:
-    started_at, ended_at = _moment(span, "startTimeUnixNano"), _moment(span, "endTimeUnixNano")
-    found = (ended_at - started_at).total_seconds() if started_at and ended_at else 0.0
-    return found if found > 0 else None
+    return seconds_between(_moment(span, "startTimeUnixNano"), _moment(span, "endTimeUnixNano"))
 
 
 def _recognises(fields: Fields) -> bool:

@@ -114,12 +114,12 @@ class Envelope:
 
     title: str
     """As the page of contracts names it."""
-    is_announced: Callable[[Headers], bool]
-    """Whether the headers say that the value is in this envelope."""
     recognises: Callable[[bytes], bool]
     """Whether the value shows that it is; asked where the headers say nothing."""
     open: Callable[[bytes, Headers, str], bytes]
     """(value, headers, the CloudEvents type that belongs on the topic) -> what is inside. Raises `RefusedError`."""
+    is_announced: Callable[[Headers], bool] = lambda _: False
+    """Whether the headers say that the value is in this envelope."""
 
 
 def has_fields(*names: str) -> Callable[[Fields], bool]:

@@ -66,10 +66,7 @@ def _read_build(build: Document, interrupted: bool = False) -> Reading:
 
 def _host(url: str | None) -> str:
     """The server that a build's number is unique on, of its page's URL."""
-    try:
-        host = url_parts(url or "").netloc.rpartition("@")[2].lower()
-    except ValueError:
-        return ""
+    host = url_parts(url or "").netloc.rpartition("@")[2].lower()
     return f"{host}/" if host else ""
 
 
