@@ -63,7 +63,7 @@ def workflow_key(workflow_id: str, variant: str | None = None) -> str:
     >>> workflow_key("nightly"), workflow_key("acme/app", "default branch")
     ('workflow:nightly', 'workflow/default%20branch:acme/app')
     """
-    return _WORKFLOW + workflow_id if variant is None else f"{_VARIANT}{_encoded(variant)}:{workflow_id}"
+    return state_key("workflow", workflow_id, variant)
 
 
 def state_key(kind: str, entity_id: str, variant: str | None = None) -> str:
@@ -115,7 +115,7 @@ def shown_name(name: str, variant: str | None) -> str:
 
 
 def key_parts(key: str) -> StateKeyParts:
-    """The inverse of `workflow_key` and `score_key`.
+    """The inverse of `state_key`, of both kinds.
 
     Raises:
         ValueError: the key is of neither kind, has no id, or its variant is not percent-encoded UTF-8.

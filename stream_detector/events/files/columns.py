@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stream_detector.events.duplicates import twice
 from stream_detector.events.files.cells import Row, Rows
+from stream_detector.events.files.opened import not_utf8_file
 from stream_detector.events.refused import RefusedError
 
 SEPARATORS = ",;\t|"
@@ -16,7 +17,6 @@ _SAMPLE_ROWS = 200
 _FOLDED = re.compile(r"[\s_-]+")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _LIKE_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
-_NOT_UTF8 = "not UTF-8 text; CP1252? Save the file as UTF-8, or read it with --encoding cp1252"
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
 
@@ -127,7 +127,7 @@ def _row(names: Sequence[str], cells: list[str], numeric: list[int], mark: "_Dec
     except RefusedError as error:
         problem = problem or error
     if any(not cell.isascii() and _UNDECODED.search(cell) for cell in cells):
-        problem = RefusedError("decode", "not_utf8", _NOT_UTF8)
+        problem = not_utf8_file()
     row = Row(zip(names, cells, strict=False))
     row.pop("", None)
     row.problem = problem
@@ -137,7 +137,7 @@ def _row(names: Sequence[str], cells: list[str], numeric: list[int], mark: "_Dec
 def check_text(text: str) -> None:
     """Accept text that was UTF-8."""
     if _UNDECODED.search(text):
-        raise RefusedError("decode", "not_utf8", _NOT_UTF8)
+        raise not_utf8_file()
 
 
 class _DecimalMark:

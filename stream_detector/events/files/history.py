@@ -17,7 +17,7 @@ from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.duplicates import check_unique, check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values
-from stream_detector.events.files.opened import HistoryError, open_plain
+from stream_detector.events.files.opened import HistoryError, not_utf8_file, open_plain
 from stream_detector.events.files.tables import plain_rows, read_mapped_table, read_table
 from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
@@ -37,7 +37,6 @@ _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
 )
-_NOT_UTF8_FILE = "not UTF-8 text; CP1252? Save the file as UTF-8, or read it with --encoding cp1252"
 _NO_DATA = RefusedError(
     "decode", "unsupported_format", "the CloudEvent's data is not an event of a contract; see the contracts"
 )
@@ -48,9 +47,7 @@ _COMPLETION_FIELDS, _SCORE_FIELDS = _FIELDS["completion"], _FIELDS["score"]
 _KINDS: dict[str, Kind] = {entry.cloudevents_type: kind for kind, entry in INPUTS.items()}
 
 _decode = msgspec.json.Decoder().decode
-_text = msgspec.json.Decoder(str).decode
 _new = tuple.__new__
-_text = msgspec.json.Decoder(str).decode
 
 
 def read_history(
@@ -316,5 +313,5 @@ def _for_a_file(error: RefusedError, value: bytes) -> RefusedError:
     try:
         value.decode()
     except UnicodeDecodeError:
-        return RefusedError("decode", "not_utf8", _NOT_UTF8_FILE)
+        return not_utf8_file()
     return error

@@ -9,6 +9,8 @@ from typing import IO, cast
 
 import cramjam
 
+from stream_detector.events.refused import RefusedError
+
 MAX_BYTES_OF_ONE = 256 * 1024 * 1024
 """Of one JSON document that is not written line by line, which is held in memory."""
 
@@ -38,6 +40,12 @@ _PIECE = 64 * 1024
 
 class HistoryError(Exception):
     """The file as a whole cannot be read. The command line prints it and exits with 2."""
+
+
+def not_utf8_file() -> RefusedError:
+    """Of bytes in a file that are no UTF-8, with how to read the file."""
+    what = "not UTF-8 text; CP1252? Save the file as UTF-8, or read it with --encoding cp1252"
+    return RefusedError("decode", "not_utf8", what)
 
 
 def open_plain(

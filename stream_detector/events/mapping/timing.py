@@ -91,16 +91,13 @@ def start_and_end(times: list[Time]) -> tuple[Time | None, Time | None]:
         updated = [time for time in times if "updat" in time.column.path.casefold()]
         end = updated[0] if updated else times[-1]
         start = next((time for time in times if time is not end and "creat" in time.column.path.casefold()), None)
-    if (
-        start
-        and end
-        and any(a is not None and b is not None and b < a for a, b in zip(start.instants, end.instants, strict=True))
-    ):
+    if start and end and _is_before(end, start):
         return None, end  # one of the two is something else
     return start, end
 
 
 def _is_before(one: Time, other: Time) -> bool:
+    """Whether it is, for any event."""
     pairs = zip(one.instants, other.instants, strict=True)
     return any(a is not None and b is not None and a < b for a, b in pairs)
 

@@ -6,6 +6,7 @@ that has to know a source reads it from here: webhook routes, topics, files, the
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -40,7 +41,15 @@ from stream_detector.events.sources import (
     tekton,
 )
 from stream_detector.events.sources.details import attempt, object_fields
-from stream_detector.events.sources.source import Envelope, IgnoredError, Places, Reading, Source
+from stream_detector.events.sources.source import (
+    Envelope,
+    IgnoredError,
+    Places,
+    Reading,
+    Source,
+    read_entries,
+    reading_of,
+)
 from stream_detector.events.written import in_own_form
 
 ENVELOPES: tuple[Envelope, ...] = (
@@ -123,21 +132,18 @@ def mapped_source(name: str) -> Source | None:
 
 def _read_mapped(mapping: Mapping, payload: bytes) -> Reading:
     own = INPUTS[mapping.kind]
-    events: list[Event] = []
-    refused: list[RefusedError] = []
-    for each in mapping.events(read_exactly(payload)):
+
+    def read_one(each: bytes | RefusedError) -> Sequence[Event]:
         if isinstance(each, RefusedError):
-            refused.append(each)
-            continue
+            raise each
         value = in_own_form(each, own.cloudevents_type) or each
         try:
-            events.append(msgspec.json.decode(value, type=own.event_type))
+            return [msgspec.json.decode(value, type=own.event_type)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refused.append(refusal_for(error, value, own.cloudevents_type))
-    if len(refused) == 1 and not events:
-        raise refused[0]
-    ignored = "" if events or refused else f"no event as the mapping {mapping.name} has it"
-    return Reading(events=events, refused=refused, ignored=ignored)
+            raise refusal_for(error, value, own.cloudevents_type) from None
+
+    events, refused = read_entries(mapping.events(read_exactly(payload)), read_one)
+    return reading_of(events, refused, f"no event as the mapping {mapping.name} has it")
 
 
 def open_envelopes(value: bytes, own_type: str) -> bytes:

@@ -13,7 +13,6 @@ from msgspec import Raw
 
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.excerpt import excerpt_of
-from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import (
     MOST_NAME,
     Details,
@@ -24,7 +23,7 @@ from stream_detector.events.sources.details import (
     parse_epoch_ms,
     parse_instant,
 )
-from stream_detector.events.sources.source import Fields, Reading
+from stream_detector.events.sources.source import Fields, Reading, read_entries
 from stream_detector.events.times import EARLIEST
 
 _T = TypeVar("_T")
@@ -147,13 +146,7 @@ def read_each(documents: Sequence[Document], read: Callable[[Document], Reading]
     Args:
         ignored: why there is no event in it, where none of them has ended.
     """
-    events: list[Completion] = []
-    refused: list[RefusedError] = []
-    for document in documents:
-        try:
-            events += [event for event in read(document).events if isinstance(event, Completion)]
-        except RefusedError as error:
-            refused.append(error)
+    events, refused = read_entries(documents, lambda document: read(document).events)
     left_out = documents[0].details.left_out if documents else []
     return Reading(events, "" if events or refused else ignored, left_out, refused)
 

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status
-from stream_detector.events.refused import RefusedError
+from stream_detector.events.inputs import Event
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
-from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook, read_entries
 from stream_detector.events.sources.verification import hmac_sha256
 from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG, variant_of_ref
 
@@ -133,18 +133,15 @@ def _read_other(details: Details, payload: bytes) -> Reading:
 
 
 def _read_list(entries: Sequence[Raw]) -> Reading:
-    events: list[Completion] = []
     left_out: list[str] = []
-    refused: list[RefusedError] = []
-    for entry in entries:
+
+    def read_one(entry: Raw) -> Sequence[Event]:
         details = Details(_ADVICE)
-        try:
-            found = _read_run(details, details.decode(_run, bytes(entry)), Raw(), "$.workflow_runs[...].")
-        except RefusedError as error:
-            refused.append(error)
-            continue
-        events += [event for event in found.events if isinstance(event, Completion)]
-        left_out += found.left_out
+        found = _read_run(details, details.decode(_run, bytes(entry)), Raw(), "$.workflow_runs[...].")
+        left_out.extend(found.left_out)
+        return found.events
+
+    events, refused = read_entries(entries, read_one)
     ignored = "" if events or refused else "none of the runs has ended"
     return Reading(events, ignored, left_out, refused)
 

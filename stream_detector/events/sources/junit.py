@@ -15,7 +15,15 @@ from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import Details, parse_instant
 from stream_detector.events.sources.document import execution, outcome, step
-from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.source import (
+    Fields,
+    Places,
+    Reading,
+    Source,
+    Webhook,
+    read_entries,
+    reading_of,
+)
 from stream_detector.events.sources.verification import authorization
 
 STATUS: dict[str, Status] = {
@@ -102,17 +110,10 @@ def read(payload: bytes) -> Reading:
         raise RefusedError("decode", "unsupported_format", f"not XML: {reason}; {_ADVICE}") from None
     except (LookupError, ValueError):  # what Python's codecs raise for the encoding that the document declares
         raise RefusedError("decode", "not_utf8", f"XML in an encoding that is not read; {_ADVICE}") from None
-    events: list[Completion] = []
-    refused: list[RefusedError] = []
     seen: dict[str, int] = {}
-    for suite in (each for each in reader.suites if each.steps):
-        try:
-            events.append(_event(suite, seen, details))
-        except RefusedError as error:
-            refused.append(error)
-    if len(refused) == 1 and not events:
-        raise refused[0]
-    return Reading(events, "" if events or refused else "the report has no test case", details.left_out, refused)
+    suites = (each for each in reader.suites if each.steps)
+    events, refused = read_entries(suites, lambda suite: [_event(suite, seen, details)])
+    return reading_of(events, refused, "the report has no test case", details.left_out)
 
 
 def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:

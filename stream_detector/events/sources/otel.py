@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import parse_epoch_ms
 from stream_detector.events.sources.document import Document, execution, read_document, seconds_between, step
-from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.source import (
+    Fields,
+    Places,
+    Reading,
+    Source,
+    Webhook,
+    read_entries,
+    reading_of,
+)
 from stream_detector.events.sources.verification import authorization
 from stream_detector.events.variant import TAG
 
@@ -48,17 +55,8 @@ def read(payload: bytes) -> Reading:
             tasks[span.text("traceId") or ""].append(
                 step(attributes["cicd.pipeline.task.name"], status, _seconds(span))
             )
-    events: list[Completion] = []
-    refused: list[RefusedError] = []
-    for span, attributes in runs:
-        try:
-            events.append(_event(span, attributes, tasks))
-        except RefusedError as error:
-            refused.append(error)
-    if len(refused) == 1 and not events:
-        raise refused[0]
-    ignored = "" if runs else f"no span has {_RESULT}"
-    return Reading(events, ignored, document.details.left_out, refused)
+    events, refused = read_entries(runs, lambda run: [_event(*run, tasks)])
+    return reading_of(events, refused, f"no span has {_RESULT}", document.details.left_out)
 
 
 def _event(span: Document, attributes: dict[str, str], tasks: dict[str, list[Step]]) -> Completion:

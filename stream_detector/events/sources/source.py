@@ -1,8 +1,8 @@
 """What the table holds of one source, and of one envelope."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec import Raw
 
@@ -11,6 +11,8 @@ from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import Event
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.verification import Verification
+
+_T = TypeVar("_T")
 
 Fields = Mapping[str, Raw]
 """The top level of a JSON object: names and their values, undecoded."""
@@ -28,6 +30,33 @@ class Reading(NamedTuple):
     """Of a payload with several entries: those that cannot be read. A payload with one raises instead."""
     known_as: str = ""
     """Of a payload with one event whose workflow has a name alone: the workflow's id where that is known already."""
+
+
+def read_entries(
+    entries: Iterable[_T], read: Callable[[_T], Sequence[Event]]
+) -> tuple[list[Event], list[RefusedError]]:
+    """The events of each entry; one that cannot be read, whose refusal is returned, does not lose the others."""
+    events: list[Event] = []
+    refused: list[RefusedError] = []
+    for entry in entries:
+        try:
+            events += read(entry)
+        except RefusedError as error:
+            refused.append(error)
+    return events, refused
+
+
+def reading_of(
+    events: Sequence[Event], refused: Sequence[RefusedError], ignored: str, left_out: Sequence[str] = ()
+) -> Reading:
+    """What a payload holds that may have one entry or several. Raises the refusal where it has one, unreadable.
+
+    Args:
+        ignored: why there is no event in it, where it has no entry.
+    """
+    if len(refused) == 1 and not events:
+        raise refused[0]
+    return Reading(events, "" if events or refused else ignored, left_out, refused)
 
 
 class IgnoredError(RefusedError):
