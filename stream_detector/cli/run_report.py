@@ -183,7 +183,7 @@ class Report:
 def _end_request(target: Target, execution_id: str, ended: Ended) -> tuple[str, bytes, dict[str, str]]:
     """(URL, body, headers)."""
     from stream_detector.events.excerpt import excerpt_of  # when the command has ended: it must not wait for it
-    from stream_detector.events.exit_codes import status_of_exit_code
+    from stream_detector.events.exit_codes import excerpt_of_run, status_of_exit_code
 
     excerpt = excerpt_of(ended.output)
     if target.key:
@@ -198,7 +198,7 @@ def _end_request(target: Target, execution_id: str, ended: Ended) -> tuple[str, 
         "started_at": (finished_at - timedelta(seconds=ended.duration_s)).isoformat(),
         "finished_at": finished_at.isoformat(),
         "duration_s": round(ended.duration_s, 3),
-        "excerpt": excerpt or (f"Exit code {ended.code}" if ended.code else None),
+        "excerpt": excerpt_of_run(excerpt, ended.code),
     }
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.token}"}
     return f"{target.address}/api/v1/events", json.dumps(event).encode(), headers

@@ -13,3 +13,8 @@ def status_of_exit_code(code: int) -> Status:
     ('success', 'failure', 'timeout')
     """
     return _STATUS.get(code, "failure")
+
+
+def excerpt_of_run(excerpt: str | None, code: int | None) -> str | None:
+    """Its last lines; of a run that printed nothing and has failed, its exit code."""
+    return excerpt or (f"Exit code {code}" if code else None)

@@ -48,7 +48,7 @@ from stream_detector.notify.stages.fatal_records import report_set_aside
 from stream_detector.notify.stages.isolation import isolate
 from stream_detector.notify.stages.lost_records import Loss, forget_losses, report_losses
 from stream_detector.notify.stages.set_aside import set_aside_due
-from stream_detector.notify.state.keys import LOST, SET_ASIDE, TOPIC
+from stream_detector.notify.state.keys import LOST, SET_ASIDE, TOPIC, State
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
 from stream_detector.roles.written_outcomes import WrittenOutcomes
@@ -400,34 +400,30 @@ class Notifier:
             losses = [Loss(role, one.topic, one.partition, *lost) for one in found for lost in one.lost]
             return report_losses(state, role, losses, time.time(), self._config)
 
-        def begin_anew(error: Exception) -> list[Notification]:
-            state.pop(LOST + role, None)
-            return []
-
-        if said := isolate(state, LOST + role, step, begin_anew, self._on_failure):
-            self._send_notifications(said)
-            self._decided.set()
-            self._app.dispatch(0)
+        self._report(state, LOST + role, step)
 
     def _report_set_aside(self, role: str, found: list[PartitionLosses]) -> None:
         partition = self._find_decided()
         if partition is None:
             return
-        state, records = (
-            self._store_of(partition),
-            {f"{one.topic}-{one.partition}@{offset}" for one in found for offset in one.set_aside},
-        )
+        state = self._store_of(partition)
+        records = {f"{one.topic}-{one.partition}@{offset}" for one in found for offset in one.set_aside}
         if path := self._app.settings.starts_file:  # `.../starts.ROLE`: the embedded broker keeps no notes
             prefix = self._app.settings.topic_prefix
             noted = read_set_aside(Path(path).with_suffix(f".{role}"))
             records |= {record.removeprefix(prefix) for record in noted}
 
+        step = partial(report_set_aside, state, role, records, time.time(), self._config)
+        self._report(state, SET_ASIDE + role, step)
+
+    def _report(self, state: State, key: str, step: Callable[[], list[Notification]]) -> None:
+        """Send what a step of self-monitoring leads to; if it fails, what is known under the key begins anew."""
+
         def begin_anew(error: Exception) -> list[Notification]:
-            state.pop(SET_ASIDE + role, None)
+            state.pop(key, None)
             return []
 
-        step = partial(report_set_aside, state, role, records, time.time(), self._config)
-        if said := isolate(state, SET_ASIDE + role, step, begin_anew, self._on_failure):
+        if said := isolate(state, key, step, begin_anew, self._on_failure):
             self._send_notifications(said)
             self._decided.set()
             self._app.dispatch(0)

@@ -81,7 +81,11 @@ async def take_events(request: web.Request) -> web.Response:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     if not events and not wrong:  # a payload that no execution is in
         return json_response(IntakeResult(accepted=0, refused=[], topics={}))
-    result = await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill)
+    return intake_response(await publish_events(request.app[BROKER], events, wrong, backfill=query.backfill))
+
+
+def intake_response(result: IntakeResult) -> web.Response:
+    """The result, with 207 where some events are rejected."""
     response = json_response(result)
     if result.refused:
         response.set_status(207)

@@ -17,7 +17,7 @@ from stream_detector.events.completion import Status
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.excerpt import TAIL_BYTES, excerpt_of
-from stream_detector.events.exit_codes import status_of_exit_code
+from stream_detector.events.exit_codes import excerpt_of_run, status_of_exit_code
 from stream_detector.events.fields import Id
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import from_epoch_ms
@@ -116,7 +116,7 @@ async def _record_end(request: web.Request, caller: Caller, status: Status, code
         run = await request.app[DATABASE].query(record_end, token_id, given.execution_id, status)
     except StoreAwayError:
         run = PingedRun(given.execution_id or _id_of_now(token_id, status, now_ms), status)
-    excerpt = excerpt_of(output) or (f"Exit code {code}" if code else None)
+    excerpt = excerpt_of_run(excerpt_of(output), code)
     event = _execution(caller.workflow_id or "", run, given.duration_s, now_ms, excerpt)
     try:
         received = decode_received("completion", encode(event), (), now_ms)

@@ -22,6 +22,7 @@ from stream_detector.serve.resources.events import (
     IntakeResult,
     RefusedEvent,
     check_rate_limit,
+    intake_response,
     publish_events,
     read_events_body,
 )
@@ -78,20 +79,18 @@ async def take_mapped(request: web.Request) -> web.Response:
         raise ProblemError(404, "No mapping has this name: put it into the directory of MAPPINGS_DIR and restart.")
     body = await read_events_body(request)
     check_rate_limit(request, request[IDENTITY].limited_as, 1)
-    try:
-        payload = form_payload(body) if is_form(body) else body
-        check_unique_payload(payload)
-        reading = read_payload(source, payload)
-    except RefusedError as error:
-        raise ProblemError(400, f"{error.reason}: {error.message}") from None
-    return await _answer(request, reading)
+    return await _answer(request, _read_delivery(source, body, is_mapped=True))
 
 
-def _read_delivery(source: Source, body: bytes) -> Reading:
-    """What the delivery holds. Raises 400, for the person who set it up."""
+def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False) -> Reading:
+    """What the delivery holds. Raises 400, for the person who set it up.
+
+    Args:
+        is_mapped: whether a mapping reads it: it may read a payload of any system.
+    """
     try:
         payload = form_payload(body) if is_form(body) else body
-        other = find_source(payload)
+        other = None if is_mapped else find_source(payload)
         if other is not None and other is not source:
             detail = f"unsupported_format: this is a payload of {other.title}"
             raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
@@ -125,7 +124,7 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
     ]
     result = await publish_events(request.app[BROKER], events, wrong, backfill=False)
     message = f"accepted {result.accepted}, rejected {len(result.refused)}"
-    response = json_response(
+    return intake_response(
         DeliveryResult(
             accepted=result.accepted,
             refused=result.refused,
@@ -134,9 +133,6 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
             left_out=left_out,
         )
     )
-    if result.refused:
-        response.set_status(207)
-    return response
 
 
 async def _known_events(request: web.Request, reading: Reading) -> Sequence[Event]:
