@@ -1,16 +1,18 @@
-"""Azure DevOps' service hook `build.complete`: one completed run of a pipeline is one execution.
+"""Azure DevOps: one completed run of a pipeline is one execution, from the service hook or the Build REST API.
 
 Sources: Microsoft's "Service hook events", build completed, whose resource version 1.0 has the result in `status` and
-2.0 in `result`; and `BuildResult`, `BuildReason` of the Build REST API. Times have seven decimals of a second.
+2.0 in `result`; and "Builds - List" with `Build`, `BuildResult`, `BuildReason` of the REST API, whose build is the
+resource of the hook. Times have seven decimals of a second.
 
 The id is that of the build and the time of its end: failed stages that are run again keep the build's id and end again,
 while a delivery that is sent again has both the same.
 """
 
 import re
+from collections.abc import Mapping
 
 from stream_detector.events.completion import Status
-from stream_detector.events.sources.document import Document, execution, literal, read_document
+from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
@@ -34,16 +36,25 @@ _VARIANTS = {
     "userCreated": MANUAL,
 }
 _ORGANISATION = re.compile(r"https://(?:dev\.azure\.com/([^/]+)|([^./]+)\.visualstudio\.com)(?:/|$)")
-_ADVICE = "in the project's settings, Service hooks, choose the trigger Build completed"
+_HOOK = "in the project's settings, Service hooks, choose the trigger Build completed"
+_ADVICE = f"{_HOOK}, or send builds as _apis/build/builds returns them"
+_OF_A_BUILD = re.compile(rb'^\[\s*\{.*?"buildNumber"\s*:', re.DOTALL)
 _TAGS, _HEADS, _PULLS = "refs/tags/", "refs/heads/", "refs/pull/"
 
 
 def read(payload: bytes) -> Reading:
     """The run that has ended; of another event why there is none. Raises `RefusedError`."""
     document = read_document(payload, _ADVICE)
+    if isinstance(document.value("value"), list):
+        return read_each(document.parts("value"), lambda build: _read_build(build, build), "none of the runs has ended")
+    if _is_build(document.root):
+        return _read_build(document, document)
     if document.needed_text("eventType") != "build.complete":
-        return Reading(ignored=f"only build.complete is read; {_ADVICE}")
-    build = document.part("resource")
+        return Reading(ignored=f"only build.complete is read; {_HOOK}")
+    return _read_build(document, document.part("resource"))
+
+
+def _read_build(document: Document, build: Document) -> Reading:
     if build.value("status") in _UNFINISHED:
         return Reading(ignored="the run has not ended")
     version_1 = build.value("result") is None and build.value("status") != "completed"
@@ -95,8 +106,14 @@ def _variant(build: Document, ref: str, reason: str) -> str | None:
     return DEFAULT_BRANCH if ref.removeprefix(_HEADS) == default.removeprefix(_HEADS) else BRANCH
 
 
+def _is_build(fields: Mapping[str, object]) -> bool:
+    return "eventType" not in fields and fields.keys() >= {"id", "buildNumber", "definition"}
+
+
 def _recognises(fields: Fields) -> bool:
-    return "resource" in fields and literal(fields, "eventType").startswith("build.")
+    if "value" in fields:
+        return "count" in fields and _OF_A_BUILD.search(bytes(fields["value"])) is not None
+    return _is_build(fields) or ("resource" in fields and literal(fields, "eventType").startswith("build."))
 
 
 SOURCE: Source = Source(
@@ -104,7 +121,8 @@ SOURCE: Source = Source(
     title="Azure DevOps",
     recognises=_recognises,
     read=read,
-    becomes="`build.complete` becomes an execution without steps; stages that are run again make another one",
+    becomes="`build.complete`, a build or a list of builds of the REST API becomes an execution without steps; stages "
+    "that are run again make another one",
     statuses=STATUS,
     places=Places(
         id="resource.id",

@@ -1,15 +1,19 @@
-"""CircleCI's outbound webhook `workflow-completed`: one completed workflow is one execution.
+"""CircleCI: one completed workflow is one execution, from the outbound webhook `workflow-completed` or the API v2.
 
-Source: CircleCI's "Outbound webhooks" and "Outbound webhooks reference", and for the statuses of a workflow its API v2.
+Source: CircleCI's "Outbound webhooks" and "Outbound webhooks reference"; API v2, "Get a pipeline's workflows", whose
+workflow may have its pipeline, as "Get a pipeline by ID" returns it, in a member `pipeline`: `import` puts it there.
+The API shortens the project's slug (`gh/acme/shop`) that webhooks write out (`github/acme/shop`).
 The duration is `stopped_at - created_at`, in milliseconds, so it includes the wait for a machine. A rerun is a new
 workflow with an id of its own; the payload does not connect the two. `job-completed` is acknowledged and ignored.
 """
 
 import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import url_parts
-from stream_detector.events.sources.document import Document, execution, literal, read_document
+from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
 from stream_detector.events.variant import PULL_REQUEST, SCHEDULE, TAG
@@ -24,21 +28,44 @@ STATUS: dict[str, Status] = {
 }
 """CircleCI's status of a workflow that has ended -> our status. What is unauthorized was not run."""
 
+_NOT_ENDED = Reading(ignored="the workflow has not ended")
 _UNFINISHED = ("running", "on_hold", "failing")
 _SCHEDULED = ("schedule", "scheduled_pipeline")
-_ADVICE = "in the project's settings, Webhooks, choose Workflow Completed"
+_HOOK = "in the project's settings, Webhooks, choose Workflow Completed"
+_ADVICE = f"{_HOOK}, or send workflows as the API v2 returns them for a pipeline"
+_SHORT = {"gh": "github", "bb": "bitbucket"}
+_OF_A_WORKFLOW = re.compile(rb'^\[\s*\{.*?"pipeline_id"\s*:', re.DOTALL)
 
 
 def read(payload: bytes) -> Reading:
     """The workflow that has ended; of another event why there is none. Raises `RefusedError`."""
     document = read_document(payload, _ADVICE)
+    if isinstance(document.value("items"), list):
+        return read_each(document.parts("items"), _read_of_api, "none of the workflows has ended")
+    if _is_of_api(document.root):
+        return _read_of_api(document)
     if document.needed_text("type") != "workflow-completed":
-        return Reading(ignored=f"only workflow-completed is read; {_ADVICE}")
+        return Reading(ignored=f"only workflow-completed is read; {_HOOK}")
     if document.value("workflow.status") in _UNFINISHED:
-        return Reading(ignored="the workflow has not ended")
-    name = document.needed_text("workflow.name")
-    run = document.needed_text("workflow.id")
+        return _NOT_ENDED
     project = document.text("project.slug") or document.needed_text("project.id")
+    workflow = document.part("workflow")
+    return _read_workflow(document, workflow, project, lambda: document.needed_moment("happened_at"))
+
+
+def _read_of_api(workflow: Document) -> Reading:
+    if workflow.value("status") in _UNFINISHED:
+        return _NOT_ENDED
+    service, slash, rest = workflow.needed_text("project_slug").partition("/")
+    project = f"{_SHORT.get(service, service)}{slash}{rest}"
+    return _read_workflow(workflow, workflow, project, lambda: workflow.needed_moment("stopped_at"))
+
+
+def _read_workflow(
+    document: Document, workflow: Document, project: str, otherwise_ended_at: Callable[[], datetime]
+) -> Reading:
+    """Args: `document` is what holds the pipeline; `otherwise_ended_at` is asked where `stopped_at` cannot be read."""
+    name, run = workflow.needed_text("name"), workflow.needed_text("id")
     git = document.part("pipeline.vcs")
     git = git if git.root else document.part("pipeline.trigger_parameters.git")
     tag, branch, fork = git.text("tag"), git.text("branch"), _fork(git)
@@ -47,9 +74,9 @@ def read(payload: bytes) -> Reading:
         run=f"circleci:{run}",
         workflow=f"circleci:{project}:{name}",
         name=name,
-        status=document.needed_status("workflow.status", STATUS),
-        ended_at=document.moment("workflow.stopped_at") or document.needed_moment("happened_at"),
-        started_at=document.moment("workflow.created_at"),
+        status=workflow.needed_status("status", STATUS),
+        ended_at=workflow.moment("stopped_at") or otherwise_ended_at(),
+        started_at=workflow.moment("created_at"),
         labels={
             "repository": _repository(git) or project,
             "branch": None if tag else f"{fork}:{branch}" if fork and branch else branch,
@@ -57,7 +84,7 @@ def read(payload: bytes) -> Reading:
             "commit": git.text("revision") or git.text("checkout_sha"),
             "trigger": trigger,
         },
-        url=document.link("workflow.url"),
+        url=workflow.link("url"),
         variant=SCHEDULE if trigger in _SCHEDULED else TAG if tag else PULL_REQUEST if fork else None,
     )
     return Reading([event], "", document.details.left_out)
@@ -76,7 +103,15 @@ def _fork(git: Document) -> str | None:
     return origin.rstrip("/").rpartition("/")[0].rpartition("/")[2] or None
 
 
+def _is_of_api(fields: Mapping[str, object]) -> bool:
+    return "type" not in fields and fields.keys() >= {"id", "pipeline_id", "project_slug", "status"}
+
+
 def _recognises(fields: Fields) -> bool:
+    if "items" in fields:
+        return "next_page_token" in fields and _OF_A_WORKFLOW.search(bytes(fields["items"])) is not None
+    if _is_of_api(fields):
+        return True
     kind = literal(fields, "type")
     return kind in ("workflow-completed", "job-completed") and fields.keys() >= {"workflow", "pipeline", "happened_at"}
 
@@ -86,8 +121,8 @@ SOURCE: Source = Source(
     title="CircleCI",
     recognises=_recognises,
     read=read,
-    becomes="`workflow-completed` becomes an execution without steps; a rerun is another one; `job-completed` is "
-    "ignored",
+    becomes="`workflow-completed`, a workflow or a list of workflows of the API v2 becomes an execution without steps; "
+    "a rerun is another one; `job-completed` is ignored",
     statuses=STATUS,
     places=Places(
         id="workflow.id",

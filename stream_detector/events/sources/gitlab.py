@@ -1,6 +1,7 @@
 """GitLab CI: one pipeline that has ended is one execution, its jobs are the steps; from the webhook or the REST API.
 
-Sources: GitLab's "Webhook events" (pipeline events) and "Pipelines API". A pipeline that is retried keeps its number
+Sources: GitLab's "Webhook events" (pipeline events) and "Pipelines API", whose pipeline may have its project, as the
+"Projects API" returns it, in a member `project`: `import` puts it there. A pipeline that is retried keeps its number
 and ends again, so the event's id is the number and the time of the end; a delivery that is sent again has both the
 same.
 """
@@ -120,7 +121,10 @@ def _read_other(details: Details, payload: bytes) -> Reading:
     kind = fields.get("object_kind")
     if kind is None and _is_pipeline(fields):
         pipeline = details.decode(_pipeline, payload)
-        project = _Project(path_with_namespace=_project_of(details, pipeline.web_url))
+        project = details.part("$.project", fields.get("project"), _project) or _Project()
+        project.path_with_namespace = details.text(
+            "$.project.path_with_namespace", project.path_with_namespace
+        ) or _project_of(details, pipeline.web_url)
         return _read_pipeline(details, pipeline, project, _Delivery(pipeline), "$.")
     if kind is None or bytes(kind) != b'"pipeline"':
         if kind is None:

@@ -50,15 +50,27 @@ _CAUSES = {
 }
 """Class of a cause in the API -> (label `trigger`, variant)."""
 
+_LISTS = ("builds", "allBuilds", "jobs")
+_PACKAGES = ("hudson.", "jenkins.", "org.jenkinsci.", "com.cloudbees.")
 _NUMBERED = re.compile(r" #\d+$")
 
 
 def read(payload: bytes) -> Reading:
     """The builds that have ended; of one that is queued or running why there is none. Raises `RefusedError`."""
     document = read_document(payload, _ADVICE)
-    if isinstance(document.value("builds"), list):
-        return read_each(document.parts("builds"), _read_api, "none of the builds has ended")
+    if any(isinstance(document.value(name), list) for name in _LISTS):
+        return read_each(_builds(document), _read_api, "none of the builds has ended")
     return _read_plugin(document) if "build" in document.root else _read_api(document)
+
+
+def _builds(item: Document) -> list[Document]:
+    """Those of a job, or of all jobs of a folder, as deep as the tree of the request went."""
+    found, items = [], [item]
+    while items:
+        inner = items.pop()
+        found += inner.parts("allBuilds") or inner.parts("builds")
+        items += reversed(inner.parts("jobs"))
+    return found
 
 
 def _read_api(build: Document) -> Reading:
@@ -184,8 +196,8 @@ def _branch(name: str | None) -> str | None:
 def _recognises(fields: Fields) -> bool:
     if "build" in fields:
         return "name" in fields and "url" in fields and members(fields, "build").keys() >= {"phase", "number"}
-    if "builds" in fields:
-        return literal(fields, "_class").startswith(("hudson.", "jenkins.", "org.jenkinsci."))
+    if any(name in fields for name in _LISTS):
+        return literal(fields, "_class").startswith(_PACKAGES)
     return fields.keys() >= {"number", "timestamp", "result"} and ("_class" in fields or "url" in fields)
 
 
@@ -194,8 +206,9 @@ SOURCE: Source = Source(
     title="Jenkins",
     recognises=_recognises,
     read=read,
-    becomes="a build that has ended becomes an execution: the API's build object or a job's `builds`, and what the "
-    "Notification and CloudEvents plugins send; there are no steps, and only the API has the cause",
+    becomes="a build that has ended becomes an execution: the API's build object, a job's `builds` or `allBuilds`, "
+    "also within a folder's `jobs`, and what the Notification and CloudEvents plugins send; there are no steps, and "
+    "only the API has the cause",
     statuses=STATUS,
     places=Places(
         id="number",

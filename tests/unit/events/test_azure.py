@@ -97,3 +97,10 @@ def test_x20_what_identifies_no_build_is_refused(place: str, value: Any, reason:
         azure.read(changed(PAYLOAD, place, value))
     assert refused.value.reason == reason
     assert "Build completed" in refused.value.message or reason == "unknown_value"
+
+
+def test_x22_a_build_of_the_rest_api_is_the_execution_of_the_hook() -> None:
+    assert read(loaded("azure_build_of_rest")) == read(loaded("azure_builds_of_rest")) == read(PAYLOAD)
+    running = loaded("azure_builds_of_rest")["value"][1]
+    assert ignored(azure.SOURCE, running) == "the run has not ended"
+    assert ignored(azure.SOURCE, {"count": 1, "value": [running]}) == "none of the runs has ended"

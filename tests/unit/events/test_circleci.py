@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from stream_detector.events import RefusedError
@@ -99,3 +100,17 @@ def test_x20_what_identifies_no_workflow_is_refused(place: str, value: Any, reas
         circleci.read(changed(PAYLOAD, place, value))
     assert refused.value.reason == reason
     assert "Workflow Completed" in refused.value.message or reason == "unknown_value"
+
+
+def test_x22_a_workflow_of_the_api_is_the_execution_of_the_webhook() -> None:
+    webhook, api = read(PAYLOAD), read(loaded("circleci_workflow_of_rest"))
+    assert api == msgspec.structs.replace(webhook, url=None)
+    listed = read(loaded("circleci_workflows_of_rest"))
+    assert (listed.execution_id, listed.labels) == (api.execution_id, {"repository": "github/acme/shop"})
+
+
+@pytest.mark.parametrize(("slug", "project"), [("bb/a/b", "bitbucket/a/b"), ("circleci/O/P", "circleci/O/P")])
+def test_x22_a_shortened_slug_is_that_of_the_webhooks(slug: str, project: str) -> None:
+    assert read(loaded("circleci_workflow_of_rest") | {"project_slug": slug}).workflow_id.split(":")[1] == project
+    running = loaded("circleci_workflow_of_rest") | {"status": "failing", "stopped_at": None}
+    assert "not ended" in ignored(circleci.SOURCE, running)

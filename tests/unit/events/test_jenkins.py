@@ -118,3 +118,15 @@ def test_x24_the_log_lines_of_the_notification_plugin_are_the_excerpt() -> None:
     assert excerpt.endswith("12 tests failed\nFinished: UNSTABLE\npassword=***")
     for other in ("", "\n", None, 7, ["line"]):
         assert read(changed(NOTIFICATION, "build.log", other)).excerpt is None
+
+
+def test_x22_all_builds_of_a_folder_are_each_an_execution() -> None:
+    folder = loaded("jenkins_builds_of_folder")
+    event = read(folder)
+    assert (event.execution_id, event.variant) == ("jenkins:ci.example.org/acme/nightly#7", "manual")
+    job = folder["jobs"][0]
+    assert read(job) == event == read(job["allBuilds"][1])
+    jobs = [folder, {"_class": "hudson.model.FreeStyleProject", "builds": [CASE]}]
+    hudson = {"_class": "hudson.model.Hudson", "jobs": jobs}
+    found = [each.execution_id for each in jenkins.read(json.dumps(hudson).encode()).events]
+    assert found == ["jenkins:ci.example.org/acme/nightly#7", "jenkins:ci.example/nightly#31"]

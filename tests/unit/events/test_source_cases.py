@@ -49,6 +49,7 @@ CASES: dict[str, tuple[str, str, int | None, str | None, dict[str, str]]] = {
     "gitlab_pipeline_manual": ("success", "10:02:20", 90, "manual", {"branch": "trunk"}),
     "gitlab_pipeline_of_rest": ("failure", "10:02:20.987", 90, None, {"branch": "trunk"}),
     "gitlab_pipeline_of_rest_list": ("failure", "10:02:21.1", None, None, {"branch": "trunk"}),
+    "gitlab_pipeline_of_rest_project": ("failure", "10:02:20.987", 90, "default branch", {"branch": "trunk"}),
 }
 by_case = pytest.mark.parametrize("name", sorted(CASES))
 

@@ -27,6 +27,9 @@ by_file = pytest.mark.parametrize(("source", "path"), FILES, ids=lambda value: g
 
 NEEDED = {
     "jenkins": {
+        "_class",
+        "jobs",
+        "allBuilds",
         "build",
         "building",
         "number",
@@ -39,8 +42,14 @@ NEEDED = {
         "fullUrl",
         "name",
     },
-    "circleci": {"type", "workflow", "id", "name", "status", "happened_at", "stopped_at", "slug", "project"},
-    "azure": {"eventType", "resource", "id", "result", "status", "finishTime", "definition", "name"},
+    "circleci": {
+        *("type", "workflow", "id", "name", "status", "happened_at", "stopped_at", "slug", "project"),
+        *("items", "next_page_token", "pipeline_id", "project_slug"),
+    },
+    "azure": {
+        *("eventType", "resource", "id", "result", "status", "finishTime", "definition", "name"),
+        *("value", "count", "buildNumber"),
+    },
     "airflow": {"dag_id", "dag_run_id", "run_id", "state", "end_date"},
     "openlineage": {"eventType", "eventTime", "run", "runId", "job", "namespace", "name"},
     "dbt": {"metadata", "invocation_id", "generated_at", "results", "status"},
