@@ -4,10 +4,12 @@ Either way nothing is lost: what was not committed is read again at the next sta
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from stream_detector.telemetry.log_events import RoleFailed, RoleStopped
 
@@ -32,6 +34,7 @@ class GracefulShutdown:
         self.stop: Callable[[], object] | None = None
         """Begins the orderly shutdown. While it is None nothing has started yet, and the process just exits."""
         self._requested = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on signals come here.
@@ -39,6 +42,8 @@ class GracefulShutdown:
         `add_signal_handler` of uvloop 0.23 loses a signal that arrives while the loop does not run, as between two
         parts of the start: the process then ran on until it was killed.
         """
+
+        self._loop = loop
 
         def hand_over(number: int, frame: object) -> None:
             loop.call_soon_threadsafe(self.request, number)
@@ -61,5 +66,23 @@ class GracefulShutdown:
         self.stop()
 
     def _expire(self) -> None:
-        RoleFailed(self._role, f"it did not shut down within {self._timeout_s:.0f} s").emit()
+        waiting = ", ".join(_unfinished(self._loop)) or "no task"
+        RoleFailed(self._role, f"it did not shut down within {self._timeout_s:.0f} s; unfinished: {waiting}").emit()
         os._exit(EXIT_FAILURE)
+
+
+def _unfinished(loop: asyncio.AbstractEventLoop | None) -> list[str]:
+    """Where the loop's tasks stand; read from another thread, so at a guess."""
+    with contextlib.suppress(RuntimeError):  # the set of tasks changed meanwhile
+        return sorted({_stack(task) for task in asyncio.all_tasks(loop)}) if loop else []
+    return []
+
+
+def _stack(task: asyncio.Task[object]) -> str:
+    """The innermost coroutines that it awaits."""
+    waits: Any = task.get_coro()
+    found = []
+    while hasattr(waits, "cr_await"):
+        found.append(waits.__qualname__)
+        waits = waits.cr_await
+    return " > ".join(found[-3:]) or task.get_name()

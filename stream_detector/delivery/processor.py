@@ -9,7 +9,7 @@ again. That is the second of two layers against it, the first is in `consumer`.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from faust.types import TP
@@ -206,6 +206,19 @@ class Positions:
                 state = None if self._in_flight[tp] else self._fetching().fetch_state(tp)
                 found[tp] = max(position.next_offset, state.position) if state else position.next_offset
         return found
+
+    def has_unread(self, known: Mapping[TP, int]) -> bool:
+        """Whether the fetches have reported records of ours that are not applied yet, or nothing of a partition yet.
+
+        Args:
+            known: ends that are known otherwise, since a fetch reports one only when it is answered.
+        """
+        for tp, applied in self.applied_until().items():
+            state = self._fetching().fetch_state(tp)
+            end = state and (state.high_watermark if state.last_stable_offset is None else state.last_stable_offset)
+            if end is None or max(end, known.get(tp, 0)) > applied:
+                return True
+        return False
 
     def _fail_recreated(self, tp: TP, answered: int, applied: int) -> None:
         self._fail(

@@ -38,10 +38,13 @@ from stream_detector.notify.state.pending import ready_buckets
 from stream_detector.notify.state.state_models import Due, Flap, OldEvents, PendingBucket, RateWindow
 
 
-def tick(state: State, now_s: float, config: NotifyConfig, failed: OnFailure = raise_again) -> list[Notification]:
+def tick(
+    state: State, now_s: float, config: NotifyConfig, failed: OnFailure = raise_again, *, behind: bool = False
+) -> list[Notification]:
     """Do it. Repeating it at the same time changes nothing more.
 
     Args:
+        behind: whether records are published that are not decided yet, so that a pause is none of the publisher's.
         failed: told what raises, which is set aside by itself: everything else is done (`stages.isolation`).
 
     Returns:
@@ -62,12 +65,12 @@ def tick(state: State, now_s: float, config: NotifyConfig, failed: OnFailure = r
             partial(set_aside_pending, state, now_s=now_s),
             failed,
         )
-    for key in ready_digests(state, now_s):
+    for key in ready_digests(state, now_s, behind=behind):
         outcomes += isolate_each(
             state,
             key,
             sorted(keys_of(state, f"{HELD}{key.removeprefix(RATE)}:")),
-            partial(send_digest, state, key, now_s),
+            partial(send_digest, state, key, now_s, behind=behind),
             partial(set_aside_held, state, now_s=now_s),
             failed,
         )

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import uvloop
 
-from stream_detector.shutdown import GracefulShutdown
+from stream_detector.shutdown import EXIT_FAILURE, GracefulShutdown
 
 
 @pytest.fixture
@@ -39,3 +41,28 @@ def test_a_signal_while_it_waits_ends_the_role(loop):
     loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
     loop.run_until_complete(asyncio.wait_for(stopped.wait(), 10.0))
     assert stopped.is_set()
+
+
+SCRIPT = """
+import asyncio, os, signal
+from stream_detector.shutdown import EXIT_FAILURE, GracefulShutdown
+
+async def leave_group():
+    await asyncio.Event().wait()
+
+async def main():
+    shutdown = GracefulShutdown("detector", timeout_s=0.1)
+    shutdown.stop = lambda: asyncio.ensure_future(leave_group())
+    shutdown.handle_signals(asyncio.get_running_loop())
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def test_an_end_that_takes_too_long_names_what_did_not_end():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60)
+    assert done.returncode == EXIT_FAILURE
+    assert "did not shut down within" in done.stdout + done.stderr
+    assert "leave_group > Event.wait" in done.stdout + done.stderr

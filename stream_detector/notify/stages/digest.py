@@ -31,47 +31,51 @@ from stream_detector.notify.state.state_models import Due, Line, PendingBucket, 
 STORM_FROM = 50
 """Held back so many: it is not noise any more."""
 STORM_LULL_S, STORM_LONGEST_S = 1.0, 20.0
-"""A storm is sent when nothing was held back for the one and nothing is in its group wait, at the latest after the
-other."""
+"""A storm is sent when nothing was held back for the one, nothing is in its group wait and all that was published is
+decided, at the latest after the other."""
 
 
-def ready_digests(state: State, now_s: float) -> list[str]:
-    """The keys of the buckets that may have a digest now."""
+def ready_digests(state: State, now_s: float, *, behind: bool = False) -> list[str]:
+    """The keys of the buckets that may have a digest now. `behind`: records are published that are not decided yet."""
     return [
         key
         for key in keys_of(state, RATE)
-        if (rate := read(state, key, RateWindow)) and rate.held and _reason_to_send(state, key, rate, now_s)
+        if (rate := read(state, key, RateWindow))
+        and rate.held
+        and _reason_to_send(state, key, rate, now_s, behind=behind)
     ]
 
 
-def send_digest(state: State, key: str, now_s: float, held: Collection[str]) -> list[Notification]:
+def send_digest(
+    state: State, key: str, now_s: float, held: Collection[str], *, behind: bool = False
+) -> list[Notification]:
     """Leave the digest of the lines under the keys `held`, which are held back no more. No outcome is final yet."""
     rate = read(state, key, RateWindow)
     if rate is None:
         return []
-    reason = _reason_to_send(state, key, rate, now_s)
+    reason = _reason_to_send(state, key, rate, now_s, behind=behind)
     times = times_within(rate.times, now_s, rate.window_s)
     storm_at_s = rate.storm_at_s if len(times) < rate.limit else now_s
     _send_digest(state, key.removeprefix(RATE), replace(rate, times=times, storm_at_s=storm_at_s), reason, now_s, held)
     return []
 
 
-def _reason_to_send(state: State, key: str, rate: RateWindow, now_s: float) -> str:
+def _reason_to_send(state: State, key: str, rate: RateWindow, now_s: float, *, behind: bool) -> str:
     """Why the limit allows it now; empty where it does not."""
     used = len(times_within(rate.times, now_s, rate.window_s))
     if used < rate.limit:
         return f"message {used + 1} of {rate.limit} within {rate.window_s:g} s"
-    if _is_storm(state, key.removeprefix(RATE), rate, now_s):
+    if _is_storm(state, key.removeprefix(RATE), rate, now_s, behind=behind):
         return f"{rate.held} were held back at once: one message beyond the limit"
     return ""
 
 
-def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float) -> bool:
+def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float, *, behind: bool) -> bool:
     if rate.held < STORM_FROM or rate.storm_at_s + rate.window_s > now_s:
         return False
     if now_s >= rate.held_from_s + STORM_LONGEST_S:
         return True
-    return now_s >= rate.held_last_s + STORM_LULL_S and not _has_group_wait(state, bucket, now_s)
+    return not behind and now_s >= rate.held_last_s + STORM_LULL_S and not _has_group_wait(state, bucket, now_s)
 
 
 def _has_group_wait(state: State, bucket: str, now_s: float) -> bool:

@@ -26,10 +26,11 @@ class Fetching:
 
     def __init__(self) -> None:
         self.position, self.high_watermark = 10, 1000
+        self.stable: int | None = None
         self.sought: list[int] = []
 
     def fetch_state(self, tp):
-        return FetchState(self.position, self.high_watermark, None)
+        return FetchState(self.position, self.high_watermark, self.stable)
 
     def fetch_from(self, tp, offset):
         self.sought.append(offset)
@@ -149,6 +150,8 @@ def test_a_topic_that_ends_before_what_the_state_has_of_it_is_refused(scene, mon
 def test_an_empty_topic_where_there_was_one_is_refused_without_any_record(scene, monkeypatch):
     now_s = 100.0
     monkeypatch.setattr(module, "clock_s", lambda: now_s)
+    scene.fetching.high_watermark = 10
+    assert not scene.positions.has_unread({}) and scene.positions.has_unread({TP0: 11})
     scene.fetching.high_watermark = None
     assert not scene.positions.is_truncated(TP0), "nothing is known yet"
     scene.fetching.high_watermark = 0
@@ -180,6 +183,33 @@ def test_a_partition_stands_where_its_agents_have_got_to_and_markers_are_no_work
         scene.positions.release(chunk)
     scene.fetching.position = fetched
     assert scene.positions.applied_until() == {TP0: stands}
+
+
+@pytest.mark.parametrize(
+    ("fetched", "stable", "in_flight", "expected"),
+    [
+        (10, 10, False, False),
+        (10, 13, False, True),  # published, not fetched
+        (13, 13, True, True),  # fetched, and an agent has it
+        (13, 13, False, False),  # markers of transactions
+        (10, None, False, True),  # 1,000 by the high watermark
+    ],
+)
+def test_what_is_published_and_not_applied_is_unread(scene, fetched, stable, in_flight, expected):
+    chunk = scene.fetched(10, 3)
+    if not in_flight:
+        scene.positions.release(chunk)
+    scene.fetching.position, scene.fetching.stable = fetched, stable
+    assert scene.positions.has_unread({}) is expected
+
+
+def test_before_the_first_fetch_all_may_be_unread(scene):
+    scene.fetching.high_watermark = 10
+    assert not scene.positions.has_unread({}) and scene.positions.has_unread({TP0: 11})
+    scene.fetching.high_watermark = None
+    assert scene.positions.has_unread({})
+    scene.positions.revoke_all()
+    assert not scene.positions.has_unread({})
 
 
 def test_what_holds_no_records_behind_the_last_one_is_passed_once_that_is_applied(scene):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stream_detector.notify.message import Refused, RetryAfter
 from stream_detector.notify.policy import accept, due_deliveries
-from stream_detector.notify.stages.digest import STORM_FROM, STORM_LONGEST_S, STORM_LULL_S
+from stream_detector.notify.stages.digest import STORM_FROM, STORM_LONGEST_S, STORM_LULL_S, ready_digests
 from stream_detector.notify.tick import tick
 from tests.events_made import uuid
 from tests.unit.notify.living import NOW_S, OK, Notifier, only
@@ -117,6 +117,17 @@ def test_a_storm_without_a_lull_is_sent_all_the_same() -> None:
         assert len(notifier.sent) <= 5
         notifier.take(slow(f"b{number}")).after(often_s)
     assert len(notifier.sent) == 6
+
+
+def test_a_pause_of_ours_is_no_lull() -> None:
+    """The machine was slow: what follows is published already, and waits to be decided."""
+    notifier = Notifier(only("slack"))
+    for number in range(5 + STORM_FROM):
+        notifier.take(slow(f"a{number}"))
+    (key,) = ready_digests(notifier.state, notifier.now_s + STORM_LULL_S)
+    assert key.startswith("sent:")
+    assert ready_digests(notifier.state, notifier.now_s + STORM_LULL_S, behind=True) == []
+    assert ready_digests(notifier.state, notifier.now_s + STORM_LONGEST_S, behind=True) == [key]
 
 
 def test_what_waits_for_its_group_when_a_storm_lulls_is_in_the_digest() -> None:

@@ -107,6 +107,9 @@ class Delivering(Scene):
         self.app.rebalancing, self.app.tasks = False, SimpleNamespace(by_number={0})
         self.app.checkpoint.is_running = False
         self.app.dispatch = lambda number: None
+        self.behind = False
+        self.app.positions = SimpleNamespace(has_unread=lambda known: self.behind)
+        self.app.batch_producer.pending_bytes, self.app.batch_producer.ends = 0, {}
         table: Any = self.notifier._table
         table.find_owned = table.get_owned
         self.sent: list[Message] = []
@@ -162,7 +165,7 @@ async def test_s27_nothing_that_a_look_raises_ends_the_role(
     scene = Delivering()
     await scene.decide(anomaly("a"))
 
-    def defective(*given: Any) -> Any:
+    def defective(*given: Any, **named: Any) -> Any:
         raise RecursionError("a defect")
 
     with monkeypatch.context() as patch, caplog.at_level("ERROR"):
