@@ -93,7 +93,7 @@ class _Progress:
 def command(
     settings: Settings, options: FileOptions, backfill: bool, skip_rejected: bool, from_event: int, as_json: bool
 ) -> None:
-    """Publish the events of FILE to Kafka: JSON or a table (CSV), optionally compressed; - reads standard input.
+    """Publish the events of FILE to Kafka: JSON or a table (CSV, Parquet), optionally compressed; - is standard input.
 
     Without settings they go to the `up` of this user. If a line is rejected, nothing is published and the exit code is
     1; --skip-rejected publishes the others. If publishing is interrupted, the command that continues is printed.

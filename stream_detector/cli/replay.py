@@ -57,7 +57,7 @@ class Found:
 def command(options: FileOptions, compare: str | None, changes: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Run the detector on a file and count anomalies and notifications.
 
-    FILE contains JSON or CSV with a header, optionally compressed, in the order in which the events arrived; - reads
+    FILE contains JSON or a table (CSV, Parquet), optionally compressed, in the order in which the events arrived; - is
     standard input.
 
     \b

@@ -21,7 +21,7 @@ from stream_detector.notify.rendering.escape import one_line
 @click.option("--suggest", is_flag=True, help="Propose a mapping (--map) for FILE instead")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per rejected line and a summary")
 def command(options: FileOptions, suggest: bool, as_json: bool) -> None:
-    """Check every event of FILE: JSON or a table (CSV), optionally compressed; - reads standard input.
+    """Check every event of FILE: JSON or a table (CSV, Parquet), optionally compressed; - reads standard input.
 
     Exit code 0 if all events are valid, 1 if some are rejected; each is listed with its line and how to fix it. What is
     valid and would be ignored is reported.

@@ -82,6 +82,7 @@ def _operation(route: Route, parameters: dict[Any, list[Any]]) -> dict[str, Any]
             kinds["application/json"] = {"schema": {"anyOf": [schema, {"type": "array", "items": schema}]}}
             kinds["application/x-ndjson"] = {"schema": {"type": "string"}}
             kinds["application/cloudevents+json"] = {"schema": {"type": "object"}}
+            kinds["text/csv"] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"required": True, "content": kinds}
     if route.text_body:
         operation["requestBody"] = {"required": False, "content": {"text/plain": {"schema": {"type": "string"}}}}

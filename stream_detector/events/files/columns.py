@@ -5,11 +5,11 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from stream_detector.events.duplicates import twice
 from stream_detector.events.files.cells import Row, Rows
-from stream_detector.events.files.opened import not_utf8_file
+from stream_detector.events.files.opened import HistoryError, not_utf8_file
 from stream_detector.events.refused import RefusedError
 
 SEPARATORS = ",;\t|"
@@ -37,6 +37,38 @@ def folded(name: str) -> str:
     ('entityid', 'entityid', 'startedat')
     """
     return _FOLDED.sub("", name.casefold())
+
+
+class Table(Protocol):
+    """A table in any format. What cannot be read as a whole raises `HistoryError`."""
+
+    def header(self, is_known: Callable[[Sequence[str]], bool]) -> Header | None:
+        """Its columns, None where it is empty; with a choice, those whose names are known."""
+
+    def cells(self, header: Header) -> Iterator[tuple[int, list[str]]]:
+        """Each row that has any text, with its line."""
+
+
+class CsvTable:
+    """The table in a text."""
+
+    def __init__(self, stream: io.BufferedReader, name: str) -> None:
+        self._lines, self._name = TextLines(stream), name
+
+    def header(self, is_known: Callable[[Sequence[str]], bool]) -> Header | None:
+        """The first row, by the separator with which its names are known."""
+        try:
+            return read_header(self._lines, is_known)
+        except csv.Error as error:
+            raise HistoryError(f"{self._name}: invalid CSV in the header: {error}") from None
+
+    def cells(self, header: Header) -> Iterator[tuple[int, list[str]]]:
+        """The rows after the header."""
+        rows = csv.reader(self._lines, delimiter=header.separator, skipinitialspace=header.padded)
+        try:
+            yield from _numbered(rows, self._lines, header.padded)
+        except csv.Error as error:
+            raise HistoryError(f"{self._name}: invalid CSV in line {self._lines.number}: {error}") from None
 
 
 class TextLines:
@@ -88,7 +120,7 @@ def check_names(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def rows_of(lines: TextLines, header: Header, names: Sequence[str], numbers: Iterable[str]) -> Rows:
+def rows_of(table: Table, header: Header, names: Sequence[str], numbers: Iterable[str]) -> Rows:
     """Each row with its line, by these names; what is wrong with one stands in it. Rows without any text are none.
 
     Args:
@@ -96,8 +128,7 @@ def rows_of(lines: TextLines, header: Header, names: Sequence[str], numbers: Ite
         numbers: the columns that hold numbers, which get a decimal point where the file has commas.
     """
     numeric = [at for at, name in enumerate(names) if name in set(numbers)]
-    rows = csv.reader(lines, delimiter=header.separator, skipinitialspace=header.padded)
-    read = _numbered(rows, lines, header.padded)
+    read = table.cells(header)
     sample = list(islice(read, _SAMPLE_ROWS))
     mark = _DecimalMark(header.separator, [cells[at] for _, cells in sample for at in numeric if at < len(cells)])
     for line, cells in chain(sample, read):

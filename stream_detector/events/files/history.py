@@ -63,7 +63,7 @@ def read_history(
     """Each event of the file in its order, or the refusal of the line it should have been on.
 
     Args:
-        path: the file, plain or compressed by gzip or zstd; `-` is standard input.
+        path: the file, plain or compressed by gzip or zstd, or Parquet; `-` is standard input.
         title: what messages and events call the file, if not by its path.
         record_ms: what counts as now; an event 10 minutes later is of the future. Below 0 nothing is.
         builds: of a CI table, a build is one execution with its tests as steps, not each test one of its own.

@@ -16,10 +16,11 @@ MAX_BYTES_OF_ONE = 256 * 1024 * 1024
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+PARQUET = b"PAR1"
 _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip file or a spreadsheet (.xlsx); save the table as CSV (UTF-8), or unpack the file"),
     (b"\xd0\xcf\x11\xe0", "a spreadsheet (.xls); save the table as CSV (UTF-8)"),
-    (b"PAR1", "Parquet, which is not read; write it as CSV or JSON Lines, for example with DuckDB or pandas"),
+    (b"PARE", "Parquet with an encrypted footer; write it without, or as CSV or JSON Lines"),
     (b"Obj\x01", "Avro, which is not read; write it as JSON Lines"),
     (b"ORC", "ORC, which is not read; write it as CSV or JSON Lines"),
     (b"SQLite format 3\x00", "an SQLite database; export the table as CSV"),
@@ -51,12 +52,12 @@ def not_utf8_file() -> RefusedError:
 def open_plain(
     stream: IO[bytes], name: str, encoding: str | None, note: Callable[[str], None], *, unpacks: bool = True
 ) -> io.BufferedReader:
-    """The stream's content as UTF-8. What it was, if not that, is noted.
+    """The stream's content as UTF-8, or Parquet as it is. What it was, if neither, is noted.
 
     Args:
         stream: at its beginning.
         encoding: what the text is encoded in; None: UTF-8, or what a byte order mark or its zero bytes show.
-        unpacks: whether compressed content is unpacked, to any size; otherwise it is refused.
+        unpacks: whether compressed content and Parquet are accepted, of any size; otherwise they are refused.
 
     Raises `HistoryError` for a format that is not read, and while reading for what is not in the encoding.
     """
@@ -71,6 +72,10 @@ def open_plain(
     for magic, what in _OTHERS:
         if head.startswith(magic):
             raise HistoryError(f"{name} is {what}")
+    if head.startswith(PARQUET):
+        if not unpacks:
+            raise HistoryError(f"{name} is Parquet; send CSV or JSON, or publish the file with stream-detector publish")
+        return reader
     if encoding is not None:
         return io.BufferedReader(_Recoded(reader, _known(encoding), name))
     for mark, codec in _MARKS:

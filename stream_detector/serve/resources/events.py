@@ -1,8 +1,10 @@
 """Events from sources that cannot speak Kafka: checked as the decoder checks them, answered once Kafka has them."""
 
+import codecs
 import io
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -12,7 +14,7 @@ from msgspec import Meta, Struct
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
-from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_value
+from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_table, read_value
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
 from stream_detector.serve.allowance import ALLOWANCE, BURST_S
@@ -55,13 +57,18 @@ _LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "ap
 
 _JSON = {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
 
+TABLE = "text/csv"
+_UTF_8 = ("utf-8", "ascii")
+_ENCODINGS = ("cp", "iso8859", "latin", "utf-16", "utf-32", "mac", "koi8", "gb", "big5", "shift_jis", "euc")
+"""Python's names of character sets begin so. Its other codecs are no character sets, or take long."""
+
 _BACKFILL = (("mode", b"backfill"),)
 
 
 async def take_events(request: web.Request) -> web.Response:
-    """Publish one event, an array, JSON Lines or a CloudEvent. The response is sent once Kafka has acknowledged them.
+    """Publish one event, an array, JSON Lines, a CloudEvent or a CSV table. The response is sent once Kafka has them.
 
-    Payloads of the systems that have a webhook are converted. A field that occurs twice is rejected.
+    Payloads of the systems that have a webhook are converted. A field or column that occurs twice is rejected.
     207 if some are rejected, with the index of each. After an error send the same request again: duplicates are
     detected by their id.
     """
@@ -69,7 +76,8 @@ async def take_events(request: web.Request) -> web.Response:
     headers = [(name.lower().replace("-", "_"), text.encode()) for name, text in request.headers.items()]
     enveloped = [(name, text) for name, text in headers if name.startswith("ce_")]
     body = await read_events_body(request)
-    values = _values(body, request.content_type, enveloped=bool(enveloped))
+    is_table = request.content_type == TABLE and not enveloped
+    values = _rows(body, request.charset) if is_table else _values(body, request.content_type, bool(enveloped))
     check_rate_limit(request, request[IDENTITY].limited_as, len(values))
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
@@ -135,10 +143,11 @@ async def read_events_body(request: web.Request, *, unsigned_from: str = "") -> 
     return await read_bytes(request, BODY_BYTES, unsigned_from=unsigned_from)
 
 
-def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes | RefusedError]:
+def _values(body: bytes, content_type: str, enveloped: bool) -> list[bytes | RefusedError]:
     """The JSON of each event, or what is wrong with it. Raises 400, 413 or 415."""
     if content_type not in _JSON | _LINES:
-        raise ProblemError(415, f"Send {', '.join(sorted(_JSON | _LINES))}.", allowed=sorted(_JSON | _LINES))
+        allowed = sorted(_JSON | _LINES | {TABLE})
+        raise ProblemError(415, f"Send {', '.join(allowed)}.", allowed=allowed)
     if enveloped:
         values: list[bytes | RefusedError] = [body] if body.strip() else []
     else:
@@ -147,6 +156,43 @@ def _values(body: bytes, content_type: str, *, enveloped: bool) -> list[bytes | 
             values = [error or value for _, value, error in json_values(plain, "The body")]
         except HistoryError as error:
             raise ProblemError(400, f"{error}.") from None
+    return _counted(values)
+
+
+def _rows(body: bytes, charset: str | None) -> list[bytes | RefusedError]:
+    """The same of a table, read as `publish` reads one. Raises 400, 413 or 415."""
+    encoding = _encoding(charset) if charset else None
+    try:
+        plain = open_plain(io.BytesIO(body), "The body", encoding, lambda _: None, unpacks=False)
+        records = islice(read_table(plain, "The body", builds=False), MOST_EVENTS + 1)
+        values = [_of_a_body(record.error) if record.error else record.value for record in records]
+    except HistoryError as error:
+        raise ProblemError(400, f"{error}.") from None
+    return _counted(values)
+
+
+def _encoding(charset: str) -> str | None:
+    """Python's name of the encoding, None for UTF-8, whose byte order mark may show another. Raises 415."""
+    try:
+        name = codecs.lookup(charset).name
+    except LookupError:
+        name = ""
+    if name in _UTF_8:
+        return None
+    if not name.startswith(_ENCODINGS):
+        raise ProblemError(415, "Send text/csv in UTF-8, or with its charset, for example cp1252 or iso-8859-1.")
+    return name
+
+
+def _of_a_body(error: RefusedError) -> RefusedError:
+    """The same, with what a sender can do."""
+    if error.reason != "not_utf8":
+        return error
+    return RefusedError(error.stage, error.reason, "not UTF-8 text; name the encoding: text/csv; charset=cp1252")
+
+
+def _counted(values: list[bytes | RefusedError]) -> list[bytes | RefusedError]:
+    """As many as may be sent at once. Raises 400 or 413."""
     if not values:
         raise ProblemError(400, "The body contains no event.")
     if len(values) > MOST_EVENTS:

@@ -132,6 +132,36 @@ async def test_json_lines_cloud_events_and_history(client: Client, tansu: Tansu)
     assert [record.headers for record in records if b"run-7" in record.value] == [(("mode", b"backfill"),)]
 
 
+async def test_x20_a_table_is_read_as_from_a_file(client: Client, tansu: Tansu) -> None:
+    csv = {"Content_Type": "text/csv; charset=utf-8"}
+    head = "Execution ID;workflow_id;status;started_at;finished_at;duration_s;label.ort\n"
+    at = datetime.now(UTC).replace(microsecond=0).isoformat()
+    rows = [f"run-{number};nightly;success;{at};{at};7,5;Köln\n" for number in range(3)]
+    table = (head + rows[0] + rows[1].replace("success", "sucess") + rows[2]).encode()
+    told = await post(client, EVENTS, table, 207, **csv)
+    assert told["accepted"] == 2 and [(each["index"], each["reason"]) for each in told["refused"]] == [
+        (1, "unknown_value")
+    ]
+    cp1252 = (head + rows[1]).encode("cp1252")
+    assert (await post(client, EVENTS, cp1252, Content_Type="text/csv; charset=cp1252"))["accepted"] == 1
+    refused = (await post(client, EVENTS, cp1252, 400, **csv))["refused"]
+    assert refused[0]["reason"] == "not_utf8" and "charset=cp1252" in refused[0]["message"]
+    assert (await post(client, f"{EVENTS}?backfill=true", (head + rows[0]).encode(), **csv))["accepted"] == 1
+    values = [json.loads(record.value) for record in await on(client, tansu.address, "workflow-completions")]
+    assert {(value["duration_s"], value["labels"]["ort"]) for value in values} == {(7.5, "Köln")} and len(values) == 4
+    for body, status, words in (
+        (b"name,color\n1,2\n", 400, "neither JSON Lines nor a known CSV format"),
+        (head.encode(), 400, "no event"),
+        (b"", 400, "empty"),
+        (b"PAR1" + table, 400, "stream-detector publish"),
+        (gzip.compress(table), 400, "unpacked"),
+        (head.encode() + rows[0].encode() * 10_001, 413, "10000"),
+    ):
+        assert words in (await post(client, EVENTS, body, status, **csv))["detail"], words
+    for charset in ("nonsense", "base64"):
+        assert (await post(client, EVENTS, table, 415, Content_Type=f"text/csv; charset={charset}"))["detail"]
+
+
 async def test_x20_the_forms_of_files_are_read_from_a_body_and_doubled_fields_are_refused(
     client: Client, tansu: Tansu
 ) -> None:

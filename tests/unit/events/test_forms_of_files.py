@@ -121,7 +121,7 @@ def test_x20_byte_order_mark_gzip_and_zstd(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("magic", "advice"),
-    [(b"PK\x03\x04", "save the table as CSV"), (b"PAR1", "as CSV or JSON Lines"), (b"BZh9", "gzip or zstd")],
+    [(b"PK\x03\x04", "save the table as CSV"), (b"ORC\x00", "as CSV or JSON Lines"), (b"BZh9", "gzip or zstd")],
 )
 def test_a_format_that_is_not_read_is_named(magic: bytes, advice: str) -> None:
     with pytest.raises(HistoryError, match=advice):
