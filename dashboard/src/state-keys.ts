@@ -1,7 +1,7 @@
 /** State keys, by which the API, silences and actions name what has a baseline. Pure. */
 
 import type { Anomaly } from "./api";
-import { plainText } from "./plain-text";
+import { shownName } from "./plain-text";
 
 /** All but A-Z a-z 0-9 - _ . ~ in percent-encoding, as `stream_detector.events.variant` does. */
 function encoded(variant: string): string {
@@ -20,5 +20,6 @@ export function keyOf({ entity_kind: kind, entity_id: id, variant }: Pick<Anomal
 
 /** The name of what an anomaly is about; of a variant `app (schedule)`. */
 export function nameOf({ entity_name: name, entity_id: id, variant }: Pick<Anomaly, "entity_name" | "entity_id" | "variant">): string {
-  return variant == null ? name || id : `${name || id} (${plainText(variant)})`;
+  const shown = name || shownName(id);
+  return variant == null ? shown : `${shown} (${shownName(variant)})`;
 }

@@ -1,10 +1,22 @@
 import { expect, test } from "vitest";
-import { parseJson, plainText, spelled } from "../src/plain-text";
+import { parseJson, plainText, shownName, spelled } from "../src/plain-text";
 
 test("nothing turns the writing direction or is there unseen", () => {
   expect(plainText("Li\u202edo\u2066\u200b\ufeff\u0000\u2028x")).toBe("Lido x");
   expect(plainText("two\nlines")).toBe("two\nlines");
   expect(plainText("\u{1f468}\u200d\u{1f469}")).toBe("\u{1f468}\u200d\u{1f469}");
+});
+
+test("a name from right to left turns nothing next to it, in a field and in a sentence", () => {
+  const name = "\u05d1\u05e0\u05d9\u05d9\u05d4 2";
+  expect(shownName(name)).toBe(`\u2068${name}\u2069`);
+  expect(shownName("nightly 2")).toBe("nightly 2");
+  expect(parseJson(JSON.stringify({ entity_name: name, title: `Slow: \u2068${name}\u2069, 3 times` }))).toEqual({
+    entity_name: `\u2068${name}\u2069`,
+    title: `Slow: \u2068${name}\u2069, 3 times`,
+  });
+  expect(plainText(`\u2068${name}`)).toBe(name);
+  expect(plainText(`\u2069\u2068\u202e${name}\u2069\u2069\u2068x\u2069`)).toBe(`\u2068${name}\u2069x`);
 });
 
 test("only what is shown is changed, never an id, a key or a label", () => {
