@@ -24,6 +24,7 @@ class FileOptions:
 
     file: Path
     builds: bool = False
+    models: bool = False
     encoding: str | None = None
     mapping: Mapping | None = None
     title: str | None = None
@@ -37,6 +38,7 @@ class FileOptions:
             title=self.title,
             record_ms=record_ms,
             builds=self.builds,
+            models=self.models,
             encoding=self.encoding,
             mapping=self.mapping,
             note=note,
@@ -48,15 +50,18 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
     @click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
+    @click.option("--models", is_flag=True, help="dbt results only: each model or other node is a workflow")
     @click.option("--encoding", metavar="NAME", help="Encoding of FILE if not UTF-8 or UTF-16, for example cp1252")
     @click.option("--map", "mapping", metavar="MAPPING", help="TOML file that maps the fields of FILE")
     @functools.wraps(function)
-    def call(*args: Any, file: Path, builds: bool, encoding: str | None, mapping: str | None, **others: Any) -> Any:
+    def call(
+        *args: Any, file: Path, builds: bool, models: bool, encoding: str | None, mapping: str | None, **others: Any
+    ) -> Any:
         try:
             mapped = load_mapping(Path(mapping)) if mapping else None
         except MappingError as error:
             raise CommandError(str(error), 2) from None
-        return function(*args, options=FileOptions(file, builds, encoding, mapped), **others)
+        return function(*args, options=FileOptions(file, builds, models, encoding, mapped), **others)
 
     return call
 

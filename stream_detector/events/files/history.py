@@ -56,6 +56,7 @@ def read_history(
     record_ms: int,
     title: str | None = None,
     builds: bool = False,
+    models: bool = False,
     encoding: str | None = None,
     mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -67,6 +68,7 @@ def read_history(
         title: what messages and events call the file, if not by its path.
         record_ms: what counts as now; an event 10 minutes later is of the future. Below 0 nothing is.
         builds: of a CI table, a build is one execution with its tests as steps, not each test one of its own.
+        models: of a dbt artifact, each node is an execution of its own workflow, not a step of the invocation.
         encoding: of the text, where it is neither UTF-8 nor UTF-16.
         mapping: where the fields of ours are, in a file of another system.
         note: gets what a person should know of the file as a whole.
@@ -77,7 +79,14 @@ def read_history(
         with sys.stdin.buffer if path == STDIN else path.open("rb") as stream:
             name = title or str(path)
             yield from read_events(
-                stream, name, record_ms=record_ms, builds=builds, encoding=encoding, mapping=mapping, note=note
+                stream,
+                name,
+                record_ms=record_ms,
+                builds=builds,
+                models=models,
+                encoding=encoding,
+                mapping=mapping,
+                note=note,
             )
     except (OSError, EOFError, zlib.error) as error:
         raise HistoryError(f"{title or path} cannot be read: {error}") from None
@@ -89,6 +98,7 @@ def read_events(
     *,
     record_ms: int,
     builds: bool = False,
+    models: bool = False,
     encoding: str | None = None,
     mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -102,7 +112,7 @@ def read_events(
         yield from _mapped(plain, name, start, mapping, record_ms)
         return
     if start[:1] == b"<":
-        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms)
+        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms, models)
         return
     if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
         own = _reader_of_own(record_ms)
@@ -112,7 +122,7 @@ def read_events(
             elif (line := own(number, value)) is not None:
                 yield line
             else:
-                yield from _lines_of(number, value, record_ms)
+                yield from _lines_of(number, value, record_ms, models)
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)
@@ -252,7 +262,7 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
     return read
 
 
-def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
+def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False) -> Iterator[Line]:
     """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
         if len(value) > MAX_BYTES and find_source(value) is None:
@@ -262,13 +272,13 @@ def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
             fields = _decoded(value)
             kind = _kind_of(fields)
         except RefusedError as error:
-            yield from _foreign(number, value, record_ms, error)
+            yield from _foreign(number, value, record_ms, by_parts, error)
             return
         check_unique(value, fields)
         known = _FIELDS[kind]
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
         if unknown and find_source(value) is not None:  # its payload has a field with a name of ours
-            yield from _foreign(number, value, record_ms)
+            yield from _foreign(number, value, record_ms, by_parts)
             return
     except IgnoredError:
         return
@@ -279,17 +289,19 @@ def _lines_of(number: int, value: bytes, record_ms: int) -> Iterator[Line]:
     yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
 
 
-def _foreign(number: int, value: bytes, record_ms: int, first: RefusedError | None = None) -> Iterator[Line]:
+def _foreign(
+    number: int, value: bytes, record_ms: int, by_parts: bool, first: RefusedError | None = None
+) -> Iterator[Line]:
     """The events in an envelope, or of a source's payload. Raises `first` where the value is neither."""
     source = find_source(value)
     if source is None:
         inner = open_envelopes(value, "")
         if first is not None and inner == value:
             raise first
-        yield from _lines_of(number, inner, record_ms)
+        yield from _lines_of(number, inner, record_ms, by_parts)
         return
     check_unique_payload(value)
-    reading = read_payload(source, value)
+    reading = read_payload(source, value, by_parts=by_parts)
     for event in reading.events:
         yield _checked(Record(number, kind_of_event(event), encode(event)), record_ms)
     for error in reading.refused:

@@ -161,9 +161,13 @@ def open_envelopes(value: bytes, own_type: str) -> bytes:
     return value
 
 
-def read_payload(source: Source, value: bytes) -> Reading:
-    """What a payload holds; the details that could not be used are counted. Raises `RefusedError`."""
-    reading = source.read(value)
+def read_payload(source: Source, value: bytes, *, by_parts: bool = False) -> Reading:
+    """What a payload holds; the details that could not be used are counted. Raises `RefusedError`.
+
+    Args:
+        by_parts: each part as a workflow of its own, where the source can be read so.
+    """
+    reading = source.read_parts(value) if by_parts and source.read_parts else source.read(value)
     for place in reading.left_out:
         LEFT_OUT[source.name, place] += 1
     return reading

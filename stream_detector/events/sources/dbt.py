@@ -4,14 +4,27 @@ Source: the artifact's JSON schemas, `dbt/run-results` v1 to v6 in dbt-labs/sche
 of its `RunStatus`, `TestStatus` and `FreshnessStatus`. `generated_at` is the end, `elapsed_time` the seconds.
 `invocation_id` is the event's id; `dbt retry` is an invocation of its own.
 
-What is regular about an invocation is its command: project, command, target and selection make the workflow.
+What is regular about an invocation is its command: project, command, target and selection make the workflow. Read by
+nodes (`--models`), each model, seed, snapshot and test is a workflow of its own, whatever command it ran in; the target
+is part of it, since development and production have neither the same data nor the same machine.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
 
 from stream_detector.events.completion import Status, Step
+from stream_detector.events.inputs import Event
 from stream_detector.events.sources.document import Document, execution, members, outcome, read_document, step
-from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
+from stream_detector.events.sources.source import (
+    Fields,
+    Places,
+    Reading,
+    Source,
+    Webhook,
+    read_entries,
+    reading_of,
+)
 from stream_detector.events.sources.verification import authorization
 
 STATUS: dict[str, Status] = {
@@ -56,6 +69,42 @@ def read(payload: bytes) -> Reading:
     return Reading([event], "", document.details.left_out)
 
 
+def read_nodes(payload: bytes) -> Reading:
+    """Each node of the invocation as an execution. Raises `RefusedError`."""
+    document = read_document(payload, _ADVICE)
+    ended_at = document.needed_moment("metadata.generated_at")
+    run = document.needed_text("metadata.invocation_id")
+    command = document.text("args.which") or document.text("args.rpc_method")
+    target = document.text("args.target")
+
+    def read_node(result: Document) -> Sequence[Event]:
+        node = result.needed_text("unique_id")
+        started_at, finished_at = _span(result)
+        return [
+            execution(
+                run=f"dbt:{run}:{node}",
+                workflow=f"dbt:{node}:target={target}" if target else f"dbt:{node}",
+                name=f"dbt {node}",
+                status=result.needed_status("status", STATUS),
+                started_at=started_at,
+                ended_at=finished_at or ended_at,
+                duration_s=result.seconds("execution_time"),
+                labels={"project": _package(node), "command": command, "target": target},
+            )
+        ]
+
+    events, refused = read_entries(_results(document), read_node)
+    return reading_of(events, refused, "no node ran in this invocation", document.details.left_out)
+
+
+def _span(result: Document) -> tuple[datetime | None, datetime | None]:
+    """Start and end of a node; none of one that was skipped."""
+    timing = result.parts("timing")
+    begun = [at for each in timing if (at := each.moment("started_at"))]
+    ended = [at for each in timing if (at := each.moment("completed_at"))]
+    return min(begun, default=None), max(ended, default=None)
+
+
 def _results(document: Document) -> list[Document]:
     """All of them: one that is left out could have been the one that failed."""
     found = document.value("results")
@@ -71,8 +120,13 @@ def _step(result: Document) -> Step:
 
 def _project(steps: list[Step]) -> str | None:
     """The package that most nodes are of: `model.shop.orders` is of the package `shop`."""
-    counted = Counter(names[1] for each in steps if len(names := each.name.split(".", 2)) > 2)
+    counted = Counter(package for each in steps if (package := _package(each.name)))
     return counted.most_common(1)[0][0] if counted else None
+
+
+def _package(node: str) -> str | None:
+    names = node.split(".", 2)
+    return names[1] if len(names) > 2 else None
 
 
 def _joined(value: object) -> str | None:
@@ -90,8 +144,10 @@ SOURCE: Source = Source(
     title="dbt",
     recognises=_recognises,
     read=read,
+    read_parts=read_nodes,
     becomes="`run_results.json` becomes one execution of the invocation with its models and tests as steps; of more "
-    "than 1,000 those that failed and the longest; there is no branch and no link",
+    "than 1,000 those that failed and the longest; there is no branch and no link. With `--models` "
+    "each node is an execution",
     statuses=STATUS,
     places=Places(
         id="metadata.invocation_id",

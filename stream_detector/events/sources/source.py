@@ -124,6 +124,8 @@ class Source:
     """The places without which a payload is refused: those of identity, status and time."""
     statuses: Mapping[str, Status] = field(default_factory=dict)
     """The source's word for an outcome -> our status, for docs/sources.md."""
+    read_parts: Callable[[bytes], Reading] | None = None
+    """The same payload with each of its parts as a workflow of its own, for those who ask for it."""
     recognises_text: Callable[[bytes], bool] | None = None
     """The same for a payload that is not a JSON object, such as XML; asked where the value does not begin with `{`."""
     webhook: Webhook | None = None

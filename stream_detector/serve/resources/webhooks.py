@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta, Struct
 
 from stream_detector.events import Completion, RefusedError
 from stream_detector.events.decode import decode_received
@@ -18,6 +20,7 @@ from stream_detector.serve.app_keys import BROKER, DATABASE, SETTINGS
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.connections import source_of
 from stream_detector.serve.problems import ProblemError
+from stream_detector.serve.requests import read_query
 from stream_detector.serve.resources.events import (
     IntakeResult,
     RefusedEvent,
@@ -39,6 +42,12 @@ class DeliveryResult(IntakeResult, kw_only=True):
 
     message: str
     left_out: list[str]
+
+
+class PartsQuery(Struct, kw_only=True):
+    """How to read a delivery."""
+
+    models: Annotated[bool, Meta(description="Each model or other node of the invocation is a workflow.")] = False
 
 
 def webhook_handler(source: Source, webhook: Webhook) -> Handler:
@@ -63,7 +72,8 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
         if kind and kind not in webhook.events:
             reading = Reading(ignored=f"{_shown(kind)} is not switched on")
         else:
-            reading = _read_delivery(source, body)
+            by_parts = source.read_parts is not None and read_query(request, PartsQuery, ignore_unknown=True).models
+            reading = _read_delivery(source, body, by_parts=by_parts)
         return await _answer(request, reading)
 
     take_delivery.__name__ = f"take_{source.name}"
@@ -82,11 +92,12 @@ async def take_mapped(request: web.Request) -> web.Response:
     return await _answer(request, _read_delivery(source, body, is_mapped=True))
 
 
-def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False) -> Reading:
+def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False, by_parts: bool = False) -> Reading:
     """What the delivery holds. Raises 400, for the person who set it up.
 
     Args:
         is_mapped: whether a mapping reads it: it may read a payload of any system.
+        by_parts: each part as a workflow of its own.
     """
     try:
         payload = form_payload(body) if is_form(body) else body
@@ -95,7 +106,7 @@ def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False) -> R
             detail = f"unsupported_format: this is a payload of {other.title}"
             raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
         check_unique_payload(payload)
-        return read_payload(source, payload)
+        return read_payload(source, payload, by_parts=by_parts)
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
 

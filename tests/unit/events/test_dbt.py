@@ -1,5 +1,7 @@
 """X20: an invocation of dbt becomes one execution with its models and tests as steps."""
 
+import io
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion, Step
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.encode import encode
+from stream_detector.events.files import read_events
 from stream_detector.events.sources import dbt
 from tests.unit.events.samples_of_sources import changed, loaded, only_event
 
@@ -105,3 +108,64 @@ def test_x20_what_could_hide_a_failure_is_refused(place: str, value: Any, reason
         dbt.read(changed(PAYLOAD, place, value))
     assert refused.value.reason == reason
     assert "run_results.json" in refused.value.message or reason == "unknown_value"
+
+
+def nodes(payload: Any) -> list[Completion]:
+    assert dbt.SOURCE.read_parts is not None
+    given = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    events = dbt.SOURCE.read_parts(given).events
+    return [event for event in events if isinstance(event, Completion)]
+
+
+def test_x20_by_models_each_node_is_a_workflow_with_its_own_times() -> None:
+    built, tested, skipped = nodes(PAYLOAD)
+    assert built.execution_id == "dbt:7c1d2e3f-0a30-4b4c-8d5e-6f7a8b9c0d1e:model.shop.orders"
+    assert (built.workflow_id, built.status) == ("dbt:model.shop.orders:target=prod", "success")
+    assert (built.started_at, built.finished_at, built.duration_s) == (
+        datetime(2026, 1, 22, 0, 4, 47, tzinfo=UTC),
+        datetime(2026, 1, 22, 0, 4, 50, tzinfo=UTC),
+        3.25,
+    )
+    assert built.labels == {"project": "shop", "command": "build", "target": "prod"} and not built.steps
+    assert (tested.status, tested.duration_s) == ("success", 0.5)
+    assert tested.finished_at - tested.started_at == timedelta(seconds=0.5)
+    assert (skipped.status, skipped.duration_s, skipped.started_at) == ("skip", None, skipped.finished_at)
+
+
+def test_x20_a_node_is_one_workflow_whatever_command_it_ran_in() -> None:
+    """The selection and the command are of the invocation; another target has other data."""
+    named = {(args, nodes(changed(PAYLOAD, args, value))[0].workflow_id) for args, value in (
+        ("args.select", ["tag:daily"]), ("args.which", "run"), ("args.target", "dev"), ("args.target", None),
+    )}  # fmt: skip
+    assert named == {
+        ("args.select", "dbt:model.shop.orders:target=prod"),
+        ("args.which", "dbt:model.shop.orders:target=prod"),
+        ("args.target", "dbt:model.shop.orders:target=dev"),
+        ("args.target", "dbt:model.shop.orders"),
+    }
+    first, again = nodes(PAYLOAD)[0], nodes(changed(PAYLOAD, "metadata.invocation_id", "retry"))[0]
+    assert first.execution_id != again.execution_id
+
+
+def test_x20_a_node_that_cannot_be_read_does_not_lose_the_others() -> None:
+    payload = json.loads(changed(PAYLOAD, "results.1.status", "sideways"))
+    (several, other), envelope = payload["results"][:2], json.dumps(json.dumps(payload)).encode()
+    for data in (json.dumps(payload).encode(), json.dumps([payload]).encode(), envelope):
+        lines = list(read_events(io.BytesIO(data), "run_results.json", record_ms=-1, models=True))
+        assert [line.error and line.error.reason for line in lines] == [None, None, "unknown_value"], data
+    with pytest.raises(RefusedError, match="is none of"):
+        nodes(payload | {"results": [other]})
+    nameless = {name: value for name, value in several.items() if name != "unique_id"}
+    with pytest.raises(RefusedError, match="unique_id"):
+        nodes(payload | {"results": [nameless]})
+    assert dbt.SOURCE.read_parts is not None
+    assert dbt.SOURCE.read_parts(json.dumps(payload | {"results": []}).encode()).ignored
+    (one,) = read_events(io.BytesIO(json.dumps(PAYLOAD).encode()), "run_results.json", record_ms=-1)
+    assert isinstance(one.event, Completion) and len(one.event.steps) == 3
+
+
+def test_x20_thousands_of_nodes_with_long_names_have_ids_of_their_own() -> None:
+    many = [PAYLOAD["results"][0] | {"unique_id": f"model.shop.{'x' * 300}{number}"} for number in range(3000)]
+    found = nodes(PAYLOAD | {"results": many})
+    assert len({event.execution_id for event in found}) == len({event.workflow_id for event in found}) == 3000
+    assert all(len(event.workflow_id) <= 256 for event in found)

@@ -198,3 +198,13 @@ def test_x20_three_ways_to_prove_a_sender() -> None:
         assert not basic.is_authentic(SECRET, {"Authorization": f"Bearer {encoded}"}, body)
     for wrong in ("", "Basic", "Basic %", "Basic " + b64encode(SECRET.encode()).decode()):
         assert not basic.is_authentic(SECRET, {"Authorization": wrong}, body)
+
+
+async def test_x20_dbts_webhook_reads_models_where_its_url_asks_for_them(client: Client) -> None:
+    body = (PAYLOADS / "dbt_run_results.json").read_bytes()
+    for query, count in (("?models=true", 3), ("", 1), ("?models=false&other=1", 1)):
+        answer = await post(client, f"dbt{query}", body)
+        assert answer["accepted"] == count, query
+    workflows = [record.key for record in published(client)]
+    assert workflows[0] == b"dbt:model.shop.orders:target=prod" and len(workflows) == 5
+    assert "models" in (await post(client, "dbt?models=perhaps", body, 400))["detail"]
