@@ -5,7 +5,9 @@ RESET that is another client's.
 """
 
 import asyncio
+import json
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,8 +15,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from stream_detector.devstack.postgres import Postgres
+from stream_detector.serve.app import make_app
+from stream_detector.serve.database import Database
 from stream_detector.settings import SettingsError
 from stream_detector.store import credentials, epochs, retain, state_records
 from stream_detector.store.connect import find_wrong_encoding, open_pool, why_not_writable
@@ -185,3 +190,51 @@ def test_a_database_that_is_not_utf8_is_refused_by_setup_and_doctor(postgres_ser
         assert "CREATE DATABASE" in call(settings, "token", "list").stderr, "no command makes tables in it"
     finally:
         psql(postgres_server, "DROP DATABASE latin WITH (FORCE)")
+
+
+READ = [
+    *("ai/anomalies", "ai/anomalies/trends", "ai/anomalies/facets", "ai/anomalies/export?format=csv", "workflows"),
+    *("entities", "runs", "overview", "incidents", "actions", "silences", "dead-letters", "inbox", "sessions"),
+    *("ai/anomalies?q=a&severity=critical&limit=1", "series?entity=nightly", "executions?workflow=nightly"),
+]
+SIGNED_IN = {"Authorization": f"Bearer {'t' * 40}"}
+
+
+async def test_the_api_answers_the_same_through_it(pooled, url, postgres_url, make_settings):
+    """More requests at once than pgbouncer has connections, each twice: the statements of the first are known by then.
+    What is marked as read through it is read for those who ask directly."""
+    assert await Writer(pooled[0]).write(one_of_each()) == []
+    clients = []
+    for given in (postgres_url, url):
+        settings = make_settings(database_url=given, api_token="t" * 40, broker="")
+        database = Database(settings)
+        connected = database.start()
+        clients.append((TestClient(TestServer(make_app(settings, database)), headers=SIGNED_IN), database))
+        await clients[-1][0].start_server()
+        await connected
+    (direct, _), (through, _) = clients
+
+    async def answer(client, path):
+        async with client.get(f"/api/v1/{path}") as response:
+            return path, response.status, await response.text()
+
+    try:
+        wanted = await asyncio.gather(*(answer(direct, path) for path in READ))
+        assert {status for _, status, _ in wanted} == {200}
+        for _ in range(2):
+            found = await asyncio.gather(*(answer(through, path) for path in READ * 4))
+            assert without_times(found) == without_times(wanted * 4)
+        (inbox,) = [json.loads(text) for path, _, text in wanted if path == "inbox"]
+        marked = [through.post("/api/v1/inbox/read", json={}) for _ in range(8)]
+        answers = [await (await each).json() for each in marked]
+        assert sum(each["marked"] for each in answers) == inbox["unread"] > 0
+        assert json.loads((await answer(direct, "inbox"))[2])["unread"] == 0
+    finally:
+        for client, database in clients:
+            await client.close()
+            await database.stop()
+
+
+def without_times(answers):
+    """The answers' own times are of when each was made."""
+    return [(path, status, re.sub(r"\d\d:\d\d:\d\d[.\d]*Z?", "", text)) for path, status, text in answers]
