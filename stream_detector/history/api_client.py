@@ -8,7 +8,7 @@ server's own `Date`, so this machine's clock does not matter. Source: GitHub's "
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -67,10 +67,12 @@ class Access:
     refusals: Mapping[int, str] = field(default_factory=dict)
     """Status -> what to change."""
     ca_file: str = ""
+    at_once: int = 1
+    """How many requests may be under way at the same time."""
 
 
 class ApiClient:
-    """Use as a context manager; one request at a time, as GitHub asks for.
+    """Use as a context manager; one request at a time, as GitHub asks for, but for `get_each`.
 
     Args:
         note: gets a line for a person, such as a wait.
@@ -89,6 +91,7 @@ class ApiClient:
         self._session: aiohttp.ClientSession | None = None
         self._ready_at_s = 0.0
         """Unix time of the server before which no request is sent."""
+        self._waiting = asyncio.Lock()
         self.skew_s = 0.0
         """How far the server's clock is ahead of ours."""
         self.requests = 0
@@ -101,7 +104,7 @@ class ApiClient:
                 f"--ca-file {self._access.ca_file}: no certificates can be read: {error}"
             ) from None
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=2),
+            connector=aiohttp.TCPConnector(ssl=context, limit=self._access.at_once + 1),
             headers={"Accept": "application/json", "User-Agent": "stream-detector"} | dict(self._access.headers),
             timeout=_TIMEOUT,
             trust_env=not is_local(self._url),
@@ -150,6 +153,28 @@ class ApiClient:
                 )
             await self._sleep(min(_FIRST_PAUSE_S * 2 ** (failed - 1), _LONGEST_PAUSE_S))
 
+    async def get_each(self, paths: Sequence[str]) -> list[Answer | None]:
+        """`get` of each path, as many at once as the access allows; None where there is nothing any more (404)."""
+        found: dict[str, Answer | None] = {}
+        left = iter(dict.fromkeys(paths))
+
+        async def work() -> None:
+            for path in left:
+                try:
+                    found[path] = await self.get(path)
+                except HistoryImportError as error:
+                    if error.status != 404:
+                        raise
+                    found[path] = None
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._access.at_once, len(paths))):
+                    group.create_task(work())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [found[path] for path in paths]
+
     async def _once(self, url: str, params: Mapping[str, str | int] | None) -> tuple[Answer | None, str, float]:
         """(the answer, or why there is none yet, and the seconds to wait: 0 none asked for, below 0 unknown)."""
         assert self._session is not None
@@ -171,7 +196,7 @@ class ApiClient:
     def _refused(self, url: str, status: int, headers: Mapping[str, str], body: bytes) -> tuple[str, float]:
         """Why, and how long to wait. Raises `HistoryImportError` where waiting does not help."""
         text = body[:4096].decode("utf-8", "replace")
-        spent = headers.get("x-ratelimit-remaining", "").strip() == "0"
+        spent = _is_spent(headers)
         # The reset of the primary limit is in every answer, so it dates a wait only where that limit is used up.
         dated = headers if spent else {name: value for name, value in headers.items() if "ratelimit" not in name}
         asked_s = asked_wait_s(dated, text)
@@ -186,8 +211,11 @@ class ApiClient:
             what = f"no token is set ({' or '.join(self._access.token_variables)}). {what}"
         said = one_line(_message_of(text), _SHOWN_CHARS)
         if self._access.token:
-            said = said.replace(self._access.token, "***")
-        raise HistoryImportError(self._text(url, f"status {status}{f' ({said})' if said else ''}. {what}".rstrip(". ")))
+            for secret in (self._access.token, self._access.token.rpartition(":")[2]):
+                said = said.replace(secret, "***") if secret else said
+        raise HistoryImportError(
+            self._text(url, f"status {status}{f' ({said})' if said else ''}. {what}".rstrip(". ")), status
+        )
 
     def _hold(self, wait_s: float, limited: int) -> None:
         """No request before then. Raises `HistoryImportError` where that is too long, or too often."""
@@ -200,18 +228,29 @@ class ApiClient:
         self._ready_at_s = ready_at.timestamp()
 
     async def _wait_until_ready(self) -> None:
+        if not self._ready_at_s:
+            return
+        async with self._waiting:  # of several requests the first waits and notes it
+            await self._wait()
+
+    async def _wait(self) -> None:
         left_s = self._ready_at_s - self.now().timestamp()
         if left_s <= 0 or not self._ready_at_s:
             return
         at = datetime.fromtimestamp(self._ready_at_s, UTC)
         self._note(f"{self._access.title}: rate limit; continues at {at:%H:%M:%S} UTC, in {left_s:,.0f} s")
+        held = self._ready_at_s
         await self._sleep(left_s)
-        self._ready_at_s = 0.0
+        if self._ready_at_s == held:  # a request that was under way may have met the limit since
+            self._ready_at_s = 0.0
 
     def _note_budget(self, headers: Mapping[str, str]) -> None:
-        """Of the last request that the limit allows: the next one waits instead of being refused."""
-        if headers.get("x-ratelimit-remaining", "").strip() == "0" and (wait_s := asked_wait_s(headers)):
-            self._hold(wait_s + 1.0, 0)
+        """Of the last request that the limit allows: the next one waits instead of being refused.
+
+        Azure DevOps answers and asks for a wait before the next request; one that is not kept is made by the server.
+        """
+        if (_is_spent(headers) or "retry-after" in headers) and (wait_s := asked_wait_s(headers)):
+            self._hold(min(wait_s + 1.0, LONGEST_WAIT_S), 0)
 
     def _compare_clocks(self, headers: Mapping[str, str]) -> None:
         try:
@@ -236,8 +275,11 @@ class ApiClient:
         try:
             return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            what = "an answer that is not JSON"
+            if body.lstrip()[:1] == b"<":
+                what = "a web page instead of JSON, perhaps to sign in: check the token"
             raise HistoryImportError(
-                self._text(url, "an answer that is not JSON: is this the API's address (--url), not the page's?")
+                self._text(url, f"{what}: is this the API's address (--url), not the page's?")
             ) from None
 
     def _checked(self, url: str) -> str:
@@ -246,7 +288,8 @@ class ApiClient:
             host = one_line(urlsplit(url).netloc.rpartition("@")[2], _SHOWN_CHARS)
             raise HistoryImportError(
                 f"{self._access.title} at {self._url} refers to another host, {host or 'without a name'}, to which "
-                "no token is sent; if that is the API, give its address with --url"
+                "no token is sent. If that is the API, give its address with --url; if it is a page to sign in, the "
+                "token is missing, wrong or expired"
             )
         return url
 
@@ -258,6 +301,11 @@ class ApiClient:
 def _next_of(response: aiohttp.ClientResponse) -> str:
     links = response.links
     return str(links["next"]["url"]) if "next" in links and "url" in links["next"] else ""
+
+
+def _is_spent(headers: Mapping[str, str]) -> bool:
+    """Whether the limit allows no further request. GitLab's headers have no `x-`."""
+    return headers.get("x-ratelimit-remaining", headers.get("ratelimit-remaining", "")).strip() == "0"
 
 
 def _origin(url: str) -> tuple[str, str, int]:

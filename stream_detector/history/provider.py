@@ -53,6 +53,8 @@ class Provider:
     """Raises `HistoryImportError` where the text cannot be a place: with its form and an example."""
     url: str
     """Of the API, without a slash at its end; empty where every installation has its own, so --url is needed."""
+    api_path: str = ""
+    """Below that address; --url may end with it or not."""
     token_variables: tuple[str, ...]
     """Environment variables that may hold the token; the first that is set counts."""
     headers: Callable[[str], Mapping[str, str]]
@@ -60,6 +62,8 @@ class Provider:
     pages: Pages
     """The pages in any order; an iterator that is begun with a page's cursor continues after that page."""
     needs_token: bool = True
+    at_once: int = 1
+    """How many requests `ApiClient.get_each` may send at the same time."""
     refusals: Mapping[int, str] = field(default_factory=dict)
     """Status 401, 403, 404 -> what to change: which right the token needs, what else is missing."""
     extras: Mapping[str, str] = field(default_factory=dict)
@@ -67,9 +71,11 @@ class Provider:
 
     def access(self, url: str, token: str, ca_file: str = "") -> Access:
         """For `ApiClient`. Args: `url` is empty for the provider's own."""
+        address = (url or self.url).rstrip("/").removesuffix(self.api_path)
         return Access(
             title=self.title,
-            url=(url or self.url).rstrip("/"),
+            url=address + self.api_path,
+            at_once=self.at_once,
             token=token,
             token_variables=self.token_variables,
             headers=self.headers(token),

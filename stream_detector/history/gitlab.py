@@ -1,0 +1,88 @@
+"""GitLab CI: the pipelines of a project, in order of their last change, each with its durations.
+
+Source: GitLab's REST API, "Pipelines API" and "Projects API". The list has neither duration nor end, so each pipeline
+that has ended is fetched by itself, several at once. The list is asked for what has changed since the last pipeline, so
+a pipeline that is deleted or retried while it is read moves no other one out of sight.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from stream_detector.events.sources import gitlab
+from stream_detector.events.sources.details import parse_instant
+from stream_detector.history.api_client import ApiClient
+from stream_detector.history.errors import HistoryImportError
+from stream_detector.history.provider import Page, Provider, Wanted
+from stream_detector.history.walk import count, entries, text, walk_from, written
+
+PER_PAGE = 100
+_PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)+")
+_TICK = timedelta(milliseconds=1)
+"""GitLab shows milliseconds of a time that has more."""
+_RIGHTS = "it needs the scope read_api and, in the project, the role Reporter"
+_NO_STEPS = "the jobs of a pipeline are not fetched, so executions have no steps"
+
+
+def check_place(place: str) -> None:
+    """GROUP/PROJECT, with any number of sub-groups. Raises `HistoryImportError`."""
+    if not _PLACE.fullmatch(place):
+        raise HistoryImportError(
+            f"{place!r} is not the path of a project: use GROUP/PROJECT or GROUP/SUBGROUP/PROJECT, as in the address "
+            "of its page, for example gitlab-org/gitlab-runner; another server is named with --url"
+        )
+
+
+async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
+    """The pipelines that have changed since. The cursor is the time of the last change that was read."""
+    path = f"/projects/{quote(wanted.place, safe='')}"
+    project = _project((await client.get(path)).document)
+    walk = walk_from(wanted.since, wanted.cursor)
+    of: int | None = None
+    while True:
+        params: dict[str, str | int] = {"order_by": "updated_at", "sort": "asc", "per_page": PER_PAGE}
+        params |= {"updated_after": written(walk.after - _TICK), "page": walk.skip // PER_PAGE + 1}
+        answer = await client.get(f"{path}/pipelines", params)
+        listed = entries(answer.document, "", "GitLab CI: the answer has no pipelines: is --url the address of GitLab?")
+        of = of or count(answer.headers.get("x-total"))
+        ended = [each for each in listed if each.get("status") in gitlab.STATUS]
+        new = [each for each in ended if walk.is_new((each.get("id"), each.get("updated_at")))]
+        whole = await client.get_each([f"{path}/pipelines/{quote(str(each.get('id')), safe='')}" for each in new])
+        walk.advance([parse_instant(each.get("updated_at")) for each in listed])
+        found = [each.document for each in whole if each and isinstance(each.document, dict)]
+        yield Page([{**each, "project": project} for each in found], walk.cursor, of, (_NO_STEPS,))
+        if not answer.next_url or not listed:
+            return
+
+
+def _project(document: Any) -> Mapping[str, str]:
+    """What the webhook's payload has of it: path and default branch."""
+    if not isinstance(document, dict) or not text(document, "path_with_namespace"):
+        raise HistoryImportError("GitLab CI: the answer is not a project: is --url the address of GitLab?")
+    return {name: text(document, name) for name in ("path_with_namespace", "default_branch")}
+
+
+def _headers(token: str) -> Mapping[str, str]:
+    return {"PRIVATE-TOKEN": token} if token else {}
+
+
+PROVIDER = Provider(
+    name="gitlab",
+    title="GitLab CI",
+    place="GROUP/PROJECT",
+    check_place=check_place,
+    url="https://gitlab.com",
+    api_path="/api/v4",
+    token_variables=("GITLAB_TOKEN",),
+    headers=_headers,
+    pages=pages,
+    needs_token=False,  # a public project with public pipelines can be read without
+    at_once=6,
+    refusals={
+        401: f"The token is wrong or has expired: make a new one under Preferences, Access tokens; {_RIGHTS}",
+        403: f"The token may not read this project's pipelines: {_RIGHTS}",
+        404: f"There is no such project, or it is private and the token may not see it: {_RIGHTS}",
+    },
+)

@@ -1,0 +1,1 @@
+"""What every API with history keeps to."""
