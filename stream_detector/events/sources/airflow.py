@@ -49,6 +49,7 @@ def _read_run(document: Document) -> Reading:
         started_at=document.moment("start_date"),
         labels={"trigger": kind},
         variant=_VARIANTS.get(kind or ""),
+        output=document.output("note"),
     )
     return Reading([event], "", document.details.left_out)
 

@@ -5,11 +5,12 @@ one or a list of them as kubectl or the Argo server's API returns it. Times are 
 retried keeps its `uid` and finishes again, so the event's id is the `uid` and the time of the end.
 """
 
-from stream_detector.events.completion import Status, Step
+from stream_detector.events.completion import Status
 from stream_detector.events.sources.document import (
     Document,
     execution,
     literal,
+    named_texts,
     read_document,
     read_each,
     seconds_between,
@@ -49,6 +50,7 @@ def _read_workflow(document: Document) -> Reading:
     namespace = document.text("metadata.namespace") or "default"
     status = document.needed_status("status.phase", STATUS)
     ended_at = document.needed_moment("status.finishedAt")
+    pods, message = _pods(document.part("status.nodes")), document.output("status.message")
     event = execution(
         run=f"argo:{document.needed_text('metadata.uid')}.{int(ended_at.timestamp())}",
         workflow=f"argo:{namespace}/{name}",
@@ -56,26 +58,26 @@ def _read_workflow(document: Document) -> Reading:
         status=status,
         ended_at=ended_at,
         started_at=document.moment("status.startedAt"),
-        steps=_steps(document.part("status.nodes")),
+        steps=[step(name, _STEPS.get(pod.text("phase") or ""), _seconds(pod)) for name, pod in pods],
         labels={"namespace": namespace, "template": template},
         variant=SCHEDULE if cron else None,
+        output=named_texts([*((pod_name, pod.output("message")) for pod_name, pod in pods), (name, message)]),
     )
     return Reading([event], "", document.details.left_out)
 
 
-def _steps(nodes: Document) -> list[Step]:
-    """The pods in the order in which they began; the other nodes only group them."""
+def _pods(nodes: Document) -> list[tuple[str, Document]]:
+    """The pods by name, in the order in which they began; the other nodes only group them."""
     found = [
         Document(node, nodes.details, f"{nodes.at}[...]") for node in nodes.root.values() if isinstance(node, dict)
     ]
-    steps = []
-    for node in (each for each in found if each.value("type") == "Pod"):
-        started_at = node.moment("startedAt")
-        duration_s = seconds_between(started_at, node.moment("finishedAt"))
-        status = _STEPS.get(node.text("phase") or "")
-        name = node.text("displayName") or node.text("name") or "pod"
-        steps.append((str(started_at), step(name, status, duration_s)))
-    return [each for _, each in sorted(steps, key=lambda pair: pair[0])]
+    pods = [each for each in found if each.value("type") == "Pod"]
+    pods.sort(key=lambda pod: str(pod.moment("startedAt")))
+    return [(pod.text("displayName") or pod.text("name") or "pod", pod) for pod in pods]
+
+
+def _seconds(pod: Document) -> float | None:
+    return seconds_between(pod.moment("startedAt"), pod.moment("finishedAt"))
 
 
 def _recognises(fields: Fields) -> bool:

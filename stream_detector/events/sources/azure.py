@@ -81,6 +81,7 @@ def _read_build(document: Document, build: Document) -> Reading:
         },
         url=build.link("_links.web.href"),
         variant=_variant(build, ref, reason),
+        output=document.output("message.text") or document.output("detailedMessage.text"),
     )
     return Reading([event], "", document.details.left_out)
 

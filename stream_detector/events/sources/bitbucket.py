@@ -66,6 +66,7 @@ def _read_pipeline(document: Document) -> Reading:
         },
         url=document.link("links.html.href"),
         variant=_variant(target, trigger, is_tag),
+        output=document.output("state.result.error.message"),
     )
     return Reading([event], "", document.details.left_out)
 
@@ -100,6 +101,7 @@ def _status_event(document: Document, found: Document) -> Completion:
         started_at=found.moment("created_on"),
         labels={"repository": repository, "branch": found.text("refname"), "commit": commit},
         url=found.link("url"),
+        output=found.output("description"),
     )
 
 

@@ -49,6 +49,7 @@ def read(payload: bytes) -> Reading:
         ended_at=_moment(document),
         labels={"source": source, "pipeline_run": subject.text("content.pipelineRun.id")},
         url=subject.link("content.uri") or subject.link("content.url"),
+        output=subject.output("content.errors"),
     )
     return Reading([event], "", document.details.left_out)
 

@@ -15,7 +15,15 @@ from datetime import datetime
 
 from stream_detector.events.completion import Status, Step
 from stream_detector.events.inputs import Event
-from stream_detector.events.sources.document import Document, execution, members, outcome, read_document, step
+from stream_detector.events.sources.document import (
+    Document,
+    execution,
+    members,
+    named_texts,
+    outcome,
+    read_document,
+    step,
+)
 from stream_detector.events.sources.source import (
     Fields,
     Places,
@@ -65,6 +73,7 @@ def read(payload: bytes) -> Reading:
         duration_s=document.seconds("elapsed_time"),
         steps=steps,
         labels={"project": project, "command": command, "target": document.text("args.target")},
+        output=named_texts(map(_named_message, steps, results)),
     )
     return Reading([event], "", document.details.left_out)
 
@@ -90,6 +99,7 @@ def read_nodes(payload: bytes) -> Reading:
                 ended_at=finished_at or ended_at,
                 duration_s=result.seconds("execution_time"),
                 labels={"project": _package(node), "command": command, "target": target},
+                output=result.output("message"),
             )
         ]
 
@@ -111,6 +121,12 @@ def _results(document: Document) -> list[Document]:
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise document.details.refusal("wrong_type", "$.results", "is not an array of objects")
     return document.parts("results")
+
+
+def _named_message(node: Step, result: Document) -> tuple[str, str | None]:
+    """What dbt has about a node that failed, or that warns: of the others it is the number of rows."""
+    is_kept = node.status != "success" or result.value("status") == "warn"
+    return node.name, result.output("message") if is_kept else None
 
 
 def _step(result: Document) -> Step:

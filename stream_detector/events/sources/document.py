@@ -32,6 +32,8 @@ _MOST_BYTES = 800_000
 """Of the steps as JSON: an event has at most 1,000,000, and everything else of it takes less than the rest."""
 _MOST_SECONDS = 1e9
 """Thirty years; a `timedelta` holds no more than a hundred times that."""
+_MOST_TEXT = 2_000
+"""Characters of one part in an excerpt of 10,000, so that one does not push out all others."""
 _FAILED = frozenset({"failure", "error", "timeout"})
 _encoded = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -89,6 +91,14 @@ class Document:
         if found is None or (type(found) is str and 0 < len(found) <= MOST_NAME and "\0" not in found):
             return found
         return self.details.text(f"{self.at}.{path}", found)
+
+    def output(self, path: str) -> str | None:
+        """The text at the path, of any length and with any characters, for the excerpt."""
+        found = self.value(path)
+        if found is None or isinstance(found, str):
+            return found or None
+        self.details.left_out.append(f"{self.at}.{path}")
+        return None
 
     def moment(self, path: str) -> datetime | None:
         """The instant at the path, in UTC."""
@@ -164,7 +174,7 @@ def execution(
     labels: Mapping[str, str | None] | None = None,
     url: str | None = None,
     variant: str | None = None,
-    output: object = None,
+    output: str | None = None,
 ) -> Completion:
     """An execution within the limits of our contract; what exceeds them is cut, an id with a digest of all of it.
 
@@ -172,7 +182,7 @@ def execution(
         run, workflow: identities, of any length.
         started_at: if it is not known, the end minus the duration, and the end itself without one.
         duration_s: if it is not known, what lies between start and end; null if that is nothing.
-        output: what the run printed, if it is a text: its last lines are the excerpt.
+        output: what the run printed, or what the system has about its end; the last lines are the excerpt.
     """
     if duration_s is None:
         duration_s = seconds_between(started_at, ended_at)
@@ -190,7 +200,18 @@ def execution(
         labels={label: value[:MOST_NAME] for label, value in (labels or {}).items() if value},
         url=url if url and is_link(url) else None,
         variant=variant,
-        excerpt=excerpt_of(output.encode("utf-8", "replace")) if isinstance(output, str) else None,
+        excerpt=excerpt_of(output.encode("utf-8", "replace")) if output else None,
+    )
+
+
+def named_texts(texts: Iterable[tuple[str, str | None]]) -> str:
+    """The texts, each after the name of the part that it is of; of a long one the end.
+
+    >>> named_texts([("build", "exit code 2"), ("deploy", None)])
+    'build: exit code 2'
+    """
+    return "\n".join(
+        f"{name[:MOST_NAME]}: {stripped[-_MOST_TEXT:]}" for name, text in texts if text and (stripped := text.strip())
     )
 
 

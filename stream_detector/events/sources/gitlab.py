@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status, Step
+from stream_detector.events.excerpt import excerpt_of
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields, url_parts
+from stream_detector.events.sources.document import named_texts
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
 from stream_detector.events.variant import (
@@ -86,6 +88,7 @@ class _Build(Struct):
     status: Any = None
     finished_at: Any = None
     duration: Any = None
+    failure_reason: Any = None
 
 
 class _Delivery(Struct):
@@ -174,6 +177,7 @@ def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, del
         ),
         url=url,
         variant=variant,
+        excerpt=_excerpt(builds),
     )
     return Reading((event,), "", details.left_out)
 
@@ -230,6 +234,19 @@ def _step(details: Details, build: _Build) -> Step | None:
     duration_s = details.seconds("$.builds[...].duration", build.duration)
     shown = f"{stage}: {name}" if stage else name
     return Step(shown if len(shown) <= 512 else shown[:511] + "…", status, duration_s)
+
+
+def _excerpt(builds: list[_Build]) -> str | None:
+    """Why each failed job did, after its name. A job that did not fail may have a reason, too."""
+    failed = [build for build in builds if build.status == "failed" and isinstance(build.failure_reason, str)]
+    if not failed:
+        return None
+    named = ((": ".join(filter(None, map(_text, (job.stage, job.name)))), job.failure_reason) for job in failed)
+    return excerpt_of(named_texts(named).encode("utf-8", "replace"))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _branch_or_tag(details: Details, pipeline: _Pipeline, merge_request: Raw) -> tuple[object, object]:

@@ -110,7 +110,7 @@ def _read_plugin(document: Document) -> Reading:
         duration_s=_seconds(build),
         labels={"branch": _branch(scm.text("branch")), "commit": scm.text("commit")},
         variant=None,
-        output=build.value("log"),
+        output=build.output("log"),
     )
     return Reading([event], "", document.details.left_out)
 
@@ -126,7 +126,7 @@ def _execution(
     duration_s: float | None,
     labels: dict[str, str | None],
     variant: str | None,
-    output: object = None,
+    output: str | None = None,
 ) -> Completion:
     host, job = _host_and_job(url or "")
     job = job or name or ""

@@ -14,7 +14,7 @@ from xml.parsers import expat
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import Details, parse_instant
-from stream_detector.events.sources.document import execution, outcome, step
+from stream_detector.events.sources.document import execution, named_texts, outcome, step
 from stream_detector.events.sources.source import (
     Fields,
     Places,
@@ -36,6 +36,8 @@ failed or has an error, and skipped if none ran."""
 
 _ADVICE = "send a report with the root testsuites or testsuite, whose suites have a name and a timestamp"
 _MOST_DEPTH = 128
+_MOST_TEXT, _MOST_MESSAGE = 1_500, 500
+"""Characters of a failed case: of its trace from the end, of its message from the beginning."""
 _MOST_SECONDS = 1e9
 
 
@@ -49,6 +51,8 @@ class _Suite:
         self.host = attributes.get("hostname", "").strip()
         self.duration_s = _seconds(attributes.get("time", ""))
         self.steps: list[Step] = []
+        self.failures: list[tuple[str, str]] = []
+        """The names of the cases that failed, with what the report has of each."""
 
 
 class _Reader:
@@ -60,6 +64,8 @@ class _Reader:
         self._open: list[_Suite] = []
         self._case: dict[str, str] | None = None
         self._outcome: Status = "success"
+        self._message, self._text = "", ""
+        self._in_text = False
         self._depth = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -72,19 +78,34 @@ class _Reader:
             self._open.append(_Suite(attributes, self._open[-1].name if self._open else ""))
             self.suites.append(self._open[-1])
         elif tag == "testcase":
-            self._case, self._outcome = attributes, "success"
+            self._case, self._outcome, self._message, self._text = attributes, "success", "", ""
         elif tag in STATUS and self._case is not None and self._outcome == "success":
             self._outcome = STATUS[tag]
+            self._in_text = tag != "skipped"
+            self._message = attributes.get("message", "") if self._in_text else ""
+
+    def text(self, piece: str) -> None:
+        if self._in_text:
+            self._text = (self._text + piece)[-_MOST_TEXT:]
 
     def end(self, tag: str) -> None:
         self._depth -= 1
+        if tag in STATUS:
+            self._in_text = False
         if tag in ("testsuite", "testsuites"):
             self._open.pop()
         elif tag == "testcase" and self._case is not None:
             group, name = self._case.get("classname", "").strip(), self._case.get("name", "").strip()
             shown = f"{group}: {name}" if group else name or "test case"
             self._open[-1].steps.append(step(shown, self._outcome, _seconds(self._case.get("time", ""))))
+            if found := self._failure():
+                self._open[-1].failures.append((shown, found))
             self._case = None
+
+    def _failure(self) -> str:
+        """The end of the trace, then the message, which most reports repeat at its beginning."""
+        trace, message = self._text.strip(), self._message.strip()[:_MOST_MESSAGE]
+        return "\n".join(part for part in (trace, message if message not in trace else "") if part)
 
     def refuse_declaration(self, *_: object) -> None:
         raise RefusedError(
@@ -97,8 +118,10 @@ def read(payload: bytes) -> Reading:
     details = Details(_ADVICE)
     reader = _Reader(details)
     parser = expat.ParserCreate()
+    parser.buffer_text = True
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
     parser.StartDoctypeDeclHandler = reader.refuse_declaration
     parser.EntityDeclHandler = reader.refuse_declaration
     try:
@@ -133,6 +156,7 @@ def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:
         duration_s=suite.duration_s,
         steps=suite.steps,
         labels={"host": suite.host},
+        output=named_texts(suite.failures),
     )
 
 

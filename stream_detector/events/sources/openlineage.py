@@ -6,7 +6,7 @@ start and end are the event's time. The run's id is the event's id: a retry is a
 """
 
 from stream_detector.events.completion import Status
-from stream_detector.events.sources.document import execution, members, read_document
+from stream_detector.events.sources.document import Document, execution, members, read_document
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 
@@ -37,8 +37,14 @@ def read(payload: bytes) -> Reading:
             "parent": document.text("run.facets.parent.job.name"),
             "integration": document.text("job.facets.jobType.integration"),
         },
+        output=_error(document.part("run.facets.errorMessage")),
     )
     return Reading([event], "", document.details.left_out)
+
+
+def _error(facet: Document) -> str:
+    """The trace, then the message: where there is room for a few lines, the last ones are shown."""
+    return "\n".join(text for name in ("stackTrace", "message") if (text := facet.output(name)))
 
 
 def _recognises(fields: Fields) -> bool:

@@ -88,6 +88,7 @@ def _event(span: Document, attributes: dict[str, str], tasks: dict[str, list[Ste
         },
         url=attributes.get("cicd.pipeline.run.url.full"),
         variant=TAG if is_tag else None,
+        output=span.output("status.message"),
     )
 
 

@@ -60,6 +60,7 @@ def _read_build(build: Document, interrupted: bool = False) -> Reading:
         labels={"branch": branch, "trigger": trigger, "project": build.text("buildType.projectName")},
         url=url,
         variant=variant,
+        output=build.output("statusText"),
     )
     return Reading([event], "", build.details.left_out)
 

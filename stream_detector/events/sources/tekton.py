@@ -75,6 +75,7 @@ def _read_run(run: Document, kind: str = "") -> Reading:
             "trigger": labels.text("triggers.tekton.dev/trigger", exact=True),
             "pipeline_run": labels.text("tekton.dev/pipelineRun", exact=True) if kind == "TaskRun" else None,
         },
+        output=condition.output("message"),
     )
     return Reading([event], "", run.details.left_out)
 

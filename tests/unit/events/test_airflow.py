@@ -64,7 +64,7 @@ def test_x20_what_has_not_ended_or_is_a_task_is_no_execution(state: str) -> None
 
 
 def test_x20_a_run_that_is_cleared_and_ends_again_is_another_execution() -> None:
-    assert read(PAYLOAD) == read(PAYLOAD | {"note": "looked at"})
+    assert read(PAYLOAD | {"note": "looked at"}).execution_id == read(PAYLOAD).execution_id
     assert read(PAYLOAD | {"end_date": "2026-01-22T09:00:00Z"}).execution_id != read(PAYLOAD).execution_id
     queued = read(PAYLOAD | {"start_date": None})
     assert queued.duration_s is None and queued.started_at == queued.finished_at

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion
@@ -100,7 +101,8 @@ def test_x20_what_identifies_no_build_is_refused(place: str, value: Any, reason:
 
 
 def test_x22_a_build_of_the_rest_api_is_the_execution_of_the_hook() -> None:
-    assert read(loaded("azure_build_of_rest")) == read(loaded("azure_builds_of_rest")) == read(PAYLOAD)
+    of_hook = replace(read(PAYLOAD), excerpt=None)  # the REST API has no message
+    assert read(loaded("azure_build_of_rest")) == read(loaded("azure_builds_of_rest")) == of_hook
     running = loaded("azure_builds_of_rest")["value"][1]
     assert ignored(azure.SOURCE, running) == "the run has not ended"
     assert ignored(azure.SOURCE, {"count": 1, "value": [running]}) == "none of the runs has ended"
