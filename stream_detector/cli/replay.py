@@ -18,10 +18,11 @@ from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Anomaly, AnomalyTypeName, Completion, RunSummary, Score, ScoreRun, SeverityName
+from stream_detector.events import Anomaly, AnomalyTypeName, RunSummary, Score, ScoreRun, SeverityName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError
+from stream_detector.events.inputs import Event
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.lines import Line
 from stream_detector.events.times import epoch_ms
@@ -120,7 +121,7 @@ class _Replay:
         self._items: list[tuple[float, Anomaly | RunSummary, LabelCounts | None]] = []
         self._notify = notify_config(settings)
 
-    def apply(self, event: Completion | Score | ScoreRun) -> None:
+    def apply(self, event: Event) -> None:
         """Judge one event."""
         if isinstance(event, ScoreRun):
             self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from stream_detector.events import Anomaly, Move
 
-OutcomeKind = Literal["applied", "duplicate", "late", "backfilled", "ignored"]
-"""late: older than the newest by more than `LATE_MS`, learned (beyond 30 days only counted) without alert; ignored:
-cancelled or skipped, counts in nothing."""
+OutcomeKind = Literal["applied", "started", "duplicate", "late", "backfilled", "ignored"]
+"""started: the start of an execution; late: older than the newest by more than `LATE_MS`, learned (beyond 30 days only
+counted) without alert; ignored: cancelled or skipped, counts in nothing."""
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -26,4 +26,4 @@ class Outcome(Struct, frozen=True, gc=False):
 LATE_MS: Final = 3_600_000
 """An event older than the key's newest by more than an hour is late: no alert comes of it."""
 APPLIED, DUPLICATE, LATE = Outcome("applied"), Outcome("duplicate"), Outcome("late")
-BACKFILLED, IGNORED = Outcome("backfilled"), Outcome("ignored")
+BACKFILLED, IGNORED, STARTED = Outcome("backfilled"), Outcome("ignored"), Outcome("started")

@@ -8,17 +8,17 @@ from msgspec.structs import replace
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.label_window import LabelWindow
-from stream_detector.detect.outcome import Outcome
+from stream_detector.detect.outcome import STARTED, Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
 from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.detect.variants import follow, is_of_workflow, keys_of_action
-from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun, Start
 from stream_detector.events.completion import with_variant
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
 
-Event = Completion | Score | Action
+Event = Completion | Start | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
 
 
@@ -69,6 +69,10 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
             return self._apply_action(event, config)
         if isinstance(event, Score):
             return step(self._made(key_of(event)), event, config, record_ms, backfill=backfill, explain=explain)
+        if isinstance(event, Start):
+            event = with_variant(event, config.variant_by)
+            known = self.get(key_of(event))
+            return STARTED if known is None else step(known, event, config, record_ms, backfill=backfill)
         event, baseline, ends = self.before(event, config, backfill=backfill)
         outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
         return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome

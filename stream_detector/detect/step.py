@@ -6,18 +6,18 @@ replay and backtests; if two of them ever disagree, that is a defect.
 
 from stream_detector.detect.baseline import Baseline, ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
-from stream_detector.detect.outcome import Outcome
+from stream_detector.detect.outcome import STARTED, Outcome
 from stream_detector.detect.step_action import step_action
 from stream_detector.detect.step_completion import step_completion
 from stream_detector.detect.step_score import step_score
-from stream_detector.events import Action, Completion, Score
+from stream_detector.events import Action, Completion, Score, Start
 from stream_detector.events.ids import score_key
 from stream_detector.events.variant import workflow_key
 
 
 def step(
     baseline: Baseline,
-    event: Completion | Score | Action,
+    event: Completion | Start | Score | Action,
     config: Config,
     record_ms: int | None = None,
     backfill: bool = False,
@@ -37,14 +37,16 @@ def step(
         return step_completion(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
     if kind is Score and isinstance(baseline, ScoreBaseline):
         return step_score(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
+    if kind is Start and isinstance(baseline, WorkflowBaseline):
+        return STARTED
     if kind is Action:
         return step_action(baseline, event, explain)  # type: ignore[arg-type]
     raise TypeError(f"{kind.__name__} does not belong to {baseline.key.partition(':')[0]} keys")
 
 
-def key_of(event: Completion | Score | Action) -> str:
+def key_of(event: Completion | Start | Score | Action) -> str:
     """State key that the event belongs to; empty for an action that names no entity."""
-    if isinstance(event, Completion):
+    if isinstance(event, Completion | Start):
         return workflow_key(event.workflow_id, event.variant)
     if isinstance(event, Score):
         return score_key(event.entity_id)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from stream_detector.events import Completion, Resource, Score
+from stream_detector.events import Completion, Resource, Score, Start
 from stream_detector.events.encode import encode
 from stream_detector.events.files import read_history
 from stream_detector.events.inputs import INPUT_TOPICS, Event, Kind, key_of
@@ -132,6 +132,7 @@ def _moved(event: Event, by: timedelta, weeks: int) -> Event:
             finished_at=event.finished_at + by,
             labels={**_LABELS, **event.labels},
         )
+    assert not isinstance(event, Start), "the demo's data has ends alone"
     run_id = f"polls-{_time_of(event) + by:%Y-%m-%d}"
     if isinstance(event, Score):
         return replace(event, run_id=run_id, scored_at=event.scored_at + by, labels=_LABELS)
@@ -141,6 +142,8 @@ def _moved(event: Event, by: timedelta, weeks: int) -> Event:
 def _time_of(event: Event) -> datetime:
     if isinstance(event, Completion):
         return event.finished_at
+    if isinstance(event, Start):
+        return event.started_at
     return event.scored_at if isinstance(event, Score) else event.at
 
 

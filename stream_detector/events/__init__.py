@@ -26,6 +26,7 @@ from stream_detector.events.run_part import EntityMembership, RunPart
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import RunStatus, ScoreRun
+from stream_detector.events.start import Start
 
 __all__ = [
     "Action",
@@ -54,6 +55,7 @@ __all__ = [
     "ScoreRun",
     "Severity",
     "SeverityName",
+    "Start",
     "State",
     "StateName",
     "Status",

@@ -1,12 +1,14 @@
 """Workflow completion v1: one finished execution of a workflow."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
-from stream_detector.events.fields import Excerpt, Id, Instant, Labels, Name, Seconds, Url
+from stream_detector.events.fields import Excerpt, Id, Instant, Labels, Name, Seconds, SourceName, Url
+from stream_detector.events.start import Start
 from stream_detector.events.variant import Variant, variant_from_labels
 
 Status = Literal["success", "failure", "error", "timeout", "cancellation", "skip"]
@@ -54,9 +56,13 @@ class Completion(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True
     url: Url | None = None
     variant: Variant | None = None
     excerpt: Excerpt | None = None
+    source: SourceName | None = None
 
 
-def with_variant(event: Completion, variant_by: Sequence[str]) -> Completion:
+_E = TypeVar("_E", bound=Completion | Start)
+
+
+def with_variant(event: _E, variant_by: Sequence[str]) -> _E:
     """The event with the variant that its labels of these names give, where it names none itself (VARIANT_BY).
 
     >>> from datetime import UTC, datetime
@@ -71,6 +77,20 @@ def with_variant(event: Completion, variant_by: Sequence[str]) -> Completion:
         return event
     variant = variant_from_labels(event.labels, variant_by)
     return event if variant is None else replace(event, variant=variant)
+
+
+def with_start(event: Completion, started_at: datetime) -> Completion:
+    """The execution with the time of its start event, where its own times and `duration_s` tell no duration.
+
+    >>> from datetime import UTC, timedelta
+    >>> at = datetime(2026, 1, 22, tzinfo=UTC)
+    >>> event = Completion(execution_id="1", workflow_id="w", status="success", started_at=at, finished_at=at)
+    >>> recorded_duration_s(with_start(event, at - timedelta(seconds=93)))
+    93.0
+    """
+    if recorded_duration_s(event) or started_at >= event.finished_at:
+        return event
+    return replace(event, started_at=started_at, duration_s=(event.finished_at - started_at).total_seconds())
 
 
 def recorded_duration_s(event: Completion, from_times: bool = True) -> float:

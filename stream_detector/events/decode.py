@@ -13,9 +13,10 @@ Cost of a 264-byte completion, all steps: 1.0 us on one core (CPython 3.11), 0.5
 
 from codecs import BOM_UTF8
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -45,6 +46,7 @@ from stream_detector.events.run_summary import RunSummary
 from stream_detector.events.score import Score, WrittenScore
 from stream_detector.events.score_run import ScoreRun
 from stream_detector.events.sources import ENVELOPES, find_source, open_envelopes, read_single
+from stream_detector.events.start import Start, decode_start, is_start
 from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS, epoch_ms
 from stream_detector.events.variant import has_key
 from stream_detector.events.written import in_own_form
@@ -74,9 +76,15 @@ def is_backfill(headers: Headers) -> bool:
     return any(name == "mode" and value == b"backfill" for name, value in headers)
 
 
-def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> Completion:
-    """The execution. `record_ms` is the record's timestamp; before 2000 it is not believed, and allows any time."""
-    event = _read(value, headers, _completion, _COMPLETION_TYPE)
+def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> Completion | Start:
+    """The execution that has ended, or begun. `record_ms` is the record's timestamp.
+
+    Before 2000 that is not believed, and allows any time.
+    """
+    event: Completion | Start = _read(value, headers, _completion, _COMPLETION_TYPE)
+    if type(event) is Start:
+        return _checked_start(event, record_ms)
+    assert type(event) is Completion
     if record_ms > LATEST_MS:
         check_record_time(record_ms)
     started, finished = event.started_at, event.finished_at
@@ -86,10 +94,8 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
         raise invalid_value("end_before_start", "$.finished_at is before started_at; send the later time as the end")
     if epoch_ms(finished) >= record_ms + FUTURE_MS:  # a millisecond early: the exact look takes twice as long
         check_not_future("finished_at", finished, record_ms, started)
-    if event.variant is not None and not has_key(event.workflow_id, event.variant):
-        raise invalid_value(
-            "too_long", "$.variant: too long together with workflow_id; shorten it, or write it in ASCII"
-        )
+    if event.variant is not None:
+        _check_variant(event.workflow_id, event.variant)
     if event.excerpt is not None:
         event = msgspec.structs.replace(event, excerpt=mask_secrets(event.excerpt)[-MAX_EXCERPT:])
     if started.tzinfo is not _UTC or finished.tzinfo is not _UTC:
@@ -97,6 +103,31 @@ def decode_completion(value: bytes | None, headers: Headers, record_ms: int) -> 
             event, started_at=started.astimezone(_UTC), finished_at=finished.astimezone(_UTC)
         )
     return event
+
+
+def _checked_start(event: Start, record_ms: int) -> Start:
+    check_record_time(record_ms)
+    started, queued = event.started_at, event.queued_at
+    check_plausible("started_at", started)
+    check_not_future("started_at", started, record_ms)
+    if queued is not None:
+        check_plausible("queued_at", queued)
+        if queued > started:
+            raise invalid_value(
+                "end_before_start",
+                "$.started_at is before queued_at; send the later time as the start, or no queued_at",
+            )
+        queued = queued.astimezone(_UTC)
+    if event.variant is not None:
+        _check_variant(event.workflow_id, event.variant)
+    return msgspec.structs.replace(event, started_at=started.astimezone(_UTC), queued_at=queued)
+
+
+def _check_variant(workflow_id: str, variant: str) -> None:
+    if not has_key(workflow_id, variant):
+        raise invalid_value(
+            "too_long", "$.variant: too long together with workflow_id; shorten it, or write it in ASCII"
+        )
 
 
 def decode_score(value: bytes | None, headers: Headers, record_ms: int) -> Score:
@@ -242,8 +273,13 @@ def _opened(value: bytes, headers: Headers, own_type: str) -> bytes:
 def _read_foreign(value: bytes, headers: Headers, decode: Callable[[bytes], _T], own_type: str) -> tuple[_T, bytes]:
     """What is not the bare event may still be one in an envelope that no header names, or in a source's own format.
 
-    Or its times and numbers are written as other programs write them.
+    Or it is a start of an execution; or its times and numbers are written as other programs write them.
     """
+    if own_type == _COMPLETION_TYPE:
+        decode = cast(Callable[[bytes], _T], _end_or_start)
+        if is_start(value):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return decode(value), value
     inner = open_envelopes(value.removeprefix(BOM_UTF8), own_type)
     source = find_source(inner, headers)
     if source is not None:
@@ -260,8 +296,13 @@ def _read_foreign(value: bytes, headers: Headers, decode: Callable[[bytes], _T],
         raise refusal_for(error, own, own_type) from None
 
 
+def _end_or_start(value: bytes) -> Completion | Start:
+    return decode_start(value) if is_start(value) else _completion(value)
+
+
 DECODERS: dict[Kind, Callable[[bytes, Headers, int], Event]] = {
     "completion": decode_completion,
+    "start": decode_completion,
     "score": decode_score,
     "score_run": decode_score_run,
 }

@@ -1,6 +1,6 @@
 """One example of each event, for the schemas and the documentation; tests hold them to the decoders."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from stream_detector.events.notification import Notification
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import ScoreRun
+from stream_detector.events.start import Start
 
 _RUN = "run-2026-01-22"
 _STARTED = datetime(2026, 1, 22, 0, 0, tzinfo=UTC)
@@ -36,6 +37,20 @@ COMPLETION = Completion(
     url="https://ci.example.org/nightly/4711",
     variant="schedule",
     excerpt="FAILED tests/test_import.py::test_all\n1 failed, 211 passed in 177.2 s",
+)
+START = Start(
+    state="started",
+    execution_id="nightly-4711",
+    workflow_id="nightly",
+    workflow_name="Nightly build",
+    attempt=2,
+    queued_at=_STARTED - timedelta(seconds=40),
+    started_at=_STARTED,
+    limit_s=3600.0,
+    labels={"team": "core", "branch": "main", "commit": "9d3c1f2"},
+    url="https://ci.example.org/nightly/4711",
+    variant="schedule",
+    source="ci.example.org",
 )
 SCORE = Score(
     entity_id="lido",
@@ -126,6 +141,7 @@ NOTIFICATION = Notification(
 
 EXAMPLES: dict[str, Struct] = {
     "workflow-completion": COMPLETION,
+    "workflow-start": START,
     "score": SCORE,
     "score-run": SCORE_RUN,
     "anomaly": ANOMALY,

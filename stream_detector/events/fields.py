@@ -35,6 +35,15 @@ Url = Annotated[str, Meta(max_length=2048, pattern=_LINK, description="http or h
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with its zone.")]
 Seconds = Annotated[float, Meta(ge=0, le=1e12, description="Duration in seconds.")]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
+SourceName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="The system that the event comes from: the name of a source (docs/sources.md) or mapping; set by "
+        "whoever reads its payload. Absent: `kafka`, an event that was published to the topic as it is.",
+    ),
+]
 Labels = Annotated[
     dict[Annotated[str, Meta(max_length=256)], Annotated[str, Meta(max_length=512)]], Meta(max_length=64)
 ]

@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple
 from stream_detector.events.completion import Completion
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import ScoreRun
+from stream_detector.events.start import Start
 
-Event = Completion | Score | ScoreRun
-Kind = Literal["completion", "score", "score_run"]
+Event = Completion | Start | Score | ScoreRun
+Kind = Literal["completion", "start", "score", "score_run"]
 
 
 class Input(NamedTuple):
@@ -21,6 +22,7 @@ class Input(NamedTuple):
 
 INPUTS: dict[Kind, Input] = {
     "completion": Input(Completion, "workflow-completions", "stream_detector.workflow_completion.v1"),
+    "start": Input(Start, "workflow-completions", "stream_detector.workflow_start.v1"),
     "score": Input(Score, "scores", "stream_detector.score.v1"),
     "score_run": Input(ScoreRun, "score-runs", "stream_detector.score_run.v1"),
 }
@@ -35,6 +37,6 @@ def kind_of_event(event: Event) -> Kind:
 
 def key_of(event: Event) -> bytes:
     """The id that a producer keys the event by, so that its owner gets it without a hop."""
-    if isinstance(event, Completion):
+    if isinstance(event, Completion | Start):
         return event.workflow_id.encode()
     return (event.entity_id if isinstance(event, Score) else event.run_id).encode()

@@ -37,12 +37,12 @@ DAY_PATTERN = rf"^\s*{_DAY}\s*$"
 """For the published schemas, in the dialect of JSON Schema."""
 
 _TIMES = {
-    INPUTS["completion"].cloudevents_type: ("started_at", "finished_at"),
+    INPUTS["completion"].cloudevents_type: ("queued_at", "started_at", "finished_at"),  # of a start, too
     INPUTS["score"].cloudevents_type: ("scored_at",),
     INPUTS["score_run"].cloudevents_type: ("at",),
 }
 _NUMBERS = {
-    INPUTS["completion"].cloudevents_type: ("duration_s", "attempt"),
+    INPUTS["completion"].cloudevents_type: ("duration_s", "attempt", "limit_s"),
     INPUTS["score_run"].cloudevents_type: ("expected",),
 }
 """A score's own numbers are read from their text in any case (`checks.exact_decimal`)."""

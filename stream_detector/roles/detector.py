@@ -33,7 +33,17 @@ from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
 from stream_detector.detect.step_action import CHANGES_DETECTION
 from stream_detector.detect.variants import follow, keys_of_action
-from stream_detector.events import Action, Anomaly, Completion, RefusedError, RunPart, RunSummary, Score, ScoreRun
+from stream_detector.events import (
+    Action,
+    Anomaly,
+    Completion,
+    RefusedError,
+    RunPart,
+    RunSummary,
+    Score,
+    ScoreRun,
+    Start,
+)
 from stream_detector.events.completion import with_variant
 from stream_detector.events.decode import (
     decode_action,
@@ -62,7 +72,7 @@ from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import PayloadIgnored, RecordIgnored, StepFailed
 
-Event = Completion | Score | ScoreRun | Action
+Event = Completion | Start | Score | ScoreRun | Action
 
 DECODE: dict[str, Callable[[bytes | None, Headers, int], Event]] = {
     topics.COMPLETIONS: decode_completion,
@@ -207,6 +217,9 @@ class Detector:
                         key = self._variant_key(partition, event, record, origin, source, number, is_ours)  # type: ignore[arg-type]
                 elif type(event) is Score:
                     key = score_key(event.entity_id)
+                elif type(event) is Start:
+                    outcomes[self._apply_start(partition, event, record, origin, source, number, is_home)] += 1
+                    continue
                 else:
                     outcomes[self._apply_rare(partition, event, record, origin, source, number, is_home)] += 1  # type: ignore[arg-type]
                     continue
@@ -281,7 +294,7 @@ class Detector:
             self._send_alert(former, end, number, record_ms)
         return key
 
-    def _decode_completion(self, value: bytes | None, headers: Headers, record_ms: int) -> Completion:
+    def _decode_completion(self, value: bytes | None, headers: Headers, record_ms: int) -> Completion | Start:
         """With the variant that VARIANT_BY gives it."""
         return with_variant(decode_completion(value, headers, record_ms), self._config.variant_by)
 
@@ -289,6 +302,48 @@ class Detector:
         if self._states is None:
             self._states = PartitionStates(partition)
         return self._states
+
+    def _apply_start(
+        self,
+        partition: StatePartition[bytes],
+        event: Start,
+        record: SourceRecord,
+        origin: Origin | None,
+        source: str,
+        number: int,
+        is_home: bool,
+    ) -> str:
+        """Apply the start of an execution; returns what became of it.
+
+        A key that has no baseline yet does not get one: nothing is known of how long its runs take, and only an end may
+        take over what its workflow had without a variant.
+
+        Args:
+            origin: where it was read first, if it was passed on.
+            is_home: whether the partition of this number is that of the keys.
+        """
+        key, place = workflow_key(event.workflow_id, event.variant), origin or _origin(source, number, record)
+        packed = partition.get(key) if is_home or origin else None
+        if origin is None and packed is None:
+            target = topics.owner_partition(event.workflow_id, self._n)
+            if target != number or not is_home:
+                self._repartition(record, place, key, target)
+                return "forwarded"
+        if packed is None:
+            return "started"
+        replaying = record.offset < partition.replay_until.get(source, 0)
+        if replaying and record.offset < partition.applied_offset(key, source):
+            return "duplicate"
+        try:
+            baseline = self._buffer.open(key, packed)
+        except Exception as error:
+            self._start_anew(partition, key, error)
+            return "started"
+        headers = strip_origin(record.headers) if origin else record.headers
+        outcome = step(baseline, event, self._config, place.timestamp_ms, is_backfill(headers) if headers else False)
+        if (changed := baseline.pack()) != packed:
+            partition.put(key, changed)
+        return self._send_found(key, outcome, record, headers, place, number).kind
 
     def _apply_rare(
         self,
@@ -389,9 +444,10 @@ class Detector:
         def event_at(number: int) -> Completion | None:
             record = records[number]
             try:
-                return decode_completion(record.value, record.headers, record.timestamp)
+                event = decode_completion(record.value, record.headers, record.timestamp)
             except Exception:  # it is refused where it is judged
                 return None
+            return event if isinstance(event, Completion) else None  # an execution counts once
 
         self._labels.add_sampled(len(records), event_at)
 

@@ -27,7 +27,7 @@ from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.detect import Baseline
-from stream_detector.events import RefusedError
+from stream_detector.events import RefusedError, Start
 from stream_detector.events.dead_letter import read_dead_letter
 from stream_detector.events.decode import (
     decode_action,
@@ -218,6 +218,7 @@ class Recorder:
         """The rows to store; by offset why a record cannot be read, and where this program failed at one."""
         listed, decode = READ[source]
         rows: list[Row[Any]] = []
+        starts: list[Row[Start]] = []
         state: list[Row[StateRecord]] = []
         errors: dict[int, RefusedError] = {}
         failed: dict[int, RefusedError] = {}
@@ -228,7 +229,9 @@ class Recorder:
                     continue
                 event = decode(record)
                 if event is not None:
-                    rows.append(self._row(source, chunk.tp.partition, record, event))
+                    (starts if type(event) is Start else rows).append(
+                        self._row(source, chunk.tp.partition, record, event)
+                    )
             except RefusedError as error:
                 errors[record.offset] = error
             except Exception as error:  # a defect of ours: the record is kept, the others go on
@@ -240,6 +243,8 @@ class Recorder:
         found = Rows(**{listed: rows})
         if state:
             found.state_records = state
+        if starts:
+            found.starts = starts
         return found, errors, failed
 
     def _row(self, source: str, number: int, record: SourceRecord, event: Any) -> Row[Any]:

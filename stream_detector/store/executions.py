@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from stream_detector.events import Completion
+from stream_detector.events.completion import with_start
 from stream_detector.events.times import epoch_ms
 from stream_detector.events.variant import names_of, workflow_key
 from stream_detector.store.position import BEGINNING, END, ROWS_AT_ONCE, Position
@@ -29,8 +30,9 @@ class StoredCompletion(NamedTuple):
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant FROM executions"
-        " WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2) ORDER BY attempt DESC LIMIT 1",
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, started_at"
+        " FROM executions WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2)"
+        " ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
     )  # fmt: skip
     return _stored(found) if found else None
@@ -48,8 +50,8 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant FROM executions"
-            " WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, started_at"
+            " FROM executions WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
             " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
             workflow_id, *after, *until, ROWS_AT_ONCE,
@@ -66,8 +68,13 @@ def _stored(row: asyncpg.Record) -> StoredCompletion:
 
 
 def _event(row: asyncpg.Record) -> Completion:
-    """As it came, with the variant that it was stored with: VARIANT_BY may have given it one."""
+    """As it came, with the variant that it was stored with, and the duration that its start event gives it.
+
+    VARIANT_BY may have given it the variant.
+    """
     event = _COMPLETION.decode(row["event"])
+    if row["started_at"] is not None:
+        event = with_start(event, row["started_at"])
     return event if event.variant == row["variant"] else replace(event, variant=row["variant"])
 
 
@@ -85,7 +92,7 @@ async def newest_completions(
     Of all of its variants, or of the one given; each has the variant that it was stored with.
     """
     found = await pool.fetch(
-        "SELECT event, variant FROM executions WHERE workflow_id = $1"
+        "SELECT event, variant, started_at FROM executions WHERE workflow_id = $1"
         " AND ($5::text IS NULL OR variant = $5) AND finished_at >= coalesce($2::timestamptz, '-infinity')"
         " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
         workflow_id, since, until, limit, variant,

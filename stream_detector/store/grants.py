@@ -13,8 +13,8 @@ from stream_detector.store.connect import store_errors
 from stream_detector.store.migrate import migrate
 
 _LEARNT = (
-    "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
-    "state_records", "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed",
+    "executions", "running_executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents",
+    "baselines", "state_records", "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed",
     "recorder_progress", "recorder_positions", "recorder_gaps", "stream_epochs",
     "schema_migrations", "deleted_anomalies", "detector_settings",
 )  # fmt: skip
@@ -27,17 +27,18 @@ TABLES = _LEARNT + _SECRET + _PINGS
 
 _RECORDER = {
     "INSERT": (
-        "executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents", "baselines",
-        "state_records", "notifications", "actions", "silences", "dead_letters", "trimmed", "recorder_progress",
-        "stream_epochs", "deleted_anomalies", "detector_settings", "recorder_positions",
+        "executions", "running_executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents",
+        "baselines", "state_records", "notifications", "actions", "silences", "dead_letters", "trimmed",
+        "recorder_progress", "stream_epochs", "deleted_anomalies", "detector_settings", "recorder_positions",
         "recorder_gaps",
     ),
     "UPDATE": (
-        "runs", "anomalies", "incidents", "actions", "silences", "baselines", "state_records", "trimmed",
+        "executions", "running_executions", "runs", "anomalies", "incidents", "actions", "silences", "baselines",
+        "state_records", "trimmed",
         "recorder_progress", "recorder_positions", "recorder_gaps",
     ),
     "DELETE": (
-        "recorder_gaps", "executions", "scores", "score_runs",
+        "recorder_gaps", "executions", "running_executions", "scores", "score_runs",
         "run_summaries", "runs", "anomalies", "incidents", "baselines", "state_records",
         "notifications", "dead_letters", "inbox_marks", "sessions", "sign_in_links",
     ),

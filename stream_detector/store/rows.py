@@ -15,6 +15,7 @@ from stream_detector.events import (
     RunSummary,
     Score,
     ScoreRun,
+    Start,
 )
 from stream_detector.events.detector_settings import DetectorSettings
 
@@ -88,6 +89,7 @@ class DeadLetterNote(Struct, frozen=True, gc=False, kw_only=True):
 class Rows:
     """One batch. Each list may be empty; order within a list is the stream's."""
 
+    starts: list[Row[Start]] = field(default_factory=list)
     executions: list[Row[Completion]] = field(default_factory=list)
     scores: list[Row[Score]] = field(default_factory=list)
     score_runs: list[Row[ScoreRun]] = field(default_factory=list)

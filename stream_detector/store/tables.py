@@ -8,6 +8,7 @@ import msgspec
 
 from stream_detector.events import Score
 from stream_detector.events.completion import recorded_duration_s, with_variant
+from stream_detector.events.start import ends_again, started_as
 from stream_detector.events.variant import StateKeyParts, key_parts
 from stream_detector.store.rows import Row
 from stream_detector.store.table import (
@@ -54,18 +55,84 @@ _EXECUTIONS = (
     RECORD_AT,
     EVENT,
 )
+_OF_A_START = (
+    column("started_as", value=lambda row: started_as(row.event.execution_id)),
+    column("has_duration", "boolean", lambda row: recorded_duration_s(row.event) > 0),
+)
+"""For finding the start of an execution among those that run."""
+_BUT_DURATION = tuple(each for each in _EXECUTIONS if each.name != "duration_s")
 EXECUTIONS = Table(
-    columns=_EXECUTIONS,
+    columns=_EXECUTIONS + _OF_A_START,
     key=lambda row: (row.event.execution_id, row.event.attempt),
     keep="first",
+    # What has ended runs no longer; an end that is read again does not end a later run under the same number.
     statement=f"""
-        INSERT INTO executions ({names(_EXECUTIONS)}) SELECT {names(_EXECUTIONS)} FROM incoming_executions
+        WITH ended AS (
+            DELETE FROM running_executions r USING incoming_executions i
+            WHERE r.execution_id = i.started_as AND r.attempt <= i.attempt
+                AND (i.started_as = i.execution_id OR r.started_at <= i.finished_at)
+            RETURNING r.execution_id, r.attempt, r.started_at, r.queued_at
+        )
+        INSERT INTO executions ({names(_BUT_DURATION)}, duration_s, started_at, queued_at)
+        SELECT {", ".join(f"i.{each.name}" for each in _BUT_DURATION)},
+            CASE WHEN i.has_duration OR e.started_at >= i.finished_at THEN i.duration_s
+            ELSE coalesce(extract(epoch FROM i.finished_at - e.started_at)::float8, i.duration_s) END,
+            e.started_at, e.queued_at
+        FROM incoming_executions i
+        LEFT JOIN ended e ON e.execution_id = i.started_as AND e.attempt = i.attempt
         ON CONFLICT (execution_id, attempt) DO NOTHING
     """,  # noqa: S608 - columns of this module
     staging=Staging(
         "incoming_executions",
-        f"SELECT {names(_EXECUTIONS)} FROM executions",  # noqa: S608 - columns of this module
+        f"SELECT {names(_EXECUTIONS)}, execution_id AS started_as, backfill AS has_duration FROM executions",  # noqa: S608 - columns of this module
     ),
+)
+
+_STARTS = (
+    column("execution_id"),
+    column("attempt", "integer"),
+    column("workflow_id"),
+    column("variant", value=lambda row: with_variant(row.event, row.variant_by).variant),
+    column("started_at", "timestamptz"),
+    column("queued_at", "timestamptz"),
+    *POSITION,
+    RECORD_AT,
+    EVENT,
+)
+_ENDS_AGAIN = column("ends_again", "boolean", lambda row: ends_again(row.event.execution_id))
+STARTS = Table(
+    columns=(*_STARTS, _ENDS_AGAIN),
+    key=lambda row: (row.event.execution_id, row.event.attempt),
+    keep="last",
+    # Starts and ends come in any order, and again: an end that is stored gets the times of its start, and nothing that
+    # has ended is running. Of an attempt the latest start counts: GitHub has one for waiting and one for running.
+    statement=f"""
+        WITH given AS MATERIALIZED (
+            SELECT * FROM {unnested((*_STARTS, _ENDS_AGAIN))} AS t ({names((*_STARTS, _ENDS_AGAIN))})
+        ), late AS (
+            UPDATE executions e SET started_at = g.started_at, queued_at = g.queued_at,
+                duration_s = coalesce(e.duration_s, CASE WHEN e.finished_at > g.started_at
+                    THEN extract(epoch FROM e.finished_at - g.started_at)::float8 END)
+            FROM given g WHERE e.execution_id = g.execution_id AND e.attempt = g.attempt AND e.started_at IS NULL
+        )
+        INSERT INTO running_executions AS known ({names(_STARTS)})
+        SELECT DISTINCT ON (execution_id) {names(_STARTS)} FROM given g
+        WHERE g.started_at > now() - interval '30 days' AND NOT EXISTS (
+            SELECT FROM executions e WHERE e.execution_id = g.execution_id AND e.attempt >= g.attempt
+        ) AND NOT (g.ends_again AND EXISTS (
+            SELECT FROM executions e WHERE e.execution_id > g.execution_id || '.'
+                AND e.execution_id < g.execution_id || '/' AND e.finished_at >= g.started_at
+        ))
+        ORDER BY execution_id, attempt DESC
+        ON CONFLICT (execution_id) DO UPDATE SET attempt = excluded.attempt, workflow_id = excluded.workflow_id,
+            variant = excluded.variant, started_at = excluded.started_at,
+            queued_at = CASE WHEN known.attempt = excluded.attempt
+                THEN coalesce(excluded.queued_at, known.queued_at) ELSE excluded.queued_at END,
+            stream_epoch = excluded.stream_epoch, source_partition = excluded.source_partition,
+            source_offset = excluded.source_offset, record_at = excluded.record_at, recorded_at = now(),
+            event = excluded.event
+        WHERE (known.attempt, known.started_at) < (excluded.attempt, excluded.started_at)
+    """,  # noqa: S608 - columns of this module
 )
 
 _SCORES = (

@@ -19,6 +19,7 @@ from stream_detector.store.table import Table
 from stream_detector.telemetry import metrics
 
 TABLES: dict[str, Table] = {
+    "starts": tables.STARTS,
     "executions": tables.EXECUTIONS,
     "scores": tables.SCORES,
     "score_runs": run_tables.SCORE_RUNS,

@@ -15,7 +15,8 @@ from stream_detector.events.sources import LEFT_OUT
 
 EVENTS = Counter(
     "stream_detector_events",
-    "Events read, by source topic and outcome (applied, duplicate, forwarded, refused, late, backfilled, ignored)",
+    "Events read, by source topic and outcome "
+    "(applied, started, duplicate, forwarded, refused, late, backfilled, ignored)",
     ["source", "outcome"],
 )
 ANOMALIES = Counter(

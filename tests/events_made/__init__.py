@@ -15,6 +15,7 @@ from stream_detector.events import (
     RunSummary,
     Score,
     ScoreRun,
+    Start,
     SummaryAnomaly,
 )
 from stream_detector.store.rows import Row
@@ -45,6 +46,17 @@ def completion(execution_id: str = "1", workflow_id: str = "nightly", **given: A
         started_at=finished_at - timedelta(seconds=duration_s or 0),
         duration_s=duration_s,
         **({"status": "success"} | given),
+    )
+
+
+def start(execution_id: str = "1", workflow_id: str = "nightly", **given: Any) -> Start:
+    """A start 100 s before noon."""
+    started_at = NOON - timedelta(seconds=100)
+    return Start(
+        **(
+            {"state": "started", "execution_id": execution_id, "workflow_id": workflow_id, "started_at": started_at}
+            | given
+        )
     )
 
 

@@ -107,6 +107,25 @@ GOOD_AND_BAD: list[tuple[str, Callable[..., Any], bytes]] = [
         b"null",
     )
 ]
+_START = json.loads(encode(e.START))
+GOOD_AND_BAD += [
+    ("workflow-start", decode_completion, json.dumps(_START | changes).encode())
+    for changes in (
+        {},
+        {"unknown": 1},
+        {"queued_at": None, "limit_s": None, "variant": None, "source": None},
+        {"started_at": "2026-01-22 00:00:00+00", "limit_s": "90", "attempt": "2"},
+        {"state": "queued"},
+        {"limit_s": 0},
+        {"limit_s": "1h"},
+        {"attempt": 0},
+        {"source": "x" * 65},
+        {"source": ""},
+        {"execution_id": ""},
+        {"started_at": "2026-01-22T00:00:00"},
+        {"url": "ftp://example.org"},
+    )
+]
 GOOD_AND_BAD += [
     ("score", decode_score, value)
     for value in (

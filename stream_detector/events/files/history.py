@@ -29,6 +29,7 @@ from stream_detector.events.sources.confluent import strip_frame
 from stream_detector.events.sources.form import is_form
 from stream_detector.events.sources.json_text import is_text
 from stream_detector.events.sources.source import IgnoredError
+from stream_detector.events.start import Start
 from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
 
 STDIN = Path("-")
@@ -43,7 +44,7 @@ _NO_DATA = RefusedError(
 _FIELDS: dict[Kind, frozenset[str]] = {
     kind: frozenset(entry.event_type.__struct_fields__) for kind, entry in INPUTS.items()
 }
-_COMPLETION_FIELDS, _SCORE_FIELDS = _FIELDS["completion"], _FIELDS["score"]
+_COMPLETION_FIELDS, _START_FIELDS, _SCORE_FIELDS = _FIELDS["completion"], _FIELDS["start"], _FIELDS["score"]
 _KINDS: dict[str, Kind] = {entry.cloudevents_type: kind for kind, entry in INPUTS.items()}
 
 _decode = msgspec.json.Decoder().decode
@@ -205,7 +206,7 @@ def _kind_of(fields: dict[str, Any]) -> Kind:
     if "specversion" in fields and ("data" in fields or "data_base64" in fields):
         return _kind_of_cloud_event(fields)
     if "execution_id" in fields or "workflow_id" in fields:
-        return "completion"
+        return "start" if fields.get("state") == "started" and fields.get("status") is None else "completion"
     if "entity_id" in fields or "score" in fields:
         return "score"
     if "run_id" in fields:
@@ -247,9 +248,13 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
             event: Event
             kind: Kind
             if "execution_id" in fields:
-                kind, known, event = "completion", _COMPLETION_FIELDS, decode_completion(value, (), record_ms)
-                if event.finished_at >= latest:
+                event = decode_completion(value, (), record_ms)
+                if type(event) is Start:
+                    kind, known = "start", _START_FIELDS
+                elif event.finished_at >= latest:  # type: ignore[union-attr]
                     return None
+                else:
+                    kind, known = "completion", _COMPLETION_FIELDS
             elif "entity_id" in fields:
                 kind, known, event = "score", _SCORE_FIELDS, decode_score(value, (), record_ms)
             else:

@@ -30,20 +30,22 @@ from stream_detector.events.lines import Record
 from stream_detector.events.mapping.mapping import NUMBERS, Mapping, all_paths
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.score import Score
+from stream_detector.events.start import Start
 
 _COMPLETION = {"execution_id", "workflow_id", "status", "started_at", "finished_at"}
+_START = {"execution_id", "workflow_id", "state", "started_at"}
 _SCORE = {"entity_id", "entity_name", "score", "scored_at"}
 _CI = {"environment", "build_id", "test_id", "ran_at", "duration_s", "failed"}
 _POLLS = {"run_id", "date", "entity_name", "score"}
 _SERIES = {"timestamp", "value"}
-_NUMBERS = {"duration_s", "attempt", "score", "previous_score"}
+_NUMBERS = {"duration_s", "attempt", "limit_s", "score", "previous_score"}
 _NULLABLE = {"duration_s"}
 """An empty cell of these is null: not known. Absent would say something else (X4)."""
 _LABEL = "label."
 _OBJECTS: dict[str, type[dict[str, Any]] | type[list[Any]]] = {"labels": dict, "resources": dict, "steps": list}
 """A cell of these is JSON, as databases write a nested column."""
 _FEWEST_COLUMNS = 3
-_OWN_FIELDS = {*Completion.__struct_fields__, *Score.__struct_fields__}
+_OWN_FIELDS = {*Completion.__struct_fields__, *Start.__struct_fields__, *Score.__struct_fields__}
 _NAMES = {folded(name): name for name in sorted(_OWN_FIELDS | _CI | _POLLS | _SERIES)}
 
 
@@ -179,6 +181,8 @@ def layout_of(columns: Sequence[str], *, builds: bool) -> Layout | None:
     names = set(columns)
     if names >= _COMPLETION:
         return _own("completion")
+    if names >= _START:
+        return _own("start")
     if names >= _SCORE:
         return _own("score")
     if names >= _CI:

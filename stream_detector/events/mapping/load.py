@@ -71,8 +71,8 @@ def parse_mapping(text: str, name: str, where: str) -> Mapping:
 
 def _parsed(given: dict[str, Any], name: str) -> Mapping:
     kind = given.get("kind", "completion")
-    if kind not in INPUTS:
-        raise ValueError(f"kind must be one of {', '.join(INPUTS)}")
+    if kind not in IDS:
+        raise ValueError(f"kind must be one of {', '.join(IDS)}")
     own = [each for each in INPUTS[cast(Kind, kind)].event_type.__struct_fields__ if each not in _UNMAPPED]
     _check_names(given, [*own, *_TABLES], "")
     zone = _text_of(given, "zone")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stream_detector.events.completion import Completion
 from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
 from stream_detector.events.inputs import INPUTS, Event, kind_of_event
@@ -50,6 +51,7 @@ from stream_detector.events.sources.source import (
     read_entries,
     reading_of,
 )
+from stream_detector.events.start import Start
 from stream_detector.events.written import in_own_form
 
 ENVELOPES: tuple[Envelope, ...] = (
@@ -62,6 +64,7 @@ ENVELOPES: tuple[Envelope, ...] = (
 )
 """Each is looked for in what another held: a frame may hold Connect's envelope around a change event with a row."""
 _MOST_ENVELOPES = 8
+_TOPICS = {entry.cloudevents_type: entry.topic for entry in INPUTS.values()}
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -170,7 +173,14 @@ def read_payload(source: Source, value: bytes, *, by_parts: bool = False) -> Rea
     reading = source.read_parts(value) if by_parts and source.read_parts else source.read(value)
     for place in reading.left_out:
         LEFT_OUT[source.name, place] += 1
-    return reading
+    return reading._replace(events=[_named(event, source.name) for event in reading.events])
+
+
+def _named(event: Event, source: str) -> Event:
+    """With the source that it was read from, where it names none."""
+    if isinstance(event, Completion | Start) and event.source is None:
+        return msgspec.structs.replace(event, source=source)
+    return event
 
 
 def read_single(source: Source, value: bytes, own_type: str) -> bytes:
@@ -188,7 +198,7 @@ def read_single(source: Source, value: bytes, own_type: str) -> bytes:
     if reading.refused:
         raise reading.refused[0]
     belongs = INPUTS[kind_of_event(reading.events[0])]
-    if belongs.cloudevents_type != own_type:
+    if belongs.topic != _TOPICS.get(own_type, belongs.topic):
         raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
     return encode(reading.events[0])
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from stream_detector.events.headers import Headers, header_text, shown
+from stream_detector.events.inputs import INPUTS
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.confluent import strip_frame
@@ -16,6 +17,9 @@ from stream_detector.events.sources.details import attempt
 from stream_detector.events.sources.source import Envelope
 
 OWN_TYPES = "stream_detector."
+_ON_COMPLETIONS = INPUTS["completion"].cloudevents_type, INPUTS["start"].cloudevents_type
+TYPES_BESIDE = {_ON_COMPLETIONS[0]: _ON_COMPLETIONS}
+"""A topic's type -> all types that lie on it."""
 _REQUIRED = ("id", "source", "type")
 
 
@@ -93,7 +97,7 @@ def _check(attributes: dict[str, str | None], content_type: str | None, own_type
         if not attributes[name]:
             raise RefusedError("decode", "missing_field", f"the CloudEvent has no {name}; send it")
     kind = attributes["type"] or ""
-    if kind.startswith(OWN_TYPES) and kind != own_type:
+    if kind.startswith(OWN_TYPES) and kind not in TYPES_BESIDE.get(own_type, (own_type,)):
         raise _unsupported(f"a CloudEvent of a different type; this topic is for {own_type}")
     media = (content_type or "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):

@@ -212,4 +212,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_kinds_go_to_the_input_topics() -> None:
-    assert INPUT_TOPICS == {"completion": topics.COMPLETIONS, "score": topics.SCORES, "score_run": topics.SCORE_RUNS}
+    executions = dict.fromkeys(["completion", "start"], topics.COMPLETIONS)
+    assert executions | {"score": topics.SCORES, "score_run": topics.SCORE_RUNS} == INPUT_TOPICS

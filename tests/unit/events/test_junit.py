@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion, Step
@@ -33,8 +34,9 @@ def test_x20_a_suite_is_an_execution_with_its_cases_as_steps() -> None:
         Step("tests.cart: test_pays", "error", 0.25),
         Step("tests.cart: test_ships", "skip", None),
     ]
-    assert decode_completion(REPORT, (), -1) == event
-    assert decode_completion(b"\xef\xbb\xbf" + REPORT, (), -1) == event
+    named = replace(event, source="junit")
+    assert decode_completion(REPORT, (), -1) == named
+    assert decode_completion(b"\xef\xbb\xbf" + REPORT, (), -1) == named
 
 
 def test_x20_a_time_without_a_zone_is_utc_and_a_comma_separates_thousands() -> None:

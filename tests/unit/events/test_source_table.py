@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stream_detector.events import RefusedError, sources
+from stream_detector.events import Completion, RefusedError, sources
 from stream_detector.events.decode import DECODERS
 from stream_detector.events.encode import encode
 from stream_detector.events.files import read_history
 from stream_detector.events.inputs import INPUTS, kind_of_event
-from stream_detector.events.sources import ENVELOPES, SOURCE_HEADER, SOURCES, find_source
+from stream_detector.events.sources import ENVELOPES, SOURCE_HEADER, SOURCES, find_source, read_payload
 from stream_detector.events.sources.source import IgnoredError, Source
 from stream_detector.serve.routes import ROUTES
 from stream_detector.settings import SPECS
@@ -84,12 +84,13 @@ def test_the_example_is_recognised_as_that_source_alone_and_becomes_valid_events
 @of_json
 def test_the_example_is_read_on_its_topic_and_in_a_file(source: Source, tmp_path: Path) -> None:
     value = payload(source)
-    (event,) = source.read(value).events
+    (event,) = read_payload(source, value).events
+    assert isinstance(event, Completion) and event.source == source.name
     kind = kind_of_event(event)
     for headers in ([], [(SOURCE_HEADER, source.name.encode())], [(SOURCE_HEADER, b"somebody else")]):
         assert DECODERS[kind](value, headers, -1) == event
     assert DECODERS[kind](b"\x00\x00\x00\x00\x07" + value, [], -1) == event
-    others = [each for each in INPUTS if each != kind]
+    others = [each for each in INPUTS if INPUTS[each].topic != INPUTS[kind].topic]
     for other in others:
         with pytest.raises(RefusedError, match=f"publish it to the topic {INPUTS[kind].topic}"):
             DECODERS[other](value, [], -1)
