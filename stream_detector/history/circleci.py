@@ -45,7 +45,14 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         within = [each for each, at in dated if at is None or since <= at <= wanted.until]
         if pipelines and all(at is not None and at < since for _, at in dated):
             token = ENDED
-        yield Page(await _workflows(client, within), token)
+        found = await _workflows(client, within)
+        yield Page([each for each in found if _ended_in_span(each, wanted)], token)
+
+
+def _ended_in_span(workflow: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether it did, or runs."""
+    ended_at = parse_instant(workflow.get("stopped_at"))
+    return ended_at is None or wanted.since <= ended_at <= wanted.until
 
 
 async def _page(client: ApiClient, path: str, token: str) -> Any:

@@ -47,11 +47,12 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         answer = await client.get(f"{path}/pipelines", params)
         listed = entries(answer.document, "", "GitLab CI: the answer has no pipelines: is --url the address of GitLab?")
         of = of or count(answer.headers.get("x-total"))
-        ended = [each for each in listed if each.get("status") in gitlab.STATUS]
-        new = [each for each in ended if walk.is_new((each.get("id"), each.get("updated_at")))]
-        whole = await client.get_each([f"{path}/pipelines/{quote(str(each.get('id')), safe='')}" for each in new])
+        new = [each for each in listed if walk.is_new((each.get("id"), each.get("updated_at")))]
+        ended = [each for each in new if each.get("status") in gitlab.STATUS]
+        whole = await client.get_each([f"{path}/pipelines/{quote(str(each.get('id')), safe='')}" for each in ended])
         walk.advance([parse_instant(each.get("updated_at")) for each in listed])
-        found = [each.document for each in whole if each and isinstance(each.document, dict)]
+        found = [each for each in new if each not in ended]
+        found += [each.document for each in whole if each and isinstance(each.document, dict)]
         yield Page([{**each, "project": project} for each in found], walk.cursor, of, (_NO_STEPS,))
         if not answer.next_url or not listed:
             return

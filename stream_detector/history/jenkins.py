@@ -113,10 +113,14 @@ async def _builds_of(client: ApiClient, begin: _Cursor, wanted: Wanted) -> Async
 
 
 def _in_span(builds: list[dict[str, Any]], wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """Those that may have ended in it."""
+    """Those that ended in it, or run."""
+    since_ms, until_ms = wanted.since.timestamp() * 1000, wanted.until.timestamp() * 1000
     for build in builds:
-        started_at = parse_epoch_ms(build.get("timestamp"))
-        if started_at is None or wanted.since - LONGEST_RUN <= started_at <= wanted.until:
+        started_ms, took_ms = build.get("timestamp"), build.get("duration")
+        if isinstance(started_ms, int) and isinstance(took_ms, int) and build.get("building") is not True:
+            if since_ms <= started_ms + took_ms <= until_ms:
+                yield build
+        else:
             yield build
 
 

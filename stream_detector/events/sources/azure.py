@@ -38,7 +38,7 @@ _VARIANTS = {
 _ORGANISATION = re.compile(r"https://(?:dev\.azure\.com/([^/]+)|([^./]+)\.visualstudio\.com)(?:/|$)")
 _HOOK = "in the project's settings, Service hooks, choose the trigger Build completed"
 _ADVICE = f"{_HOOK}, or send builds as _apis/build/builds returns them"
-_OF_A_BUILD = re.compile(rb'^\[\s*\{.*?"buildNumber"\s*:', re.DOTALL)
+_BUILDS = re.compile(rb'^\[\s*(?:\]|\{.*?"buildNumber"\s*:)', re.DOTALL)
 _TAGS, _HEADS, _PULLS = "refs/tags/", "refs/heads/", "refs/pull/"
 
 
@@ -113,7 +113,7 @@ def _is_build(fields: Mapping[str, object]) -> bool:
 
 def _recognises(fields: Fields) -> bool:
     if "value" in fields:
-        return "count" in fields and _OF_A_BUILD.search(bytes(fields["value"])) is not None
+        return "count" in fields and _BUILDS.search(bytes(fields["value"])) is not None
     return _is_build(fields) or ("resource" in fields and literal(fields, "eventType").startswith("build."))
 
 

@@ -34,7 +34,8 @@ _SCHEDULED = ("schedule", "scheduled_pipeline")
 _HOOK = "in the project's settings, Webhooks, choose Workflow Completed"
 _ADVICE = f"{_HOOK}, or send workflows as the API v2 returns them for a pipeline"
 _SHORT = {"gh": "github", "bb": "bitbucket"}
-_OF_A_WORKFLOW = re.compile(rb'^\[\s*\{.*?"pipeline_id"\s*:', re.DOTALL)
+_OF_API = re.compile(rb'^\[\s*(?:\]|\{.*?"project_slug"\s*:)', re.DOTALL)
+"""A list of workflows, or of pipelines, which is refused with what to send; the last page may be empty."""
 
 
 def read(payload: bytes) -> Reading:
@@ -109,7 +110,7 @@ def _is_of_api(fields: Mapping[str, object]) -> bool:
 
 def _recognises(fields: Fields) -> bool:
     if "items" in fields:
-        return "next_page_token" in fields and _OF_A_WORKFLOW.search(bytes(fields["items"])) is not None
+        return "next_page_token" in fields and _OF_API.search(bytes(fields["items"])) is not None
     if _is_of_api(fields):
         return True
     kind = literal(fields, "type")

@@ -106,3 +106,7 @@ def test_x22_a_build_of_the_rest_api_is_the_execution_of_the_hook() -> None:
     running = loaded("azure_builds_of_rest")["value"][1]
     assert ignored(azure.SOURCE, running) == "the run has not ended"
     assert ignored(azure.SOURCE, {"count": 1, "value": [running]}) == "none of the runs has ended"
+
+
+def test_x22_an_empty_page_holds_nothing() -> None:
+    assert ignored(azure.SOURCE, {"count": 0, "value": []}) == "none of the runs has ended"

@@ -9,7 +9,7 @@ import pytest
 
 from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion
-from stream_detector.events.sources import circleci
+from stream_detector.events.sources import circleci, find_source
 from tests.unit.events.samples_of_sources import REMOVED, changed, ignored, loaded, only_event
 
 PAYLOAD, OF_GITLAB = loaded("circleci_workflow_completed"), loaded("circleci_workflow_completed_gitlab")
@@ -114,3 +114,11 @@ def test_x22_a_shortened_slug_is_that_of_the_webhooks(slug: str, project: str) -
     assert read(loaded("circleci_workflow_of_rest") | {"project_slug": slug}).workflow_id.split(":")[1] == project
     running = loaded("circleci_workflow_of_rest") | {"status": "failing", "stopped_at": None}
     assert "not ended" in ignored(circleci.SOURCE, running)
+
+
+def test_x22_an_empty_page_holds_nothing_and_a_list_of_pipelines_is_refused_with_what_to_send() -> None:
+    assert "none of the workflows" in ignored(circleci.SOURCE, {"items": [], "next_page_token": None})
+    pipelines = {"items": [loaded("circleci_workflow_of_rest")["pipeline"]], "next_page_token": None}
+    assert find_source(json.dumps(pipelines).encode()) is circleci.SOURCE
+    (refused,) = circleci.read(json.dumps(pipelines).encode()).refused
+    assert "name is missing" in refused.message and "workflows as the API v2" in refused.message
