@@ -8,6 +8,7 @@ What would differ otherwise, and what holds:
    every process in its foreground, so there the command already has them. What we ignore, the command ignores.
 3. A command that a signal has ended gives 128 + its number, one that cannot be started 126 or 127, as in a shell.
 4. What it leaves in the background keeps its output: `cat` passes that on, and we do not wait for it.
+5. Where our output is a terminal, that of the command is one, too (`output_terminal`); otherwise it is a pipe.
 """
 
 import errno
@@ -22,10 +23,13 @@ from contextlib import suppress
 from types import FrameType
 from typing import NamedTuple
 
+from stream_detector.cli.output_terminal import OutputTerminal, output_terminals
+
 FORWARDED = (
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
 )  # fmt: skip
 _OF_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_Source = tuple[int, Callable[[], None]]
 _PIECE_BYTES = 64 * 1024
 _PIPE_BYTES = 1024 * 1024
 """The most that a pipe holds (fcntl(2), pipe-max-size): what is read after the command's end was written before it."""
@@ -75,21 +79,24 @@ class WrappedProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: list[int] = []
         self._has_ended = False
+        self._terminals: dict[int, OutputTerminal] = {}
 
     def run(self) -> tuple[int, float]:
         """(Its exit code, when it ended by the monotonic clock). Raises `OSError` where it cannot be started."""
         for number in FORWARDED:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._forward)
-        process = subprocess.Popen(self._words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        self._terminals = output_terminals()
+        if self._terminals:
+            signal.signal(signal.SIGWINCH, self._resize)
+        process, sources = self._start()
         self._process = process
         for pending in self._pending:
             _send(process, pending)
-        assert process.stdout is not None and process.stderr is not None
         ended, end = os.pipe()
         pumps = [
-            threading.Thread(target=_pump, args=(source.fileno(), target, self._tail, ended), daemon=True)
-            for source, target in ((process.stdout, 1), (process.stderr, 2))
+            threading.Thread(target=_pump, args=(source, target, self._tail, ended, before), daemon=True)
+            for target, (source, before) in sources.items()
         ]
         for pump in pumps:
             pump.start()
@@ -99,7 +106,31 @@ class WrappedProcess:
         os.close(end)
         for pump in pumps:
             pump.join()
+        for terminal in self._terminals.values():
+            terminal.restore()
         return code if code >= 0 else 128 - code, ended_s
+
+    def _start(self) -> "tuple[subprocess.Popen[bytes], dict[int, _Source]]":
+        """The process, and by output of ours what is read for it and what is done before each piece is written."""
+        given = {target: terminal.writer for target, terminal in self._terminals.items()}
+        process = subprocess.Popen(
+            self._words, stdout=given.get(1, subprocess.PIPE), stderr=given.get(2, subprocess.PIPE), bufsize=0
+        )
+        sources: dict[int, _Source] = {}
+        for target, pipe in ((1, process.stdout), (2, process.stderr)):
+            terminal = self._terminals.get(target)
+            if pipe is not None:
+                sources[target] = pipe.fileno(), _nothing
+            elif terminal is not None and terminal.reader not in {source for source, _ in sources.values()}:
+                terminal.close_writer()
+                sources[target] = terminal.reader, terminal.follow
+        return process, sources
+
+    def _resize(self, number: int, _: FrameType | None) -> None:
+        for terminal in self._terminals.values():
+            terminal.follow_size()
+        if self._process is not None and not self._has_ended:
+            _send(self._process, number)  # it has the terminal's own signal; ours comes when the size is known
 
     def _forward(self, number: int, _: FrameType | None) -> None:
         if self._has_ended:
@@ -128,7 +159,7 @@ def _is_in_foreground() -> bool:
     return False
 
 
-def _pump(source: int, target: int, tail: Tail, ended: int) -> None:
+def _pump(source: int, target: int, tail: Tail, ended: int, before: Callable[[], None]) -> None:
     """Pass on what comes, until the end of the output, or until the command has ended and all it wrote is passed on."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
@@ -143,7 +174,8 @@ def _pump(source: int, target: int, tail: Tail, ended: int) -> None:
             break
         if source not in ready:
             continue
-        piece = os.read(source, _PIECE_BYTES)
+        piece = _read(source)
+        before()
         if not piece:
             return
         tail.add(piece)
@@ -152,7 +184,23 @@ def _pump(source: int, target: int, tail: Tail, ended: int) -> None:
             return
         left = left - len(piece) if left is not None else None
     with suppress(OSError):
-        subprocess.Popen(["cat"], stdin=source, stdout=target)  # not waited for: what is in the background writes on
+        subprocess.Popen(
+            ["cat"], stdin=source, stdout=target, stderr=subprocess.DEVNULL
+        )  # not waited for: what is in the background writes on
+
+
+def _read(source: int) -> bytes:
+    """Empty at the end, which a terminal shows as an error."""
+    try:
+        return os.read(source, _PIECE_BYTES)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
+
+
+def _nothing() -> None:
+    """Before a piece that goes to a pipe or a file."""
 
 
 def _write(target: int, piece: bytes) -> bool:

@@ -67,7 +67,14 @@ _END_KEY = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=\\]{16,}|[A-Za-z0-9+/=]{0,76}=*|[A-Z][\w-]{1,20}: .{0,80})\s*")
 _KEY_LINES = 400
 """Of the longest private key in PEM: RSA with 16,384 bits has 200."""
-_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|[@-Z\\-_])")
+_ESCAPE_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|[PX^_][^\x1b]{0,2000}\x1b\\"
+    r"|[ -/]{1,8}[0-~]|[0-~])"
+)
+"""Of a terminal: control sequences, strings (titles, links), and all others of two characters or more."""
+_CURSOR_UP = re.compile(r"\x1b\[(\d{0,4})[AF]")
+_TYPED_OVER = re.compile(r"[^\x08\n]\x08")
+_MOST_TYPED_OVER = 16
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -129,16 +136,30 @@ def _end_of_key(lines: Sequence[str], at: int) -> int:
 def excerpt_of(output: bytes) -> str | None:
     """The last lines of an output, in whole lines and at most `EXCERPT_BYTES`; None where it has no text.
 
-    Of a line that was overwritten (a progress bar) the last state is kept; colours and other control characters go,
-    secrets are masked, and what is not UTF-8 is replaced by U+FFFD.
+    Of what was overwritten (a progress bar of a line or of several) the last state is kept; colours and other control
+    characters go, secrets are masked, and what is not UTF-8 is replaced by U+FFFD.
 
     >>> excerpt_of(b"10 %\\r20 %\\r\\x1b[31mdisk full\\x1b[0m\\n")
     'disk full'
     """
-    text = _ESCAPE_SEQUENCE.sub("", output[-TAIL_BYTES:].decode("utf-8", "replace"))
+    text = output[-TAIL_BYTES:].decode("utf-8", "replace")
+    if "\x1b" in text:
+        text = _ESCAPE_SEQUENCE.sub("", _without_redrawn(text) if _CURSOR_UP.search(text) else text)
+    for _ in range(_MOST_TYPED_OVER if "\b" in text else 0):
+        text = _TYPED_OVER.sub("", text)
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     text = mask_secrets(_CONTROL.sub("", "\n".join(lines)))
     return last_lines("\n".join(line.rstrip() for line in text.split("\n"))) or None
+
+
+def _without_redrawn(text: str) -> str:
+    """Without the lines above which the cursor was set, to write them again."""
+    kept: list[str] = []
+    for line in text.split("\n"):
+        up = sum(int(lines or 1) for lines in _CURSOR_UP.findall(line))
+        del kept[max(0, len(kept) - up) :]
+        kept.append(line)
+    return "\n".join(kept)
 
 
 def last_lines(text: str, limit_bytes: int = EXCERPT_BYTES) -> str:

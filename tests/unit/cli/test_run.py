@@ -5,8 +5,9 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stream_detector.cli.run_report import NotReportedError, Report, Target, _en
 from stream_detector.cli.wrapped_process import Ended, Tail
 
 RUN = [sys.executable, "-m", "stream_detector", "run"]
+InTerminal = Callable[..., "Terminal"]
 PING = "https://watch.example.org/ping/sd_ping_abc"
 
 
@@ -214,26 +216,141 @@ def test_x24_the_end_has_everything_that_a_lost_start_would_have_told() -> None:
     assert b'"status": "failure"' in body and b'"duration_s": 61.5' in body and b"hunter2" not in body
 
 
-def test_x24_ctrl_c_reaches_a_command_in_the_foreground_of_a_terminal_once(tmp_path: Path) -> None:
+class Terminal:
+    """A terminal with `run -- words` in its foreground.
+
+    Args:
+        redirected: descriptors of ours that are no terminal, and what they are instead.
+    """
+
+    def __init__(self, tmp_path: Path, *words: str, redirected: dict[int, int] | None = None) -> None:
+        self.shown = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            termios.tcsetwinsize(0, (37, 113))
+            for target, instead in (redirected or {}).items():
+                os.dup2(instead, target)
+            os.execve(RUN[0], [*RUN, "--", *words], environment(tmp_path))
+
+    def read_until(self, words: bytes) -> bytes:
+        """What was shown since the last time, up to these words."""
+        while words not in self.shown:
+            self.shown += os.read(self.fd, 65536)
+        before, _, self.shown = self.shown.partition(words)
+        return before
+
+    def type(self, text: bytes) -> None:
+        os.write(self.fd, text)
+
+    def settings(self) -> list[Any]:
+        return termios.tcgetattr(self.fd)
+
+    def wait(self) -> int:
+        """The exit code, once everything is shown."""
+        with suppress(OSError):
+            while piece := os.read(self.fd, 65536):
+                self.shown += piece
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+
+@pytest.fixture
+def in_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Starts terminals; each is closed at the end, which ends what runs in it."""
+    opened: list[Terminal] = []
+
+    def start(*words: str, **options: Any) -> Terminal:
+        opened.append(Terminal(tmp_path, *words, **options))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        os.close(each.fd)
+        if each.pid:
+            os.kill(each.pid, signal.SIGKILL)
+            os.waitpid(each.pid, 0)
+
+
+def test_x24_ctrl_c_reaches_a_command_in_the_foreground_of_a_terminal_once(in_terminal: InTerminal) -> None:
     script = "trap 'echo interrupted' INT; echo ready; read a; read b; echo \"end $b\""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(RUN[0], [*RUN, "--", "sh", "-c", script], environment(tmp_path))
-    shown = b""
+    terminal = in_terminal("sh", "-c", script)
+    terminal.read_until(b"ready")
+    terminal.type(b"\x03")
+    terminal.read_until(b"interrupted")
+    terminal.type(b"one\ntwo\n")
+    assert b"interrupted" not in terminal.read_until(b"end ")
 
-    def read_until(words: bytes) -> None:
-        nonlocal shown
-        while words not in shown:
-            shown += os.read(terminal, 4096)
 
-    try:
-        read_until(b"ready")
-        os.write(terminal, b"\x03")
-        read_until(b"interrupted")
-        os.write(terminal, b"one\ntwo\n")
-        read_until(b"end ")
-        assert shown.count(b"interrupted") == 1
-        os.write(terminal, b"three\n")
-        os.waitpid(pid, 0)
-    finally:
-        os.close(terminal)
+def test_x24_in_a_terminal_the_command_has_one_of_the_same_size_and_settings(in_terminal: InTerminal) -> None:
+    asked = "import os, sys; print([os.isatty(n) for n in (0, 1, 2)], os.get_terminal_size(1), file=sys.stderr)"
+    script = f'{sys.executable} -c "{asked}"; stty size <&1; stty size; printf "a\\nb\\r\\nc"; exit 3'
+    terminal = in_terminal("sh", "-c", script)
+    assert terminal.wait() == 3
+    first, one, other, *_ = terminal.shown.split(b"\n")
+    assert first == b"[True, True, True] os.terminal_size(columns=113, lines=37)\r"
+    assert one == other == b"37 113\r"
+    assert b"\na\r\nb\r\r\ncstream-detector run: " in terminal.shown, "what the terminal makes of these bytes"
+
+
+def test_x24_what_is_no_terminal_without_us_is_none(in_terminal: InTerminal, tmp_path: Path) -> None:
+    asked = "import os, sys; sys.stderr.write(str([os.isatty(n) for n in (0, 1, 2)]))"
+    target = os.open(tmp_path / "out", os.O_RDWR | os.O_CREAT)
+    terminal = in_terminal(sys.executable, "-c", asked, redirected={1: target})
+    assert terminal.wait() == 0 and terminal.shown.startswith(b"[True, False, True]")
+    other = in_terminal(sys.executable, "-c", asked, redirected={0: os.open(os.devnull, os.O_RDONLY), 2: target})
+    assert other.wait() == 0 and b"[False, True, False]" in (tmp_path / "out").read_bytes()
+    os.close(target)
+
+
+def test_x24_a_new_size_of_the_terminal_reaches_the_command(in_terminal: InTerminal) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print(os.get_terminal_size(1), flush=True))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    terminal = in_terminal(sys.executable, "-c", script)
+    terminal.read_until(b"ready")
+    termios.tcsetwinsize(terminal.fd, (50, 200))
+    terminal.read_until(b"columns=200, lines=50")
+    terminal.type(b"\n")
+    assert terminal.wait() == 0
+
+
+def test_x24_a_password_is_not_shown_and_a_full_screen_program_leaves_the_terminal_as_it_was(
+    in_terminal: InTerminal,
+) -> None:
+    """One changes the terminal by its input, the other, as curses does, by its output."""
+    script = (
+        "import getpass, os, termios, tty\n"
+        "print(getpass.getpass('secret? ')[::-1])\n"
+        "before = termios.tcgetattr(1)\n"
+        "tty.setraw(1)\n"
+        "os.write(1, b'screen')\n"
+        "key = os.read(0, 1)\n"
+        "termios.tcsetattr(1, termios.TCSADRAIN, before)\n"
+        "print(key, os.read(0, 10), end='finished', flush=True)\n"
+        "tty.setraw(1); os.write(1, b'!'); os.kill(os.getpid(), 9)\n"
+    )
+    terminal = in_terminal(sys.executable, "-c", script)
+    terminal.read_until(b"secret? ")
+    before = terminal.settings()
+    before[3] |= termios.ECHO
+    terminal.type(b"hunter2\n")
+    assert b"hunter2" not in terminal.read_until(b"screen")
+    terminal.type(b"\x03")  # a key like any other now: neither a signal nor shown, and without the end of a line
+    terminal.type(b"line\n")
+    assert b"b'\\x03' b'line" in terminal.read_until(b"finished")
+    assert terminal.wait() == 137 and terminal.settings() == before
+
+
+def test_x24_all_output_reaches_a_terminal_whatever_ends_first(in_terminal: InTerminal, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"0123456789" * 50_000)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    terminal = in_terminal("sh", "-c", f"cat {fifo} & cat {tmp_path}/data; echo END; kill -9 $$")
+    assert terminal.read_until(b"END") == b"0123456789" * 50_000
+    terminal.read_until(b"stream-detector run: the run was not reported")
+    fifo.write_bytes(b"late")
+    assert terminal.wait() == 137 and terminal.shown.endswith(b"late")

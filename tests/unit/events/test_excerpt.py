@@ -155,3 +155,18 @@ def test_x24_an_anomaly_has_the_last_lines_and_its_end_has_none() -> None:
         else:
             assert made.excerpt is not None and len(made.excerpt) <= 1_000 and made.excerpt.endswith("\nline 999")
     assert last_lines("", 10) == "" and last_lines("\n\n") == ""
+
+
+def test_x24_what_a_terminal_shows_in_the_end_is_kept() -> None:
+    for written, shown in (
+        (b"\x1b(B\x1b[mdone\x1b7\x1b8\x1b=", "done"),
+        (b"\x1b]8;;https://h/\x1b\\link\x1b]8;;\x07 \x1bPq#0\x1b\\end", "link end"),
+        (b"10%\r\x1b[K20%\r\x1b[2K100%\n", "100%"),
+        (b"start\na 1\nb 1\n\x1b[2A\x1b[2Ka 2\n\x1b[2Kb 2\n\x1b[A\x1b[Fa 3\nb 3\nend", "start\na 3\nb 3\nend"),
+        (b"wait |\b/\b-\b\\\b done", "wait  done"),
+        (b"b\bbo\bol\bld", "bold"),
+        (b"\x1b[99A\x1b[9999Aonly", "only"),
+        (b"\b\b\bx\x1b", "x"),
+    ):
+        assert excerpt_of(written) == shown, written
+    assert excerpt_of(b"\x1b[A" * 20_000 + b"x\b" * 5_000 + b"y\n") is not None
