@@ -97,8 +97,10 @@ class ApiClient:
         self.requests = 0
 
     async def __aenter__(self) -> Self:
+        context: ssl.SSLContext | bool = True
         try:
-            context = ssl.create_default_context(cafile=self._access.ca_file or None)
+            if self._access.ca_file or self._url.startswith("https:"):  # reading all of a system's CAs takes 0.1 s
+                context = ssl.create_default_context(cafile=self._access.ca_file or None)
         except (OSError, ssl.SSLError) as error:
             raise HistoryImportError(
                 f"--ca-file {self._access.ca_file}: no certificates can be read: {error}"
@@ -277,7 +279,7 @@ class ApiClient:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             what = "an answer that is not JSON"
             if body.lstrip()[:1] == b"<":
-                what = "a web page instead of JSON, perhaps to sign in: check the token"
+                what = f"a web page instead of JSON. Check the token ({' or '.join(self._access.token_variables)})"
             raise HistoryImportError(
                 self._text(url, f"{what}: is this the API's address (--url), not the page's?")
             ) from None
@@ -289,7 +291,7 @@ class ApiClient:
             raise HistoryImportError(
                 f"{self._access.title} at {self._url} refers to another host, {host or 'without a name'}, to which "
                 "no token is sent. If that is the API, give its address with --url; if it is a page to sign in, the "
-                "token is missing, wrong or expired"
+                f"token is missing, wrong or expired ({' or '.join(self._access.token_variables)})"
             )
         return url
 

@@ -44,7 +44,7 @@ class ApiServer(PlannedServer):
     @property
     def url(self) -> str:
         """The address that a person gives."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def start(self) -> Self:
         """Listen."""

@@ -1,6 +1,7 @@
 """What the fake providers over HTTP share: answers that a test plans, and a request that hangs until the end."""
 
 import asyncio
+import ssl
 from collections import deque
 
 from aiohttp import web
@@ -13,6 +14,7 @@ class PlannedServer:
 
     def __init__(self) -> None:
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self._next: deque[Answer | None] = deque()
         self._slow_by_s: deque[float] = deque()
         self.hanging = asyncio.Event()
@@ -49,7 +51,7 @@ class PlannedServer:
         app.router.add_routes(routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from stream_detector.events import Completion
-from stream_detector.events.sources import SOURCES, find_source
+from stream_detector.events.sources import SOURCES, find_source, read_payload
 from stream_detector.history.api_client import ApiClient
 from stream_detector.history.provider import Page, Wanted
 from stream_detector.history.registry import PROVIDERS
@@ -42,7 +42,7 @@ class Fetched:
         for payload in page.payloads:
             value = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
             assert find_source(value) is SOURCES[name], value[:200]
-            for event in SOURCES[name].read(value).events:
+            for event in read_payload(SOURCES[name], value).events:
                 assert isinstance(event, Completion)
                 self.events[event.execution_id] = event
 
