@@ -27,7 +27,7 @@ class _Form(NamedTuple):
     """What stands before the secret (group 1) is kept, so that the line can still be understood."""
 
 
-_HINTS = ("pass", "secret", "key", "credential", "signature")
+_HINTS = ("password", "passwd", "passphrase", "passcode", "secret", "key", "credential", "signature")
 _NAMED = (
     r"(?:pass(?:word|wd|phrase|code)|secret|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key"
     r"|signing[_-]?key|encryption[_-]?key|credentials?|signature)"
@@ -48,20 +48,28 @@ _FORMS = (
     _Form(("discord",), re.compile(r"(?i)(discord(?:app)?\.com/api/webhooks/)[\w/-]{8,200}")),
     _Form(("sig=", "code=", "key="), re.compile(r"(?i)([?&](?:sig|code|key)=)[^\s&\"'<>]{8,4000}")),
     _Form(("akia", "asia", "abia", "acca"), re.compile(r"\b()(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b")),  # AWS
-    _Form(("gh", "github_pat_"), re.compile(r"\b()(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255})")),
+    _Form(
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        re.compile(r"\b()(?:gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255})"),
+    ),
     _Form(("gl",), re.compile(r"\b()gl(?:pat|ptt|rt|ft|dt|cbt|imt|agent|oas|soat|ffct|wt)-[\w.-]{16,255}")),
     _Form(("xox", "xapp-"), re.compile(r"\b()(?:xox[a-z]{1,2}(?:\.xox[a-z])?|xapp)-[\w-]{10,255}")),
     _Form(("aiza", "ya29."), re.compile(r"\b()(?:AIza[\w-]{30,60}|ya29\.[\w.-]{20,1000})")),
     _Form(("k_live_", "k_test_", "whsec_"), re.compile(r"\b()(?:[sr]k_(?:live|test)|whsec)_\w{10,255}")),
     _Form(("sk-",), re.compile(r"\b()sk-[\w-]{20,255}")),
     _Form(("npm_", "hf_", "pypi-"), re.compile(r"\b()(?:npm_|hf_|pypi-)[\w-]{30,255}")),
-    _Form(("do",), re.compile(r"\b()do[opr]_v1_[0-9a-f]{64}")),
+    _Form(("doo_v1_", "dop_v1_", "dor_v1_"), re.compile(r"\b()do[opr]_v1_[0-9a-f]{64}")),
     _Form(("sg.", "hvs.", "hvb.", "hvr."), re.compile(r"\b()(?:SG|hv[sbr])\.[\w-]{16,64}(?:\.[\w-]{16,64})?")),
     _Form(("age-secret-key-1",), re.compile(r"\b()AGE-SECRET-KEY-1[0-9A-Z]{50,60}")),
     _Form((":aa",), re.compile(r"\b()\d{8,10}:AA[\w-]{33}")),  # Telegram
     _Form(("sd_",), re.compile(r"\b()sd_[\w-]{40,80}")),  # our own, also in the URL of a ping
     _Form(("eyj",), re.compile(r"\b()eyJ[\w-]{8,4000}\.[\w-]{8,4000}(?:\.[\w-]{0,4000})?")),  # JSON Web Token
 )  # fmt: skip
+_HINTED = {
+    hint: [number for number, form in enumerate(_FORMS) if hint in form.hints]
+    for hint in dict.fromkeys(hint for form in _FORMS for hint in form.hints)
+}
+"""Hint -> the places in `_FORMS` of those that have it."""
 _BEGIN_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END_KEY = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_LINE = re.compile(r"\s*(?:[A-Za-z0-9+/=\\]{16,}|[A-Za-z0-9+/=]{0,76}=*|[A-Z][\w-]{1,20}: .{0,80})\s*")
@@ -87,9 +95,11 @@ def mask_secrets(text: str) -> str:
     if "PRIVATE KEY" in text:
         text = "\n".join(_mask_keys(text.split("\n")))
     lowered = text.lower()
-    for form in _FORMS:
-        if any(hint in lowered for hint in form.hints):
-            text = _masked(text, form)
+    present = [hint for hint in _HINTED if hint in lowered]
+    if not present:
+        return text
+    for form in sorted({number for hint in present for number in _HINTED[hint]}):
+        text = _masked(text, _FORMS[form])
     return text
 
 

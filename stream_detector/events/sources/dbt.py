@@ -62,7 +62,8 @@ def read(payload: bytes) -> Reading:
     command = document.text("args.which") or document.text("args.rpc_method")
     steps = [_step(result) for result in results]
     project = _project(steps)
-    selection = [(name, _joined(document.value(f"args.{name}"))) for name in _SELECTION]
+    args = document.part("args")
+    selection = [(name, _joined(args.value(name))) for name in _SELECTION]
     parts = [part for part in (project, command) if part] + [f"{name}={value}" for name, value in selection if value]
     event = execution(
         run=f"dbt:{run}",

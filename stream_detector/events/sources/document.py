@@ -35,6 +35,8 @@ _MOST_SECONDS = 1e9
 _MOST_TEXT = 2_000
 """Characters of one part in an excerpt of 10,000, so that one does not push out all others."""
 _FAILED = frozenset({"failure", "error", "timeout"})
+_NAMES: dict[str, list[str]] = {}
+"""Path -> the names in it. Paths are constants of the sources, so there are few."""
 _encoded = msgspec.json.Encoder().encode
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -57,9 +59,12 @@ class Document:
         """What is at the path, of any type; None where nothing is."""
         if "." not in path:
             return self.root.get(path)
+        names = _NAMES.get(path)
+        if names is None:
+            names = _NAMES[path] = path.split(".")
         found: object = self.root
-        for name in path.split("."):
-            if not isinstance(found, dict):
+        for name in names:
+            if type(found) is not dict:
                 return None
             found = found.get(name)
         return found

@@ -36,6 +36,7 @@ failed or has an error, and skipped if none ran."""
 
 _ADVICE = "send a report with the root testsuites or testsuite, whose suites have a name and a timestamp"
 _MOST_DEPTH = 128
+_WITH_TEXT = ("failure", "error")
 _MOST_TEXT, _MOST_MESSAGE = 1_500, 500
 """Characters of a failed case: of its trace from the end, of its message from the beginning."""
 _MOST_SECONDS = 1e9
@@ -56,7 +57,7 @@ class _Suite:
 
 
 class _Reader:
-    """Follows the elements of one document."""
+    """Follows the elements of one document. Text is asked for only where a case failed."""
 
     def __init__(self, details: Details) -> None:
         self.details = details
@@ -65,49 +66,61 @@ class _Reader:
         self._case: dict[str, str] | None = None
         self._outcome: Status = "success"
         self._message, self._text = "", ""
-        self._in_text = False
         self._depth = 0
+        self._parser = parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = self._refuse_declaration
 
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
+    def parse(self, payload: bytes) -> None:
+        """Read the whole document. Raises `RefusedError`, and what expat and codecs raise."""
+        self._parser.Parse(payload, True)
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth > _MOST_DEPTH:
             raise RefusedError("decode", "too_deep", f"nested more than {_MOST_DEPTH} levels deep; {_ADVICE}")
         if self._depth == 1 and tag not in ("testsuites", "testsuite"):
             raise self.details.refusal("unsupported_format", "the root element", "is not testsuites or testsuite")
-        if tag in ("testsuite", "testsuites"):
+        if tag == "testcase":
+            self._case, self._outcome = attributes, "success"
+        elif tag in ("testsuite", "testsuites"):
             self._open.append(_Suite(attributes, self._open[-1].name if self._open else ""))
             self.suites.append(self._open[-1])
-        elif tag == "testcase":
-            self._case, self._outcome, self._message, self._text = attributes, "success", "", ""
         elif tag in STATUS and self._case is not None and self._outcome == "success":
             self._outcome = STATUS[tag]
-            self._in_text = tag != "skipped"
-            self._message = attributes.get("message", "") if self._in_text else ""
+            if tag != "skipped":
+                self._message, self._text = attributes.get("message", ""), ""
+                self._parser.CharacterDataHandler = self._add_text
 
-    def text(self, piece: str) -> None:
-        if self._in_text:
-            self._text = (self._text + piece)[-_MOST_TEXT:]
+    def _add_text(self, piece: str) -> None:
+        self._text = (self._text + piece)[-_MOST_TEXT:]
 
-    def end(self, tag: str) -> None:
+    def _end(self, tag: str) -> None:
         self._depth -= 1
-        if tag in STATUS:
-            self._in_text = False
-        if tag in ("testsuite", "testsuites"):
+        if tag == "testcase":
+            if self._case is not None:
+                self._end_case(self._case)
+                self._case = None
+        elif tag in ("testsuite", "testsuites"):
             self._open.pop()
-        elif tag == "testcase" and self._case is not None:
-            group, name = self._case.get("classname", "").strip(), self._case.get("name", "").strip()
-            shown = f"{group}: {name}" if group else name or "test case"
-            self._open[-1].steps.append(step(shown, self._outcome, _seconds(self._case.get("time", ""))))
-            if found := self._failure():
-                self._open[-1].failures.append((shown, found))
-            self._case = None
+        elif tag in STATUS:
+            self._parser.CharacterDataHandler = None
+
+    def _end_case(self, case: dict[str, str]) -> None:
+        group, name = case.get("classname", "").strip(), case.get("name", "").strip()
+        shown = f"{group}: {name}" if group else name or "test case"
+        suite = self._open[-1]
+        suite.steps.append(step(shown, self._outcome, _seconds(case.get("time", ""))))
+        if self._outcome in _WITH_TEXT and (found := self._failure()):
+            suite.failures.append((shown, found))
 
     def _failure(self) -> str:
         """The end of the trace, then the message, which most reports repeat at its beginning."""
         trace, message = self._text.strip(), self._message.strip()[:_MOST_MESSAGE]
         return "\n".join(part for part in (trace, message if message not in trace else "") if part)
 
-    def refuse_declaration(self, *_: object) -> None:
+    def _refuse_declaration(self, *_: object) -> None:
         raise RefusedError(
             "decode", "unsupported_format", f"XML with a document type or entities is not read; {_ADVICE}"
         )
@@ -117,15 +130,8 @@ def read(payload: bytes) -> Reading:
     """The suites that have cases; of a report without any why there is none. Raises `RefusedError`."""
     details = Details(_ADVICE)
     reader = _Reader(details)
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
-    parser.StartDoctypeDeclHandler = reader.refuse_declaration
-    parser.EntityDeclHandler = reader.refuse_declaration
     try:
-        parser.Parse(payload, True)
+        reader.parse(payload)
     except RefusedError:
         raise
     except expat.ExpatError as error:
@@ -175,7 +181,7 @@ def _instant(written: str) -> datetime | None:
 def _seconds(written: str) -> float | None:
     """`1,234.567` is how Surefire writes it; 0 and what is no number are not recorded."""
     try:
-        found = float(written.replace(",", ""))
+        found = float(written.replace(",", "") if "," in written else written)
     except ValueError:
         return None
     return found if 0 < found <= _MOST_SECONDS else None
