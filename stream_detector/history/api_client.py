@@ -30,6 +30,8 @@ SKEW_S = 60.0
 """A clock that is wrong by less changes nothing."""
 _TIMEOUT = aiohttp.ClientTimeout(total=90, sock_connect=15)
 _TRIES = 7
+_FIRST_TRIES = 3
+"""Where no answer has come at all, so that nobody waits a minute for a wrong address."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _LIMITED_TRIES = 10
 _LIMITED_PAUSE_S = 60.0
@@ -92,6 +94,7 @@ class ApiClient:
         self._ready_at_s = 0.0
         """Unix time of the server before which no request is sent."""
         self._waiting = asyncio.Lock()
+        self._has_answered = False
         self.skew_s = 0.0
         """How far the server's clock is ahead of ours."""
         self.requests = 0
@@ -149,6 +152,8 @@ class ApiClient:
                 self._hold(wait_s, limited)
                 continue
             failed += 1
+            if not self._has_answered and failed == _FIRST_TRIES:
+                raise HistoryImportError(self._text(url, f"{refused}. Is that the API's address (--url)?"))
             if failed == _TRIES:
                 raise HistoryImportError(
                     self._text(url, f"{refused}, {_TRIES} times in a row. Run the same command later: it continues")
@@ -184,6 +189,7 @@ class ApiClient:
             self.requests += 1
             async with self._session.get(url, params=params, allow_redirects=False) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
+                self._has_answered = True
                 self._compare_clocks(headers)
                 if response.status in _REDIRECTS:
                     url, params = self._checked(urljoin(url, headers.get("location", ""))), None

@@ -257,6 +257,14 @@ async def test_x22_a_page_token_of_circleci_that_has_expired_begins_again() -> N
     assert event.workflow_id == "circleci:github/acme/shop:build" and event.labels["branch"] == "main"
 
 
+async def test_x22_an_address_that_does_not_answer_is_named_soon() -> None:
+    fetched = Fetched()
+    for url in ("http://127.0.0.1:1", "http://no-such-host.invalid"):
+        with pytest.raises(HistoryImportError, match=r"--url"):
+            await fetch(GitLabServer(), url=url, into=fetched)
+    assert sum(fetched.slept_s) < 10
+
+
 async def test_x22_a_certificate_of_ones_own_needs_its_ca(tmp_path: Path) -> None:
     authority, server, file = trustme.CA(), GitLabServer(3), tmp_path / "ca.pem"
     server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
