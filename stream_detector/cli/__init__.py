@@ -24,6 +24,7 @@ COMMANDS = {
     "grants": ("grants", "command"),
     "doctor": ("doctor", "command"),
     "run": ("run_command", "command"),
+    "import": ("import_history", "command"),
     "publish": ("publish", "command"),
     "validate": ("validate", "command"),
     "replay": ("replay", "command"),
@@ -106,12 +107,22 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
     from aiokafka.errors import KafkaError
 
     from stream_detector.devstack.owned import ChildError
+    from stream_detector.history.errors import HistoryImportError
     from stream_detector.kafka.preflight import SetupError
     from stream_detector.store.connect import StoreAwayError
     from stream_detector.store.grants import GrantError
     from stream_detector.store.migrate import MigrationError
 
-    return (ChildError, GrantError, KafkaError, MigrationError, SetupError, StoreAwayError, TimeoutError)
+    return (
+        ChildError,
+        GrantError,
+        HistoryImportError,
+        KafkaError,
+        MigrationError,
+        SetupError,
+        StoreAwayError,
+        TimeoutError,
+    )
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -64,7 +64,7 @@ class _Reading:
                 yield _Message(INPUT_TOPICS[line.kind], line.key, line.value)
 
 
-class _Progress:
+class PublishProgress:
     """A line on stderr every second: overwritten on a terminal, otherwise one after the other."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def command(
 
 def _publish_all(settings: Settings, reading: _Reading, backfill: bool, from_event: int) -> Published:
     """Publish it. What ends that in between is passed on, once it is printed from where to continue."""
-    progress = _Progress()
+    progress = PublishProgress()
     try:
         return asyncio.run(_publish(settings, reading, backfill, progress))
     except BaseException:
@@ -143,6 +143,6 @@ def _publish_all(settings: Settings, reading: _Reading, backfill: bool, from_eve
         progress.end()
 
 
-async def _publish(settings: Settings, reading: _Reading, backfill: bool, progress: _Progress) -> Published:
+async def _publish(settings: Settings, reading: _Reading, backfill: bool, progress: PublishProgress) -> Published:
     await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
     return await publish(settings, reading, backfill=backfill, progress=progress)

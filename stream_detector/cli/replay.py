@@ -2,8 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,19 @@ from rich.table import Table
 from stream_detector.cli import CommandError
 from stream_detector.cli.file_options import FileOptions, file_options
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
+from stream_detector.cli.replayed_history import Found, ReplayedHistory, in_order_of_time
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
-from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Anomaly, AnomalyTypeName, RunSummary, Score, ScoreRun, SeverityName
+from stream_detector.events import Anomaly
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError
-from stream_detector.events.inputs import Event
-from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.lines import Line
-from stream_detector.events.times import epoch_ms
-from stream_detector.events.variant import shown_name
 from stream_detector.notify.configure import notify_config
-from stream_detector.notify.forecast import Forecast
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.settings import SPECS, Settings, load
 
 SHOWN_KEYS = 15
-
-
-@dataclass
-class Found:
-    """What one profile found: counts by (type, severity) and by key, and what would have been sent."""
-
-    profile: str
-    by_type: Counter[tuple[AnomalyTypeName, SeverityName]] = field(default_factory=Counter)
-    by_key: Counter[str] = field(default_factory=Counter)
-    outcomes: Counter[str] = field(default_factory=Counter)
-    resolved: int = 0
-    runs: int = 0
-    sent: Counter[str] = field(default_factory=Counter)
-    """Messages by channel."""
 
 
 @click.command()
@@ -59,7 +40,7 @@ def command(options: FileOptions, compare: str | None, changes: tuple[str, ...],
     """Run the detector on a file and count anomalies and notifications.
 
     FILE contains JSON or a table (CSV, Parquet), optionally compressed, in the order in which the events arrived; - is
-    standard input.
+    standard input. Payloads of other systems may be in any order, such as newest first in a dump of an API.
 
     \b
     Example: stream-detector replay history.jsonl --compare classic,robust --set score_threshold=0.3
@@ -95,10 +76,11 @@ def _replay(
     options: FileOptions, configs: list[Config], settings: Settings, *, as_json: bool
 ) -> tuple[list[Found], Counter[str]]:
     """Feed every line to one replayer per profile."""
-    replays = [_Replay(config, settings, as_json) for config in configs]
+    notify = notify_config(settings)
+    replays = [ReplayedHistory(config, notify, _write_line if as_json else None) for config in configs]
     refused: Counter[str] = Counter()
 
-    for line in _with_progress(options.read(record_ms=-1), options.file):
+    for line in in_order_of_time(_with_progress(options.read(record_ms=-1), options.file)):
         event = line.event
         if event is None:
             assert line.error is not None
@@ -112,50 +94,8 @@ def _replay(
     return [replay.found for replay in replays], refused
 
 
-class _Replay:
-    """One profile: what the detector finds, and what the notifier would send of it on the clock of the data."""
-
-    def __init__(self, config: Config, settings: Settings, as_json: bool) -> None:
-        self.found, self._as_json = Found(config.profile), as_json
-        self._replayer = Replayer(config)
-        self._items: list[tuple[float, Anomaly | RunSummary, LabelCounts | None]] = []
-        self._notify = notify_config(settings)
-
-    def apply(self, event: Event) -> None:
-        """Judge one event."""
-        if isinstance(event, ScoreRun):
-            self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
-            return
-        outcome = self._replayer.apply(event, -1)
-        self.found.outcomes["changed duplicate" if outcome.correction else outcome.kind] += 1
-        self._take(outcome.anomalies)
-        if isinstance(event, Score):
-            self._take(self._replayer.gather(event, outcome, epoch_ms(event.scored_at)))
-
-    def finish(self) -> None:
-        """End every run, then let all that was found come to the notifier in the order of its times."""
-        self._take(self._replayer.missing(sys.maxsize))
-        for summary in self._replayer.summaries(sys.maxsize):
-            self.found.runs += summary.part == 1
-            self._items.append((summary.ended_at.timestamp(), summary, None))
-        forecast = Forecast(self._notify)
-        for at_s, item, counts in sorted(self._items, key=lambda one: one[0]):
-            forecast.accept(item, at_s, counts)
-        forecast.finish()
-        self.found.sent.update({channel: forecast.count(channel) for channel in forecast.channels})
-
-    def _take(self, anomalies: Iterable[Anomaly]) -> None:
-        found = self.found
-        for anomaly in anomalies:
-            counts = self._replayer.label_counts(anomaly)
-            self._items.append((anomaly.detected_at.timestamp(), anomaly, counts))
-            if self._as_json:
-                sys.stdout.buffer.write(encode(anomaly) + b"\n")
-            if anomaly.state == "resolved":
-                found.resolved += 1
-                continue
-            found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
-            found.by_key[shown_name(f"{anomaly.entity_kind}:{anomaly.entity_id}", anomaly.variant)] += 1
+def _write_line(anomaly: Anomaly) -> None:
+    sys.stdout.buffer.write(encode(anomaly) + b"\n")
 
 
 def _with_progress(lines: Iterator[Line], file: Path) -> Iterator[Line]:
@@ -183,7 +123,7 @@ def _show(console: Console, found: list[Found], refused: Counter[str], settings:
     for one in found:
         events = ", ".join(f"{count} {kind}" for kind, count in sorted(one.outcomes.items())) or "none"
         console.print(f"{one.profile}: events: {events}; incidents resolved: {one.resolved}")
-        sent = ", ".join(f"{channel} {count}" for channel, count in one.sent.items())
+        sent = ", ".join(f"{channel} {count}" for channel, count in one.sent_by_channel.items())
         runs = f" ({one.runs} score runs)" if one.runs else ""
         console.print(
             f"{one.profile}: messages at severity {settings.notify_severity} or higher as the notifier would send "

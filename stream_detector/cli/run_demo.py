@@ -15,14 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream_detector.devstack.demo import demo_events, demo_note
-from stream_detector.events import Anomaly, RunSummary
 from stream_detector.events.decode import decode_anomaly, decode_run_summary
-from stream_detector.events.label_counts import LabelCounts, read_label_counts
+from stream_detector.events.label_counts import read_label_counts
 from stream_detector.kafka.end_offsets import EndOffsets, read_topic, total_lag
 from stream_detector.kafka.publish import publish
 from stream_detector.kafka.topics import ALERTS, DEAD_LETTERS, RUN_SUMMARIES
 from stream_detector.notify.configure import notify_config
-from stream_detector.notify.forecast import Forecast
+from stream_detector.notify.forecast import Item, forecast_of
 from stream_detector.notify.message import Message
 from stream_detector.settings import Settings
 from stream_detector.store.connect import open_pool
@@ -106,18 +105,12 @@ async def _read_results(settings: Settings) -> dict[str, Any]:
 
 async def _messages(settings: Settings) -> list[Message]:
     """What a channel would have been sent of all that was found, on the clock of the data and as plain text."""
-    items: list[tuple[float, Anomaly | RunSummary, LabelCounts | None]] = []
+    items: list[Item] = []
     async for record in read_topic(settings, ALERTS):
-        anomaly = decode_anomaly(record.value)
-        items.append((anomaly.detected_at.timestamp(), anomaly, read_label_counts(record.headers)))
+        items.append((decode_anomaly(record.value), read_label_counts(record.headers)))
     async for record in read_topic(settings, RUN_SUMMARIES):
-        summary = decode_run_summary(record.value)
-        items.append((summary.ended_at.timestamp(), summary, None))
-    forecast = Forecast(replace(notify_config(settings), channels={"webhook": True}))
-    for at_s, item, counts in sorted(items, key=lambda one: one[0]):
-        forecast.accept(item, at_s, counts)
-    forecast.finish()
-    return forecast.sent
+        items.append((decode_run_summary(record.value), None))
+    return forecast_of(replace(notify_config(settings), channels={"webhook": True}), items).sent
 
 
 def _kind_of(message: Message) -> str:

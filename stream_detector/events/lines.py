@@ -15,6 +15,8 @@ class Record(NamedTuple):
     error: RefusedError | None = None
     unknown: tuple[str, ...] = ()
     """The names of fields that are ignored."""
+    is_foreign: bool = False
+    """Whether it was made of another system's payload."""
 
 
 class Line(NamedTuple):
@@ -29,6 +31,8 @@ class Line(NamedTuple):
     error: RefusedError | None
     unknown: tuple[str, ...] = ()
     """The names of fields that are ignored."""
+    is_foreign: bool = False
+    """Whether it was made of another system's payload."""
 
     @property
     def key(self) -> bytes:

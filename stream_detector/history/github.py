@@ -111,7 +111,12 @@ async def _earlier(client: ApiClient, repository: str, runs: Sequence[Mapping[st
     for run in runs:
         for number in range(1, _attempt(run)):
             path = f"/repos/{repository}/actions/runs/{run['id']}/attempts/{number}"
-            attempt = (await client.get(path)).document
+            try:
+                attempt = (await client.get(path)).document
+            except HistoryImportError as error:
+                if error.status == 404:
+                    continue
+                raise
             if isinstance(attempt, dict) and attempt.get("id") == run["id"]:
                 found.append(attempt)
     return found

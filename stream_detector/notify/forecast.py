@@ -7,10 +7,11 @@ Everything that decides is in force: routes, severity, groups and their wait, ra
 ('slack',)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 
-from stream_detector.events import Anomaly, Notification, RunSummary
+from stream_detector.events import Action, Anomaly, Notification, RunSummary
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.message import Delivered, Message
@@ -22,6 +23,33 @@ DEFAULT_CHANNEL = "slack"
 _TAKEN = Delivered("forecast")
 _EXPIRE_EVERY_S = 3_600.0
 
+Item = tuple[Anomaly | RunSummary, LabelCounts | None]
+"""What the detector published, and how common its labels were."""
+
+
+def forecast_of(config: NotifyConfig, items: Iterable[Item], actions: Iterable[Action] = ()) -> "Forecast":
+    """Everything that the notifier would send of these items, each at its own time, and of what waits at their end.
+
+    Args:
+        items: of each workflow and entity in the order in which its detector published them. What happened at the same
+            time comes in the order of their names, so it does not matter how partitions were read.
+        actions: silences that hold from the beginning.
+    """
+    forecast = Forecast(config)
+    for action in actions:
+        forecast.accept(action, 0.0)
+    timed = ((*_time_and_name(item), item, counts) for item, counts in items)
+    for at_s, _, item, counts in sorted(timed, key=itemgetter(0, 1)):
+        forecast.accept(item, at_s, counts)
+    forecast.finish()
+    return forecast
+
+
+def _time_and_name(item: Anomaly | RunSummary) -> tuple[float, tuple[str, str, str]]:
+    if isinstance(item, RunSummary):
+        return item.ended_at.timestamp(), ("run", item.run_id, "")
+    return item.detected_at.timestamp(), (item.entity_kind, item.entity_id, item.variant or "")
+
 
 class Forecast:
     """Takes anomalies and run summaries in the order of their times.
@@ -30,6 +58,7 @@ class Forecast:
         channels: the channels that count: those that are set and switched on, without the inbox; Slack where none is.
         messages: every message so far, as its channel and the outcomes that it brought.
         sent: the messages themselves, as their channels show them.
+        sent_at_s: when each was sent, Unix time by the clock of the data.
         outcomes: what became of each anomaly and run on each channel.
     """
 
@@ -38,6 +67,7 @@ class Forecast:
         self.channels = tuple(chosen or [DEFAULT_CHANNEL])
         self.messages: list[tuple[str, list[Notification]]] = []
         self.sent: list[Message] = []
+        self.sent_at_s: list[float] = []
         self.outcomes: list[Notification] = []
         switched: Mapping[str, bool] = dict.fromkeys(self.channels, True)
         self._config = replace(config, channels=switched, quiet_after_s={})
@@ -45,7 +75,7 @@ class Forecast:
         self._now_s = 0.0
         self._expire_at_s = 0.0
 
-    def accept(self, item: Anomaly | RunSummary, at_s: float, counts: LabelCounts | None = None) -> None:
+    def accept(self, item: Anomaly | RunSummary | Action, at_s: float, counts: LabelCounts | None = None) -> None:
         """Decide about an item that comes at `at_s` (Unix time), once all that was due before has been sent."""
         self._until(at_s)
         self._now_s = max(self._now_s, at_s)
@@ -71,6 +101,7 @@ class Forecast:
             for delivery in ready:
                 outcomes = settle(self._state, delivery, _TAKEN, self._now_s, self._config)
                 self.sent.append(delivery.message)
+                self.sent_at_s.append(self._now_s)
                 self.messages.append((delivery.message.channel, outcomes))
                 self.outcomes += outcomes
         if self._now_s > self._expire_at_s:

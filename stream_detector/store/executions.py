@@ -1,6 +1,6 @@
 """Executions: one, the newest, and all of a workflow in the order of the stream."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -36,6 +36,14 @@ async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None =
         execution_id, attempt,
     )  # fmt: skip
     return _stored(found) if found else None
+
+
+async def stored_attempts(pool: asyncpg.Pool, execution_ids: Sequence[str]) -> set[tuple[str, int]]:
+    """(execution id, attempt) of all that are stored of these executions."""
+    found = await pool.fetch(
+        "SELECT execution_id, attempt FROM executions WHERE execution_id = ANY($1::text[])", list(execution_ids)
+    )
+    return {(each["execution_id"], each["attempt"]) for each in found}
 
 
 async def has_executions(pool: asyncpg.Pool, workflow_id: str) -> bool:

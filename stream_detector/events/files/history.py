@@ -262,7 +262,7 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RefusedError):
             return None
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
-        return _new(Line, (number, kind, value, event, None, unknown))  # Line() takes three times as long
+        return _new(Line, (number, kind, value, event, None, unknown, False))  # Line() takes three times as long
 
     return read
 
@@ -308,7 +308,7 @@ def _foreign(
     check_unique_payload(value)
     reading = read_payload(source, value, by_parts=by_parts)
     for event in reading.events:
-        yield _checked(Record(number, kind_of_event(event), encode(event)), record_ms)
+        yield _checked(Record(number, kind_of_event(event), encode(event), is_foreign=True), record_ms)
     for error in reading.refused:
         yield Line(number, "completion", value, None, error)
 
@@ -318,7 +318,7 @@ def _checked(record: Record, record_ms: int) -> Line:
         return Line(record.number, record.kind, record.value, None, record.error)
     try:
         event = decode_received(record.kind, record.value, (), record_ms)
-        return Line(record.number, record.kind, record.value, event, None, record.unknown)
+        return Line(record.number, record.kind, record.value, event, None, record.unknown, record.is_foreign)
     except RefusedError as error:
         return Line(record.number, record.kind, record.value, None, _for_a_file(error, record.value))
 

@@ -23,6 +23,8 @@ _any = msgspec.json.Decoder(Raw).decode
 _GOES_ON = b"{[,:"
 _START = re.compile(r"^[{\[]", re.MULTILINE)
 _SPACE = re.compile(r"\s*")
+_TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
+"""msgspec's error about what follows a value; it has read the first byte of that."""
 _DEEP = "nested too deeply; send only the fields of the contract"
 
 
@@ -48,6 +50,8 @@ def json_values(stream: io.BufferedReader, name: str) -> Iterator[Value]:
         value = line.strip()
         if value[:1] == b"[":
             yield from _array(value, number)
+        elif b"}{" in value or b"} {" in value:
+            yield from _one_after_the_other(value, number)
         elif value:
             yield number, value, None
         number, line = number + 1, stream.readline(MAX_LINE_BYTES)
@@ -68,10 +72,46 @@ def _array(value: bytes, number: int) -> Iterator[Value]:
     try:
         elements = _elements(value)
     except (msgspec.MsgspecError, RecursionError):
-        yield number, value, None  # its reader says what is wrong with it
+        parts = list(_parts(value))
+        if len(parts) == 1:
+            yield number, value, None  # its reader says what is wrong with it
+            return
+        for part in parts:
+            yield from _array(part, number) if part[:1] == b"[" else ((number, part, None),)
         return
     for element in elements:
         yield number, bytes(element), None
+
+
+def _one_after_the_other(value: bytes, number: int) -> Iterator[Value]:
+    """The values of a line with several, as `gh api --paginate` prints the pages of a list."""
+    for part in _parts(value):
+        if part[:1] == b"[":
+            yield from _array(part, number)
+        else:
+            yield number, part, None
+
+
+def _parts(value: bytes) -> Iterator[bytes]:
+    """The values of a line; what is broken is the last one, with all that follows it."""
+    view, at = memoryview(value), 0
+    while at < len(value):
+        length = _first_length(view[at:])
+        if part := value[at : at + length].strip():
+            yield part
+        at += length
+
+
+def _first_length(view: memoryview) -> int:
+    """The bytes of the first value, with the space behind it; all of them where it is broken or the only one."""
+    try:
+        _any(view)
+    except msgspec.DecodeError as error:
+        if found := _TRAILING.search(str(error)):
+            return max(1, int(found[1]) - 1)
+    except RecursionError:
+        pass
+    return len(view)
 
 
 def _document(whole: bytes, number: int, name: str) -> Iterator[Value]:

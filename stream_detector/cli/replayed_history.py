@@ -1,0 +1,110 @@
+"""A history as one detector and one notifier would have judged it: the one way of `replay` and `import`."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from stream_detector.detect import Config
+from stream_detector.detect.replay import Replayer, run_event_part
+from stream_detector.events import Action, Anomaly, AnomalyTypeName, Completion, Score, ScoreRun, SeverityName
+from stream_detector.events.inputs import Event
+from stream_detector.events.lines import Line
+from stream_detector.events.start import Start
+from stream_detector.events.times import epoch_ms
+from stream_detector.events.variant import shown_name
+from stream_detector.notify.config import NotifyConfig
+from stream_detector.notify.forecast import Forecast, Item, forecast_of
+
+
+@dataclass
+class Found:
+    """What one profile found: counts by (type, severity) and by key, and what would have been sent."""
+
+    profile: str
+    by_type: Counter[tuple[AnomalyTypeName, SeverityName]] = field(default_factory=Counter)
+    by_key: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    resolved: int = 0
+    runs: int = 0
+    forecast: Forecast | None = None
+    """The messages; None until the history has ended."""
+
+    @property
+    def sent_by_channel(self) -> dict[str, int]:
+        """How many messages each channel would have got."""
+        return {name: self.forecast.count(name) for name in self.forecast.channels} if self.forecast else {}
+
+
+class ReplayedHistory:
+    """One profile: what the detector finds, and what the notifier would send of it on the clock of the data.
+
+    Args:
+        each: gets every anomaly as it is found.
+        actions: silences that hold from the beginning.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        notify: NotifyConfig,
+        each: Callable[[Anomaly], None] | None = None,
+        actions: Iterable[Action] = (),
+    ) -> None:
+        self.found, self._each, self._actions = Found(config.profile), each, actions
+        self._replayer = Replayer(config)
+        self._items: list[Item] = []
+        self._notify = notify
+
+    def apply(self, event: Event) -> None:
+        """Judge one event."""
+        if isinstance(event, ScoreRun):
+            self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
+            return
+        outcome = self._replayer.apply(event, -1)
+        self.found.outcomes["changed duplicate" if outcome.correction else outcome.kind] += 1
+        self._take(outcome.anomalies)
+        if isinstance(event, Score):
+            self._take(self._replayer.gather(event, outcome, epoch_ms(event.scored_at)))
+
+    def finish(self) -> Found:
+        """End every run, then let all that was found come to the notifier in the order of its times."""
+        self._take(self._replayer.missing(sys.maxsize))
+        for summary in self._replayer.summaries(sys.maxsize):
+            self.found.runs += summary.part == 1
+            self._items.append((summary, None))
+        self.found.forecast = forecast_of(self._notify, self._items, self._actions)
+        return self.found
+
+    def _take(self, anomalies: Iterable[Anomaly]) -> None:
+        found = self.found
+        for anomaly in anomalies:
+            self._items.append((anomaly, self._replayer.label_counts(anomaly)))
+            if self._each:
+                self._each(anomaly)
+            if anomaly.state == "resolved":
+                found.resolved += 1
+                continue
+            found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
+            found.by_key[shown_name(f"{anomaly.entity_kind}:{anomaly.entity_id}", anomaly.variant)] += 1
+
+
+def in_order_of_time(lines: Iterable[Line]) -> Iterator[Line]:
+    """Events of ours as they stand, then those of other systems' payloads in the order of their ends.
+
+    A history of our own events is in the order in which they arrived. What an API lists, newest first, has none.
+    """
+    listed: list[tuple[tuple[float, str, int], Line]] = []
+    for line in lines:
+        if line.is_foreign and isinstance(line.event, Completion | Start):
+            listed.append((time_order(line.event), line._replace(value=b"")))
+        else:
+            yield line
+    for _, line in sorted(listed, key=lambda one: one[0]):
+        yield line
+
+
+def time_order(event: Completion | Start) -> tuple[float, str, int]:
+    """By when it happened; what did at the same time by its id, so that the order is the same wherever it comes from."""
+    at = event.started_at if isinstance(event, Start) else event.finished_at
+    return at.timestamp(), event.execution_id, event.attempt
