@@ -40,9 +40,8 @@ def _command_of(provider: Provider) -> click.Command:
                 f"and set {provider.token_variables[0]} instead",
                 2,
             )
-        asked = _asked(provider, place, dump, options)
         try:
-            run_import(settings, asked)
+            run_import(settings, _asked(provider, place, dump, options))
         except (HistoryError, HistoryImportError) as error:
             raise CommandError(str(error), 2) from None
 

@@ -76,14 +76,15 @@ async def publish_history(
     progress = PublishProgress()
     try:
         done = (
-            await publish(settings, _messages(spool, left), backfill=True, progress=progress) if left else Published()
+            await publish(settings, messages_of(spool, left), backfill=True, progress=progress) if left else Published()
         )
     finally:
         progress.end()
     return PublishedHistory(done.events, len(order) - len(left), done.seconds, notes)
 
 
-def _messages(spool: Spool, order: Sequence[int]) -> Iterator[_Message]:
+def messages_of(spool: Spool, order: Sequence[int]) -> Iterator[_Message]:
+    """The events at these offsets of the spool, for `publish`."""
     for value in spool.read(order):
         yield _Message(COMPLETIONS, _key(value).workflow_id.encode(), value)
 

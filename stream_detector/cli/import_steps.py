@@ -70,7 +70,7 @@ def run_import(settings: Settings, asked: Asked) -> None:
     remove_old(folder)
     with _dump_of(asked) as dump, Spool(folder, _name(asked, settings, dump)) as spool:
         _fetch(spool, asked, dump)
-        order, events = _ordered(spool)
+        order, events = ordered_events(spool)
         present = asyncio.run(present_settings(settings))
         history = ReplayedHistory(present.detection, present.notify, None, present.silences)
         imported = Imported.of(asked.provider, asked.place or str(asked.dump), spool.progress)
@@ -140,7 +140,7 @@ def _fetch(spool: Spool, asked: Asked, dump: FileOptions | None) -> None:
         show.end()
 
 
-def _ordered(spool: Spool) -> tuple[list[int], list[tuple[str, int]]]:
+def ordered_events(spool: Spool) -> tuple[list[int], list[tuple[str, int]]]:
     """(offset in the spool, (execution id, attempt)) of each event in the order of time, each once."""
     first: dict[tuple[str, int], tuple[tuple[float, str, int], int]] = {}
     for at, value in spool.events():

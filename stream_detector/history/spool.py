@@ -105,11 +105,11 @@ class Spool:
 
     def add(self, events: Sequence[bytes]) -> None:
         """Append events, each as JSON on one line, and then `progress`, in which the caller has set its cursor."""
-        if self._events is None:
+        if events and self._events is None:
             self._events = open(os.open(self._events_path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115
             self._events.truncate(self.progress.spooled_bytes)
             self._events.seek(self.progress.spooled_bytes)
-        if events:
+        if events and self._events:
             self._events.write(b"\n".join(events) + b"\n")
             self._events.flush()
             os.fsync(self._events.fileno())

@@ -120,3 +120,50 @@ def dump(runs: Sequence[dict[str, Any]], per_page: int = 100) -> bytes:
 
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+def _failing_then_slow() -> list[dict[str, Any]]:
+    slower = slower_from(900, 1.8)
+
+    def change(number: int, run: dict[str, Any]) -> None:
+        slower(number, run)
+        if 500 <= number < 530 and run["path"].endswith("ci.yml"):
+            run["conclusion"] = "failure"
+
+    return history(1_200, NOW, change=change)
+
+
+def _everything_at_once() -> list[dict[str, Any]]:
+    """On two days a broken image fails every workflow."""
+
+    def change(number: int, run: dict[str, Any]) -> None:
+        if number in range(600, 640) or number in range(1_000, 1_030):
+            run["conclusion"] = "timed_out"
+
+    return history(1_200, NOW, seed=2, workflows=[f"job-{number}" for number in range(8)], change=change)
+
+
+def _pull_requests_and_schedules() -> list[dict[str, Any]]:
+    """Pull requests that fail now and then, a schedule that fails for a week, cancelled and repeated runs."""
+
+    def change(number: int, run: dict[str, Any]) -> None:
+        if run["path"].endswith("nightly.yml"):
+            run["event"] = "schedule"
+            if number >= 1_000:
+                run["conclusion"] = "failure"
+        elif number % 3 == 0:
+            run["event"], run["head_branch"] = "pull_request", f"pr-{number}"
+            run["conclusion"] = "failure" if number % 9 == 0 else "success"
+        elif number % 17 == 0:
+            run["conclusion"] = _CONCLUSIONS[number % len(_CONCLUSIONS)]
+            run["run_attempt"] = 2
+
+    return history(1_200, NOW, seed=3, change=change)
+
+
+HISTORIES: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "failing, then slow": _failing_then_slow,
+    "everything at once": _everything_at_once,
+    "pull requests and schedules": _pull_requests_and_schedules,
+}
+"""Those with which replay, import and a live stack are compared."""
