@@ -64,7 +64,7 @@ def _command_of(provider: Provider) -> click.Command:
     )(function)  # fmt: skip
     function = click.option(
         "--days", type=click.IntRange(1, MOST_DAYS),
-        help=f"How far back, by when the run was created; default: {DAYS}, of a dump all of it",
+        help=f"How far back; default: {DAYS}, of a dump all of it",
     )(function)  # fmt: skip
     function = click.argument("place", metavar=f"[{provider.place}]", required=False)(function)
     return click.command(provider.name, help=_help(provider))(function)

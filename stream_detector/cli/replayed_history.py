@@ -105,6 +105,6 @@ def in_order_of_time(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def time_order(event: Completion | Start) -> tuple[float, str, int]:
-    """By when it happened; what did at the same time by its id, so that the order is the same wherever it comes from."""
+    """By when it happened; what did at the same time by its id, so the order does not depend on where it comes from."""
     at = event.started_at if isinstance(event, Start) else event.finished_at
     return at.timestamp(), event.execution_id, event.attempt

@@ -10,6 +10,7 @@ from stream_detector.events import Completion
 from stream_detector.events.encode import encode
 from stream_detector.events.files.history import read_value
 from stream_detector.events.lines import Line
+from stream_detector.events.start import Start
 from stream_detector.history.api_client import Access, ApiClient
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Provider, Wanted
@@ -89,11 +90,14 @@ def _add(spool: Spool, chunk: Sequence[Line], report: Report) -> None:
 
 
 def _events_of(lines: Iterable[Line], progress: Progress) -> list[bytes]:
-    """The executions, as JSON on one line each; what is refused is counted by its text."""
+    """The executions that have ended, as JSON on one line each; what is refused is counted by its text."""
     found = []
     for line in lines:
         if isinstance(line.event, Completion):
             found.append(encode(line.event))
+            continue
+        if isinstance(line.event, Start):
+            progress.unfinished += 1
             continue
         what = str(line.error) if line.error else f"a {str(line.kind).replace('_', ' ')}, which is no execution"
         if what not in progress.refused and len(progress.refused) >= MOST_REASONS:

@@ -227,7 +227,7 @@ async def test_x22_the_token_goes_to_no_other_host(github: GitHubServer, fetched
 
 async def test_x22_an_answer_that_is_no_json_names_the_address(github: GitHubServer, fetched: Fetch) -> None:
     github.answer_next(200, "<html>Sign in</html>")
-    with pytest.raises(HistoryImportError, match=r"not JSON: is this the API's address \(--url\)"):
+    with pytest.raises(HistoryImportError, match=r"is this the API.s address \(--url\)"):
         await fetched()
 
 
