@@ -187,20 +187,21 @@ def read_single(source: Source, value: bytes, own_type: str) -> bytes:
     """The JSON of the one event in a payload that a record on a topic carries.
 
     Raises `IgnoredError` where the payload holds none, `RefusedError` where it holds several, or one that belongs on
-    another topic.
+    another topic. Starts that stand next to ends are left out.
     """
     reading = read_payload(source, value)
     if reading.ignored:
         raise IgnoredError(source.name, f"{source.title}: {reading.ignored}")
-    if len(reading.events) + len(reading.refused) != 1:
-        found = len(reading.events) + len(reading.refused)
+    events = [event for event in reading.events if not isinstance(event, Start)] or reading.events
+    found = len(events) + len(reading.refused)
+    if found != 1:
         raise _unsupported(f"a payload of {source.title} with {found} events; publish payloads with exactly one")
     if reading.refused:
         raise reading.refused[0]
-    belongs = INPUTS[kind_of_event(reading.events[0])]
+    belongs = INPUTS[kind_of_event(events[0])]
     if belongs.topic != _TOPICS.get(own_type, belongs.topic):
         raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
-    return encode(reading.events[0])
+    return encode(events[0])
 
 
 def _unsupported(message: str) -> RefusedError:

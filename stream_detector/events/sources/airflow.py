@@ -8,14 +8,24 @@ A run that is cleared keeps its id, starts and ends again; so the event's id is 
 """
 
 from stream_detector.events.completion import Status
-from stream_detector.events.sources.document import Document, execution, read_document, read_each
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    read_document,
+    read_each,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
+from stream_detector.events.start import Start
 from stream_detector.events.variant import MANUAL, SCHEDULE
 
 STATUS: dict[str, Status] = {"success": "success", "failed": "failure"}
 """Airflow's state of a DAG run that has ended -> our status."""
 
+_NOT_ENDED = "the DAG run has not ended"
 _UNFINISHED = ("queued", "running", "restarting")
 _VARIANTS = {"scheduled": SCHEDULE, "manual": MANUAL, "backfill": MANUAL}
 """A backfill is started by a person, and runs while many others of its kind do."""
@@ -33,25 +43,38 @@ def read(payload: bytes) -> Reading:
 def _read_run(document: Document) -> Reading:
     if "task_id" in document.root:
         return Reading(ignored="a task instance is not read, only a DAG run")
+    if document.value("state") == "running":
+        return read_start(document.details, _NOT_ENDED, lambda: _start(document))
     if document.value("state") in _UNFINISHED:
-        return Reading(ignored="the DAG run has not ended")
-    dag = document.needed_text("dag_id")
-    run = document.needed_text("dag_run_id" if "dag_run_id" in document.root else "run_id")
-    status = document.needed_status("state", STATUS)
-    ended_at = document.needed_moment("end_date")
-    kind = document.text("run_type") or _kind_of_id(run)
+        return Reading(ignored=_NOT_ENDED)
     event = execution(
-        run=f"airflow:{dag}:{run}.{int(ended_at.timestamp())}",
-        workflow=f"airflow:{dag}",
-        name=document.text("dag_display_name") or dag,
-        status=status,
-        ended_at=ended_at,
+        **_about(document),
+        status=document.needed_status("state", STATUS),
+        ended_at=document.needed_moment("end_date"),
         started_at=document.moment("start_date"),
-        labels={"trigger": kind},
-        variant=_VARIANTS.get(kind or ""),
         output=document.output("note"),
+        may_end_again=True,
     )
     return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document) -> RunFields:
+    dag = document.needed_text("dag_id")
+    run = document.needed_text("dag_run_id" if "dag_run_id" in document.root else "run_id")
+    kind = document.text("run_type") or _kind_of_id(run)
+    return RunFields(
+        run=f"airflow:{dag}:{run}",
+        workflow=f"airflow:{dag}",
+        name=document.text("dag_display_name") or dag,
+        labels={"trigger": kind},
+        url=None,
+        variant=_VARIANTS.get(kind or ""),
+    )
+
+
+def _start(document: Document) -> Start | None:
+    about = _about(document)
+    return start(about, document.moment("start_date"), document.moment("queued_at"), may_end_again=True)
 
 
 def _kind_of_id(run: str) -> str | None:
@@ -75,8 +98,9 @@ SOURCE: Source = Source(
     title="Apache Airflow",
     recognises=_recognises,
     read=read,
-    becomes="a DAG run that has ended, one or a list of the REST API's, becomes an execution without steps; a run "
-    "that is cleared and ends again is another one; the payload does not name the installation",
+    becomes="a DAG run that has ended, one or a list of the REST API's, becomes an execution without steps, and one "
+    "that runs a start; a run that is cleared and ends again is another one; the payload does not name the "
+    "installation",
     statuses=STATUS,
     places=Places(id="dag_run_id", workflow="dag_id", status="state", started="start_date", finished="end_date"),
     needed=("dag_id", "dag_run_id", "state", "end_date"),
@@ -84,6 +108,7 @@ SOURCE: Source = Source(
         setting="airflow_webhook_token",
         verification=authorization(advice="send STREAM_DETECTOR_AIRFLOW_WEBHOOK_TOKEN as Authorization: Bearer"),
         description="DAG runs in the form of Airflow's REST API, for example from a listener plugin: one that has "
-        "ended becomes an execution; any other is acknowledged, and the message is why nothing was accepted.",
+        "ended becomes an execution, one that runs a start; any other is acknowledged, and the message is why nothing "
+        "was accepted.",
     ),
 )

@@ -8,22 +8,27 @@ retried keeps its `uid` and finishes again, so the event's id is the `uid` and t
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.document import (
     Document,
+    RunFields,
     execution,
     literal,
     named_texts,
     read_document,
     read_each,
+    read_start,
     seconds_between,
+    start,
     step,
 )
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
+from stream_detector.events.start import Start
 from stream_detector.events.variant import SCHEDULE
 
 STATUS: dict[str, Status] = {"Succeeded": "success", "Failed": "failure", "Error": "error"}
 """Argo's phase of a workflow that has finished -> our status."""
 
 _STEPS: dict[str, Status] = STATUS | {"Skipped": "skip", "Omitted": "skip"}
+_NOT_FINISHED = "the workflow has not finished"
 _UNFINISHED = ("Pending", "Running", "", None)
 _ADVICE = "send a Workflow as `kubectl get workflow -o json` prints it"
 _LABELS = "workflows.argoproj.io/"
@@ -40,30 +45,46 @@ def read(payload: bytes) -> Reading:
 def _read_workflow(document: Document) -> Reading:
     if document.needed_text("kind") != "Workflow":
         return Reading(ignored="only a Workflow is read")
+    if document.value("status.phase") == "Running":
+        return read_start(document.details, _NOT_FINISHED, lambda: _start(document))
     if document.value("status.phase") in _UNFINISHED:
-        return Reading(ignored="the workflow has not finished")
+        return Reading(ignored=_NOT_FINISHED)
+    about = _about(document)
+    pods, message = _pods(document.part("status.nodes")), document.output("status.message")
+    event = execution(
+        **about,
+        status=document.needed_status("status.phase", STATUS),
+        ended_at=document.needed_moment("status.finishedAt"),
+        started_at=document.moment("status.startedAt"),
+        steps=[step(name, _STEPS.get(pod.text("phase") or ""), _seconds(pod)) for name, pod in pods],
+        output=named_texts(
+            [*((pod_name, pod.output("message")) for pod_name, pod in pods), (about["name"] or "", message)]
+        ),
+        may_end_again=True,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document) -> RunFields:
     labels = document.part("metadata.labels")
     cron = labels.text(f"{_LABELS}cron-workflow", exact=True)
     template = labels.text(f"{_LABELS}workflow-template", exact=True) or document.text("spec.workflowTemplateRef.name")
     name = cron or template or (document.text("metadata.generateName") or "").rstrip("-")
     name = name or document.needed_text("metadata.name")
     namespace = document.text("metadata.namespace") or "default"
-    status = document.needed_status("status.phase", STATUS)
-    ended_at = document.needed_moment("status.finishedAt")
-    pods, message = _pods(document.part("status.nodes")), document.output("status.message")
-    event = execution(
-        run=f"argo:{document.needed_text('metadata.uid')}.{int(ended_at.timestamp())}",
+    return RunFields(
+        run=f"argo:{document.needed_text('metadata.uid')}",
         workflow=f"argo:{namespace}/{name}",
         name=name,
-        status=status,
-        ended_at=ended_at,
-        started_at=document.moment("status.startedAt"),
-        steps=[step(name, _STEPS.get(pod.text("phase") or ""), _seconds(pod)) for name, pod in pods],
         labels={"namespace": namespace, "template": template},
+        url=None,
         variant=SCHEDULE if cron else None,
-        output=named_texts([*((pod_name, pod.output("message")) for pod_name, pod in pods), (name, message)]),
     )
-    return Reading([event], "", document.details.left_out)
+
+
+def _start(document: Document) -> Start | None:
+    created_at = document.moment("metadata.creationTimestamp")
+    return start(_about(document), document.moment("status.startedAt"), created_at, may_end_again=True)
 
 
 def _pods(nodes: Document) -> list[tuple[str, Document]]:

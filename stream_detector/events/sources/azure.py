@@ -12,9 +12,19 @@ import re
 from collections.abc import Mapping
 
 from stream_detector.events.completion import Status
-from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    read_document,
+    read_each,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
+from stream_detector.events.start import Start
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, PULL_REQUEST, SCHEDULE, TAG
 
 STATUS: dict[str, Status] = {
@@ -27,6 +37,7 @@ STATUS: dict[str, Status] = {
 }
 """Azure's result -> our status. Of a partial success a step has failed; `stopped` is the name of `canceled` in 1.0."""
 
+_NOT_ENDED = "the run has not ended"
 _UNFINISHED = ("inProgress", "notStarted", "postponed", "cancelling")
 _VARIANTS = {
     "schedule": SCHEDULE,
@@ -55,23 +66,32 @@ def read(payload: bytes) -> Reading:
 
 
 def _read_build(document: Document, build: Document) -> Reading:
+    if build.value("status") == "inProgress":
+        return read_start(document.details, _NOT_ENDED, lambda: _start(document, build))
     if build.value("status") in _UNFINISHED:
-        return Reading(ignored="the run has not ended")
+        return Reading(ignored=_NOT_ENDED)
     version_1 = build.value("result") is None and build.value("status") != "completed"
-    status = build.needed_status("status" if version_1 else "result", STATUS)
-    ended_at = build.needed_moment("finishTime")
+    event = execution(
+        **_about(document, build),
+        status=build.needed_status("status" if version_1 else "result", STATUS),
+        ended_at=build.needed_moment("finishTime"),
+        started_at=build.moment("startTime"),
+        output=document.output("message.text") or document.output("detailedMessage.text"),
+        may_end_again=True,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document, build: Document) -> RunFields:
     name = build.needed_text("definition.name")
     number = build.needed_number("id")
     scope = _scope(document, build)
     folder = (build.text("definition.path") or "").replace("\\", "/").strip("/")
     ref, reason = build.text("sourceBranch") or "", build.text("reason") or ""
-    event = execution(
-        run=f"azure:{scope}{number}.{int(ended_at.timestamp())}",
+    return RunFields(
+        run=f"azure:{scope}{number}",
         workflow=f"azure:{scope}{folder + '/' if folder else ''}{name}",
         name=name,
-        status=status,
-        ended_at=ended_at,
-        started_at=build.moment("startTime"),
         labels={
             "repository": build.text("repository.name"),
             "branch": None if ref.startswith(_TAGS) else ref.removeprefix(_HEADS),
@@ -81,9 +101,12 @@ def _read_build(document: Document, build: Document) -> Reading:
         },
         url=build.link("_links.web.href"),
         variant=_variant(build, ref, reason),
-        output=document.output("message.text") or document.output("detailedMessage.text"),
     )
-    return Reading([event], "", document.details.left_out)
+
+
+def _start(document: Document, build: Document) -> Start | None:
+    about = _about(document, build)
+    return start(about, build.moment("startTime"), build.moment("queueTime"), may_end_again=True)
 
 
 def _scope(document: Document, build: Document) -> str:

@@ -7,8 +7,17 @@ cause. Steps of a pipeline that are run again keep its `uuid`, so the event's id
 
 import re
 
-from stream_detector.events.completion import Completion, Status
-from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
+from stream_detector.events.completion import Status
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    read_document,
+    read_each,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
 from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG
@@ -25,6 +34,7 @@ STATUS: dict[str, Status] = {
 
 _EVENTS = ("repo:commit_status_updated", "repo:commit_status_created")
 _ADVICE = "in the webhook's settings choose Build status updated, or send a pipeline as Bitbucket's REST API returns it"
+_NOT_COMPLETED = "the pipeline has not completed"
 _NUMBER = re.compile(r"\s*#\d+\b.*$", re.DOTALL)
 """`Pipeline #42 for main`: number and branch are those of one run."""
 
@@ -40,23 +50,37 @@ def read(payload: bytes) -> Reading:
 
 
 def _read_pipeline(document: Document) -> Reading:
-    if document.value("state.name") in ("PENDING", "IN_PROGRESS", "BUILDING", "PAUSED", "HALTED"):
-        return Reading(ignored="the pipeline has not completed")
-    repository, run = document.needed_text("repository.full_name"), document.needed_text("uuid")
-    status = document.needed_status("state.result.name", STATUS)
-    ended_at = document.needed_moment("completed_on")
+    state = document.value("state.name")
+    if state in ("IN_PROGRESS", "BUILDING"):
+        return read_start(
+            document.details,
+            _NOT_COMPLETED,
+            lambda: start(_about_pipeline(document), document.moment("created_on"), may_end_again=True),
+        )
+    if state in ("PENDING", "PAUSED", "HALTED"):
+        return Reading(ignored=_NOT_COMPLETED)
     duration_s = document.seconds("duration_in_seconds")
+    event = execution(
+        **_about_pipeline(document),
+        status=document.needed_status("state.result.name", STATUS),
+        ended_at=document.needed_moment("completed_on"),
+        started_at=None if duration_s else document.moment("created_on"),
+        duration_s=duration_s,
+        output=document.output("state.result.error.message"),
+        may_end_again=True,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _about_pipeline(document: Document) -> RunFields:
+    repository, run = document.needed_text("repository.full_name"), document.needed_text("uuid")
     target = document.part("target")
     custom = target.text("selector.pattern") if target.value("selector.type") == "custom" else None
     is_tag, trigger = target.value("ref_type") == "tag", document.text("trigger.name")
-    event = execution(
-        run=f"bitbucket:{run}.{int(ended_at.timestamp())}",
+    return RunFields(
+        run=f"bitbucket:{run}",
         workflow=f"bitbucket:{repository}" + (f":{custom}" if custom else ""),
         name=custom or repository,
-        status=status,
-        ended_at=ended_at,
-        started_at=None if duration_s else document.moment("created_on"),
-        duration_s=duration_s,
         labels={
             "repository": repository,
             "branch": target.text("source") or (None if is_tag else target.text("ref_name")),
@@ -66,9 +90,7 @@ def _read_pipeline(document: Document) -> Reading:
         },
         url=document.link("links.html.href"),
         variant=_variant(target, trigger, is_tag),
-        output=document.output("state.result.error.message"),
     )
-    return Reading([event], "", document.details.left_out)
 
 
 def _variant(target: Document, trigger: str | None, is_tag: bool) -> str | None:
@@ -82,26 +104,33 @@ def _variant(target: Document, trigger: str | None, is_tag: bool) -> str | None:
 def _read_status(document: Document) -> Reading:
     found = document.part("commit_status")
     if found.value("state") == "INPROGRESS":
-        return Reading(ignored="the build has not ended")
-    return Reading([_status_event(document, found)], "", document.details.left_out)
+        return read_start(
+            document.details,
+            "the build has not ended",
+            lambda: start(_about_status(document, found), found.moment("created_on"), may_end_again=True),
+        )
+    event = execution(
+        **_about_status(document, found),
+        status=found.needed_status("state", STATUS),
+        ended_at=found.needed_moment("updated_on"),
+        started_at=found.moment("created_on"),
+        output=found.output("description"),
+        may_end_again=True,
+    )
+    return Reading([event], "", document.details.left_out)
 
 
-def _status_event(document: Document, found: Document) -> Completion:
+def _about_status(document: Document, found: Document) -> RunFields:
     repository, key = document.needed_text("repository.full_name"), found.needed_text("key")
     commit = (found.text("links.commit.href") or "").rpartition("/")[2]
-    status = found.needed_status("state", STATUS)
-    ended_at = found.needed_moment("updated_on")
     name = _NUMBER.sub("", found.text("name") or "") or key
-    return execution(
-        run=f"bitbucket:{repository}:{commit}:{key}.{int(ended_at.timestamp())}",
+    return RunFields(
+        run=f"bitbucket:{repository}:{commit}:{key}",
         workflow=f"bitbucket:{repository}:{name}",
         name=name,
-        status=status,
-        ended_at=ended_at,
-        started_at=found.moment("created_on"),
         labels={"repository": repository, "branch": found.text("refname"), "commit": commit},
         url=found.link("url"),
-        output=found.output("description"),
+        variant=None,
     )
 
 

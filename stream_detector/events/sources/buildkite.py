@@ -11,9 +11,18 @@ import re
 
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import url_parts
-from stream_detector.events.sources.document import Document, execution, literal, read_document
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    read_document,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import either, hmac_sha256, token_header
+from stream_detector.events.start import Start
 from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG, variant_of_ref
 
 STATUS: dict[str, Status] = {
@@ -27,6 +36,7 @@ STATUS: dict[str, Status] = {
 
 _UNFINISHED = ("creating", "scheduled", "running", "failing", "blocked", "canceling", "waiting", "waiting_failed")
 _ADVICE = "in the webhook's settings choose the event build.finished"
+_NOT_ENDED = "the build is blocked, or has not ended"
 _TOKEN = "enter the value of STREAM_DETECTOR_BUILDKITE_WEBHOOK_TOKEN as Token in the webhook's settings"
 _SIGNATURE = re.compile(r"timestamp=(?P<timestamp>\d{1,12}), ?signature=(?P<signature>[0-9a-f]{64})")
 
@@ -34,23 +44,31 @@ _SIGNATURE = re.compile(r"timestamp=(?P<timestamp>\d{1,12}), ?signature=(?P<sign
 def read(payload: bytes) -> Reading:
     """The build that has ended; of another event why there is none. Raises `RefusedError`."""
     document = read_document(payload, _ADVICE)
-    if document.needed_text("event") not in ("build.finished", "build.skipped"):
-        return Reading(ignored=f"only build.finished is read; {_ADVICE}")
-    build, pipeline = document.part("build"), document.part("pipeline")
+    kind, build = document.needed_text("event"), document.part("build")
+    if kind == "build.running" and build.value("state") in ("running", "failing"):
+        return read_start(document.details, _NOT_ENDED, lambda: _start(document))
+    if kind not in ("build.finished", "build.skipped"):
+        return Reading(ignored=f"only build.finished and build.running are read; {_ADVICE}")
     if build.value("blocked") is True or build.value("state") in _UNFINISHED:
-        return Reading(ignored="the build is blocked, or has not ended")
-    run = build.needed_text("id")
-    status = build.needed_status("state", STATUS)
-    ended_at = build.moment("finished_at") or build.needed_moment("created_at")
+        return Reading(ignored=_NOT_ENDED)
+    event = execution(
+        **_about(document),
+        status=build.needed_status("state", STATUS),
+        ended_at=build.moment("finished_at") or build.needed_moment("created_at"),
+        started_at=build.moment("started_at"),
+        may_end_again=True,
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document) -> RunFields:
+    build, pipeline = document.part("build"), document.part("pipeline")
     path = _path(build) or pipeline.text("slug") or pipeline.needed_text("id")
     branch, tag = build.text("branch"), build.text("tag")
-    event = execution(
-        run=f"buildkite:{run}.{int(ended_at.timestamp())}",
+    return RunFields(
+        run=f"buildkite:{build.needed_text('id')}",
         workflow=f"buildkite:{path}",
         name=pipeline.text("name") or path,
-        status=status,
-        ended_at=ended_at,
-        started_at=build.moment("started_at"),
         labels={
             "repository": pipeline.text("repository"),
             "branch": None if tag else branch,
@@ -61,7 +79,12 @@ def read(payload: bytes) -> Reading:
         url=build.link("web_url"),
         variant=_variant(build, branch, tag, pipeline.text("default_branch")),
     )
-    return Reading([event], "", document.details.left_out)
+
+
+def _start(document: Document) -> Start | None:
+    build = document.part("build")
+    queued_at = build.moment("scheduled_at") or build.moment("created_at")
+    return start(_about(document), build.moment("started_at"), queued_at, may_end_again=True)
 
 
 def _path(build: Document) -> str | None:
@@ -89,7 +112,8 @@ SOURCE: Source = Source(
     title="Buildkite",
     recognises=_recognises,
     read=read,
-    becomes="`build.finished` becomes an execution without steps; a build that ends again after a retry is another "
+    becomes="`build.finished` becomes an execution without steps, `build.running` a start; a build that ends "
+    "again after a retry is another "
     "one, and one that is blocked is none until it has ended",
     statuses=STATUS,
     places=Places(
@@ -109,8 +133,9 @@ SOURCE: Source = Source(
             token_header("X-Buildkite-Token", advice=_TOKEN),
         ),
         event_header="X-Buildkite-Event",
-        events=("build.finished", "build.skipped"),
-        description="Buildkite's webhook: `build.finished` becomes an execution; any other delivery is acknowledged, "
+        events=("build.finished", "build.skipped", "build.running"),
+        description="Buildkite's webhook: `build.finished` becomes an execution, `build.running` a start; any other "
+        "delivery is acknowledged, "
         "and the message is why nothing was accepted.",
     ),
 )

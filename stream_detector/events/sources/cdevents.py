@@ -1,8 +1,9 @@
 """CDEvents: a `pipelinerun.finished` or `taskrun.finished` event is one execution.
 
 Source: the CDEvents specification, "Core events" (0.3 to 0.6: `dev.cdevents.pipelinerun.finished.*` and
-`dev.cdevents.taskrun.finished.*`), and its conformance examples. An event has no time but its own, so the duration is
-not known, and start and end are the event's `timestamp`. Source and id of its subject are the run's identity.
+`dev.cdevents.taskrun.finished.*`), and its conformance examples. An event has no time but its own: start and end of
+what has finished are the event's `timestamp`, and `pipelinerun.started` and `taskrun.started` give the duration. Source
+and id of its subject are the run's identity.
 """
 
 import re
@@ -10,7 +11,16 @@ from datetime import datetime
 
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import parse_epoch_ms
-from stream_detector.events.sources.document import Document, execution, literal, members, read_document
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    members,
+    read_document,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
 
@@ -25,7 +35,7 @@ STATUS: dict[str, Status] = {
 _ADVICE = "send the CDEvents pipelinerun.finished and taskrun.finished"
 _DIGITS = 13
 """Of a time in milliseconds since 1970 between 2001 and 2286."""
-_FINISHED = re.compile(r"dev\.cdevents\.(pipelinerun|taskrun)\.finished(?:\.|$)")
+_RUN = re.compile(r"dev\.cdevents\.(?P<of>pipelinerun|taskrun)\.(?P<state>started|finished)(?:\.|$)")
 
 
 def read(payload: bytes) -> Reading:
@@ -33,25 +43,39 @@ def read(payload: bytes) -> Reading:
     document = read_document(payload, _ADVICE)
     if "specversion" in document.root and "data" in document.root:
         document = document.part("data")
-    kind = _FINISHED.match(document.needed_text("context.type"))
+    kind = _RUN.match(document.needed_text("context.type"))
     if kind is None:
-        return Reading(ignored="only pipelinerun.finished and taskrun.finished are read")
+        return Reading(ignored="only pipelinerun and taskrun, started and finished, are read")
+    is_pipeline = kind["of"] == "pipelinerun"
+    if kind["state"] == "started":
+        return read_start(
+            document.details,
+            "the run has not finished",
+            lambda: start(_about(document, is_pipeline), _moment(document)),
+        )
     subject = document.part("subject")
-    run = subject.needed_text("id")
-    source = subject.text("source") or document.needed_text("context.source")
-    is_pipeline = kind.group(1) == "pipelinerun"
-    name = subject.needed_text("content.pipelineName" if is_pipeline else "content.taskName")
     event = execution(
-        run=f"cdevents:{source}:{run}",
-        workflow=f"cdevents:{source}:{'' if is_pipeline else 'task:'}{name}",
-        name=name,
+        **_about(document, is_pipeline),
         status=subject.needed_status("content.outcome", STATUS),
         ended_at=_moment(document),
-        labels={"source": source, "pipeline_run": subject.text("content.pipelineRun.id")},
-        url=subject.link("content.uri") or subject.link("content.url"),
         output=subject.output("content.errors"),
     )
     return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document, is_pipeline: bool) -> RunFields:
+    subject = document.part("subject")
+    run = subject.needed_text("id")
+    source = subject.text("source") or document.needed_text("context.source")
+    name = subject.needed_text("content.pipelineName" if is_pipeline else "content.taskName")
+    return RunFields(
+        run=f"cdevents:{source}:{run}",
+        workflow=f"cdevents:{source}:{'' if is_pipeline else 'task:'}{name}",
+        name=name,
+        labels={"source": source, "pipeline_run": subject.text("content.pipelineRun.id")},
+        url=subject.link("content.uri") or subject.link("content.url"),
+        variant=None,
+    )
 
 
 def _moment(document: Document) -> datetime:
@@ -72,8 +96,8 @@ SOURCE: Source = Source(
     title="CDEvents",
     recognises=_recognises,
     read=read,
-    becomes="`pipelinerun.finished` and `taskrun.finished` become an execution without steps and without a duration, "
-    "which the event does not have",
+    becomes="`pipelinerun.finished` and `taskrun.finished` become an execution without steps, the same with `started` "
+    "a start, which gives the execution its duration",
     statuses=STATUS,
     places=Places(
         id="subject.id",
@@ -97,6 +121,7 @@ SOURCE: Source = Source(
         ),
         content_types=("application/json", "application/cloudevents+json"),
         description="CDEvents over HTTP, bare or as a CloudEvent: `pipelinerun.finished` and `taskrun.finished` become "
-        "an execution; any other is acknowledged, and the message is why nothing was accepted.",
+        "an execution, the same with `started` a start; any other is acknowledged, and the message is why nothing was "
+        "accepted.",
     ),
 )

@@ -13,7 +13,16 @@ from datetime import datetime
 
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import url_parts
-from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    read_document,
+    read_each,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import hmac_sha256
 from stream_detector.events.variant import PULL_REQUEST, SCHEDULE, TAG
@@ -55,29 +64,46 @@ def read(payload: bytes) -> Reading:
 
 
 def _read_of_api(workflow: Document) -> Reading:
+    if workflow.value("status") in ("running", "failing"):
+        return read_start(
+            workflow.details,
+            _NOT_ENDED.ignored,
+            lambda: start(_about(workflow, workflow, _project_of_api(workflow)), workflow.moment("created_at")),
+        )
     if workflow.value("status") in _UNFINISHED:
         return _NOT_ENDED
-    service, slash, rest = workflow.needed_text("project_slug").partition("/")
-    project = f"{_SHORT.get(service, service)}{slash}{rest}"
+    project = _project_of_api(workflow)
     return _read_workflow(workflow, workflow, project, lambda: workflow.needed_moment("stopped_at"))
+
+
+def _project_of_api(workflow: Document) -> str:
+    service, slash, rest = workflow.needed_text("project_slug").partition("/")
+    return f"{_SHORT.get(service, service)}{slash}{rest}"
 
 
 def _read_workflow(
     document: Document, workflow: Document, project: str, otherwise_ended_at: Callable[[], datetime]
 ) -> Reading:
     """Args: `document` is what holds the pipeline; `otherwise_ended_at` is asked where `stopped_at` cannot be read."""
+    event = execution(
+        **_about(document, workflow, project),
+        status=workflow.needed_status("status", STATUS),
+        ended_at=workflow.moment("stopped_at") or otherwise_ended_at(),
+        started_at=workflow.moment("created_at"),
+    )
+    return Reading([event], "", document.details.left_out)
+
+
+def _about(document: Document, workflow: Document, project: str) -> RunFields:
     name, run = workflow.needed_text("name"), workflow.needed_text("id")
     git = document.part("pipeline.vcs")
     git = git if git.root else document.part("pipeline.trigger_parameters.git")
     tag, branch, fork = git.text("tag"), git.text("branch"), _fork(git)
     trigger = document.text("pipeline.trigger.type")
-    event = execution(
+    return RunFields(
         run=f"circleci:{run}",
         workflow=f"circleci:{project}:{name}",
         name=name,
-        status=workflow.needed_status("status", STATUS),
-        ended_at=workflow.moment("stopped_at") or otherwise_ended_at(),
-        started_at=workflow.moment("created_at"),
         labels={
             "repository": _repository(git) or project,
             "branch": None if tag else f"{fork}:{branch}" if fork and branch else branch,
@@ -88,7 +114,6 @@ def _read_workflow(
         url=workflow.link("url"),
         variant=SCHEDULE if trigger in _SCHEDULED else TAG if tag else PULL_REQUEST if fork else None,
     )
-    return Reading([event], "", document.details.left_out)
 
 
 def _repository(git: Document) -> str | None:

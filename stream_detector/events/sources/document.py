@@ -6,13 +6,14 @@ holds what is left to the limits of our contract.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.excerpt import excerpt_of
+from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import (
     MOST_NAME,
     Details,
@@ -24,6 +25,7 @@ from stream_detector.events.sources.details import (
     parse_instant,
 )
 from stream_detector.events.sources.source import Fields, Reading, read_entries
+from stream_detector.events.start import MOST_RUN, Start
 from stream_detector.events.times import EARLIEST
 
 _T = TypeVar("_T")
@@ -149,6 +151,17 @@ class Document:
         return self.details.link(f"{self.at}.{path}", self.value(path))
 
 
+class RunFields(TypedDict):
+    """What the start and the end of a run have in common."""
+
+    run: str
+    workflow: str
+    name: str | None
+    labels: Mapping[str, str | None]
+    url: str | None
+    variant: str | None
+
+
 def read_document(payload: bytes, advice: str) -> Document:
     """The payload, which has to be a JSON object. Raises `RefusedError`, which ends with the advice."""
     details = Details(advice)
@@ -180,6 +193,7 @@ def execution(
     url: str | None = None,
     variant: str | None = None,
     output: str | None = None,
+    may_end_again: bool = False,
 ) -> Completion:
     """An execution within the limits of our contract; what exceeds them is cut, an id with a digest of all of it.
 
@@ -187,8 +201,11 @@ def execution(
         run, workflow: identities, of any length.
         started_at: if it is not known, the end minus the duration, and the end itself without one.
         duration_s: if it is not known, what lies between start and end; null if that is nothing.
+        may_end_again: the run can end several times, each time as another execution: its id has the second of the end.
         output: what the run printed, or what the system has about its end; the last lines are the excerpt.
     """
+    if may_end_again:
+        run = f"{run}.{int(ended_at.timestamp())}"
     if duration_s is None:
         duration_s = seconds_between(started_at, ended_at)
     if started_at is None or started_at > ended_at:
@@ -207,6 +224,40 @@ def execution(
         variant=variant,
         excerpt=excerpt_of(output.encode("utf-8", "replace")) if output else None,
     )
+
+
+def start(
+    about: RunFields, started_at: datetime | None, queued_at: datetime | None = None, *, may_end_again: bool = False
+) -> Start | None:
+    """The start of a run; None where its time is not known, or its end could not name it."""
+    run = about["run"]
+    if started_at is None or (may_end_again and len(run) > MOST_RUN):
+        return None
+    name = about["name"]
+    return Start(
+        state="started",
+        execution_id=fit_id(run),
+        workflow_id=fit_id(about["workflow"]),
+        workflow_name=name[:MOST_NAME] if name else None,
+        started_at=started_at,
+        queued_at=queued_at if queued_at is not None and queued_at < started_at else None,
+        labels={label: value[:MOST_NAME] for label, value in about["labels"].items() if value},
+        url=about["url"] if about["url"] and is_link(about["url"]) else None,
+        variant=about["variant"],
+    )
+
+
+def read_start(details: Details, ignored: str, read: Callable[[], Start | None]) -> Reading:
+    """What a payload of a run holds that has not ended: its start. One that cannot be used never loses a delivery.
+
+    Args:
+        ignored: why there is no event in it, where its start cannot be read either.
+    """
+    try:
+        event = read()
+    except RefusedError:
+        event = None
+    return Reading(ignored=ignored) if event is None else Reading([event], "", details.left_out)
 
 
 def named_texts(texts: Iterable[tuple[str, str | None]]) -> str:

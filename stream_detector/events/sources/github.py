@@ -7,7 +7,7 @@ so a delivery that is sent again counts once and a run that is started again cou
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,8 +15,10 @@ from msgspec import Raw, Struct
 from stream_detector.events.completion import Completion, Status
 from stream_detector.events.inputs import Event
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields
+from stream_detector.events.sources.document import read_start
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook, read_entries
 from stream_detector.events.sources.verification import hmac_sha256
+from stream_detector.events.start import Start
 from stream_detector.events.variant import MANUAL, PULL_REQUEST, SCHEDULE, TAG, variant_of_ref
 
 STATUS: dict[str, Status] = {
@@ -31,6 +33,7 @@ STATUS: dict[str, Status] = {
     "action_required": "skip",
 }
 """GitHub's conclusion -> our status. `action_required` waits for an approval: nothing has run."""
+_NOT_ENDED = "the run has not ended"
 _ADVICE = "in the webhook's settings choose Workflow runs, or send a run as GitHub's REST API returns it"
 _OTHER_EVENTS = (
     "workflow_job",
@@ -110,7 +113,11 @@ def read(payload: bytes) -> Reading:
     if delivery is None:
         return _read_other(details, payload)
     if isinstance(delivery.action, str) and delivery.action != "completed":
-        return Reading(ignored="the run has not ended")
+        if delivery.action not in ("requested", "in_progress"):
+            return Reading(ignored=_NOT_ENDED)
+        begun_at = "updated_at" if delivery.action == "in_progress" else ""
+        reading = _read_start(details, delivery.workflow_run, delivery.repository, "$.workflow_run.", begun_at)
+        return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
     reading = _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
     return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
 
@@ -149,30 +156,46 @@ def _read_list(entries: Sequence[Raw]) -> Reading:
 def _read_run(details: Details, run: _Run, repository: Raw, at: str) -> Reading:
     """Args: `at` is the place of the run, `repository` what stands next to it in a delivery."""
     if run.conclusion is None and run.status is not None and run.status != "completed":
-        return Reading(ignored="the run has not ended")
+        return _read_start(details, run, repository, at)
     own = details.part("$.repository", repository or run.repository, _repository) or _Repository()
     full_name = details.needed_text("$.repository.full_name", own.full_name)
     number = details.needed_number(f"{at}id", run.id)
     status = details.needed_status(f"{at}conclusion", run.conclusion, STATUS)
-    given = 1 if run.run_attempt is None else run.run_attempt
-    attempt = max(1, details.needed_number(f"{at}run_attempt", given, most=1_000_000))
+    attempt = _attempt(details, run, at)
     finished_at = details.needed_instant(f"{at}updated_at", run.updated_at)
     started_at = _started_at(details, run, attempt, at)
     if started_at is not None and started_at > finished_at:
         details.left_out.append(f"{at}run_started_at")
         started_at = None
-    name = details.text(f"{at}name", run.name)
-    path, _, ref = (details.text(f"{at}path", run.path, 4096) or "").partition("@")
-    branch, tag = _branch_or_tag(details, run, full_name, ref, at)
     event = Completion(
+        **_about(details, run, own, full_name, at),
         execution_id=f"github:{number}",
-        workflow_id=fit_id(f"github:{full_name}:{path or name or 'workflow'}"),
-        workflow_name=name or path[-512:] or None,
         status=status,
         started_at=started_at or finished_at,
         finished_at=finished_at,
         duration_s=(finished_at - started_at).total_seconds() if started_at else None,
         attempt=attempt,
+    )
+    return Reading((event,), "", details.left_out)
+
+
+class _About(TypedDict):
+    """What the start and the end of a run have in common."""
+
+    workflow_id: str
+    workflow_name: str | None
+    labels: dict[str, str]
+    url: str | None
+    variant: str | None
+
+
+def _about(details: Details, run: _Run, own: _Repository, full_name: str, at: str) -> _About:
+    name = details.text(f"{at}name", run.name)
+    path, _, ref = (details.text(f"{at}path", run.path, 4096) or "").partition("@")
+    branch, tag = _branch_or_tag(details, run, full_name, ref, at)
+    return _About(
+        workflow_id=fit_id(f"github:{full_name}:{path or name or 'workflow'}"),
+        workflow_name=name or path[-512:] or None,
         labels=details.labels(
             repository=("$.repository.full_name", full_name),
             branch=(f"{at}head_branch", branch),
@@ -183,7 +206,42 @@ def _read_run(details: Details, run: _Run, repository: Raw, at: str) -> Reading:
         url=details.link(f"{at}html_url", run.html_url),
         variant=_variant(run.event, branch, tag, own.default_branch),
     )
-    return Reading((event,), "", details.left_out)
+
+
+def _attempt(details: Details, run: _Run, at: str) -> int:
+    given = 1 if run.run_attempt is None else run.run_attempt
+    return max(1, details.needed_number(f"{at}run_attempt", given, most=1_000_000))
+
+
+def _read_start(details: Details, run: _Run, repository: Raw, at: str, begun_at: str = "") -> Reading:
+    """The start of a run that waits or runs.
+
+    Args:
+        begun_at: the field with the time at which it began to run, where the payload has one. `run_started_at` is when
+            the attempt was asked for: the end's duration is from there.
+    """
+
+    def made() -> Start | None:
+        own = details.part("$.repository", repository or run.repository, _repository) or _Repository()
+        full_name = details.needed_text("$.repository.full_name", own.full_name)
+        attempt = _attempt(details, run, at)
+        asked_at = _started_at(details, run, attempt, at)
+        began_at = details.instant(f"{at}{begun_at}", run.updated_at) if begun_at else None
+        if asked_at is not None and began_at is not None and began_at < asked_at:
+            began_at = None
+        started_at = began_at or asked_at
+        if started_at is None:
+            return None
+        return Start(
+            **_about(details, run, own, full_name, at),
+            state="started",
+            execution_id=f"github:{details.needed_number(f'{at}id', run.id)}",
+            started_at=started_at,
+            queued_at=asked_at,
+            attempt=attempt,
+        )
+
+    return read_start(details, _NOT_ENDED, made)
 
 
 def _with_known(details: Details, delivery: _Delivery, reading: Reading) -> Reading:
@@ -256,8 +314,8 @@ SOURCE: Source = Source(
     title="GitHub Actions",
     recognises=_recognises,
     read=read,
-    becomes="a completed `workflow_run` becomes an execution, also as a run or a list of runs of the REST API; the "
-    "payload has no jobs, so the execution has no steps",
+    becomes="a completed `workflow_run` becomes an execution, one that is requested or in progress a start, also as a "
+    "run or a list of runs of the REST API; the payload has no jobs, so the execution has no steps",
     statuses=STATUS,
     places=Places(
         id="workflow_run.id",
@@ -286,7 +344,8 @@ SOURCE: Source = Source(
         content_types=("application/json", "application/x-www-form-urlencoded"),
         event_header="X-GitHub-Event",
         events=("workflow_run", "ping"),
-        description="GitHub's webhook, as JSON or as a form: a completed `workflow_run` becomes an execution. Any "
-        "other delivery is acknowledged; `message` is why nothing was accepted.",
+        description="GitHub's webhook, as JSON or as a form: a completed `workflow_run` becomes an execution, "
+        "one that is requested or in progress a start. Any other delivery is acknowledged; `message` is why nothing "
+        "was accepted.",
     ),
 )

@@ -7,7 +7,7 @@ same.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,9 +15,10 @@ from msgspec import Raw, Struct
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.excerpt import excerpt_of
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields, url_parts
-from stream_detector.events.sources.document import named_texts
+from stream_detector.events.sources.document import named_texts, read_start
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
+from stream_detector.events.start import Start
 from stream_detector.events.variant import (
     CHILD_PREFIX,
     MANUAL,
@@ -39,6 +40,7 @@ _ON_ITS_WAY = frozenset(
     {"created", "waiting_for_resource", "preparing", "waiting_for_callback", "pending", "running"}
     | {"manual", "scheduled", "canceling"}
 )
+_NOT_ENDED = "the pipeline has not ended"
 _CHILD = "parent_pipeline"
 _VARIANTS = {
     "schedule": SCHEDULE,
@@ -57,6 +59,7 @@ class _Pipeline(Struct):
     status: Any = None
     created_at: Any = None
     updated_at: Any = None
+    started_at: Any = None
     finished_at: Any = None
     duration: Any = None
     queued_duration: Any = None
@@ -86,6 +89,7 @@ class _Build(Struct):
     name: Any = None
     stage: Any = None
     status: Any = None
+    started_at: Any = None
     finished_at: Any = None
     duration: Any = None
     failure_reason: Any = None
@@ -142,8 +146,10 @@ def _read_other(details: Details, payload: bytes) -> Reading:
 def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, delivery: _Delivery, at: str) -> Reading:
     """Args: `at` is the place of the pipeline."""
     if isinstance(pipeline.status, str) and pipeline.status not in STATUS:
+        if pipeline.status == "running":
+            return read_start(details, _NOT_ENDED, lambda: _start(details, pipeline, project, delivery, at))
         if pipeline.status in _ON_ITS_WAY:
-            return Reading(ignored="the pipeline has not ended")
+            return Reading(ignored=_NOT_ENDED)
         if pipeline.finished_at is None:
             return Reading(ignored="the pipeline has a status that this version does not know, and no end")
     path = details.needed_text("$.project.path_with_namespace", project.path_with_namespace)
@@ -152,6 +158,32 @@ def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, del
     builds = _read_builds(details, delivery.builds)
     duration_s = details.seconds(f"{at}duration", pipeline.duration) or None
     finished_at = _finished_at(details, pipeline, duration_s, builds, at)
+    event = Completion(
+        **_about(details, pipeline, project, delivery, path, number, at),
+        execution_id=f"gitlab:{number}.{int(finished_at.timestamp())}",
+        status=status,
+        started_at=_started_at(details, pipeline, finished_at, duration_s, at),
+        finished_at=finished_at,
+        duration_s=duration_s,
+        steps=[step for build in builds[:_MOST_STEPS] if (step := _step(details, build))],
+        excerpt=_excerpt(builds),
+    )
+    return Reading((event,), "", details.left_out)
+
+
+class _About(TypedDict):
+    """What the start and the end of a pipeline have in common."""
+
+    workflow_id: str
+    workflow_name: str
+    labels: dict[str, str]
+    url: str | None
+    variant: str | None
+
+
+def _about(
+    details: Details, pipeline: _Pipeline, project: _Project, delivery: _Delivery, path: str, number: int, at: str
+) -> _About:
     name = details.text(f"{at}name", pipeline.name)
     branch, tag = _branch_or_tag(details, pipeline, delivery.merge_request)
     is_child = pipeline.source == _CHILD
@@ -159,15 +191,9 @@ def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, del
     url = details.link(f"{at}url", pipeline.url or pipeline.web_url)
     if url is None and (page := details.link("$.project.web_url", project.web_url)):
         url = f"{page}/-/pipelines/{number}"
-    event = Completion(
-        execution_id=f"gitlab:{number}.{int(finished_at.timestamp())}",
+    return _About(
         workflow_id=fit_id(f"gitlab:{path}:{name}" if name and not is_child else f"gitlab:{path}"),
         workflow_name=name or path[-512:],
-        status=status,
-        started_at=_started_at(details, pipeline, finished_at, duration_s, at),
-        finished_at=finished_at,
-        duration_s=duration_s,
-        steps=[step for build in builds[:_MOST_STEPS] if (step := _step(details, build))],
         labels=details.labels(
             repository=("$.project.path_with_namespace", path),
             branch=(f"{at}ref", branch),
@@ -177,9 +203,36 @@ def _read_pipeline(details: Details, pipeline: _Pipeline, project: _Project, del
         ),
         url=url,
         variant=variant,
-        excerpt=_excerpt(builds),
     )
-    return Reading((event,), "", details.left_out)
+
+
+def _start(details: Details, pipeline: _Pipeline, project: _Project, delivery: _Delivery, at: str) -> Start | None:
+    """The start of a pipeline that runs. One that is retried has jobs that have ended, and its creation is long ago."""
+    path = details.needed_text("$.project.path_with_namespace", project.path_with_namespace)
+    number = details.needed_number(f"{at}id", pipeline.id)
+    builds = _read_builds(details, delivery.builds)
+    begun = [moment for each in builds if (moment := details.instant("$.builds[...].started_at", each.started_at))]
+    given = details.instant(f"{at}started_at", pipeline.started_at)
+    created_at = details.instant(f"{at}created_at", pipeline.created_at)
+    if any(each.finished_at for each in builds):
+        began_at, created_at = max([*begun, *([given] if given else [])], default=None), None
+    else:
+        began_at = given or min(begun, default=None) or _left_queue_at(details, pipeline, created_at, at)
+    began_at = began_at or created_at
+    if began_at is None:
+        return None
+    return Start(
+        **_about(details, pipeline, project, delivery, path, number, at),
+        state="started",
+        execution_id=f"gitlab:{number}",
+        started_at=began_at,
+        queued_at=created_at if created_at is not None and created_at < began_at else None,
+    )
+
+
+def _left_queue_at(details: Details, pipeline: _Pipeline, created_at: datetime | None, at: str) -> datetime | None:
+    queued_s = details.seconds(f"{at}queued_duration", pipeline.queued_duration)
+    return created_at + timedelta(seconds=min(queued_s, 1e9)) if created_at and queued_s else None
 
 
 def _finished_at(
@@ -306,8 +359,8 @@ SOURCE: Source = Source(
     title="GitLab CI",
     recognises=_recognises,
     read=read,
-    becomes="a finished pipeline becomes an execution with its jobs as steps, which the REST API does not have; a "
-    "retry is a new execution",
+    becomes="a finished pipeline becomes an execution, with its jobs as steps, which the REST API does not "
+    "have, and one that runs a start; a retry is a new execution",
     statuses=STATUS,
     places=Places(
         id="object_attributes.id",

@@ -10,18 +10,21 @@ so both phases and the API give the same execution; a rebuild has a number of it
 """
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import unquote
 
-from stream_detector.events.completion import Completion, Status
+from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import url_parts
 from stream_detector.events.sources.document import (
     Document,
+    RunFields,
     execution,
     literal,
     members,
     read_document,
     read_each,
+    read_start,
+    start,
 )
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
@@ -75,76 +78,68 @@ def _builds(item: Document) -> list[Document]:
 
 def _read_api(build: Document) -> Reading:
     if build.value("building") is True or ("result" in build.root and build.value("result") is None):
-        return _NOT_ENDED
-    status = build.needed_status("result", STATUS)
-    started_at = build.needed_ms("timestamp")
+        return read_start(
+            build.details, _NOT_ENDED.ignored, lambda: start(_about_api(build), build.needed_ms("timestamp"))
+        )
     duration_s = _seconds(build)
-    actions = build.parts("actions")
-    trigger, variant = _cause(actions)
-    event = _execution(
-        build,
-        url=build.text("url"),
-        name=_NUMBERED.sub("", build.text("fullDisplayName") or ""),
-        number=build.needed_number("number"),
-        status=status,
-        ended_at=started_at + timedelta(seconds=duration_s or 0),
+    event = execution(
+        **_about_api(build),
+        status=build.needed_status("result", STATUS),
+        ended_at=build.needed_ms("timestamp") + timedelta(seconds=duration_s or 0),
         duration_s=duration_s,
-        labels={"trigger": trigger, **_revision(actions)},
-        variant=variant,
     )
     return Reading([event], "", build.details.left_out)
 
 
+def _about_api(build: Document) -> RunFields:
+    actions = build.parts("actions")
+    trigger, variant = _cause(actions)
+    name, labels = _NUMBERED.sub("", build.text("fullDisplayName") or ""), {"trigger": trigger, **_revision(actions)}
+    return _about(build, build.text("url"), name, build.needed_number("number"), labels, variant)
+
+
 def _read_plugin(document: Document) -> Reading:
     build = document.part("build")
-    if build.needed_text("phase") not in _ENDED:
+    phase = build.needed_text("phase")
+    if phase == "STARTED":
+        return read_start(
+            document.details,
+            _NOT_ENDED.ignored,
+            lambda: start(_about_plugin(document, build), build.needed_ms("timestamp")),
+        )
+    if phase not in _ENDED:
         return _NOT_ENDED
-    scm = build.part("scmState") if "scmState" in build.root else build.part("scm")
-    event = _execution(
-        document,
-        url=build.text("full_url") or build.text("fullUrl") or build.text("url"),
-        name=document.text("name"),
-        number=build.needed_number("number"),
+    event = execution(
+        **_about_plugin(document, build),
         status=build.needed_status("status", STATUS),
         ended_at=build.needed_ms("timestamp"),
         duration_s=_seconds(build),
-        labels={"branch": _branch(scm.text("branch")), "commit": scm.text("commit")},
-        variant=None,
         output=build.output("log"),
     )
     return Reading([event], "", document.details.left_out)
 
 
-def _execution(
+def _about_plugin(document: Document, build: Document) -> RunFields:
+    scm = build.part("scmState") if "scmState" in build.root else build.part("scm")
+    url = build.text("full_url") or build.text("fullUrl") or build.text("url")
+    labels = {"branch": _branch(scm.text("branch")), "commit": scm.text("commit")}
+    return _about(document, url, document.text("name"), build.needed_number("number"), labels, None)
+
+
+def _about(
     document: Document,
-    *,
     url: str | None,
     name: str | None,
     number: int,
-    status: Status,
-    ended_at: datetime,
-    duration_s: float | None,
     labels: dict[str, str | None],
     variant: str | None,
-    output: str | None = None,
-) -> Completion:
+) -> RunFields:
     host, job = _host_and_job(url or "")
     job = job or name or ""
     if not job:
         raise document.details.refusal("missing_field", "$.url", "is missing, and the name of the job, too")
     workflow = f"jenkins:{host}/{job}" if host else f"jenkins:{job}"
-    return execution(
-        run=f"{workflow}#{number}",
-        workflow=workflow,
-        name=job,
-        status=status,
-        ended_at=ended_at,
-        duration_s=duration_s,
-        labels=labels,
-        url=url,
-        variant=variant,
-        output=output,
-    )
+    return RunFields(run=f"{workflow}#{number}", workflow=workflow, name=job, labels=labels, url=url, variant=variant)
 
 
 def _host_and_job(url: str) -> tuple[str, str]:
@@ -206,7 +201,8 @@ SOURCE: Source = Source(
     title="Jenkins",
     recognises=_recognises,
     read=read,
-    becomes="a build that has ended becomes an execution: the API's build object, a job's `builds` or `allBuilds`, "
+    becomes="a build that has ended becomes an execution, one that runs a start: the API's build object, "
+    "a job's `builds` or `allBuilds`, "
     "also within a folder's `jobs`, and what the Notification and CloudEvents plugins send; there are no steps, and "
     "only the API has the cause",
     statuses=STATUS,

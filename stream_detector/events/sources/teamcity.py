@@ -7,9 +7,19 @@ one build or a list (`GET /app/rest/builds?fields=build(*)`) is read, too. Times
 
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.details import url_parts
-from stream_detector.events.sources.document import Document, execution, literal, read_document, read_each
+from stream_detector.events.sources.document import (
+    Document,
+    RunFields,
+    execution,
+    literal,
+    read_document,
+    read_each,
+    read_start,
+    start,
+)
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
+from stream_detector.events.start import Start
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, MANUAL, SCHEDULE
 
 STATUS: dict[str, Status] = {
@@ -20,9 +30,10 @@ STATUS: dict[str, Status] = {
 }
 """TeamCity's status of a build that has finished -> our status. A build that was cancelled has none: `UNKNOWN`."""
 
-_EVENTS = ("BUILD_FINISHED", "BUILD_INTERRUPTED")
+_EVENTS = ("BUILD_STARTED", "BUILD_FINISHED", "BUILD_INTERRUPTED")
+_NOT_FINISHED = "the build has not finished"
 _VARIANTS = {"schedule": SCHEDULE, "user": MANUAL}
-_ADVICE = "set teamcity.internal.webhooks.events to BUILD_FINISHED;BUILD_INTERRUPTED"
+_ADVICE = "set teamcity.internal.webhooks.events to BUILD_STARTED;BUILD_FINISHED;BUILD_INTERRUPTED"
 
 
 def read(payload: bytes) -> Reading:
@@ -34,35 +45,47 @@ def read(payload: bytes) -> Reading:
         return _read_build(document)
     kind = document.needed_text("eventType")
     if kind not in _EVENTS:
-        return Reading(ignored=f"only {' and '.join(_EVENTS)} are read; {_ADVICE}")
+        return Reading(ignored=f"only {', '.join(_EVENTS)} are read; {_ADVICE}")
     return _read_build(document.part("payload"), interrupted=kind == "BUILD_INTERRUPTED")
 
 
 def _read_build(build: Document, interrupted: bool = False) -> Reading:
-    if build.value("state") in ("queued", "running"):
-        return Reading(ignored="the build has not finished")
+    if build.value("state") == "running":
+        return read_start(build.details, _NOT_FINISHED, lambda: _start(build))
+    if build.value("state") == "queued":
+        return Reading(ignored=_NOT_FINISHED)
+    status = build.needed_status("status", STATUS)
+    event = execution(
+        **_about(build),
+        status="cancellation" if interrupted else status,
+        ended_at=build.needed_moment("finishDate"),
+        started_at=build.moment("startDate"),
+        output=build.output("statusText"),
+    )
+    return Reading([event], "", build.details.left_out)
+
+
+def _start(build: Document) -> Start | None:
+    return start(_about(build), build.moment("startDate"), build.moment("queuedDate"))
+
+
+def _about(build: Document) -> RunFields:
     number = build.needed_number("id")
     project = build.needed_text("buildTypeId")
-    status = build.needed_status("status", STATUS)
     url = build.text("webUrl")
     host = _host(url)
     branch, trigger = (build.text("branchName") or "").removeprefix("refs/heads/"), build.text("triggered.type")
     variant = _VARIANTS.get(trigger or "")
     if variant is None and isinstance(build.value("defaultBranch"), bool):
         variant = DEFAULT_BRANCH if build.value("defaultBranch") else BRANCH
-    event = execution(
+    return RunFields(
         run=f"teamcity:{host}{number}",
         workflow=f"teamcity:{host}{project}",
         name=build.text("buildType.name") or project,
-        status="cancellation" if interrupted else status,
-        ended_at=build.needed_moment("finishDate"),
-        started_at=build.moment("startDate"),
         labels={"branch": branch, "trigger": trigger, "project": build.text("buildType.projectName")},
         url=url,
         variant=variant,
-        output=build.output("statusText"),
     )
-    return Reading([event], "", build.details.left_out)
 
 
 def _host(url: str | None) -> str:
@@ -84,8 +107,8 @@ SOURCE: Source = Source(
     title="TeamCity",
     recognises=_recognises,
     read=read,
-    becomes="`BUILD_FINISHED` and `BUILD_INTERRUPTED` become an execution without steps; so does a build of the "
-    "REST API",
+    becomes="`BUILD_FINISHED` and `BUILD_INTERRUPTED` become an execution without steps, `BUILD_STARTED` a "
+    "start; the same for a build of the REST API",
     statuses=STATUS,
     places=Places(
         id="payload.id",
@@ -110,7 +133,7 @@ SOURCE: Source = Source(
         verification=authorization(
             advice="set teamcity.internal.webhooks.password to the value of STREAM_DETECTOR_TEAMCITY_WEBHOOK_PASSWORD"
         ),
-        description="TeamCity's webhooks: `BUILD_FINISHED` and `BUILD_INTERRUPTED` become an execution; any other is "
-        "acknowledged, and the message is why nothing was accepted.",
+        description="TeamCity's webhooks: `BUILD_FINISHED` and `BUILD_INTERRUPTED` become an execution, "
+        "`BUILD_STARTED` a start; any other is acknowledged, and the message is why nothing was accepted.",
     ),
 )

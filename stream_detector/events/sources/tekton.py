@@ -8,14 +8,18 @@ for each execution, a retry of a task is within it; so the resource's `uid` is t
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.document import (
     Document,
+    RunFields,
     execution,
     literal,
     members,
     read_document,
     read_each,
+    read_start,
+    start,
 )
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import authorization
+from stream_detector.events.start import Start
 
 STATUS: dict[str, Status] = {"True": "success", "False": "failure"}
 """Of the condition `Succeeded` -> our status. Of a failure the reason tells a timeout and a cancellation."""
@@ -52,8 +56,23 @@ def _read_run(run: Document, kind: str = "") -> Reading:
     found = [each for each in run.parts("status.conditions") if each.value("type") == "Succeeded"]
     condition = found[0] if found else Document({}, run.details, run.at)
     if condition.value("status") in ("Unknown", None):
-        return Reading(ignored="the run has not finished")
+        return read_start(run.details, "the run has not finished", lambda: _start(run, kind))
     status = condition.needed_status("status", STATUS)
+    event = execution(
+        **_about(run, kind),
+        status=_REASONS.get(condition.text("reason") or "", status) if status == "failure" else status,
+        ended_at=run.needed_moment("status.completionTime"),
+        started_at=run.moment("status.startTime"),
+        output=condition.output("message"),
+    )
+    return Reading([event], "", run.details.left_out)
+
+
+def _start(run: Document, kind: str) -> Start | None:
+    return start(_about(run, kind), run.moment("status.startTime"), run.moment("metadata.creationTimestamp"))
+
+
+def _about(run: Document, kind: str) -> RunFields:
     labels = run.part("metadata.labels")
     name = (
         labels.text(f"tekton.dev/{kind.removesuffix('Run').lower()}", exact=True)
@@ -63,21 +82,18 @@ def _read_run(run: Document, kind: str = "") -> Reading:
         or run.needed_text("metadata.name")
     )
     namespace = run.text("metadata.namespace") or "default"
-    event = execution(
+    return RunFields(
         run=f"tekton:{run.needed_text('metadata.uid')}",
         workflow=f"tekton:{namespace}/{'' if kind == 'PipelineRun' else 'task:'}{name}",
         name=name,
-        status=_REASONS.get(condition.text("reason") or "", status) if status == "failure" else status,
-        ended_at=run.needed_moment("status.completionTime"),
-        started_at=run.moment("status.startTime"),
         labels={
             "namespace": namespace,
             "trigger": labels.text("triggers.tekton.dev/trigger", exact=True),
             "pipeline_run": labels.text("tekton.dev/pipelineRun", exact=True) if kind == "TaskRun" else None,
         },
-        output=condition.output("message"),
+        url=None,
+        variant=None,
     )
-    return Reading([event], "", run.details.left_out)
 
 
 def _recognises(fields: Fields) -> bool:

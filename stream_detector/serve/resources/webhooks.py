@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.events import Completion, RefusedError
+from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.decode import decode_received
 from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
@@ -134,16 +134,24 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
         for place, error in enumerate(errors)
     ]
     result = await publish_events(request.app[BROKER], events, wrong, backfill=False)
-    message = f"accepted {result.accepted}, rejected {len(result.refused)}"
+    accepted = _accepted(result.accepted, [event for _, event in events])
     return intake_response(
         DeliveryResult(
             accepted=result.accepted,
             refused=result.refused,
             topics=result.topics,
-            message=message if result.refused else f"accepted {result.accepted}",
+            message=f"{accepted}, rejected {len(result.refused)}" if result.refused else accepted,
             left_out=left_out,
         )
     )
+
+
+def _accepted(count: int, events: Sequence[Event]) -> str:
+    """What was done, for the person who looks at the system's list of deliveries."""
+    starts = sum(isinstance(event, Start) for event in events)
+    if not starts:
+        return f"accepted {count}"
+    return f"accepted {count}, of them {starts} {'start' if starts == 1 else 'starts'}"
 
 
 async def _known_events(request: web.Request, reading: Reading) -> Sequence[Event]:
@@ -155,7 +163,7 @@ async def _known_events(request: web.Request, reading: Reading) -> Sequence[Even
             return reading.events
     except StoreAwayError:  # a delivery does not wait for the database
         return reading.events
-    events = (event for event in reading.events if isinstance(event, Completion))
+    events = (event for event in reading.events if isinstance(event, Completion | Start))
     return [msgspec.structs.replace(event, workflow_id=reading.known_as) for event in events]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream_detector.events import Completion
+from stream_detector.events import Completion, Start
 from stream_detector.events.sources import SOURCES, find_source, read_payload
 from stream_detector.history.api_client import ApiClient
 from stream_detector.history.provider import Page, Wanted
@@ -37,14 +37,15 @@ class Fetched:
         return sorted(int(event.finished_at.timestamp()) for event in self.events.values())
 
     def take(self, name: str, page: Page) -> None:
-        """Read a page as a topic would."""
+        """Read a page as a topic would; a run that has not ended is a start, and no history."""
         self.pages.append(page)
         for payload in page.payloads:
             value = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
             assert find_source(value) is SOURCES[name], value[:200]
             for event in read_payload(SOURCES[name], value).events:
-                assert isinstance(event, Completion)
-                self.events[event.execution_id] = event
+                if not isinstance(event, Start):
+                    assert isinstance(event, Completion)
+                    self.events[event.execution_id] = event
 
 
 async def fetch(

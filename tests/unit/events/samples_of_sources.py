@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from stream_detector.events.completion import Completion
+from stream_detector.events import Completion, Start
 from stream_detector.events.decode import decode_completion
 from stream_detector.events.encode import encode
 from stream_detector.events.sources import find_source
@@ -24,8 +24,17 @@ def only_event(source: Source, payload: Any) -> Completion:
     """The one event of a payload (bytes, or a document) that is recognised as this source's; held to the contract."""
     value = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     assert find_source(value) is source
-    (event,) = source.read(value).events
+    (event,) = [each for each in source.read(value).events if not isinstance(each, Start)]
     assert isinstance(event, Completion) and decode_completion(encode(event), (), -1) == event
+    return event
+
+
+def begun(source: Source, payload: Any) -> Start:
+    """The start that a payload of a run holds that has not ended; held to the contract."""
+    value = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    assert find_source(value) is source
+    (event,) = source.read(value).events
+    assert isinstance(event, Start) and decode_completion(encode(event), (), -1) == event
     return event
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from stream_detector.events import Completion, RefusedError
+from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.decode import DECODERS
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import kind_of_event
@@ -92,7 +92,7 @@ def is_needed(source: Source, place: str) -> bool:
 
 
 def read(source: Source, value: bytes) -> Completion | RefusedError | None:
-    """The payload's event, held to the contract; why it is refused, or None where it is ignored."""
+    """The payload's end of a run, held to the contract; why it is refused, or None: it is ignored, or a start."""
     try:
         reading: Reading = source.read(value)
     except RefusedError as error:
@@ -103,8 +103,8 @@ def read(source: Source, value: bytes) -> Completion | RefusedError | None:
         return reading.refused[0] if reading.refused else None
     (event,) = reading.events
     assert DECODERS[kind_of_event(event)](encode(event), (), -1) == event
-    assert isinstance(event, Completion)
-    return event
+    assert isinstance(event, Completion | Start)
+    return event if isinstance(event, Completion) else None
 
 
 def row_of(source: Source) -> dict[str, str]:

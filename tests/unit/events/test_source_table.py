@@ -101,7 +101,7 @@ def test_the_example_is_read_on_its_topic_and_in_a_file(source: Source, tmp_path
 
 
 def test_a_payload_without_an_event_is_ignored_on_a_topic_and_passed_over_in_a_file(tmp_path: Path) -> None:
-    requested = json.dumps(json.loads(payload(SOURCES["github"])) | {"action": "requested"}).encode()
+    requested = json.dumps(json.loads(payload(SOURCES["github"])) | {"action": "deleted"}).encode()
     with pytest.raises(IgnoredError, match="GitHub Actions: the run has not ended"):
         DECODERS["completion"](requested, [], -1)
     file = tmp_path / "deliveries.jsonl"

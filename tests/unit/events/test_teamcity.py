@@ -58,8 +58,8 @@ def test_x20_each_status_has_ours_and_an_interrupted_build_is_cancelled(status: 
 
 
 def test_x20_another_event_is_no_execution() -> None:
-    assert "BUILD_FINISHED" in ignored(teamcity.SOURCE, PAYLOAD | {"eventType": "BUILD_STARTED"})
-    assert "not finished" in ignored(teamcity.SOURCE, changed(PAYLOAD, "payload.state", "running"))
+    assert "BUILD_FINISHED" in ignored(teamcity.SOURCE, PAYLOAD | {"eventType": "BUILD_TYPE_ADDED_TO_QUEUE"})
+    assert "not finished" in ignored(teamcity.SOURCE, changed(PAYLOAD, "payload.state", "queued"))
     assert "none of the builds" in ignored(teamcity.SOURCE, {"count": 0, "build": []})
 
 

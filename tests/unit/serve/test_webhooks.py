@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from stream_detector.events import Completion
+from stream_detector.events import Completion, Start
 from stream_detector.events.sources import SOURCES, find_source
 from stream_detector.events.sources.verification import basic_auth, hmac_sha256, token_header
 from stream_detector.serve.app import make_app
@@ -102,7 +102,7 @@ async def test_x20_each_case_is_published_as_it_is_read(client: Client) -> None:
         found = await post(client, source.name, body, 207 if reading.refused else 200)
         assert found["accepted"] == len(reading.events) and found["message"].startswith(f"accepted {found['accepted']}")
         assert found["left_out"] == list(reading.left_out) and len(found["refused"]) == len(reading.refused)
-        events = [event for event in reading.events if isinstance(event, Completion)]
+        events = [event for event in reading.events if isinstance(event, Completion | Start)]
         wanted = [(event.execution_id, event.workflow_id, event.variant) for event in events]
         kept = [json.loads(record.value or b"") for record in published(client)]
         assert [(each["execution_id"], each["workflow_id"], each.get("variant")) for each in kept] == wanted
