@@ -22,7 +22,7 @@ from tests.servers.circleci import CircleCiServer
 from tests.servers.gitlab import GitLabServer
 from tests.servers.jenkins import JOBS, JenkinsServer
 
-RUNS = 150
+RUNS = 100
 
 
 @pytest.fixture(params=SERVERS, ids=lambda kind: kind.NAME)
@@ -37,7 +37,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[ApiServer]:
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a list has many."""
     for name in ("gitlab", "jenkins", "airflow", "azure"):
-        monkeypatch.setattr(f"stream_detector.history.{name}.PER_PAGE", 20)
+        monkeypatch.setattr(f"stream_detector.history.{name}.PER_PAGE", 10)
 
 
 async def test_x22_every_run_that_ended_comes_once_and_one_that_runs_does_not(server: ApiServer) -> None:
@@ -52,7 +52,7 @@ async def test_x22_every_run_that_ended_comes_once_and_one_that_runs_does_not(se
 
 
 async def test_x22_only_the_span_is_fetched(server: ApiServer) -> None:
-    since, until = BEGIN + 90 * EVERY, BEGIN + 120 * EVERY
+    since, until = BEGIN + 40 * EVERY, BEGIN + 70 * EVERY
     fetched = await fetch(server, since=since, until=until)
     within = [end for end in server.ends if since.timestamp() <= end <= until.timestamp()]
     if server.NAME == "gitlab":  # what has changed since, so also what ended after the span
