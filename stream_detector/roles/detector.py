@@ -58,9 +58,10 @@ from stream_detector.events.fields import Id, Name
 from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
+from stream_detector.events.sources import LEFT_OUT
 from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
-from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
+from stream_detector.events.variant import is_workflow_key, workflow_key
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
@@ -449,7 +450,11 @@ class Detector:
                 return None
             return event if isinstance(event, Completion) else None  # an execution counts once
 
-        self._labels.add_sampled(len(records), event_at)
+        LEFT_OUT.is_paused = True
+        try:
+            self._labels.add_sampled(len(records), event_at)
+        finally:
+            LEFT_OUT.is_paused = False
 
     def _put(
         self,
@@ -464,7 +469,7 @@ class Detector:
         if before is None and isinstance(baseline, WorkflowBaseline):  # scores are never dropped
             newest_ms = int(baseline.newest_ms)
             self._single_runs.note_new(number, newest_ms)
-            self._unique_ids.note_new(key_parts(key).entity_id, newest_ms, record_ms)
+            self._unique_ids.note_new(key, newest_ms, record_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""

@@ -326,6 +326,19 @@ class WorkflowIdsLookUnique(LogEvent):
 
 
 @dataclass(frozen=True)
+class VariantsLookUnique(LogEvent):
+    """Executions of a workflow have a new variant each; logged once a day for each workflow."""
+
+    level = logging.WARNING
+    line = (
+        "variants of the workflow {workflow} look unique per run ({count_today} today), so nothing can be compared: "
+        "name labels with few values in VARIANT_BY, or send the field variant with few values"
+    )
+    workflow: str
+    count_today: int
+
+
+@dataclass(frozen=True)
 class ChunkRewound(LogEvent):
     level = logging.DEBUG
     line = "{topic}-{partition}: fetched offset {got}, expected {expected}; fetching again"

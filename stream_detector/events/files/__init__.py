@@ -1,11 +1,11 @@
 """Histories in files: JSON of our contracts or of a source, and tables, in the forms in which people have them.
 
-`read_history` is what `validate`, `publish` and `replay` share; the API takes `json_values` with `read_value`, or
+`read_history` is what `validate`, `publish` and `replay` share; the API takes `json_values` with `value_reader`, or
 `read_table`, from a body: the same forms, the same checks, the same answer. It is the one place of `events` that opens
 a file. Never publishes.
 """
 
-from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_sample, read_value
+from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_sample, value_reader
 from stream_detector.events.files.json_values import json_values
 from stream_detector.events.files.opened import HistoryError, open_plain
 from stream_detector.events.files.tables import read_table
@@ -20,5 +20,5 @@ __all__ = [
     "read_history",
     "read_sample",
     "read_table",
-    "read_value",
+    "value_reader",
 ]

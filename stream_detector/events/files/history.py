@@ -28,7 +28,7 @@ from stream_detector.events.sources import find_source, open_envelopes, read_pay
 from stream_detector.events.sources.confluent import strip_frame
 from stream_detector.events.sources.form import is_form
 from stream_detector.events.sources.json_text import is_text
-from stream_detector.events.sources.source import IgnoredError
+from stream_detector.events.sources.source import IgnoredError, Source
 from stream_detector.events.start import Start
 from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
 
@@ -180,10 +180,15 @@ def read_sample(
         raise HistoryError(f"{path} cannot be read: {error}") from None
 
 
-def read_value(value: bytes, *, record_ms: int) -> list[Line]:
-    """The events of one JSON value: one of ours, or those of another system's payload; or why there is none."""
-    own = _reader_of_own(record_ms)(1, value)
-    return [own] if own is not None else list(_lines_of(1, value, record_ms))
+def value_reader(record_ms: int) -> Callable[[bytes], list[Line]]:
+    """What reads one JSON value: an event of ours, those of another system's payload, or why there is none."""
+    read_own = _reader_of_own(record_ms)
+
+    def read(value: bytes) -> list[Line]:
+        own = read_own(1, value)
+        return [own] if own is not None else list(_lines_of(1, value, record_ms))
+
+    return read
 
 
 def kind_of(value: bytes) -> Kind:
@@ -270,8 +275,11 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
 def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False) -> Iterator[Line]:
     """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
-        if len(value) > MAX_BYTES and find_source(value) is None:
-            yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
+        if len(value) > MAX_BYTES:
+            if (source := find_source(value)) is not None:
+                yield from _of_source(source, number, value, record_ms, by_parts)
+            else:
+                yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
             return
         try:
             fields = _decoded(value)
@@ -282,8 +290,8 @@ def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False)
         check_unique(value, fields)
         known = _FIELDS[kind]
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
-        if unknown and find_source(value) is not None:  # its payload has a field with a name of ours
-            yield from _foreign(number, value, record_ms, by_parts)
+        if unknown and (source := find_source(value)) is not None:  # its payload has a field with a name of ours
+            yield from _of_source(source, number, value, record_ms, by_parts)
             return
     except IgnoredError:
         return
@@ -294,17 +302,20 @@ def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False)
     yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
 
 
-def _foreign(
-    number: int, value: bytes, record_ms: int, by_parts: bool, first: RefusedError | None = None
-) -> Iterator[Line]:
+def _foreign(number: int, value: bytes, record_ms: int, by_parts: bool, first: RefusedError) -> Iterator[Line]:
     """The events in an envelope, or of a source's payload. Raises `first` where the value is neither."""
     source = find_source(value)
-    if source is None:
-        inner = open_envelopes(value, "")
-        if first is not None and inner == value:
-            raise first
-        yield from _lines_of(number, inner, record_ms, by_parts)
+    if source is not None:
+        yield from _of_source(source, number, value, record_ms, by_parts)
         return
+    inner = open_envelopes(value, "")
+    if inner == value:
+        raise first
+    yield from _lines_of(number, inner, record_ms, by_parts)
+
+
+def _of_source(source: Source, number: int, value: bytes, record_ms: int, by_parts: bool) -> Iterator[Line]:
+    """The events of a source's payload. Raises `RefusedError` where it has none that can be read."""
     check_unique_payload(value)
     reading = read_payload(source, value, by_parts=by_parts)
     for event in reading.events:

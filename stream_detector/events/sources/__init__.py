@@ -95,8 +95,18 @@ SOURCE_HEADER = "source"
 Any other value is left alone.
 """
 
-LEFT_OUT: Counter[tuple[str, str]] = Counter()
-"""(source, place) -> how often an optional detail there could not be used since the process began."""
+
+class LeftOut(Counter[tuple[str, str]]):
+    """(source, place) -> how often an optional detail there could not be used since the process began.
+
+    Attributes:
+        is_paused: payloads are being read another time, which does not count.
+    """
+
+    is_paused = False
+
+
+LEFT_OUT = LeftOut()
 
 
 def find_source(value: bytes, headers: Headers = ()) -> Source | None:
@@ -171,8 +181,9 @@ def read_payload(source: Source, value: bytes, *, by_parts: bool = False) -> Rea
         by_parts: each part as a workflow of its own, where the source can be read so.
     """
     reading = source.read_parts(value) if by_parts and source.read_parts else source.read(value)
-    for place in reading.left_out:
-        LEFT_OUT[source.name, place] += 1
+    if not LEFT_OUT.is_paused:
+        for place in reading.left_out:
+            LEFT_OUT[source.name, place] += 1
     return reading._replace(events=[_named(event, source.name) for event in reading.events])
 
 

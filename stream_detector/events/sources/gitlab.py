@@ -19,6 +19,7 @@ from stream_detector.events.sources.document import named_texts, read_start
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
 from stream_detector.events.sources.verification import token_header
 from stream_detector.events.start import Start
+from stream_detector.events.times import EARLIEST
 from stream_detector.events.variant import (
     CHILD_PREFIX,
     MANUAL,
@@ -261,7 +262,7 @@ def _started_at(
     details: Details, pipeline: _Pipeline, finished_at: datetime, duration_s: float | None, at: str
 ) -> datetime:
     if duration_s:
-        return finished_at - timedelta(seconds=min(duration_s, 1e9))
+        return max(finished_at - timedelta(seconds=min(duration_s, 1e9)), EARLIEST)
     created_at = details.instant(f"{at}created_at", pipeline.created_at)
     return min(created_at or finished_at, finished_at)
 

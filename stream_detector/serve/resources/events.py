@@ -3,7 +3,7 @@
 import codecs
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from stream_detector.events import RefusedError
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
-from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_table, read_value
+from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_table, value_reader
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
 from stream_detector.serve.allowance import ALLOWANCE, BURST_S
@@ -82,9 +82,10 @@ async def take_events(request: web.Request) -> web.Response:
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     wrong: list[RefusedEvent] = []
+    read = _reader(enveloped, now_ms)
     for index, value in enumerate(values):
         try:
-            events += [(index, event) for event in _events_of(value, enveloped, now_ms)]
+            events += [(index, event) for event in read(value)]
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     if not events and not wrong:  # a payload that no execution is in
@@ -100,19 +101,24 @@ def intake_response(result: IntakeResult) -> web.Response:
     return response
 
 
-def _events_of(value: bytes | RefusedError, enveloped: Headers, now_ms: int) -> list[Event]:
-    """The events of one value of a body; of a payload of another system there may be several, or none."""
-    if isinstance(value, RefusedError):
-        raise value
-    if enveloped:
-        return [decode_received(kind_of(value), value, enveloped, now_ms)]
-    events = []
-    for line in read_value(value, record_ms=now_ms):
-        if line.event is None:
-            assert line.error is not None
-            raise line.error
-        events.append(line.event)
-    return events
+def _reader(enveloped: Headers, now_ms: int) -> Callable[[bytes | RefusedError], list[Event]]:
+    """What reads one value of a body; of a payload of another system there may be several events, or none."""
+    read = value_reader(now_ms)
+
+    def events_of(value: bytes | RefusedError) -> list[Event]:
+        if isinstance(value, RefusedError):
+            raise value
+        if enveloped:
+            return [decode_received(kind_of(value), value, enveloped, now_ms)]
+        events = []
+        for line in read(value):
+            if line.event is None:
+                assert line.error is not None
+                raise line.error
+            events.append(line.event)
+        return events
+
+    return events_of
 
 
 async def publish_events(

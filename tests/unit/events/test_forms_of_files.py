@@ -2,16 +2,20 @@
 
 import gzip
 import io
+import json
 from pathlib import Path
 
 import cramjam
 import pytest
 
 from stream_detector.events import Completion, Score
-from stream_detector.events.files import HistoryError, read_events, read_history
+from stream_detector.events.files import HistoryError, history, read_events, read_history, value_reader
 from stream_detector.events.lines import Line
 from stream_detector.events.mapping.load import parse_mapping
+from stream_detector.events.sources import find_source
+from stream_detector.events.sources.source import Source
 from tests.unit.events.samples import AT_MS, completion, score, score_run
+from tests.unit.events.source_matrix import PAYLOADS
 
 HEADER = "execution_id,workflow_id,status,started_at,finished_at,duration_s\n"
 ROW = "1,w,success,2026-01-22T00:00:00Z,2026-01-22T00:01:00Z,59.5\n"
@@ -239,9 +243,6 @@ def test_a_table_with_half_of_our_columns_is_told_which_are_missing() -> None:
         read("execution_id,workflow_id,status,started_at\n1,w,success,2026-01-21T00:00:00Z\n")
 
 
-PAYLOADS = Path(__file__).parent / "payloads"
-
-
 def test_x20_payloads_of_other_systems_are_read_over_many_lines_and_warn_of_nothing() -> None:
     for file in sorted(PAYLOADS.iterdir()):
         lines = list(read_history(file, record_ms=-1))
@@ -272,3 +273,28 @@ def test_x20_half_a_pair_of_surrogates_and_half_an_address_are_refused_and_crash
         for file in PAYLOADS.glob(f"{name}*.json"):
             lines = read(file.read_bytes().replace(old, b"https://[half/"))
             assert all(line.event or line.error for line in lines), file.name
+
+
+def test_x20_the_source_of_a_payload_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its payload has a field with a name of ours, and where it is larger than an event may be."""
+    looked: list[bytes] = []
+
+    def counting(value: bytes) -> Source | None:
+        looked.append(value)
+        return find_source(value)
+
+    monkeypatch.setattr(history, "find_source", counting)
+    listener = (PAYLOADS / "airflow_listener.json").read_bytes()
+    large = json.loads((PAYLOADS / "dbt_run_results.json").read_text("utf-8"))
+    large["results"][0]["compiled_code"] = "x" * 1_100_000
+    for payload in (listener, json.dumps(large).encode()):
+        looked.clear()
+        (line,) = read(payload)
+        assert isinstance(line.event, Completion) and len(looked) == 1
+
+
+def test_x20_values_of_one_body_are_read_by_one_reader() -> None:
+    reader = value_reader(AT_MS)
+    assert [line.error for line in reader(completion())] == [None]
+    assert [line.error for line in reader(score())] == [None]
+    assert [line.kind for line in reader((PAYLOADS / "dbt_run_results.json").read_bytes())] == ["completion"]

@@ -13,6 +13,7 @@ import pytest
 
 from stream_detector.events import Completion, RefusedError
 from stream_detector.events.decode import decode_completion
+from stream_detector.events.encode import encode
 from stream_detector.events.files import read_history
 from stream_detector.events.sources import LEFT_OUT, find_source, github, gitlab, read_payload
 from stream_detector.events.sources.source import IgnoredError
@@ -199,3 +200,11 @@ def test_x20_a_status_that_is_not_known_is_never_read_as_another(status: str) ->
             decode_completion(json.dumps(value).encode(), (), -1)
         assert caught.value.reason == ("unknown_value" if status else "missing_field")
         assert not status or all(word in caught.value.message for word in table)
+
+
+def test_x20_gitlab_a_pipeline_that_ends_in_the_first_minute_that_is_believed_is_read() -> None:
+    payload = json.loads((PAYLOADS / "gitlab_pipeline.json").read_text("utf-8"))
+    payload["object_attributes"] |= {"finished_at": "2000-01-01 00:00:30 UTC", "created_at": "1999-12-31 23:59:00 UTC"}
+    (event,) = gitlab.SOURCE.read(json.dumps(payload).encode()).events
+    read = decode_completion(encode(event), (), -1)
+    assert (read.started_at.isoformat(), read.duration_s) == ("2000-01-01T00:00:00+00:00", 63.0)

@@ -1,5 +1,6 @@
 """What a checkpoint writes of the detector's baselines, while events go on."""
 
+import json
 import random
 from dataclasses import replace
 from datetime import timedelta
@@ -21,12 +22,14 @@ from stream_detector.events import Anomaly, RefusedError, RunPart
 from stream_detector.events.decode import decode_anomaly, decode_completion, decode_run_part
 from stream_detector.events.encode import encode
 from stream_detector.events.label_counts import read_label_counts
+from stream_detector.events.sources import LEFT_OUT
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
 from stream_detector.telemetry import metrics
 from tests.events_made import NOON, completion, score
 from tests.unit.delivery.snapshots import take_snapshot
+from tests.unit.events.source_matrix import PAYLOADS
 
 CONFIG = Config(profile="robust", score_threshold=Decimal("0.5"))
 NOW_MS = round(NOON.timestamp() * 1000)
@@ -117,6 +120,21 @@ async def test_x12_a_record_that_no_detector_forwarded_is_ignored_with_a_line(
         outcomes = await scene.detector.apply(topics.REKEYED, Chunk(TP(topics.REKEYED, 0), [record], 0))
     assert outcomes == {"ignored": 1}
     assert "ignored rekeyed-0@7: it was not written by a detector" in caplog.text
+
+
+async def test_x20_a_detail_that_is_left_out_is_counted_once_although_its_labels_are_read_twice() -> None:
+    scene, payload = Scene(), json.loads((PAYLOADS / "teamcity_build_finished.json").read_text("utf-8"))
+    payload["payload"]["statusText"] = ["odd"]
+    records = [
+        SimpleNamespace(headers=[], value=json.dumps(payload).encode(), timestamp=NOW_MS, key=None, offset=offset)
+        for offset in range(3)
+    ]
+    before = dict(LEFT_OUT)
+    await scene.detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, 0), records, 0))  # type: ignore[arg-type]
+    assert {place: count - before.get(place, 0) for place, count in LEFT_OUT.items() if count != before.get(place)} == {
+        ("teamcity", "$.payload.statusText"): 3
+    }
+    assert not LEFT_OUT.is_paused
 
 
 async def test_x5_an_alert_carries_how_common_its_labels_are_also_within_its_own_chunk() -> None:

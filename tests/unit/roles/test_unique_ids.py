@@ -104,3 +104,48 @@ async def test_a_history_that_is_loaded_is_not_of_today(caplog: pytest.LogCaptur
     world.restart()
     await world.run(*runs(["later"]))
     assert not lines(caplog)
+
+
+def in_variants(workflow_id: str, names: list[str], number: int = 0, day: float = 0) -> list[Completion]:
+    at = NOON + timedelta(days=day)
+    return [completion(f"{name}/{number}", workflow_id, finished_at=at, variant=name) for name in names]
+
+
+def about_variants(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message.partition(", so")[0] for record in caplog.records if "VARIANT_BY" in record.message]
+
+
+async def test_x21_variants_that_are_new_in_each_run_are_reported_once_a_day(caplog: pytest.LogCaptureFixture) -> None:
+    """A label such as a commit in VARIANT_BY; the workflow's own id is one, so nothing else would show it."""
+    caplog.set_level(logging.WARNING, "stream_detector")
+    world = World(most=100_000)
+    commits = [f"c{number:06x}" for number in range(260)]
+    await world.run(*in_variants("nightly", commits[:99]), *in_variants("other", commits[:60]))
+    assert not about_variants(caplog)
+    await world.run(*in_variants("nightly", commits[99:150]))
+    assert about_variants(caplog) == ["variants of the workflow nightly look unique per run (150 today)"]
+    await world.run(*in_variants("nightly", commits[150:260]))
+    assert len(about_variants(caplog)) == 1
+    await world.run(*in_variants("nightly", [f"d{number}" for number in range(100)], day=1))
+    assert len(about_variants(caplog)) == 2 and not lines(caplog)
+
+
+async def test_x21_variants_that_run_again_or_on_several_days_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "stream_detector")
+    world = World(most=100_000)
+    names = [f"branch {number}" for number in range(180)]
+    for day in range(3):
+        await world.run(*in_variants("app", names[day * 60 : day * 60 + 60], day=day))
+    for first in range(0, 180, 60):
+        some = names[first : first + 60]
+        await world.run(*in_variants("again", some, 1, 5), *in_variants("again", some, 2, 5.1))
+    assert not about_variants(caplog)
+
+
+async def test_x21_a_restart_in_between_forgets_no_variants(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "stream_detector")
+    world = World(most=100_000)
+    await world.run(*in_variants("nightly", [f"c{number}" for number in range(90)]))
+    world.restart()
+    await world.run(*in_variants("nightly", [f"d{number}" for number in range(10)]))
+    assert about_variants(caplog) == ["variants of the workflow nightly look unique per run (100 today)"]
