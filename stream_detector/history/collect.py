@@ -8,7 +8,7 @@ import msgspec
 
 from stream_detector.events import Completion
 from stream_detector.events.encode import encode
-from stream_detector.events.files.history import read_value
+from stream_detector.events.files.history import value_reader
 from stream_detector.events.lines import Line
 from stream_detector.events.start import Start
 from stream_detector.history.api_client import Access, ApiClient
@@ -48,11 +48,9 @@ async def collect_pages(
     async with ApiClient(access, note=note, sleep=sleep) as client:
         async for page in provider.pages(client, wanted):
             now_ms = int(client.now().timestamp() * 1000)
-            lines: list[Line] = []
+            read, lines = value_reader(now_ms), list[Line]()
             for payload in page.payloads:
-                found = read_value(
-                    payload if isinstance(payload, bytes) else msgspec.json.encode(payload), record_ms=now_ms
-                )
+                found = read(payload if isinstance(payload, bytes) else msgspec.json.encode(payload))
                 progress.unfinished += not found
                 lines += found
             progress.payloads += len(page.payloads)

@@ -11,7 +11,7 @@ from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.decode import decode_completion, decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.examples import START
-from stream_detector.events.files import read_value
+from stream_detector.events.files import value_reader
 from stream_detector.events.inputs import INPUTS, key_of, kind_of_event
 from stream_detector.events.start import ends_again, started_as
 from tests.unit.events.samples import AT_MS, COMPLETION
@@ -107,11 +107,11 @@ def test_a_start_of_the_future_is_refused_over_http() -> None:
 
 
 def test_a_file_has_starts_between_ends() -> None:
-    (line,) = read_value(value(), record_ms=-1)
+    (line,) = value_reader(-1)(value())
     assert (line.kind, line.unknown) == ("start", ()) and isinstance(line.event, Start)
-    (line,) = read_value(value(limit=3), record_ms=-1)
+    (line,) = value_reader(-1)(value(limit=3))
     assert line.unknown == ("limit",)
-    (line,) = read_value(value(started_at=...), record_ms=-1)
+    (line,) = value_reader(-1)(value(started_at=...))
     assert line.kind == "start" and line.error is not None and line.error.reason == "missing_field"
 
 
