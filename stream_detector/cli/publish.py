@@ -19,8 +19,10 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.api_client import with_broker
 from stream_detector.cli.file_options import FileOptions, file_options, kept_file
 from stream_detector.cli.options import settings_flags
+from stream_detector.events import Completion, Start
 from stream_detector.events.files import HistoryError
 from stream_detector.events.inputs import INPUT_TOPICS
+from stream_detector.events.lines import Line
 from stream_detector.kafka.client import wait_for_broker
 from stream_detector.kafka.publish import Published, publish
 from stream_detector.notify.rendering.escape import one_line
@@ -61,7 +63,16 @@ class _Reading:
         valid = (line for line in self._options.read(record_ms=self._now_ms, quietly=True) if line.error is None)
         for line in islice(valid, self._from_event - 1, None):
             if line.kind is not None:
-                yield _Message(INPUT_TOPICS[line.kind], line.key, line.value)
+                yield _Message(INPUT_TOPICS[line.kind], line.key, with_source(line))
+
+
+def with_source(line: Line) -> bytes:
+    """The line's JSON; of an execution that names no source with that of files. Its other bytes stay as they are."""
+    value = line.value.strip()
+    names_none = isinstance(line.event, Completion | Start) and line.event.source is None
+    if not names_none or not value.startswith(b"{") or b'"source"' in value or b'"specversion"' in value:
+        return line.value
+    return value[:-1] + b',"source":"file"}'
 
 
 class PublishProgress:

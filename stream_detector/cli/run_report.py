@@ -105,7 +105,10 @@ class Report:
 
     find: Callable[[], Target]
     warn: Callable[[str], None]
+    limit_s: float | None = None
+    """The run should not take longer than this."""
     execution_id: str = field(default_factory=lambda: str(uuid4()))
+    _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     end_within_s: float = END_WITHIN_S
     hurried_within_s: float = HURRIED_WITHIN_S
     _target: Target | None = None
@@ -143,9 +146,8 @@ class Report:
     def _send_start(self) -> None:
         with suppress(Exception):
             target = self._found()
-            if target.key and not self._has_ended:
-                query = urllib.parse.urlencode({"execution_id": self.execution_id})
-                _post(f"{target.address}/ping/{target.key}/start?{query}")
+            if not self._has_ended:
+                _post(*_start_request(target, self.execution_id, self._started_at, self.limit_s))
 
     def _send_end(self, ended: Ended) -> None:
         try:
@@ -180,6 +182,29 @@ class Report:
         raise AssertionError("unreachable")
 
 
+def _start_request(
+    target: Target, execution_id: str, started_at: datetime, limit_s: float | None
+) -> tuple[str, bytes, dict[str, str]]:
+    """(URL, body, headers)."""
+    limit = {} if limit_s is None else {"limit_s": limit_s}
+    if target.key:
+        query = urllib.parse.urlencode({"execution_id": execution_id, **limit})
+        return f"{target.address}/ping/{target.key}/start?{query}", b"", {}
+    event = {
+        "state": "started",
+        "execution_id": execution_id,
+        "workflow_id": target.workflow,
+        "started_at": started_at.isoformat(),
+        **limit,
+    }
+    return _event_request(target, event)
+
+
+def _event_request(target: Target, event: Mapping[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.token}"}
+    return f"{target.address}/api/v1/events", json.dumps(event).encode(), headers
+
+
 def _end_request(target: Target, execution_id: str, ended: Ended) -> tuple[str, bytes, dict[str, str]]:
     """(URL, body, headers)."""
     from stream_detector.events.excerpt import excerpt_of  # when the command has ended: it must not wait for it
@@ -200,8 +225,7 @@ def _end_request(target: Target, execution_id: str, ended: Ended) -> tuple[str, 
         "duration_s": round(ended.duration_s, 3),
         "excerpt": excerpt_of_run(excerpt, ended.code),
     }
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.token}"}
-    return f"{target.address}/api/v1/events", json.dumps(event).encode(), headers
+    return _event_request(target, event)
 
 
 def _post(url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> None:

@@ -36,6 +36,10 @@ _START = """
     WHERE known.execution_id <> excluded.execution_id
         AND ($3 OR known.ended_at IS NOT NULL OR known.started_at <= now() - $4::interval)
 """
+_RUNNING = """
+    SELECT execution_id, greatest(0, extract(epoch FROM now() - started_at)::float8) AS started_ago_s FROM ping_starts
+    WHERE token_id = $1 AND ended_at IS NULL AND started_at IS NOT NULL
+"""
 _BELONGS = """
     CASE WHEN $4 THEN known.execution_id = excluded.execution_id
     WHEN known.ended_at IS NULL THEN known.started_at > now() - $6::interval
@@ -70,13 +74,28 @@ class PingedRun(NamedTuple):
     """Since its first end: more than 0 where this one repeats it."""
 
 
-async def record_start(pool: asyncpg.Pool, token_id: UUID, execution_id: str | None) -> None:
-    """Keep the start of a run, in the place of the one before. May be repeated.
+class PingedStart(NamedTuple):
+    """A run that has started and not ended."""
+
+    execution_id: str
+    started_ago_s: float
+    """More than 0 where this start repeats it."""
+
+
+async def record_start(pool: asyncpg.Pool, token_id: UUID, execution_id: str | None) -> PingedStart | None:
+    """Keep the start of a run, in the place of the one before; the run that it is of. May be repeated.
 
     Args:
         execution_id: as the client identifies the run; None: it does not.
+
+    Returns:
+        None where the run has ended, or another one started at the same moment.
     """
     await pool.execute(_START, token_id, execution_id or str(uuid4()), execution_id is not None, REPEATED_WITHIN)
+    found = await pool.fetchrow(_RUNNING, token_id)
+    if found is None or execution_id not in (None, found["execution_id"]):
+        return None
+    return PingedStart(*found)
 
 
 async def record_end(pool: asyncpg.Pool, token_id: UUID, execution_id: str | None, status: Status) -> PingedRun:

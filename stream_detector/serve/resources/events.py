@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.events import RefusedError
+from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_table, value_reader
@@ -63,6 +63,8 @@ _ENCODINGS = ("cp", "iso8859", "latin", "utf-16", "utf-32", "mac", "koi8", "gb",
 """Python's names of character sets begin so. Its other codecs are no character sets, or take long."""
 
 _BACKFILL = (("mode", b"backfill"),)
+API_SOURCE = "api"
+"""Of an execution that came over HTTP and names no source."""
 
 
 async def take_events(request: web.Request) -> web.Response:
@@ -85,7 +87,7 @@ async def take_events(request: web.Request) -> web.Response:
     read = _reader(enveloped, now_ms)
     for index, value in enumerate(values):
         try:
-            events += [(index, event) for event in read(value)]
+            events += [(index, _of_api(event)) for event in read(value)]
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     if not events and not wrong:  # a payload that no execution is in
@@ -119,6 +121,12 @@ def _reader(enveloped: Headers, now_ms: int) -> Callable[[bytes | RefusedError],
         return events
 
     return events_of
+
+
+def _of_api(event: Event) -> Event:
+    if isinstance(event, Completion | Start) and event.source is None:
+        return msgspec.structs.replace(event, source=API_SOURCE)
+    return event
 
 
 async def publish_events(

@@ -5,6 +5,7 @@ Only POST counts: mail clients, chats and scanners open links that they see, and
 
 import re
 import time
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.events import Completion, RefusedError
+from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.completion import Status
 from stream_detector.events.decode import decode_received
 from stream_detector.events.encode import encode
@@ -24,9 +25,10 @@ from stream_detector.events.times import from_epoch_ms
 from stream_detector.serve.app_keys import BROKER, DATABASE
 from stream_detector.serve.authentication import AUTHENTICATOR
 from stream_detector.serve.bodies import read_tail
+from stream_detector.serve.broker import BrokerAwayError
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import read_query
-from stream_detector.serve.resources.events import check_rate_limit, publish_events
+from stream_detector.serve.resources.events import API_SOURCE, check_rate_limit, publish_events
 from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.credentials import Caller
 from stream_detector.store.pings import REPEATED_WITHIN, PingedRun, record_end, record_start
@@ -52,6 +54,10 @@ class PingQuery(Struct, kw_only=True):
     ) = None
     duration_s: (
         Annotated[float, Meta(ge=0, le=3e8, description="How long the run took, in seconds; else since its start.")]
+        | None
+    ) = None
+    limit_s: (
+        Annotated[float, Meta(gt=0, le=3e8, description="Of a start: the run should not take longer, in seconds.")]
         | None
     ) = None
 
@@ -104,7 +110,19 @@ async def _caller(request: web.Request) -> Caller:
 
 async def _record_start(request: web.Request, caller: Caller) -> web.Response:
     token_id, given = _run_of(request, caller)
-    await request.app[DATABASE].query(record_start, token_id, given.execution_id)
+    run = await request.app[DATABASE].query(record_start, token_id, given.execution_id)
+    if run is not None:
+        now_ms = int(time.time() * 1000)
+        event = Start(
+            state="started",
+            execution_id=run.execution_id,
+            workflow_id=caller.workflow_id or "",
+            started_at=from_epoch_ms(now_ms - int(run.started_ago_s * 1000)),
+            limit_s=given.limit_s,
+            source=API_SOURCE,
+        )
+        with suppress(BrokerAwayError):  # the end has its duration all the same; it is not shown as running until then
+            await publish_events(request.app[BROKER], [(0, event)], [], backfill=False)
     return web.Response(status=204)
 
 
@@ -156,4 +174,5 @@ def _execution(
         finished_at=from_epoch_ms(finished_ms),
         duration_s=None if lasted_s is None else round(lasted_s, 3),
         excerpt=excerpt,
+        source=API_SOURCE,
     )

@@ -52,8 +52,13 @@ async def later(pool: asyncpg.Pool, seconds: float) -> None:
     await pool.execute(f"UPDATE ping_starts SET {moved}", timedelta(seconds=seconds))  # noqa: S608
 
 
-async def executions(client: Client, tansu: Tansu) -> list[dict[str, Any]]:
+async def published(client: Client, tansu: Tansu) -> list[dict[str, Any]]:
     return [json.loads(record.value) for record in await on(client, tansu.address, "workflow-completions")]
+
+
+async def executions(client: Client, tansu: Tansu) -> list[dict[str, Any]]:
+    """The ends."""
+    return [each for each in await published(client, tansu) if "status" in each]
 
 
 async def test_x24_a_start_and_an_end_are_one_execution_with_duration_and_excerpt(
@@ -252,3 +257,34 @@ async def test_x24_while_the_database_is_away_ends_are_accepted_and_starts_are_n
     sent = await executions(client, tansu)
     assert {each["execution_id"]: each["duration_s"] for each in sent} == {failed: None, own: None}
     assert [each["excerpt"] for each in sent if each["execution_id"] == failed] == ["disk full"]
+
+
+async def test_x30_a_start_is_published_under_the_id_of_its_end_and_a_repeated_one_is_the_same(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    key, _ = await key_for(pool)
+    await ping(client, f"{key}/start", limit_s="3600")
+    await later(pool, 11)
+    await ping(client, f"{key}/start", limit_s="3600")
+    await later(pool, 100)
+    ended = await ping(client, key)
+    first, again, end = await published(client, tansu)
+    for each in (first, again):
+        assert (each["state"], each["execution_id"], each["workflow_id"]) == ("started", ended, WORKFLOW)
+        assert (each["limit_s"], each["source"]) == (3600.0, "api")
+    began = [datetime.fromisoformat(each["started_at"]) for each in (first, again)]
+    assert (began[0] - began[1]).total_seconds() == pytest.approx(11, abs=5)
+    assert (end["execution_id"], end["source"]) == (ended, "api")
+
+
+async def test_x30_a_start_that_comes_after_its_end_is_not_published(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    key, _ = await key_for(pool)
+    await ping(client, key, execution_id="17")
+    await ping(client, f"{key}/start", execution_id="17")
+    assert ["status" in each for each in await published(client, tansu)] == [True]
+    await ping(client, f"{key}/start", status=400, limit_s="0")
+    await ping(client, f"{key}/start", execution_id="18")
+    start = (await published(client, tansu))[-1]
+    assert start["execution_id"] == await ping(client, key, execution_id="18")

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,7 +17,7 @@ from stream_detector.cli.wrapped_process import Ended
 from stream_detector.devstack.tansu import Tansu
 from stream_detector.store import credentials
 from tests.integration.serve.asking import Client
-from tests.integration.serve.test_pings import WORKFLOW, client, executions, key_for
+from tests.integration.serve.test_pings import WORKFLOW, client, executions, key_for, published
 from tests.unit.cli.test_run import RUN, environment
 
 __all__ = ["client"]
@@ -114,3 +115,19 @@ async def test_x24_a_lost_start_loses_nothing(client: Client, pool: asyncpg.Pool
     await asyncio.to_thread(report.end, Ended(143, 61.5, json.dumps({"token": "abcdefghijkl"}).encode()))
     (sent,) = await executions(client, tansu)
     assert (sent["status"], sent["duration_s"], sent["excerpt"]) == ("cancellation", 61.5, '{"token": ***}')
+
+
+async def test_x30_the_start_of_a_run_without_a_key_is_on_the_topic(
+    client: Client, pool: asyncpg.Pool, tansu: Tansu
+) -> None:
+    token, _ = await credentials.create_token(pool, name="run", role="producer", expires_at=None)
+    target = Target(f"http://{client.host}:{client.port}", token=token, workflow="nightly")
+    report = Report(lambda: target, lambda line: None, 3600.0)
+    report.start()
+    found: list[dict[str, Any]] = []
+    while not found:
+        found = await published(client, tansu)
+    await asyncio.to_thread(report.end, Ended(0, 1.5, b""))
+    start, end = await published(client, tansu)
+    assert (start["state"], start["limit_s"], start["source"]) == ("started", 3600.0, "api")
+    assert start["execution_id"] == end["execution_id"] and end["status"] == "success"

@@ -8,14 +8,19 @@ import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from stream_detector.cli.ping_environment import KEY, URL
-from stream_detector.cli.run_report import NotReportedError, Report, Target, _end_request, find_target
+from stream_detector.cli.run_command import DURATION
+from stream_detector.cli.run_report import NotReportedError, Report, Target, _end_request, _start_request, find_target
 from stream_detector.cli.wrapped_process import Ended, Tail
+from stream_detector.events import Start
+from stream_detector.events.decode import decode_completion
 
 RUN = [sys.executable, "-m", "stream_detector", "run"]
 InTerminal = Callable[..., "Terminal"]
@@ -214,6 +219,31 @@ def test_x24_the_end_has_everything_that_a_lost_start_would_have_told() -> None:
     url, body, headers = _end_request(Target("https://h", token="t", workflow="w"), "id-1", ended)
     assert url == "https://h/api/v1/events" and headers["Authorization"] == "Bearer t"
     assert b'"status": "failure"' in body and b'"duration_s": 61.5' in body and b"hunter2" not in body
+
+
+def test_x30_a_start_has_the_limit_and_without_a_key_it_is_an_event_with_the_id_of_the_end() -> None:
+    at = datetime(2026, 1, 22, tzinfo=UTC)
+    url, body, _ = _start_request(Target("https://h", "k"), "id-1", at, None)
+    assert (url, body) == ("https://h/ping/k/start?execution_id=id-1", b"")
+    assert _start_request(Target("https://h", "k"), "i", at, 90.0)[0].endswith("execution_id=i&limit_s=90.0")
+    url, body, headers = _start_request(Target("https://h", token="t", workflow="w"), "id-1", at, 5400.0)
+    assert url == "https://h/api/v1/events" and headers["Authorization"] == "Bearer t"
+    event = decode_completion(body, (), -1)
+    assert isinstance(event, Start) and (event.execution_id, event.workflow_id) == ("id-1", "w")
+    assert (event.started_at, event.limit_s) == (at, 5400.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1.5h", 5400), ("30m", 1800), ("30min", 1800), ("2d", 172_800)]
+)
+def test_x30_a_limit_is_a_time_with_its_unit(text: str, seconds: float) -> None:
+    assert DURATION.convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["90", "0s", "-1h", "1h30m", "", "h", "1e3s", "9999999999d", "\u0661h"])
+def test_x30_another_limit_is_refused_before_the_command_begins(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="90s, 30m, 2h or 1d"):
+        DURATION.convert(text, None, None)
 
 
 class Terminal:
