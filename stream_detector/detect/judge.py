@@ -19,6 +19,12 @@ _NONE: Final[list[Finding]] = []
 _STREAK: Final = (consecutive_failures.NAME, 0)
 _SPIKE: Final = (spike_in_failures.NAME, 0)
 _WARM: Final = WARM
+COUNTS: Final = 0
+"""An execution, or an attempt of one that is not known to be a further one."""
+REPEATS: Final = 1
+"""A further attempt of the last execution that leaves its outcome as it is."""
+RECOVERS: Final = 2
+"""A further attempt that succeeds after the last one has failed: a flaky execution, not a broken one."""
 
 
 def judge(
@@ -28,6 +34,7 @@ def judge(
     failed: bool,
     duration_s: float,
     by_robust: bool,
+    attempt: i64,
     explain: list[str] | None,
 ) -> tuple[list[Finding], list[Finding]]:
     """Score one execution; `baseline.streak` counts it already. Profile `robust` learns duration and outcome as well.
@@ -35,6 +42,7 @@ def judge(
     Args:
         duration_s: 0 where none was recorded.
         by_robust: by profile `robust`, else by `classic`.
+        attempt: `COUNTS`, `REPEATS` or `RECOVERS`: the outcome is judged and learned once an execution.
 
     Returns:
         The findings, and the ends of open incidents.
@@ -49,16 +57,18 @@ def judge(
     elif explain is not None:
         explain.append("no duration was recorded: it is neither evaluated nor learned")
     # 2. The failure.
-    if failed:
+    if attempt == RECOVERS:
+        baseline.failures.unlearn()
+    if failed and attempt == COUNTS:
         findings = [*findings, *_judge_failure(baseline, event, finished_ms, by_robust, explain)]
     # 3. What has ended by it.
     ended = _NONE
     if baseline.incidents:
-        ended = _ended_failures(baseline, event, finished_ms, failed, by_robust)
+        ended = [] if attempt == REPEATS else _ended_failures(baseline, event, finished_ms, failed, by_robust)
         if by_robust and duration_s:
             ended += robust.ended_durations(baseline, event, finished_ms, duration_s, findings)
     # 4. Learn.
-    if by_robust:
+    if by_robust and attempt != REPEATS:
         baseline.failures.learn(failed)
     return findings, ended
 

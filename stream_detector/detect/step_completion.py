@@ -9,11 +9,11 @@ from mypy_extensions import i64
 from stream_detector.detect import anomaly, clock, investigation, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
-from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
+from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, is_retry, remember, remember_uncounted
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident, age_former, remember_ended, take_up
-from stream_detector.detect.judge import judge
+from stream_detector.detect.judge import COUNTS, RECOVERS, REPEATS, judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import consecutive_failures, pattern_deviation, shared, spike_in_failures
 from stream_detector.detect.variant_state import LABEL, is_of_branches
@@ -49,9 +49,11 @@ def step_completion(
     event_hash = hash_of_id(event.execution_id, event.attempt)
     if is_recent(baseline.ids, event_hash):
         return DUPLICATE
-    baseline.ids = remember(baseline.ids, event_hash)
+    ids = baseline.ids
+    baseline.ids = remember(ids, event_hash)
     status = event.status
     if status not in _COUNTED:
+        _remember_uncounted(baseline, ids, event_hash)
         if explain is not None:
             explain.append(f"{status} counts in no rate, streak or duration")
         return IGNORED
@@ -64,21 +66,20 @@ def step_completion(
     if behind_ms > LATE_MS:
         corrected = _corrected(baseline, event, finished_ms, record_ms, explain)
         if corrected is None:
+            _remember_uncounted(baseline, ids, event_hash)
             return _late(baseline, event, config, finished_ms, behind_ms, explain)
     else:
         clock.advance(baseline, finished_ms, -1 if record_ms is None else record_ms)
     baseline.retired = False
     failed = status in _FAILED
     duration_s = _timed_s(event, config)
-    baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
-    if baseline.former:
-        baseline.former = age_former(baseline.former, failed)
-    if baseline.variant_state is not None:
-        branch = event.labels.get(LABEL, "") if is_of_branches(event.variant) else None
-        baseline.variant_state.note(branch, failed, finished_ms)
-    # 3. Score.
     by_robust = config.profile == "robust"
-    findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, explain)
+    attempt: i64 = COUNTS
+    if by_robust and event.attempt > 1:
+        attempt = _of_attempt(baseline, ids, event, failed, explain)
+    _count(baseline, event, failed, finished_ms, attempt)
+    # 3. Score.
+    findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, attempt, explain)
     if event.resources or event.steps or baseline.days.may_spike() or _ALWAYS:
         more, more_ended = shared.judge(baseline, event, failed, explain)
         if more and findings:
@@ -91,16 +92,58 @@ def step_completion(
     if ended:
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
     # 4. Learn.
-    _learn(baseline, event, finished_ms, failed, duration_s, by_robust)
+    _learn(baseline, event, finished_ms, failed, duration_s, by_robust, attempt)
     if backfill:
         return BACKFILLED
     return Outcome("applied", anomalies) if anomalies else APPLIED
 
 
+def _remember_uncounted(baseline: WorkflowBaseline, ids: bytes, event_hash: i64) -> None:
+    """Of an event that counts in no rate; the last id then still says whose attempt the next event may be."""
+    if baseline.failures.n:  # profile `robust`
+        baseline.ids = remember_uncounted(ids, event_hash)
+
+
+def _of_attempt(
+    baseline: WorkflowBaseline, ids: bytes, event: Completion, failed: bool, explain: list[str] | None
+) -> i64:
+    """Profile `robust` counts executions: what a further attempt of the last one means for its outcome.
+
+    It is `COUNTS` where another execution came between, or the attempts before it are not known.
+    """
+    if not baseline.failures.n or not is_retry(ids, event.execution_id, event.attempt):
+        return COUNTS
+    attempt: i64 = RECOVERS if baseline.failures.last_failed and not failed else REPEATS
+    if explain is not None:
+        means = "has succeeded, so its failure does not count" if attempt == RECOVERS else "counts once"
+        explain.append(f"attempt {event.attempt} of the last execution, which {means} in streaks and failure rates")
+    return attempt
+
+
+def _count(baseline: WorkflowBaseline, event: Completion, failed: bool, finished_ms: i64, attempt: i64) -> None:
+    """Count its outcome in the streak and in the ages of what has ended."""
+    if attempt != REPEATS:
+        baseline.streak = min(baseline.streak + 1, 0xFFFFFFFF) if failed else 0
+        if baseline.former:
+            baseline.former = age_former(baseline.former, failed)
+    if baseline.variant_state is not None:
+        is_new = attempt == COUNTS and is_of_branches(event.variant)
+        baseline.variant_state.note(event.labels.get(LABEL, "") if is_new else None, failed, finished_ms)
+
+
 def _learn(
-    baseline: WorkflowBaseline, event: Completion, finished_ms: i64, failed: bool, duration_s: float, by_robust: bool
+    baseline: WorkflowBaseline,
+    event: Completion,
+    finished_ms: i64,
+    failed: bool,
+    duration_s: float,
+    by_robust: bool,
+    attempt: i64,
 ) -> None:
-    baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
+    if attempt == COUNTS:
+        baseline.days.add(finished_ms // _DAY_MS, failed, duration_s)
+    elif attempt == RECOVERS:
+        baseline.days.take_failure_out()
     if not by_robust:  # which has learned level and failures already, and needs no raw history
         baseline.history.add(finished_ms, failed, duration_s)
     if not failed:

@@ -139,6 +139,18 @@ class Days:
             self.mean += step / float(self.timed)
             self.square += step * (duration_s - self.mean)
 
+    def take_failure_out(self) -> None:
+        """Count the last execution, which failed, as one that did not."""
+        if self.failed:
+            self.failed -= 1
+            return
+        closed = self.closed
+        for at in range(len(closed.failures) - 1, -1, -1):
+            if closed.failures[at]:
+                closed.failures[at] -= 1
+                self._packed = None
+                return
+
     @property
     def closed(self) -> Closed:
         """The days before the running one."""

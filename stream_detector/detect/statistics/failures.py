@@ -60,6 +60,19 @@ class Failures:
             self.failed = self.failed * FORGET + float(self.outcomes >> RECENT - 1 & 1)
             self.counted = self.counted * FORGET + 1.0
 
+    @property
+    def last_failed(self) -> bool:
+        """Whether the last execution that counted has failed."""
+        return self.outcomes & 1 == 1
+
+    def unlearn(self) -> None:
+        """Take the last outcome out: another attempt of its execution ended otherwise."""
+        if self.n >= RECENT:
+            self.failed = max((self.failed - float(self.outcomes >> RECENT - 1 & 1)) / FORGET, 0.0)
+            self.counted = max((self.counted - 1.0) / FORGET, 0.0)
+        self.n -= 1
+        self.outcomes >>= 1
+
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads: 22 bytes."""
         put_u32(w, min(self.n, 0xFFFFFFFF))
