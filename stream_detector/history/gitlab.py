@@ -16,13 +16,17 @@ from stream_detector.events.sources.details import parse_instant
 from stream_detector.history.api_client import ApiClient
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import count, entries, text, walk_from, written
+from stream_detector.history.walk import TimeWalk, count, entries, text, walk_from, written
 
 PER_PAGE = 100
 _PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)+")
 _TICK = timedelta(milliseconds=1)
 """GitLab shows milliseconds of a time that has more."""
 _RIGHTS = "it needs the scope read_api and, in the project, the role Reporter"
+_CHILDREN = "parent_pipeline"
+"""The source of child pipelines, which the list leaves out unless it is asked for them."""
+_OF_LIST = "@"
+_JOBS = f"include_retried=true&per_page={PER_PAGE}"
 _NO_STEPS = "the jobs of a pipeline are not fetched, so executions have no steps"
 
 
@@ -36,26 +40,63 @@ def check_place(place: str) -> None:
 
 
 async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
-    """The pipelines that have changed since. The cursor is the time of the last change that was read."""
+    """The pipelines that have changed since, then child pipelines, which are a list of their own.
+
+    The cursor names the list and the time of the last change in it that was read.
+    """
     path = f"/projects/{quote(wanted.place, safe='')}"
     project = _project((await client.get(path)).document)
-    walk = walk_from(wanted.since, wanted.cursor)
+    of_list, _, cursor = wanted.cursor.rpartition(_OF_LIST)
+    if of_list != _CHILDREN:
+        async for page in _listed(client, path, project, "", walk_from(wanted.since, cursor)):
+            yield page
+        cursor = ""
+    async for page in _listed(client, path, project, _CHILDREN, walk_from(wanted.since, cursor)):
+        yield page
+
+
+async def _listed(
+    client: ApiClient, path: str, project: Mapping[str, str], source: str, walk: TimeWalk
+) -> AsyncIterator[Page]:
     of: int | None = None
     while True:
         params: dict[str, str | int] = {"order_by": "updated_at", "sort": "asc", "per_page": PER_PAGE}
         params |= {"updated_after": written(walk.after - _TICK), "page": walk.skip // PER_PAGE + 1}
-        answer = await client.get(f"{path}/pipelines", params)
+        answer = await client.get(f"{path}/pipelines", params | ({"source": source} if source else {}))
         listed = entries(answer.document, "", "GitLab CI: the answer has no pipelines: is --url the address of GitLab?")
         of = of or count(answer.headers.get("x-total"))
         new = [each for each in listed if walk.is_new((each.get("id"), each.get("updated_at")))]
+        new = [each for each in new if (each.get("source") == _CHILDREN) == bool(source)]
         ended = [each for each in new if each.get("status") in gitlab.STATUS]
         whole = await client.get_each([f"{path}/pipelines/{quote(str(each.get('id')), safe='')}" for each in ended])
         walk.advance([parse_instant(each.get("updated_at")) for each in listed])
         found = [each for each in new if each not in ended]
         found += [each.document for each in whole if each and isinstance(each.document, dict)]
-        yield Page([{**each, "project": project} for each in found], walk.cursor, of, (_NO_STEPS,))
+        if source:
+            found = await _with_stages(client, path, found)
+        payloads = [{**each, "project": project} for each in found]
+        yield Page(payloads, f"{source}{_OF_LIST}{walk.cursor}", None if source else of, (_NO_STEPS,))
         if not answer.next_url or not listed:
             return
+
+
+async def _with_stages(client: ApiClient, path: str, pipelines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Child pipelines without a name with their stages, by which the webhook's payload tells them apart.
+
+    Jobs are numbered in the order of their stages; one that is retried has a later number, and the first has not.
+    """
+    unnamed = [each for each in pipelines if not each.get("name")]
+    paths = [f"{path}/pipelines/{quote(str(each.get('id')), safe='')}/jobs?{_JOBS}" for each in unnamed]
+    stages: dict[Any, list[str]] = {}
+    for pipeline, jobs, first in zip(unnamed, paths, await client.get_each(paths), strict=True):
+        answer, found, page = first, [], 1
+        while answer:
+            found += entries(answer.document, "", "GitLab CI: the answer has no jobs")
+            page += 1  # not the URL in the answer: GitLab makes it of its own name, which may not be the one asked
+            answer = (await client.get_each([f"{jobs}&page={page}"]))[0] if answer.next_url else None
+        numbered = sorted(found, key=lambda job: count(job.get("id")) or 0)
+        stages[pipeline.get("id")] = list(dict.fromkeys(stage for job in numbered if (stage := text(job, "stage"))))
+    return [each | {"stages": stages[each.get("id")]} if each.get("id") in stages else each for each in pipelines]
 
 
 def _project(document: Any) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ class GitLabServer(ApiServer):
             project: self._project,
             f"{project}/pipelines": self._list,
             f"{project}/pipelines/{{number}}": self._one,
+            f"{project}/pipelines/{{number}}/jobs": self._jobs,
         }
 
     def is_allowed(self, request: web.Request) -> bool:
@@ -36,9 +37,9 @@ class GitLabServer(ApiServer):
         running = status == "running"
         return {
             "id": 4000 + number, "iid": number, "project_id": 3, "sha": f"{number:040x}",
-            "ref": "trunk" if number % 3 else "crumbs", "tag": False, "name": None,
+            "ref": "trunk" if number % 3 else "crumbs", "tag": False, "name": None if number % 16 else "Pastry",
             "status": {"good": "success", "bad": "failed"}.get(status, status),
-            "source": "schedule" if number % 5 == 0 else "push",
+            "source": "parent_pipeline" if number % 8 == 0 else "schedule" if number % 5 == 0 else "push",
             "created_at": stamp(started_at - timedelta(seconds=4)), "started_at": stamp(started_at),
             "updated_at": stamp(ended_at + timedelta(microseconds=150_400)),
             "finished_at": None if running else stamp(ended_at), "duration": None if running else int(took_s),
@@ -58,7 +59,9 @@ class GitLabServer(ApiServer):
     async def _list(self, request: web.Request) -> web.Response:
         assert request.query["order_by"] == "updated_at" and request.query["sort"] == "asc"
         after = moment(request.query["updated_after"])
-        found = [run for run in self.runs if moment(run["updated_at"]) > after]
+        children = request.query.get("source") == "parent_pipeline"  # without it, the list has none of them
+        found = [run for run in self.runs if (run["source"] == "parent_pipeline") == children]
+        found = [run for run in found if moment(run["updated_at"]) > after]
         found.sort(key=lambda run: (moment(run["updated_at"]), -run["id"]))
         page, per_page = int(request.query["page"]), min(int(request.query["per_page"]), 100)
         shown = found[(page - 1) * per_page : page * per_page]
@@ -66,7 +69,7 @@ class GitLabServer(ApiServer):
         if len(found) <= 10_000:
             headers["X-Total"] = str(len(found))
         if page * per_page < len(found):
-            headers["Link"] = f'<{self.url}{request.path}?page={page + 1}>; rel="next"'
+            headers["Link"] = f'<https://gitlab.example{request.path}?page={page + 1}>; rel="next"'
         return web.json_response([{name: run[name] for name in _LISTED} for run in shown], headers=headers)
 
     async def _one(self, request: web.Request) -> web.Response:
@@ -74,3 +77,11 @@ class GitLabServer(ApiServer):
         if run is None:
             return web.json_response({"message": "404 Not found"}, status=404)
         return web.json_response(run)
+
+    async def _jobs(self, request: web.Request) -> web.Response:
+        assert request.match_info["number"] in self.by_id and request.query["include_retried"] == "true"
+        jobs = [(9, "bake"), (7, "taste"), (5, "bake"), (4, "bake")]  # the newest first; bake was retried
+        page = int(request.query.get("page", "1"))
+        shown = [{"id": number, "name": stage, "stage": stage} for number, stage in jobs[2 * page - 2 : 2 * page]]
+        following = f"https://gitlab.example{request.rel_url.raw_path}?include_retried=true&page={page + 1}"
+        return web.json_response(shown, headers={"Link": f'<{following}>; rel="next"'} if page == 1 else {})

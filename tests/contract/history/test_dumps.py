@@ -32,7 +32,7 @@ async def saved(server: ApiServer, file: Path, *, pretty: bool) -> None:
         "airflow": "dagRuns",
     }  # fmt: skip
     await fetch(server)
-    asked = [path for path in server.requests if lists[server.NAME] in path]
+    asked = [path for path in server.requests if lists[server.NAME] in path and "/jobs?" not in path]
     headers = PROVIDERS[server.NAME].headers(server.TOKEN)
     async with aiohttp.ClientSession(headers=headers) as session:
         with file.open("w", encoding="utf-8") as out:

@@ -196,6 +196,17 @@ async def test_x22_a_gitlab_pipeline_is_the_execution_of_the_webhook() -> None:
     assert fetched.pages[0].of == 6
 
 
+async def test_x22_child_pipelines_of_gitlab_are_asked_for_and_told_apart_as_by_the_webhook() -> None:
+    server = await GitLabServer(48).start()
+    try:
+        fetched = await fetch(server)
+    finally:
+        await server.stop()
+    variants = [event.variant for event in fetched.events.values() if str(event.variant).startswith("child:")]
+    assert sorted(variants) == ["child:Pastry"] * 3 + ["child:unnamed (bake, taste)"] * 3  # type: ignore[type-var]
+    assert fetched.ends == server.ends
+
+
 async def test_x22_a_gitlab_pipeline_that_is_retried_meanwhile_comes_with_its_new_end() -> None:
     server = await GitLabServer(60).start()
     server.before = lambda number: server.retry(server.runs[6], server.end()) if number == 12 else None
