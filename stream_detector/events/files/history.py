@@ -16,7 +16,7 @@ from stream_detector.events.decode import decode_completion, decode_received, de
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.duplicates import check_unique, check_unique_payload
 from stream_detector.events.encode import encode
-from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values
+from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values, values_of_line
 from stream_detector.events.files.opened import HistoryError, not_utf8_file, open_plain
 from stream_detector.events.files.tables import plain_rows, read_mapped_table, read_table
 from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
@@ -117,13 +117,14 @@ def read_events(
         return
     if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
         own = _reader_of_own(record_ms)
-        for number, value, error in json_values(plain, name):
+        for number, value, error in json_values(plain, name, splits=False):
             if error is not None:
                 yield Line(number, None, value, None, error)
             elif (line := own(number, value)) is not None:
                 yield line
             else:
-                yield from _lines_of(number, value, record_ms, models)
+                for _, part, _ in values_of_line(value, number):
+                    yield from _lines_of(number, part, record_ms, models)
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)

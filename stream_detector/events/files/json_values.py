@@ -28,11 +28,14 @@ _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 _DEEP = "nested too deeply; send only the fields of the contract"
 
 
-def json_values(stream: io.BufferedReader, name: str) -> Iterator[Value]:
+def json_values(stream: io.BufferedReader, name: str, *, splits: bool = True) -> Iterator[Value]:
     """Each value; an array's elements one by one. An error stands where a value should.
 
     Whether values take a line each shows by the first line. Raises `HistoryError` for a document of many lines that
     does not fit in memory.
+
+    Args:
+        splits: whether a line is looked at for several values, 1 us a line; otherwise `values_of_line` does.
     """
     number, begun = 0, b""
     while not begun:
@@ -50,11 +53,20 @@ def json_values(stream: io.BufferedReader, name: str) -> Iterator[Value]:
         value = line.strip()
         if value[:1] == b"[":
             yield from _array(value, number)
-        elif b"}{" in value or b"} {" in value:
-            yield from _one_after_the_other(value, number)
+        elif splits:
+            yield from values_of_line(value, number)
         elif value:
             yield number, value, None
         number, line = number + 1, stream.readline(MAX_LINE_BYTES)
+
+
+def values_of_line(value: bytes, number: int) -> Iterator[Value]:
+    """The values of a line that begins with none of an array, as `gh api --paginate` prints the pages of a list."""
+    if b"}{" in value or b"} {" in value:
+        for part in _parts(value):
+            yield from _array(part, number) if part[:1] == b"[" else ((number, part, None),)
+    elif value:
+        yield number, value, None
 
 
 def _goes_on(begun: bytes, stream: io.BufferedReader) -> bool:
@@ -81,15 +93,6 @@ def _array(value: bytes, number: int) -> Iterator[Value]:
         return
     for element in elements:
         yield number, bytes(element), None
-
-
-def _one_after_the_other(value: bytes, number: int) -> Iterator[Value]:
-    """The values of a line with several, as `gh api --paginate` prints the pages of a list."""
-    for part in _parts(value):
-        if part[:1] == b"[":
-            yield from _array(part, number)
-        else:
-            yield number, part, None
 
 
 def _parts(value: bytes) -> Iterator[bytes]:
