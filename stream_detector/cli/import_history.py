@@ -11,7 +11,7 @@ from stream_detector.cli import CommandError
 from stream_detector.cli.import_steps import Asked, run_import
 from stream_detector.cli.options import settings_flags
 from stream_detector.events.files import HistoryError
-from stream_detector.history.errors import HistoryImportError
+from stream_detector.history.errors import PASSING, HistoryImportError
 from stream_detector.history.provider import Provider
 from stream_detector.history.registry import PROVIDERS
 from stream_detector.settings import Settings
@@ -42,8 +42,12 @@ def _command_of(provider: Provider) -> click.Command:
             )
         try:
             run_import(settings, _asked(provider, place, dump, options))
-        except (HistoryError, HistoryImportError) as error:
+        except HistoryError as error:
             raise CommandError(str(error), 2) from None
+        except HistoryImportError as error:
+            raise CommandError(str(error), 1 if error.status == PASSING else 2) from None
+        except KeyboardInterrupt:
+            raise CommandError("interrupted: the same command continues") from None
 
     function: Callable[..., Any] = settings_flags(call)
     function = click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object")(function)

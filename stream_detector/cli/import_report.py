@@ -2,8 +2,10 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os.path import commonprefix
 from typing import Any
 
 import click
@@ -13,7 +15,6 @@ from stream_detector.cli.file_report import counted
 from stream_detector.cli.import_publish import PublishedHistory
 from stream_detector.cli.replayed_history import Found
 from stream_detector.events import Completion
-from stream_detector.events.completion import COUNTED
 from stream_detector.history.provider import Provider
 from stream_detector.history.spool import Progress
 from stream_detector.notify.rendering.escape import one_line
@@ -30,14 +31,15 @@ _DAY_S = 86_400.0
 class Imported:
     """What an import has found. `found` and `published` are set once they are known."""
 
-    title: str
+    provider: Provider
     place: str
     unfinished: int
     refused: dict[str, int]
     notes: list[str]
     days: float = 0.0
     runs: int = 0
-    counted: int = 0
+    foreign: int = 0
+    """Runs of another system, in a dump."""
     workflows: set[str] = field(default_factory=set)
     first_s: float = float("inf")
     last_s: float = float("-inf")
@@ -47,12 +49,12 @@ class Imported:
     @classmethod
     def of(cls, provider: Provider, place: str, progress: Progress) -> "Imported":
         """Of a spool that is whole."""
-        return cls(provider.title, place, progress.unfinished, progress.refused, list(progress.notes))
+        return cls(provider, place, progress.unfinished, progress.refused, list(progress.notes))
 
     def add(self, event: Completion) -> None:
         """Count an execution."""
         self.runs += 1
-        self.counted += event.status in COUNTED
+        self.foreign += not event.execution_id.startswith(f"{self.provider.name}:")
         self.workflows.add(event.workflow_id)
         ended_s = event.finished_at.timestamp()
         self.first_s, self.last_s = min(self.first_s, ended_s), max(self.last_s, ended_s)
@@ -82,6 +84,9 @@ def _lines(imported: Imported, settings: Settings, page: str) -> list[str]:
         lines.append(f"  {counted(count, 'run')} not read: {one_line(what, _LINE)}")
     if len(reasons) > SHOWN_REASONS:
         lines.append(f"  {sum(count for _, count in reasons[SHOWN_REASONS:]):,} more not read, for other reasons")
+    if imported.foreign:
+        what = counted(imported.foreign, "run")
+        lines.append(f"  {what} not of {imported.provider.title}: read in the format that the file has")
     lines += [f"  {one_line(text, _LINE)}" for text in imported.notes]
     if imported.runs:
         lines += ["", *_messages(imported, settings)]
@@ -90,11 +95,12 @@ def _lines(imported: Imported, settings: Settings, page: str) -> list[str]:
 
 
 def _head(imported: Imported) -> str:
-    what = f"{imported.title} {one_line(imported.place, 100)}"
+    what = f"{imported.provider.title} {one_line(imported.place, 100)}"
     if not imported.runs:
         return f"{what}: no run has ended in this time"
+    runs = f"{imported.runs:,} run{'' if imported.runs == 1 else 's'}"
     span = f"{_day(imported.first_s)} to {_day(imported.last_s)}"
-    return f"{what}: {imported.runs:,} runs of {counted(len(imported.workflows), 'workflow')}, {span}"
+    return f"{what}: {runs} of {counted(len(imported.workflows), 'workflow')}, {span}"
 
 
 def _messages(imported: Imported, settings: Settings) -> list[str]:
@@ -115,12 +121,26 @@ def _messages(imported: Imported, settings: Settings) -> list[str]:
         f"  by {', '.join(found.sent_by_channel)}, about {number / days * 7:.1f} a week; severity "
         f"{settings.notify_severity} or higher, profile {found.profile}, grouped and within the rate limit",
     ]
-    keys = ", ".join(f"{one_line(key, 60)} {count}" for key, count in found.by_key.most_common(SHOWN_KEYS))
+    names = _short_names([key for key, _ in found.by_key.most_common(SHOWN_KEYS)])
+    keys = ", ".join(f"{one_line(names[key], 60)} {count}" for key, count in found.by_key.most_common(SHOWN_KEYS))
     if keys:
         lines.append(f"  most anomalies: {keys}")
     shown = list(zip(forecast.sent_at_s, forecast.sent, strict=True))[-SHOWN_MESSAGES:]
     lines.append("  the last:" if number <= SHOWN_MESSAGES else f"  the last {SHOWN_MESSAGES}:")
     return lines + [f"  {_minute(at_s)}  {one_line(message.title, _LINE - 20)}" for at_s, message in shown]
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Each without what all begin with, up to a separator: they are of one repository.
+
+    >>> _short_names(["workflow:github:o/r:.github/workflows/ci.yml", "workflow:github:o/r:.github/workflows/a.yml"])
+    {'workflow:github:o/r:.github/workflows/ci.yml': 'ci.yml', 'workflow:github:o/r:.github/workflows/a.yml': 'a.yml'}
+    >>> _short_names(["workflow:nightly"])
+    {'workflow:nightly': 'nightly'}
+    """
+    shared = commonprefix(list(keys)) if len(keys) > 1 else "workflow:"  # noqa: RUF071 - by characters, cut below
+    cut = max(shared.rfind(":"), shared.rfind("/")) + 1
+    return {key: key[cut:] for key in keys}
 
 
 def _published(imported: Imported, page: str) -> list[str]:
@@ -141,6 +161,7 @@ def _as_json(imported: Imported, page: str) -> dict[str, Any]:
         "runs": imported.runs,
         "workflows": len(imported.workflows),
         "unfinished": imported.unfinished,
+        "foreign": imported.foreign,
         "refused": imported.refused,
         "notes": [*imported.notes, *(done.notes if done else ())],
         "days": imported.span_days,

@@ -74,6 +74,7 @@ def run_import(settings: Settings, asked: Asked) -> None:
         present = asyncio.run(present_settings(settings))
         history = ReplayedHistory(present.detection, present.notify, None, present.silences)
         imported = Imported.of(asked.provider, asked.place or str(asked.dump), spool.progress)
+        imported.notes += present.notes
         asyncio.run(wait_until_loaded())
         for value in spool.read(order):
             event = _completion(value)

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import asyncpg
 import msgspec
 from msgspec import Struct
 
 from stream_detector.composition import detection_config, with_detection_texts
 from stream_detector.detect import Config
 from stream_detector.events import Action
+from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.configure import notify_config
 from stream_detector.settings import Settings
@@ -52,21 +54,25 @@ async def present_settings(settings: Settings) -> Present:
     if not settings.database_url:
         return own
     try:
-        pool = await open_pool(settings.database_url, name="import", size=1)
-    except StoreAwayError as error:
-        return Present(own.detection, notify, (), [f"the database does not answer ({error}): silences are not known"])
+        published, silences = await _stored(settings.database_url)
+    except (StoreAwayError, asyncpg.PostgresError) as error:
+        why = f"the database cannot be read ({error}): silences and published settings are not in the report"
+        return Present(own.detection, notify, (), [why])
+    if published is not None:
+        given = {name for name in published.settings if settings.origin.get(name, "default") != "default"}
+        texts = {name: text for name, text in published.settings.items() if name not in given}
+        settings = with_detection_texts(settings, texts)
+    return Present(detection_config(settings), notify, [_action_of(each) for each in silences])
+
+
+async def _stored(url: str) -> tuple[DetectorSettings | None, Sequence[bytes]]:
+    pool = await open_pool(url, name="import", size=1)
     try:
         with store_errors():
-            published = (await revisions(pool)).newest()
             page = await incidents.silences(pool, active=True, limit=MOST_SILENCES)
+            return (await revisions(pool)).newest(), page.items
     finally:
         await pool.close()
-    if published is not None:
-        texts = {
-            name: text for name, text in published.settings.items() if settings.origin.get(name, "default") == "default"
-        }
-        settings = with_detection_texts(settings, texts)
-    return Present(detection_config(settings), notify, [_action_of(each) for each in page.items])
 
 
 def _action_of(silence: bytes) -> Action:

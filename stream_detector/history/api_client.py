@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import msgspec
 
-from stream_detector.history.errors import HistoryImportError
+from stream_detector.history.errors import PASSING, HistoryImportError
 from stream_detector.notify.channels.http import asked_wait_s, is_local, why
 from stream_detector.notify.rendering.escape import one_line
 
@@ -156,7 +156,8 @@ class ApiClient:
                 raise HistoryImportError(self._text(url, f"{refused}. Is that the API's address (--url)?"))
             if failed == _TRIES:
                 raise HistoryImportError(
-                    self._text(url, f"{refused}, {_TRIES} times in a row. Run the same command later: it continues")
+                    self._text(url, f"{refused}, {_TRIES} times in a row. Run the same command later: it continues"),
+                    PASSING,
                 )
             await self._sleep(min(_FIRST_PAUSE_S * 2 ** (failed - 1), _LONGEST_PAUSE_S))
 
@@ -231,7 +232,8 @@ class ApiClient:
         if wait_s > LONGEST_WAIT_S or limited > _LIMITED_TRIES:
             raise HistoryImportError(
                 f"{self._access.title}: its rate limit allows no request until {ready_at:%Y-%m-%d %H:%M} UTC. Run "
-                "the same command then: it continues"
+                "the same command then: it continues",
+                PASSING,
             )
         self._ready_at_s = ready_at.timestamp()
 

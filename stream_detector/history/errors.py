@@ -1,5 +1,8 @@
 """What ends an import."""
 
+PASSING = 503
+"""The status of an error after which the same command may work later."""
+
 
 class HistoryImportError(Exception):
     """The import cannot go on. The message is for a person: what is wrong, and what to change.

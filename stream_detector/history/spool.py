@@ -104,7 +104,18 @@ class Spool:
         self.save()
 
     def add(self, events: Sequence[bytes]) -> None:
-        """Append events, each as JSON on one line, and then `progress`, in which the caller has set its cursor."""
+        """Append events, each as JSON on one line, and then `progress`, in which the caller has set its cursor.
+
+        Raises `HistoryImportError` where the disk takes no more.
+        """
+        try:
+            self._add(events)
+        except OSError as error:
+            raise HistoryImportError(
+                f"{self._path} cannot be written: {error.strerror}. Make room, or name another folder with --data-dir"
+            ) from None
+
+    def _add(self, events: Sequence[bytes]) -> None:
         if events and self._events is None:
             self._events = open(os.open(self._events_path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")  # noqa: SIM115
             self._events.truncate(self.progress.spooled_bytes)

@@ -74,6 +74,9 @@ def _goes_on(begun: bytes, stream: io.BufferedReader) -> bool:
     try:
         _any(begun)
     except (msgspec.DecodeError, RecursionError) as error:
+        if _TRAILING.search(str(error)):  # the last of several may be the one that goes on
+            *others, last = _parts(begun)
+            return bool(others) and _goes_on(last, stream)
         cut = isinstance(error, msgspec.DecodeError) and "truncated" in str(error)
         return cut and (begun[-1:] in _GOES_ON or stream.peek(1)[:1] in (b" ", b"\t"))
     return False

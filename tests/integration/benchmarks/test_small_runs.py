@@ -39,6 +39,11 @@ def test_run_end_says_how_long_the_message_of_a_run_takes():
     assert 0 < found["p50"] <= found["p99"] <= found["max"]
 
 
+def test_import_history_has_how_long_an_import_takes():
+    found = run("import_history", "--runs", "400")
+    assert 0 < found["import_s"] <= found["warm_s"] and found["messages"] >= 0
+
+
 @pytest.mark.parametrize("system", ["ours_full", "ours_reference"])
 def test_recovery_says_how_long_many_keys_take(system):
     found = run("recovery", "--keys", "3000", "--systems", system)["keys"]

@@ -125,6 +125,12 @@ def test_x22_what_cannot_be_read_is_counted_with_its_reason(imported: Callable[.
     ]
 
 
+def test_x22_runs_of_another_system_in_the_file_are_named(imported: Callable[..., Result]) -> None:
+    pipeline = (Path(__file__).parents[1] / "events" / "payloads" / "gitlab_pipeline.json").read_bytes()
+    shown = imported("--from", "-", content=dump(history(9, NOW)) + pipeline).stdout
+    assert "1 run not of GitHub Actions: read in the format that the file has" in shown
+
+
 def test_x22_days_leave_out_what_is_older(imported: Callable[..., Result]) -> None:
     runs = history(90, datetime.now(UTC))
     assert json.loads(imported("--from", "-", "--days", "10", "--json", content=dump(runs)).stdout)["runs"] in (9, 10)
