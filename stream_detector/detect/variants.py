@@ -6,7 +6,8 @@ The live detector and the replay do both here, each with states of its own.
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol, cast
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol, cast
 
 from msgspec.structs import replace
 
@@ -66,38 +67,75 @@ def follow(states: States, key: str, event: Completion, config: Config, *, backf
     if state is None or not state.since_ms or at_ms < max(state.since_ms, former.newest_ms) + RETIRES_AFTER_MS:
         return ()
     states.retire(former_key, by=key)
+    return _ends(former, own, event, config, _VARIANTS_FOR_LONG)
+
+
+def ends_of(former: Baseline, kept: Baseline, at: datetime, config: Config) -> Sequence[Anomaly]:
+    """Of two baselines of one key, after a rename, one gives way: the ends of its open incidents.
+
+    Args:
+        at: when the workflow was renamed.
+    """
+    workflow_id = key_parts(kept.key).entity_id
+    event = Completion(
+        execution_id="rename", workflow_id=workflow_id, status="success", started_at=at, finished_at=at, duration_s=0.0
+    )
+    return [replace(end, variant=key_parts(kept.key).variant) for end in _ends(former, kept, event, config, _RENAMED)]
+
+
+class _Why(NamedTuple):
+    """Why a baseline gives way, for people."""
+
+    description: str
+    gate: str
+    step: str
+
+
+_VARIANTS_FOR_LONG: Final = _Why(
+    "This workflow has had variants for 35 days; the baseline of its executions without a variant was retired",
+    "no execution without a variant and none of the default branch for 35 days",
+    "Look at the variants of this workflow: each has its own baseline now",
+)
+_RENAMED: Final = _Why(
+    "This workflow was renamed; of the baselines of its two ids one was retired",
+    "the workflow was renamed, and executions under both ids were judged",
+    "Look at the newest executions of this workflow",
+)
+
+
+def _ends(former: Baseline, own: Baseline, event: Completion, config: Config, why: _Why) -> Sequence[Anomaly]:
     config, taken = config.for_execution(event), {one.id for one in own.incidents.values()}
     return [
-        _end(place, incident, former_key, event, config)
+        _end(place, incident, former.key, event, config, why)
         for place, incident in former.incidents.items()
         if incident.reported and incident.id not in taken  # a database that was restored between the two has both
     ]
 
 
-def _end(place: tuple[str, int], incident: Incident, key: str, event: Completion, config: Config) -> Anomaly:
+def _end(place: tuple[str, int], incident: Incident, key: str, event: Completion, config: Config, why: _Why) -> Anomaly:
     """The end of an incident of a key that retires: of no execution, since none of that key ended it."""
     made = anomaly.build_anomaly(
-        _finding(place),
+        _finding(place, why),
         event,
         config,
         own_id=derived_id(place[0], key, incident.id, "retired"),
         incident_id=incident.id,
         state="resolved",
-        steps=["Look at the variants of this workflow: each has its own baseline now"],
+        steps=[why.step],
         duration_s=anomaly.lasted_s(incident, event.finished_at),
     )
     about = [one for one in made.affected_entities if one.kind == "workflow"]
     return replace(made, execution_id=None, attempt=None, variant=None, labels={}, url=None, affected_entities=about)
 
 
-def _finding(place: tuple[str, int]) -> Finding:
+def _finding(place: tuple[str, int], why: _Why) -> Finding:
     rule = place[0]
     return ended(
         rule,
         "UnusualExecutionTime" if place == _FASTER else cast(AnomalyType, _TYPES[rule]),
-        "This workflow has had variants for 35 days; the baseline of its executions without a variant was retired",
+        why.description,
         "retired",
-        ["no execution without a variant and none of the default branch for 35 days"],
+        [why.gate],
         current=0.0,
         usual=0.0,
         unit="runs",

@@ -12,7 +12,7 @@ DecisionKind = Literal[
 ]
 EditKind = Literal["create_anomaly", "update_anomaly", "delete_anomaly"]
 """What an operator changes in what is stored, by hand. It changes neither detection nor who is notified."""
-ActionKind = DecisionKind | EditKind
+ActionKind = DecisionKind | EditKind | Literal["rename"]
 EDITS: tuple[EditKind, ...] = get_args(EditKind)
 
 
@@ -28,6 +28,8 @@ class Action(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     matchers: Labels = {}
     until: Instant | None = None
     comment: Text | None = None
+    new_id: Id | None = None
+    """Of a rename: the workflow's id from now on."""
     anomaly_id: Id | None = None
     """Of an edit: the anomaly that is created, changed or deleted."""
     anomaly: Anomaly | None = None

@@ -32,7 +32,7 @@ from stream_detector.detect.outcome import APPLIED, Outcome, OutcomeKind
 from stream_detector.detect.replay import run_event_part
 from stream_detector.detect.runs import run_part_of
 from stream_detector.detect.step_action import CHANGES_DETECTION
-from stream_detector.detect.variants import follow, keys_of_action
+from stream_detector.detect.variants import ends_of, follow, keys_of_action
 from stream_detector.events import (
     Action,
     Anomaly,
@@ -65,6 +65,16 @@ from stream_detector.events.variant import is_workflow_key, workflow_key
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
+from stream_detector.roles.renames import (
+    FROM,
+    MOVED,
+    MOVED_ON,
+    Moved,
+    Renames,
+    decode_moved,
+    decode_passed,
+    published_to,
+)
 from stream_detector.roles.run_table import Made, RunTable
 from stream_detector.roles.single_runs import SingleRuns
 from stream_detector.roles.unique_ids import UniqueIds
@@ -73,7 +83,7 @@ from stream_detector.settings import Settings
 from stream_detector.telemetry import metrics
 from stream_detector.telemetry.log_events import PayloadIgnored, RecordIgnored, StepFailed
 
-Event = Completion | Start | Score | ScoreRun | Action
+Event = Completion | Start | Score | ScoreRun | Action | Moved
 
 DECODE: dict[str, Callable[[bytes | None, Headers, int], Event]] = {
     topics.COMPLETIONS: decode_completion,
@@ -109,6 +119,8 @@ BASELINE: Codec[bytes] = Codec(
 """A key is its bytes; an event's baseline lies unpacked on a buffer while it is judged."""
 
 
+_UNDER_A_FORMER_ID = tuple(FROM + source for source in (topics.COMPLETIONS, topics.ACTIONS, topics.REKEYED))
+
 _MOST_LOGGED = 100
 """Reasons why a payload holds no event; beyond them the metric alone counts."""
 
@@ -131,12 +143,15 @@ class Detector:
         self._baselines.takes_passed_on = True
         self._buffer = BaselineBuffer()
         self._decode = DECODE | ({topics.COMPLETIONS: self._decode_completion} if config.variant_by else {})
+        self._decode |= {MOVED: decode_moved, MOVED_ON: decode_moved}
+        self._decode |= dict.fromkeys(_UNDER_A_FORMER_ID, self._decode_passed)
         self._labels = LabelWindow(uuid4().hex[:8])
         self._counted: tuple[dict[str, str], tuple[str, bytes]] = {}, ("", b"")
         """The labels of the last alert, and the header for them."""
         self._runs = RunTable(app, self._n, config.profile, published)
         self._single_runs = SingleRuns(app, self._baselines, app.settings.single_run_keys)
         self._unique_ids = UniqueIds(self._baselines, self._n)
+        self._renames = Renames(app, self._baselines, self._send_on)
         self._states: PartitionStates | None = None
         """Of the partition of the chunk that is being applied; None until asked for."""
         self._scores_wait: bool | None = None
@@ -149,6 +164,7 @@ class Detector:
     async def before_completions(self, chunk: Chunk) -> None:
         """Wait while keys of the partition are being dropped: what comes next for them begins anew."""
         await self._single_runs.until_written(chunk.tp.partition)
+        await self._renames.until_sent(chunk.tp.partition)
 
     async def before_repartitioned(self, chunk: Chunk) -> None:
         """Both: completions, actions and scores that lay on another partition."""
@@ -199,7 +215,7 @@ class Detector:
             try:
                 headers = record.headers
                 if repartitioned:
-                    origin = read_origin(headers, DECODE)
+                    origin = read_origin(headers, self._decode)
                     if origin is None:
                         RecordIgnored(source, number, record.offset, "it was not written by a detector").emit()
                         outcomes["ignored"] += 1
@@ -235,6 +251,9 @@ class Detector:
                         continue
                 if replaying and record.offset < partition.applied_offset(key, source):
                     outcomes["duplicate"] += 1
+                    continue
+                if packed is None and is_execution and self._pass_on(partition, event, record, origin, source, number):  # type: ignore[arg-type]
+                    outcomes["forwarded"] += 1
                     continue
                 try:
                     baseline = open_baseline(key, packed)
@@ -299,6 +318,61 @@ class Detector:
         """With the variant that VARIANT_BY gives it."""
         return with_variant(decode_completion(value, headers, record_ms), self._config.variant_by)
 
+    def _decode_passed(self, value: bytes | None, headers: Headers, record_ms: int) -> Any:
+        """Of what was published under a former id, under the one that holds."""
+        return decode_passed(value, headers, record_ms, self._decode)
+
+    def _pass_on(
+        self,
+        partition: StatePartition[bytes],
+        event: Completion | Action,
+        record: SourceRecord,
+        origin: Origin | None,
+        source: str,
+        number: int,
+    ) -> bool:
+        """Pass on what came under a former id. False where the id holds."""
+        workflow_id = event.workflow_id if isinstance(event, Completion) else key_parts(event.entity).entity_id
+        new_id = self._renames.leads_to(partition, workflow_id)
+        if not new_id:
+            return False
+        here = _origin(source, number, record)
+        if origin is not None:
+            here = here._replace(timestamp_ms=origin.timestamp_ms)
+        topic = published_to(record.headers, origin.topic if origin is not None else source)
+        self._renames.pass_on(event, record.value, strip_origin(record.headers), here, topic, new_id)
+        return True
+
+    def _send_on(self, key: str, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        target = topics.owner_partition(key.partition(":")[2], self._n)
+        self._producer.put(topics.REKEYED, target, key.encode(), value, headers)
+
+    def _take_moved(
+        self, partition: StatePartition[bytes], moved: Moved, record: SourceRecord, source: str, number: int
+    ) -> str:
+        """A baseline has arrived from the owner of its workflow's former id."""
+        key = (record.key or b"").decode()
+        here = _origin(source, number, record)
+        if not self._renames.arrive(partition, key, moved, here):
+            return "forwarded"
+        if record.offset < partition.replay_until.get(source, 0) and record.offset < partition.applied_offset(
+            key, source
+        ):
+            return "duplicate"
+        before, mine = partition.get(key), Baseline.unpack(key, moved.packed)
+        try:
+            known = None if before is None else Baseline.unpack(key, before)
+        except Exception:  # bytes that no event could be judged with
+            known = None
+        self._states_of(partition).note(key)
+        given_up = None if known is None else (mine if known.is_warm else known)
+        kept = known if known is not None and given_up is mine else mine
+        if given_up is not None:
+            for end in ends_of(given_up, kept, from_epoch_ms(moved.target.at_ms), self._config):
+                self._send_alert(key, end, number, moved.target.at_ms)
+        self._put(partition, number, key, before, kept, moved.target.at_ms)
+        return "applied"
+
     def _states_of(self, partition: StatePartition[bytes]) -> PartitionStates:
         if self._states is None:
             self._states = PartitionStates(partition)
@@ -349,7 +423,7 @@ class Detector:
     def _apply_rare(
         self,
         partition: StatePartition[bytes],
-        event: ScoreRun | Action,
+        event: ScoreRun | Action | Moved,
         record: SourceRecord,
         origin: Origin | None,
         source: str,
@@ -366,11 +440,28 @@ class Detector:
         if isinstance(event, ScoreRun):
             self._send_run_part(run_event_part(event, place.timestamp_ms))
             return "applied"
+        if isinstance(event, Moved):
+            return self._take_moved(partition, event, record, source, number)
         target = number if origin else topics.owner_partition(event.entity.partition(":")[2], self._n)
         if target != number or not (is_home or origin):
             self._repartition(record, place, event.entity, target)
             return "forwarded"
-        return self._apply_action(partition, event, record, source)
+        if event.kind == "rename":
+            return self._rename(partition, number, event, record, source)
+        kind = self._apply_action(partition, event, record, source)
+        if kind != "ignored" or event.kind not in CHANGES_DETECTION or not is_workflow_key(event.entity):
+            return kind
+        if event.kind == "retire" and self._renames.forget(partition, event):
+            return "applied"
+        return "forwarded" if self._pass_on(partition, event, record, origin, source, number) else kind
+
+    def _rename(
+        self, partition: StatePartition[bytes], number: int, action: Action, record: SourceRecord, source: str
+    ) -> str:
+        replaying = record.offset < partition.replay_until.get(source, 0)
+        keys = self._states_of(partition).keys_named(action.entity)
+        fresh = (key for key in keys if not (replaying and record.offset < partition.applied_offset(key, source)))
+        return "applied" if self._renames.begin(partition, number, action, fresh) else "ignored"
 
     def _apply_action(
         self, partition: StatePartition[bytes], action: Action, record: SourceRecord, source: str
@@ -432,6 +523,7 @@ class Detector:
         if self._single_runs.before_checkpoint():
             self._unique_ids.before_checkpoint()
         self._write_ends(task.number)
+        self._renames.before_checkpoint(task.number, task.state_positions(self._app.topic_prefix))
         self._app.dispatch(task.number)
 
     def _count_labels(self, source: str, records: Sequence[SourceRecord]) -> None:

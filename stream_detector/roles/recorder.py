@@ -46,6 +46,7 @@ from stream_detector.events.sources.source import IgnoredError
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import first_record
+from stream_detector.roles.renames import is_of_renames
 from stream_detector.settings import Settings
 from stream_detector.store.connect import (
     READ_ONLY,
@@ -106,6 +107,8 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
         key = record.key.decode()
     except UnicodeDecodeError:
         raise RefusedError("decode", "not_utf8", "the key is not a state key in UTF-8") from None
+    if is_of_renames(key):
+        return None
     epoch = 0
     try:
         epoch = changelog_record.epoch_of(record.value)  # raises where the frame is of another version

@@ -12,6 +12,7 @@ import asyncpg
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import WATERMARKS_KEY
 from stream_detector.kafka import topics
+from stream_detector.roles.renames import FROM
 from stream_detector.store import notifications, state_records
 from stream_detector.store.state_records import Candidate, Place, StoredHead
 
@@ -114,7 +115,12 @@ class Heads:
 
     def passed_on_until(self, home: int, topic: str, partition: int) -> int | None:
         """First offset of the topic's partition that was not applied on the home of its key; None: never any."""
-        return self._watermarks.get(home, {}).get(f"{topic}/{partition}")
+        marks = self._watermarks.get(home, {})
+        place = f"{topic}/{partition}"
+        if home == partition:
+            return marks.get(place)
+        found = [marks[name] for name in (place, FROM + place) if name in marks]  # under a former id
+        return max(found, default=None)
 
     def has_passed_on(self, topic: str, partition: int) -> bool:
         """Whether an event of the topic's partition was ever applied on another one."""
