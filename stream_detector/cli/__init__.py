@@ -34,6 +34,7 @@ COMMANDS = {
     "notify": ("notify", "command"),
     "dead-letters": ("dead_letters", "command"),
     "baselines": ("baselines", "command"),
+    "rename": ("rename", "command"),
     "reset-source": ("reset_source", "command"),
     "token": ("token", "command"),
     "session": ("session", "command"),

@@ -343,7 +343,7 @@ class Detector:
         self._renames.pass_on(event, record.value, strip_origin(record.headers), here, topic, new_id)
         return True
 
-    def _send_on(self, key: str, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    def _send_on(self, key: str, value: bytes, headers: Headers) -> None:
         target = topics.owner_partition(key.partition(":")[2], self._n)
         self._producer.put(topics.REKEYED, target, key.encode(), value, headers)
 
@@ -523,7 +523,7 @@ class Detector:
         if self._single_runs.before_checkpoint():
             self._unique_ids.before_checkpoint()
         self._write_ends(task.number)
-        self._renames.before_checkpoint(task.number, task.state_positions(self._app.topic_prefix))
+        self._renames.before_checkpoint(task.number, lambda: task.state_positions(self._app.topic_prefix))
         self._app.dispatch(task.number)
 
     def _count_labels(self, source: str, records: Sequence[SourceRecord]) -> None:

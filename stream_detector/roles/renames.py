@@ -109,7 +109,7 @@ class Table(Protocol):
     def find_owned(self, number: int) -> StatePartition[bytes] | None: ...
 
 
-Send = Callable[[str, bytes, list[tuple[str, bytes]]], None]
+Send = Callable[[str, bytes, Headers], None]
 """Puts state key, value and headers on `rekeyed`, to the owner of the key."""
 
 
@@ -138,9 +138,7 @@ class Renames:
         self._app, self._table, self._send = app, table, send
         self._known: dict[int, _Known] = {}
 
-    def begin(
-        self, partition: StatePartition[bytes], number: int, action: Action, keys: Iterator[str]
-    ) -> bool:
+    def begin(self, partition: StatePartition[bytes], number: int, action: Action, keys: Iterator[str]) -> bool:
         """Take the keys of a workflow out of use. False for an action that changes nothing (any more).
 
         Args:
@@ -198,11 +196,11 @@ class Renames:
         while (partition := self._table.find_owned(number)) is not None and self._of(number, partition).leaving:
             await self._app.until_checkpoint()
 
-    def before_checkpoint(self, number: int, applied: Mapping[str, int]) -> None:
+    def before_checkpoint(self, number: int, applied: Callable[[], Mapping[str, int]]) -> None:
         """Send what is leaving and in the changelog. Its key is deleted with the checkpoint that awaits the sends.
 
         Args:
-            applied: topic -> first offset of the partition that is not applied.
+            applied: gives topic -> first offset of the partition that is not applied.
         """
         partition = self._table.find_owned(number)
         if partition is None or not partition.owned:
@@ -213,7 +211,7 @@ class Renames:
             del known.leaving[key]
             if leaving is not None:
                 target = leaving.target
-                places = {f"{FROM}{topic}/{number}": offset for topic, offset in applied.items()}
+                places = {f"{FROM}{topic}/{number}": offset for topic, offset in applied().items()}
                 value = msgspec.msgpack.encode(Moved(leaving.packed, target, places))
                 self._send(leaving.key, value, [Origin(MOVED, number, leaving.number, target.at_ms).header()])
             partition.delete(key)
@@ -270,7 +268,7 @@ class Renames:
             place: where it was read; of what was passed on before, on `rekeyed`, with its first time.
             topic: what it was published to.
         """
-        own = [(name, text) for name, text in headers if name != HEADER]
+        own: list[tuple[str, bytes | None]] = [(name, text) for name, text in headers if name != HEADER]
         own.append((HEADER, msgspec.json.encode(_Passed(topic, new_id))))
         own.append(place._replace(topic=FROM + place.topic).header())
         key = workflow_key(new_id, event.variant if isinstance(event, Completion) else None)
@@ -281,7 +279,7 @@ def _number(item: tuple[str, Leaving | None]) -> int:
     return item[1].number if item[1] is not None else 0
 
 
-Decode = Callable[[bytes | None, Headers, int], Completion | Action]
+Decode = Callable[[bytes | None, Headers, int], object]
 
 
 def published_to(headers: Headers, read_from: str) -> str:
@@ -309,6 +307,8 @@ def decode_passed(value: bytes | None, headers: Headers, record_ms: int, decoder
     event = decode(value, headers, record_ms)
     if isinstance(event, Completion):
         return replace(event, workflow_id=passed.new_id)
+    if not isinstance(event, Action):
+        raise RefusedError("decode", "unsupported_format", "no detector passes on such an event")
     variant = key_parts(event.entity).variant
     return replace(event, entity=workflow_key(passed.new_id, variant))
 

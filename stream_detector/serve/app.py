@@ -13,6 +13,7 @@ from stream_detector.serve.authentication import AUTHENTICATOR, Authenticator
 from stream_detector.serve.bodies import SIGNED_ROOM, TOKEN_ROOM, BodyRoom, free_body
 from stream_detector.serve.broker import Broker
 from stream_detector.serve.database import Database
+from stream_detector.serve.former_ids import FormerIds
 from stream_detector.serve.guard import Guard, add_headers
 from stream_detector.serve.judged import JudgedOffsets
 from stream_detector.serve.live import LIVE, Live, hold_live
@@ -38,7 +39,7 @@ def make_app(settings: Settings, database: Database) -> web.Application:
     """The API and the pages. Its hold on Kafka is started and ended with the application."""
     authenticator = Authenticator(settings, database)
     guard, local = Guard(settings, authenticator, RIGHTS), LocalSessions(settings, authenticator, database)
-    middlewares = [answer_problems, free_body, guard.middleware(), local.middleware()]
+    middlewares = [answer_problems, free_body, guard.middleware(), local.middleware(), FormerIds(database).middleware()]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     written = document()
     app[DATABASE], app[SETTINGS], app[DOCUMENT] = database, settings, msgspec.json.encode(written)

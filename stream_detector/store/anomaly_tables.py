@@ -66,6 +66,13 @@ def incidents_of(source: str) -> str:
     )
 
 
+_RENAMED = ", ".join(
+    {
+        "entity_id": "coalesce(r.new_id, t.entity_id)",
+        "event": "CASE WHEN r.new_id IS NULL THEN t.event ELSE renamed_anomaly(t.event, r.new_id) END",
+    }.get(each.name, f"t.{each.name}")
+    for each in _STORED
+)
 ANOMALIES = Table(
     columns=_STORED,
     key=lambda row: row.event.id,
@@ -75,7 +82,8 @@ ANOMALIES = Table(
     statement=f"""
         WITH added AS (
             INSERT INTO anomalies ({names(_STORED)})
-            SELECT * FROM {unnested(_STORED)} AS t ({names(_STORED)})
+            SELECT {_RENAMED} FROM {unnested(_STORED)} AS t ({names(_STORED)})
+            LEFT JOIN renames r ON r.old_id = t.entity_id AND t.entity_kind = 'workflow' AND r.new_id <> ''
             WHERE NOT EXISTS (SELECT FROM deleted_anomalies d WHERE d.id = t.id)
             ON CONFLICT (id) DO NOTHING RETURNING *
         ), grown AS (

@@ -30,7 +30,7 @@ class StoredCompletion(NamedTuple):
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, started_at"
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id, started_at"
         " FROM executions WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2)"
         " ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
@@ -58,7 +58,7 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, started_at"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id, started_at"
             " FROM executions WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
             " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
@@ -76,14 +76,16 @@ def _stored(row: asyncpg.Record) -> StoredCompletion:
 
 
 def _event(row: asyncpg.Record) -> Completion:
-    """As it came, with the variant that it was stored with, and the duration that its start event gives it.
+    """As it came, with what it was stored with: the duration that its start event gives it, the variant, the workflow.
 
-    VARIANT_BY may have given it the variant.
+    VARIANT_BY may have given it the variant, and a rename the workflow.
     """
     event = _COMPLETION.decode(row["event"])
     if row["started_at"] is not None:
         event = with_start(event, row["started_at"])
-    return event if event.variant == row["variant"] else replace(event, variant=row["variant"])
+    if event.variant == row["variant"] and event.workflow_id == row["workflow_id"]:
+        return event
+    return replace(event, variant=row["variant"], workflow_id=row["workflow_id"])
 
 
 async def newest_completions(
@@ -100,7 +102,7 @@ async def newest_completions(
     Of all of its variants, or of the one given; each has the variant that it was stored with.
     """
     found = await pool.fetch(
-        "SELECT event, variant, started_at FROM executions WHERE workflow_id = $1"
+        "SELECT event, variant, workflow_id, started_at FROM executions WHERE workflow_id = $1"
         " AND ($5::text IS NULL OR variant = $5) AND finished_at >= coalesce($2::timestamptz, '-infinity')"
         " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
         workflow_id, since, until, limit, variant,

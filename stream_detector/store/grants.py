@@ -16,7 +16,7 @@ _LEARNT = (
     "executions", "running_executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents",
     "baselines", "state_records", "notifications", "actions", "silences", "dead_letters", "inbox_marks", "trimmed",
     "recorder_progress", "recorder_positions", "recorder_gaps", "stream_epochs",
-    "schema_migrations", "deleted_anomalies", "detector_settings",
+    "schema_migrations", "deleted_anomalies", "detector_settings", "renames", "source_workflows",
 )  # fmt: skip
 """Tables without a secret."""
 _SECRET = ("tokens", "sessions", "sign_in_links")
@@ -30,10 +30,10 @@ _RECORDER = {
         "executions", "running_executions", "scores", "score_runs", "run_summaries", "runs", "anomalies", "incidents",
         "baselines", "state_records", "notifications", "actions", "silences", "dead_letters", "trimmed",
         "recorder_progress", "stream_epochs", "deleted_anomalies", "detector_settings", "recorder_positions",
-        "recorder_gaps",
+        "recorder_gaps", "renames",
     ),
     "UPDATE": (
-        "executions", "running_executions", "runs", "anomalies", "incidents", "actions", "silences", "baselines",
+        "executions", "renames", "running_executions", "runs", "anomalies", "incidents", "actions", "silences", "baselines",
         "state_records", "trimmed",
         "recorder_progress", "recorder_positions", "recorder_gaps",
     ),
@@ -46,9 +46,12 @@ _RECORDER = {
 _API = {
     "INSERT": (
         "actions", "silences", "inbox_marks", "recorder_progress", "anomalies", "incidents", "deleted_anomalies",
+        "source_workflows",
         *_SECRET, *_PINGS,
     ),
-    "UPDATE": ("anomalies", "incidents", "actions", "silences", "recorder_progress", "tokens", *_PINGS),
+    "UPDATE": (
+        "anomalies", "incidents", "actions", "silences", "recorder_progress", "tokens", "source_workflows", *_PINGS,
+    ),
     "DELETE": ("anomalies", "incidents", "sessions", "sign_in_links"),
 }  # fmt: skip
 GRANTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {

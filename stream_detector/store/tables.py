@@ -10,6 +10,7 @@ from stream_detector.events import Score
 from stream_detector.events.completion import recorded_duration_s, with_variant
 from stream_detector.events.start import ends_again, started_as
 from stream_detector.events.variant import StateKeyParts, key_parts
+from stream_detector.store.renames import HOLDS
 from stream_detector.store.rows import Row
 from stream_detector.store.table import (
     EVENT,
@@ -74,7 +75,7 @@ EXECUTIONS = Table(
             RETURNING r.execution_id, r.attempt, r.started_at, r.queued_at
         )
         INSERT INTO executions ({names(_BUT_DURATION)}, duration_s, started_at, queued_at)
-        SELECT {", ".join(f"i.{each.name}" for each in _BUT_DURATION)},
+        SELECT {", ".join(f"i.{each.name}" for each in _BUT_DURATION).replace("i.workflow_id", HOLDS)},
             CASE WHEN i.has_duration OR e.started_at >= i.finished_at THEN i.duration_s
             ELSE coalesce(extract(epoch FROM i.finished_at - e.started_at)::float8, i.duration_s) END,
             e.started_at, e.queued_at

@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg.exceptions import _base as client_errors
 
 from stream_detector.events import RefusedError
-from stream_detector.store import anomaly_edits, anomaly_tables, run_tables, tables
+from stream_detector.store import anomaly_edits, anomaly_tables, renames, run_tables, tables
 from stream_detector.store.connect import Connection, StoreAwayError, store_errors
 from stream_detector.store.connector import is_pooled
 from stream_detector.store.rows import BadRow, Row, Rows
@@ -134,6 +134,8 @@ class Writer:
                 else:
                     stored[name] = await _insert(connection, table, columns)
             if rows.actions:
+                # The API stores an action at once, too (epoch 0): what it does to many rows is the recorder's.
+                await renames.apply_renames(connection, [row for row in rows.actions if row.epoch])
                 grown = [*grown, *await anomaly_edits.apply_edits(connection, rows.actions)]
             if grown or rows.actions:
                 await anomaly_tables.decide(connection, grown, rows.actions)

@@ -339,6 +339,14 @@ class VariantsLookUnique(LogEvent):
 
 
 @dataclass(frozen=True)
+class WorkflowRenamed(LogEvent):
+    line = "{old_id} continues as {new_id}, renamed by {by}"
+    old_id: str
+    new_id: str
+    by: str
+
+
+@dataclass(frozen=True)
 class ChunkRewound(LogEvent):
     level = logging.DEBUG
     line = "{topic}-{partition}: fetched offset {got}, expected {expected}; fetching again"

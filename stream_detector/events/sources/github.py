@@ -79,6 +79,8 @@ class _Run(Struct):
 
 
 class _Repository(Struct):
+    id: Any = None
+    name: Any = None
     full_name: Any = None
     default_branch: Any = None
 
@@ -119,7 +121,16 @@ def read(payload: bytes) -> Reading:
         reading = _read_start(details, delivery.workflow_run, delivery.repository, "$.workflow_run.", begun_at)
         return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
     reading = _read_run(details, delivery.workflow_run, delivery.repository, "$.workflow_run.")
-    return reading if delivery.workflow_run.path else _with_known(details, delivery, reading)
+    if not delivery.workflow_run.path:
+        return _with_known(details, delivery, reading)
+    return reading._replace(number=_number(details, delivery))
+
+
+def _number(details: Details, delivery: _Delivery) -> str:
+    """GitHub's numbers of repository and workflow, which a rename of either leaves as they are."""
+    own = details.part("$.repository", delivery.repository, _repository)
+    numbers = (own.id if own else None, delivery.workflow_run.workflow_id)
+    return "/".join(map(str, numbers)) if all(type(number) is int for number in numbers) else ""
 
 
 def _read_other(details: Details, payload: bytes) -> Reading:
@@ -131,6 +142,8 @@ def _read_other(details: Details, payload: bytes) -> Reading:
         return _read_list(details.decode(_runs, payload).workflow_runs)
     if _is_run(fields):
         return _read_run(details, details.decode(_run, payload), Raw(), "$.")
+    if "changes" in fields:
+        return _read_change(details, fields)
     if "zen" in fields:
         return Reading(ignored=_ping(details, fields))
     for name in _OTHER_EVENTS:
@@ -299,6 +312,36 @@ def _ping(details: Details, fields: Fields) -> str:
     return "ping"
 
 
+def _read_change(details: Details, fields: Fields) -> Reading:
+    """A repository or organization that has another name or owner now: all workflows of it are renamed."""
+    action = details.part("$.action", fields.get("action"), msgspec.json.decode)
+    changes = details.mapping("$.changes", details.part("$.changes", fields.get("changes"), msgspec.json.decode))
+    if action == "renamed" and "organization" in fields and "repository" not in fields:
+        organization = details.mapping(
+            "$.organization", details.part("$.organization", fields["organization"], msgspec.json.decode)
+        )
+        login = details.needed_text("$.organization.login", organization.get("login"))
+        before = details.needed_text("$.changes.login.from", _at(changes, "login", "from"))
+        return Reading(moved=(f"github:{before}/", f"github:{login}/"))
+    if action not in ("renamed", "transferred"):
+        return Reading(ignored="nothing was renamed")
+    own = details.part("$.repository", fields.get("repository"), _repository) or _Repository()
+    full_name = details.needed_text("$.repository.full_name", own.full_name)
+    owner, _, name = full_name.partition("/")
+    if action == "renamed":
+        name = details.needed_text("$.changes.repository.name.from", _at(changes, "repository", "name", "from"))
+    else:
+        user = _at(changes, "owner", "from", "user", "login") or _at(changes, "owner", "from", "organization", "login")
+        owner = details.needed_text("$.changes.owner.from", user)
+    return Reading(moved=(f"github:{owner}/{name}:", f"github:{full_name}:"))
+
+
+def _at(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def _recognises(fields: Fields) -> bool:
     if "workflow_run" in fields or "workflow_job" in fields:
         return "action" in fields and "repository" in fields
@@ -343,9 +386,9 @@ SOURCE: Source = Source(
         ),
         content_types=("application/json", "application/x-www-form-urlencoded"),
         event_header="X-GitHub-Event",
-        events=("workflow_run", "ping"),
+        events=("workflow_run", "repository", "organization", "ping"),
         description="GitHub's webhook, as JSON or as a form: a completed `workflow_run` becomes an execution, "
-        "one that is requested or in progress a start. Any other delivery is acknowledged; `message` is why nothing "
-        "was accepted.",
+        "one that is requested or in progress a start. A repository or organization that is renamed or transferred "
+        "renames its workflows. Any other delivery is acknowledged; `message` is why nothing was accepted.",
     ),
 )

@@ -28,6 +28,10 @@ class Reading(NamedTuple):
     """Places of optional details that could not be used, such as `$.workflow_run.html_url`; from a bounded set."""
     refused: Sequence[RefusedError] = ()
     """Of a payload with several entries: those that cannot be read. A payload with one raises instead."""
+    number: str = ""
+    """Of a payload with one event: the source's own number of the workflow, which stays where its id changes."""
+    moved: tuple[str, str] | None = None
+    """With what the ids of workflows began that were renamed, and with what they begin now."""
     known_as: str = ""
     """Of a payload with one event whose workflow has a name alone: the workflow's id where that is known already."""
 

@@ -29,6 +29,7 @@ from stream_detector.serve.resources.events import (
     publish_events,
     read_events_body,
 )
+from stream_detector.serve.resources.renames import follow_number, rename_all
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX
 from stream_detector.store.connect import StoreAwayError
@@ -74,7 +75,7 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
         else:
             by_parts = source.read_parts is not None and read_query(request, PartsQuery, ignore_unknown=True).models
             reading = _read_delivery(source, body, by_parts=by_parts)
-        return await _answer(request, reading)
+        return await _answer(request, reading, source.name)
 
     take_delivery.__name__ = f"take_{source.name}"
     take_delivery.__doc__ = webhook.description
@@ -89,7 +90,7 @@ async def take_mapped(request: web.Request) -> web.Response:
         raise ProblemError(404, "No mapping has this name: put it into the directory of MAPPINGS_DIR and restart.")
     body = await read_events_body(request)
     check_rate_limit(request, request[IDENTITY].limited_as, 1)
-    return await _answer(request, _read_delivery(source, body, is_mapped=True))
+    return await _answer(request, _read_delivery(source, body, is_mapped=True), source.name)
 
 
 def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False, by_parts: bool = False) -> Reading:
@@ -111,9 +112,12 @@ def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False, by_p
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
 
 
-async def _answer(request: web.Request, reading: Reading) -> web.Response:
+async def _answer(request: web.Request, reading: Reading, source: str) -> web.Response:
     """Publish the events, held to the contract's own limits. Raises 400 where none is left."""
     left_out = list(reading.left_out)
+    if reading.moved is not None:
+        message = await rename_all(request.app, *reading.moved, f"webhook {source}")
+        return json_response(DeliveryResult(accepted=0, refused=[], topics={}, message=message, left_out=left_out))
     if reading.ignored:
         return json_response(
             DeliveryResult(accepted=0, refused=[], topics={}, message=f"ignored: {reading.ignored}", left_out=left_out)
@@ -121,7 +125,7 @@ async def _answer(request: web.Request, reading: Reading) -> web.Response:
     now_ms = int(time.time() * 1000)
     events: list[tuple[int, Event]] = []
     errors = list(reading.refused)
-    for event in await _known_events(request, reading):
+    for event in await follow_number(request.app, source, reading, await _known_events(request, reading)):
         try:
             events.append((len(events), decode_received(kind_of_event(event), encode(event), (), now_ms)))
         except RefusedError as error:

@@ -226,7 +226,7 @@ def test_the_ids_of_these_tests_have_different_owners() -> None:
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("seed", range(4))
-async def test_x22_a_rename_loses_and_doubles_nothing_whatever_dies(point: str, seed: int) -> None:
+async def test_x20_a_rename_loses_and_doubles_nothing_whatever_dies(point: str, seed: int) -> None:
     """Executions under the former id come on all partitions, before, while and after it is renamed."""
     world = World(seed)
     draw = world.draw
@@ -249,7 +249,7 @@ async def test_x22_a_rename_loses_and_doubles_nothing_whatever_dies(point: str, 
     assert {key.partition(":")[2] for key in counts} == {B}
 
 
-async def test_x22_state_incidents_and_ids_go_on_as_they_were() -> None:
+async def test_x20_state_incidents_and_ids_go_on_as_they_were() -> None:
     world = World()
     for _ in range(30):
         world.execute(A)
@@ -270,7 +270,7 @@ async def test_x22_state_incidents_and_ids_go_on_as_they_were() -> None:
     assert (ended.incident_id, ended.entity_id, opened.entity_id) == (opened.incident_id, B, A)
 
 
-async def test_x22_a_chain_of_renames_and_one_back() -> None:
+async def test_x20_a_chain_of_renames_and_one_back() -> None:
     world = World()
     for old, new in ((A, B), (B, C), (C, A), (A, B)):
         for _ in range(10):
@@ -287,7 +287,7 @@ async def test_x22_a_chain_of_renames_and_one_back() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_x22_a_chain_that_is_read_at_once(seed: int) -> None:
+async def test_x20_a_chain_that_is_read_at_once(seed: int) -> None:
     world = World(seed)
     for _ in range(10):
         world.execute(A, at=world.draw.randrange(N))
@@ -302,7 +302,7 @@ async def test_x22_a_chain_that_is_read_at_once(seed: int) -> None:
     assert world.counts() == {f"workflow:{C}": world.executions}
 
 
-async def test_x22_asked_twice_or_read_twice_changes_nothing() -> None:
+async def test_x20_asked_twice_or_read_twice_changes_nothing() -> None:
     world = World()
     for _ in range(10):
         world.execute(A)
@@ -322,7 +322,7 @@ async def test_x22_asked_twice_or_read_twice_changes_nothing() -> None:
     assert world.counts() == {f"workflow:{A}": 11}
 
 
-async def test_x22_actions_about_the_former_id_reach_the_new_one_and_retire_ends_that() -> None:
+async def test_x20_actions_about_the_former_id_reach_the_new_one_and_retire_ends_that() -> None:
     world = World()
     for _ in range(30):
         world.execute(A)
@@ -344,7 +344,7 @@ async def test_x22_actions_about_the_former_id_reach_the_new_one_and_retire_ends
 
 
 @pytest.mark.parametrize("already", [1, 40])
-async def test_x22_where_the_new_id_has_a_baseline_a_newcomer_gives_way(already: int) -> None:
+async def test_x20_where_the_new_id_has_a_baseline_a_newcomer_gives_way(already: int) -> None:
     """Executions of the new id are read before the rename: they lie on another partition."""
     world = World()
     for _ in range(50):
@@ -364,10 +364,8 @@ async def test_x22_where_the_new_id_has_a_baseline_a_newcomer_gives_way(already:
     assert all(one.end_reason == "retired" and one.execution_id is None for one in ends)
 
 
-@pytest.mark.parametrize(
-    "broken", [{"new_id": A}, {"new_id": None}, {"entity": f"score:{A}"}, {"entity": "workflow:"}]
-)
-async def test_x22_a_rename_to_nothing_or_to_itself_changes_nothing(broken: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize("broken", [{"new_id": A}, {"new_id": None}, {"entity": f"score:{A}"}, {"entity": "workflow:"}])
+async def test_x20_a_rename_to_nothing_or_to_itself_changes_nothing(broken: Mapping[str, Any]) -> None:
     world = World()
     world.execute(A)
     await world.settle()
