@@ -61,7 +61,7 @@ from stream_detector.events.label_counts import label_counts_header
 from stream_detector.events.sources import LEFT_OUT
 from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
-from stream_detector.events.variant import is_workflow_key, workflow_key
+from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
@@ -234,9 +234,6 @@ class Detector:
                         key = self._variant_key(partition, event, record, origin, source, number, is_ours)  # type: ignore[arg-type]
                 elif type(event) is Score:
                     key = score_key(event.entity_id)
-                elif type(event) is Start:
-                    outcomes[self._apply_start(partition, event, record, origin, source, number, is_home)] += 1
-                    continue
                 else:
                     outcomes[self._apply_rare(partition, event, record, origin, source, number, is_home)] += 1  # type: ignore[arg-type]
                     continue
@@ -325,14 +322,14 @@ class Detector:
     def _pass_on(
         self,
         partition: StatePartition[bytes],
-        event: Completion | Action,
+        event: Completion | Start | Action,
         record: SourceRecord,
         origin: Origin | None,
         source: str,
         number: int,
     ) -> bool:
         """Pass on what came under a former id. False where the id holds."""
-        workflow_id = event.workflow_id if isinstance(event, Completion) else key_parts(event.entity).entity_id
+        workflow_id = key_parts(event.entity).entity_id if isinstance(event, Action) else event.workflow_id
         new_id = self._renames.leads_to(partition, workflow_id)
         if not new_id:
             return False
@@ -405,7 +402,7 @@ class Detector:
                 self._repartition(record, place, key, target)
                 return "forwarded"
         if packed is None:
-            return "started"
+            return "forwarded" if self._pass_on(partition, event, record, origin, source, number) else "started"
         replaying = record.offset < partition.replay_until.get(source, 0)
         if replaying and record.offset < partition.applied_offset(key, source):
             return "duplicate"
@@ -423,7 +420,7 @@ class Detector:
     def _apply_rare(
         self,
         partition: StatePartition[bytes],
-        event: ScoreRun | Action | Moved,
+        event: Start | ScoreRun | Action | Moved,
         record: SourceRecord,
         origin: Origin | None,
         source: str,
@@ -436,6 +433,8 @@ class Detector:
             origin: where it was read first, if it was passed on.
             is_home: whether the partition of this number is that of the keys.
         """
+        if isinstance(event, Start):
+            return self._apply_start(partition, event, record, origin, source, number, is_home)
         place = origin or _origin(source, number, record)
         if isinstance(event, ScoreRun):
             self._send_run_part(run_event_part(event, place.timestamp_ms))

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect.codec.packed import check_version
-from stream_detector.events import Action, Completion, RefusedError
+from stream_detector.events import Action, Completion, RefusedError, Start
 from stream_detector.events.headers import Headers
 from stream_detector.events.times import epoch_ms
 from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
@@ -259,7 +259,13 @@ class Renames:
         return False
 
     def pass_on(
-        self, event: Completion | Action, value: bytes | None, headers: Headers, place: Origin, topic: str, new_id: str
+        self,
+        event: Completion | Start | Action,
+        value: bytes | None,
+        headers: Headers,
+        place: Origin,
+        topic: str,
+        new_id: str,
     ) -> None:
         """What came under a former id, to the owner of the one that holds.
 
@@ -271,7 +277,7 @@ class Renames:
         own: list[tuple[str, bytes | None]] = [(name, text) for name, text in headers if name != HEADER]
         own.append((HEADER, msgspec.json.encode(_Passed(topic, new_id))))
         own.append(place._replace(topic=FROM + place.topic).header())
-        key = workflow_key(new_id, event.variant if isinstance(event, Completion) else None)
+        key = workflow_key(new_id, None if isinstance(event, Action) else event.variant)
         self._send(key, value or b"", own)
 
 
@@ -305,7 +311,7 @@ def decode_passed(value: bytes | None, headers: Headers, record_ms: int, decoder
     if passed is None or decode is None:
         raise RefusedError("decode", "unsupported_format", "no detector passes on such an event")
     event = decode(value, headers, record_ms)
-    if isinstance(event, Completion):
+    if isinstance(event, Completion | Start):
         return replace(event, workflow_id=passed.new_id)
     if not isinstance(event, Action):
         raise RefusedError("decode", "unsupported_format", "no detector passes on such an event")

@@ -30,7 +30,8 @@ class StoredCompletion(NamedTuple):
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id, started_at"
+        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id,"
+        " started_at"
         " FROM executions WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2)"
         " ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
@@ -58,7 +59,8 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id, started_at"
+            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id,"
+            " started_at"
             " FROM executions WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
             " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
             " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",

@@ -33,8 +33,8 @@ _RECORDER = {
         "recorder_gaps", "renames",
     ),
     "UPDATE": (
-        "executions", "renames", "running_executions", "runs", "anomalies", "incidents", "actions", "silences", "baselines",
-        "state_records", "trimmed",
+        "executions", "renames", "running_executions", "runs", "anomalies", "incidents", "actions", "silences",
+        "baselines", "state_records", "trimmed",
         "recorder_progress", "recorder_positions", "recorder_gaps",
     ),
     "DELETE": (

@@ -29,6 +29,7 @@ _NOTE = """
 """
 _MOVES = (
     "UPDATE executions SET workflow_id = $2 WHERE workflow_id = $1",
+    "UPDATE running_executions SET workflow_id = $2 WHERE workflow_id = $1",
     "UPDATE anomalies SET entity_id = $2, event = renamed_anomaly(event, $2)"
     " WHERE entity_id = $1 AND entity_kind = 'workflow'",
     "UPDATE incidents SET entity_id = $2 WHERE entity_id = $1 AND entity_kind = 'workflow'",

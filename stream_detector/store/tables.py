@@ -117,12 +117,12 @@ STARTS = Table(
             FROM given g WHERE e.execution_id = g.execution_id AND e.attempt = g.attempt AND e.started_at IS NULL
         )
         INSERT INTO running_executions AS known ({names(_STARTS)})
-        SELECT DISTINCT ON (execution_id) {names(_STARTS)} FROM given g
-        WHERE g.started_at > now() - interval '30 days' AND NOT EXISTS (
-            SELECT FROM executions e WHERE e.execution_id = g.execution_id AND e.attempt >= g.attempt
-        ) AND NOT (g.ends_again AND EXISTS (
-            SELECT FROM executions e WHERE e.execution_id > g.execution_id || '.'
-                AND e.execution_id < g.execution_id || '/' AND e.finished_at >= g.started_at
+        SELECT DISTINCT ON (execution_id) {names(_STARTS).replace("workflow_id", HOLDS)} FROM given i
+        WHERE i.started_at > now() - interval '30 days' AND NOT EXISTS (
+            SELECT FROM executions e WHERE e.execution_id = i.execution_id AND e.attempt >= i.attempt
+        ) AND NOT (i.ends_again AND EXISTS (
+            SELECT FROM executions e WHERE e.execution_id > i.execution_id || '.'
+                AND e.execution_id < i.execution_id || '/' AND e.finished_at >= i.started_at
         ))
         ORDER BY execution_id, attempt DESC
         ON CONFLICT (execution_id) DO UPDATE SET attempt = excluded.attempt, workflow_id = excluded.workflow_id,

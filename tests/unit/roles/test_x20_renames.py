@@ -1,5 +1,6 @@
 """A rename moves the state of a workflow between two owners, whichever of them dies at whichever step."""
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping
@@ -341,6 +342,21 @@ async def test_x20_actions_about_the_former_id_reach_the_new_one_and_retire_ends
     world.execute(A)
     await world.settle()
     assert world.counts() == {f"workflow:{B}": 34, f"workflow:{A}": 1}, "the id is one of its own again"
+
+
+async def test_x20_a_start_under_the_former_id_is_passed_on() -> None:
+    world = World()
+    for _ in range(10):
+        world.execute(A)
+    await world.settle()
+    world.act("rename", A, new_id=B)
+    await world.settle()
+    start = {"state": "started", "execution_id": "later", "workflow_id": A, "started_at": NOON.isoformat()}
+    world.publish(topics.COMPLETIONS, topics.owner_partition(A, N), json.dumps(start).encode())
+    await world.settle()
+    log = world.logs[topics.REKEYED, topics.owner_partition(B, N)]
+    assert log[-1].key == f"workflow:{B}".encode() and b'"later"' in log[-1].value
+    assert world.counts() == {f"workflow:{B}": 10}
 
 
 @pytest.mark.parametrize("already", [1, 40])
