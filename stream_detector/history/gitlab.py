@@ -67,7 +67,7 @@ async def _listed(
         of = of or count(answer.headers.get("x-total"))
         new = [each for each in listed if walk.is_new((each.get("id"), each.get("updated_at")))]
         new = [each for each in new if (each.get("source") == _CHILDREN) == bool(source)]
-        ended = [each for each in new if each.get("status") in gitlab.STATUS]
+        ended = [each for each in new if text(each, "status") in gitlab.STATUS]
         whole = await client.get_each([f"{path}/pipelines/{quote(str(each.get('id')), safe='')}" for each in ended])
         walk.advance([parse_instant(each.get("updated_at")) for each in listed])
         found = [each for each in new if each not in ended]
@@ -87,16 +87,16 @@ async def _with_stages(client: ApiClient, path: str, pipelines: list[dict[str, A
     """
     unnamed = [each for each in pipelines if not each.get("name")]
     paths = [f"{path}/pipelines/{quote(str(each.get('id')), safe='')}/jobs?{_JOBS}" for each in unnamed]
-    stages: dict[Any, list[str]] = {}
+    found = [each for each in pipelines if each.get("name")]
     for pipeline, jobs, first in zip(unnamed, paths, await client.get_each(paths), strict=True):
-        answer, found, page = first, [], 1
+        answer, numbered, page = first, list[tuple[int, str]](), 1
         while answer:
-            found += entries(answer.document, "", "GitLab CI: the answer has no jobs")
+            listed = entries(answer.document, "", "GitLab CI: the answer has no jobs: is --url the address of GitLab?")
+            numbered += [(count(job.get("id")) or 0, text(job, "stage")) for job in listed]
             page += 1  # not the URL in the answer: GitLab makes it of its own name, which may not be the one asked
             answer = (await client.get_each([f"{jobs}&page={page}"]))[0] if answer.next_url else None
-        numbered = sorted(found, key=lambda job: count(job.get("id")) or 0)
-        stages[pipeline.get("id")] = list(dict.fromkeys(stage for job in numbered if (stage := text(job, "stage"))))
-    return [each | {"stages": stages[each.get("id")]} if each.get("id") in stages else each for each in pipelines]
+        found.append(pipeline | {"stages": list(dict.fromkeys(stage for _, stage in sorted(numbered) if stage))})
+    return found
 
 
 def _project(document: Any) -> Mapping[str, str]:

@@ -29,7 +29,7 @@ class TimeWalk:
 
     def __init__(self, since: datetime) -> None:
         self.after, self.skip = since, 0
-        self._seen: set[object] = set()
+        self._seen: set[str] = set()
 
     def advance(self, times: Sequence[datetime | None]) -> None:
         """Continue after a page whose entries have these times."""
@@ -38,9 +38,10 @@ class TimeWalk:
 
     def is_new(self, entry: object) -> bool:
         """Whether an entry, as what identifies it and its end, has not come before."""
-        if entry in self._seen:
+        key = repr(entry)  # an odd answer may have a list where an id is expected
+        if key in self._seen:
             return False
-        self._seen.add(entry)
+        self._seen.add(key)
         return True
 
     @property

@@ -20,6 +20,7 @@ class ApiServer(PlannedServer):
         token: the environment variable's value that is accepted now.
         requests: paths with their queries, in order.
         before: called with the number of each request, from 1 on, before it is answered.
+        alter: makes another body of each that is JSON.
     """
 
     NAME: ClassVar[str]
@@ -33,6 +34,7 @@ class ApiServer(PlannedServer):
         self.token = self.TOKEN
         self.requests: list[str] = []
         self.before: Callable[[int], None] = lambda number: None
+        self.alter: Callable[[bytes], bytes] | None = None
         self.runs: list[dict[str, Any]] = []
         self.by_id: dict[str, dict[str, Any]] = {}
         self.made = 0
@@ -104,7 +106,12 @@ class ApiServer(PlannedServer):
                 status, body, headers = planned
                 kind = "application/json" if body.startswith(("{", "[")) else "text/html"
                 return web.Response(status=status, text=body, headers=headers, content_type=kind)
-            return await handler(request) if self.is_allowed(request) else self.refusal(request)
+            if not self.is_allowed(request):
+                return self.refusal(request)
+            answer = await handler(request)
+            if self.alter and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+                answer.body = self.alter(answer.body)
+            return answer
 
         return answer
 
