@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class _Message(NamedTuple):
     topic: str
     key: bytes
     value: bytes
+    record_ms: int | None
 
 
 class _Reading:
@@ -46,6 +48,7 @@ class _Reading:
         self._options, self._named, self._from_event = options, named, from_event
         self._now_ms = int(time.time() * 1000)
         self.valid = self.refused = 0
+        self.has_record_times = False
 
     def check(self) -> None:
         """Read it once without publishing. Raises `HistoryError`."""
@@ -63,7 +66,8 @@ class _Reading:
         valid = (line for line in self._options.read(record_ms=self._now_ms, quietly=True) if line.error is None)
         for line in islice(valid, self._from_event - 1, None):
             if line.kind is not None:
-                yield _Message(INPUT_TOPICS[line.kind], line.key, with_source(line))
+                self.has_record_times |= line.record_ms is not None
+                yield _Message(INPUT_TOPICS[line.kind], line.key, with_source(line), line.record_ms)
 
 
 def with_source(line: Line) -> bytes:
@@ -129,6 +133,11 @@ def command(
     else:
         topics = ", ".join(f"{count:,} to {settings.topic(name)}" for name, count in sorted(done.topics.items()))
         click.echo(f"published {topics or 'nothing'} in {done.seconds:.1f} s; {reading.refused} lines rejected")
+    if reading.has_record_times and done.stamped_by_broker:
+        names = ", ".join(settings.topic(name) for name in sorted(done.stamped_by_broker))
+        click.echo(
+            f"the broker stamps the records of {names} itself: the record times of the file are not kept", err=True
+        )
     if reading.refused and not done.events and reading.valid:
         click.echo(f"correct them first; --skip-rejected publishes the other {reading.valid:,} events", err=True)
     if reading.refused or not done.events:
@@ -156,4 +165,4 @@ def _publish_all(settings: Settings, reading: _Reading, backfill: bool, from_eve
 
 async def _publish(settings: Settings, reading: _Reading, backfill: bool, progress: PublishProgress) -> Published:
     await wait_for_broker(settings, give_up_after_s=PATIENCE_S)
-    return await publish(settings, reading, backfill=backfill, progress=progress)
+    return await publish(settings, reading, backfill=backfill, progress=progress, record_ms_of=attrgetter("record_ms"))

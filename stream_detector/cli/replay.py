@@ -87,7 +87,7 @@ def _replay(
             refused[line.error.reason] += 1
             continue
         for replay in replays:
-            replay.apply(event)
+            replay.apply(event, line.record_ms)
     for replay in replays:
         replay.finish()
     sys.stdout.buffer.flush()

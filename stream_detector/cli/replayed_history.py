@@ -56,12 +56,17 @@ class ReplayedHistory:
         self._items: list[Item] = []
         self._notify = notify
 
-    def apply(self, event: Event) -> None:
-        """Judge one event."""
+    def apply(self, event: Event, record_ms: int | None = None) -> None:
+        """Judge one event.
+
+        Args:
+            record_ms: the timestamp of its record, where the history has it.
+        """
+        stamp = -1 if record_ms is None else record_ms
         if isinstance(event, ScoreRun):
-            self._take(self._replayer.put(run_event_part(event), epoch_ms(event.at)))
+            self._take(self._replayer.put(run_event_part(event, stamp), epoch_ms(event.at)))
             return
-        outcome = self._replayer.apply(event, -1)
+        outcome = self._replayer.apply(event, stamp)
         self.found.outcomes["changed duplicate" if outcome.correction else outcome.kind] += 1
         self._take(outcome.anomalies)
         if isinstance(event, Score):

@@ -33,6 +33,8 @@ class Line(NamedTuple):
     """The names of fields that are ignored."""
     is_foreign: bool = False
     """Whether it was made of another system's payload."""
+    record_ms: int | None = None
+    """The timestamp of its record, epoch ms, where the line has it: the file is then in the order of arrival."""
 
     @property
     def key(self) -> bytes:

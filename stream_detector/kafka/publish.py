@@ -20,6 +20,7 @@ from stream_detector.kafka.topics import owner_partition
 from stream_detector.settings import Settings
 
 BATCH_BYTES = 256 * 1024
+LOG_APPEND_TIME = 1
 REQUEST_TIMEOUT_MS = 30_000
 BACKFILL_HEADERS = [("mode", b"backfill")]
 
@@ -43,6 +44,8 @@ class Published:
     """Topic without its prefix -> events."""
     n_bytes: int = 0
     seconds: float = 0.0
+    stamped_by_broker: set[str] = field(default_factory=set)
+    """Topics without prefix on which the broker sets the time of the records, whatever a producer gives."""
     leading: int = 0
     """So many events from the first on are all acknowledged; of those after them some may be."""
 
@@ -60,13 +63,17 @@ async def publish(
     *,
     backfill: bool = False,
     progress: Progress = lambda published: None,
+    record_ms_of: Callable[[Any], int | None] = lambda event: None,
 ) -> Published:
-    """Every event is on its topic afterwards, acknowledged, in its order per key, with now as the record's time.
+    """Every event is on its topic afterwards, acknowledged, in its order per key.
+
+    The record's time is now, unless `record_ms_of` gives another one.
 
     Args:
         events: read lazily; memory stays bounded however many there are.
         backfill: mark each as history, to be learned and never alerted.
         progress: called after each acknowledged batch.
+        record_ms_of: gives the timestamp of an event's record, epoch ms; the broker may still set its own.
 
     Raises:
         SetupError: a topic is missing, or we may not write to it.
@@ -81,7 +88,9 @@ async def publish(
         max_batch_size=BATCH_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
-    publishing = _Publishing(producer, settings, partitions, BACKFILL_HEADERS if backfill else [], progress)
+    publishing = _Publishing(
+        producer, settings, partitions, BACKFILL_HEADERS if backfill else [], progress, record_ms_of
+    )
     try:
         await producer.start()
         for event in events:
@@ -100,9 +109,10 @@ class _Publishing:
         partitions: dict[str, int],
         headers: list[tuple[str, bytes]],
         progress: Progress,
+        record_ms_of: Callable[[Any], int | None],
     ) -> None:
         self._producer, self._settings, self._partitions = producer, settings, partitions
-        self._headers, self._progress = headers, progress
+        self._headers, self._progress, self._record_ms_of = headers, progress, record_ms_of
         self._open: dict[tuple[str, int], tuple[Any, int]] = {}
         """By topic and partition: the batch that is being filled, and the number of its first event."""
         self._added = 0
@@ -116,10 +126,11 @@ class _Publishing:
         """Append it to its partition's batch; a full batch goes out first, waiting while the broker is behind."""
         place = event.topic, _owner(event.key, self._partitions[event.topic])
         batch = self._open[place][0] if place in self._open else self._new_batch(place)
-        if batch.append(timestamp=None, key=event.key, value=event.value, headers=self._headers) is None:
+        record_ms = self._record_ms_of(event)
+        if batch.append(timestamp=record_ms, key=event.key, value=event.value, headers=self._headers) is None:
             await self._send(place)
             batch = self._new_batch(place)
-            batch.append(timestamp=None, key=event.key, value=event.value, headers=self._headers)
+            batch.append(timestamp=record_ms, key=event.key, value=event.value, headers=self._headers)
         self._added += 1
 
     def _new_batch(self, place: tuple[str, int]) -> Any:
@@ -148,8 +159,10 @@ class _Publishing:
         self._acks.add(asyncio.ensure_future(self._count(place[0], batch, first, delivery)))
 
     async def _count(self, topic: str, batch: Any, first: int, delivery: asyncio.Future[Any]) -> None:
-        await delivery
+        acknowledged = await delivery
         done = self._published
+        if acknowledged is not None and acknowledged.timestamp_type == LOG_APPEND_TIME:
+            done.stamped_by_broker.add(topic)
         done.topics[topic] = done.topics.get(topic, 0) + batch.record_count()
         done.n_bytes += batch.size()
         self._firsts.discard(first)

@@ -12,12 +12,13 @@ from typing import IO, Any
 
 import msgspec
 
-from stream_detector.events.decode import decode_completion, decode_received, decode_score
+from stream_detector.events.decode import DECODERS, decode_completion, decode_received, decode_score
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.duplicates import check_unique, check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values, values_of_line
 from stream_detector.events.files.opened import HistoryError, not_utf8_file, open_plain
+from stream_detector.events.files.record_times import read_stamped
 from stream_detector.events.files.tables import plain_rows, read_mapped_table, read_table
 from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
 from stream_detector.events.lines import Line, Record
@@ -34,6 +35,8 @@ from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_ep
 
 STDIN = Path("-")
 
+NO_CLOCK = -1
+"""As a record's timestamp: it is not known, and allows any time."""
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
@@ -124,7 +127,7 @@ def read_events(
                 yield line
             else:
                 for _, part, _ in values_of_line(value, number):
-                    yield from _lines_of(number, part, record_ms, models)
+                    yield from _lines_of_file(number, part, record_ms, models)
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)
@@ -268,9 +271,31 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RefusedError):
             return None
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
-        return _new(Line, (number, kind, value, event, None, unknown, False))  # Line() takes three times as long
+        return _new(Line, (number, kind, value, event, None, unknown, False, None))  # Line() takes three times as long
 
     return read
+
+
+def _lines_of_file(number: int, value: bytes, record_ms: int, by_parts: bool) -> Iterator[Line]:
+    """The same as `_lines_of`; of a file, which may give its events with the times of their records."""
+    try:
+        stamped = read_stamped(value, record_ms)
+    except RefusedError as error:
+        yield Line(number, None, value, None, error)
+        return
+    if stamped is None:
+        yield from _lines_of(number, value, record_ms, by_parts)
+        return
+    for line in _lines_of(number, stamped.value, NO_CLOCK, by_parts):
+        if line.event is None or line.kind is None:
+            yield line
+            continue
+        try:
+            event = DECODERS[line.kind](line.value, (), stamped.record_ms)  # as on the topic
+        except RefusedError as error:
+            yield Line(number, line.kind, line.value, None, error)
+        else:
+            yield line._replace(event=event, is_foreign=False, record_ms=stamped.record_ms)
 
 
 def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False) -> Iterator[Line]:

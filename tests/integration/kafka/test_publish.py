@@ -91,3 +91,19 @@ async def test_nothing_to_publish_is_nothing_published(tansu: Any, make_settings
     settings = make_settings(broker=tansu.address)
     await make_topics(settings)
     assert await publish(settings, []) == Published()
+
+
+async def test_x30_a_record_has_the_time_that_it_is_given_and_any_other_the_present(
+    broker: Any, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings(broker=broker.address, partitions=1)
+    await make_topics(settings)
+    then_ms = round(datetime(2026, 1, 22, tzinfo=UTC).timestamp() * 1000)
+    times = {b"0": then_ms, b"1": None, b"2": then_ms + 1}
+    began_ms = round(datetime.now(UTC).timestamp() * 1000)
+    done = await publish(
+        settings, [Message(COMPLETIONS, b"k", value) for value in times], record_ms_of=lambda each: times[each.value]
+    )
+    assert not done.stamped_by_broker
+    found = {record.value: record.timestamp for record in await read(settings, COMPLETIONS, 3)}
+    assert (found[b"0"], found[b"2"]) == (then_ms, then_ms + 1) and found[b"1"] >= began_ms

@@ -1,5 +1,8 @@
 """X30: starts reach the detector in the partition and order of their ends, and none is a dead letter."""
 
+import io
+import json
+import random
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,11 +15,15 @@ from benchmarks.hot_path import App
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import ORIGIN, Origin, find_origin
 from stream_detector.detect import Config
-from stream_detector.events import Completion, Start
+from stream_detector.detect.replay import Replayer
+from stream_detector.events import Anomaly, Completion, ScoreRun, Start
+from stream_detector.events.decode import decode_anomaly
 from stream_detector.events.encode import encode
+from stream_detector.events.files import read_events
+from stream_detector.events.times import from_epoch_ms
 from stream_detector.kafka import topics
 from stream_detector.roles.detector import Detector
-from tests.events_made import NOON, completion, start
+from tests.events_made import NOON, at_minute, completion, start
 
 NOW_MS = round(NOON.timestamp() * 1000)
 WORKFLOW = "wf-000004"
@@ -103,3 +110,24 @@ async def test_x30_a_start_has_the_variant_of_its_labels() -> None:
 
 def pushed(event: Completion | Start) -> Completion | Start:
     return replace(event, labels={"trigger": "push"})
+
+
+async def test_x30_a_history_with_record_times_is_replayed_id_by_id_as_it_was_live() -> None:
+    """Late events, failures in a row and their end: with the record's time an anomaly is the same to the byte."""
+    scene, replayed = Scene(profile="robust"), Replayer(Config(profile="robust"))
+    draw, history = random.Random(7), [*runs(30)]
+    history += [
+        completion(str(each), WORKFLOW, status="failure", finished_at=at_minute(draw.uniform(-90, 60)))
+        for each in range(30, 40)
+    ]
+    found: list[Anomaly] = []
+    for number, event in enumerate(history):
+        ms = NOW_MS + 60_000 * number
+        line = json.dumps({"record_at": from_epoch_ms(ms).isoformat(), "event": json.loads(encode(event))}).encode()
+        (read,) = read_events(io.BytesIO(line), "history", record_ms=-1)
+        assert read.event is not None and not isinstance(read.event, ScoreRun) and read.record_ms == ms
+        found += replayed.apply(read.event, read.record_ms).anomalies
+        record = SimpleNamespace(headers=[], value=encode(event), timestamp=ms, key=None, offset=number)
+        await scene.detector.apply(topics.COMPLETIONS, Chunk(TP(topics.COMPLETIONS, HOME), [record], number + 1))
+    live = [decode_anomaly(value) for topic, _, value in scene.sent if topic == topics.ALERTS]
+    assert live and [replace(each, published_at=None) for each in live] == found
