@@ -44,7 +44,7 @@ class FileReport:
 
     def add(self, line: Line) -> None:
         """Count a line that has an event."""
-        _, kind, _, event, _, unknown, _ = line
+        _, kind, _, event, _, unknown, _, _ = line
         assert kind is not None
         if type(event) is Completion:
             self._completions += 1
