@@ -14,7 +14,7 @@ from stream_detector.history.api_client import ApiClient
 from stream_detector.history.basic import basic
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import count, entries, walk_from, written
+from stream_detector.history.walk import SKEW, count, entries, is_in_span, walk_from, written
 
 PER_PAGE = 100
 """The most that Airflow gives at its defaults (`maximum_page_limit`)."""
@@ -40,7 +40,7 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
     of: int | None = None
     while True:
         params: dict[str, str | int] = {"limit": PER_PAGE, "offset": walk.skip, "order_by": "end_date"}
-        params |= {"end_date_gte": written(walk.after), "end_date_lte": written(wanted.until)}
+        params |= {"end_date_gte": written(walk.after), "end_date_lte": written(wanted.until + SKEW)}
         document = (await client.get(path, params)).document
         runs = entries(document, "dag_runs", _NOT_AIRFLOW)
         left = count(document.get("total_entries")) or 0
@@ -48,7 +48,8 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         new = [run for run in runs if walk.is_new((run.get("dag_id"), run.get("dag_run_id"), run.get("end_date")))]
         is_last = not runs or left <= walk.skip + len(runs)
         walk.advance([parse_instant(run.get("end_date")) for run in runs])
-        yield Page(new, walk.cursor, of)
+        asked_for = [run for run in new if is_in_span(parse_instant(run.get("end_date")), wanted, client)]
+        yield Page(asked_for, walk.cursor, of)
         if is_last:
             return
 

@@ -6,6 +6,7 @@ an import goes on after a restart whatever has become of that token.
 """
 
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from stream_detector.events.sources.details import parse_instant
@@ -13,7 +14,7 @@ from stream_detector.history.api_client import ApiClient
 from stream_detector.history.basic import basic
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import entries, walk_from, written
+from stream_detector.history.walk import SKEW, entries, is_in_span, walk_from, written
 
 PER_PAGE = 500
 _RIGHTS = "a personal access token needs the scope Build: Read"
@@ -40,7 +41,7 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         "queryOrder": "finishTimeAscending",
         "$top": PER_PAGE,
         "minTime": written(walk.after),
-        "maxTime": written(wanted.until),
+        "maxTime": written(wanted.until + SKEW),
     }
     while True:
         answer = await client.get(path, params | ({"continuationToken": token} if token else {}))
@@ -48,7 +49,7 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         ends = [parse_instant(build.get("finishTime")) for build in builds]
         new = [build for build in builds if walk.is_new((build.get("id"), build.get("finishTime")))]
         walk.advance(ends)
-        yield Page(new, walk.cursor)
+        yield Page([each for each in new if _is_asked_for(each, wanted, client)], walk.cursor)
         token, before = answer.headers.get("x-ms-continuationtoken", ""), token
         if not token:
             return
@@ -56,6 +57,10 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
             raise HistoryImportError(
                 f"Azure DevOps: the builds from {walk.cursor} on name themselves as their next page"
             )
+
+
+def _is_asked_for(build: Mapping[str, Any], wanted: Wanted, client: ApiClient) -> bool:
+    return is_in_span(parse_instant(build.get("finishTime")), wanted, client)
 
 
 def _headers(token: str) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from stream_detector.events.sources.details import parse_instant
 from stream_detector.history.api_client import ApiClient
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import ENDED, LONGEST_RUN, entries, text
+from stream_detector.history.walk import ENDED, LONGEST_RUN, entries, is_in_span, text
 
 _PLACE = re.compile(r"(?:gh|github|bb|bitbucket|circleci|gl|gitlab)/[\w.-]+/[\w.-]+")
 _OF_A_PIPELINE = ("id", "number", "created_at", "trigger", "trigger_parameters", "vcs")
@@ -42,17 +42,12 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
         token = following
         dated = [(each, parse_instant(each.get("created_at"))) for each in pipelines]
         since = wanted.since - LONGEST_RUN
-        within = [each for each, at in dated if at is None or since <= at <= wanted.until]
+        within = [each for each, at in dated if at is None or at >= since]
         if pipelines and all(at is not None and at < since for _, at in dated):
             token = ENDED
         found = await _workflows(client, within)
-        yield Page([each for each in found if _ended_in_span(each, wanted)], token)
-
-
-def _ended_in_span(workflow: Mapping[str, Any], wanted: Wanted) -> bool:
-    """Whether it did, or runs."""
-    ended_at = parse_instant(workflow.get("stopped_at"))
-    return ended_at is None or wanted.since <= ended_at <= wanted.until
+        ends = [parse_instant(each.get("stopped_at")) for each in found]
+        yield Page([each for each, at in zip(found, ends, strict=True) if is_in_span(at, wanted, client)], token)
 
 
 async def _page(client: ApiClient, path: str, token: str) -> Any:

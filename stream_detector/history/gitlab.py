@@ -16,7 +16,7 @@ from stream_detector.events.sources.details import parse_instant
 from stream_detector.history.api_client import ApiClient
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import TimeWalk, count, entries, text, walk_from, written
+from stream_detector.history.walk import TimeWalk, count, entries, is_in_span, text, walk_from, written
 
 PER_PAGE = 100
 _PLACE = re.compile(r"[\w.-]+(?:/[\w.-]+)+")
@@ -44,21 +44,24 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
 
     The cursor names the list and the time of the last change in it that was read.
     """
-    path = f"/projects/{quote(wanted.place, safe='')}"
-    project = _project((await client.get(path)).document)
+    project = _project((await client.get(_path(wanted))).document)
     of_list, _, cursor = wanted.cursor.rpartition(_OF_LIST)
     if of_list != _CHILDREN:
-        async for page in _listed(client, path, project, "", walk_from(wanted.since, cursor)):
+        async for page in _listed(client, wanted, project, "", walk_from(wanted.since, cursor)):
             yield page
         cursor = ""
-    async for page in _listed(client, path, project, _CHILDREN, walk_from(wanted.since, cursor)):
+    async for page in _listed(client, wanted, project, _CHILDREN, walk_from(wanted.since, cursor)):
         yield page
 
 
+def _path(wanted: Wanted) -> str:
+    return f"/projects/{quote(wanted.place, safe='')}"
+
+
 async def _listed(
-    client: ApiClient, path: str, project: Mapping[str, str], source: str, walk: TimeWalk
+    client: ApiClient, wanted: Wanted, project: Mapping[str, str], source: str, walk: TimeWalk
 ) -> AsyncIterator[Page]:
-    of: int | None = None
+    path, of = _path(wanted), None
     while True:
         params: dict[str, str | int] = {"order_by": "updated_at", "sort": "asc", "per_page": PER_PAGE}
         params |= {"updated_after": written(walk.after - _TICK), "page": walk.skip // PER_PAGE + 1}
@@ -74,6 +77,7 @@ async def _listed(
         found += [each.document for each in whole if each and isinstance(each.document, dict)]
         if source:
             found = await _with_stages(client, path, found)
+        found = [each for each in found if is_in_span(parse_instant(each.get("finished_at")), wanted, client)]
         payloads = [{**each, "project": project} for each in found]
         yield Page(payloads, f"{source}{_OF_LIST}{walk.cursor}", None if source else of, (_NO_STEPS,))
         if not answer.next_url or not listed:

@@ -8,7 +8,8 @@ A job is named by its path below the address that was given, not by the URL in t
 setting which another host may stand in.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from stream_detector.history.api_client import ApiClient
 from stream_detector.history.basic import basic
 from stream_detector.history.errors import HistoryImportError
 from stream_detector.history.provider import Page, Provider, Wanted
-from stream_detector.history.walk import LONGEST_RUN, entries, text
+from stream_detector.history.walk import LONGEST_RUN, entries, is_in_span, text
 
 PER_PAGE = 100
 ALL = "all"
@@ -27,6 +28,8 @@ _JOBS = "jobs[name,jobs[name]{0,1}]"
 _BUILD = "number,result,timestamp,duration,building,url,actions[causes[_class],lastBuiltRevision[SHA1,branch[name]]]"
 _NOT_JENKINS = "Jenkins: the answer is not a job's or a folder's: is --url the address of Jenkins?"
 _MOST_DEEP = 20
+_MOST_MS = 10**12
+"""Thirty years."""
 
 
 class _Cursor(msgspec.Struct):
@@ -107,21 +110,18 @@ async def _builds_of(client: ApiClient, begin: _Cursor, wanted: Wanted) -> Async
         new = [build for build in found if not last or _number(build) < last]
         at = from_ + len(found)
         last = min((number for build in new if (number := _number(build))), default=last)
-        yield Page(list(_in_span(new, wanted)), _encode(_Cursor(begin.job, at, last)).decode())
+        asked_for = [build for build in new if is_in_span(_ended_at(build), wanted, client)]
+        yield Page(asked_for, _encode(_Cursor(begin.job, at, last)).decode())
         if len(found) < PER_PAGE or _are_older(new, wanted):
             return
 
 
-def _in_span(builds: list[dict[str, Any]], wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """Those that ended in it, or run."""
-    since_ms, until_ms = wanted.since.timestamp() * 1000, wanted.until.timestamp() * 1000
-    for build in builds:
-        started_ms, took_ms = build.get("timestamp"), build.get("duration")
-        if isinstance(started_ms, int) and isinstance(took_ms, int) and build.get("building") is not True:
-            if since_ms <= started_ms + took_ms <= until_ms:
-                yield build
-        else:
-            yield build
+def _ended_at(build: Mapping[str, Any]) -> datetime | None:
+    """When it did; None while it runs."""
+    started_at, took_ms = parse_epoch_ms(build.get("timestamp")), build.get("duration")
+    if started_at is None or build.get("building") is True or not isinstance(took_ms, int):
+        return None
+    return started_at + timedelta(milliseconds=min(max(took_ms, 0), _MOST_MS))
 
 
 def _are_older(builds: list[dict[str, Any]], wanted: Wanted) -> bool:

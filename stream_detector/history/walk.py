@@ -5,8 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stream_detector.events.sources.details import parse_instant
+from stream_detector.history.api_client import ApiClient
 from stream_detector.history.errors import HistoryImportError
+from stream_detector.history.provider import Wanted
 
+SKEW = timedelta(days=1)
+"""So much later than `until` a request asks for, which is held to it afterwards."""
 LONGEST_RUN = timedelta(days=1)
 """Lists in order of start are followed so far back beyond the span: what began before it may have ended within."""
 ENDED = "end"
@@ -53,6 +57,15 @@ class TimeWalk:
 def walk_from(since: datetime, cursor: str) -> TimeWalk:
     """The walk that begins at `since`, or continues at the cursor of another one."""
     return TimeWalk(max(parse_instant(cursor) or since, since))
+
+
+def is_in_span(at: datetime | None, wanted: Wanted, client: ApiClient) -> bool:
+    """Whether what ended then is asked for; also what has not ended.
+
+    `until` is of this machine's clock; a request names a later end, since before the first answer the server's clock
+    is not known.
+    """
+    return at is None or wanted.since <= at <= wanted.until + timedelta(seconds=client.skew_s)
 
 
 def entries(document: Any, name: str, what: str) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ class ApiServer(PlannedServer):
         self.token = self.TOKEN
         self.requests: list[str] = []
         self.before: Callable[[int], None] = lambda number: None
+        self.date = ""
+        """Its clock, if not that of this machine, as HTTP writes it."""
         self.alter: Callable[[bytes], bytes] | None = None
         self.runs: list[dict[str, Any]] = []
         self.by_id: dict[str, dict[str, Any]] = {}
@@ -109,6 +111,8 @@ class ApiServer(PlannedServer):
             if not self.is_allowed(request):
                 return self.refusal(request)
             answer = await handler(request)
+            if self.date:
+                answer.headers["Date"] = self.date
             if self.alter and isinstance(answer, web.Response) and isinstance(answer.body, bytes):
                 answer.body = self.alter(answer.body)
             return answer
