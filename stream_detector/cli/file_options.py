@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -16,6 +17,8 @@ from stream_detector.cli import CommandError
 from stream_detector.events.files import STDIN, read_history
 from stream_detector.events.lines import Line
 from stream_detector.events.mapping import Mapping, MappingError, load_mapping
+from stream_detector.events.mapping.units import zone_of
+from stream_detector.events.sources.source import NO_CHOICES, Choices
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class FileOptions:
 
     file: Path
     builds: bool = False
-    models: bool = False
+    choices: Choices = NO_CHOICES
     encoding: str | None = None
     mapping: Mapping | None = None
     title: str | None = None
@@ -38,7 +41,7 @@ class FileOptions:
             title=self.title,
             record_ms=record_ms,
             builds=self.builds,
-            models=self.models,
+            choices=self.choices,
             encoding=self.encoding,
             mapping=self.mapping,
             note=note,
@@ -51,17 +54,28 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
     @click.option("--builds", is_flag=True, help="CI tables only: one execution per build, with its tests as steps")
     @click.option("--models", is_flag=True, help="dbt results only: each model or other node is a workflow")
+    @click.option("--zone", metavar="ZONE", help="Zone of the times of JUnit reports without one; default: UTC")
     @click.option("--encoding", metavar="NAME", help="Encoding of FILE if not UTF-8 or UTF-16, for example cp1252")
     @click.option("--map", "mapping", metavar="MAPPING", help="TOML file that maps the fields of FILE")
     @functools.wraps(function)
     def call(
-        *args: Any, file: Path, builds: bool, models: bool, encoding: str | None, mapping: str | None, **others: Any
+        *args: Any,
+        file: Path,
+        builds: bool,
+        models: bool,
+        zone: str | None,
+        encoding: str | None,
+        mapping: str | None,
+        **others: Any,
     ) -> Any:
         try:
             mapped = load_mapping(Path(mapping)) if mapping else None
+            choices = Choices(models, zone_of(zone) if zone else UTC)
         except MappingError as error:
             raise CommandError(str(error), 2) from None
-        return function(*args, options=FileOptions(file, builds, models, encoding, mapped), **others)
+        except ValueError as error:
+            raise CommandError(f"--zone: {error}; for example UTC, +02:00 or Europe/Berlin", 2) from None
+        return function(*args, options=FileOptions(file, builds, choices, encoding, mapped), **others)
 
     return call
 

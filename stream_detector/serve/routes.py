@@ -274,7 +274,7 @@ ROUTES: tuple[Route, ...] = (
             webhooks.webhook_handler(source, source.webhook),
             f"{source.title} webhook",
             webhooks.DeliveryResult,
-            webhooks.PartsQuery if source.read_parts else None,
+            webhooks.query_of(source),
             body=dict[str, Any],
             problems=(400, 404, 408, 413, 415, 429, 503),
             database=False,

@@ -29,7 +29,7 @@ from stream_detector.events.sources import find_source, open_envelopes, read_pay
 from stream_detector.events.sources.confluent import strip_frame
 from stream_detector.events.sources.form import is_form
 from stream_detector.events.sources.json_text import is_text
-from stream_detector.events.sources.source import IgnoredError, Source
+from stream_detector.events.sources.source import NO_CHOICES, Choices, IgnoredError, Source
 from stream_detector.events.start import Start
 from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
 
@@ -60,7 +60,7 @@ def read_history(
     record_ms: int,
     title: str | None = None,
     builds: bool = False,
-    models: bool = False,
+    choices: Choices = NO_CHOICES,
     encoding: str | None = None,
     mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -72,7 +72,7 @@ def read_history(
         title: what messages and events call the file, if not by its path.
         record_ms: what counts as now; an event 10 minutes later is of the future. Below 0 nothing is.
         builds: of a CI table, a build is one execution with its tests as steps, not each test one of its own.
-        models: of a dbt artifact, each node is an execution of its own workflow, not a step of the invocation.
+        choices: how payloads of other systems are read.
         encoding: of the text, where it is neither UTF-8 nor UTF-16.
         mapping: where the fields of ours are, in a file of another system.
         note: gets what a person should know of the file as a whole.
@@ -87,7 +87,7 @@ def read_history(
                 name,
                 record_ms=record_ms,
                 builds=builds,
-                models=models,
+                choices=choices,
                 encoding=encoding,
                 mapping=mapping,
                 note=note,
@@ -102,7 +102,7 @@ def read_events(
     *,
     record_ms: int,
     builds: bool = False,
-    models: bool = False,
+    choices: Choices = NO_CHOICES,
     encoding: str | None = None,
     mapping: Mapping | None = None,
     note: Callable[[str], None] = lambda text: None,
@@ -116,7 +116,7 @@ def read_events(
         yield from _mapped(plain, name, start, mapping, record_ms)
         return
     if start[:1] == b"<":
-        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms, models)
+        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms, choices)
         return
     if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
         own = _reader_of_own(record_ms)
@@ -127,7 +127,7 @@ def read_events(
                 yield line
             else:
                 for _, part, _ in values_of_line(value, number):
-                    yield from _lines_of_file(number, part, record_ms, models)
+                    yield from _lines_of_file(number, part, record_ms, choices)
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)
@@ -276,7 +276,7 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
     return read
 
 
-def _lines_of_file(number: int, value: bytes, record_ms: int, by_parts: bool) -> Iterator[Line]:
+def _lines_of_file(number: int, value: bytes, record_ms: int, choices: Choices) -> Iterator[Line]:
     """The same as `_lines_of`; of a file, which may give its events with the times of their records."""
     try:
         stamped = read_stamped(value, record_ms)
@@ -284,9 +284,9 @@ def _lines_of_file(number: int, value: bytes, record_ms: int, by_parts: bool) ->
         yield Line(number, None, value, None, error)
         return
     if stamped is None:
-        yield from _lines_of(number, value, record_ms, by_parts)
+        yield from _lines_of(number, value, record_ms, choices)
         return
-    for line in _lines_of(number, stamped.value, NO_CLOCK, by_parts):
+    for line in _lines_of(number, stamped.value, NO_CLOCK, choices):
         if line.event is None or line.kind is None:
             yield line
             continue
@@ -298,12 +298,12 @@ def _lines_of_file(number: int, value: bytes, record_ms: int, by_parts: bool) ->
             yield line._replace(event=event, is_foreign=False, record_ms=stamped.record_ms)
 
 
-def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False) -> Iterator[Line]:
+def _lines_of(number: int, value: bytes, record_ms: int, choices: Choices = NO_CHOICES) -> Iterator[Line]:
     """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
         if len(value) > MAX_BYTES:
             if (source := find_source(value)) is not None:
-                yield from _of_source(source, number, value, record_ms, by_parts)
+                yield from _of_source(source, number, value, record_ms, choices)
             else:
                 yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
             return
@@ -311,13 +311,13 @@ def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False)
             fields = _decoded(value)
             kind = _kind_of(fields)
         except RefusedError as error:
-            yield from _foreign(number, value, record_ms, by_parts, error)
+            yield from _foreign(number, value, record_ms, choices, error)
             return
         check_unique(value, fields)
         known = _FIELDS[kind]
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
         if unknown and (source := find_source(value)) is not None:  # its payload has a field with a name of ours
-            yield from _of_source(source, number, value, record_ms, by_parts)
+            yield from _of_source(source, number, value, record_ms, choices)
             return
     except IgnoredError:
         return
@@ -328,22 +328,22 @@ def _lines_of(number: int, value: bytes, record_ms: int, by_parts: bool = False)
     yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
 
 
-def _foreign(number: int, value: bytes, record_ms: int, by_parts: bool, first: RefusedError) -> Iterator[Line]:
+def _foreign(number: int, value: bytes, record_ms: int, choices: Choices, first: RefusedError) -> Iterator[Line]:
     """The events in an envelope, or of a source's payload. Raises `first` where the value is neither."""
     source = find_source(value)
     if source is not None:
-        yield from _of_source(source, number, value, record_ms, by_parts)
+        yield from _of_source(source, number, value, record_ms, choices)
         return
     inner = open_envelopes(value, "")
     if inner == value:
         raise first
-    yield from _lines_of(number, inner, record_ms, by_parts)
+    yield from _lines_of(number, inner, record_ms, choices)
 
 
-def _of_source(source: Source, number: int, value: bytes, record_ms: int, by_parts: bool) -> Iterator[Line]:
+def _of_source(source: Source, number: int, value: bytes, record_ms: int, choices: Choices) -> Iterator[Line]:
     """The events of a source's payload. Raises `RefusedError` where it has none that can be read."""
     check_unique_payload(value)
-    reading = read_payload(source, value, by_parts=by_parts)
+    reading = read_payload(source, value, choices)
     for event in reading.events:
         yield _checked(Record(number, kind_of_event(event), encode(event), is_foreign=True), record_ms)
     for error in reading.refused:

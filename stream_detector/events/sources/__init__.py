@@ -43,6 +43,8 @@ from stream_detector.events.sources import (
 )
 from stream_detector.events.sources.details import attempt, object_fields
 from stream_detector.events.sources.source import (
+    NO_CHOICES,
+    Choices,
     Envelope,
     IgnoredError,
     Places,
@@ -174,13 +176,14 @@ def open_envelopes(value: bytes, own_type: str) -> bytes:
     return value
 
 
-def read_payload(source: Source, value: bytes, *, by_parts: bool = False) -> Reading:
-    """What a payload holds; the details that could not be used are counted. Raises `RefusedError`.
-
-    Args:
-        by_parts: each part as a workflow of its own, where the source can be read so.
-    """
-    reading = source.read_parts(value) if by_parts and source.read_parts else source.read(value)
+def read_payload(source: Source, value: bytes, choices: Choices = NO_CHOICES) -> Reading:
+    """What a payload holds; the details that could not be used are counted. Raises `RefusedError`."""
+    if choices.by_parts and source.read_parts is not None:
+        reading = source.read_parts(value)
+    elif source.read_in_zone is not None:
+        reading = source.read_in_zone(value, choices.zone)
+    else:
+        reading = source.read(value)
     if not LEFT_OUT.is_paused:
         for place in reading.left_out:
             LEFT_OUT[source.name, place] += 1

@@ -4,11 +4,12 @@ Sources: the schemas of Ant's JUnit task (`JUnit.xsd`, windyroad/JUnit-Schema) a
 (`junit-10.xsd`), and what pytest, Surefire, Gradle and Jest write. `time` is seconds. A suite has no id: its name and
 `timestamp`, which is its start, identify it, so a report that is sent again counts once.
 
-The schemas forbid a zone in `timestamp`, and Ant writes UTC; so a time without a zone is UTC. A document that declares
+The schemas forbid a zone in `timestamp`, and Ant writes UTC; so a time without a zone is UTC, unless the person who
+sends the report names another. A document that declares
 a type or entities is refused unread: no report needs them, and they are how XML grows in memory or reads files.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from xml.parsers import expat
 
 from stream_detector.events.completion import Completion, Status, Step
@@ -126,8 +127,12 @@ class _Reader:
         )
 
 
-def read(payload: bytes) -> Reading:
-    """The suites that have cases; of a report without any why there is none. Raises `RefusedError`."""
+def read(payload: bytes, zone: tzinfo = UTC) -> Reading:
+    """The suites that have cases; of a report without any why there is none. Raises `RefusedError`.
+
+    Args:
+        zone: of times without one.
+    """
     details = Details(_ADVICE)
     reader = _Reader(details)
     try:
@@ -141,14 +146,14 @@ def read(payload: bytes) -> Reading:
         raise RefusedError("decode", "not_utf8", f"XML in an encoding that is not read; {_ADVICE}") from None
     seen: dict[str, int] = {}
     suites = (each for each in reader.suites if each.steps)
-    events, refused = read_entries(suites, lambda suite: [_event(suite, seen, details)])
+    events, refused = read_entries(suites, lambda suite: [_event(suite, seen, details, zone)])
     return reading_of(events, refused, "the report has no test case", details.left_out)
 
 
-def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:
+def _event(suite: _Suite, seen: dict[str, int], details: Details, zone: tzinfo) -> Completion:
     name = details.needed_text("testsuite/@name", suite.name)
     written = details.needed_text("testsuite/@timestamp", suite.timestamp)
-    started_at = _instant(written)
+    started_at = _instant(written, zone)
     if started_at is None:
         raise details.refusal("bad_time", "testsuite/@timestamp", "is not a time such as 2026-01-22T00:05:00")
     run = f"junit:{name}@{started_at.isoformat()}" + (f"@{suite.host}" if suite.host else "")
@@ -166,8 +171,8 @@ def _event(suite: _Suite, seen: dict[str, int], details: Details) -> Completion:
     )
 
 
-def _instant(written: str) -> datetime | None:
-    """Of a time without a zone that in UTC."""
+def _instant(written: str, zone: tzinfo) -> datetime | None:
+    """The time in UTC."""
     found = parse_instant(written)
     if found is not None:
         return found
@@ -175,7 +180,7 @@ def _instant(written: str) -> datetime | None:
         naive = datetime.fromisoformat(written)
     except ValueError:
         return None
-    return parse_instant(naive.replace(tzinfo=UTC).isoformat()) if naive.tzinfo is None else None
+    return parse_instant(naive.replace(tzinfo=zone).isoformat()) if naive.tzinfo is None else None
 
 
 def _seconds(written: str) -> float | None:
@@ -202,6 +207,7 @@ SOURCE: Source = Source(
     recognises=_recognises,
     recognises_text=_recognises_text,
     read=read,
+    read_in_zone=read,
     becomes="each test suite of a report becomes an execution with its test cases as steps; of more than 1,000 those "
     "that failed and the longest; a suite without a timestamp cannot be identified",
     statuses=STATUS,

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from datetime import UTC, tzinfo
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec import Raw
 
@@ -34,6 +35,18 @@ class Reading(NamedTuple):
     """With what the ids of workflows began that were renamed, and with what they begin now."""
     known_as: str = ""
     """Of a payload with one event whose workflow has a name alone: the workflow's id where that is known already."""
+
+
+class Choices(NamedTuple):
+    """What a person chooses about how payloads are read; a source that has no such choice passes it over."""
+
+    by_parts: bool = False
+    """Each part as a workflow of its own."""
+    zone: tzinfo = UTC
+    """Of times without one."""
+
+
+NO_CHOICES: Final = Choices()
 
 
 def read_entries(
@@ -130,6 +143,8 @@ class Source:
     """The source's word for an outcome -> our status, for docs/sources.md."""
     read_parts: Callable[[bytes], Reading] | None = None
     """The same payload with each of its parts as a workflow of its own, for those who ask for it."""
+    read_in_zone: Callable[[bytes, tzinfo], Reading] | None = None
+    """The same payload, whose times have no zone, with the zone that they are in."""
     recognises_text: Callable[[bytes], bool] | None = None
     """The same for a payload that is not a JSON object, such as XML; asked where the value does not begin with `{`."""
     webhook: Webhook | None = None

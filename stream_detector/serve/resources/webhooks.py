@@ -13,9 +13,10 @@ from stream_detector.events.decode import decode_received
 from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
+from stream_detector.events.mapping.units import zone_of
 from stream_detector.events.sources import find_source, mapped_source, read_payload
 from stream_detector.events.sources.form import form_payload, is_form
-from stream_detector.events.sources.source import Reading, Source, Webhook
+from stream_detector.events.sources.source import NO_CHOICES, Choices, Reading, Source, Webhook
 from stream_detector.serve.app_keys import BROKER, DATABASE, SETTINGS
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.connections import source_of
@@ -46,9 +47,32 @@ class DeliveryResult(IntakeResult, kw_only=True):
 
 
 class PartsQuery(Struct, kw_only=True):
-    """How to read a delivery."""
+    """How to read a delivery that has parts."""
 
     models: Annotated[bool, Meta(description="Each model or other node of the invocation is a workflow.")] = False
+
+
+class ZoneQuery(Struct, kw_only=True):
+    """How to read a delivery whose times have no zone."""
+
+    zone: Annotated[str, Meta(description="Zone of times without one, such as Europe/Berlin or +02:00.")] = "UTC"
+
+
+def query_of(source: Source) -> type[Struct] | None:
+    """The parameters that the source's webhook takes."""
+    return PartsQuery if source.read_parts else ZoneQuery if source.read_in_zone else None
+
+
+def _choices(request: web.Request, source: Source) -> Choices:
+    """What the URL of the webhook chooses. Raises 400."""
+    if source.read_parts is not None:
+        return Choices(by_parts=read_query(request, PartsQuery, ignore_unknown=True).models)
+    if source.read_in_zone is None:
+        return NO_CHOICES
+    try:
+        return Choices(zone=zone_of(read_query(request, ZoneQuery, ignore_unknown=True).zone))
+    except ValueError as error:
+        raise ProblemError(400, f"zone: {error}; for example UTC, Europe/Berlin or %2B02:00.") from None
 
 
 def webhook_handler(source: Source, webhook: Webhook) -> Handler:
@@ -73,8 +97,7 @@ def webhook_handler(source: Source, webhook: Webhook) -> Handler:
         if kind and kind not in webhook.events:
             reading = Reading(ignored=f"{_shown(kind)} is not switched on")
         else:
-            by_parts = source.read_parts is not None and read_query(request, PartsQuery, ignore_unknown=True).models
-            reading = _read_delivery(source, body, by_parts=by_parts)
+            reading = _read_delivery(source, body, _choices(request, source))
         return await _answer(request, reading, source.name)
 
     take_delivery.__name__ = f"take_{source.name}"
@@ -93,12 +116,17 @@ async def take_mapped(request: web.Request) -> web.Response:
     return await _answer(request, _read_delivery(source, body, is_mapped=True), source.name)
 
 
-def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False, by_parts: bool = False) -> Reading:
+def _read_delivery(
+    source: Source,
+    body: bytes,
+    choices: Choices = NO_CHOICES,
+    *,
+    is_mapped: bool = False,
+) -> Reading:
     """What the delivery holds. Raises 400, for the person who set it up.
 
     Args:
         is_mapped: whether a mapping reads it: it may read a payload of any system.
-        by_parts: each part as a workflow of its own.
     """
     try:
         payload = form_payload(body) if is_form(body) else body
@@ -107,7 +135,7 @@ def _read_delivery(source: Source, body: bytes, *, is_mapped: bool = False, by_p
             detail = f"unsupported_format: this is a payload of {other.title}"
             raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
         check_unique_payload(payload)
-        return read_payload(source, payload, by_parts=by_parts)
+        return read_payload(source, payload, choices)
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
 

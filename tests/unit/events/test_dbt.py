@@ -13,6 +13,7 @@ from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import read_events
 from stream_detector.events.sources import dbt
+from stream_detector.events.sources.source import Choices
 from tests.unit.events.samples_of_sources import changed, loaded, only_event
 
 PAYLOAD = loaded("dbt_run_results")
@@ -151,7 +152,7 @@ def test_x20_a_node_that_cannot_be_read_does_not_lose_the_others() -> None:
     payload = json.loads(changed(PAYLOAD, "results.1.status", "sideways"))
     (several, other), envelope = payload["results"][:2], json.dumps(json.dumps(payload)).encode()
     for data in (json.dumps(payload).encode(), json.dumps([payload]).encode(), envelope):
-        lines = list(read_events(io.BytesIO(data), "run_results.json", record_ms=-1, models=True))
+        lines = list(read_events(io.BytesIO(data), "run_results.json", record_ms=-1, choices=Choices(by_parts=True)))
         assert [line.error and line.error.reason for line in lines] == [None, None, "unknown_value"], data
     with pytest.raises(RefusedError, match="is none of"):
         nodes(payload | {"results": [other]})

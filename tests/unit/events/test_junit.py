@@ -1,6 +1,8 @@
 """X20: suites of a JUnit report become executions with their cases as steps; XML that attacks is refused unread."""
 
+import io
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
@@ -8,7 +10,9 @@ from msgspec.structs import replace
 from stream_detector.events import RefusedError
 from stream_detector.events.completion import Completion, Step
 from stream_detector.events.decode import decode_completion
+from stream_detector.events.files import read_events
 from stream_detector.events.sources import find_source, junit
+from stream_detector.events.sources.source import Choices
 from tests.unit.events.samples_of_sources import only_event
 from tests.unit.events.source_matrix import PAYLOADS
 
@@ -103,3 +107,17 @@ def test_x20_what_is_no_report_is_refused(value: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
         decode_completion(value, (), -1)
     assert "\n" not in refused.value.message
+
+
+def test_x20_a_time_without_a_zone_is_read_in_the_one_that_is_named() -> None:
+    """Local time, as many write it, would be hours late or in the future as UTC; one with a zone says itself."""
+    summer = (SUITE % CASE).replace(b"2026-01-22", b"2026-07-22")
+    for zone, hour in (("Europe/Berlin", 22), ("America/Los_Angeles", 7), ("UTC", 0)):
+        (event,) = junit.read(summer, ZoneInfo(zone)).events
+        assert isinstance(event, Completion) and event.started_at.hour == hour
+        assert event.started_at.tzinfo is UTC and event.duration_s == 2
+        (line,) = read_events(io.BytesIO(summer), "report.xml", record_ms=-1, choices=Choices(zone=ZoneInfo(zone)))
+        assert line.event == replace(event, source="junit")
+    assert junit.read(REPORT, ZoneInfo("Asia/Tokyo")) == junit.read(REPORT)
+    (first,), (second,) = (junit.read(summer, ZoneInfo(zone)).events for zone in ("Europe/Berlin", "Europe/Paris"))
+    assert first == second, "the id is of the instant"

@@ -208,3 +208,17 @@ async def test_x20_dbts_webhook_reads_models_where_its_url_asks_for_them(client:
     workflows = [record.key for record in published(client)]
     assert workflows[0] == b"dbt:model.shop.orders:target=prod" and len(workflows) == 5
     assert "models" in (await post(client, "dbt?models=perhaps", body, 400))["detail"]
+
+
+async def test_x20_junits_webhook_reads_times_in_the_zone_that_its_url_names(client: Client) -> None:
+    body = b'<testsuite name="a" timestamp="2026-07-22T00:05:00"><testcase name="t" time="1"/></testsuite>'
+    for query, started in (
+        ("?zone=Europe/Berlin", "2026-07-21T22:05:00Z"),
+        ("?zone=%2B02:00", "2026-07-21T22:05:00Z"),
+        ("", "2026-07-22T00:05:00Z"),
+    ):
+        await post(client, f"junit{query}", body, Content_Type="application/xml")
+        assert json.loads(published(client)[-1].value or b"")["started_at"] == started
+    for zone in ("Mars/Olympus", "+02:00", "../../etc/passwd", "%2B99:00", "Europe"):
+        found = await post(client, f"junit?zone={zone}", body, 400, Content_Type="application/xml")
+        assert "Europe/Berlin" in found["detail"], zone
