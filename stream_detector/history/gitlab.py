@@ -44,24 +44,24 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
 
     The cursor names the list and the time of the last change in it that was read.
     """
-    project = _project((await client.get(_path(wanted))).document)
+    found = (await client.get(f"/projects/{quote(wanted.place, safe='')}")).document
+    project, path = (
+        _project(found),
+        f"/projects/{count(found.get('id'))}",
+    )  # one that was moved is found by its old path
     of_list, _, cursor = wanted.cursor.rpartition(_OF_LIST)
     if of_list != _CHILDREN:
-        async for page in _listed(client, wanted, project, "", walk_from(wanted.since, cursor)):
+        async for page in _listed(client, wanted, path, project, "", walk_from(wanted.since, cursor)):
             yield page
         cursor = ""
-    async for page in _listed(client, wanted, project, _CHILDREN, walk_from(wanted.since, cursor)):
+    async for page in _listed(client, wanted, path, project, _CHILDREN, walk_from(wanted.since, cursor)):
         yield page
 
 
-def _path(wanted: Wanted) -> str:
-    return f"/projects/{quote(wanted.place, safe='')}"
-
-
 async def _listed(
-    client: ApiClient, wanted: Wanted, project: Mapping[str, str], source: str, walk: TimeWalk
+    client: ApiClient, wanted: Wanted, path: str, project: Mapping[str, str], source: str, walk: TimeWalk
 ) -> AsyncIterator[Page]:
-    path, of = _path(wanted), None
+    of: int | None = None
     while True:
         params: dict[str, str | int] = {"order_by": "updated_at", "sort": "asc", "per_page": PER_PAGE}
         params |= {"updated_after": written(walk.after - _TICK), "page": walk.skip // PER_PAGE + 1}
@@ -105,7 +105,7 @@ async def _with_stages(client: ApiClient, path: str, pipelines: list[dict[str, A
 
 def _project(document: Any) -> Mapping[str, str]:
     """What the webhook's payload has of it: path and default branch."""
-    if not isinstance(document, dict) or not text(document, "path_with_namespace"):
+    if not text(document, "path_with_namespace") or count(document.get("id")) is None:
         raise HistoryImportError("GitLab CI: the answer is not a project: is --url the address of GitLab?")
     return {name: text(document, name) for name in ("path_with_namespace", "default_branch")}
 

@@ -16,8 +16,10 @@ class GitLabServer(ApiServer):
     NAME, PLACE, PREFIX = "gitlab", "bakery/bread/oven", "/api/v4"
 
     def routes(self) -> dict[str, Handler]:
-        project = "/projects/{place:bakery%2Fbread%2Foven}"
+        project = "/projects/3"
         return {
+            "/projects/{place:bakery%2Fbread%2Foven}": self._project,
+            "/projects/{place:bakery%2Fstove}": self._moved,
             project: self._project,
             f"{project}/pipelines": self._list,
             f"{project}/pipelines/{{number}}": self._one,
@@ -55,6 +57,9 @@ class GitLabServer(ApiServer):
     async def _project(self, _: web.Request) -> web.Response:
         project = {"id": 3, "path_with_namespace": "bakery/bread/oven", "default_branch": "trunk"}
         return web.json_response(project)
+
+    async def _moved(self, _: web.Request) -> web.Response:
+        return web.Response(status=301, headers={"Location": f"{self.url}/api/v4/projects/3"})
 
     async def _list(self, request: web.Request) -> web.Response:
         assert request.query["order_by"] == "updated_at" and request.query["sort"] == "asc"

@@ -195,6 +195,7 @@ async def test_x22_a_gitlab_pipeline_is_the_execution_of_the_webhook() -> None:
     server = await GitLabServer(6).start()
     try:
         fetched = await fetch(server)
+        assert (await fetch(server, place="bakery/stove")).events == fetched.events  # where the project was before
     finally:
         await server.stop()
     variants = [event.variant for event in fetched.events.values()]
