@@ -132,7 +132,7 @@ def _as_dict(letter: StoredDeadLetter) -> dict[str, Any]:
     return {
         "id": f"{letter.partition}-{letter.offset}",
         "at": f"{from_epoch_ms(why.timestamp_ms):%Y-%m-%d %H:%M:%S} UTC" if why.timestamp_ms >= 0 else "-",
-        "came_from": f"{why.topic}-{why.partition}@{why.offset}",
+        "came_from": f"{why.topic}-{why.partition}@{why.offset}" + (f"/{why.index}" if why.index is not None else ""),
         "stage": why.stage,
         "reason": why.reason,
         "message": why.message,

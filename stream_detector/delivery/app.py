@@ -183,6 +183,10 @@ class WorkerApp(faust.App):
             error: why.
         """
         own = headers.own if isinstance(headers, UnreadableHeaders) else headers
+        if origin.event_index is not None:
+            error = RefusedError(
+                error.stage, error.reason, f"event {origin.event_index} of its record: {error.message}"
+            )
         EventRefused(origin.topic, origin.partition, origin.offset, reason=error.reason, message=error.message).emit()
         try:
             letter = self._dead_letter(record.key, record.value, own, origin, number, error)
@@ -196,9 +200,9 @@ class WorkerApp(faust.App):
     def _dead_letter(
         self, key: bytes | None, value: bytes | None, headers: Headers, origin: Origin, number: int, error: RefusedError
     ) -> Sent:
-        name, partition, offset, timestamp_ms = origin
+        name, partition, offset, timestamp_ms, index = origin
         with_why = dead_letter_headers(
-            headers, topic=name, partition=partition, offset=offset, timestamp_ms=timestamp_ms, error=error
+            headers, topic=name, partition=partition, offset=offset, timestamp_ms=timestamp_ms, index=index, error=error
         )
         known = self.partitions.get(topics.DEAD_LETTERS)
         return Sent(topics.DEAD_LETTERS, number % known if known else number, key, value, with_why)

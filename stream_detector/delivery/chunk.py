@@ -6,6 +6,7 @@ from typing import Protocol
 from faust.types import TP
 
 from stream_detector.events.headers import Headers
+from stream_detector.events.unfold import Entry, SeveralEventsError, headers_within
 
 RECORD_BYTES = 100
 """What a record costs in memory beside its value."""
@@ -28,10 +29,28 @@ class SourceRecord(Protocol):
     def headers(self) -> Headers: ...
 
 
+class UnfoldedRecord:
+    """One event of a record with several, as a record of its own: same offset and timestamp, and its index."""
+
+    __slots__ = ("error", "headers", "index", "key", "offset", "timestamp", "timestamp_type", "value")
+
+    def __init__(self, record: SourceRecord, index: int, entry: Entry) -> None:
+        self.offset, self.timestamp, self.timestamp_type = record.offset, record.timestamp, record.timestamp_type
+        self.key, self.value, self.headers = record.key, entry.value, headers_within(record.headers)
+        self.index = index
+        self.error = entry.error
+        """Why there is no event."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Offset and index: no other event of the partition has both."""
+        return self.offset, self.index
+
+
 class Chunk:
     """Records in a row of one source partition."""
 
-    __slots__ = ("assignment", "n_bytes", "next_offset", "records", "rewinds", "tp")
+    __slots__ = ("assignment", "n_bytes", "next_offset", "records", "rewinds", "tp", "unfolded")
 
     def __init__(
         self, tp: TP, records: Sequence[SourceRecord], next_offset: int, rewinds: int = 0, assignment: int = 0
@@ -42,4 +61,12 @@ class Chunk:
         """Where the next chunk begins."""
         self.rewinds, self.assignment = rewinds, assignment
         """How often the partition had been rewound, and anything assigned, when this was fetched."""
+        self.unfolded: dict[tuple[int, int], UnfoldedRecord] = {}
+        """The events of those of the records that turned out to hold several, by offset and index."""
         self.n_bytes = sum([len(record.value or b"") for record in records]) + RECORD_BYTES * len(records)
+
+    def unfold(self, record: SourceRecord, several: SeveralEventsError) -> list[UnfoldedRecord]:
+        """The events of one of the records, in the order of their indexes."""
+        found = [UnfoldedRecord(record, index, entry) for index, entry in enumerate(several.entries)]
+        self.unfolded.update((each.place, each) for each in found)
+        return found

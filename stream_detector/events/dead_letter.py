@@ -1,8 +1,9 @@
 """The headers of a dead letter: where the record came from and why it was refused, in Kafka Connect's names.
 
-Key, value and headers of the record itself stay untouched; ours are appended. A record that was retried and refused
-again carries two sets: the last one counts. A record that is too large for the topic is kept cut, with the length and
-the SHA-256 of the whole.
+Key, value and headers of the record itself stay untouched; ours are appended. Of a record with several events each that
+is refused is a dead letter of its own: its value is that event alone, and a header has its index. A record that was
+retried and refused again carries two sets: the last one counts. A record that is too large for the topic is kept cut,
+with the length and the SHA-256 of the whole.
 """
 
 from collections.abc import Iterable
@@ -35,6 +36,8 @@ class DeadLetter(Struct, frozen=True, gc=False, kw_only=True):
     partition: int
     offset: int
     timestamp_ms: int
+    index: int | None = None
+    """Of a record with several events: which of them it is, counted from 0. None: the whole record."""
     stage: Stage
     reason: Reason
     message: str
@@ -52,7 +55,14 @@ class DeadLetter(Struct, frozen=True, gc=False, kw_only=True):
 
 
 def dead_letter_headers(
-    original_headers: Headers, *, topic: str, partition: int, offset: int, timestamp_ms: int, error: RefusedError
+    original_headers: Headers,
+    *,
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp_ms: int,
+    error: RefusedError,
+    index: int | None = None,
 ) -> list[tuple[str, bytes | None]]:
     """The record's own headers and, after them, what `read_dead_letter` reads."""
     ours = {
@@ -65,6 +75,8 @@ def dead_letter_headers(
         "exception.class.name": _ERROR_CLASS,
         "exception.message": error.message[:MESSAGE_CHARACTERS],
     }
+    if index is not None:
+        ours["index"] = str(index)
     appended = [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in ours.items()]
     return [*original_headers, *appended]
 
@@ -165,6 +177,7 @@ def read_dead_letter(headers: Headers) -> DeadLetter:
             partition=int(found["partition"]),
             offset=int(found["offset"]),
             timestamp_ms=_believed(int(found.get("timestamp", b"-1"))),
+            index=int(found["index"]) if "index" in found else None,
             stage=cast(Stage, found["stage"].decode()),
             reason=cast(Reason, found.get("reason", b"unsupported_format").decode()),
             message=found.get("exception.message", b"").decode("utf-8", "replace"),

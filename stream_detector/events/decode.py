@@ -1,4 +1,4 @@
-"""From a record's bytes to a validated value, or `RefusedError` and nothing else.
+"""From a record's bytes to a validated value, or `RefusedError` and nothing else; of several values all of them in it.
 
 An event passes, in this order:
 1. size and presence of the value,
@@ -45,9 +45,10 @@ from stream_detector.events.run_part import RunPart
 from stream_detector.events.run_summary import RunSummary
 from stream_detector.events.score import Score, WrittenScore
 from stream_detector.events.score_run import ScoreRun
-from stream_detector.events.sources import ENVELOPES, find_source, open_envelopes, read_single
+from stream_detector.events.sources import ENVELOPES
 from stream_detector.events.start import Start, decode_start, is_start
 from stream_detector.events.times import EARLIEST, FUTURE_MS, LATEST, LATEST_MS, epoch_ms
+from stream_detector.events.unfold import only_event
 from stream_detector.events.variant import has_key
 from stream_detector.events.written import in_own_form
 
@@ -280,10 +281,7 @@ def _read_foreign(value: bytes, headers: Headers, decode: Callable[[bytes], _T],
         if is_start(value):
             with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return decode(value), value
-    inner = open_envelopes(value.removeprefix(BOM_UTF8), own_type)
-    source = find_source(inner, headers)
-    if source is not None:
-        inner = read_single(source, inner, own_type)
+    inner = only_event(value.removeprefix(BOM_UTF8), headers, own_type)
     try:
         return decode(inner), inner
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -37,7 +37,12 @@ class RefusedError(ValueError):
         stage: where it was refused.
         reason: which of the bounded reasons.
         message: what is wrong and what to do, for the producer of the event; without the payload.
+        place: of a payload's entry, how many that are read or refused stand before it; None where it is the payload's.
+        entry: of a payload's entry, its own bytes, which are a payload by themselves; None where there are none.
     """
+
+    place: int | None = None
+    entry: bytes | None = None
 
     def __init__(self, stage: Stage, reason: Reason, message: str) -> None:
         super().__init__(message)

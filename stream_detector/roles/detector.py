@@ -20,7 +20,7 @@ from stream_detector.delivery.broker_clock import LOG_APPEND_TIME
 from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.published_before import PublishedBefore
-from stream_detector.delivery.repartition import Origin, read_origin, strip_origin
+from stream_detector.delivery.repartition import Origin, advance_watermark, origin_of, read_origin, strip_origin
 from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
@@ -61,6 +61,7 @@ from stream_detector.events.label_counts import label_counts_header
 from stream_detector.events.sources import LEFT_OUT
 from stream_detector.events.sources.source import IgnoredError
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
+from stream_detector.events.unfold import SeveralEventsError
 from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
@@ -243,7 +244,7 @@ class Detector:
                 if not repartitioned and (packed is None or not is_home):
                     target = topics.owner_partition(key.partition(":")[2], self._n)
                     if target != number or not is_home:
-                        self._repartition(record, _origin(source, number, record), key, target)
+                        self._repartition(record, origin_of(source, number, record), key, target)
                         outcomes["forwarded"] += 1
                         continue
                 if replaying and record.offset < partition.applied_offset(key, source):
@@ -268,14 +269,31 @@ class Detector:
                     continue
                 outcomes[outcome.kind] += 1
                 outcome = self._send_found(
-                    key, outcome, record, headers, origin or _origin(source, number, record), number
+                    key, outcome, record, headers, origin or origin_of(source, number, record), number
                 )
                 if type(event) is Score and not backfill:
                     self._send_run_part(run_part_of(event, outcome, failed=False))
             except Exception as error:  # a defect of ours must not stop the stream: the event is kept, the others go on
-                outcomes[self._refuse_record(source, number, record, repartitioned, error)] += 1
+                outcomes.update(await self._apply_otherwise(source, chunk, record, error))
         if quiet:
             outcomes["applied"] += quiet
+        return outcomes
+
+    async def _apply_otherwise(self, source: str, chunk: Chunk, record: SourceRecord, error: Exception) -> Outcomes:
+        """Apply the events of a record that holds several as if each were one of its own, likewise without giving up
+        control; keep one that was not applied for any other reason."""
+        number, outcomes, repartitioned = chunk.tp.partition, Outcomes(), source == topics.REKEYED
+        if not isinstance(error, SeveralEventsError) or repartitioned:  # what is passed on is one event
+            outcomes[self._refuse_record(source, number, record, repartitioned, error)] += 1
+            return outcomes
+        events = []
+        for each in chunk.unfold(record, error):
+            if each.error is None:
+                events.append(each)
+            else:
+                outcomes[self._refuse_record(source, number, each, False, each.error)] += 1
+        if events:
+            outcomes.update(await self.apply(source, Chunk(chunk.tp, events, chunk.next_offset)))
         return outcomes
 
     def _variant_key(
@@ -333,7 +351,7 @@ class Detector:
         new_id = self._renames.leads_to(partition, workflow_id)
         if not new_id:
             return False
-        here = _origin(source, number, record)
+        here = origin_of(source, number, record)
         if origin is not None:
             here = here._replace(timestamp_ms=origin.timestamp_ms)
         topic = published_to(record.headers, origin.topic if origin is not None else source)
@@ -349,7 +367,7 @@ class Detector:
     ) -> str:
         """A baseline has arrived from the owner of its workflow's former id."""
         key = (record.key or b"").decode()
-        here = _origin(source, number, record)
+        here = origin_of(source, number, record)
         if not self._renames.arrive(partition, key, moved, here):
             return "forwarded"
         if record.offset < partition.replay_until.get(source, 0) and record.offset < partition.applied_offset(
@@ -394,7 +412,7 @@ class Detector:
             origin: where it was read first, if it was passed on.
             is_home: whether the partition of this number is that of the keys.
         """
-        key, place = workflow_key(event.workflow_id, event.variant), origin or _origin(source, number, record)
+        key, place = workflow_key(event.workflow_id, event.variant), origin or origin_of(source, number, record)
         packed = partition.get(key) if is_home or origin else None
         if origin is None and packed is None:
             target = topics.owner_partition(event.workflow_id, self._n)
@@ -435,7 +453,7 @@ class Detector:
         """
         if isinstance(event, Start):
             return self._apply_start(partition, event, record, origin, source, number, is_home)
-        place = origin or _origin(source, number, record)
+        place = origin or origin_of(source, number, record)
         if isinstance(event, ScoreRun):
             self._send_run_part(run_event_part(event, place.timestamp_ms))
             return "applied"
@@ -640,7 +658,7 @@ class Detector:
             return "ignored"
         origin = read_origin(record.headers, DECODE) if repartitioned else None
         headers = strip_origin(record.headers) if origin else record.headers
-        origin = origin or _origin(source, number, record)
+        origin = origin or origin_of(source, number, record)
         if isinstance(error, RefusedError):
             self._refuse_event(record, headers, origin, number, error)
             return "refused"
@@ -671,10 +689,6 @@ class Detector:
             )
 
 
-def _origin(source: str, number: int, record: SourceRecord) -> Origin:
-    return Origin(source, number, record.offset, record.timestamp)
-
-
 def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
     """The outcome whose anomalies name the timestamp of the event's record, where that is believed."""
     if not outcome.anomalies or not EARLIEST_MS <= record_ms < LATEST_MS:
@@ -686,16 +700,10 @@ def _with_published_at(outcome: Outcome, record_ms: int) -> Outcome:
 
 def _is_repeated(partition: StatePartition[bytes], record: SourceRecord, origin: Origin, number: int) -> bool:
     """Whether a repartitioned event was applied before, as it came here or as it was read."""
-    return not _advance_watermark(partition, origin) or _was_applied_at_home(partition, record, origin, number)
-
-
-def _advance_watermark(partition: StatePartition[bytes], origin: Origin) -> bool:
-    """False for an event that was passed on twice; else the watermark of its origin is behind it now."""
-    if origin.offset < partition.watermarks.get(origin.place, 0):
-        return False
-    partition.watermarks[origin.place] = origin.offset + 1
+    if not advance_watermark(partition.watermarks, origin):
+        return True
     partition.watermarks_changed = True
-    return True
+    return _was_applied_at_home(partition, record, origin, number)
 
 
 def _was_applied_at_home(partition: StatePartition[bytes], record: SourceRecord, origin: Origin, number: int) -> bool:

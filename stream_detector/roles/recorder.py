@@ -9,11 +9,12 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -21,9 +22,9 @@ from faust.types import TP
 from stream_detector.composition import variant_labels
 from stream_detector.delivery import worker
 from stream_detector.delivery.app import WorkerApp
-from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.chunk import Chunk, SourceRecord, UnfoldedRecord
 from stream_detector.delivery.processor import Outcomes, process_topic
-from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.repartition import origin_of
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY
 from stream_detector.detect import Baseline
@@ -43,6 +44,7 @@ from stream_detector.events.decode import (
 from stream_detector.events.detector_settings import DetectorSettings
 from stream_detector.events.headers import MOVED, Headers, UnreadableHeaders, is_restored
 from stream_detector.events.sources.source import IgnoredError
+from stream_detector.events.unfold import SeveralEventsError
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import first_record
@@ -80,6 +82,10 @@ UNKNOWN_STATE = "unknown"
 """Of a baseline in a layout that this version does not know."""
 
 
+Errors = dict[int | tuple[int, int], RefusedError]
+"""By a record's offset, or by offset and index of one of its events."""
+
+
 def _event_of(record: SourceRecord) -> tuple[bytes | None, Headers, int]:
     return record.value, record.headers, record.timestamp
 
@@ -94,6 +100,7 @@ def _dead_letter(record: SourceRecord) -> DeadLetterNote:
         stage=letter.stage,
         reason=letter.reason,
         message=letter.message,
+        index=letter.index,
         value_bytes=letter.value_bytes(record.value),
     )
 
@@ -205,7 +212,7 @@ class Recorder:
         outcomes = Counter(applied=len(rows), refused=len(errors) + len(failed) - ignored, ignored=ignored)
         if source in READ_BY_DETECTOR:
             errors = {}
-        errors |= failed | {row.row.offset: row.error for row in bad}
+        errors |= failed | {_place_of(each.row, chunk): each.error for each in bad}
         if errors:
             self._send_to_dlq(source, chunk, errors)
         return outcomes
@@ -217,32 +224,40 @@ class Recorder:
         self._noted[chunk.tp] = chunk.assignment, chunk.next_offset
         return True
 
-    def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, dict[int, RefusedError], dict[int, RefusedError]]:
-        """The rows to store; by offset why a record cannot be read, and where this program failed at one."""
+    def _decode(self, source: str, chunk: Chunk) -> tuple[Rows, Errors, Errors]:
+        """The rows to store; by its place why a record or an event cannot be read, and where this program failed."""
         listed, decode = READ[source]
         rows: list[Row[Any]] = []
         starts: list[Row[Start]] = []
         state: list[Row[StateRecord]] = []
-        errors: dict[int, RefusedError] = {}
-        failed: dict[int, RefusedError] = {}
-        for record in chunk.records:
+        errors: Errors = {}
+        failed: Errors = {}
+        number = chunk.tp.partition
+
+        def take(record: SourceRecord, place: int | tuple[int, int]) -> None:
             try:
                 if record.headers and isinstance(record.headers, UnreadableHeaders):
-                    errors[record.offset] = record.headers.refusal
-                    continue
+                    raise record.headers.refusal
                 event = decode(record)
                 if event is not None:
-                    (starts if type(event) is Start else rows).append(
-                        self._row(source, chunk.tp.partition, record, event)
-                    )
+                    (starts if type(event) is Start else rows).append(self._row(source, number, record, event))
+            except SeveralEventsError as several:
+                for each in chunk.unfold(record, several):
+                    if each.error is None:
+                        take(each, each.place)
+                    else:
+                        errors[each.place] = each.error
             except RefusedError as error:
-                errors[record.offset] = error
+                errors[place] = error
             except Exception as error:  # a defect of ours: the record is kept, the others go on
-                StepFailed(source, chunk.tp.partition, record.offset, repr(error)).emit()
-                failed[record.offset] = RefusedError("step", "step_failed", f"recorder: {type(error).__name__}")
+                StepFailed(source, number, record.offset, repr(error)).emit()
+                failed[place] = RefusedError("step", "step_failed", f"recorder: {type(error).__name__}")
+
+        for record in chunk.records:
+            take(record, record.offset)
             if source == topics.BASELINES and (stored := _unless_restored(record)) is not None:
-                place = source, chunk.tp.partition, record.offset, record.timestamp
-                state.append(Row(stored, *place, epoch=self._epoch))
+                where = source, number, record.offset, record.timestamp
+                state.append(Row(stored, *where, epoch=self._epoch))
         found = Rows(**{listed: rows})
         if state:
             found.state_records = state
@@ -255,7 +270,8 @@ class Recorder:
         value = (record.value or b"").strip() if source in STORED_AS_IT_CAME else None
         place = source, number, record.offset, record.timestamp
         settings = self._app.settings
-        return Row(event, *place, backfill, self._epoch, value, settings.duration_from_times, variant_labels(settings))
+        row = Row(event, *place, backfill, self._epoch, value, settings.duration_from_times, variant_labels(settings))
+        return row if type(record) is not UnfoldedRecord else msgspec.structs.replace(row, index=record.index)
 
     def _reached(self, source: str, chunk: Chunk) -> Reached:
         """From where to where everything is stored with the chunk."""
@@ -399,18 +415,23 @@ class Recorder:
             except StoreAwayError as error:
                 ServiceUnavailable("PostgreSQL", address_of(settings.database_url), str(error), DELETE_EVERY_S).emit()
 
-    def _send_to_dlq(self, source: str, chunk: Chunk, errors: Mapping[int, RefusedError]) -> None:
+    def _send_to_dlq(self, source: str, chunk: Chunk, errors: Errors) -> None:
         """Keep what cannot be read, or what PostgreSQL refuses for what it holds, with its original bytes."""
         number = chunk.tp.partition
-        for record in chunk.records:
-            error = errors.get(record.offset)
+        for record in (*chunk.records, *chunk.unfolded.values()):
+            error = errors.get(record.place if isinstance(record, UnfoldedRecord) else record.offset)
             if error is None:
                 continue
             if source == topics.DEAD_LETTERS:  # one that cannot be listed stays where it is: on this very topic
                 EventRefused(source, number, record.offset, reason=error.reason, message=error.message).emit()
             else:
-                origin = Origin(source, number, record.offset, record.timestamp)
-                self._app.send_to_dlq(record, record.headers, origin, number, error)
+                self._app.send_to_dlq(record, record.headers, origin_of(source, number, record), number, error)
+
+
+def _place_of(row: Row[Any], chunk: Chunk) -> int | tuple[int, int]:
+    """Of the record or the event that the row was made from."""
+    place = row.offset, row.index
+    return place if place in chunk.unfolded else row.offset
 
 
 def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from stream_detector.delivery.repartition import Origin
+from stream_detector.delivery.repartition import Origin, index_place
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.detect.codec.packed import check_version
 from stream_detector.events import Action, Completion, RefusedError, Start
@@ -246,6 +246,7 @@ class Renames:
         for place, offset in moved.applied.items():
             if offset > partition.watermarks.get(place, 0):
                 partition.watermarks[place] = offset
+                partition.watermarks.pop(index_place(place), None)  # it was of the former offset
                 partition.watermarks_changed = True
         _, new_id, variant = key_parts(key)
         target = self.target_of(partition, new_id)

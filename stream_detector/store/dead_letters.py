@@ -67,7 +67,7 @@ async def refusal(pool: asyncpg.Pool, topic: str, position: Position) -> Refusal
     found = await pool.fetchrow(
         "SELECT reason, message, source_partition, source_offset FROM dead_letters"
         " WHERE stream_epoch = $1 AND original_topic = $2 AND original_partition = $3 AND original_offset = $4"
-        " AND stage <> 'store' ORDER BY source_offset DESC LIMIT 1",
-        position.epoch, topic, position.partition, position.offset,
+        " AND coalesce(original_index = $5, true) AND stage <> 'store' ORDER BY source_offset DESC LIMIT 1",
+        position.epoch, topic, position.partition, position.offset, position.event_index,
     )  # fmt: skip
     return Refusal(*found.values()) if found else None

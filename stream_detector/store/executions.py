@@ -30,8 +30,8 @@ class StoredCompletion(NamedTuple):
 async def execution(pool: asyncpg.Pool, execution_id: str, attempt: int | None = None) -> StoredCompletion | None:
     """One execution; without `attempt` its last one. None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id,"
-        " started_at"
+        "SELECT event, stream_epoch, source_partition, source_offset, source_index, backfill, record_at, variant,"
+        " workflow_id, started_at"
         " FROM executions WHERE execution_id = $1 AND ($2::integer IS NULL OR attempt = $2)"
         " ORDER BY attempt DESC LIMIT 1",
         execution_id, attempt,
@@ -59,22 +59,22 @@ async def completions_in_order(
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at, variant, workflow_id,"
-            " started_at"
-            " FROM executions WHERE workflow_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
-            " AND (stream_epoch, source_partition, source_offset) <= ($5, $6, $7)"
-            " ORDER BY stream_epoch, source_partition, source_offset LIMIT $8",
+            "SELECT event, stream_epoch, source_partition, source_offset, source_index, backfill, record_at, variant,"
+            " workflow_id, started_at FROM executions WHERE workflow_id = $1"
+            " AND (stream_epoch, source_partition, source_offset, source_index) > ($2, $3, $4, $5)"
+            " AND (stream_epoch, source_partition, source_offset, source_index) <= ($6, $7, $8, $9)"
+            " ORDER BY stream_epoch, source_partition, source_offset, source_index LIMIT $10",
             workflow_id, *after, *until, ROWS_AT_ONCE,
         )  # fmt: skip
         for each in found:
             yield _stored(each)
         if len(found) < ROWS_AT_ONCE:
             return
-        after = Position(*found[-1][1:4])
+        after = Position(*found[-1][1:5])
 
 
 def _stored(row: asyncpg.Record) -> StoredCompletion:
-    return StoredCompletion(_event(row), Position(*row[1:4]), row["backfill"], epoch_ms(row["record_at"]))
+    return StoredCompletion(_event(row), Position(*row[1:5]), row["backfill"], epoch_ms(row["record_at"]))
 
 
 def _event(row: asyncpg.Record) -> Completion:
@@ -139,11 +139,11 @@ async def completeness(
     names = names_of(workflow_key(workflow_id, variant))
     found = await pool.fetchrow(
         "SELECT count(DISTINCT stream_epoch) AS epochs, count(DISTINCT source_partition) AS partitions,"
-        " (SELECT until FROM trimmed WHERE entity = $5) AS trimmed_until,"
-        " (SELECT count(*) FROM actions WHERE entity = ANY($8::text[])"
-        " AND kind = ANY($6::text[]) AND at <= $7) AS actions"
+        " (SELECT until FROM trimmed WHERE entity = $6) AS trimmed_until,"
+        " (SELECT count(*) FROM actions WHERE entity = ANY($9::text[])"
+        " AND kind = ANY($7::text[]) AND at <= $8) AS actions"
         " FROM executions WHERE workflow_id = $1"
-        " AND (stream_epoch, source_partition, source_offset) <= ($2, $3, $4)",
+        " AND (stream_epoch, source_partition, source_offset, source_index) <= ($2, $3, $4, $5)",
         workflow_id, *until, workflow_key(workflow_id), APPLIED_ACTIONS, at, names,
     )  # fmt: skip
     assert found is not None, "an aggregate has a row"

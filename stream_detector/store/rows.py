@@ -41,6 +41,8 @@ class Row(Struct, Generic[E], frozen=True, gc=False):
     """The setting DURATION_FROM_TIMES: what the column has of an execution that says no duration."""
     variant_by: tuple[str, ...] = ()
     """The setting VARIANT_BY: what the column has of an execution that names no variant."""
+    index: int = 0
+    """Of a record with several events: which of them it is."""
 
 
 class NamedValue(NamedTuple):
@@ -83,6 +85,8 @@ class DeadLetterNote(Struct, frozen=True, gc=False, kw_only=True):
     reason: str
     message: str
     value_bytes: int | None = None
+    index: int | None = None
+    """Of a record with several events: which of them was refused; None: the record."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Scoring runs: their events, their summaries, and the one row a run that both keep up."""
 
-from stream_detector.store.table import EVENT, POSITION, Table, column, names, unnested
+from stream_detector.store.table import EVENT, EVENT_POSITION, POSITION, Table, column, names, unnested
 
 _SCORE_RUNS = (
     column("run_id"),
@@ -9,7 +9,7 @@ _SCORE_RUNS = (
     column("expected", "bigint"),
     column("error"),
     EVENT,
-    *POSITION,
+    *EVENT_POSITION,
 )
 SCORE_RUNS = Table(
     columns=_SCORE_RUNS,
@@ -34,8 +34,8 @@ SCORE_RUNS = Table(
                 error = coalesce(runs.error, excluded.error),
                 newest_at = greatest(runs.newest_at, excluded.newest_at)
         )
-        INSERT INTO score_runs (run_id, status, at, event, {names(POSITION)})
-        SELECT run_id, status, at, event, {names(POSITION)} FROM given
+        INSERT INTO score_runs (run_id, status, at, event, {names(EVENT_POSITION)})
+        SELECT run_id, status, at, event, {names(EVENT_POSITION)} FROM given
         ON CONFLICT (run_id, status) DO NOTHING
     """,  # noqa: S608 - columns of this module
 )

@@ -27,7 +27,7 @@ class StoredScore(NamedTuple):
 async def score(pool: asyncpg.Pool, entity_id: str, event_id: str) -> StoredScore | None:
     """One score by its id within its entity (`tables.event_id`); None where there is none."""
     found = await pool.fetchrow(
-        "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM scores"
+        "SELECT event, stream_epoch, source_partition, source_offset, source_index, backfill, record_at FROM scores"
         " WHERE entity_id = $1 AND event_id = $2",
         entity_id, event_id,
     )  # fmt: skip
@@ -39,17 +39,17 @@ async def scores_in_order(pool: asyncpg.Pool, entity_id: str, until: datetime) -
     after = BEGINNING
     while True:
         found = await pool.fetch(
-            "SELECT event, stream_epoch, source_partition, source_offset, backfill, record_at FROM scores"
-            " WHERE entity_id = $1 AND (stream_epoch, source_partition, source_offset) > ($2, $3, $4)"
-            " AND scored_at <= $5 ORDER BY stream_epoch, source_partition, source_offset LIMIT $6",
+            "SELECT event, stream_epoch, source_partition, source_offset, source_index, backfill, record_at FROM scores"
+            " WHERE entity_id = $1 AND (stream_epoch, source_partition, source_offset, source_index) > ($2, $3, $4, $5)"
+            " AND scored_at <= $6 ORDER BY stream_epoch, source_partition, source_offset, source_index LIMIT $7",
             entity_id, *after, until, ROWS_AT_ONCE,
         )  # fmt: skip
         for each in found:
             yield _stored(each)
         if len(found) < ROWS_AT_ONCE:
             return
-        after = Position(*found[-1][1:4])
+        after = Position(*found[-1][1:5])
 
 
 def _stored(row: asyncpg.Record) -> StoredScore:
-    return StoredScore(_SCORE.decode(row["event"]), Position(*row[1:4]), row["backfill"], epoch_ms(row["record_at"]))
+    return StoredScore(_SCORE.decode(row["event"]), Position(*row[1:5]), row["backfill"], epoch_ms(row["record_at"]))

@@ -49,6 +49,8 @@ class Place(NamedTuple):
     stream_epoch: int
     partition: int
     offset: int
+    event_index: int = 0
+    """Of a record with several events: which of them."""
 
 
 class EventTable(NamedTuple):
@@ -65,8 +67,11 @@ class EventTable(NamedTuple):
     record_at: str = "recorded_at"
     """When the record was published, or the next best."""
     backfill: str = "false"
+    event_index: str = "0"
+    """Which event of its record it is."""
 
 
+_INDEX = "source_index"
 EXECUTIONS = EventTable(
     "executions",
     "workflow_id",
@@ -75,9 +80,12 @@ EXECUTIONS = EventTable(
     "NULL",
     "record_at",
     "backfill",
+    _INDEX,
 )
-SCORES = EventTable("scores", "entity_id", "entity_id", "'score:' || entity_id", "run_id", "record_at", "backfill")
-SCORE_RUNS = EventTable("score_runs", "run_id", "run_id", record_at="at")
+SCORES = EventTable(
+    "scores", "entity_id", "entity_id", "'score:' || entity_id", "run_id", "record_at", "backfill", _INDEX
+)
+SCORE_RUNS = EventTable("score_runs", "run_id", "run_id", record_at="at", event_index=_INDEX)
 ACTIONS = EventTable("actions", "substr(entity, strpos(entity, ':') + 1)", "entity", "entity", record_at="at")
 ANOMALIES = EventTable("anomalies", "entity_id", sql_key("entity_kind", "entity_id", "variant"))
 RUN_SUMMARIES = EventTable("run_summaries", "run_id", "run_id")
@@ -209,17 +217,18 @@ async def candidates(
 ) -> list[Candidate]:
     """The events of one partition from an offset on, in their order."""
     statement = f"""
-        SELECT e.source_offset, e.run_id, e.backfill, s.partition, s.stream_epoch,
+        SELECT e.source_offset, e.event_index, e.run_id, e.backfill, s.partition, s.stream_epoch,
             substring(s.value FROM 1 FOR 6 + 9 * get_byte(s.value, 5)) AS head
         FROM (
-            SELECT source_offset, {table.run_id} AS run_id, {table.backfill} AS backfill, {table.state_key} AS key
+            SELECT source_offset, {table.event_index} AS event_index, {table.run_id} AS run_id,
+                {table.backfill} AS backfill, {table.state_key} AS key
             FROM {table.name} WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3
         ) e LEFT JOIN state_records s ON s.topic = 'baselines' AND s.key = convert_to(e.key, 'UTF8')
             AND octet_length(s.value) >= $4
-        ORDER BY e.source_offset, s.stream_epoch, s.owner_epoch, s.source_offset
+        ORDER BY e.source_offset, e.event_index, s.stream_epoch, s.owner_epoch, s.source_offset
     """  # noqa: S608 - names of this module
     rows = await pool.fetch(statement, epoch, partition, first_offset, LEAST_BYTES)
-    newest = {row[0]: Candidate(Place(epoch, partition, row[0]), *row[1:]) for row in rows}
+    newest = {row[:2]: Candidate(Place(epoch, partition, *row[:2]), *row[2:]) for row in map(tuple, rows)}
     return list(newest.values())
 
 
@@ -228,14 +237,13 @@ async def events_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Plac
     found: list[StoredEvent] = []
     for at in range(0, len(places), ROWS_AT_ONCE):
         statement = f"""
-            SELECT stream_epoch, source_partition, source_offset, event, {table.record_at} AS at,
+            SELECT stream_epoch, source_partition, source_offset, w_index, event, {table.record_at} AS at,
                 {table.backfill} AS backfill, {table.owner} AS owner, {table.key} AS key
-            FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
-            JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
-            ORDER BY 1, 2, 3
+            FROM {_WANTED} JOIN {table.name} ON {_AT_WANTED} AND {table.event_index} = w_index
+            ORDER BY 1, 2, 3, 4
         """  # noqa: S608 - names of this module
         rows = await pool.fetch(statement, *_columns(places[at : at + ROWS_AT_ONCE]))
-        found += [StoredEvent(Place(*row[:3]), *row[3:]) for row in rows]
+        found += [StoredEvent(Place(*row[:4]), *row[4:]) for row in rows]
     return found
 
 
@@ -243,8 +251,7 @@ async def n_bytes_at(pool: asyncpg.Pool, table: EventTable, places: Sequence[Pla
     """How long the events at these places are."""
     statement = f"""
         SELECT coalesce(sum(octet_length(event)), 0)
-        FROM unnest($1::integer[], $2::integer[], $3::bigint[]) AS w (w_epoch, w_partition, w_offset)
-        JOIN {table.name} ON (stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)
+        FROM {_WANTED} JOIN {table.name} ON {_AT_WANTED} AND {table.event_index} = w_index
         """  # noqa: S608 - names of this module
     return int(await pool.fetchval(statement, *_columns(places)))
 
@@ -254,8 +261,8 @@ async def places_from(
 ) -> list[Place]:
     """Where the events of one partition lay, from an offset on."""
     statement = f"""
-        SELECT stream_epoch, source_partition, source_offset FROM {table.name}
-        WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3 ORDER BY source_offset
+        SELECT stream_epoch, source_partition, source_offset, {table.event_index} FROM {table.name}
+        WHERE stream_epoch = $1 AND source_partition = $2 AND source_offset >= $3 ORDER BY source_offset, 4
         """  # noqa: S608 - names of this module
     rows = await pool.fetch(statement, epoch, partition, first_offset)
     return [Place(*row) for row in rows]
@@ -265,17 +272,26 @@ async def move(connection: Connection, table: EventTable, moved: Iterable[tuple[
     """Note where events lie now that were published again, so that the next restore knows whether state has them."""
     pairs = list(moved)
     before, after = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    index = ", source_index = w.new_index" if table.event_index == _INDEX else ""
     statement = f"""
-        UPDATE {table.name} e SET stream_epoch = w.epoch, source_partition = w.partition, source_offset = w.place
-        FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[], $5::integer[], $6::bigint[])
-            AS w (old_epoch, old_partition, old_place, epoch, partition, place)
+        UPDATE {table.name} e SET stream_epoch = w.epoch, source_partition = w.partition, source_offset = w.place{index}
+        FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[],
+                $5::integer[], $6::integer[], $7::bigint[], $8::integer[])
+            AS w (old_epoch, old_partition, old_place, old_index, epoch, partition, place, new_index)
         WHERE e.stream_epoch = w.old_epoch AND e.source_partition = w.old_partition AND e.source_offset = w.old_place
+            AND {table.event_index} = w.old_index
         """  # noqa: S608 - names of this module
     await connection.execute(statement, *_columns(before), *_columns(after))
 
 
 def _columns(places: Sequence[Place]) -> list[list[int]]:
-    return [[place[n] for place in places] for n in range(3)]
+    return [[place[n] for place in places] for n in range(4)]
+
+
+_WANTED = (
+    "unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[]) AS w (w_epoch, w_partition, w_offset, w_index)"
+)
+_AT_WANTED = "(stream_epoch, source_partition, source_offset) = (w_epoch, w_partition, w_offset)"
 
 
 class RunEvent(NamedTuple):
@@ -289,11 +305,12 @@ class RunEvent(NamedTuple):
 async def run_events(pool: asyncpg.Pool, epoch: int) -> list[RunEvent]:
     """The runs' own events of a stream, of the last day before the newest: runs that ended earlier are forgotten."""
     rows = await pool.fetch(
-        "SELECT stream_epoch, source_partition, source_offset, run_id, status FROM score_runs WHERE stream_epoch = $1"
+        "SELECT stream_epoch, source_partition, source_offset, source_index, run_id, status FROM score_runs"
+        " WHERE stream_epoch = $1"
         " AND at > (SELECT max(at) FROM score_runs WHERE stream_epoch = $1) - interval '1 day'",
         epoch,
     )
-    return [RunEvent(Place(*row[:3]), row["run_id"], row["status"]) for row in rows]
+    return [RunEvent(Place(*row[:4]), row["run_id"], row["status"]) for row in rows]
 
 
 async def newest_values(pool: asyncpg.Pool, topic: str, keys: Sequence[bytes]) -> list[tuple[bytes, bytes]]:

@@ -138,5 +138,7 @@ POSITION = (
     column("source_partition", "integer", attrgetter("partition")),
     column("source_offset", "bigint", attrgetter("offset")),
 )
+EVENT_POSITION = (*POSITION, column("source_index", "integer", attrgetter("index")))
+"""Of an event, of which a record may have several."""
 RECORD_AT = column("record_at", "timestamptz", lambda row: instant(row.record_ms))
 EVENT = column("event", "bytea", event_json)

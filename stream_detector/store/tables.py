@@ -14,6 +14,7 @@ from stream_detector.store.renames import HOLDS
 from stream_detector.store.rows import Row
 from stream_detector.store.table import (
     EVENT,
+    EVENT_POSITION,
     JSON,
     POSITION,
     RECORD_AT,
@@ -51,7 +52,7 @@ _EXECUTIONS = (
     column("finished_at", "timestamptz"),
     column("duration_s", "float8", lambda row: recorded_duration_s(row.event, row.duration_from_times) or None),
     column("variant", value=lambda row: with_variant(row.event, row.variant_by).variant),
-    *POSITION,
+    *EVENT_POSITION,
     _BACKFILL,
     RECORD_AT,
     EVENT,
@@ -142,7 +143,7 @@ _SCORES = (
     column("run_id"),
     column("score", "numeric"),
     column("scored_at", "timestamptz"),
-    *POSITION,
+    *EVENT_POSITION,
     _BACKFILL,
     RECORD_AT,
     column("event", "bytea", lambda row: _WITH_DIGITS.encode(row.event)),
@@ -270,6 +271,7 @@ _DEAD_LETTERS = (
     column("original_topic", value=attrgetter("event.topic")),
     column("original_partition", "integer", attrgetter("event.partition")),
     column("original_offset", "bigint", attrgetter("event.offset")),
+    column("original_index", "integer", attrgetter("event.index")),
     column(
         "original_at",
         "timestamptz",

@@ -15,23 +15,23 @@ import msgspec
 from stream_detector.events.decode import DECODERS, decode_completion, decode_received, decode_score
 from stream_detector.events.documents import MAX_BYTES
 from stream_detector.events.duplicates import check_unique, check_unique_payload
-from stream_detector.events.encode import encode
 from stream_detector.events.files.json_values import MAX_LINE_BYTES, json_values, values_of_line
 from stream_detector.events.files.opened import HistoryError, not_utf8_file, open_plain
 from stream_detector.events.files.record_times import read_stamped
 from stream_detector.events.files.tables import plain_rows, read_mapped_table, read_table
-from stream_detector.events.inputs import INPUTS, Event, Kind, kind_of_event
+from stream_detector.events.inputs import INPUTS, Event, Kind
 from stream_detector.events.lines import Line, Record
 from stream_detector.events.mapping import Mapping, read_exactly
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
-from stream_detector.events.sources import find_source, open_envelopes, read_payload
+from stream_detector.events.sources import find_source
 from stream_detector.events.sources.confluent import strip_frame
 from stream_detector.events.sources.form import is_form
 from stream_detector.events.sources.json_text import is_text
-from stream_detector.events.sources.source import NO_CHOICES, Choices, IgnoredError, Source
+from stream_detector.events.sources.source import NO_CHOICES, Choices, IgnoredError
 from stream_detector.events.start import Start
 from stream_detector.events.times import EARLIEST_MS, FUTURE_MS, LATEST, from_epoch_ms
+from stream_detector.events.unfold import Entry, unfold
 
 STDIN = Path("-")
 
@@ -226,6 +226,8 @@ def _kind_of(fields: dict[str, Any]) -> Kind:
 def _kind_of_cloud_event(fields: dict[str, Any]) -> Kind:
     """By its type where that is one of ours, else by its data."""
     named, data = fields.get("type"), fields.get("data")
+    if isinstance(data, list):
+        raise _NO_DATA  # it may hold several
     if isinstance(named, str) and named in _KINDS:
         return _KINDS[named]
     if isinstance(fields.get("data_base64"), str) and data is None:
@@ -302,8 +304,8 @@ def _lines_of(number: int, value: bytes, record_ms: int, choices: Choices = NO_C
     """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
         if len(value) > MAX_BYTES:
-            if (source := find_source(value)) is not None:
-                yield from _of_source(source, number, value, record_ms, choices)
+            if find_source(value) is not None:
+                yield from _foreign(number, value, record_ms, choices)
             else:
                 yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
             return
@@ -316,8 +318,8 @@ def _lines_of(number: int, value: bytes, record_ms: int, choices: Choices = NO_C
         check_unique(value, fields)
         known = _FIELDS[kind]
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
-        if unknown and (source := find_source(value)) is not None:  # its payload has a field with a name of ours
-            yield from _of_source(source, number, value, record_ms, choices)
+        if unknown and find_source(value) is not None:  # its payload has a field with a name of ours
+            yield from _foreign(number, value, record_ms, choices)
             return
     except IgnoredError:
         return
@@ -328,26 +330,23 @@ def _lines_of(number: int, value: bytes, record_ms: int, choices: Choices = NO_C
     yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
 
 
-def _foreign(number: int, value: bytes, record_ms: int, choices: Choices, first: RefusedError) -> Iterator[Line]:
-    """The events in an envelope, or of a source's payload. Raises `first` where the value is neither."""
-    source = find_source(value)
-    if source is not None:
-        yield from _of_source(source, number, value, record_ms, choices)
-        return
-    inner = open_envelopes(value, "")
-    if inner == value:
-        raise first
-    yield from _lines_of(number, inner, record_ms, choices)
-
-
-def _of_source(source: Source, number: int, value: bytes, record_ms: int, choices: Choices) -> Iterator[Line]:
-    """The events of a source's payload. Raises `RefusedError` where it has none that can be read."""
+def _foreign(
+    number: int, value: bytes, record_ms: int, choices: Choices, first: RefusedError | None = None
+) -> Iterator[Line]:
+    """The events in an envelope, an array or a source's payload. Raises `first` where the value is none of them."""
     check_unique_payload(value)
-    reading = read_payload(source, value, choices)
-    for event in reading.events:
-        yield _checked(Record(number, kind_of_event(event), encode(event), is_foreign=True), record_ms)
-    for error in reading.refused:
-        yield Line(number, "completion", value, None, error)
+    entries = unfold(value, choices=choices)
+    if first is not None and entries == [Entry(value)]:
+        raise first
+    for entry in sorted(entries, key=lambda each: each.error is not None):
+        if isinstance(entry.error, IgnoredError):
+            continue
+        if entry.error is not None:
+            yield Line(number, "completion", entry.value, None, entry.error)
+        elif entry.kind is not None:
+            yield _checked(Record(number, entry.kind, entry.value, is_foreign=True), record_ms)
+        else:
+            yield from _lines_of(number, entry.value, record_ms, choices)
 
 
 def _checked(record: Record, record_ms: int) -> Line:

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from stream_detector.events.completion import Completion
-from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, header_text
-from stream_detector.events.inputs import INPUTS, Event, kind_of_event
+from stream_detector.events.inputs import INPUTS, Event
 from stream_detector.events.mapping import Mapping, find_mapping, read_exactly
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
@@ -46,7 +45,6 @@ from stream_detector.events.sources.source import (
     NO_CHOICES,
     Choices,
     Envelope,
-    IgnoredError,
     Places,
     Reading,
     Source,
@@ -66,7 +64,6 @@ ENVELOPES: tuple[Envelope, ...] = (
 )
 """Each is looked for in what another held: a frame may hold Connect's envelope around a change event with a row."""
 _MOST_ENVELOPES = 8
-_TOPICS = {entry.cloudevents_type: entry.topic for entry in INPUTS.values()}
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -157,7 +154,10 @@ def _read_mapped(mapping: Mapping, payload: bytes) -> Reading:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise refusal_for(error, value, own.cloudevents_type) from None
 
-    events, refused = read_entries(mapping.events(read_exactly(payload)), read_one)
+    def alone(each: bytes | RefusedError) -> bytes | None:
+        return each if isinstance(each, bytes) else None
+
+    events, refused = read_entries(mapping.events(read_exactly(payload)), read_one, alone)
     return reading_of(events, refused, f"no event as the mapping {mapping.name} has it")
 
 
@@ -195,28 +195,3 @@ def _named(event: Event, source: str) -> Event:
     if isinstance(event, Completion | Start) and event.source is None:
         return msgspec.structs.replace(event, source=source)
     return event
-
-
-def read_single(source: Source, value: bytes, own_type: str) -> bytes:
-    """The JSON of the one event in a payload that a record on a topic carries.
-
-    Raises `IgnoredError` where the payload holds none, `RefusedError` where it holds several, or one that belongs on
-    another topic. Starts that stand next to ends are left out.
-    """
-    reading = read_payload(source, value)
-    if reading.ignored:
-        raise IgnoredError(source.name, f"{source.title}: {reading.ignored}")
-    events = [event for event in reading.events if not isinstance(event, Start)] or reading.events
-    found = len(events) + len(reading.refused)
-    if found != 1:
-        raise _unsupported(f"a payload of {source.title} with {found} events; publish payloads with exactly one")
-    if reading.refused:
-        raise reading.refused[0]
-    belongs = INPUTS[kind_of_event(events[0])]
-    if belongs.topic != _TOPICS.get(own_type, belongs.topic):
-        raise _unsupported(f"a payload of {source.title}; publish it to the topic {belongs.topic}")
-    return encode(events[0])
-
-
-def _unsupported(message: str) -> RefusedError:
-    return RefusedError("decode", "unsupported_format", message)

@@ -42,12 +42,17 @@ def is_announced(headers: Headers) -> bool:
 
 
 def open_envelope(value: bytes, headers: Headers, own_type: str) -> bytes:
-    """The event within; of a binary one, which is the value itself, the attributes are checked.
+    """The event within; of a binary one, which is the value itself, the attributes are checked. A batch stays an array.
 
     Raises `RefusedError` where it is no CloudEvent 1.0, or one of ours that belongs on another topic.
     """
     if not _is_binary(headers) or _is_structured(headers):
-        return _structured_data(strip_frame(value), headers, own_type)
+        inner = strip_frame(value)
+        if inner.lstrip()[:1] == b"[":  # a batch: each of its elements is an envelope
+            if not inner.strip()[1:-1].strip():
+                raise _unsupported("an empty batch of CloudEvents; send it with at least one, or not at all")
+            return inner
+        return _structured_data(inner, headers, own_type)
     _check_binary(headers, own_type)
     return value
 
@@ -68,7 +73,7 @@ def _check_binary(headers: Headers, own_type: str) -> None:
 
 def _structured_data(value: bytes, headers: Headers, own_type: str) -> bytes:
     if "-batch" in _content_type(headers):
-        raise _unsupported("a batch of CloudEvents; send one event per record")
+        raise _unsupported("no batch of CloudEvents, although the content type is that of one; send a JSON array")
     try:
         envelope = _envelope.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -97,7 +102,7 @@ def _check(attributes: dict[str, str | None], content_type: str | None, own_type
         if not attributes[name]:
             raise RefusedError("decode", "missing_field", f"the CloudEvent has no {name}; send it")
     kind = attributes["type"] or ""
-    if kind.startswith(OWN_TYPES) and kind not in TYPES_BESIDE.get(own_type, (own_type,)):
+    if own_type and kind.startswith(OWN_TYPES) and kind not in TYPES_BESIDE.get(own_type, (own_type,)):
         raise _unsupported(f"a CloudEvent of a different type; this topic is for {own_type}")
     media = (content_type or "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):

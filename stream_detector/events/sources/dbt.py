@@ -104,7 +104,7 @@ def read_nodes(payload: bytes) -> Reading:
             )
         ]
 
-    events, refused = read_entries(_results(document), read_node)
+    events, refused = read_entries(_results(document), read_node, lambda _: None)
     return reading_of(events, refused, "no node ran in this invocation", document.details.left_out)
 
 

@@ -174,7 +174,9 @@ def read_each(documents: Sequence[Document], read: Callable[[Document], Reading]
     Args:
         ignored: why there is no event in it, where none of them has ended.
     """
-    events, refused = read_entries(documents, lambda document: read(document).events)
+    events, refused = read_entries(
+        documents, lambda document: read(document).events, lambda document: _encoded(document.root)
+    )
     left_out = documents[0].details.left_out if documents else []
     return Reading(events, "" if events or refused else ignored, left_out, refused)
 

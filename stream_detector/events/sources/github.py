@@ -161,7 +161,7 @@ def _read_list(entries: Sequence[Raw]) -> Reading:
         left_out.extend(found.left_out)
         return found.events
 
-    events, refused = read_entries(entries, read_one)
+    events, refused = read_entries(entries, read_one, bytes)
     ignored = "" if events or refused else "none of the runs has ended"
     return Reading(events, ignored, left_out, refused)
 

@@ -10,8 +10,8 @@ _text = msgspec.json.Decoder(str).decode
 
 
 def is_text(value: bytes) -> bool:
-    """Whether the value is a JSON string that begins as an object does, or as another such string."""
-    return value.lstrip()[:2] in (b'"{', b'"\\')
+    """Whether the value is a JSON string that begins as an object or an array does, or as another such string."""
+    return value.lstrip()[:2] in (b'"{', b'"[', b'"\\')
 
 
 def _open(value: bytes, headers: Headers, own_type: str) -> bytes:

@@ -55,6 +55,8 @@ class _Suite:
         self.steps: list[Step] = []
         self.failures: list[tuple[str, str]] = []
         """The names of the cases that failed, with what the report has of each."""
+        self.begins = self.ends = 0
+        """Where its element is in the document."""
 
 
 class _Reader:
@@ -87,6 +89,7 @@ class _Reader:
             self._case, self._outcome = attributes, "success"
         elif tag in ("testsuite", "testsuites"):
             self._open.append(_Suite(attributes, self._open[-1].name if self._open else ""))
+            self._open[-1].begins = self._parser.CurrentByteIndex
             self.suites.append(self._open[-1])
         elif tag in STATUS and self._case is not None and self._outcome == "success":
             self._outcome = STATUS[tag]
@@ -104,7 +107,7 @@ class _Reader:
                 self._end_case(self._case)
                 self._case = None
         elif tag in ("testsuite", "testsuites"):
-            self._open.pop()
+            self._open.pop().ends = self._parser.CurrentByteIndex
         elif tag in STATUS:
             self._parser.CharacterDataHandler = None
 
@@ -146,8 +149,15 @@ def read(payload: bytes, zone: tzinfo = UTC) -> Reading:
         raise RefusedError("decode", "not_utf8", f"XML in an encoding that is not read; {_ADVICE}") from None
     seen: dict[str, int] = {}
     suites = (each for each in reader.suites if each.steps)
-    events, refused = read_entries(suites, lambda suite: [_event(suite, seen, details, zone)])
+    events, refused = read_entries(
+        suites, lambda suite: [_event(suite, seen, details, zone)], lambda suite: _alone(payload, suite)
+    )
     return reading_of(events, refused, "the report has no test case", details.left_out)
+
+
+def _alone(payload: bytes, suite: _Suite) -> bytes:
+    """The element of the suite: a report of its own."""
+    return payload[suite.begins : payload.find(b">", suite.ends) + 1]
 
 
 def _event(suite: _Suite, seen: dict[str, int], details: Details, zone: tzinfo) -> Completion:

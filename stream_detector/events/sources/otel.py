@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import msgspec
+
 from stream_detector.events.completion import Completion, Status, Step
 from stream_detector.events.sources.details import parse_epoch_ms
 from stream_detector.events.sources.document import Document, execution, read_document, seconds_between, step
@@ -55,8 +57,15 @@ def read(payload: bytes) -> Reading:
             tasks[span.text("traceId") or ""].append(
                 step(attributes["cicd.pipeline.task.name"], status, _seconds(span))
             )
-    events, refused = read_entries(runs, lambda run: [_event(*run, tasks)])
+    events, refused = read_entries(runs, lambda run: [_event(*run, tasks)], lambda run: _alone(*run))
     return reading_of(events, refused, f"no span has {_RESULT}", document.details.left_out)
+
+
+def _alone(span: Document, attributes: dict[str, str]) -> bytes:
+    """A request with this span, whose resource has all of its attributes that are text."""
+    given = [{"key": name, "value": {"stringValue": text}} for name, text in attributes.items()]
+    scopes = [{"spans": [span.root]}]
+    return msgspec.json.encode({"resourceSpans": [{"resource": {"attributes": given}, "scopeSpans": scopes}]})
 
 
 def _event(span: Document, attributes: dict[str, str], tasks: dict[str, list[Step]]) -> Completion:

@@ -50,15 +50,20 @@ NO_CHOICES: Final = Choices()
 
 
 def read_entries(
-    entries: Iterable[_T], read: Callable[[_T], Sequence[Event]]
+    entries: Iterable[_T], read: Callable[[_T], Sequence[Event]], alone: Callable[[_T], bytes | None]
 ) -> tuple[list[Event], list[RefusedError]]:
-    """The events of each entry; one that cannot be read, whose refusal is returned, does not lose the others."""
+    """The events of each entry; one that cannot be read, whose refusal is returned, does not lose the others.
+
+    Args:
+        alone: the entry as a payload of its own, to be kept where it is refused; None where there is no such thing.
+    """
     events: list[Event] = []
     refused: list[RefusedError] = []
     for entry in entries:
         try:
             events += read(entry)
         except RefusedError as error:
+            error.place, error.entry = len(events) + len(refused), alone(entry)
             refused.append(error)
     return events, refused
 

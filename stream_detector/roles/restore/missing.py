@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from stream_detector.delivery.repartition import is_behind
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import WATERMARKS_KEY
 from stream_detector.kafka import topics
@@ -122,6 +123,12 @@ class Heads:
         found = [marks[name] for name in (place, FROM + place) if name in marks]  # under a former id
         return max(found, default=None)
 
+    def was_passed_on(self, home: int, topic: str, place: Place) -> bool:
+        """Whether the event of the place was applied on the home of its key."""
+        marks, name = self._watermarks.get(home, {}), f"{topic}/{place.partition}"
+        names = (name,) if home == place.partition else (name, FROM + name)  # under a former id
+        return any(is_behind(marks, each, place.offset, place.event_index) for each in names)
+
     def has_passed_on(self, topic: str, partition: int) -> bool:
         """Whether an event of the topic's partition was ever applied on another one."""
         return any(f"{topic}/{partition}" in watermarks for watermarks in self._watermarks.values())
@@ -137,7 +144,7 @@ class Heads:
             return False
         passed_on = self.passed_on_until(found.home, topic, found.place.partition)
         if passed_on is not None or found.home != found.place.partition:
-            return found.place.offset >= (passed_on or 0)
+            return not self.was_passed_on(found.home, topic, found.place)
         return found.place.offset >= positions.get(topic, 0)
 
 

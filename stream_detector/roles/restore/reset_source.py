@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import asyncpg
 from aiokafka import TopicPartition
 
-from stream_detector.delivery.repartition import find_origin
+from stream_detector.delivery.repartition import find_origin, index_place
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, Records
 from stream_detector.delivery.state.journaled_partition import JournaledPartition
@@ -216,7 +216,8 @@ def _take_out(
     if is_named:
         values: Iterable[tuple[bytes, bytes]] = [*partition.packed.items(), *partition.tombstones.items()]
         records += [(key, _without(value, topic, partition.epoch)) for key, value in values if _names(value, topic)]
-    marks = {f"{topic}/{source_number}", *([f"{topic}/home"] if number == source_number else [])}
+    place = f"{topic}/{source_number}"
+    marks = {place, index_place(place), *([f"{topic}/home"] if number == source_number else [])}
     if not marks.isdisjoint(partition.watermarks):
         others = {place: offset for place, offset in partition.watermarks.items() if place not in marks}
         head = changelog_record.encode_header(partition.epoch, {})

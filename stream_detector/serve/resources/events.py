@@ -3,7 +3,7 @@
 import codecs
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError, json_values, kind_of, open_plain, read_table, value_reader
 from stream_detector.events.headers import Headers
 from stream_detector.events.inputs import INPUTS, Event, key_of, kind_of_event
+from stream_detector.events.unfold import MOST_EVENTS
 from stream_detector.serve.allowance import ALLOWANCE, BURST_S
 from stream_detector.serve.app_keys import BROKER
 from stream_detector.serve.authentication import IDENTITY
@@ -50,8 +51,6 @@ class IntakeResult(Struct, kw_only=True):
 
 
 BODY_BYTES = 5 * 1024 * 1024
-
-MOST_EVENTS = 10_000
 
 _LINES = {"application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-lines"}
 
@@ -87,7 +86,11 @@ async def take_events(request: web.Request) -> web.Response:
     read = _reader(enveloped, now_ms)
     for index, value in enumerate(values):
         try:
-            events += [(index, _of_api(event)) for event in read(value)]
+            for found in read(value):
+                if isinstance(found, RefusedError):
+                    wrong.append(RefusedEvent(index=index, reason=found.reason, message=found.message))
+                else:
+                    events.append((index, _of_api(found)))
         except RefusedError as error:
             wrong.append(RefusedEvent(index=index, reason=error.reason, message=error.message))
     if not events and not wrong:  # a payload that no execution is in
@@ -103,22 +106,21 @@ def intake_response(result: IntakeResult) -> web.Response:
     return response
 
 
-def _reader(enveloped: Headers, now_ms: int) -> Callable[[bytes | RefusedError], list[Event]]:
-    """What reads one value of a body; of a payload of another system there may be several events, or none."""
+def _reader(enveloped: Headers, now_ms: int) -> Callable[[bytes | RefusedError], Iterator[Event | RefusedError]]:
+    """What reads one value of a body: its events, or why one is none; another system's payload may have several."""
     read = value_reader(now_ms)
 
-    def events_of(value: bytes | RefusedError) -> list[Event]:
+    def events_of(value: bytes | RefusedError) -> Iterator[Event | RefusedError]:
         if isinstance(value, RefusedError):
             raise value
         if enveloped:
-            return [decode_received(kind_of(value), value, enveloped, now_ms)]
-        events = []
+            yield decode_received(kind_of(value), value, enveloped, now_ms)
+            return
         for line in read(value):
-            if line.event is None:
-                assert line.error is not None
-                raise line.error
-            events.append(line.event)
-        return events
+            if line.event is not None:
+                yield line.event
+            elif line.error is not None:
+                yield line.error
 
     return events_of
 

@@ -37,7 +37,7 @@ async def test_history_comes_in_the_order_of_the_stream_over_many_chunks(
     ]
     await Writer(pool).write(Rows(executions=rows[::-1]))
     found = [each async for each in executions.completions_in_order(pool, "nightly", Position(2, 0, 5))]
-    assert [tuple(each.position) for each in found] == [place for place in places if place <= (2, 0, 5)]
+    assert [each.position[:3] for each in found] == [place for place in places if place <= (2, 0, 5)]
     assert [each.backfill for each in found] == [place[2] == 4 for place in places if place <= (2, 0, 5)]
     assert len([each async for each in executions.completions_in_order(pool, "nightly")]) == 40
 
