@@ -110,7 +110,7 @@ async def test_the_subscriber_prints_each_id_once_also_after_a_restart(broker, t
 
 
 def test_each_example_stays_about_twenty_lines():
-    for example in EXAMPLES.glob("*.py"):
-        body = example.read_text("utf-8").split('"""', 2)[2]
-        code = [line for line in body.splitlines() if line.strip() and not line.startswith(("import", "from"))]
-        assert len(code) <= 24, example.name
+    for example in EXAMPLES.iterdir():
+        lines = [line for line in example.read_text("utf-8").splitlines() if line.strip()]
+        code = [line for line in lines if not line.startswith(("import", "from", "//", '"""'))]
+        assert len(code) <= 26, example.name
