@@ -76,10 +76,12 @@ def _command_of(provider: Provider) -> click.Command:
 
 def _help(provider: Provider) -> str:
     variables = " or ".join(provider.token_variables)
-    example = f"{provider.token_variables[0]}=... stream-detector import {provider.name} {provider.place}"
+    address = "" if provider.url else " --url https://HOST"
+    example = f"{provider.token_variables[0]}=... stream-detector import {provider.name} {provider.place}{address}"
     return (
         f"Import the history of {provider.title}: {provider.place} from its API, or a dump with --from FILE.\n\n"
-        f"The token is read from the environment variable {variables}.\n\n\b\nExample: {example} --days {DAYS}"
+        f"The token is read from the environment variable {variables}. {provider.advice}".rstrip()
+        + f"\n\n\b\nExample: {example} --days {DAYS}"
     )
 
 

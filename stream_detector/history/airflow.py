@@ -83,6 +83,7 @@ PROVIDER = Provider(
     check_place=check_place,
     url="",
     token_variables=("AIRFLOW_TOKEN",),
+    advice="It is a token from POST /auth/token (Airflow 3), or USER:PASSWORD (Airflow 2). '~' in quotes is all DAGs.",
     headers=_headers,
     pages=pages,
     needs_token=False,  # a server of one's own may be open

@@ -74,6 +74,7 @@ PROVIDER = Provider(
     check_place=check_place,
     url="https://dev.azure.com",
     token_variables=("AZURE_DEVOPS_TOKEN", "AZURE_DEVOPS_EXT_PAT"),
+    advice="It is a personal access token with the scope Build: Read.",
     headers=_headers,
     pages=pages,
     needs_token=False,  # public projects can be read without

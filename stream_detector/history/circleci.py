@@ -89,6 +89,7 @@ PROVIDER = Provider(
     url="https://circleci.com",
     api_path="/api/v2",
     token_variables=("CIRCLECI_TOKEN", "CIRCLE_TOKEN"),
+    advice="It is a personal one. The slug of a project is in Project Settings, Overview.",
     headers=_headers,
     pages=pages,
     at_once=6,

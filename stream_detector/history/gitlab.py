@@ -122,6 +122,7 @@ PROVIDER = Provider(
     url="https://gitlab.com",
     api_path="/api/v4",
     token_variables=("GITLAB_TOKEN",),
+    advice="It needs the scope read_api; a public project needs none.",
     headers=_headers,
     pages=pages,
     needs_token=False,  # a public project with public pipelines can be read without

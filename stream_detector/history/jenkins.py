@@ -162,6 +162,8 @@ PROVIDER = Provider(
     check_place=check_place,
     url="",
     token_variables=("JENKINS_TOKEN",),
+    advice="It is USER:TOKEN, with an API token of that user. JOB is the full name of a job, or of a folder or "
+    "multibranch project for all jobs below it; `all` is every job of the server.",
     headers=_headers,
     pages=pages,
     needs_token=False,  # a server may be open to everybody

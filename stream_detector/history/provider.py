@@ -57,6 +57,8 @@ class Provider:
     """Below that address; --url may end with it or not."""
     token_variables: tuple[str, ...]
     """Environment variables that may hold the token; the first that is set counts."""
+    advice: str = ""
+    """For the help: what the token is, and what else a person has to know of the place."""
     headers: Callable[[str], Mapping[str, str]]
     """The headers of every request, by the token; the token is empty where none is set."""
     pages: Pages
