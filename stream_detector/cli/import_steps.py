@@ -24,9 +24,10 @@ from stream_detector.cli.file_options import FileOptions, kept_file
 from stream_detector.cli.import_publish import publish_history
 from stream_detector.cli.import_report import Imported, print_report
 from stream_detector.cli.present_settings import present_settings
-from stream_detector.cli.replayed_history import ReplayedHistory, time_order
+from stream_detector.cli.replayed_history import ReplayedHistory
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.events import Completion
+from stream_detector.events.files.order import time_order
 from stream_detector.history.collect import collect_lines, collect_pages
 from stream_detector.history.provider import Provider
 from stream_detector.history.spool import Progress, Spool, remove_old

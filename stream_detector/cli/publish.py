@@ -22,6 +22,7 @@ from stream_detector.cli.file_options import FileOptions, file_options, kept_fil
 from stream_detector.cli.options import settings_flags
 from stream_detector.events import Completion, Start
 from stream_detector.events.files import HistoryError
+from stream_detector.events.files.order import in_order_of_time
 from stream_detector.events.inputs import INPUT_TOPICS
 from stream_detector.events.lines import Line
 from stream_detector.kafka.client import wait_for_broker
@@ -63,7 +64,8 @@ class _Reading:
                 click.echo(f"more lines are rejected: `stream-detector validate {self._named}` lists all", err=True)
 
     def __iter__(self) -> Iterator[_Message]:
-        valid = (line for line in self._options.read(record_ms=self._now_ms, quietly=True) if line.error is None)
+        lines = self._options.read(record_ms=self._now_ms, quietly=True)
+        valid = (line for line in in_order_of_time(lines) if line.error is None)
         for line in islice(valid, self._from_event - 1, None):
             if line.kind is not None:
                 self.has_record_times |= line.record_ms is not None
@@ -112,7 +114,8 @@ def command(
 
     Without settings they go to the `up` of this user. If a line is rejected, nothing is published and the exit code is
     1; --skip-rejected publishes the others. If publishing is interrupted, the command that continues is printed.
-    Publishing a file twice is safe: repeated events are recognised by their ids.
+    Publishing a file twice is safe: repeated events are recognised by their ids. Payloads of other systems go out in
+    the order of their ends, since an API lists the newest first.
 
     \b
     Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092

@@ -15,13 +15,14 @@ from rich.table import Table
 from stream_detector.cli import CommandError
 from stream_detector.cli.file_options import FileOptions, file_options
 from stream_detector.cli.options import ON_COMMAND_LINE, add_flags
-from stream_detector.cli.replayed_history import Found, ReplayedHistory, in_order_of_time
+from stream_detector.cli.replayed_history import Found, ReplayedHistory
 from stream_detector.composition import detection_config
 from stream_detector.detect import Config
 from stream_detector.events import Anomaly
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.encode import encode
 from stream_detector.events.files import HistoryError
+from stream_detector.events.files.order import in_order_of_time
 from stream_detector.events.lines import Line
 from stream_detector.notify.configure import notify_config
 from stream_detector.notify.rendering.escape import one_line

@@ -2,15 +2,13 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from stream_detector.detect import Config
 from stream_detector.detect.replay import Replayer, run_event_part
-from stream_detector.events import Action, Anomaly, AnomalyTypeName, Completion, Score, ScoreRun, SeverityName
+from stream_detector.events import Action, Anomaly, AnomalyTypeName, Score, ScoreRun, SeverityName
 from stream_detector.events.inputs import Event
-from stream_detector.events.lines import Line
-from stream_detector.events.start import Start
 from stream_detector.events.times import epoch_ms
 from stream_detector.events.variant import shown_name
 from stream_detector.notify.config import NotifyConfig
@@ -92,24 +90,3 @@ class ReplayedHistory:
                 continue
             found.by_type[anomaly.anomaly_type, anomaly.severity] += 1
             found.by_key[shown_name(f"{anomaly.entity_kind}:{anomaly.entity_id}", anomaly.variant)] += 1
-
-
-def in_order_of_time(lines: Iterable[Line]) -> Iterator[Line]:
-    """Events of ours as they stand, then those of other systems' payloads in the order of their ends.
-
-    A history of our own events is in the order in which they arrived. What an API lists, newest first, has none.
-    """
-    listed: list[tuple[tuple[float, str, int], Line]] = []
-    for line in lines:
-        if line.is_foreign and isinstance(line.event, Completion | Start):
-            listed.append((time_order(line.event), line._replace(value=b"")))
-        else:
-            yield line
-    for _, line in sorted(listed, key=lambda one: one[0]):
-        yield line
-
-
-def time_order(event: Completion | Start) -> tuple[float, str, int]:
-    """By when it happened; what did at the same time by its id, so the order does not depend on where it comes from."""
-    at = event.started_at if isinstance(event, Start) else event.finished_at
-    return at.timestamp(), event.execution_id, event.attempt

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -75,8 +76,8 @@ def _goes_on(begun: bytes, stream: io.BufferedReader) -> bool:
         _any(begun)
     except (msgspec.DecodeError, RecursionError) as error:
         if _TRAILING.search(str(error)):  # the last of several may be the one that goes on
-            *others, last = _parts(begun)
-            return bool(others) and _goes_on(last, stream)
+            last = deque(_parts(begun), maxlen=1)[0]
+            return len(last) < len(begun) and _goes_on(last, stream)
         cut = isinstance(error, msgspec.DecodeError) and "truncated" in str(error)
         return cut and (begun[-1:] in _GOES_ON or stream.peek(1)[:1] in (b" ", b"\t"))
     return False

@@ -13,8 +13,10 @@ from click.testing import CliRunner, Result
 from stream_detector.cli.publish import command
 from stream_detector.devstack.folder import DataFolder
 from stream_detector.kafka.create_topics import make_topics
+from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.publish import publish as publish_events
 from stream_detector.settings import Settings
+from tests.servers.github_runs import NOW, dump, history
 from tests.unit.events.samples import completion, score, score_run
 
 
@@ -149,3 +151,17 @@ def test_without_settings_it_publishes_to_the_running_up_of_this_user(
         folder.close()
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["published"] == {"workflow-completions": 1}
+
+
+async def test_x22_what_an_api_lists_newest_first_is_published_oldest_first(
+    tansu: Any, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = make_settings(broker=tansu.address)
+    runs = history(30, NOW, workflows=("ci",))
+    file = tmp_path / "runs.json"
+    file.write_bytes(dump(runs))
+    result = await asyncio.to_thread(publish, settings, file, "--json")
+    assert json.loads(result.stdout)["published"] == {"workflow-completions": 30}
+    published = [json.loads(record.value) async for record in read_topic(settings, "workflow-completions")]
+    ends = [event["finished_at"] for event in published]
+    assert ends == sorted(ends) and len(set(ends)) == 30

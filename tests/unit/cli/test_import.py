@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from stream_detector.cli import main
 from stream_detector.cli.file_options import FileOptions
-from stream_detector.cli.replayed_history import ReplayedHistory, in_order_of_time
+from stream_detector.cli.replayed_history import ReplayedHistory
 from stream_detector.composition import detection_config
+from stream_detector.events.files.order import in_order_of_time
 from stream_detector.notify.configure import notify_config
 from stream_detector.settings import Settings
 from tests.servers.github_runs import (
