@@ -17,6 +17,8 @@ from stream_detector.history.provider import Provider, Wanted
 from stream_detector.history.spool import Progress, Spool
 
 MOST_REASONS = 20
+_FILE = "file"
+"""The source of an event of ours in a dump, as `publish` names it; payloads name their own."""
 _LINES_AT_ONCE = 1_000
 
 Report = Callable[[Progress], None]
@@ -92,7 +94,8 @@ def _events_of(lines: Iterable[Line], progress: Progress) -> list[bytes]:
     found = []
     for line in lines:
         if isinstance(line.event, Completion):
-            found.append(encode(line.event))
+            event = line.event
+            found.append(encode(event if event.source else msgspec.structs.replace(event, source=_FILE)))
             continue
         if isinstance(line.event, Start):
             progress.unfinished += 1

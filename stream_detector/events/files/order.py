@@ -14,7 +14,7 @@ def in_order_of_time(lines: Iterable[Line]) -> Iterator[Line]:
     """
     listed: list[tuple[tuple[float, str, int], Line]] = []
     for line in lines:
-        if line.is_foreign and isinstance(line.event, Completion | Start):
+        if line.is_foreign and line.record_ms is None and isinstance(line.event, Completion | Start):
             listed.append((time_order(line.event), line))
         else:
             yield line
