@@ -79,7 +79,10 @@ def with_variant(event: _E, variant_by: Sequence[str]) -> _E:
     return event if variant is None else replace(event, variant=variant)
 
 
-def with_start(event: Completion, started_at: datetime) -> Completion:
+_C = TypeVar("_C", bound=Completion)
+
+
+def with_start(event: _C, started_at: datetime) -> _C:
     """The execution with the time of its start event, where its own times and `duration_s` tell no duration.
 
     >>> from datetime import UTC, timedelta

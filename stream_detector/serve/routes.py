@@ -30,6 +30,7 @@ from stream_detector.serve.resources import (
     overview,
     pings,
     renames,
+    running,
     runs,
     schemas,
     series,
@@ -170,6 +171,14 @@ ROUTES: tuple[Route, ...] = (
         "Past executions of one workflow",
         executions.ExecutionList,
         executions.ExecutionsQuery,
+    ),
+    Route(
+        "GET",
+        "/api/v1/running",
+        running.running,
+        "Executions that run now",
+        running.RunningPage,
+        running.RunningQuery,
     ),
     Route(
         "GET",

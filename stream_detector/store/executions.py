@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import msgspec
@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from stream_detector.events import Completion
 from stream_detector.events.completion import with_start
+from stream_detector.events.fields import Instant
 from stream_detector.events.times import epoch_ms
 from stream_detector.events.variant import names_of, workflow_key
 from stream_detector.store.position import BEGINNING, END, ROWS_AT_ONCE, Position
 
+_E = TypeVar("_E", bound=Completion)
 _COMPLETION = msgspec.json.Decoder(Completion)
 
 
@@ -78,11 +80,14 @@ def _stored(row: asyncpg.Record) -> StoredCompletion:
 
 
 def _event(row: asyncpg.Record) -> Completion:
+    return _as_stored(_COMPLETION.decode(row["event"]), row)
+
+
+def _as_stored(event: _E, row: asyncpg.Record) -> _E:
     """As it came, with what it was stored with: the duration that its start event gives it, the variant, the workflow.
 
     VARIANT_BY may have given it the variant, and a rename the workflow.
     """
-    event = _COMPLETION.decode(row["event"])
     if row["started_at"] is not None:
         event = with_start(event, row["started_at"])
     if event.variant == row["variant"] and event.workflow_id == row["workflow_id"]:
@@ -90,7 +95,17 @@ def _event(row: asyncpg.Record) -> Completion:
     return replace(event, variant=row["variant"], workflow_id=row["workflow_id"])
 
 
-async def newest_completions(
+class PastExecution(Completion, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One execution as it is listed: its completion, and what its start event has beyond that."""
+
+    queued_at: Instant | None = None
+    """Since when it waited to be started."""
+
+
+_past = msgspec.json.Decoder(PastExecution).decode
+
+
+async def newest_executions(
     pool: asyncpg.Pool,
     workflow_id: str,
     *,
@@ -98,18 +113,18 @@ async def newest_completions(
     limit: int = 30,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> list[Completion]:
+) -> list[PastExecution]:
     """Executions of one workflow, newest first: the last `limit` that ended from `since` on and before `until`.
 
     Of all of its variants, or of the one given; each has the variant that it was stored with.
     """
     found = await pool.fetch(
-        "SELECT event, variant, workflow_id, started_at FROM executions WHERE workflow_id = $1"
+        "SELECT event, variant, workflow_id, started_at, queued_at FROM executions WHERE workflow_id = $1"
         " AND ($5::text IS NULL OR variant = $5) AND finished_at >= coalesce($2::timestamptz, '-infinity')"
         " AND finished_at < coalesce($3::timestamptz, 'infinity') ORDER BY finished_at DESC LIMIT $4",
         workflow_id, since, until, limit, variant,
     )  # fmt: skip
-    return [_event(each) for each in found]
+    return [replace(_as_stored(_past(each["event"]), each), queued_at=each["queued_at"]) for each in found]
 
 
 APPLIED_ACTIONS = ["resolve", "expected", "not_an_anomaly", "relearn", "retire"]

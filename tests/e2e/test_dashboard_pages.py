@@ -16,8 +16,8 @@ from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
 from stream_detector.settings import Settings
 from stream_detector.store.credentials import create_token
-from stream_detector.store.rows import DeadLetterNote
-from tests.events_made import action, anomaly, completion, notification, score_change, summary, uuid
+from stream_detector.store.rows import BaselineState, DeadLetterNote, NamedValue
+from tests.events_made import action, anomaly, completion, notification, score_change, start, summary, uuid
 from tests.events_made.histories import ago, failing, learned, three, with_variants
 from tests.servers.dashboard import (
     HOSTILE,
@@ -717,6 +717,43 @@ async def test_x12_names_of_a_later_version_are_shown_as_they_are(root: str, wri
         await expect(rows.first).to_contain_text("Stuck queue")
         await page.unroute_all(behavior="ignoreErrors")  # a poll may be on its way
         assert broken == []
+
+
+async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    usual = BaselineState(key="workflow:nightly", packed=b"x", named={"execution_time": NamedValue(60.0, 1.0, 30)})
+    starts = [
+        start(
+            "n-1",
+            started_at=ago(minutes=5),
+            queued_at=ago(minutes=6),
+            workflow_name=HOSTILE,
+            url='https://x/"onclick=alert(1)',
+        ),
+        start("n-2", "\u202eweekly", started_at=ago(minutes=1), limit_s=3600.0, url="https://ci.example/2"),
+    ]
+    await write(anomalies=three(), starts=starts, baselines=[usual])
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/overview?range=30d")
+        table = page.get_by_role("table", name="Running now")
+        rows = table.locator("tbody tr")
+        await expect(rows).to_have_count(2)
+        await expect(rows.first).to_contain_text(HOSTILE)
+        await expect(rows.first.locator("strong")).to_contain_text("of usually 1 m")
+        await expect(rows.first).to_contain_text("5 m")
+        await expect(rows.nth(1)).to_contain_text("limit 1 h")
+        await expect(rows.nth(1).locator("a[href='https://ci.example/2']")).to_have_count(1)
+        assert await page.title() != "owned" and await violations(page) == []
+        await rows.first.get_by_role("link").first.click()
+        await page.wait_for_url("**/workflows/nightly*")
+        await expect(page.get_by_role("table", name="Running now").locator("tbody tr")).to_have_count(1)
+        await write(executions=[completion("n-1", finished_at=ago(), duration_s=300.0)])
+        await expect(page.get_by_role("table", name="Running now")).to_have_count(0, timeout=20_000)
+        await page.set_viewport_size({"width": 390, "height": 800})
+        await page.goto(f"{root}/overview?range=30d")
+        await expect(page.get_by_role("table", name="Running now")).to_be_visible()
+        assert await no_sideways_scroll(page)
 
 
 async def test_hostile_names_on_every_page(root: str, write: Write, open_page: OpenPage) -> None:

@@ -12,12 +12,14 @@ import { AnomalyTable } from "../components/anomaly-table";
 import { Icon, BaselineStateChip, StatusChip, VariantChip } from "../components/badges";
 import { ErrorNotice, Notice, StaleBanner } from "../components/notices";
 import { RunBars } from "../components/run-bars";
+import { RunningNow } from "../components/running-now";
 import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { useCanAct } from "../permissions";
 import { plainText } from "../plain-text";
 import { before, LENGTHS, readSeriesWindow, seriesWindowPath, type SeriesWindow } from "../series-window";
 import { nameOf, stateKey } from "../state-keys";
+import { waited } from "../running-time";
 import { date, duration } from "../time";
 import { quantity } from "../format";
 import { KINDS, VARIANT_COLUMNS } from "./entities";
@@ -78,6 +80,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
         </section>
       )}
       {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
+      {kind === "workflow" && <RunningNow workflow={id} variant={variant} />}
       <Readings {...one} />
       {kind === "workflow" && variants.length === 0 && <Failures {...one} />}
       <Anomalies {...one} />
@@ -233,9 +236,19 @@ function Run({ run: { execution_id: id, attempt, url, excerpt } }: { run: Execut
   );
 }
 
+function Took({ run }: { run: Execution }) {
+  const wait = waited(run);
+  return (
+    <>
+      {run.duration_s == null || run.duration_s === 0 ? "not recorded" : duration(run.duration_s)}
+      {wait !== "" && <span class="quiet"> after {wait} of waiting</span>}
+    </>
+  );
+}
+
 const RUN_FACTS: Column<Execution>[] = [
   { name: "Status", show: ({ status }) => <StatusChip status={status} /> },
-  { name: "Duration", right: true, show: ({ duration_s: took }) => (took == null || took === 0 ? "not recorded" : duration(took)) },
+  { name: "Duration", right: true, show: (run) => <Took run={run} /> },
   { name: "Finished", right: true, show: ({ finished_at: at }) => <RelativeTime at={at} /> },
 ];
 const RUN_COLUMNS_OF_VARIANT: Column<Execution>[] = [{ name: "Execution", show: (run) => <Run run={run} /> }, ...RUN_FACTS];

@@ -14,6 +14,7 @@ import { TrendChart } from "../components/trend-chart";
 import { PipelineHealth } from "../components/pipeline-health";
 import { SeverityChart } from "../components/severity-chart";
 import { Span } from "../components/range-cards";
+import { RunningNow } from "../components/running-now";
 import { Swimlane } from "../components/swimlane";
 import { RelativeTime } from "../components/relative-time";
 import { go } from "../route";
@@ -59,6 +60,7 @@ export function OverviewPage({ query }: { query: URLSearchParams }) {
               <CountedRange key={one} range={one} counts={value.counts[one] ?? {}} current={one === range} now={minute} />
             ))}
           </nav>
+          <RunningNow />
           <Section title="Anomalies by entity and time" wide aside={<Open count={value.unacknowledged} />}>
             {value.swimlane.length === 0 ? (
               <p class="quiet">No anomalies opened in this range.</p>

@@ -6,13 +6,12 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from stream_detector.events import Completion
 from stream_detector.events.fields import Id
 from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import TimeRange, read_query, time_range
 from stream_detector.serve.responses import json_response
-from stream_detector.store.executions import newest_completions
+from stream_detector.store.executions import PastExecution, newest_executions
 
 
 class ExecutionsQuery(TimeRange, kw_only=True):
@@ -26,7 +25,7 @@ class ExecutionsQuery(TimeRange, kw_only=True):
 class ExecutionList(Struct, kw_only=True):
     """Newest first."""
 
-    items: list[Completion]
+    items: list[PastExecution]
     next: None = None
 
 
@@ -35,6 +34,6 @@ async def executions(request: web.Request) -> web.Response:
     query = read_query(request, ExecutionsQuery)
     since, until = time_range(query, datetime.now(UTC))
     found = await request.app[DATABASE].query(
-        newest_completions, query.workflow, variant=query.variant, limit=query.limit, since=since, until=until
+        newest_executions, query.workflow, variant=query.variant, limit=query.limit, since=since, until=until
     )
     return json_response({"items": found, "next": None})
