@@ -152,14 +152,28 @@ def excerpt_of(output: bytes) -> str | None:
     >>> excerpt_of(b"10 %\\r20 %\\r\\x1b[31mdisk full\\x1b[0m\\n")
     'disk full'
     """
-    text = output[-TAIL_BYTES:].decode("utf-8", "replace")
+    return excerpt_of_text(output[-TAIL_BYTES:].decode("utf-8", "replace"))
+
+
+def excerpt_of_text(text: str) -> str | None:
+    """The same of a text: most are a line or two without anything to be taken out."""
+    text = text[-TAIL_BYTES:]
+    if not (text.replace("\n", "") if "\n" in text else text).isprintable():
+        text = _as_shown(text)
+    text = mask_secrets(text)
+    if "\n" in text:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return last_lines(text.rstrip()) or None
+
+
+def _as_shown(text: str) -> str:
+    """Without control characters, and of what was overwritten the last state."""
     if "\x1b" in text:
         text = _ESCAPE_SEQUENCE.sub("", _without_redrawn(text) if _CURSOR_UP.search(text) else text)
     for _ in range(_MOST_TYPED_OVER if "\b" in text else 0):
         text = _TYPED_OVER.sub("", text)
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    text = mask_secrets(_CONTROL.sub("", "\n".join(lines)))
-    return last_lines("\n".join(line.rstrip() for line in text.split("\n"))) or None
+    return _CONTROL.sub("", "\n".join(lines))
 
 
 def _without_redrawn(text: str) -> str:

@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 MOST_ID, MOST_NAME, MOST_URL = 256, 512, 2048
 """The contract's limits (`fields`)."""
 _MOST_SECONDS = 1e12
-_MOST_NUMBER = 2**64
+MOST_NUMBER = 2**64
 _URL = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
 """Without a user and a password: messages would show them."""
 _ZONE = re.compile(r" (?:UTC|(?P<offset>[+-]\d\d:?\d\d))$")
@@ -81,7 +81,7 @@ class Details:
             raise self.refusal("nul_character", place, "contains U+0000")
         return value
 
-    def needed_number(self, place: str, value: object, *, most: int = _MOST_NUMBER) -> int:
+    def needed_number(self, place: str, value: object, *, most: int = MOST_NUMBER) -> int:
         """A whole number from 0 to `most`. Raises `RefusedError`."""
         if value is None:
             raise self.refusal("missing_field", place, "is missing")

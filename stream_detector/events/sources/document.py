@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Raw
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.excerpt import excerpt_of
+from stream_detector.events.excerpt import excerpt_of_text
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources.details import (
     MOST_NAME,
+    MOST_NUMBER,
     Details,
     attempt,
     fit_id,
@@ -30,6 +31,8 @@ from stream_detector.events.times import EARLIEST
 
 _T = TypeVar("_T")
 _MOST_STEPS = 1000
+_FEW_STEPS = 200
+"""So many are never too large: a name has 512 characters, of 6 bytes at most."""
 _MOST_BYTES = 800_000
 """Of the steps as JSON: an event has at most 1,000,000, and everything else of it takes less than the rest."""
 _MOST_SECONDS = 1e9
@@ -127,7 +130,10 @@ class Document:
 
     def needed_number(self, path: str) -> int:
         """The whole number at the path. Raises `RefusedError`."""
-        return self.details.needed_number(f"{self.at}.{path}", self.value(path))
+        found = self.value(path)
+        if type(found) is int and 0 <= found <= MOST_NUMBER:
+            return found
+        return self.details.needed_number(f"{self.at}.{path}", found)
 
     def needed_moment(self, path: str) -> datetime:
         """The instant at the path, in UTC. Raises `RefusedError`."""
@@ -144,11 +150,14 @@ class Document:
 
     def needed_status(self, path: str, statuses: Mapping[str, _T]) -> _T:
         """What the table has for the word at the path. Raises `RefusedError`."""
-        return self.details.needed_status(f"{self.at}.{path}", self.value(path), statuses)
+        given = self.value(path)
+        found = statuses.get(given) if type(given) is str else None
+        return found if found is not None else self.details.needed_status(f"{self.at}.{path}", given, statuses)
 
     def link(self, path: str) -> str | None:
         """The http or https link at the path."""
-        return self.details.link(f"{self.at}.{path}", self.value(path))
+        found = self.value(path)
+        return found if type(found) is str and is_link(found) else self.details.link(f"{self.at}.{path}", found)
 
 
 class RunFields(TypedDict):
@@ -224,7 +233,7 @@ def execution(
         labels={label: value[:MOST_NAME] for label, value in (labels or {}).items() if value},
         url=url if url and is_link(url) else None,
         variant=variant,
-        excerpt=excerpt_of(output.encode("utf-8", "replace")) if output else None,
+        excerpt=excerpt_of_text(output) if output else None,
     )
 
 
@@ -287,7 +296,7 @@ def step(name: str, status: Status | None, duration_s: float | None) -> Step:
 
 def _kept(steps: Sequence[Step]) -> list[Step]:
     """The steps in their order; of more than an event can hold those that failed, then the longest."""
-    if len(steps) <= _MOST_STEPS and len(_encoded(steps)) <= _MOST_BYTES:
+    if len(steps) <= _FEW_STEPS or (len(steps) <= _MOST_STEPS and len(_encoded(steps)) <= _MOST_BYTES):
         return list(steps)
     ranked = sorted(range(len(steps)), key=lambda n: (steps[n].status not in _FAILED, -(steps[n].duration_s or 0.0)))
     room, kept = _MOST_BYTES, []

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from stream_detector.events.completion import Completion, Status, Step
-from stream_detector.events.excerpt import excerpt_of
+from stream_detector.events.excerpt import excerpt_of_text
 from stream_detector.events.sources.details import Details, attempt, fit_id, object_fields, url_parts
 from stream_detector.events.sources.document import named_texts, read_start
 from stream_detector.events.sources.source import Fields, Places, Reading, Source, Webhook
@@ -296,7 +296,7 @@ def _excerpt(builds: list[_Build]) -> str | None:
     if not failed:
         return None
     named = ((": ".join(filter(None, map(_text, (job.stage, job.name)))), job.failure_reason) for job in failed)
-    return excerpt_of(named_texts(named).encode("utf-8", "replace"))
+    return excerpt_of_text(named_texts(named))
 
 
 def _text(value: object) -> str:
