@@ -92,6 +92,7 @@ def messages_of(spool: Spool, order: Sequence[int]) -> Iterator[_Message]:
 async def _stored(settings: Settings, events: Sequence[tuple[str, int]], notes: list[str]) -> Known:
     """Those that the database has."""
     if not settings.database_url:
+        notes.append("no database is named (--database-url): runs that were published before this import count twice")
         return set()
     found: Known = set()
     try:

@@ -159,6 +159,7 @@ class Spool:
     def remove(self) -> None:
         """The import has ended: nothing of it is kept."""
         self._close_events()
+        self._state_path.unlink(missing_ok=True)  # first: what is left of it after a kill is no import under way
         shutil.rmtree(self._path, ignore_errors=True)
 
     def _close_events(self) -> None:
