@@ -9,7 +9,7 @@ import pytest
 from stream_detector.cli.present_settings import present_settings
 from stream_detector.cli.replayed_history import ReplayedHistory
 from stream_detector.events.detector_settings import DetectorSettings
-from stream_detector.events.files import read_value
+from stream_detector.events.files import value_reader
 from stream_detector.settings import Settings
 from stream_detector.store.rows import Row, Rows
 from stream_detector.store.write import Writer
@@ -50,7 +50,7 @@ async def test_x22_a_silence_that_is_in_force_now_holds_for_the_whole_history(
     history = ReplayedHistory(present.detection, present.notify, None, present.silences)
     listed = dump(HISTORIES["failing, then slow"](), per_page=2_000)
     for event in sorted(
-        (line.event for line in read_value(listed, record_ms=-1)),
+        (line.event for line in value_reader(-1)(listed)),
         key=lambda event: event.finished_at,  # type: ignore[union-attr]
     ):
         assert event is not None
