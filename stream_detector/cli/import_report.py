@@ -84,6 +84,8 @@ def _lines(imported: Imported, settings: Settings, page: str) -> list[str]:
         lines.append(f"  {counted(count, 'run')} not read: {one_line(what, _LINE)}")
     if len(reasons) > SHOWN_REASONS:
         lines.append(f"  {sum(count for _, count in reasons[SHOWN_REASONS:]):,} more not read, for other reasons")
+    if imported.refused and not imported.runs:
+        lines.append(f"  How a dump of {imported.provider.title} is made: docs/sources.md, History first")
     if imported.foreign:
         what = counted(imported.foreign, "run")
         lines.append(f"  {what} not of {imported.provider.title}: read in the format that the file has")

@@ -85,6 +85,8 @@ def run_import(settings: Settings, asked: Asked) -> None:
         if not asked.dry_run:
             imported.published = asyncio.run(publish_history(settings, spool, order, events))
         print_report(imported, settings, as_json=asked.as_json)
+        if imported.refused and not imported.runs:
+            raise SystemExit(1)
         if asked.dry_run and not asked.dump:
             return  # what was fetched is published by the same command without --dry-run
         spool.remove()

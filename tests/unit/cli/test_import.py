@@ -126,6 +126,12 @@ def test_x22_what_cannot_be_read_is_counted_with_its_reason(imported: Callable[.
     ]
 
 
+def test_x22_a_dump_of_which_nothing_is_read_ends_with_1_and_how_one_is_made(imported: Callable[..., Result]) -> None:
+    listed = b'[{"databaseId": 1, "conclusion": "success", "workflowName": "ci"}]'
+    shown = imported("--from", "-", content=listed, code=1).stdout
+    assert "1 run not read: " in shown and "How a dump of GitHub Actions is made: docs/sources.md" in shown
+
+
 def test_x22_runs_of_another_system_in_the_file_are_named(imported: Callable[..., Result]) -> None:
     pipeline = (Path(__file__).parents[1] / "events" / "payloads" / "gitlab_pipeline.json").read_bytes()
     shown = imported("--from", "-", content=dump(history(9, NOW)) + pipeline).stdout
