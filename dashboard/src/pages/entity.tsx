@@ -1,6 +1,6 @@
 /** One workflow or scored entity: history with the expected band, baselines, last runs, anomalies. */
 
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { entityPath, type Kind } from "../paths";
 import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList, type SeriesPoint } from "../api";
 import { useQuery, type QueryResult } from "../query";
@@ -16,6 +16,7 @@ import { RunningNow } from "../components/running-now";
 import { Table, type Column } from "../components/table";
 import { RelativeTime } from "../components/relative-time";
 import { useCanAct } from "../permissions";
+import { go } from "../route";
 import { plainText } from "../plain-text";
 import { before, LENGTHS, readSeriesWindow, seriesWindowPath, type SeriesWindow } from "../series-window";
 import { nameOf, stateKey } from "../state-keys";
@@ -34,6 +35,11 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
   const { value, error, at, reload } = useQuery<BaselinePage>(route, useMemo(() => new URLSearchParams({ id, limit: "500" }), [id]), POLL_MS);
   const canAct = useCanAct();
   const [relearning, setRelearning] = useState(false);
+  // The API answers a former id with the workflow that it was renamed to: its address is the one to keep.
+  const held = value?.items[0]?.entity_id;
+  useEffect(() => {
+    if (held !== undefined && held !== id) go(entityPath(kind, held, variant), { replace: true });
+  }, [kind, held, id, variant]);
   const all = value?.items ?? [];
   const variants = variant === null && all.some((one) => one.variant !== null) ? all : [];
   const found = variants.length > 0 ? undefined : all.find((one) => one.variant === variant);

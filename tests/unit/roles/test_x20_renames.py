@@ -1,7 +1,9 @@
 """A rename moves the state of a workflow between two owners, whichever of them dies at whichever step."""
 
+import base64
 import json
 import random
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
@@ -26,6 +28,7 @@ from stream_detector.settings import Settings
 from tests.drills.ledger import counted
 from tests.events_made import NOON, completion
 from tests.unit.roles.any_record import OwnedTable
+from tests.unit.roles.test_variant_keys import OF_4659E91
 
 N = 4
 NOW_MS = round(NOON.timestamp() * 1000)
@@ -390,6 +393,26 @@ async def test_x20_a_rename_to_nothing_or_to_itself_changes_nothing(broken: Mapp
     world.publish(topics.ACTIONS, topics.owner_partition(A, N), encode(action))
     await world.settle()
     assert world.counts() == {f"workflow:{A}": 1}
+
+
+@pytest.mark.parametrize("profile", sorted(OF_4659E91))
+async def test_x20_state_of_4659e91_is_renamed_with_its_open_incidents(profile: str) -> None:
+    world = World()
+    packed = zlib.decompress(base64.b85decode(OF_4659E91[profile]))
+    number = topics.owner_partition("build", N)
+    world.publish(topics.BASELINES, number, changelog_record.encode_header(1, {}) + packed, key=b"workflow:build")
+    world.start()
+    before = world.baseline("workflow:build")
+    assert before.incidents
+    for dies_at in ("", *POINTS):
+        if not dies_at:
+            world.act("rename", "build", new_id=B)
+        await world.turn()
+        world.checkpoint(dies_at)
+    await world.settle()
+    after = world.baseline(f"workflow:{B}")
+    assert after.pack() == before.pack()
+    assert {one.id for one in after.incidents.values()} == {one.id for one in before.incidents.values()}
 
 
 def test_an_older_version_keeps_what_renames_write() -> None:
