@@ -241,6 +241,9 @@ class Detector:
                 packed = live.get(key)  # `get` without its call, where it is unpacked: 9 %
                 if packed is None:
                     packed = partition.get(key)
+                    if packed is None and self._pass_on(partition, event, record, origin, source, number):  # type: ignore[arg-type]
+                        outcomes["forwarded"] += 1
+                        continue
                 if not repartitioned and (packed is None or not is_home):
                     target = topics.owner_partition(key.partition(":")[2], self._n)
                     if target != number or not is_home:
@@ -249,9 +252,6 @@ class Detector:
                         continue
                 if replaying and record.offset < partition.applied_offset(key, source):
                     outcomes["duplicate"] += 1
-                    continue
-                if packed is None and is_execution and self._pass_on(partition, event, record, origin, source, number):  # type: ignore[arg-type]
-                    outcomes["forwarded"] += 1
                     continue
                 try:
                     baseline = open_baseline(key, packed)
@@ -340,17 +340,23 @@ class Detector:
     def _pass_on(
         self,
         partition: StatePartition[bytes],
-        event: Completion | Start | Action,
+        event: Completion | Start | Score | Action,
         record: SourceRecord,
         origin: Origin | None,
         source: str,
         number: int,
     ) -> bool:
-        """Pass on what came under a former id. False where the id holds."""
+        """Pass on what came under a former id. False where the id holds, and on any partition but its owner."""
+        if isinstance(event, Score):
+            return False
         workflow_id = key_parts(event.entity).entity_id if isinstance(event, Action) else event.workflow_id
         new_id = self._renames.leads_to(partition, workflow_id)
         if not new_id:
             return False
+        if not isinstance(event, Action) and record.offset < partition.replay_until.get(source, 0):
+            former = workflow_key(workflow_id, event.variant)
+            if record.offset < partition.applied_offset(former, source):
+                return False  # it had been applied before its key left
         here = origin_of(source, number, record)
         if origin is not None:
             here = here._replace(timestamp_ms=origin.timestamp_ms)
