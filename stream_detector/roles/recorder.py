@@ -62,6 +62,7 @@ from stream_detector.store.epochs import epoch_of, stream_identity
 from stream_detector.store.grants import admit
 from stream_detector.store.retain import retain
 from stream_detector.store.rows import BadRow, BaselineState, DeadLetterNote, Row, Rows, StateRecord
+from stream_detector.store.running import settle
 from stream_detector.store.source_positions import Gap, Reached, forget_gap, stored_positions
 from stream_detector.store.write import Writer
 from stream_detector.telemetry import metrics
@@ -78,6 +79,7 @@ DELETE_EVERY_S = 3600.0
 START_AGAIN_S = 2.0
 ASK_EVERY_S, ANSWER_WITHIN_S = 2.0, 4.0
 NOTE_EVERY_S = 10.0
+SETTLE_EVERY_S = 30.0
 UNKNOWN_STATE = "unknown"
 """Of a baseline in a layout that this version does not know."""
 
@@ -400,6 +402,12 @@ class Recorder:
         what = "nothing can be stored" if self._why_away == READ_ONLY else "no answer"
         return f"PostgreSQL: {what} for {age_s:.0f} s" + (f" ({self._why_away})" if self._why_away else "")
 
+    async def settle_running(self) -> None:
+        """Join starts and ends of executions that recorders stored at the same moment."""
+        if self._pool:
+            with contextlib.suppress(StoreAwayError):  # who stores a batch reports it
+                await settle(self._pool)
+
     async def delete_expired(self) -> None:
         """Delete what is older than the retention, once an hour; one recorder at a time does it."""
         settings = self._app.settings
@@ -438,6 +446,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     """Add one agent per topic."""
     recorder = Recorder(app)
     app.timer(60.0)(recorder.delete_expired)
+    app.timer(SETTLE_EVERY_S)(recorder.settle_running)
     app.timer(ASK_EVERY_S)(recorder.ask_database)
     app.timer(NOTE_EVERY_S)(recorder.note_positions)
     app.find_unmet_need, app.known_position = recorder.find_unmet_need, recorder.known_position

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 from msgspec import Struct
 
-from stream_detector.events import Anomaly, Completion, Score, ScoreRun
+from stream_detector.events import Anomaly, Completion, Score, ScoreRun, Start
 from stream_detector.events.sources import SOURCES
 from stream_detector.serve.authentication import ACT, ALL, READ, SEND, SIGNED
 from stream_detector.serve.judgement import NotEvaluatedYet
@@ -270,7 +270,7 @@ ROUTES: tuple[Route, ...] = (
         "Publish events",
         events.IntakeResult,
         events.EventsQuery,
-        body=(Completion, Score, ScoreRun),
+        body=(Completion, Start, Score, ScoreRun),
         problems=(400, 408, 413, 415, 429, 503),
         database=False,
         roles=SEND,

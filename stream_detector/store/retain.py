@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from stream_detector.store.connect import Connection, store_errors
-from stream_detector.store.running import HAS_ENDED
 
 LOCK = 0x5D1E_C7_0002
 _BATCH = 5_000
@@ -49,10 +48,8 @@ _DROPPED = (
 )
 """Keys without a payload, which were retired or dropped: needed while an event of theirs is stored, which a restore
 would take for one that state lacks."""
-_RUNNING = f"""
-    DELETE FROM running_executions r WHERE started_at < $1::timestamptz - interval '30 days' OR {HAS_ENDED}
-"""  # noqa: S608 - a constant
-"""Runs that died, and those whose end a recorder of an earlier version stored."""
+_RUNNING = "DELETE FROM running_executions WHERE started_at < $1::timestamptz - interval '30 days'"
+"""Runs that died, or whose end was lost."""
 _AT_ONCE = (
     (_RUNNING, "now"),
     (_DROPPED, "history"),

@@ -8,6 +8,7 @@ import msgspec
 
 from stream_detector.events.start import Start
 from stream_detector.events.variant import workflow_key
+from stream_detector.store.connect import store_errors
 from stream_detector.store.paging import Cursor
 
 _ENDS_AGAIN = "^(airflow|argo|azure|bitbucket|buildkite|gitlab):"
@@ -18,6 +19,16 @@ HAS_ENDED = f"""(
         SELECT FROM executions e WHERE e.execution_id > r.execution_id || '.' AND e.execution_id < r.execution_id || '/'
             AND e.finished_at >= r.started_at)))"""  # noqa: S608 - constants of this module
 """Of a row r whose end was stored by a recorder that does not know the table, or by another one at the same moment."""
+_SETTLE = f"""
+    WITH ended AS (
+        DELETE FROM running_executions r WHERE {HAS_ENDED}
+        RETURNING r.execution_id, r.attempt, r.started_at, r.queued_at
+    )
+    UPDATE executions e SET started_at = r.started_at, queued_at = r.queued_at,
+        duration_s = coalesce(e.duration_s, CASE WHEN e.finished_at > r.started_at
+            THEN extract(epoch FROM e.finished_at - r.started_at)::float8 END)
+    FROM ended r WHERE e.execution_id = r.execution_id AND e.attempt = r.attempt AND e.started_at IS NULL
+"""  # noqa: S608 - constants of this module
 _RUNNING = f"""
     SELECT r.execution_id, r.workflow_id, r.variant, r.queued_at, r.event, r.started_at,
         greatest(0, extract(epoch FROM now() - r.started_at)::float8) AS elapsed_s
@@ -44,6 +55,15 @@ class Running(NamedTuple):
     """By the clock of the database, at least 0."""
     usual_s: float | None
     """What its workflow usually takes; None while that is not known."""
+
+
+async def settle(pool: asyncpg.Pool) -> None:
+    """Join starts and ends that were stored at the same moment, or the end by a recorder of an earlier version.
+
+    Neither transaction saw the other's row. Raises `StoreAwayError`.
+    """
+    with store_errors():
+        await pool.execute(_SETTLE)
 
 
 async def running(

@@ -82,7 +82,9 @@ EXECUTIONS = Table(
             e.started_at, e.queued_at
         FROM incoming_executions i
         LEFT JOIN ended e ON e.execution_id = i.started_as AND e.attempt = i.attempt
-        ON CONFLICT (execution_id, attempt) DO NOTHING
+        ON CONFLICT (execution_id, attempt) DO UPDATE SET started_at = excluded.started_at,
+            queued_at = excluded.queued_at, duration_s = coalesce(executions.duration_s, excluded.duration_s)
+        WHERE executions.started_at IS NULL AND excluded.started_at IS NOT NULL
     """,  # noqa: S608 - columns of this module
     staging=Staging(
         "incoming_executions",

@@ -60,7 +60,7 @@ PARTS = [
     for kind in ("scored", "failed", "run_started", "run_completed", "run_failed", "roster", "run_closed")
 ]
 RIGHT: dict[str, list[Any]] = {
-    topics.COMPLETIONS: [EXAMPLES["workflow-completion"]],
+    topics.COMPLETIONS: [EXAMPLES["workflow-completion"], EXAMPLES["workflow-start"]],
     topics.SCORES: [EXAMPLES["score"]],
     topics.SCORE_RUNS: [EXAMPLES["score-run"]],
     topics.ALERTS: [EXAMPLES["anomaly"]],
