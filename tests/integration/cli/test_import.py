@@ -1,7 +1,7 @@
 """`import` against a real broker: what a live stack sends of the same history, kill -9, and what was known before.
 
 Situations that would count a run twice or lose it: a process killed while it fetches or publishes, an import that is
-repeated, runs that a webhook has brought already, an embedded broker that was started anew in between.
+repeated, runs that a webhook has brought already.
 """
 
 import asyncio
