@@ -90,6 +90,7 @@ NAMES = [
 NAMES += [
     b"stream-detector-origin",
     b"stream-detector-label-counts",
+    b"stream-detector-renamed",
     b"stream-detector-unreadable",
     b"__connect.errors.topic",
 ]
@@ -109,6 +110,9 @@ WORDS = [
 WORDS += [
     b"scores/0/7/1",
     b"alerts/0/3/99999999999999999999999",
+    b"moved/0/7/1",
+    b"from-workflow-completions/0/7/1",
+    b'["workflow-completions","app"]',
     b"alerts/-1/2/3",
     b"alerts/999999/5/-5",
     DEEP,
