@@ -12,7 +12,7 @@ from stream_detector.store.connect import StoreAwayError
 from stream_detector.store.renames import renames
 
 _FRESH_S = 2.0
-_FIELDS = ("entity", "id")
+_FIELDS = ("entity", "id", "workflow")
 """Parameters of queries that may name a workflow."""
 
 

@@ -97,6 +97,9 @@ async def test_x20_a_rename_reaches_the_owner_and_old_ids_lead_to_the_new_one(
         (found,) = (await get(client, "ai/anomalies", entity=named, hours="87600"))["items"]
         assert found["entity_id"] == "new"
     assert (await get(client, "series", entity="workflow:old"))["entity"] == "workflow:new"
+    for named in ("old", "new"):
+        (one,) = (await get(client, "executions", workflow=named, hours="87600"))["items"]
+        assert one["workflow_id"] == "new"
 
 
 async def test_x20_a_rename_needs_an_operator(client: Client, serve: Serve) -> None:
