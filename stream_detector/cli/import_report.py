@@ -118,9 +118,10 @@ def _messages(imported: Imported, settings: Settings) -> list[str]:
     parts = [f"{by_severity[name]} {name}" for name in ("critical", "warning", "info") if by_severity[name]]
     if ends := sum(message.state == "resolved" for message in forecast.sent):
         parts.append(f"{counted(ends, 'end')} of what was reported")
+    channels = ", ".join(found.sent_by_channel) + (" (which is not on)" if forecast.is_assumed else "")
     lines = [
         f"{time} you would have got {counted(number, 'message')}: {', '.join(parts)}",
-        f"  by {', '.join(found.sent_by_channel)}, about {number / days * 7:.1f} a week; severity "
+        f"  by {channels}, about {number / days * 7:.1f} a week; severity "
         f"{settings.notify_severity} or higher, profile {found.profile}, grouped and within the rate limit",
     ]
     names = _short_names([key for key, _ in found.by_key.most_common(SHOWN_KEYS)])

@@ -56,6 +56,7 @@ class Forecast:
 
     Attributes:
         channels: the channels that count: those that are set and switched on, without the inbox; Slack where none is.
+        is_assumed: whether no channel is set, so that Slack counts as if it was.
         messages: every message so far, as its channel and the outcomes that it brought.
         sent: the messages themselves, as their channels show them.
         sent_at_s: when each was sent, Unix time by the clock of the data.
@@ -64,6 +65,7 @@ class Forecast:
 
     def __init__(self, config: NotifyConfig) -> None:
         chosen = [name for name, is_on in config.channels.items() if is_on and name != INBOX]
+        self.is_assumed = not chosen
         self.channels = tuple(chosen or [DEFAULT_CHANNEL])
         self.messages: list[tuple[str, list[Notification]]] = []
         self.sent: list[Message] = []

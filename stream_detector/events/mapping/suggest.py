@@ -20,6 +20,7 @@ from stream_detector.events.mapping.sampled import (
 from stream_detector.events.mapping.timing import Time, as_time, find_duration, start_and_end
 
 _MOST_STATUSES = 24
+_WORDS_SHOWN = 6
 
 _OUTCOMES = {
     "success": "success succeeded successful passed pass ok okay completed complete done finished true yes",
@@ -115,6 +116,9 @@ def _propose_scores(columns: list[Column], times: list[Time]) -> tuple[list[str]
     texts = [column for column in columns if column is not score]
     entity = _best(texts, lambda column: 1.0 if _ENTITY_NAME.search(column.path) else 0.0)
     if score is None or entity is None or not times:
+        if unknown := next((column for column in columns if _is_unknown_status(column)), None):
+            words = ", ".join(quoted(word[:40]) for word in sorted(unknown.texts)[:_WORDS_SHOWN])
+            return [], f"{quoted(unknown.path)} may be the status, but its words are not known: {words}"
         return [], "no field looks like a status (of executions), or there is no entity, score and time (of scores)"
     return [
         'kind = "score"',
@@ -122,6 +126,10 @@ def _propose_scores(columns: list[Column], times: list[Time]) -> tuple[list[str]
         f"score = {quoted(score.path)}",
         f"scored_at = {times[0].spec}",
     ], ""
+
+
+def _is_unknown_status(column: Column) -> bool:
+    return bool(_STATUS_NAME.search(column.path)) and 0 < len(column.texts) <= _MOST_STATUSES
 
 
 def _best(columns: Iterable[Column], score: Callable[[Column], float]) -> Column | None:

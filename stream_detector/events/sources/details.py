@@ -3,6 +3,7 @@
 Needed is what gives an event its identity, status and time. One odd detail never loses a delivery.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ MOST_ID, MOST_NAME, MOST_URL = 256, 512, 2048
 """The contract's limits (`fields`)."""
 _MOST_SECONDS = 1e12
 MOST_NUMBER = 2**64
+_SHOWN = 60
+"""Characters of an unknown word."""
 _URL = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
 """Without a user and a password: messages would show them."""
 _ZONE = re.compile(r" (?:UTC|(?P<offset>[+-]\d\d:?\d\d))$")
@@ -101,13 +104,14 @@ class Details:
         return found
 
     def needed_status(self, place: str, value: object, statuses: Mapping[str, _T]) -> _T:
-        """Ours for the source's word. Raises `RefusedError`, which lists the words that are known."""
+        """Ours for the source's word. Raises `RefusedError`, which has the word and lists those that are known."""
         if value is None or value == "":
             raise self.refusal("missing_field", place, "is missing")
         found = statuses.get(value) if isinstance(value, str) else None
         if found is None:
+            given = json.dumps(value[:_SHOWN]) if isinstance(value, str) else "no text"
             words = ", ".join(sorted(statuses))
-            what = f"is none of {words}, and a later version of stream_detector may know it"
+            what = f"is none of the known words: {given}, not {words}; a later version of stream_detector may know it"
             raise self.refusal("unknown_value", place, what)
         return found
 

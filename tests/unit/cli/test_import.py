@@ -81,6 +81,7 @@ def test_x22_the_report_is_one_screen_and_links_to_the_page(imported: Callable[.
     assert len(lines) <= 24
     assert lines[0].startswith(f"GitHub Actions {file}: 2,400 runs of 4 workflows, 2026-08-22 to 2026-11-20")
     assert any(line.startswith("In these 90 days you would have got ") and " messages: " in line for line in lines)
+    assert "  by slack (which is not on), about " in shown
     assert "Nothing was published" in shown and "/workflows" in shown
 
 

@@ -101,6 +101,10 @@ def test_x23_what_was_not_found_is_named(tmp_path: Path) -> None:
     file.write_text("a,b,c\n1,2,3\n")
     result = run(file, "--suggest")
     assert result.exit_code == 1 and "no field looks like a status" in result.stderr
+    file.write_text("Build;Job;Status;Started\n1;night;erfolgreich;28.11.2026 02:00\n2;night;rot;29.11.2026 02:00\n")
+    result = run(file, "--suggest")
+    assert result.exit_code == 1
+    assert '"Status" may be the status, but its words are not known: "erfolgreich", "rot"' in result.stderr
     file.write_text("just a text\n")
     result = run(file, "--suggest")
     assert result.exit_code == 2 and "neither JSON nor a table" in result.stderr

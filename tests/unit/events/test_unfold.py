@@ -119,7 +119,7 @@ def test_x20_a_refused_entry_stands_where_it_was_and_is_a_payload_by_itself() ->
         decode_completion(json.dumps(runs).encode(), (), -1)
     entries = caught.value.entries
     assert [entry.error is None for entry in entries] == [False, True, True]
-    with pytest.raises(RefusedError, match="conclusion is none of"):
+    with pytest.raises(RefusedError, match='conclusion is none of the known words: "vanished", not action_required, '):
         decode_completion(entries[0].value, (), -1)
     repaired = json.loads(entries[0].value) | {"conclusion": "failure"}
     assert decode_completion(json.dumps(repaired).encode(), (), -1).execution_id == f"github:{odd['id']}"
