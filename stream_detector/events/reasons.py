@@ -3,6 +3,7 @@
 The message never repeats a value of the event: it goes into logs and headers, the payload may hold secrets.
 """
 
+import codecs
 import json
 import re
 from typing import get_args
@@ -42,6 +43,13 @@ _VALUES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """By the event's type and the field's name."""
 _BOUND = re.compile(r"([<>]=? -?[\d.]+(?:e[+-]?\d+)?)")
+_NEEDED = {
+    entry.cloudevents_type: tuple(field.name for field in msgspec.structs.fields(entry.event_type) if field.required)
+    for entry in INPUTS.values()
+}
+_PACKED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
+_whole = msgspec.json.Decoder(msgspec.Raw).decode
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _PLACE = re.compile(r" - at (.+)$", re.DOTALL)
 
 
@@ -54,10 +62,42 @@ def refusal_for(error: Exception, value: bytes, own_type: str = "") -> RefusedEr
     if isinstance(error, RecursionError):
         return RefusedError("decode", "too_deep", "nested too deeply; send only the fields of the contract")
     if isinstance(error, UnicodeDecodeError):
-        return not_utf8()
-    if isinstance(error, msgspec.ValidationError):
-        return _invalid(str(error), own_type)
-    return _not_json(value)
+        return _packed(value) or not_utf8()
+    if isinstance(error, msgspec.ValidationError) and (fields := _fields_of(value)) is not None:
+        return _foreign(fields, own_type) or _invalid(str(error), own_type)
+    return _packed(value) or _not_json(value)
+
+
+def _fields_of(value: bytes) -> dict[str, msgspec.Raw] | None:
+    """The object's fields, none of what is no object; None of what is no JSON from its beginning to its end."""
+    try:
+        whole = bytes(_whole(value))
+        return _object(value) if whole[:1] == b"{" else {}
+    except RecursionError:
+        return {}
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _foreign(fields: dict[str, msgspec.Raw], own_type: str) -> RefusedError | None:
+    """Of an object of something else, which no advice about single fields makes an event."""
+    needed = _NEEDED.get(own_type, ())
+    if not fields or not needed or len(fields.keys() & set(needed)) > 1:
+        return None
+    names = ", ".join(needed)
+    else_what = "a payload of a system that docs/sources.md lists, or name a mapping for it in the record header source"
+    return RefusedError("validate", "missing_field", f"$: no event with {names}; publish one, {else_what}")
+
+
+def _packed(value: bytes) -> RefusedError | None:
+    """Of what has text inside that is not read here."""
+    for magic, name in _PACKED:
+        if value.startswith(magic):
+            message = f"compressed with {name}; publish the JSON, and let the producer compress (compression.type)"
+            return RefusedError("decode", "unsupported_format", message)
+    if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or (len(value) > 3 and value[1] == value[3] == 0):
+        return RefusedError("decode", "not_utf8", "UTF-16; encode the event as UTF-8")
+    return None
 
 
 def not_utf8() -> RefusedError:

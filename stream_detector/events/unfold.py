@@ -1,9 +1,9 @@
 """Values that hold several events, unfolded: the one function for records on topics, lines of files and HTTP bodies.
 
 Several events are in an array, of events or of a source's payloads, in any envelope, a batch of CloudEvents included;
-and in one payload of a source that has several. Each becomes an entry of its own, in our own form or with why it is
-refused; one that is refused does not lose the others. The number of an entry, counted from 0, depends on the value
-alone, so it is the same whenever the value is read again.
+in JSON Lines; and in one payload of a source that has several. Each becomes an entry of its own, in our own form or
+with why it is refused; one that is refused does not lose the others. The number of an entry, counted from 0, depends on
+the value alone, so it is the same whenever the value is read again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -146,6 +146,8 @@ class _Unfolding:
         """Add the entries of what no envelope is around."""
         if _is_array(value) and level < _MOST_LEVELS and not self._is_mapped:
             self._add_array(value, level)
+        elif level < _MOST_LEVELS and not self._is_mapped and (lines := _json_lines(value)):
+            self._add_each(lines, level)
         # An event of ours is one also where the header names a source, as in a record with one event.
         elif (level and _is_own(value)) or (source := find_source(value, self._headers)) is None:
             self.found.append(Entry(value))
@@ -163,9 +165,12 @@ class _Unfolding:
             raise refusal_for(error, value, self._own_type) from None
         if not elements:
             raise RefusedError("decode", "wrong_type", "an empty array; send it with at least one event, or not at all")
+        self._add_each([bytes(element) for element in elements], level)
+
+    def _add_each(self, elements: Sequence[bytes], level: int) -> None:
         self._check_count(len(self.found) + len(elements))
-        for element in elements:
-            raw, before = bytes(element), len(self.found)
+        for raw in elements:
+            before = len(self.found)
             try:
                 self.add(open_envelopes(raw, self._own_type), level + 1)
             except _TooManyError:
@@ -218,6 +223,14 @@ def _in_order(reading: Reading) -> Iterator[Event | RefusedError]:
 
 def _is_array(value: bytes) -> bool:
     return value.lstrip()[:1] == b"["
+
+
+def _json_lines(value: bytes) -> list[bytes]:
+    """The lines, where the first is a whole object and there are others; none of one object, however it is printed."""
+    first, _, rest = value.strip().partition(b"\n")
+    if not rest or first[:1] != b"{" or attempt(object_fields, first) is None:
+        return []
+    return [line for line in (first, *rest.split(b"\n")) if line.strip()]
 
 
 def _is_own(value: bytes) -> bool:

@@ -5,6 +5,8 @@ one or a list of them as kubectl or the Argo server's API returns it. Times are 
 retried keeps its `uid` and finishes again, so the event's id is the `uid` and the time of the end.
 """
 
+import re
+
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.document import (
     Document,
@@ -31,6 +33,8 @@ _STEPS: dict[str, Status] = STATUS | {"Skipped": "skip", "Omitted": "skip"}
 _NOT_FINISHED = "the workflow has not finished"
 _UNFINISHED = ("Pending", "Running", "", None)
 _ADVICE = "send a Workflow as `kubectl get workflow -o json` prints it"
+_LISTED = re.compile(rb'"apiVersion"\s*:\s*"argoproj\.io/')
+"""kubectl prints a `List` of any kind, and the Argo server leaves the kind of its list out."""
 _LABELS = "workflows.argoproj.io/"
 
 
@@ -104,7 +108,10 @@ def _seconds(pod: Document) -> float | None:
 def _recognises(fields: Fields) -> bool:
     if literal(fields, "apiVersion").startswith("argoproj.io/"):
         return "metadata" in fields
-    return literal(fields, "kind") == "WorkflowList" and "items" in fields
+    if "items" not in fields:
+        return False
+    kind = literal(fields, "kind")
+    return kind == "WorkflowList" or (kind in ("List", "") and _LISTED.search(bytes(fields["items"])) is not None)
 
 
 SOURCE: Source = Source(

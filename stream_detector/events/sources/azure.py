@@ -137,7 +137,12 @@ def _is_build(fields: Mapping[str, object]) -> bool:
 def _recognises(fields: Fields) -> bool:
     if "value" in fields:
         return "count" in fields and _BUILDS.search(bytes(fields["value"])) is not None
-    return _is_build(fields) or ("resource" in fields and literal(fields, "eventType").startswith("build."))
+    if _is_build(fields):
+        return True
+    # Every service hook has a publisher, those of pipelines, code and work items, too.
+    return "resource" in fields and (
+        literal(fields, "eventType").startswith("build.") or fields.keys() >= {"eventType", "publisherId"}
+    )
 
 
 SOURCE: Source = Source(

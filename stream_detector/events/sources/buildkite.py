@@ -104,7 +104,10 @@ def _variant(build: Document, branch: str | None, tag: str | None, default: str 
 
 
 def _recognises(fields: Fields) -> bool:
-    return fields.keys() >= {"event", "build", "pipeline"} and literal(fields, "event").startswith(("build.", "job."))
+    kind = literal(fields, "event")
+    if kind.startswith(("build.", "job.")):
+        return fields.keys() >= {"event", "build", "pipeline"}
+    return (kind == "ping" and "service" in fields) or (kind.startswith("agent.") and "agent" in fields)
 
 
 SOURCE: Source = Source(

@@ -58,7 +58,7 @@ def read(payload: bytes) -> Reading:
         return Reading(ignored=f"only workflow-completed is read; {_HOOK}")
     if document.value("workflow.status") in _UNFINISHED:
         return _NOT_ENDED
-    project = document.text("project.slug") or document.needed_text("project.id")
+    project = _written_out(document.text("project.slug") or document.needed_text("project.id"))
     workflow = document.part("workflow")
     return _read_workflow(document, workflow, project, lambda: document.needed_moment("happened_at"))
 
@@ -77,8 +77,13 @@ def _read_of_api(workflow: Document) -> Reading:
 
 
 def _project_of_api(workflow: Document) -> str:
-    service, slash, rest = workflow.needed_text("project_slug").partition("/")
-    return f"{_SHORT.get(service, service)}{slash}{rest}"
+    return _written_out(workflow.needed_text("project_slug"))
+
+
+def _written_out(slug: str) -> str:
+    """One name for a project, whichever of the two a payload has."""
+    service, slash, rest = slug.partition("/")
+    return f"{_SHORT.get(service, service)}{slash}{rest}" if slash else slug
 
 
 def _read_workflow(

@@ -59,7 +59,7 @@ def read(payload: bytes) -> Reading:
     results = _results(document)
     ended_at = document.needed_moment("metadata.generated_at")
     run = document.needed_text("metadata.invocation_id")
-    command = document.text("args.which") or document.text("args.rpc_method")
+    command = _command(document)
     steps = [_step(result) for result in results]
     project = _project(steps)
     args = document.part("args")
@@ -84,7 +84,7 @@ def read_nodes(payload: bytes) -> Reading:
     document = read_document(payload, _ADVICE)
     ended_at = document.needed_moment("metadata.generated_at")
     run = document.needed_text("metadata.invocation_id")
-    command = document.text("args.which") or document.text("args.rpc_method")
+    command = _command(document)
     target = document.text("args.target")
 
     def read_node(result: Document) -> Sequence[Event]:
@@ -114,6 +114,13 @@ def _span(result: Document) -> tuple[datetime | None, datetime | None]:
     begun = [at for each in timing if (at := each.moment("started_at"))]
     ended = [at for each in timing if (at := each.moment("completed_at"))]
     return min(begun, default=None), max(ended, default=None)
+
+
+def _command(document: Document) -> str | None:
+    """`target/sources.json` has no arguments: it is what `dbt source freshness` writes."""
+    given = document.text("args.which") or document.text("args.rpc_method")
+    is_freshness = "/dbt/sources/" in (document.text("metadata.dbt_schema_version") or "")
+    return given or ("source freshness" if is_freshness else None)
 
 
 def _results(document: Document) -> list[Document]:

@@ -17,6 +17,7 @@ from msgspec import Raw
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import Reason, RefusedError
 from stream_detector.events.times import EARLIEST, LATEST, from_epoch_ms
+from stream_detector.events.written import JSON_NUMBER
 
 _T = TypeVar("_T")
 
@@ -26,6 +27,9 @@ _MOST_SECONDS = 1e12
 MOST_NUMBER = 2**64
 _SHOWN = 60
 """Characters of an unknown word."""
+_MOST_DIGITS = 40
+_MOST_EXACT = 2**53
+"""Above it, floats skip whole numbers: which one was meant is not known."""
 _URL = re.compile(r"https?://[^\s/@]+(?:[/?#]\S*)?")
 """Without a user and a password: messages would show them."""
 _ZONE = re.compile(r" (?:UTC|(?P<offset>[+-]\d\d:?\d\d))$")
@@ -88,11 +92,12 @@ class Details:
         """A whole number from 0 to `most`. Raises `RefusedError`."""
         if value is None:
             raise self.refusal("missing_field", place, "is missing")
-        if not isinstance(value, int) or isinstance(value, bool):
+        found = _whole(value)
+        if found is None:
             raise self.refusal("wrong_type", place, "is not a whole number")
-        if not 0 <= value <= most:
+        if not 0 <= found <= most:
             raise self.refusal("out_of_range", place, f"is not within 0 and {most}")
-        return value
+        return found
 
     def needed_instant(self, place: str, value: object) -> datetime:
         """A time in the years that are believed, in UTC. Raises `RefusedError`."""
@@ -147,6 +152,8 @@ class Details:
         """A duration that is not negative."""
         if value is None:
             return None
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS and JSON_NUMBER.fullmatch(value):
+            value = float(value)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST_SECONDS:
             self.left_out.append(place)
             return None
@@ -193,6 +200,15 @@ class Details:
         """Labels by name, each from (place, value); those without text are left away."""
         found = {name: self.text(place, value) for name, (place, value) in given.items()}
         return {name: text for name, text in found.items() if text}
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, also as the text or the float that warehouses and tables make of one; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _MOST_EXACT else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def attempt(decode: Callable[[bytes], _T], payload: bytes) -> _T | None:

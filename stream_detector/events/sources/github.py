@@ -3,6 +3,9 @@
 Sources: GitHub's "Webhook events and payloads" (`workflow_run`) and the REST API's "Workflow runs". The duration is
 `updated_at - run_started_at`, which is what GitHub's own page shows; id and `run_attempt` together are the event's id,
 so a delivery that is sent again counts once and a run that is started again counts separately.
+
+Gitea's `workflow_run` and its REST API have the same form, but for the times: `started_at` and `completed_at`
+(`ActionWorkflowRun` in its `modules/structs`).
 """
 
 from collections.abc import Sequence
@@ -66,6 +69,8 @@ class _Run(Struct):
     run_started_at: Any = None
     created_at: Any = None
     updated_at: Any = None
+    started_at: Any = None
+    completed_at: Any = None
     name: Any = None
     path: Any = None
     workflow_id: Any = None
@@ -175,7 +180,7 @@ def _read_run(details: Details, run: _Run, repository: Raw, at: str) -> Reading:
     number = details.needed_number(f"{at}id", run.id)
     status = details.needed_status(f"{at}conclusion", run.conclusion, STATUS)
     attempt = _attempt(details, run, at)
-    finished_at = details.needed_instant(f"{at}updated_at", run.updated_at)
+    finished_at = details.needed_instant(f"{at}updated_at", run.updated_at or run.completed_at)
     started_at = _started_at(details, run, attempt, at)
     if started_at is not None and started_at > finished_at:
         details.left_out.append(f"{at}run_started_at")
@@ -269,7 +274,7 @@ def _with_known(details: Details, delivery: _Delivery, reading: Reading) -> Read
 
 def _started_at(details: Details, run: _Run, attempt: int, at: str) -> datetime | None:
     """When this attempt began. `created_at` is the first one's, so it does not date a later one."""
-    started_at = details.instant(f"{at}run_started_at", run.run_started_at)
+    started_at = details.instant(f"{at}run_started_at", run.run_started_at or run.started_at)
     if started_at is None and attempt == 1:
         return details.instant(f"{at}created_at", run.created_at)
     return started_at

@@ -6,6 +6,7 @@ and ends again, so the event's id is the number and the time of the end; a deliv
 same.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
@@ -53,6 +54,8 @@ _VARIANTS = {
 """What started the pipeline -> variant; of anything else the ref decides."""
 _ADVICE = "in the webhook's settings choose Pipeline events, or send a pipeline as GitLab's REST API returns it"
 _MOST_STEPS = 1000
+_PAGE = re.compile(rb'/pipelines/\d+/?"$')
+"""The end of a pipeline's address; before GitLab 12 there was no `/-/` in it."""
 
 
 class _Pipeline(Struct):
@@ -336,7 +339,7 @@ def _variant(pipeline: _Pipeline, branch: object, tag: object, project: _Project
 def _project_of(details: Details, web_url: object) -> str:
     """`acme/shop` of `https://gitlab.example/acme/shop/-/pipelines/1`: the REST API sends nothing else of it."""
     link = details.link("$.web_url", web_url)
-    path = url_parts(link).path.partition("/-/")[0].strip("/") if link else ""
+    path = url_parts(link).path.rpartition("/pipelines/")[0].removesuffix("/-").strip("/") if link else ""
     if not path:
         raise details.refusal("missing_field", "$.web_url", "does not name the project")
     return path
@@ -345,7 +348,7 @@ def _project_of(details: Details, web_url: object) -> str:
 def _is_pipeline(fields: Fields) -> bool:
     return (
         "ref" in fields and "status" in fields and "web_url" in fields and "id" in fields
-        and b"/-/pipelines/" in bytes(fields["web_url"])
+        and _PAGE.search(bytes(fields["web_url"])) is not None
     )  # fmt: skip
 
 

@@ -46,10 +46,9 @@ _MOST_SECONDS = 1e9
 class _Suite:
     """A suite while it is read. Suites may contain suites; those without cases of their own are no execution."""
 
-    def __init__(self, attributes: dict[str, str], outer: str) -> None:
-        own = attributes.get("name", "").strip()
-        self.name = own or outer
-        self.timestamp = attributes.get("timestamp", "").strip()
+    def __init__(self, attributes: dict[str, str], outer: "_Suite | None") -> None:
+        self.name: str = attributes.get("name", "").strip() or (outer.name if outer else "")
+        self.timestamp: str = attributes.get("timestamp", "").strip() or (outer.timestamp if outer else "")
         self.host = attributes.get("hostname", "").strip()
         self.duration_s = _seconds(attributes.get("time", ""))
         self.steps: list[Step] = []
@@ -62,7 +61,7 @@ class _Suite:
 class _Reader:
     """Follows the elements of one document. Text is asked for only where a case failed."""
 
-    def __init__(self, details: Details) -> None:
+    def __init__(self, details: Details, encoding: str | None) -> None:
         self.details = details
         self.suites: list[_Suite] = []
         self._open: list[_Suite] = []
@@ -70,7 +69,7 @@ class _Reader:
         self._outcome: Status = "success"
         self._message, self._text = "", ""
         self._depth = 0
-        self._parser = parser = expat.ParserCreate()
+        self._parser = parser = expat.ParserCreate(encoding)
         parser.buffer_text = True
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = self._refuse_declaration
@@ -88,7 +87,7 @@ class _Reader:
         if tag == "testcase":
             self._case, self._outcome = attributes, "success"
         elif tag in ("testsuite", "testsuites"):
-            self._open.append(_Suite(attributes, self._open[-1].name if self._open else ""))
+            self._open.append(_Suite(attributes, self._open[-1] if self._open else None))
             self._open[-1].begins = self._parser.CurrentByteIndex
             self.suites.append(self._open[-1])
         elif tag in STATUS and self._case is not None and self._outcome == "success":
@@ -137,7 +136,7 @@ def read(payload: bytes, zone: tzinfo = UTC) -> Reading:
         zone: of times without one.
     """
     details = Details(_ADVICE)
-    reader = _Reader(details)
+    reader = _Reader(details, "utf-8" if _is_utf8(payload) else None)
     try:
         reader.parse(payload)
     except RefusedError:
@@ -153,6 +152,15 @@ def read(payload: bytes, zone: tzinfo = UTC) -> Reading:
         suites, lambda suite: [_event(suite, seen, details, zone)], lambda suite: _alone(payload, suite)
     )
     return reading_of(events, refused, "the report has no test case", details.left_out)
+
+
+def _is_utf8(payload: bytes) -> bool:
+    """Whether it is UTF-8, whatever it declares: a file in UTF-16 or read with `--encoding` is UTF-8 by now."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in payload[:4]
 
 
 def _alone(payload: bytes, suite: _Suite) -> bytes:

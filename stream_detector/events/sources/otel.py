@@ -5,8 +5,10 @@ whose `cicd.pipeline.result` has the values of our own statuses; `skipped` and `
 Times are nanoseconds. Trace and span id are the event's id. Tasks are steps where the same request has them.
 """
 
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
@@ -39,6 +41,8 @@ STATUS: dict[str, Status] = {
 """`cicd.pipeline.result` or `cicd.pipeline.task.run.result` -> our status."""
 
 _ADVICE = "send the spans of pipeline runs as OTLP in JSON, with cicd.pipeline.name and cicd.pipeline.result"
+_TRACE_BYTES, _SPAN_BYTES = 16, 8
+_LATEST_NS = 2e19
 _RESULT, _TASK_RESULT = "cicd.pipeline.result", "cicd.pipeline.task.run.result"
 
 
@@ -54,7 +58,7 @@ def read(payload: bytes) -> Reading:
             runs.append((span, attributes))
         elif "cicd.pipeline.task.name" in attributes:
             status = STATUS.get(attributes.get(_TASK_RESULT, ""))
-            tasks[span.text("traceId") or ""].append(
+            tasks[_hex(span.text("traceId") or "", _TRACE_BYTES)].append(
                 step(attributes["cicd.pipeline.task.name"], status, _seconds(span))
             )
     events, refused = read_entries(runs, lambda run: [_event(*run, tasks)], lambda run: _alone(*run))
@@ -69,7 +73,7 @@ def _alone(span: Document, attributes: dict[str, str]) -> bytes:
 
 
 def _event(span: Document, attributes: dict[str, str], tasks: dict[str, list[Step]]) -> Completion:
-    trace = span.needed_text("traceId")
+    trace = _hex(span.needed_text("traceId"), _TRACE_BYTES)
     name = attributes.get("cicd.pipeline.name") or ""
     if not name:
         raise span.details.refusal("missing_field", "cicd.pipeline.name", "is missing")
@@ -81,7 +85,7 @@ def _event(span: Document, attributes: dict[str, str], tasks: dict[str, list[Ste
     is_tag = attributes.get("vcs.ref.head.type") == "tag" or attributes.get("vcs.ref.type") == "tag"
     ref = attributes.get("vcs.ref.head.name")
     return execution(
-        run=f"otel:{trace}:{span.needed_text('spanId')}",
+        run=f"otel:{trace}:{_hex(span.needed_text('spanId'), _SPAN_BYTES)}",
         workflow=f"otel:{service}:{name}" if service else f"otel:{name}",
         name=name,
         status=status,
@@ -122,11 +126,24 @@ def _attributes(owner: Document) -> dict[str, str]:
     return found
 
 
+def _hex(text: str, size: int) -> str:
+    """An id of so many bytes in the form of OTLP's JSON; Protobuf's own JSON has it as base64. Others stay."""
+    with suppress(ValueError):
+        if len(text) == 2 * size:
+            return bytes.fromhex(text).hex()
+        found = b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
+        if len(found) == size:
+            return found.hex()
+    return text
+
+
 def _moment(span: Document, name: str) -> datetime | None:
     """OTLP writes 64-bit numbers as text; some exporters write numbers."""
     given = span.value(name)
     if isinstance(given, str) and given.isascii() and given.isdecimal() and len(given) < 21:
         given = int(given)
+    if isinstance(given, float) and 0 < given < _LATEST_NS:
+        given = int(given)  # exact to less than a microsecond
     if not isinstance(given, int) or isinstance(given, bool):
         return None
     at = parse_epoch_ms(given // 1_000_000)

@@ -5,6 +5,8 @@ Sources: "Events in Tekton", whose CloudEvents have the run as `pipelineRun` or 
 for each execution, a retry of a task is within it; so the resource's `uid` is the event's id.
 """
 
+import re
+
 from stream_detector.events.completion import Status
 from stream_detector.events.sources.document import (
     Document,
@@ -35,6 +37,8 @@ _REASONS: dict[str, Status] = {
     "PipelineRunStopped": "cancellation",
 }
 _KINDS = {"PipelineRun": "pipelineRun", "TaskRun": "taskRun"}
+_LISTED = re.compile(rb'"apiVersion"\s*:\s*"tekton\.dev/')
+"""kubectl prints a `List` of any kind."""
 _ADVICE = "send Tekton's CloudEvents, or PipelineRuns as `kubectl get -o json` prints them"
 
 
@@ -102,7 +106,12 @@ def _recognises(fields: Fields) -> bool:
             return True
     if literal(fields, "apiVersion").startswith("tekton.dev/"):
         return "kind" in fields
-    return literal(fields, "kind") in ("PipelineRunList", "TaskRunList") and "items" in fields
+    if "items" not in fields:
+        return False
+    kind = literal(fields, "kind")
+    return kind in ("PipelineRunList", "TaskRunList") or (
+        kind == "List" and _LISTED.search(bytes(fields["items"])) is not None
+    )
 
 
 SOURCE: Source = Source(

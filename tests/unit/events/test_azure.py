@@ -90,7 +90,7 @@ def test_x20_stages_that_run_again_are_another_execution_and_a_repeated_delivery
         ("resource.result", None, "missing_field"),
         ("resource.finishTime", "0001-01-01T00:00:00", "bad_time"),
         ("resource.definition", None, "missing_field"),
-        ("resource.id", "12", "wrong_type"),
+        ("resource.id", "twelve", "wrong_type"),
     ],
 )
 def test_x20_what_identifies_no_build_is_refused(place: str, value: Any, reason: str) -> None:

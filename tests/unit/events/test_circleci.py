@@ -33,10 +33,10 @@ def read(payload: Any) -> Completion:
 
 def test_x20_a_completed_workflow_is_an_execution() -> None:
     event = read(CASE)
-    assert (event.execution_id, event.workflow_id) == ("circleci:7acc", "circleci:gh/acme/shop:build")
+    assert (event.execution_id, event.workflow_id) == ("circleci:7acc", "circleci:github/acme/shop:build")
     assert (event.workflow_name, event.status, event.duration_s) == ("build", "success", 17.185)
     assert event.finished_at == datetime(2026, 11, 18, 18, 44, 37, 867000, tzinfo=UTC)
-    assert event.labels == {"repository": "gh/acme/shop", "branch": "main", "commit": "9e2e"}
+    assert event.labels == {"repository": "github/acme/shop", "branch": "main", "commit": "9e2e"}
 
 
 def test_x20_labels_and_variant_are_those_that_the_payload_proves() -> None:

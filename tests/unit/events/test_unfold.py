@@ -1,5 +1,6 @@
 """Values that hold several events: every form, the limits, and that an entry's number depends on the value alone."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,34 @@ def test_x20_what_is_kept_of_refused_entries_is_bounded() -> None:
 def test_the_headers_of_an_entry_name_no_envelope() -> None:
     headers = [("Content-Type", BATCH.encode()), ("ce_id", b"1"), ("mode", b"backfill"), ("traceparent", b"00")]
     assert headers_within(headers) == headers[2:]
+
+
+def test_x20_json_lines_in_a_record_are_events_each() -> None:
+    first, second = OWN[:2]
+    for value in (first + b"\n" + second, b"\n" + first + b"\r\n\r\n" + second + b"\r\n"):
+        with pytest.raises(SeveralEventsError) as several:
+            decode_completion(value, (), -1)
+        assert [entry.value.strip() for entry in several.value.entries] == [first, second]
+    with pytest.raises(SeveralEventsError) as several:
+        decode_completion(first + b"\n{half\n" + second, (), -1)
+    assert [entry.value.strip() for entry in several.value.entries] == [first, b"{half", second]
+    pretty = json.dumps(json.loads(first), indent=1).encode()
+    assert decode_completion(pretty, (), -1) == decode_completion(first, (), -1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b'{"build": 1}', "no event with execution_id.*docs/sources.md"),
+        (b"{}", "the field execution_id is missing; send it"),
+        (b'{"build": 1}\0\0', "not JSON"),
+        (b'{"build": 1', "not JSON"),
+        (gzip.compress(b"{}"), "compressed with gzip; publish the JSON"),
+        (b"\x28\xb5\x2f\xfd\x04", "compressed with zstd; publish the JSON"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-16; encode the event as UTF-8"),
+        ('{"a": 1}'.encode("utf-16-le"), "UTF-16; encode the event as UTF-8"),
+    ],
+)
+def test_x20_what_is_no_event_is_refused_with_what_to_publish(value: bytes, text: str) -> None:
+    with pytest.raises(RefusedError, match=text):
+        decode_completion(value, (), -1)
