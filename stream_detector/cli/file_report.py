@@ -33,6 +33,7 @@ class FileReport:
     def __init__(self) -> None:
         self._others: Counter[str] = Counter()
         self._completions = 0
+        self._has_payloads = False
         self.given = 0
         self.whole_seconds = 0
         self.durations: Counter[str] = Counter()
@@ -44,10 +45,11 @@ class FileReport:
 
     def add(self, line: Line) -> None:
         """Count a line that has an event."""
-        _, kind, _, event, _, unknown, _, _ = line
+        _, kind, _, event, _, unknown, is_foreign, _ = line
         assert kind is not None
         if type(event) is Completion:
             self._completions += 1
+            self._has_payloads |= is_foreign
             self.workflows.add(event.workflow_id)
             if event.duration_s:  # neither absent nor null nor 0
                 self.given += 1
@@ -135,7 +137,7 @@ class FileReport:
 
     def _only_new_ids(self) -> list[str]:
         lines = []
-        if self.kinds["completion"] == len(self.workflows) >= FEW:
+        if self._completions == len(self.workflows) >= FEW and not self._has_payloads:  # their ids are ours
             lines.append(
                 "each execution has a workflow_id of its own, so none has a baseline: send the id of the job as "
                 "workflow_id and that of the run as execution_id"

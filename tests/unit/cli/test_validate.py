@@ -5,6 +5,7 @@ from click.testing import CliRunner, Result
 
 from stream_detector.cli.validate import command
 from tests.unit.events.samples import completion, score
+from tests.unit.events.source_matrix import PAYLOADS
 
 
 def validate(file: Path, *flags: str) -> Result:
@@ -179,3 +180,20 @@ def test_x20_standard_input_an_encoding_and_a_note(tmp_path: Path) -> None:
     result = validate(file)
     assert result.exit_code == 1 and f"{file}:2: not_utf8: " in result.stdout and "--encoding cp1252" in result.stdout
     assert validate(file, "--encoding", "cp1252").exit_code == 0
+
+
+def test_x20_ids_that_are_made_of_a_payload_are_not_taken_for_those_of_single_runs(tmp_path: Path) -> None:
+    file = PAYLOADS / "dbt_run_results.json"
+    result = validate(file, "--models")
+    assert "3 completions valid" in result.stdout and "workflow_id of its own" not in result.stdout
+    own = tmp_path / "own.jsonl"
+    own.write_bytes(b"\n".join(completion(workflow_id=f"w-{number}") for number in range(3)))
+    assert "workflow_id of its own" in validate(own).stdout
+
+
+def test_x20_the_zone_of_test_reports_is_an_option(tmp_path: Path) -> None:
+    file = tmp_path / "report.xml"
+    file.write_text('<testsuite name="a" timestamp="2026-01-22T00:05:00"><testcase name="t" time="1"/></testsuite>')
+    assert validate(file, "--zone", "Europe/Berlin").exit_code == 0
+    refused = validate(file, "--zone", "Mars/Olympus")
+    assert refused.exit_code == 2 and "Europe/Berlin" in refused.output
