@@ -105,7 +105,7 @@ class PastExecution(Completion, frozen=True, gc=False, kw_only=True, omit_defaul
 _past = msgspec.json.Decoder(PastExecution).decode
 
 
-async def newest_executions(
+async def newest_completions(
     pool: asyncpg.Pool,
     workflow_id: str,
     *,

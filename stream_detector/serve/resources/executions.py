@@ -11,7 +11,7 @@ from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import TimeRange, read_query, time_range
 from stream_detector.serve.responses import json_response
-from stream_detector.store.executions import PastExecution, newest_executions
+from stream_detector.store.executions import PastExecution, newest_completions
 
 
 class ExecutionsQuery(TimeRange, kw_only=True):
@@ -34,6 +34,6 @@ async def executions(request: web.Request) -> web.Response:
     query = read_query(request, ExecutionsQuery)
     since, until = time_range(query, datetime.now(UTC))
     found = await request.app[DATABASE].query(
-        newest_executions, query.workflow, variant=query.variant, limit=query.limit, since=since, until=until
+        newest_completions, query.workflow, variant=query.variant, limit=query.limit, since=since, until=until
     )
     return json_response({"items": found, "next": None})
