@@ -168,10 +168,9 @@ async def note_number(pool: asyncpg.Pool, source: str, number: str, workflow_id:
     await pool.execute(_NOTE_NUMBER, source, number, workflow_id, at)
 
 
-async def baselines_of(pool: asyncpg.Pool, workflow_id: str) -> int:
-    """How many variants of the workflow have a baseline."""
-    return int(
-        await pool.fetchval(
-            "SELECT count(*) FROM baselines WHERE entity_kind = 'workflow' AND entity_id = $1", workflow_id
-        )
+async def variants_of(pool: asyncpg.Pool, workflow_id: str) -> list[str | None]:
+    """The variants of the workflow that have a baseline; None among them is that of executions without one."""
+    found = await pool.fetch(
+        "SELECT variant FROM baselines WHERE entity_kind = 'workflow' AND entity_id = $1", workflow_id
     )
+    return [each["variant"] for each in found]

@@ -13,7 +13,7 @@ from stream_detector.events.fields import Id
 from stream_detector.events.inputs import Event
 from stream_detector.events.sources.details import MOST_ID
 from stream_detector.events.sources.source import Reading
-from stream_detector.events.variant import workflow_key
+from stream_detector.events.variant import has_key, workflow_key
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.problems import ProblemError
@@ -76,14 +76,17 @@ async def rename(request: web.Request) -> web.Response:
             " of both published under one id from now on"
         )
         raise ProblemError(409, detail)
+    variants = await database.query(renames.variants_of, wanted.old_id)
+    if any(variant is not None and not has_key(wanted.new_id, variant) for variant in variants):
+        detail = "new_id: is too long for the state keys of the workflow's variants; a shorter one fits"
+        raise ProblemError(400, detail, parameter="new_id")
     now = datetime.now(UTC)
     naming = await database.query(renames.naming, wanted.old_id, now)
-    has_baseline = bool(await database.query(renames.baselines_of, wanted.old_id))
     action = _action(wanted.old_id, wanted.new_id, request[IDENTITY].name, now)
     await carry_out(request.app, [action])
     WorkflowRenamed(wanted.old_id, wanted.new_id, action.by).emit()
     return json_response(
-        RenameDone(action=action, has_baseline=has_baseline, silences=naming.silences, ping_keys=naming.keys)
+        RenameDone(action=action, has_baseline=bool(variants), silences=naming.silences, ping_keys=naming.keys)
     )
 
 

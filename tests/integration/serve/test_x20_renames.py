@@ -79,6 +79,9 @@ async def test_x20_a_rename_reaches_the_owner_and_old_ids_lead_to_the_new_one(
     assert "in use" in (await rename(client, "old", "used", 409))["detail"]
     assert "is the id" in (await rename(client, "old", "old", 400))["detail"]
     assert "no workflow" in (await rename(client, "other", "new", 404))["detail"]
+    variant = "中" * 22
+    await pool.execute("UPDATE baselines SET variant = $1 WHERE entity_id = 'old'", variant)
+    assert "too long" in (await rename(client, "old", "n" * 256, 400))["detail"]
     done = await rename(client, "old", "new")
     assert (done["has_baseline"], done["silences"], done["ping_keys"]) == (True, ["s1"], [])
     ((partition, action),) = await actions(client, tansu)
