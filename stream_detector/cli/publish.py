@@ -114,8 +114,8 @@ def command(
 
     Without settings they go to the `up` of this user. If a line is rejected, nothing is published and the exit code is
     1; --skip-rejected publishes the others. If publishing is interrupted, the command that continues is printed.
-    Publish a file once: of each workflow and entity only the last 8 ids are recognised, and older events are learned
-    a second time. Payloads of other systems go out in the order of their ends, since an API lists the newest first.
+    Publishing a file twice is safe: repeated events are recognised by their ids. Payloads of other systems go out in
+    the order of their ends, since an API lists the newest first.
 
     \b
     Example: stream-detector publish history.csv.gz --backfill --broker kafka:9092

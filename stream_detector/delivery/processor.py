@@ -272,6 +272,8 @@ def process_topic(
                     continue
                 app.dispatch(chunk.tp.partition)
                 positions.mark_applied(chunk)
+                if chunk.is_cut:
+                    positions.rewind(chunk.tp, chunk.next_offset)
                 for outcome, count in outcomes.items():
                     metrics.EVENTS.labels(source, outcome).inc(count)
             except Exception as error:  # going on would lose the chunk

@@ -292,6 +292,7 @@ class Detector:
                 events.append(each)
             else:
                 outcomes[self._refuse_record(source, number, each, False, each.error)] += 1
+        chunk.unfolded.clear()  # nobody asks for them again
         if events:
             outcomes.update(await self.apply(source, Chunk(chunk.tp, events, chunk.next_offset)))
         return outcomes

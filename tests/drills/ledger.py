@@ -1,7 +1,8 @@
 """What must be there, made without the worker: by a pure fold over the input topic, and from the producer's book."""
 
+import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -60,23 +61,32 @@ async def folded(settings: Settings, sources: Sequence[str] = (COMPLETIONS,)) ->
     fold, anomalies = Replayer(detection_config(settings)), {}
     for name in sources:
         async for record in read_topic(settings, name):
-            try:
-                event = DECODE[name](record.value, record.headers, record.timestamp)
-            except RefusedError:
-                continue
-            outcome = fold.apply(event, record.timestamp, backfill=is_backfill(record.headers))
-            anomalies |= {anomaly.id: encode(anomaly) for anomaly in outcome.anomalies}
+            for event in events_of(name, record):
+                outcome = fold.apply(event, record.timestamp, backfill=is_backfill(record.headers))
+                anomalies |= {anomaly.id: encode(anomaly) for anomaly in outcome.anomalies}
     return fold, anomalies
+
+
+def events_of(topic: str, record: Any) -> Iterator[Any]:
+    """What is to be accepted of a record; the elements of an array are taken apart here, not by the product."""
+    for value in elements_of(record.value):
+        with contextlib.suppress(RefusedError):
+            yield DECODE[topic](value, record.headers, record.timestamp)
+
+
+def elements_of(value: bytes | None) -> list[bytes | None]:
+    """Those of an array; else the value alone."""
+    if value is not None and value[:1] == b"[":
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            return [bytes(each) for each in msgspec.json.decode(value, type=list[msgspec.Raw])] or [value]
+    return [value]
 
 
 async def accepted(settings: Settings) -> set[str]:
     """The execution ids on the input topic, of those events that are to be accepted."""
     ids = set()
     async for record in read_topic(settings, COMPLETIONS):
-        try:
-            ids.add(decode_completion(record.value, record.headers, record.timestamp).execution_id)
-        except RefusedError:
-            continue
+        ids |= {event.execution_id for event in events_of(COMPLETIONS, record)}
     return ids
 
 
@@ -85,9 +95,11 @@ async def compare_dead_letters(settings: Settings, refused: int, verdict: Verdic
     kept, originals = {}, {}
     async for record in read_topic(settings, DEAD_LETTERS):
         letter = read_dead_letter(record.headers)
-        kept[letter.topic, letter.partition, letter.offset] = record.value
+        kept[letter.topic, letter.partition, letter.offset, letter.index] = record.value
     async for record in read_topic(settings, COMPLETIONS):
-        originals[COMPLETIONS, record.partition, record.offset] = record.value
+        place = COMPLETIONS, record.partition, record.offset
+        originals[*place, None] = record.value
+        originals |= {(*place, index): value for index, value in enumerate(elements_of(record.value))}
     verdict.note("dead letters", lost=max(0, refused - len(kept)), doubled=max(0, len(kept) - refused))
     other = sum(originals.get(place, b"?") != value for place, value in kept.items())
     verdict.note("bytes of dead letters", different=other)

@@ -117,13 +117,16 @@ class Load:
                     self.last[event.workflow_id] = event.finished_at
                     for one in self._spice(self._rng, event):
                         sent.append(await self._send(producer, one))
-                due_s = (min(len(sent), self._planned) - self._planned / 2) / self._rate
-                due_s += max(0, len(sent) - self._planned) / self._slow_rate
-                await asyncio.sleep(max(0.0, began + due_s - loop.time()))
+                await asyncio.sleep(max(0.0, began + self._due_s(len(sent)) - loop.time()))
             await producer.flush()
             await asyncio.gather(*sent)  # each was acknowledged, or the drill ends here
         finally:
             await producer.stop()
+
+    def _due_s(self, events: int) -> float:
+        """When so many are due, from the beginning on."""
+        due_s = (min(events, self._planned) - self._planned / 2) / self._rate
+        return due_s + max(0, events - self._planned) / self._slow_rate
 
     async def _send(self, producer: AIOKafkaProducer, one: Sent) -> "asyncio.Future[object]":
         n, partition = self._settings.partitions, None

@@ -28,7 +28,7 @@ KAFKA = {
     **dict.fromkeys(("broker-restart", "broker-killed"), "apache3"),
 }
 """What a drill needs that is not carried out on the embedded broker."""
-RUNS = {"kill-detector": 6, "retention": 2, "older-dump": 2}
+RUNS = {"kill-detector": 6, "retention": 2, "older-dump": 2, "unfold": 2}
 WITHOUT = {
     "broker-killed": "awaited-delivery",
     "broker-restart": "awaited-delivery",
@@ -49,6 +49,7 @@ WITHOUT = {
     "retention": "resets-remembered",
     "run-ends": "barrier",
     "stop-and-go": "epochs",
+    "unfold": "event-index",
 }
 """Drill -> the protection that it is about. A soak is about all of them."""
 ELSEWHERE = {"following", "read-past"}

@@ -142,6 +142,7 @@ async def under_load(
     providers: Sequence[Provider] = (),
     slow_rate: float = SLOW_RATE,
     kills_in_a_row: bool = False,
+    load_of: type[Load] = Load,
 ) -> Verdict:
     """One run: publish, harm, let everybody catch up, compare everything. With `kills_in_a_row` four kills come first:
     on a broker that keeps a count of starts, and where no protection is left out."""
@@ -150,7 +151,7 @@ async def under_load(
         kills_in_a_row = kills_in_a_row and options.kafka != "embedded" and not options.without
         if kills_in_a_row:  # they take longer than all the rest: as many events in all
             slow_rate /= 5
-        load = Load(play.settings, seed, options.events, rate=rate, slow_rate=slow_rate, spice=spice)
+        load = load_of(play.settings, seed, options.events, rate=rate, slow_rate=slow_rate, spice=spice)
         recorder, notifier = (play.start(name, change=options.without) for name in ("recorder", "notifier"))
         publishing = asyncio.create_task(load.publish())
         scene = Scene(play, load, options, outcome, publishing, recorder, notifier)

@@ -9,6 +9,7 @@ from stream_detector.delivery.batch_producer import BatchProducer
 from stream_detector.delivery.checkpoint import Checkpoint
 from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.published_before import PublishedBefore, Ticket
+from stream_detector.delivery.repartition import Origin
 from stream_detector.delivery.small_steps import SmallSteps
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.events import decode
@@ -197,6 +198,12 @@ def single_run_keys() -> None:
     SingleRuns.before_checkpoint = lambda self: False  # type: ignore[method-assign]
 
 
+def event_index() -> None:
+    """What is forwarded of a record names the record alone, as if it held one event."""
+    header = Origin.header
+    Origin.header = lambda self: header(self._replace(event_index=None))  # type: ignore[method-assign]
+
+
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "applied-positions": applied_positions,
     "awaited-delivery": awaited_delivery,
@@ -205,6 +212,7 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "commit-order": commit_order,
     "dead-letters": dead_letters,
     "epochs": epochs,
+    "event-index": event_index,
     "following": following,
     "future-refused": future_refused,
     "gaps-noted": gaps_noted,

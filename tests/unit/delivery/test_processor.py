@@ -9,8 +9,9 @@ from faust.types import TP
 from prometheus_client import REGISTRY
 
 from stream_detector.delivery import processor as module
-from stream_detector.delivery.chunk import RECORD_BYTES, Chunk
+from stream_detector.delivery.chunk import MOST_UNFOLDED, RECORD_BYTES, Chunk
 from stream_detector.delivery.processor import Positions, process_topic
+from stream_detector.events.unfold import Entry, SeveralEventsError
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
 
@@ -97,6 +98,25 @@ def test_a_chunk_fetched_before_a_rewind_is_not_used(scene):
     assert not scene.positions.is_next(scene.fetched(15))
     assert not scene.positions.is_next(before)
     assert scene.fetching.sought == [10]
+
+
+def test_x20_what_is_behind_the_end_of_a_chunk_that_was_cut_is_fetched_again(scene):
+    """Its record 11 held as many events as are applied in one go."""
+    chunk, queued = scene.fetched(10), scene.fetched(15)
+    entries = [Entry(b"{}")] * MOST_UNFOLDED
+    record = chunk.records[1]
+    record.timestamp, record.timestamp_type, record.key, record.headers = 0, 0, None, ()
+    assert len(chunk.unfold(record, SeveralEventsError(entries))) == MOST_UNFOLDED
+    assert ([each.offset for each in chunk.records], chunk.next_offset, chunk.is_cut) == ([10, 11], 12, True)
+    scene.positions.mark_applied(chunk)
+    scene.positions.rewind(TP0, chunk.next_offset)
+    scene.positions.skip_gap(TP0)
+    assert (scene.at, scene.fetching.sought) == (12, [12])
+    assert not scene.positions.is_next(queued)
+    again = scene.fetched(12)
+    assert scene.positions.is_next(again)
+    scene.positions.mark_applied(again)
+    assert scene.at == 17
 
 
 def test_markers_behind_the_last_record_are_passed(scene):
@@ -299,6 +319,19 @@ async def test_what_was_applied_is_sent_then_marked_then_counted():
     assert app.steps == [*["next?", ("apply", SCORES), ("dispatch", 3), "applied", "release"] * 2]
     assert counted("late") == before + 6
     assert (app.topic, app.name) == (f"p.{SCORES}", "detect")
+
+
+async def test_x20_a_chunk_that_was_cut_is_followed_by_a_fetch_from_its_end():
+    app = App()
+    app.rewind = lambda tp, offset: app.steps.append(("rewind", offset))
+
+    async def apply(source, chunk):
+        chunk.is_cut = True
+        return Counter()
+
+    process_topic(app, SCORES, apply, agent="detect")
+    await app.run()
+    assert app.steps == ["next?", ("dispatch", 3), "applied", ("rewind", 1), "release"]
 
 
 async def test_a_chunk_that_does_not_follow_is_dropped():
