@@ -55,7 +55,7 @@ def test_x30_every_form_of_json_may_have_them_and_other_systems_payloads_too(tmp
         (stamped(COMPLETION, "1970-01-01T00:00:00Z"), "bad_time"),
         (stamped(COMPLETION | {"finished_at": "2026-01-22T01:00:00Z", "started_at": "2026-01-22T00:30:00Z"}), "future"),
         (stamped(COMPLETION | {"status": "green"}), "unknown_value"),
-        (stamped([COMPLETION]), "wrong_type"),
+        (stamped(7), "wrong_type"),
         (stamped({"odd": 1}), "unsupported_format"),
         (stamped(json.loads(stamped(COMPLETION))), "unsupported_format"),
         (stamped(COMPLETION, more=1), "unsupported_format"),

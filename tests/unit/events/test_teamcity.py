@@ -68,7 +68,7 @@ def test_x20_another_event_is_no_execution() -> None:
     [
         ("payload.status", "EXPLODED", "unknown_value"),
         ("payload.finishDate", "20260122T000500", "bad_time"),
-        ("payload.id", "48213", "wrong_type"),
+        ("payload.id", "b48213", "wrong_type"),
         ("payload.buildTypeId", None, "missing_field"),
         ("payload", None, "missing_field"),
     ],

@@ -85,7 +85,7 @@ def test_a_retried_pipeline_is_another_execution_and_a_repeated_delivery_is_not(
         b"[" * 100_000,
         changed(GITHUB, "workflow_run", updated_at="yesterday"),
         changed(GITHUB, "workflow_run", conclusion="exploded"),
-        changed(GITHUB, "workflow_run", id="1"),
+        changed(GITHUB, "workflow_run", id="one"),
     ],
     ids=lambda payload: repr(payload[:20]),
 )
