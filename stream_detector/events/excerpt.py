@@ -44,6 +44,20 @@ _FORMS = (
     _Form(("pwd",), re.compile(rf"(?i)(pwd{_IS})(?![/.~]){_VALUE}")),
     _Form(("token",), re.compile(rf"(?i)(token[\w-]{{0,24}}{_IS}){_TOKEN_VALUE}")),
     _Form((*_HINTS, "token"), re.compile(rf"(?i)((?<!\S)--?[a-z-]{{0,24}}(?:{_NAMED}|token)\s{{1,4}})(?!-){_VALUE}")),
+    _Form(("pass",), re.compile(rf"(?i)((?:\b|_)pass\\?[\"']?=){_VALUE}")),  # with a colon it counts tests
+    _Form(
+        ("-u", "--user"),
+        re.compile(r"(?i)((?<!\S)(?:-u|--user)(?:\s{1,4}|=)[\"']?[^\s:\"']{1,256}:)(?!\d)[^\s\"']{1,1000}"),
+    ),
+    _Form(
+        ("login", "sshpass"),
+        re.compile(rf"(?i)(\b(?:login|sshpass)\b[^\n]{{0,400}}?\s-p(?:\s{{1,4}}|(?=\w))){_VALUE}"),
+    ),
+    _Form(
+        ("mysql", "mariadb"),
+        re.compile(r"(\b(?:mysql|mariadb)\w{0,16}\s(?:[^\n]{0,400}?\s)?-p)(?=[^\s-])[^\s]{1,1000}"),
+    ),
+    _Form(("webhook.office.com",), re.compile(r"(?i)(webhook\.office\.com/webhookb2/)[\w@/-]{8,400}")),
     _Form(("hooks.slack.com",), re.compile(r"(?i)(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/-]{8,200}")),
     _Form(("discord",), re.compile(r"(?i)(discord(?:app)?\.com/api/webhooks/)[\w/-]{8,200}")),
     _Form(("sig=", "code=", "key="), re.compile(r"(?i)([?&](?:sig|code|key)=)[^\s&\"'<>]{8,4000}")),
@@ -59,7 +73,7 @@ _FORMS = (
     _Form(("sk-",), re.compile(r"\b()sk-[\w-]{20,255}")),
     _Form(("npm_", "hf_", "pypi-"), re.compile(r"\b()(?:npm_|hf_|pypi-)[\w-]{30,255}")),
     _Form(("doo_v1_", "dop_v1_", "dor_v1_"), re.compile(r"\b()do[opr]_v1_[0-9a-f]{64}")),
-    _Form(("sg.", "hvs.", "hvb.", "hvr."), re.compile(r"\b()(?:SG|hv[sbr])\.[\w-]{16,64}(?:\.[\w-]{16,64})?")),
+    _Form(("sg.", "hvs.", "hvb.", "hvr."), re.compile(r"\b()(?:SG|hv[sbr])\.[\w-]{16,255}(?:\.[\w-]{16,255})?")),
     _Form(("age-secret-key-1",), re.compile(r"\b()AGE-SECRET-KEY-1[0-9A-Z]{50,60}")),
     _Form((":aa",), re.compile(r"\b()\d{8,10}:AA[\w-]{33}")),  # Telegram
     _Form(("sd_",), re.compile(r"\b()sd_[\w-]{40,80}")),  # our own, also in the URL of a ping

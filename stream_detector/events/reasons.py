@@ -22,7 +22,11 @@ _RULES: tuple[tuple[str, Reason, str], ...] = (
     (r"of length <= (\d+)", "too_long", "more than {0} characters or entries; shorten it"),
     (r"matching regex", "bad_url", "not an http or https URL; send one or omit the field"),
     (r"with a timezone component", "no_zone", "the time has no zone; add Z or an offset such as +02:00"),
-    (r"Invalid RFC3339", "bad_time", "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z"),
+    (
+        r"Invalid RFC3339",
+        "bad_time",
+        "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z, or name unit, format or zone in a mapping",
+    ),
     (r"Invalid enum value", "unknown_value", "{values}"),
     (_NUMBER + r", got `str`", "bad_number", "the text is not a number; send it as, for example, 7.5"),
     (

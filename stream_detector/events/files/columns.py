@@ -30,6 +30,10 @@ class Header(NamedTuple):
     """Blanks stand around names, so those around cells mean nothing either."""
 
 
+_MOST_CELL = 1_000_000
+"""Characters: an event has at most as many bytes. A header that is no table with some separator is one cell, too."""
+
+
 def folded(name: str) -> str:
     """What names have in common that differ in capitals, blanks, hyphens and underscores.
 
@@ -54,6 +58,7 @@ class CsvTable:
 
     def __init__(self, stream: io.BufferedReader, name: str) -> None:
         self._lines, self._name = TextLines(stream), name
+        csv.field_size_limit(_MOST_CELL)  # of the process: 131,072 by default, and a cell may hold 1,000 steps
 
     def header(self, is_known: Callable[[Sequence[str]], bool]) -> Header | None:
         """The first row, by the separator with which its names are known."""
@@ -148,7 +153,7 @@ def _row(names: Sequence[str], cells: list[str], numeric: list[int], mark: "_Dec
             cells = cells[: len(names)]  # separators at the end of each row
         else:
             problem = RefusedError(
-                "decode", "missing_field", "the row has more or fewer cells than the header; quote commas"
+                "decode", "missing_field", "the row has more or fewer cells than the header; quote commas, close quotes"
             )
             cells = [*cells, *[""] * (len(names) - len(cells))]
     try:

@@ -4,11 +4,12 @@ import io
 import sys
 import zlib
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +38,7 @@ STDIN = Path("-")
 
 NO_CLOCK = -1
 """As a record's timestamp: it is not known, and allows any time."""
+_WHYS_SHOWN: Final = 3
 _NOT_OURS = (
     "neither a completion (execution_id, workflow_id), nor a score (entity_id, score), nor a score run (run_id, "
     "status); see the contracts"
@@ -115,8 +117,10 @@ def read_events(
     if mapping is not None:
         yield from _mapped(plain, name, start, mapping, record_ms)
         return
+    within = _Within(record_ms, choices, Counter())
     if start[:1] == b"<":
-        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), record_ms, choices)
+        yield from _lines_of(1, plain.read(MAX_LINE_BYTES), within)
+        _note_ignored(within.ignored, note)
         return
     if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
         own = _reader_of_own(record_ms)
@@ -127,7 +131,8 @@ def read_events(
                 yield line
             else:
                 for _, part, _ in values_of_line(value, number):
-                    yield from _lines_of_file(number, part, record_ms, choices)
+                    yield from _lines_of_file(number, part, within)
+        _note_ignored(within.ignored, note)
         return
     for record in read_table(plain, name, builds=builds):
         yield _checked(record, record_ms)
@@ -190,7 +195,7 @@ def value_reader(record_ms: int) -> Callable[[bytes], list[Line]]:
 
     def read(value: bytes) -> list[Line]:
         own = read_own(1, value)
-        return [own] if own is not None else list(_lines_of(1, value, record_ms))
+        return [own] if own is not None else list(_lines_of(1, value, _Within(record_ms, NO_CHOICES, Counter())))
 
     return read
 
@@ -281,17 +286,37 @@ def _reader_of_own(record_ms: int) -> Callable[[int, bytes], Line | None]:
     return read
 
 
-def _lines_of_file(number: int, value: bytes, record_ms: int, choices: Choices) -> Iterator[Line]:
+class _Within(NamedTuple):
+    """What is the same for all values of a file."""
+
+    record_ms: int
+    choices: Choices
+    ignored: Counter[str]
+    """Why a payload holds no event -> of how many."""
+
+
+def _note_ignored(ignored: Counter[str], note: Callable[[str], None]) -> None:
+    """Payloads without an event are no error, and whoever expected one should know why there is none."""
+    if not ignored:
+        return
+    total, shown = ignored.total(), ignored.most_common(_WHYS_SHOWN)
+    whys = [f"{count} of {why}" for why, count in shown]
+    if (more := total - sum(count for _, count in shown)) > 0:
+        whys.append(f"{more} for other reasons")
+    note(f"{total} payload{'s' if total > 1 else ''} without an event ignored: {'; '.join(whys)}")
+
+
+def _lines_of_file(number: int, value: bytes, within: _Within) -> Iterator[Line]:
     """The same as `_lines_of`; of a file, which may give its events with the times of their records."""
     try:
-        stamped = read_stamped(value, record_ms)
+        stamped = read_stamped(value, within.record_ms)
     except RefusedError as error:
         yield Line(number, None, value, None, error)
         return
     if stamped is None:
-        yield from _lines_of(number, value, record_ms, choices)
+        yield from _lines_of(number, value, within)
         return
-    for line in _lines_of(number, stamped.value, NO_CLOCK, choices):
+    for line in _lines_of(number, stamped.value, within._replace(record_ms=NO_CLOCK)):
         if line.event is None or line.kind is None:
             yield line
             continue
@@ -303,53 +328,55 @@ def _lines_of_file(number: int, value: bytes, record_ms: int, choices: Choices) 
             yield line._replace(event=event, is_foreign=False, record_ms=stamped.record_ms)
 
 
-def _lines_of(number: int, value: bytes, record_ms: int, choices: Choices = NO_CHOICES) -> Iterator[Line]:
+def _lines_of(number: int, value: bytes, within: _Within) -> Iterator[Line]:
     """The event of one JSON value, or those of another system's payload: there may be none in it."""
     try:
         if len(value) > MAX_BYTES:
             if find_source(value) is not None:
-                yield from _foreign(number, value, record_ms, choices)
+                yield from _foreign(number, value, within)
             else:
-                yield _checked(Record(number, "completion", value), record_ms)  # the decoder refuses it by its size
+                yield _checked(
+                    Record(number, "completion", value), within.record_ms
+                )  # the decoder refuses it by its size
             return
         try:
             fields = _decoded(value)
             kind = _kind_of(fields)
         except RefusedError as error:
-            yield from _foreign(number, value, record_ms, choices, error)
+            yield from _foreign(number, value, within, error)
             return
         check_unique(value, fields)
         known = _FIELDS[kind]
         unknown = () if known.issuperset(fields) else tuple(name for name in fields if name not in known)
         if unknown and find_source(value) is not None:  # its payload has a field with a name of ours
-            yield from _foreign(number, value, record_ms, choices)
+            yield from _foreign(number, value, within)
             return
-    except IgnoredError:
+    except IgnoredError as error:
+        within.ignored[error.message] += 1
         return
     except RefusedError as error:
         yield Line(number, None, value, None, _for_a_file(error, value))
         return
     is_wrapped = "specversion" in fields
-    yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), record_ms)
+    yield _checked(Record(number, kind, value, None, () if is_wrapped else unknown), within.record_ms)
 
 
-def _foreign(
-    number: int, value: bytes, record_ms: int, choices: Choices, first: RefusedError | None = None
-) -> Iterator[Line]:
+def _foreign(number: int, value: bytes, within: _Within, first: RefusedError | None = None) -> Iterator[Line]:
     """The events in an envelope, an array or a source's payload. Raises `first` where the value is none of them."""
     check_unique_payload(value)
-    entries = unfold(value, choices=choices)
+    entries = unfold(value, choices=within.choices)
     if first is not None and entries == [Entry(value)]:
         raise first
     for entry in sorted(entries, key=lambda each: each.error is not None):
         if isinstance(entry.error, IgnoredError):
+            within.ignored[entry.error.message] += 1
             continue
         if entry.error is not None:
             yield Line(number, "completion", entry.value, None, entry.error)
         elif entry.kind is not None:
-            yield _checked(Record(number, entry.kind, entry.value, is_foreign=True), record_ms)
+            yield _checked(Record(number, entry.kind, entry.value, is_foreign=True), within.record_ms)
         else:
-            yield from _lines_of(number, entry.value, record_ms, choices)
+            yield from _lines_of(number, entry.value, within)
 
 
 def _checked(record: Record, record_ms: int) -> Line:

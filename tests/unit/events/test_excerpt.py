@@ -44,6 +44,14 @@ LINES = [
     "sk_live_{}",
     "npm_{}",
     "pypi-{}",
+    "hvs.{0}{0}",
+    "curl -fsS -u ci:{} https://api",
+    "http --user=ci:{} https://api",
+    "+ docker login -u ci -p {} registry.example.org",
+    "mysql -h db -uapp -p{} app",
+    "sshpass -p {} ssh app@db",
+    "export DB_PASS='{}'",
+    "https://acme.webhook.office.com/webhookb2/{}@1/IncomingWebhook/2/3",
     "eyJhbGciOiJIUzI1NiJ9.eyJ{}.{}",
 ]
 HARMLESS = [
@@ -54,6 +62,10 @@ HARMLESS = [
     "bearer of bad news",
     "Enter passphrase for key",
     "used tokens: 1234",
+    "docker run -u 1000:1000 alpine",
+    "tests_pass: 12, tests_fail: 0",
+    "mysql -u app -P 3306 app",
+    "login failed with -p: unknown option",
     "2026-01-22T00:05:00Z commit 9d3c1f2a4b5c6d7e8f90123456789abcdef01234",
 ]
 

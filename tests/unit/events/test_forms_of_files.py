@@ -175,6 +175,15 @@ def the_score(content: str, encoding: str | None = None) -> str:
     return str(line.event.score)
 
 
+def test_x20_a_table_may_be_wide_and_a_cell_long() -> None:
+    wide = "".join(f",c{number}" for number in range(100_000))
+    (line,) = read(HEADER.strip() + wide + "\n" + ROW.strip() + "," * 100_000 + "\n")
+    assert isinstance(line.event, Completion) and line.event.duration_s == 59.5
+    steps = json.dumps([{"name": "s" * 400, "duration_s": 1.5}] * 500)
+    (line,) = read(HEADER.strip() + ",steps\n" + ROW.strip() + ',"' + steps.replace('"', '""') + '"\n')
+    assert isinstance(line.event, Completion) and len(line.event.steps) == 500
+
+
 def test_x20_separators_and_decimal_marks_are_found_out() -> None:
     at = "2026-01-21T00:05:00Z"
     assert the_score(f"entity_id;entity_name;score;scored_at\nlido;Lido;7.50;{at}\n") == "7.50"
@@ -298,3 +307,24 @@ def test_x20_values_of_one_body_are_read_by_one_reader() -> None:
     assert [line.error for line in reader(completion())] == [None]
     assert [line.error for line in reader(score())] == [None]
     assert [line.kind for line in reader((PAYLOADS / "dbt_run_results.json").read_bytes())] == ["completion"]
+
+
+def test_x20_payloads_without_an_event_are_counted_with_why() -> None:
+    waits, job = (
+        {"action": "requested_action", "workflow_run": {}, "repository": {}},
+        {"object_kind": "build", "project_id": 1},
+    )
+    notes: list[str] = []
+    content = "\n".join(json.dumps(each) for each in (waits, [job, waits], waits, job)) + "\n" + completion().decode()
+    (line,) = read(content, notes=notes)
+    assert isinstance(line.event, Completion)
+    assert notes == [
+        "5 payloads without an event ignored: 3 of GitHub Actions: the run has not ended; 2 of GitLab CI: build is not "
+        "switched on"
+    ]
+    assert read(json.dumps(waits), notes=notes) == [] and notes[1].startswith(
+        "1 payload without an event ignored: 1 of"
+    )
+    whys = "".join(json.dumps(job | {"object_kind": f"kind{number}"}) + "\n" for number in range(5))
+    assert read(whys, notes=notes) == [] and notes[2].endswith("; 2 for other reasons")
+    assert read(completion(), notes=notes) and len(notes) == 3

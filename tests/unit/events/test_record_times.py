@@ -43,6 +43,8 @@ def test_x30_every_form_of_json_may_have_them_and_other_systems_payloads_too(tmp
     assert not second.is_foreign, "what has a record time stays where it is in the file"
     (wrapped,) = read(tmp_path, stamped({"specversion": "1.0", "id": "1", "source": "/", "type": "x", "data": START}))
     assert isinstance(wrapped.event, Start) and wrapped.record_ms == AT_MS
+    both = read(tmp_path, stamped([COMPLETION, run]))  # a record may hold several events
+    assert [each.record_ms for each in both] == [AT_MS, AT_MS]
 
 
 @pytest.mark.parametrize(
