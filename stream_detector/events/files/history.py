@@ -23,6 +23,7 @@ from stream_detector.events.files.tables import plain_rows, read_mapped_table, r
 from stream_detector.events.inputs import INPUTS, Event, Kind
 from stream_detector.events.lines import Line, Record
 from stream_detector.events.mapping import Mapping, read_exactly
+from stream_detector.events.mapping.mapping import NO_EVENT
 from stream_detector.events.reasons import refusal_for
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.sources import find_source
@@ -115,7 +116,9 @@ def read_events(
     if not start:
         raise HistoryError(f"{name} is empty")
     if mapping is not None:
-        yield from _mapped(plain, name, start, mapping, record_ms)
+        ignored: Counter[str] = Counter()
+        yield from _mapped(plain, name, start, mapping, record_ms, ignored)
+        _note_ignored(ignored, note)
         return
     within = _Within(record_ms, choices, Counter())
     if start[:1] == b"<":
@@ -138,10 +141,12 @@ def read_events(
         yield _checked(record, record_ms)
 
 
-def _mapped(plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping, record_ms: int) -> Iterator[Line]:
+def _mapped(
+    plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping, record_ms: int, ignored: Counter[str]
+) -> Iterator[Line]:
     """The events of a file that a mapping describes; only an object or an array begins JSON."""
     if start[:1] not in b"{[":
-        for record in read_mapped_table(plain, name, mapping):
+        for record in read_mapped_table(plain, name, mapping, ignored):
             yield _checked(record, record_ms)
         return
     for number, value, error in json_values(plain, name):
@@ -153,6 +158,8 @@ def _mapped(plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping,
             if isinstance(document, dict):
                 check_unique(value, document)
             found = list(mapping.events(document))
+            if (n_ignored := mapping.size(document) - len(found)) > 0:
+                ignored[NO_EVENT] += n_ignored
         except RefusedError as refusal:
             found = [refusal]
         for each in found:

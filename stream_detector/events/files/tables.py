@@ -6,6 +6,7 @@ what a record on Kafka is held to.
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from stream_detector.events.files.parquet import ParquetTable
 from stream_detector.events.files.public_data import ci_builds, ci_tests, poll_runs, series
 from stream_detector.events.inputs import Kind
 from stream_detector.events.lines import Record
-from stream_detector.events.mapping.mapping import NUMBERS, Mapping, all_paths
+from stream_detector.events.mapping.mapping import NO_EVENT, NUMBERS, Mapping, all_paths
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.score import Score
 from stream_detector.events.start import Start
@@ -72,8 +73,14 @@ def read_table(stream: io.BufferedReader, path_name: str, *, builds: bool) -> It
         yield each._replace(unknown=unknown) if unknown and layout not in _PUBLIC else each
 
 
-def read_mapped_table(stream: io.BufferedReader, path_name: str, mapping: Mapping) -> Iterator[Record]:
-    """The events of a table whose columns a mapping names. Raises `HistoryError` where it has not those columns."""
+def read_mapped_table(
+    stream: io.BufferedReader, path_name: str, mapping: Mapping, ignored: Counter[str]
+) -> Iterator[Record]:
+    """The events of a table whose columns a mapping names. Raises `HistoryError` where it has not those columns.
+
+    Args:
+        ignored: counts the rows that are no event by the mapping.
+    """
     table = _opened(stream, path_name)
     needed = [place for place in mapping.places.values() if place.alternatives]
 
@@ -106,7 +113,9 @@ def read_mapped_table(stream: io.BufferedReader, path_name: str, mapping: Mappin
         except RefusedError as error:
             yield Record(line, mapping.kind, b"", error)
             continue
-        if fields is not None:
+        if fields is None:
+            ignored[NO_EVENT] += 1
+        else:
             yield record(line, mapping.kind, **fields)
 
 

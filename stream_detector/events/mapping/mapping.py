@@ -17,6 +17,7 @@ from stream_detector.events.refused import RefusedError
 
 IGNORE = "ignore"
 """In `status_values`: what has it is no event, such as a run that is still going on."""
+NO_EVENT = "no event by the mapping (when, or a status that it ignores)"
 ANY = "*"
 """In `status_values`: every other value. In `when`: any value."""
 TIMES = {"completion": ("started_at", "finished_at"), "score": ("scored_at",), "score_run": ("at",)}
@@ -92,6 +93,10 @@ class Mapping:
                     yield _json(fields)
             except RefusedError as error:
                 yield error
+
+    def size(self, document: Any) -> int:
+        """How many elements of the document are looked at."""
+        return len(self._elements(document))
 
     def _elements(self, document: Any) -> Sequence[Any]:
         found = (list(path.find_each(document)) for path in self.each)

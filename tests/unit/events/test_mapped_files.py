@@ -1,6 +1,7 @@
 """Files of other systems by a mapping (X23): tables and JSON, and a mapping that only changes one field of ours."""
 
 import io
+import json
 
 import pytest
 
@@ -28,6 +29,16 @@ TABLE = """Build Number;Job;Result;Start;Duration (ms);Branch
 19;nightly;Running;2026-01-21 03:00:00;1;main
 20;nightly;odd;2026-01-21 03:00:00;1;main
 21;nightly
+"""
+IGNORING_MAP = """
+execution_id = "id"
+workflow_id = "job"
+status = "state"
+started_at = "from"
+finished_at = "to"
+[status_values]
+done = "success"
+"*" = "ignore"
 """
 ONE_LINE = 'duration_s = { field = "duration_ms", unit = "ms" }'
 
@@ -90,3 +101,20 @@ def test_x23_a_doubled_key_and_broken_json_are_refused_with_their_line() -> None
         (2, "not_json"),
         (3, "not_json"),
     ]
+
+
+def test_x23_what_a_mapping_ignores_is_counted() -> None:
+    times = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-01T00:01:00Z"}
+    states = ["done", "running", "done", "waiting", "running"]
+    rows = [{"id": str(n), "job": "b", "state": state} | times for n, state in enumerate(states)]
+    forms = [
+        "id,job,state,from,to\n" + "".join(",".join(row.values()) + "\n" for row in rows),
+        "".join(json.dumps(row) + "\n" for row in rows),
+    ]
+    for content in forms:
+        notes: list[str] = []
+        mapping = parse_mapping(IGNORING_MAP, "m", "m.toml")
+        found = [*read_events(io.BytesIO(content.encode()), "a", record_ms=-1, mapping=mapping, note=notes.append)]
+        assert len(found) == 2 and all(line.event for line in found)
+        (noted,) = notes
+        assert "3 payloads" in noted and "no event by the mapping" in noted
