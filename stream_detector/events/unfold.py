@@ -225,6 +225,14 @@ def _is_array(value: bytes) -> bool:
     return value.lstrip()[:1] == b"["
 
 
+def payloads_of(value: bytes, most: int = MOST_EVENTS) -> list[bytes]:
+    """The payloads of an array or of JSON Lines; none of a single one. Raises `RefusedError` for more than `most`."""
+    elements = [bytes(each) for each in attempt(_elements, value) or ()] if _is_array(value) else _json_lines(value)
+    if len(elements) > most:
+        raise _TooManyError(len(elements), most)
+    return elements
+
+
 def _json_lines(value: bytes) -> list[bytes]:
     """The lines, where the first is a whole object and there are others; none of one object, however it is printed."""
     first, _, rest = value.strip().partition(b"\n")

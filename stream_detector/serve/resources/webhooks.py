@@ -1,6 +1,7 @@
 """Webhooks of the sources: a delivery becomes events, held to the contract like any other."""
 
 import time
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
@@ -14,9 +15,18 @@ from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.mapping.units import zone_of
-from stream_detector.events.sources import find_source, mapped_source, read_payload
+from stream_detector.events.sources import find_source, mapped_source, open_envelopes, read_payload
 from stream_detector.events.sources.form import form_payload, is_form
-from stream_detector.events.sources.source import NO_CHOICES, Choices, Reading, Source, Webhook
+from stream_detector.events.sources.source import (
+    NO_CHOICES,
+    Choices,
+    IgnoredError,
+    Reading,
+    Source,
+    Webhook,
+    read_entries,
+)
+from stream_detector.events.unfold import payloads_of
 from stream_detector.serve.app_keys import BROKER, DATABASE, SETTINGS
 from stream_detector.serve.authentication import IDENTITY
 from stream_detector.serve.connections import source_of
@@ -129,15 +139,49 @@ def _read_delivery(
         is_mapped: whether a mapping reads it: it may read a payload of any system.
     """
     try:
-        payload = form_payload(body) if is_form(body) else body
-        other = None if is_mapped else find_source(payload)
-        if other is not None and other is not source:
-            detail = f"unsupported_format: this is a payload of {other.title}"
-            raise ProblemError(400, f"{detail}; send it to /api/v1/webhooks/{other.name}" if other.webhook else detail)
+        payload = form_payload(body) if is_form(body) else body.removeprefix(BOM_UTF8)
         check_unique_payload(payload)
-        return read_payload(source, payload, choices)
+        if is_mapped:
+            return read_payload(source, payload, choices)
+        if find_source(payload) is None:
+            payload = open_envelopes(payload, "")
+        if several := payloads_of(payload):
+            return _read_several(source, several, choices)
+        return _read_own(source, payload, choices)
+    except IgnoredError as error:
+        return Reading(ignored=error.message)
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
+
+
+def _read_several(source: Source, payloads: Sequence[bytes], choices: Choices) -> Reading:
+    """What an array of payloads holds; one that cannot be read does not lose the others."""
+    ignored: list[str] = []
+    left_out: list[str] = []
+    within: list[RefusedError] = []
+
+    def read_one(payload: bytes) -> Sequence[Event]:
+        try:
+            reading = _read_own(source, open_envelopes(payload, ""), choices)
+        except IgnoredError as error:
+            reading = Reading(ignored=error.message)
+        ignored.append(reading.ignored or "no event")
+        left_out.extend(reading.left_out)
+        within.extend(reading.refused)
+        return reading.events
+
+    events, refused = read_entries(payloads, read_one, lambda _: None)
+    refused += within
+    return Reading(events, "" if events or refused else ignored[0], left_out, refused)
+
+
+def _read_own(source: Source, payload: bytes, choices: Choices) -> Reading:
+    """What a payload holds that is not another source's. Raises `RefusedError`."""
+    other = find_source(payload)
+    if other is not None and other is not source:
+        where = f"; send it to /api/v1/webhooks/{other.name}" if other.webhook else ""
+        raise RefusedError("decode", "unsupported_format", f"this is a payload of {other.title}{where}")
+    return read_payload(source, payload, choices)
 
 
 async def _answer(request: web.Request, reading: Reading, source: str) -> web.Response:

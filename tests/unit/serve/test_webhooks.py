@@ -222,3 +222,25 @@ async def test_x20_junits_webhook_reads_times_in_the_zone_that_its_url_names(cli
     for zone in ("Mars/Olympus", "+02:00", "../../etc/passwd", "%2B99:00", "Europe"):
         found = await post(client, f"junit?zone={zone}", body, 400, Content_Type="application/xml")
         assert "Europe/Berlin" in found["detail"], zone
+
+
+async def test_x20_a_delivery_may_have_a_mark_an_envelope_or_several_payloads(client: Client) -> None:
+    one = delivery("github_workflow_run")
+    cloud_event = {"specversion": "1.0", "id": "1", "source": "/", "type": "x", "data": json.loads(one)}
+    for body in (b"\xef\xbb\xbf" + one, json.dumps(cloud_event).encode(), json.dumps(one.decode()).encode()):
+        assert (await post(client, "github", body))["message"] == "accepted 1"
+    waits = one.replace(b'"completed"', b'"requested_action"', 1)
+    for body in (b"[" + one + b"," + waits + b"," + one + b"]", one + b"\n" + waits + b"\r\n" + one):
+        assert (await post(client, "github", body))["accepted"] == 2
+    found = await post(client, "github", b"[" + one + b"," + delivery("gitlab_pipeline") + b",7]", 207)
+    assert found["accepted"] == 1 and [each["reason"] for each in found["refused"]] == [
+        "unsupported_format",
+        "wrong_type",
+    ]
+    assert (await post(client, "github", b"[" + waits + b"]"))["message"] == "ignored: the run has not ended"
+    runs = await post(client, "github", b"[" + delivery("github_workflow_runs") + b"]", 207)
+    assert runs["accepted"] == 3 and [each["reason"] for each in runs["refused"]] == ["unknown_value"]
+    row = b'{"before": {}, "after": null, "source": {}, "op": "d"}'
+    for body in (row, b"[" + row + b"]"):
+        assert (await post(client, "github", body))["message"] == "ignored: Debezium: a deleted row holds no event"
+    assert "10,000" in (await post(client, "github", b"[" + b",".join([b"1"] * 10_001) + b"]", 400))["detail"]
