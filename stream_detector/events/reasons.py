@@ -28,6 +28,11 @@ _RULES: tuple[tuple[str, Reason, str], ...] = (
         "not an RFC 3339 time; send for example 2026-01-22T00:05:00Z, or name unit, format or zone in a mapping",
     ),
     (r"Invalid enum value", "unknown_value", "{values}"),
+    (
+        r"Expected `datetime(?: \| null)?`, got `(?:int|float)`",
+        "wrong_type",
+        "a number where a time is expected; send for example 2026-01-22T00:05:00Z, or name its unit in a mapping",
+    ),
     (_NUMBER + r", got `str`", "bad_number", "the text is not a number; send it as, for example, 7.5"),
     (
         r"Expected `str(?: \| null)?`, got `(?:int|float)`",
@@ -88,6 +93,11 @@ def _foreign(fields: dict[str, msgspec.Raw], own_type: str) -> RefusedError | No
     needed = _NEEDED.get(own_type, ())
     if not fields or not needed or len(fields.keys() & set(needed)) > 1:
         return None
+    for entry in INPUTS.values():
+        if fields.keys() >= set(_NEEDED[entry.cloudevents_type]):
+            return RefusedError(
+                "validate", "missing_field", f"$: an event of another topic; publish it to {entry.topic}"
+            )
     names = ", ".join(needed)
     else_what = "a payload of a system that docs/sources.md lists, or name a mapping for it in the record header source"
     return RefusedError("validate", "missing_field", f"$: no event with {names}; publish one, {else_what}")

@@ -248,6 +248,8 @@ def test_x20_json_lines_in_a_record_are_events_each() -> None:
     ("value", "text"),
     [
         (b'{"build": 1}', "no event with execution_id.*docs/sources.md"),
+        (encode(score()), "an event of another topic; publish it to scores"),
+        (OWN[0].replace(b'"started_at":"', b'"started_at":7,"x":"'), "a number where a time is expected.*in a mapping"),
         (b"{}", "the field execution_id is missing; send it"),
         (b'{"build": 1}\0\0', "not JSON"),
         (b'{"build": 1', "not JSON"),
