@@ -56,6 +56,7 @@ _NEEDED = {
     entry.cloudevents_type: tuple(field.name for field in msgspec.structs.fields(entry.event_type) if field.required)
     for entry in INPUTS.values()
 }
+_LOW_BYTES = re.compile(rb"[^\0]\0[^\0]\0")
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _whole = msgspec.json.Decoder(msgspec.Raw).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -109,7 +110,7 @@ def _packed(value: bytes) -> RefusedError | None:
         if value.startswith(magic):
             message = f"compressed with {name}; publish the JSON, and let the producer compress (compression.type)"
             return RefusedError("decode", "unsupported_format", message)
-    if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or (len(value) > 3 and value[1] == value[3] == 0):
+    if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or _LOW_BYTES.match(value):
         return RefusedError("decode", "not_utf8", "UTF-16; encode the event as UTF-8")
     return None
 

@@ -17,7 +17,7 @@ from stream_detector.events.mapping.sampled import (
     number_of,
     quoted,
 )
-from stream_detector.events.mapping.timing import Time, as_time, find_duration, start_and_end
+from stream_detector.events.mapping.timing import Time, as_time, find_duration, is_guess, start_and_end
 
 _MOST_STATUSES = 24
 _WORDS_SHOWN = 6
@@ -94,7 +94,8 @@ def _propose_completions(columns: list[Column], status: Column, times: list[Time
         *([f"finished_at = {end.spec}"] if end else []),
     ]
     if duration is not None:
-        lines.append(f"duration_s = {{ field = {quoted(duration.path)}, unit = {quoted(unit)} }}")
+        check = "  # check: the unit" if is_guess(duration, unit, start, end) else ""
+        lines.append(f"duration_s = {{ field = {quoted(duration.path)}, unit = {quoted(unit)} }}{check}")
     lines += ["", "[status_values]  # check: what each value means", *_status_lines(status)]
     labels = [column for column in rest if column not in (workflow, run) and _LABEL_NAME.search(column.path)]
     if labels:

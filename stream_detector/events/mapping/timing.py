@@ -20,6 +20,7 @@ _UNIT_OF_NAME = (
     ("min", re.compile(r"(_|\b|\()mins?\)?$|minutes?\)?$", re.IGNORECASE)),
     ("h", re.compile(r"(_|\b|\()h\)?$|hours?\)?$", re.IGNORECASE)),
 )
+_SECONDS_NAME = re.compile(r"(_|\b|\()s(ecs?)?\)?$|second", re.IGNORECASE)
 _EPOCHS = (("s", 1e9), ("ms", 1e12), ("us", 1e15), ("ns", 1e18))
 """Unit -> what the years 2001 to 2099 begin with."""
 _MOST_OF = 0.7
@@ -112,6 +113,11 @@ def find_duration(columns: list[Column], start: Time | None, end: Time | None) -
         if all((number := number_of(value)) is not None and number >= 0 for value in column.present):
             return column, _unit(column, start, end)
     return None, ""
+
+
+def is_guess(column: Column, unit: str, start: Time | None, end: Time | None) -> bool:
+    """Whether neither the two times nor the name give the unit of the duration."""
+    return unit == "s" and not (start and end) and _SECONDS_NAME.search(column.path) is None
 
 
 def _unit(column: Column, start: Time | None, end: Time | None) -> str:

@@ -110,6 +110,18 @@ def test_x23_what_was_not_found_is_named(tmp_path: Path) -> None:
     assert result.exit_code == 2 and "neither JSON nor a table" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "is_marked"),
+    [("took", True), ("duration", True), ("duration_s", False), ("elapsed_seconds", False), ("duration_ms", False)],
+)
+def test_x23_a_unit_that_nothing_gives_is_marked(tmp_path: Path, name: str, is_marked: bool) -> None:
+    file = tmp_path / "history.csv"
+    rows = "".join(f"{number},night,ok,2026-01-2{number}T00:00:00Z,5000\n" for number in range(3))
+    file.write_text(f"id,job,status,end,{name}\n{rows}")
+    (line,) = [line for line in run(file, "--suggest").stdout.splitlines() if line.startswith("duration_s")]
+    assert line.endswith("  # check: the unit") is is_marked
+
+
 def test_x23_an_unknown_word_of_status_is_marked_and_what_is_not_read_is_counted(tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
     words = ("ok", "odd", "failed")

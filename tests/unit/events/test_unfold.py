@@ -257,6 +257,7 @@ def test_x20_json_lines_in_a_record_are_events_each() -> None:
         (b"\x28\xb5\x2f\xfd\x04", "compressed with zstd; publish the JSON"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16; encode the event as UTF-8"),
         ('{"a": 1}'.encode("utf-16-le"), "UTF-16; encode the event as UTF-8"),
+        (b"x\0\0\0", "not JSON"),
     ],
 )
 def test_x20_what_is_no_event_is_refused_with_what_to_publish(value: bytes, text: str) -> None:
