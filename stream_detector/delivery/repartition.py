@@ -113,7 +113,7 @@ def read_origin(headers: Headers, topics: Container[str]) -> Origin | None:
         topics: those that the role passes on, without the prefix; a later version may pass on others.
 
     >>> read_origin([Origin("scores", 2, 7, 1000).header()], ["scores"])
-    Origin(topic='scores', partition=2, offset=7, timestamp_ms=1000)
+    Origin(topic='scores', partition=2, offset=7, timestamp_ms=1000, event_index=None)
     """
     origin = find_origin(headers)
     return origin if origin is not None and origin.topic in topics else None

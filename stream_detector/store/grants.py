@@ -78,7 +78,7 @@ def statements(role: str, user: str) -> list[str]:
 
     >>> print(*statements("readers", "grafana"), sep=chr(10))  # doctest: +ELLIPSIS
     GRANT USAGE ON SCHEMA public TO "grafana";
-    GRANT SELECT ON executions, scores, ... TO "grafana";
+    GRANT SELECT ON executions, running_executions, ... TO "grafana";
     """
     quoted = '"' + user.replace('"', '""') + '"'
     if role == "migrator":
