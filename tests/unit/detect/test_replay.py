@@ -2,6 +2,7 @@
 
 from stream_detector.detect.replay import Replayer
 from stream_detector.events import Action
+from tests.events_made import start
 from tests.unit.detect.events_of import CLASSIC, HUNDRED_TEN, START, feed, found, outcomes, run, runs, score, workflow
 
 
@@ -48,3 +49,14 @@ def test_a_duplicate_score_leaves_its_run_as_it_is():
         one = score("5", run_id="r")
         folding.gather(one, folding.apply(one), 0)
     assert len(folding.runs["r"].entities) == 1
+
+
+def test_x30_a_start_changes_no_baseline_and_makes_none():
+    folding = Replayer(CLASSIC)
+    assert folding.apply(start()).kind == "started" and folding.baselines == {}
+    for event in runs(HUNDRED_TEN):
+        folding.apply(event)
+    (key,) = folding.baselines
+    before = folding.baselines[key].pack()
+    assert folding.apply(start("next", key.partition(":")[2])).kind == "started"
+    assert folding.baselines[key].pack() == before

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from stream_detector.detect import Baseline, Config, WorkflowBaseline, profile_rules
 from stream_detector.detect.baseline_buffer import BaselineBuffer
 from stream_detector.detect.replay import Baselines, Replayer
 from stream_detector.detect.variant_state import LEAST, MOST, VariantState
+from stream_detector.detect.variants import ends_of
 from stream_detector.events import Action, Anomaly, Completion, Profile
 from stream_detector.events.variant import BRANCH, DEFAULT_BRANCH, PULL_REQUEST, SCHEDULE, workflow_key
 from tests.events_made import NOON, completion
@@ -67,6 +69,18 @@ def test_x21_the_first_default_branch_takes_over_with_its_open_incident() -> Non
     assert [(one.state, one.incident_id, one.variant) for one in ended] == [
         ("resolved", opened[0].incident_id, DEFAULT_BRANCH)
     ]
+
+
+def test_x20_of_two_baselines_after_a_rename_the_one_that_gives_way_ends_its_incidents() -> None:
+    former, kept = Replayer(Config()), Replayer(Config())
+    opened = applied(former, runs(3, SCHEDULE, failed=True))
+    applied(kept, [replace(one, workflow_id="new") for one in runs(3, SCHEDULE, first=3)])
+    key = workflow_key("new", SCHEDULE)
+    ends = ends_of(former.baselines[workflow_key("build", SCHEDULE)], kept.baselines[key], NOON, Config())
+    assert [(one.state, one.incident_id, one.entity_id, one.variant) for one in ends] == [
+        ("resolved", opened[0].incident_id, "new", SCHEDULE)
+    ]
+    assert "was renamed" in ends[0].description
 
 
 def test_x21_no_other_variant_inherits_and_what_was_learned_is_kept_for_the_default_branch() -> None:
