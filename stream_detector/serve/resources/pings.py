@@ -42,6 +42,8 @@ _NOT_POST = (
     f"Only POST is a ping, since links are also opened by mail clients and chats. Nothing was recorded. {FORMS}:"
     " `curl -fsS -X POST URL`, `wget -qO- --post-data= URL` or `Invoke-RestMethod -Method Post URL`."
 )
+_DETAILS = ("duration_s", "limit_s")
+"""A run is not lost for one of these that cannot be read."""
 _EXIT_CODE = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -109,7 +111,7 @@ async def _caller(request: web.Request) -> Caller:
 
 
 async def _record_start(request: web.Request, caller: Caller) -> web.Response:
-    token_id, given = _run_of(request, caller)
+    token_id, given, headers = _run_of(request, caller)
     run = await request.app[DATABASE].query(record_start, token_id, given.execution_id)
     if run is not None:
         now_ms = int(time.time() * 1000)
@@ -123,11 +125,11 @@ async def _record_start(request: web.Request, caller: Caller) -> web.Response:
         )
         with suppress(BrokerAwayError):  # the end has its duration all the same; it is not shown as running until then
             await publish_events(request.app[BROKER], [(0, event)], [], backfill=False)
-    return web.Response(status=204)
+    return web.Response(status=204, headers=headers)
 
 
 async def _record_end(request: web.Request, caller: Caller, status: Status, code: int | None) -> web.Response:
-    token_id, given = _run_of(request, caller)
+    token_id, given, headers = _run_of(request, caller)
     output = await read_tail(request, TAIL_BYTES, BODY_BYTES)
     now_ms = int(time.time() * 1000)
     try:
@@ -141,18 +143,34 @@ async def _record_end(request: web.Request, caller: Caller, status: Status, code
     except RefusedError as error:
         raise ProblemError(400, f"{error.reason}: {error.message}") from None
     await publish_events(request.app[BROKER], [(0, received)], [], backfill=False)
-    return web.Response(status=204, headers={"X-Execution-Id": run.execution_id})
+    return web.Response(status=204, headers={"X-Execution-Id": run.execution_id} | headers)
 
 
-def _run_of(request: web.Request, caller: Caller) -> tuple[UUID, PingQuery]:
-    """(The key's token, what is known of the run). An id of the client is made one of this key: no key can take an id
-    of another workflow's execution, which would then count as already received."""
+def _run_of(request: web.Request, caller: Caller) -> tuple[UUID, PingQuery, dict[str, str]]:
+    """(The key's token, what is known of the run, the answer's headers about what was left out of it).
+
+    An id of the client is made one of this key: no key can take an id of another workflow's execution, which would then
+    count as already received."""
     assert caller.token_id is not None, "a key is a token"
-    given = read_query(request, PingQuery, ignore_unknown=True)
+    given, left_out = _query_of(request)
     if given.execution_id is not None:
         own_id = derived_id("ping", str(caller.token_id), given.execution_id)
         given = msgspec.structs.replace(given, execution_id=own_id)
-    return caller.token_id, given
+    return caller.token_id, given, {"X-Left-Out": ", ".join(left_out)} if left_out else {}
+
+
+def _query_of(request: web.Request) -> tuple[PingQuery, list[str]]:
+    """(The query, the parameters that were left out of it.) Raises 400 where the run's own id cannot be one."""
+    left_out: list[str] = []
+    while True:
+        try:
+            return read_query(request, PingQuery, ignore_unknown=True), left_out
+        except ProblemError as error:
+            name = next((each for each in _DETAILS if each == error.problem.parameter), None)
+            if name is None:
+                raise
+            left_out.append(name)
+            request = request.clone(rel_url=request.rel_url.without_query_params(name))
 
 
 def _id_of_now(token_id: UUID, status: Status, now_ms: int) -> str:
