@@ -140,6 +140,8 @@ def main() -> None:
 def _become(request: dict[str, object]) -> None:
     """Take on the environment, the log and the parent of the request."""
     while os.getppid() != request["parent"]:  # whoever forked us has not ended yet
+        if not Path(f"/proc/{request['parent']}").exists():
+            os._exit(1)  # whoever asked was killed meanwhile: this would wait for ever
         time.sleep(0.001)
     with contextlib.suppress(OSError):
         os.setsid()

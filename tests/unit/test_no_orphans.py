@@ -1,5 +1,6 @@
 """The rule that no process may be left behind is itself tested."""
 
+import json
 import os
 import subprocess
 import sys
@@ -44,3 +45,17 @@ def test_a_process_that_is_left_behind_fails_the_session_and_is_killed(tmp_path,
 def test_a_session_that_ends_what_it_starts_passes(tmp_path):
     done = run(tmp_path, ENDED)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_role_whose_test_was_killed_while_it_was_forked_ends(tmp_path):
+    """It waited for its parent to become that process, for ever."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    request = {"log": str(tmp_path / "log"), "environ": {}, "cwd": str(tmp_path), "parent": int(gone.stdout)}
+    command = [sys.executable, "-m", "tests.drills.warm_start", "notifier"]
+    done = subprocess.run(command, input=json.dumps(request).encode(), capture_output=True, cwd=ROOT, timeout=120)
+    pid = int(done.stdout)
+    deadline_s = time.monotonic() + 30
+    while (stat := Path(f"/proc/{pid}/stat")).exists() and ") Z" not in stat.read_text():
+        assert time.monotonic() < deadline_s, "it still runs"
+        time.sleep(0.01)
+    assert not (tmp_path / "log").exists(), "the role was not started"

@@ -157,7 +157,7 @@ async def test_x12_what_cannot_be_stored_is_on_dead_letters_with_its_reason(
         (ALERTS, later("long", entity_id="x" * 257), "too_long"),
         (ALERTS, later("v2", schema_version=2), "unknown_value"),
         (ALERTS, later("id", id="not a uuid"), "rejected_by_store"),
-        (ALERTS, b"\xff\xfe", "not_json"),
+        (ALERTS, b"\xff\xfe", "not_utf8"),
         (ALERTS, None, "null_value"),
         (RUN_SUMMARIES, b"{}", "missing_field"),
         (NOTIFICATIONS, b"[]", "wrong_type"),
