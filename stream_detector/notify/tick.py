@@ -65,12 +65,12 @@ def tick(
             partial(set_aside_pending, state, now_s=now_s),
             failed,
         )
-    for key in ready_digests(state, now_s, behind=behind):
+    for key, reason in ready_digests(state, now_s, behind=behind).items():
         outcomes += isolate_each(
             state,
             key,
             sorted(keys_of(state, f"{HELD}{key.removeprefix(RATE)}:")),
-            partial(send_digest, state, key, now_s, behind=behind),
+            partial(send_digest, state, key, reason, now_s),
             partial(set_aside_held, state, now_s=now_s),
             failed,
         )

@@ -35,42 +35,39 @@ STORM_LULL_S, STORM_LONGEST_S = 1.0, 20.0
 decided, at the latest after the other."""
 
 
-def ready_digests(state: State, now_s: float, *, behind: bool = False) -> list[str]:
-    """The keys of the buckets that may have a digest now. `behind`: records are published that are not decided yet."""
-    return [
-        key
-        for key in keys_of(state, RATE)
-        if (rate := read(state, key, RateWindow))
-        and rate.held
-        and _reason_to_send(state, key, rate, now_s, behind=behind)
-    ]
+def ready_digests(state: State, now_s: float, *, behind: bool = False) -> dict[str, str]:
+    """The keys of the buckets that may have a digest now, and why the limit allows each.
+
+    Args:
+        behind: whether records are published that are not decided yet.
+    """
+    rates = ((key, read(state, key, RateWindow)) for key in keys_of(state, RATE))
+    reasons = {key: _reason_to_send(state, key, rate, now_s, behind) for key, rate in rates if rate and rate.held}
+    return {key: reason for key, reason in reasons.items() if reason}
 
 
-def send_digest(
-    state: State, key: str, now_s: float, held: Collection[str], *, behind: bool = False
-) -> list[Notification]:
+def send_digest(state: State, key: str, reason: str, now_s: float, held: Collection[str]) -> list[Notification]:
     """Leave the digest of the lines under the keys `held`, which are held back no more. No outcome is final yet."""
     rate = read(state, key, RateWindow)
     if rate is None:
         return []
-    reason = _reason_to_send(state, key, rate, now_s, behind=behind)
     times = times_within(rate.times, now_s, rate.window_s)
     storm_at_s = rate.storm_at_s if len(times) < rate.limit else now_s
     _send_digest(state, key.removeprefix(RATE), replace(rate, times=times, storm_at_s=storm_at_s), reason, now_s, held)
     return []
 
 
-def _reason_to_send(state: State, key: str, rate: RateWindow, now_s: float, *, behind: bool) -> str:
+def _reason_to_send(state: State, key: str, rate: RateWindow, now_s: float, behind: bool) -> str:
     """Why the limit allows it now; empty where it does not."""
     used = len(times_within(rate.times, now_s, rate.window_s))
     if used < rate.limit:
         return f"message {used + 1} of {rate.limit} within {rate.window_s:g} s"
-    if _is_storm(state, key.removeprefix(RATE), rate, now_s, behind=behind):
+    if _is_storm(state, key.removeprefix(RATE), rate, now_s, behind):
         return f"{rate.held} were held back at once: one message beyond the limit"
     return ""
 
 
-def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float, *, behind: bool) -> bool:
+def _is_storm(state: State, bucket: str, rate: RateWindow, now_s: float, behind: bool) -> bool:
     if rate.held < STORM_FROM or rate.storm_at_s + rate.window_s > now_s:
         return False
     if now_s >= rate.held_from_s + STORM_LONGEST_S:

@@ -126,8 +126,8 @@ def test_a_pause_of_ours_is_no_lull() -> None:
         notifier.take(slow(f"a{number}"))
     (key,) = ready_digests(notifier.state, notifier.now_s + STORM_LULL_S)
     assert key.startswith("sent:")
-    assert ready_digests(notifier.state, notifier.now_s + STORM_LULL_S, behind=True) == []
-    assert ready_digests(notifier.state, notifier.now_s + STORM_LONGEST_S, behind=True) == [key]
+    assert ready_digests(notifier.state, notifier.now_s + STORM_LULL_S, behind=True) == {}
+    assert [*ready_digests(notifier.state, notifier.now_s + STORM_LONGEST_S, behind=True)] == [key]
 
 
 def test_what_waits_for_its_group_when_a_storm_lulls_is_in_the_digest() -> None:
