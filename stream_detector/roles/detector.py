@@ -319,8 +319,7 @@ class Detector:
         is_known = origin is not None or partition.get(key) is not None
         if not is_known and topics.owner_partition(event.workflow_id, self._n) != number:
             return key  # it is passed on
-        replaying = record.offset < partition.replay_until.get(source, 0)
-        if replaying and record.offset < partition.applied_offset(key, source):
+        if partition.has_applied(key, source, record.offset):
             return key
         states = self._states_of(partition)
         states.note(key)
@@ -354,10 +353,10 @@ class Detector:
         new_id = self._renames.leads_to(partition, workflow_id)
         if not new_id:
             return False
-        if not isinstance(event, Action) and record.offset < partition.replay_until.get(source, 0):
-            former = workflow_key(workflow_id, event.variant)
-            if record.offset < partition.applied_offset(former, source):
-                return False  # it had been applied before its key left
+        if not isinstance(event, Action) and partition.has_applied(
+            workflow_key(workflow_id, event.variant), source, record.offset
+        ):
+            return False  # it had been applied before its key left
         here = origin_of(source, number, record)
         if origin is not None:
             here = here._replace(timestamp_ms=origin.timestamp_ms)
@@ -377,9 +376,7 @@ class Detector:
         here = origin_of(source, number, record)
         if not self._renames.arrive(partition, key, moved, here):
             return "forwarded"
-        if record.offset < partition.replay_until.get(source, 0) and record.offset < partition.applied_offset(
-            key, source
-        ):
+        if partition.has_applied(key, source, record.offset):
             return "duplicate"
         before, mine = partition.get(key), Baseline.unpack(key, moved.packed)
         try:
@@ -428,8 +425,7 @@ class Detector:
                 return "forwarded"
         if packed is None:
             return "forwarded" if self._pass_on(partition, event, record, origin, source, number) else "started"
-        replaying = record.offset < partition.replay_until.get(source, 0)
-        if replaying and record.offset < partition.applied_offset(key, source):
+        if partition.has_applied(key, source, record.offset):
             return "duplicate"
         try:
             baseline = self._buffer.open(key, packed)
@@ -482,16 +478,14 @@ class Detector:
     def _rename(
         self, partition: StatePartition[bytes], number: int, action: Action, record: SourceRecord, source: str
     ) -> str:
-        replaying = record.offset < partition.replay_until.get(source, 0)
         keys = self._states_of(partition).keys_named(action.entity)
-        fresh = (key for key in keys if not (replaying and record.offset < partition.applied_offset(key, source)))
+        fresh = (key for key in keys if not partition.has_applied(key, source, record.offset))
         return "applied" if self._renames.begin(partition, number, action, fresh) else "ignored"
 
     def _apply_action(
         self, partition: StatePartition[bytes], action: Action, record: SourceRecord, source: str
     ) -> OutcomeKind:
         """Change what an action is about; "ignored" where nothing is known of it, so there is nothing to change."""
-        replaying = record.offset < partition.replay_until.get(source, 0)
         kind: OutcomeKind = "ignored"
         if action.kind not in CHANGES_DETECTION:
             return kind
@@ -500,7 +494,7 @@ class Detector:
             packed = partition.get(key)
             if packed is None:
                 continue
-            if replaying and record.offset < partition.applied_offset(key, source):
+            if partition.has_applied(key, source, record.offset):
                 kind = "duplicate"
                 continue
             try:

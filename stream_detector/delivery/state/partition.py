@@ -123,6 +123,10 @@ class StatePartition(PartitionContents[V]):
         packed = self.packed.get(raw) or self.tombstones.get(raw)
         return changelog_record.positions_of(packed).get(source, 0) if packed else 0
 
+    def has_applied(self, key: str, source: str, offset: int) -> bool:
+        """Whether the event at this offset of the source is in this key's state already: it is being replayed."""
+        return offset < self.replay_until.get(source, 0) and offset < self.applied_offset(key, source)
+
     # -- events that are passed on -------------------------------------------------------------------------------
 
     def is_passed_on(self, source: str, number: int) -> bool:
