@@ -115,39 +115,37 @@ def read_events(
     start = plain.peek(4096)[:4096].lstrip()
     if not start:
         raise HistoryError(f"{name} is empty")
-    if mapping is not None:
-        ignored: Counter[str] = Counter()
-        yield from _mapped(plain, name, start, mapping, record_ms, ignored)
-        _note_ignored(ignored, note)
-        return
     within = _Within(record_ms, choices, Counter())
-    if start[:1] == b"<":
+    if mapping is not None:
+        yield from _mapped(plain, name, start, mapping, within)
+    elif start[:1] == b"<":
         yield from _lines_of(1, plain.read(MAX_LINE_BYTES), within)
-        _note_ignored(within.ignored, note)
-        return
-    if start[:1] in b"{[\x00" or is_form(start) or is_text(start):
-        own = _reader_of_own(record_ms)
-        for number, value, error in json_values(plain, name, splits=False):
-            if error is not None:
-                yield Line(number, None, value, None, error)
-            elif (line := own(number, value)) is not None:
-                yield line
-            else:
-                for _, part, _ in values_of_line(value, number):
-                    yield from _lines_of_file(number, part, within)
-        _note_ignored(within.ignored, note)
-        return
-    for record in read_table(plain, name, builds=builds):
-        yield _checked(record, record_ms)
+    elif start[:1] in b"{[\x00" or is_form(start) or is_text(start):
+        yield from _values(plain, name, within)
+    else:
+        for record in read_table(plain, name, builds=builds):
+            yield _checked(record, record_ms)
+    _note_ignored(within.ignored, note)
 
 
-def _mapped(
-    plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping, record_ms: int, ignored: Counter[str]
-) -> Iterator[Line]:
+def _values(plain: io.BufferedReader, name: str, within: "_Within") -> Iterator[Line]:
+    """The events of a file with JSON values, our own by the short way."""
+    own = _reader_of_own(within.record_ms)
+    for number, value, error in json_values(plain, name, splits=False):
+        if error is not None:
+            yield Line(number, None, value, None, error)
+        elif (line := own(number, value)) is not None:
+            yield line
+        else:
+            for _, part, _ in values_of_line(value, number):
+                yield from _lines_of_file(number, part, within)
+
+
+def _mapped(plain: io.BufferedReader, name: str, start: bytes, mapping: Mapping, within: "_Within") -> Iterator[Line]:
     """The events of a file that a mapping describes; only an object or an array begins JSON."""
     if start[:1] not in b"{[":
-        for record in read_mapped_table(plain, name, mapping, ignored):
-            yield _checked(record, record_ms)
+        for record in read_mapped_table(plain, name, mapping, within.ignored):
+            yield _checked(record, within.record_ms)
         return
     for number, value, error in json_values(plain, name):
         if error is not None:
@@ -159,14 +157,14 @@ def _mapped(
                 check_unique(value, document)
             found = list(mapping.events(document))
             if (n_ignored := mapping.size(document) - len(found)) > 0:
-                ignored[NO_EVENT] += n_ignored
+                within.ignored[NO_EVENT] += n_ignored
         except RefusedError as refusal:
             found = [refusal]
         for each in found:
             if isinstance(each, RefusedError):
                 yield Line(number, mapping.kind, value, None, each)
             else:
-                yield _checked(Record(number, mapping.kind, each), record_ms)
+                yield _checked(Record(number, mapping.kind, each), within.record_ms)
 
 
 def read_sample(
