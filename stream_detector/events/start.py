@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 from stream_detector.events.fields import Id, Instant, Labels, Name, SourceName, Url
 from stream_detector.events.variant import Variant
 
-LONGEST_RUN_S = 30 * 86_400.0
 """A start whose end has not come for longer is that of a run that died, or whose end was lost."""
 
 
@@ -45,7 +44,9 @@ class _State(Struct):
 _state = msgspec.json.Decoder(_State).decode
 decode_start = msgspec.json.Decoder(Start).decode
 
-_ENDS_AGAIN = r"(?:airflow|argo|azure|bitbucket|buildkite|gitlab):.+"
+ENDS_AGAIN = "(?:airflow|argo|azure|bitbucket|buildkite|gitlab):"
+"""Begins the ids of runs that can end again under one number. A pattern for Python and PostgreSQL."""
+_ENDS_AGAIN = f"{ENDS_AGAIN}.+"
 _RUN_OF_END = re.compile(rf"(?P<run>{_ENDS_AGAIN})\.\d{{9,10}}(?![\s\S])", re.DOTALL)
 _RUN_THAT_ENDS_AGAIN = re.compile(_ENDS_AGAIN, re.DOTALL)
 MOST_RUN = 256 - len(".1769040300")

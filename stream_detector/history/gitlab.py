@@ -45,10 +45,8 @@ async def pages(client: ApiClient, wanted: Wanted) -> AsyncIterator[Page]:
     The cursor names the list and the time of the last change in it that was read.
     """
     found = (await client.get(f"/projects/{quote(wanted.place, safe='')}")).document
-    project, path = (
-        _project(found),
-        f"/projects/{count(found.get('id'))}",
-    )  # one that was moved is found by its old path
+    project = _project(found)
+    path = f"/projects/{count(found.get('id'))}"  # one that was moved is found by its old path
     of_list, _, cursor = wanted.cursor.rpartition(_OF_LIST)
     if of_list != _CHILDREN:
         async for page in _listed(client, wanted, path, project, "", walk_from(wanted.since, cursor)):
