@@ -6,12 +6,14 @@ from decimal import Decimal
 from typing import Any, cast
 
 from stream_detector.detect import Config, profile_rules, score_threshold_rules
+from stream_detector.detect.config import ClockMode
 from stream_detector.events import Profile
 from stream_detector.settings import SPECS, Settings
+from stream_detector.timing_rules import expect_rules, max_duration_rules
 
 DETECTION_SETTINGS = (
     *("profile", "profile_rules", "score_threshold", "score_threshold_rules", "duration_from_times"),
-    "variant_by",
+    *("variant_by", "clock", "max_duration_rules", "expect_rules"),
 )
 """The settings that `detection_config` reads: what the detector publishes."""
 
@@ -29,6 +31,9 @@ def detection_config(settings: Settings) -> Config:
         profile_rules(settings.profile_rules),
         duration_from_times=settings.duration_from_times,
         variant_by=variant_labels(settings),
+        clock=cast(ClockMode, settings.clock),
+        max_duration_rules=max_duration_rules(settings.max_duration_rules),
+        expect_rules=expect_rules(settings.expect_rules),
     )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from stream_detector.database_url import parse_database_url
 from stream_detector.events.inputs import INPUT_TOPICS
+from stream_detector.timing_rules import expect_rules, max_duration_rules
 
 PREFIX = "STREAM_DETECTOR_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -102,6 +103,16 @@ def _score_threshold_rules(raw: str) -> str:
                 "must be type=PATTERN -> NUMBER or ENTITY_ID_PATTERN -> NUMBER, comma-separated; NUMBER is "
                 "positive, in points or, with %, in percent of the previous score"
             )
+    return raw.strip()
+
+
+def _max_duration_rules(raw: str) -> str:
+    max_duration_rules(raw)
+    return raw.strip()
+
+
+def _expect_rules(raw: str) -> str:
+    expect_rules(raw)
     return raw.strip()
 
 
@@ -239,6 +250,9 @@ class Settings:
     score_threshold_rules: str = setting("", _score_threshold_rules, "Thresholds of individual scores, by entity type or id: `type=dao -> 5 %, poll-* -> 1.0`; a percentage is of the previous score; the first match wins; scores without a match have SCORE_THRESHOLD", group="Detection")  # fmt: skip
     duration_from_times: bool = setting(True, _flag, "An execution without `duration_s` took `finished_at - started_at`; off: its duration is not recorded, as in earlier versions", group="Detection")  # fmt: skip
     variant_by: str = setting("none", _names, "Labels whose values give the variant of an execution that has no field `variant`, comma-separated, for example trigger: each variant of a workflow has its own baseline; or none", group="Detection")  # fmt: skip
+    clock: str = setting("auto", _one_of("auto", "on", "off"), "Detect runs that did not come and executions that run for too long without an end (docs/timing.md): on, off, or auto (on in profile robust)", group="Detection")  # fmt: skip
+    max_duration_rules: str = setting("", _max_duration_rules, "How long individual workflows may run, by id or label: `nightly-* -> 90 min, team=core -> off`; off: any time; the first match wins; workflows without a match have a learned limit", group="Detection")  # fmt: skip
+    expect_rules: str = setting("", _expect_rules, "When runs of individual workflows are expected, by id or label: `backup -> every 24h, nightly-* -> weekdays 02:00 Europe/Berlin grace 20m, report -> 0 6 1 * * Europe/Berlin, adhoc-* -> off`; the first match wins; workflows without a match have learned times (docs/timing.md)", group="Detection")  # fmt: skip
     single_run_keys: int = setting(100_000, _integer(1, 100_000_000), "A detector with more workflows than this that have run once drops the baselines of those that have been quiet for longest, at least 35 days; beyond ten times this also younger ones. Their executions stay", group="Detection")  # fmt: skip
     base_url: str = setting("http://127.0.0.1:8080", _url("http", "https"), "Public URL of the dashboard, used for links in messages", aliases=("NEXT_PUBLIC_BASE_URL",), group="Notifications")  # fmt: skip
     api_host: str = setting("127.0.0.1", _text, "Listen address of the API; any other than loopback requires API_TOKEN", group="API")  # fmt: skip

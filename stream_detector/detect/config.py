@@ -6,7 +6,10 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple, get_args
 
-from stream_detector.events import Completion, Profile, Score
+from stream_detector.events import Completion, Profile, Score, Start
+from stream_detector.timing_rules import Expectation, ExpectRule, MaxDurationRule
+
+ClockMode = Literal["auto", "on", "off"]
 
 
 class ProfileRule(NamedTuple):
@@ -93,6 +96,10 @@ class Config:
         profile_rules: which workflows have another profile.
         duration_from_times: an execution that says no duration took as long as its two times are apart.
         variant_by: the labels that give the variant of an execution that names none; none: it has none.
+        clock: whether runs that are missing or late to end are found; auto: in the profile `robust`.
+        max_duration_rules: which workflows have a given limit of how long they may run.
+        expect_rules: of which workflows runs are expected at given times.
+        has_clock: what `clock` means for the profile of this configuration.
     """
 
     profile: Profile = "robust"
@@ -101,12 +108,20 @@ class Config:
     profile_rules: tuple[ProfileRule, ...] = ()
     duration_from_times: bool = True
     variant_by: tuple[str, ...] = ()
+    clock: ClockMode = "auto"
+    max_duration_rules: tuple[MaxDurationRule, ...] = ()
+    expect_rules: tuple[ExpectRule, ...] = ()
+    has_clock: bool = field(init=False, repr=False, compare=False, default=False)
     _by_profile: "Mapping[str, Config]" = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a profile that does not exist or a threshold that is not positive and finite."""
+        """Raises `ValueError` for a profile or clock that does not exist, or a threshold that is not positive."""
         if self.profile not in get_args(Profile):
             raise ValueError("profile must be classic or robust")
+        if self.clock not in get_args(ClockMode):
+            raise ValueError("clock must be auto, on or off")
+        is_on = self.clock == "on" or (self.clock == "auto" and self.profile == "robust")
+        object.__setattr__(self, "has_clock", is_on)
         ScoreRule(self.score_threshold)
         if self.profile_rules:
             every = {name: replace(self, profile=name, profile_rules=()) for name in get_args(Profile)}
@@ -119,6 +134,22 @@ class Config:
             if seen is not None and fnmatchcase(seen, rule.pattern):
                 return self._by_profile[rule.profile]
         return self
+
+    def max_duration_s(self, event: Completion | Start) -> float | None:
+        """The given limit of an execution in seconds; 0.0: it may run for any time; None: the limit is learned."""
+        for rule in self.max_duration_rules:
+            seen = event.labels.get(rule.label) if rule.label else event.workflow_id
+            if seen is not None and fnmatchcase(seen, rule.pattern):
+                return rule.limit_s
+        return None
+
+    def expectation(self, workflow_id: str, labels: Mapping[str, str]) -> Expectation | None:
+        """When runs of a workflow are expected; `OFF`: none is, whatever was learned; None: as learned."""
+        for rule in self.expect_rules:
+            seen = labels.get(rule.label) if rule.label else workflow_id
+            if seen is not None and fnmatchcase(seen, rule.pattern):
+                return rule.expectation
+        return None
 
     def score_rule(self, event: Score) -> ScoreRule:
         """The rule in force for one score."""

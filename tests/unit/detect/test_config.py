@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from stream_detector.detect import Config, ScoreRule, profile_rules, score_threshold_rules, step
+from stream_detector.timing_rules import OFF, expect_rules, max_duration_rules
 from tests.unit.detect.events_of import HUNDRED_TEN, feed, run, runs, score, workflow
 
 RULES = profile_rules("night* -> classic, team=core,[x]-? -> robust".replace("core,", "core -> classic, "))
@@ -77,3 +78,38 @@ def test_s01_the_first_threshold_rule_that_matches_holds(entity_id, entity_type,
 def test_s09_a_threshold_rule_that_cannot_be_read_names_its_form(text):
     with pytest.raises(ValueError, match="type=PATTERN -> THRESHOLD"):
         score_threshold_rules(text)
+
+
+@pytest.mark.parametrize(
+    ("clock", "profile", "has_clock"),
+    [
+        ("auto", "robust", True),
+        ("auto", "classic", False),
+        ("on", "classic", True),
+        ("off", "robust", False),
+    ],
+)
+def test_x30_the_clock_is_off_in_classic_unless_it_is_turned_on(clock, profile, has_clock):
+    assert Config(profile, clock=clock).has_clock is has_clock
+    other = "classic" if profile == "robust" else "robust"
+    config = Config(other, profile_rules=profile_rules(f"nightly -> {profile}"), clock=clock)
+    assert config.for_execution(run(0, workflow_id="nightly")).has_clock is has_clock
+
+
+def test_a_clock_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="auto, on or off"):
+        Config(clock="maybe")
+
+
+def test_x30_the_first_limit_that_matches_holds():
+    config = Config(max_duration_rules=max_duration_rules("night* -> 90 min, team=core -> off"))
+    assert config.max_duration_s(run(0, workflow_id="nightly", labels={"team": "core"})) == 5400.0
+    assert config.max_duration_s(run(0, workflow_id="weekly", labels={"team": "core"})) == 0.0
+    assert config.max_duration_s(run(0, workflow_id="weekly")) is None
+
+
+def test_x31_the_first_expectation_that_matches_holds():
+    config = Config(expect_rules=expect_rules("nightly -> every 24h, team=core -> off"))
+    assert config.expectation("nightly", {"team": "core"}).interval_s == 86_400
+    assert config.expectation("weekly", {"team": "core"}) is OFF
+    assert config.expectation("weekly", {}) is None
