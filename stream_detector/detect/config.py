@@ -129,8 +129,12 @@ class Config:
 
     def for_execution(self, event: Completion) -> "Config":
         """The configuration in force for one execution: that of the first rule that matches, else this one."""
+        return self.for_key(event.workflow_id, event.labels) if self.profile_rules else self
+
+    def for_key(self, workflow_id: str, labels: Mapping[str, str]) -> "Config":
+        """The same for a workflow of which no execution came, with the labels that it usually has."""
         for rule in self.profile_rules:
-            seen = event.labels.get(rule.label) if rule.label else event.workflow_id
+            seen = labels.get(rule.label) if rule.label else workflow_id
             if seen is not None and fnmatchcase(seen, rule.pattern):
                 return self._by_profile[rule.profile]
         return self

@@ -23,7 +23,9 @@ RULES = profile_rules("night* -> classic, team=core,[x]-? -> robust".replace("co
     ],
 )
 def test_the_first_rule_that_matches_holds(workflow_id, labels, profile):
-    assert Config(profile_rules=RULES).for_execution(run(0, workflow_id=workflow_id, labels=labels)).profile == profile
+    config = Config(profile_rules=RULES)
+    assert config.for_execution(run(0, workflow_id=workflow_id, labels=labels)).profile == profile
+    assert config.for_key(workflow_id, labels).profile == profile
 
 
 def test_step_judges_by_the_profile_of_the_workflow():
@@ -35,7 +37,7 @@ def test_step_judges_by_the_profile_of_the_workflow():
 
 def test_without_rules_the_configuration_is_the_same_object():
     config = Config()
-    assert config.for_execution(run(0)) is config
+    assert config.for_execution(run(0)) is config.for_key("x", {}) is config
     assert profile_rules("") == profile_rules(" , ") == ()
 
 
