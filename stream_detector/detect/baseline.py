@@ -15,17 +15,22 @@ from stream_detector.detect.codec.packed import (
     BEFORE_NEWEST,
     CHANGES,
     DRIFT,
+    DUE_AT,
     EARLIER,
     EXECUTIONS,
     FROZEN,
+    FURTHER_AT,
     HEAD,
     HEAD_3,
+    HEAD_4,
     MORE_EVIDENCE,
     MOST_CHANGES,
     RETIRED,
     SCORE,
+    TIMES,
     USUAL_TIME,
     VERSION,
+    VERSION_4,
     WORKFLOW,
     PackedError,
     check_kind,
@@ -39,6 +44,7 @@ from stream_detector.detect.statistics.history import History
 from stream_detector.detect.statistics.level import WARM, Level
 from stream_detector.detect.statistics.page_hinkley import Drift, Fields
 from stream_detector.detect.statistics.resources import Resources
+from stream_detector.detect.times import Times, resting_in
 from stream_detector.detect.variant_state import VariantState
 
 Status = Literal["learning", "normal", "anomalous"]
@@ -113,8 +119,13 @@ class Baseline:
         """Versioned bytes; the layout is in `codec/packed`."""
         raise NotImplementedError
 
-    def _pack_head(self, kind: i64, flags: i64) -> BytesWriter:
-        """What both kinds have."""
+    def _pack_head(self, kind: i64, flags: i64, further: i64 = 0, due_s: i64 = 0) -> BytesWriter:
+        """What both kinds have.
+
+        Args:
+            further: the further flags, which only version 5 has.
+            due_s: when something is due, epoch s.
+        """
         ids, incidents, former = self.ids, self.incidents, self.former
         if former or (incidents and has_frozen(incidents)):
             flags |= FROZEN
@@ -122,7 +133,7 @@ class Baseline:
         if before_newest:
             flags |= BEFORE_NEWEST
         w = BytesWriter()
-        w.append(u8(VERSION))
+        w.append(u8(VERSION if further else VERSION_4))
         w.append(u8(kind))
         w.append(u8(flags | RETIRED if self.retired else flags))
         w.append(u8(len(ids) // 8))
@@ -131,6 +142,9 @@ class Baseline:
         put_u16(w, self.feedbacks)
         put_u16(w, len(incidents) + len(former))
         write_i64_le(w, self.newest_record_ms)
+        if further:
+            put_u32(w, due_s)
+            w.append(u8(further))
         w.write(ids)
         if before_newest:
             w.append(u8(len(before_newest) // 8))
@@ -155,9 +169,11 @@ class Baseline:
         """What both kinds have; returns where it ends."""
         self.retired = packed[2] & RETIRED != 0
         self.newest_ms, self.streak, self.feedbacks = read_i64_le(packed, 4), u32(packed, 12), u16(packed, 16)
-        begin: i64 = HEAD if packed[0] >= VERSION else HEAD_3
-        # Of an earlier version it is not known: no event was accepted that was dated later than its record.
-        self.newest_record_ms = read_i64_le(packed, HEAD_3) if packed[0] >= VERSION else self.newest_ms
+        version, begin = packed[0], i64(HEAD_3)
+        if version >= VERSION_4:
+            self.newest_record_ms, begin = read_i64_le(packed, HEAD_3), HEAD if version >= VERSION else HEAD_4
+        else:  # it is not known: no event was accepted that was dated later than its record
+            self.newest_record_ms = self.newest_ms
         at = begin + 8 * i64(packed[3])
         self.ids = packed[begin:at]
         self.before_newest = b""
@@ -206,11 +222,18 @@ class WorkflowBaseline(Baseline):
 
     `variant_state` is what the key of a variant has in addition, None where the key names none. `aside` has days and
     history, packed, of before the last large gap (`detect/clock.py`).
+
+    `times` is what is known of when its runs come, None while that is nothing; `rest` is not 0 while nothing of them is
+    remembered (`times.resting`). `due_s` is when the next of them is due, or anything else of the key; epoch s, 0 where
+    nothing is.
     """
 
     PREFIX: ClassVar[str] = "workflow:"
     VARIANT_PREFIX: ClassVar[str] = "workflow/"
-    __slots__ = ("_history", "aside", "days", "evidence", "failures", "level", "resources", "variant_state")
+    __slots__ = (
+        *("_history", "aside", "days", "due_s", "evidence", "failures", "level", "resources", "rest", "times"),
+        "variant_state",
+    )
 
     def clear(self) -> None:
         """Empty what was learned."""
@@ -219,7 +242,14 @@ class WorkflowBaseline(Baseline):
         self._history: History | None = None
         self.aside: bytes = b""
         self.variant_state: VariantState | None = VariantState() if self.key.startswith("workflow/") else None
+        self.forget_times()
         self.forget_level()
+
+    def forget_times(self) -> None:
+        """Empty what is known of when its runs come: nothing is due."""
+        self.times: Times | None = None
+        self.rest: i64 = 0
+        self.due_s: i64 = 0
 
     def forget_level(self) -> None:
         """Empty what profile `robust` judges by."""
@@ -266,7 +296,9 @@ class WorkflowBaseline(Baseline):
         aside = self.aside
         if aside:
             flags |= BEFORE_GAP
-        w = self._pack_head(WORKFLOW, flags)
+        times, rest = self.times, self.rest
+        further: i64 = TIMES if times is not None or rest else 0
+        w = self._pack_head(WORKFLOW, flags, further, self.due_s)
         if self.variant_state is not None:
             self.variant_state.pack(w)
         self.days.pack(w)
@@ -277,6 +309,10 @@ class WorkflowBaseline(Baseline):
         if aside:
             put_u16(w, len(aside))
             w.write(aside)
+        if times is not None:
+            times.pack(w)
+        elif rest:
+            put_u16(w, rest)
         if self.failures.n:
             self.level.pack(w)
             self.failures.pack(w)
@@ -299,12 +335,25 @@ class WorkflowBaseline(Baseline):
         if flags & BEFORE_GAP:
             begin, at = at + 2, at + 2 + u16(packed, at)
             self.aside = packed[begin:at]
+        self.forget_times()
+        if version >= VERSION:
+            at = self._fill_times(packed, at)
         if at == len(packed) or version == 1:
             self.forget_level()
         if at < len(packed):
             at = self.level.fill_1(packed, at) if version == 1 else self.level.fill(packed, at)
             at = self.failures.fill(packed, at)
             at += 1
+        return at
+
+    def _fill_times(self, packed: bytes, at: i64) -> i64:
+        self.due_s = u32(packed, DUE_AT)
+        if packed[FURTHER_AT] & TIMES:
+            self.rest = resting_in(packed, at)
+            if self.rest:
+                return at + 2
+            self.times = Times()
+            at = self.times.fill(packed, at)
         return at
 
     def named_baselines(self) -> dict[str, NamedBaseline]:

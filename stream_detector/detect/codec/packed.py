@@ -1,10 +1,11 @@
 """The layout of a packed baseline. The first byte is its version; each part packs and fills itself in this order.
 
-| version 4 | bytes |
+| versions 4 and 5 | bytes |
 |---|---|
 | version, kind (1 workflow, 2 score), flags, recent ids | 4 |
 | newest event time in epoch ms, failures in a row, feedbacks, incidents | 16 |
 | record timestamp under which it was set, epoch ms | 8 |
+| version 5: when something is due, epoch s (0: nothing is); further flags | 4, 1 |
 | recent ids | 8 each, 8 at most |
 | what says that the newest was ahead of its time: when, hashes; of a score also its digits | 9, 8 each (2); 1 |
 | incidents, open or ended at most 60 executions ago | 30 each, and 37 or 63 of frozen values where there are any |
@@ -15,14 +16,19 @@
 | usual time, good executions from before a shift | 34, and 7, id, commit and labels of each (2) |
 | workflow: resources | 1, 24 each (16 at most) |
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
+| workflow: days and last executions of before a gap of 8 days, for a month | 3 and as above |
+| version 5, workflow: times of its runs (`detect/times.py`) | 2 without a schedule |
 | workflow: level, failures, a byte that is 0; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
 | score: sizes of its past changes | 1, 4 each (30 at most) |
-| workflow: days and last executions of before a gap of 8 days, for a month | 3 and as above |
 | score: scores before the largest gaps | 1, 17 and its digits each (4 at most) |
 
 Flags: 1 retired, 2 has executions, 4 has past changes, 8 has frozen values, 16 has more
-evidence, 32 has the usual time, 64 the newest may be ahead of its time, 128 has what was before a gap.
+evidence, 32 has the usual time, 64 the newest may be ahead of its time, 128 has what was before a gap. Further flags:
+1 has times; the others are of later programs, and such a value is refused as one of a later version is.
+
+Version 5 is written where one of the further flags is set, else version 4: so a key without times, such as one of
+profile `classic` or a score, is still read by a program that does not know them.
 
 A change of layout takes a new version and keeps the decoder of every older one. Version 3 has no timestamp of the
 newest's record, and none of what flags 64 and 128 announce. Version 2 had hashes of sequences of steps instead of sets;
@@ -34,7 +40,11 @@ of last executions always.
 import struct
 from typing import Final
 
-VERSION: Final = 4
+from stream_detector.detect.codec.binary import u32
+
+VERSION: Final = 5
+VERSION_4: Final = 4
+"""Written where there are no further flags."""
 WORKFLOW: Final = 1
 SCORE: Final = 2
 RETIRED: Final = 1
@@ -46,9 +56,16 @@ USUAL_TIME: Final = 32
 BEFORE_NEWEST: Final = 64
 BEFORE_GAP: Final = 128
 MOST_CHANGES: Final = 30
-HEAD: Final = 28
+TIMES: Final = 1
+"""The first of the further flags."""
+HEAD: Final = 33
+HEAD_4: Final = 28
 HEAD_3: Final = 20
 """Up to version 3."""
+DUE_AT: Final = 28
+FURTHER_AT: Final = 32
+_KNOWN: Final = TIMES
+_FIRST: Final = bytes([VERSION])
 DRIFT: Final = struct.Struct("<IddddddB")
 EARLIER: Final = struct.Struct("<qqB")
 
@@ -61,6 +78,17 @@ def check_version(packed: bytes) -> None:
     """Raises `PackedError` for bytes of no layout that this version reads."""
     if not packed or not 1 <= packed[0] <= VERSION:
         raise PackedError(f"not a baseline of layout 1 to {VERSION} (first byte {packed[:1].hex() or 'absent'})")
+    if packed[0] == VERSION and len(packed) > FURTHER_AT and packed[FURTHER_AT] & ~_KNOWN:
+        raise PackedError(f"a baseline with parts that this version does not know (flags {packed[FURTHER_AT]:#04x})")
+
+
+def due_at(packed: bytes) -> int:
+    """When something of a key is due, in epoch s, without unpacking its baseline; 0: nothing is.
+
+    >>> due_at(bytes([4]) + bytes(60)), due_at(bytes([5]) + bytes(27) + b"\\x0a" + bytes(30))
+    (0, 10)
+    """
+    return int(u32(packed, DUE_AT)) if packed[:1] == _FIRST and len(packed) > FURTHER_AT else 0
 
 
 def check_kind(packed: bytes, kind: int) -> None:
