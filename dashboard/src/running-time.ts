@@ -8,8 +8,8 @@ export interface Elapsed {
   seconds: number;
   /** "12 m of usually 10 m", "12 m, limit 5 m", "12 m". */
   words: string;
-  /** Share of the usual time or the limit, the smaller of both, for a bar: 0 to 1; null where neither is known. */
-  share: number | null;
+  /** Where time, usual time and limit lie on a bar, each 0 to 1; null where neither usual time nor limit is known. */
+  bar: { now: number; usual: number | null; limit: number | null } | null;
   /** Beyond the limit, or twice the usual time. */
   isLong: boolean;
 }
@@ -20,12 +20,14 @@ export function elapsed(run: Pick<Running, "elapsed_s" | "usual_s" | "limit_s">,
   const { usual_s: usual, limit_s: limit } = run;
   const took = duration(Math.floor(seconds));
   const known = [usual, limit].filter((each): each is number => each != null && each > 0);
+  const whole = Math.max(seconds, ...known.map((each) => each * 1.25));
+  const place = (at: number | null | undefined) => (at != null && at > 0 ? at / whole : null);
   const parts = [usual != null && usual > 0 ? `${took} of usually ${duration(usual)}` : took];
   if (limit != null) parts.push(`limit ${duration(limit)}`);
   return {
     seconds,
     words: parts.join(", "),
-    share: known.length === 0 ? null : Math.min(1, seconds / Math.min(...known)),
+    bar: known.length === 0 ? null : { now: seconds / whole, usual: place(usual), limit: place(limit) },
     isLong: (limit != null && seconds > limit) || (usual != null && usual > 0 && seconds > 2 * usual),
   };
 }

@@ -185,7 +185,7 @@ class WorkerApp(faust.App):
         own = headers.own if isinstance(headers, UnreadableHeaders) else headers
         if origin.event_index is not None:
             error = RefusedError(
-                error.stage, error.reason, f"event {origin.event_index} of its record: {error.message}"
+                error.stage, error.reason, f"event {origin.event_index + 1} of its record: {error.message}"
             )
         EventRefused(origin.topic, origin.partition, origin.offset, reason=error.reason, message=error.message).emit()
         try:

@@ -1,6 +1,6 @@
 """Whether the live detector has judged a stored event, so that what is stored of it is its answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
@@ -12,7 +12,7 @@ from stream_detector.detect import Baseline, PackedError
 from stream_detector.detect.anomaly import event_id_of
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent
 from stream_detector.detect.rules.registry import RULES
-from stream_detector.events import Completion, Score
+from stream_detector.events import Completion, Score, Start
 from stream_detector.events.ids import score_key
 from stream_detector.events.variant import DEFAULT_BRANCH, workflow_key
 from stream_detector.kafka.topics import COMPLETIONS, SCORES
@@ -27,6 +27,7 @@ from stream_detector.store.scores import StoredScore
 
 RETRY_AFTER_S = 1
 _RULES = tuple(RULES)
+MISSED_RUN = "missed_run"
 _WITHIN_S = 2.0
 """An event that was just published is judged, and what was found in it stored, within a checkpoint or two."""
 
@@ -41,7 +42,10 @@ class NotEvaluatedYet(Struct, kw_only=True):
 
 
 class Judgement(NamedTuple):
-    """What is known of one event. `anomalies` are those stored under it, as anomaly v1."""
+    """What is known of one event. `anomalies` are those stored under it, as anomaly v1.
+
+    `missed` are those of runs that did not come after it: they name it as the last one that came.
+    """
 
     anomalies: list[bytes]
     pending: str = ""
@@ -49,6 +53,7 @@ class Judgement(NamedTuple):
     unknown: str = ""
     """Why it is not known whether there is one."""
     refusal: Refusal | None = None
+    missed: Sequence[bytes] = ()
 
     def pending_response(self) -> web.Response:
         """202 with Retry-After."""
@@ -100,13 +105,21 @@ async def judge_stored(app: web.Application, stored: StoredCompletion | StoredSc
     except BrokerAwayError as error:
         pending, unknown = "", f"it is unknown how far the detector is: {error}"
     # Read after the question above: what was found was stored before it was answered.
-    found = await _stored_anomalies(app, stored.event)
+    every = await _stored_anomalies(app, stored.event)
+    found, missed = [each for each in every if not is_missed_run(each)], [each for each in every if is_missed_run(each)]
     refusal = None
     if not found and not pending:
         refusal = await app[DATABASE].query(dead_letters.refusal, topic, stored.position)
         if refusal is not None and await _is_learnt(app, stored.event):
             refusal = None  # retried since then
-    return Judgement(found, pending, unknown, refusal)
+    return Judgement(found, pending, unknown, refusal, missed)
+
+
+async def anomalies_of_start(app: web.Application, event: Start) -> list[bytes]:
+    """What was found in an execution that has not ended, as anomaly v1. Raises `StoreAwayError`."""
+    about = event.workflow_id, event.execution_id, event.attempt
+    found = await app[DATABASE].query(anomalies.of_execution, *about)
+    return [each for each in found if not is_missed_run(each)]
 
 
 async def _stored_anomalies(app: web.Application, event: Completion | Score) -> list[bytes]:
@@ -124,6 +137,12 @@ class _Rule(Struct):
 
     detector: str
     state: str
+
+
+def is_missed_run(anomaly: bytes) -> bool:
+    """Whether it is about a run that did not come; the end of it is about the one that came late."""
+    rule = msgspec.json.decode(anomaly, type=_Rule)
+    return rule.detector == MISSED_RUN and rule.state != "resolved"
 
 
 def _place_of_rule(anomaly: bytes) -> tuple[bool, int]:

@@ -732,6 +732,7 @@ async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
             url='https://x/"onclick=alert(1)',
         ),
         start("n-2", "\u202eweekly", started_at=ago(minutes=1), limit_s=3600.0, url="https://ci.example/2"),
+        *(start(f"killed-{day}", started_at=ago(days=day)) for day in (1, 2)),
     ]
     await write(anomalies=three(), starts=starts, baselines=[usual])
     async with open_page(viewport=WIDE) as page:
@@ -744,6 +745,11 @@ async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
         await expect(rows.first).to_contain_text("5 m")
         await expect(rows.nth(1)).to_contain_text("limit 1 h")
         await expect(rows.nth(1).locator("a[href='https://ci.example/2']")).to_have_count(1)
+        await expect(rows.locator("svg.elapsed")).to_have_count(2)
+        await expect(page.get_by_text("2 more have probably ended without notice")).to_be_visible()
+        await page.get_by_role("button", name="List", exact=True).click()
+        ended = page.get_by_role("table", name="Probably ended without notice").locator("tbody tr")
+        await expect(ended.first).to_contain_text("killed-2")
         assert await page.title() != "owned" and await violations(page) == []
         await rows.first.get_by_role("link").first.click()
         await page.wait_for_url("**/workflows/nightly*")

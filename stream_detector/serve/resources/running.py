@@ -19,6 +19,7 @@ class RunningQuery(Paged, kw_only=True):
 
     workflow: Annotated[Id, Meta(description="Those of one workflow, with each of its variants.")] | None = None
     variant: Variant | None = None
+    probably_ended: Annotated[bool, Meta(description="Instead those that have probably ended without notice.")] = False
 
 
 class RunningExecution(Struct, kw_only=True):
@@ -37,8 +38,12 @@ class RunningExecution(Struct, kw_only=True):
     """Since its start, by the clock of the database."""
     usual_s: float | None
     """What an execution of this workflow and variant usually takes; null while that is not known."""
+    elapsed_ratio: float | None
+    """`elapsed_s` by `usual_s`: 1 is as long as usual."""
     limit_s: float | None
     """How long it should take at most, as its start says."""
+    probably_ended: bool
+    """It has run for ten times the usual, twice its limit and 15 minutes: its process died, or its end was lost."""
     source: str
     """Where its events come from; `kafka`: they were published to the topic as they are."""
     labels: dict[str, str]
@@ -50,22 +55,27 @@ class RunningPage(Struct, kw_only=True):
 
     items: list[RunningExecution]
     next: str | None
+    probably_ended: int
+    """How many have probably ended without notice; they are not among the items, unless asked for."""
 
 
 async def running(request: web.Request) -> web.Response:
     """Executions that have started and not ended, those that have run for longest first.
 
-    Only workflows whose starts are sent have any. One whose end does not come is listed for 30 days.
+    Only workflows whose starts are sent have any. One whose end does not come has probably ended after ten times the
+    usual; it is then counted, and listed with `probably_ended` alone, for 30 days.
     """
-    query = read_query(request, RunningQuery)
-    found, following = await request.app[DATABASE].query(
-        store.running, limit=query.limit, cursor=query.cursor, workflow_id=query.workflow, variant=query.variant
+    query, database = read_query(request, RunningQuery), request.app[DATABASE]
+    about = {"workflow_id": query.workflow, "variant": query.variant}
+    found, following = await database.query(
+        store.running, limit=query.limit, cursor=query.cursor, probably_ended=query.probably_ended, **about
     )
-    return json_response(RunningPage(items=[_shown(each) for each in found], next=following))
+    lost = await database.query(store.count_lost, **about)
+    return json_response(RunningPage(items=[_shown(each) for each in found], next=following, probably_ended=lost))
 
 
 def _shown(each: store.Running) -> RunningExecution:
-    event = each.event
+    event, usual_s = each.event, each.usual_s
     return RunningExecution(
         execution_id=event.execution_id,
         attempt=event.attempt,
@@ -75,8 +85,10 @@ def _shown(each: store.Running) -> RunningExecution:
         started_at=each.started_at,
         queued_at=each.queued_at,
         elapsed_s=each.elapsed_s,
-        usual_s=each.usual_s,
+        usual_s=usual_s,
+        elapsed_ratio=each.elapsed_s / usual_s if usual_s else None,
         limit_s=event.limit_s,
+        probably_ended=each.probably_ended,
         source=event.source or "kafka",
         labels=event.labels,
         url=event.url,

@@ -19,20 +19,31 @@ from stream_detector.serve.app_keys import DATABASE, SETTINGS
 from stream_detector.serve.check import Checked, check, check_score
 from stream_detector.serve.deleted import deleted_words, deletions_of, no_anomaly
 from stream_detector.serve.detection_settings import DetectionSettings, detection_settings
-from stream_detector.serve.judgement import Judgement, find_published, judge_stored
+from stream_detector.serve.judgement import (
+    Judgement,
+    anomalies_of_start,
+    find_published,
+    is_missed_run,
+    judge_stored,
+)
 from stream_detector.serve.problems import ProblemError
 from stream_detector.serve.requests import parse_uuid, read_query
 from stream_detector.serve.responses import json_response
 from stream_detector.serve.run_evidence import run_evidence, score_of
+from stream_detector.serve.running_words import running_subject, running_words
 from stream_detector.store import anomalies, anomaly_edits, executions, scores
 from stream_detector.store.anomaly_edits import Deletion
 from stream_detector.store.executions import StoredCompletion
 from stream_detector.store.notifications import messages_about
+from stream_detector.store.running import Running, running_execution
 from stream_detector.store.scores import StoredScore
 
 
 class WhyQuery(Struct, kw_only=True):
-    """About an anomaly, an execution (without `attempt` its last one), or the score of an entity in a run."""
+    """About an anomaly, an execution, also one that runs, or the score of an entity in a run.
+
+    Without `attempt` it is the last one of the execution.
+    """
 
     anomaly: Id | None = None
     execution: Id | None = None
@@ -57,7 +68,8 @@ class Why(Struct, kw_only=True):
     """
 
     subject: str
-    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored", "refused"]
+    outcome: Literal["applied", "duplicate", "late", "backfilled", "ignored", "refused", "running", "missed"]
+    """`running`: the execution has not ended. `missed`: the anomaly is about a run that did not come."""
     decisions: list[str]
     anomalies: list[Anomaly]
     deleted: list[DeletedAnomaly]
@@ -74,6 +86,8 @@ _OUTCOMES = {
     "backfilled": "It was backfilled: added to the baseline, but never reported.",
     "ignored": "It is not counted: a cancelled or skipped run is neither a success nor a failure.",
     "refused": "It was rejected, so it is in no baseline.",
+    "running": "It has not ended, and is evaluated when it ends.",
+    "missed": "No event was evaluated: none came.",
 }
 
 
@@ -107,6 +121,8 @@ async def why(request: web.Request) -> web.Response:
     stored: StoredCompletion | StoredScore | web.Response
     if query.execution is not None:
         about = query.execution, query.attempt
+        if running := await request.app[DATABASE].query(running_execution, *about):
+            return await _respond(request, await _of_running(request, running))
         stored = await find_published(request.app, COMPLETIONS, executions.execution, *about)
     else:
         stored = await find_published(request.app, SCORES, scores.score, query.score or "", f"run:{query.run}")
@@ -128,17 +144,48 @@ async def _of_anomaly(request: web.Request, text: str) -> _Story:
             raise await no_anomaly(request.app, anomaly_id)
         return _Story(f"Anomaly {anomaly_id} is no longer stored.", [], deleted=deleted)
     anomaly = msgspec.json.decode(found, type=Anomaly)
+    if is_missed_run(found):
+        return _of_missed(anomaly)
     stored: StoredCompletion | StoredScore | None = None
     if anomaly.execution_id is not None:
-        stored = await database.query(executions.execution, anomaly.execution_id, anomaly.attempt)
+        about = anomaly.execution_id, anomaly.attempt
+        stored = await database.query(executions.execution, *about)
+        if stored is None and (running := await database.query(running_execution, *about)):
+            return msgspec.structs.replace(await _of_running(request, running), anomalies=[anomaly])
     elif anomaly.entity_kind == "score":
         stored = await database.query(score_of, anomaly)
     gone = None if stored else "the event is no longer stored; this is from the anomaly itself"
     return _of_stored(_subject_of(request, stored, anomaly), [anomaly], gone, _run_of([anomaly], stored))
 
 
+def _of_missed(anomaly: Anomaly) -> _Story:
+    """Of a run that did not come: there is no event, and its execution is the last one that came."""
+    subject = f"A run of {shown_name(anomaly.entity_name, anomaly.variant)} did not come."
+    last = [] if anomaly.execution_id is None else [f"The last one that came is {anomaly.execution_id}."]
+    story = _of_stored(subject, [anomaly], None, None)
+    return msgspec.structs.replace(story, outcome="missed", remarks=[*last, *story.remarks])
+
+
+async def _of_running(request: web.Request, running: Running) -> _Story:
+    """Of an execution that has started and not ended: how long it runs, and what was found in it so far."""
+    found = [msgspec.json.decode(each, type=Anomaly) for each in await anomalies_of_start(request.app, running.event)]
+    story = _Story(running_subject(running), found, "running", remarks=[running_words(running)])
+    if found:
+        stored = _of_stored("", found, None, None)
+        story.decisions, story.remarks = stored.decisions, [*story.remarks, *stored.remarks]
+    return story
+
+
 async def _of_event(request: web.Request, stored: StoredCompletion | StoredScore, judgement: Judgement) -> _Story:
     """What is stored of an event or, where nothing was found in it, the same `step` once more."""
+    story = await _of_judged(request, stored, judgement)
+    for each in judgement.missed:
+        missed = msgspec.json.decode(each, type=Anomaly)
+        story.remarks.append(f"After it, a run did not come: {missed.description} (anomaly {missed.id}).")
+    return story
+
+
+async def _of_judged(request: web.Request, stored: StoredCompletion | StoredScore, judgement: Judgement) -> _Story:
     subject = _subject(stored.event, request.app[SETTINGS].duration_from_times)
     deleted = await deletions_of(request.app, stored.event)
     if judgement.anomalies:

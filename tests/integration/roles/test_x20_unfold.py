@@ -65,7 +65,7 @@ async def test_x20_each_event_of_a_record_counts_once_and_a_bad_one_is_retried_a
     }
     kept = await pool.fetch("SELECT original_offset, original_index, message FROM dead_letters ORDER BY 2")
     assert [tuple(row)[:2] for row in kept] == [(0, 0), (0, 4)] and kept[1]["message"].startswith(
-        "event 4 of its record"
+        "event 5 of its record"
     )
     name, partition, _ = await retry(play.settings, letters[0])
     assert (name, partition) == (topics.COMPLETIONS, 2)
