@@ -22,6 +22,7 @@ _RESTED: Final = 12
 _WAIT: Final = 0xFFF
 _MISSES: Final = 4
 _LABELS: Final = 8
+_EXPECTED: Final = 16
 _WIDE: Final = 255
 _UUID: Final = 254
 _SEPARATOR: Final = "\x1f"
@@ -72,9 +73,14 @@ class Times:
         misses: the runs in a row that did not come, since the incident was opened; kept when it ends by itself after
             `MOST_MISSES`, until one comes.
         unsent: how many of them, the newest, nobody knows of yet.
+        since_s: from when on a rule with this very workflow expects runs, where none came later; epoch s, else 0.
+        rule: hash of what that rule expects, 0 without one.
     """
 
-    __slots__ = ("incident_id", "labels", "last_id", "last_s", "misses", "name", "seen", "source", "unsent")
+    __slots__ = (
+        *("incident_id", "labels", "last_id", "last_s", "misses", "name", "rule", "seen", "since_s", "source"),
+        "unsent",
+    )
 
     def __init__(self) -> None:
         self.last_id: str = ""
@@ -86,6 +92,8 @@ class Times:
         self.incident_id: str = ""
         self.misses: list[Miss] = []
         self.unsent: i64 = 0
+        self.since_s: i64 = 0
+        self.rule: i64 = 0
 
     def keep_labels(self, labels: dict[str, str]) -> None:
         """Take the labels of one more run."""
@@ -111,6 +119,8 @@ class Times:
         flags: i64 = _MISSES if misses else 0
         if labels or seen:
             flags |= _LABELS
+        if self.rule:
+            flags |= _EXPECTED
         put_u16(w, flags)
         put_u32(w, self.last_s)
         for text in (self.last_id, self.name, self.source):
@@ -127,6 +137,9 @@ class Times:
             for miss in misses:
                 put_u32(w, miss.usual_s)
                 put_u32(w, miss.due_s)
+        if self.rule:
+            put_u32(w, self.since_s)
+            put_u32(w, self.rule)
 
     def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on, where it is new; returns where it ends."""
@@ -150,6 +163,9 @@ class Times:
             for _ in range(count):
                 self.misses.append(Miss(int(u32(packed, at)), int(u32(packed, at + 4))))
                 at += 8
+        if flags & _EXPECTED:
+            self.since_s, self.rule = u32(packed, at), u32(packed, at + 4)
+            at += 8
         return at
 
 

@@ -57,6 +57,12 @@ def test_the_part_is_read_as_it_was_written():
     assert copy.misses == [Miss(1_796_000_100, 1_796_001_300), Miss(1_796_086_500, 1_796_087_700)]
 
 
+def test_x31_from_when_on_a_rule_expects_runs_is_kept():
+    copy = read_again(times(since_s=1_796_000_000, rule=0xFFFF_FFFF))
+    assert (copy.since_s, copy.rule) == (1_796_000_000, 0xFFFF_FFFF)
+    assert len(bytes_of(copy)) == len(bytes_of(times())) + 8
+
+
 @pytest.mark.parametrize("text", ["", "x", UUID, UUID.upper(), "é" * 36, "-" * 36, "z" * 36, "é" * 256, "x" * 253])
 def test_any_id_is_kept_whole(text):
     assert read_again(times(last_id=text)).last_id == text
