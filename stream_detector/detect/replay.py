@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
+from stream_detector.detect.expected import expect_runs, expected_workflows
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import STARTED, Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
@@ -16,7 +17,7 @@ from stream_detector.detect.variants import follow, is_of_workflow, keys_of_acti
 from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSummary, Score, ScoreRun, Start
 from stream_detector.events.completion import with_variant
 from stream_detector.events.label_counts import LabelCounts
-from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
+from stream_detector.events.times import EARLIEST_MS, LATEST_MS, epoch_ms, from_epoch_ms
 
 Event = Completion | Start | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -48,6 +49,17 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
     def retire(self, key: str, by: str) -> None:
         """The key has no baseline any more."""
         del self[key]
+
+    def keys_named(self, named: str) -> list[str]:
+        """The key of a workflow without a variant, whether it has a baseline or not, and those of its variants."""
+        workflow_id = named.removeprefix(WorkflowBaseline.PREFIX)
+        return [named, *(key for key in self if workflow_id != named and is_of_workflow(key, workflow_id))]
+
+    def expect(self, config: Config, now_s: int) -> None:
+        """From now on runs of the workflows are expected that rules name."""
+        for workflow in expected_workflows(config):
+            for baseline in expect_runs(self, workflow, now_s):
+                self[baseline.key] = baseline
 
     def apply(
         self,
@@ -97,12 +109,11 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
         named = action.entity
         if not named:
             return Outcome("ignored")
-        workflow_id = named.removeprefix(WorkflowBaseline.PREFIX)
-        variants = [key for key in self if is_of_workflow(key, workflow_id)] if workflow_id != named else []
-        if not variants and named not in self:
+        keys = self.keys_named(named)
+        if len(keys) == 1 and named not in self:
             self[named] = WorkflowBaseline.new(named)
         outcome = Outcome("ignored")
-        for key in keys_of_action(action, [named, *variants], self):
+        for key in keys_of_action(action, keys, self):
             if key in self:
                 outcome = step(self[key], action, config)
         return outcome
@@ -118,6 +129,8 @@ class Replayer:
         self.memberships: dict[str, Memberships] = {}
         self.labels = LabelWindow("replay")
         """How common labels are among the executions so far."""
+        self._is_new = True
+        """Nothing was applied yet."""
         self._summaries: list[RunSummary] = []
         self._completed: dict[str, Run] = {}
         """Runs whose `completed` event has come and that still wait for entities."""
@@ -134,6 +147,9 @@ class Replayer:
         """
         if isinstance(event, Completion):
             self.labels.add(event.labels, event.finished_at.timestamp())
+        if self._is_new:
+            self._is_new = False
+            self.baselines.expect(self.config, arrival_ms(event, record_ms) // 1000)
         return self.baselines.apply(event, self.config, record_ms, backfill=backfill, explain=explain)
 
     def label_counts(self, anomaly: Anomaly) -> LabelCounts | None:
@@ -193,6 +209,17 @@ class Replayer:
             memberships = self.memberships.setdefault(part.run_id, Memberships())
             found += apply_membership(memberships, part, now_ms, self.config.profile)
         return found
+
+
+def arrival_ms(event: Event, record_ms: int | None) -> int:
+    """When an event came: the time of its record where that is known, else its own; epoch ms."""
+    if record_ms is not None and record_ms >= EARLIEST_MS:
+        return record_ms
+    if isinstance(event, Completion):
+        return epoch_ms(event.finished_at)
+    if isinstance(event, Start):
+        return epoch_ms(event.started_at)
+    return epoch_ms(event.scored_at if isinstance(event, Score) else event.at)
 
 
 def run_event_part(event: ScoreRun, record_ms: int = -1) -> RunPart:
