@@ -14,6 +14,7 @@ from stream_detector.events.notification import Notification
 from stream_detector.events.run_summary import RunSummary, SummaryAnomaly
 from stream_detector.events.score import Score
 from stream_detector.events.score_run import ScoreRun
+from stream_detector.events.source_census import SourceCensus, SourceCount
 from stream_detector.events.start import Start
 
 _RUN = "run-2026-01-22"
@@ -139,6 +140,15 @@ NOTIFICATION = Notification(
     severity="critical",
 )
 
+SOURCE_CENSUS = SourceCensus(
+    schema_version=1,
+    partition=3,
+    sources={
+        "jenkins": SourceCount(scheduled=40, missed=21, first_due_ms=1_769_048_400_000, newest_ms=1_769_047_261_000),
+        "kafka": SourceCount(scheduled=2, missed=0, newest_ms=1_769_052_290_000),
+    },
+)
+
 EXAMPLES: dict[str, Struct] = {
     "workflow-completion": COMPLETION,
     "workflow-start": START,
@@ -148,5 +158,6 @@ EXAMPLES: dict[str, Struct] = {
     "run-summary": RUN_SUMMARY,
     "action": ACTION,
     "notification": NOTIFICATION,
+    "source-census": SOURCE_CENSUS,
 }
 """By the name of the contract."""
