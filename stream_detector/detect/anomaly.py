@@ -1,5 +1,6 @@
 """From a finding to the anomaly that is published: ids, incident, affected entities, steps to take."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,11 @@ def event_id_of(event: Completion | Score) -> str:
 def anomaly_id(finding: Finding, baseline: Baseline, event: Completion | Score) -> str:
     """The same event gives the same id however often it is judged."""
     return derived_id(finding.detector, baseline.key, event_id_of(event), finding.subject)
+
+
+def of_execution(anomalies: Sequence[Anomaly], event: Completion) -> Sequence[Anomaly]:
+    """Those of one execution, of what its event led to: what had not come before it is about others."""
+    return [each for each in anomalies if each.execution_id == event.execution_id] if anomalies else ()
 
 
 def build_anomaly(

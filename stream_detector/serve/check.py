@@ -7,6 +7,7 @@ import asyncpg
 from msgspec import Struct
 
 from stream_detector.detect import Baseline, Outcome, step
+from stream_detector.detect.anomaly import of_execution
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.outcome import OutcomeKind
 from stream_detector.detect.replay import Baselines
@@ -48,7 +49,8 @@ async def check(
         outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill, explain=explanation)
     about = workflow_id, target.event.variant
     history = await executions.completeness(pool, *about, target.position, target.event.finished_at)
-    return Checked(outcome.anomalies, why_approximate(history), outcome.kind, target.event)
+    found = of_execution(outcome.anomalies, target.event)
+    return Checked(found, why_approximate(history), outcome.kind, target.event)
 
 
 async def check_score(

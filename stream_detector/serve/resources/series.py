@@ -10,6 +10,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.detect import Baseline, ScoreBaseline, WorkflowBaseline, step
+from stream_detector.detect.anomaly import of_execution
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.replay import Baselines
 from stream_detector.detect.statistics.failures import RECENT
@@ -141,7 +142,8 @@ async def _durations(
             if classic
             else robust_duration_band(baseline, event.finished_at)
         )
-        anomalies = step(baseline, event, config, stored.record_ms, backfill=stored.backfill).anomalies
+        outcome = step(baseline, event, config, stored.record_ms, backfill=stored.backfill)
+        anomalies = of_execution(outcome.anomalies, event)
         took_s = recorded_duration_s(event, config.duration_from_times)
         if took_s and event.finished_at <= until:
             readings.add(baseline, event, took_s, band, _opening_id(anomalies, deleted))
