@@ -1,7 +1,8 @@
 """What becomes of the state that a workflow had before its executions had variants.
 
 Its key has no variant. The first execution of the variant `default branch` takes it over, with its open incidents;
-no other variant does. Where none has come for 35 days since the first variant, and nothing without one, it retires.
+no other variant does, unless no execution has ever come and it is there for a rule that expects some: then the first
+that is not of branches. Where none has come for 35 days since the first variant, and nothing without one, it retires.
 The live detector and the replay do both here, each with states of its own.
 """
 
@@ -18,6 +19,7 @@ from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules.performance_degradation import FASTER
+from stream_detector.detect.variant_state import is_of_branches
 from stream_detector.events import Action, Anomaly, AnomalyType, Completion
 from stream_detector.events.anomaly_types import TYPES
 from stream_detector.events.ids import derived_id
@@ -58,7 +60,8 @@ def follow(states: States, key: str, event: Completion, config: Config, *, backf
         return ()
     own = states.open(key)
     if own is None:
-        if event.variant == DEFAULT_BRANCH:
+        has_never_run = not former.ids and not is_of_branches(event.variant)
+        if event.variant == DEFAULT_BRANCH or has_never_run:
             states.rename(former_key, key)
         return ()
     if backfill or not isinstance(former, WorkflowBaseline) or not isinstance(own, WorkflowBaseline):

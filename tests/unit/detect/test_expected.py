@@ -10,6 +10,7 @@ from stream_detector.detect import Baseline, Config, WorkflowBaseline, profile_r
 from stream_detector.detect.expected import ExpectedWorkflow, expect_runs, expected_workflows
 from stream_detector.detect.replay import Baselines, Replayer
 from stream_detector.detect.times import Miss, Times
+from stream_detector.events.variant import workflow_key
 from stream_detector.timing_rules import expect_rules, expectation
 from tests.unit.detect.events_of import feed, run, runs, workflow
 
@@ -66,6 +67,23 @@ def test_x31_a_workflow_that_ran_keeps_what_was_learned_and_an_earlier_due_time(
     assert counted.due_s == NOW_S + 60
     counted.forget_times()
     assert counted.pack() == before
+
+
+@pytest.mark.parametrize(
+    ("variant", "key"),
+    [
+        ("schedule", workflow_key("nightly", "schedule")),
+        ("default branch", workflow_key("nightly", "default branch")),
+        ("pull request", KEY),
+        ("child:unnamed", KEY),
+    ],
+)
+def test_x31_the_first_run_may_be_of_a_variant_but_not_of_branches(variant: str, key: str) -> None:
+    config = Config(expect_rules=expect_rules("nightly -> every 24h"))
+    states = Baselines()
+    states.expect(config, NOW_S)
+    states.apply(run(0, workflow_id="nightly", variant=variant), config, 1000 * NOW_S)
+    assert [one for one, baseline in states.items() if baseline.times and baseline.times.since_s == NOW_S] == [key]
 
 
 def test_x31_a_replay_expects_runs_from_its_first_event_on() -> None:
