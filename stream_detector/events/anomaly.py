@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct
 
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES, Profile
-from stream_detector.events.fields import Id, Instant, Labels, Name, Text, Url
+from stream_detector.events.fields import Id, Instant, Labels, Name, SourceName, Text, Url
 from stream_detector.events.variant import Variant
 
 State = Literal["opened", "ongoing", "resolved"]
@@ -125,3 +125,6 @@ class Anomaly(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The last lines that the execution printed, shorter than those of the execution; absent on `resolved`."""
     published_at: Instant | None = None
     """The timestamp of the record that carried the event, also where it was passed on between partitions."""
+    source: SourceName | None = None
+    """The system that the workflow's events come from, on what is found without an event: a missed run, an execution
+    that runs for too long."""
