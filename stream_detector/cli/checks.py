@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stream_detector.composition import detection_config
 from stream_detector.database_url import parse_database_url
 from stream_detector.events.id_patterns import unique_ids_text
 from stream_detector.events.lookalikes import spelled
@@ -70,6 +71,8 @@ async def run_checks(settings: Settings) -> AsyncIterator[Check]:
         if settings.broker and has_tables and database.pool is not None:
             async for line in _stored(settings, database.pool):
                 yield line
+        for check in check_timing_rules(settings):
+            yield check
         await pipeline.ask_database()
         channels = {part.name: part for part in pipeline.parts() if part.kind == "channel"}
         for check in check_channels(settings):
@@ -240,6 +243,20 @@ def check_lookalikes(words: str, groups: Sequence[Sequence[str]]) -> Check:
     shown = "; ".join(" and ".join(map(spelled, group)) for group in groups[:_GROUPS_SHOWN])
     more = f" and {len(groups) - _GROUPS_SHOWN} more" if len(groups) > _GROUPS_SHOWN else ""
     return Check(words, f"look the same, but have a baseline each: {shown}{more}", "send one spelling of each id")
+
+
+def check_timing_rules(settings: Settings) -> Iterator[Check]:
+    """Whether rules of the clock's settings have an effect; nothing where there are none."""
+    config = detection_config(settings)
+    profiles = {config.profile, *(rule.profile for rule in config.profile_rules)}
+    has_clock = any(replace(config, profile=profile, profile_rules=()).has_clock for profile in profiles)
+    for name in ("max_duration_rules", "expect_rules"):
+        rules = getattr(config, name)
+        if rules and not has_clock:
+            why = "CLOCK is off" if config.clock == "off" else "CLOCK=auto is off in profile classic"
+            yield Check(name.upper(), f"without effect: {why}", f"set {PREFIX}CLOCK=on for all detectors")
+        elif rules:
+            yield Check(name.upper(), f"{len(rules)} rule{'s' if len(rules) > 1 else ''}")
 
 
 def check_channels(settings: Settings) -> Iterator[Check]:
