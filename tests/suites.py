@@ -51,8 +51,9 @@ WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "P
 """Some images set it. Then each process that a test starts compiles all that it imports: 1.1 s instead of 0.55 s of
 processor time a role, and `make test` starts many of them."""
 
-AT_ONCE = "types", "dashboard", "instructions"
-"""Each keeps one core busy, for 10 to 40 s: together they take 45 s on two cores, one after the other 75 s."""
+AT_ONCE = "packages", "compiled", "types", "dashboard", "instructions"
+"""None of them needs another, and each keeps one core busy or waits for a download. Types, dashboard and instructions
+take 45 s on two cores together and 75 s one after the other; the compilation takes 75 s more of one core."""
 IN_SOURCES = ["--ignore", "tests/unit/detect"]
 """`make test` runs tests/unit/detect from the sources, for the coverage; compiled they are part of `make drills`, two
 minutes of processor time. That both give the same is the task of tests/contract/test_compiled.py."""
@@ -62,16 +63,21 @@ Commands = list[tuple[str, list[str]]]
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.suites", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", default=["test"], choices=["lint", "types", "unit", "test", "drills"])
+    choices = "lint", "types", "unit", "test", "drills", "packages"
+    parser.add_argument("names", nargs="*", default=["test"], choices=choices)
     names = parser.parse_args().names
     os.chdir(ROOT)  # commands below name paths from here
     began_s, left_out = time.monotonic(), {}
-    if {"test", "drills"} & set(names):
+    if names == ["packages"]:  # a step of the others, in a process of its own
         install_packages()
-        left_out = missing()
+        missing()  # downloads Kafka
+        return 0
     for old in ROOT.glob(".coverage*"):
         old.unlink()
-    results = [result for name in names for result in run(suite(name, left_out))]
+    results = [result for name in names for result in run(suite(name))]
+    if {"test", "drills"} & set(names):
+        left_out = missing()
+        results += [result for name in names for result in run(with_servers(name, left_out))]
     passed = all(ended == "ok" for _, ended, _ in results) and not (IN_CI and left_out)
     tell(results, left_out, passed)
     if "drills" in names:
@@ -79,8 +85,10 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def suite(name: str, left_out: dict[str, str]) -> Commands:
-    """The commands of a suite, named."""
+def suite(name: str) -> Commands:
+    """The commands of a suite, named, that need no server."""
+    packages = ("packages", [PYTHON, "-m", "tests.suites", "packages"])
+    compiled = ("compiled", [PYTHON, "compile_detection.py"])
     match name:
         case "lint":
             ruff = str(BIN / "ruff")
@@ -93,27 +101,33 @@ def suite(name: str, left_out: dict[str, str]) -> Commands:
         case "types":
             return [("types", [str(BIN / "mypy"), "stream_detector"])]
         case "unit":
-            return [("unit", [*PYTEST, *WITHOUT_BENCHMARKS, "-m", "not drill"])]
+            return [compiled, ("unit", [*PYTEST, *WITHOUT_BENCHMARKS, "-m", "not drill"])]
         case "drills":
             every_case = [*MEASURED, *WITHOUT_BENCHMARKS, "--hypothesis-profile", "full", "-m", "not drill"]
-            drills = [*PYTEST, *EVERYTHING, "-m", marks("drill", left_out)]
-            compiled = [*PYTEST, "tests/unit/detect", "-m", "not drill"]
-            return [
-                ("every case", every_case),
-                *covered("stream_detector/*", FLOOR),
-                ("compiled", compiled),
-                ("drills", drills),
-            ]
+            return [packages, compiled, ("every case", every_case), *covered("stream_detector/*", FLOOR)]
         case _:
             return [
-                *suite("lint", left_out),
-                *suite("types", left_out),
+                *suite("lint"),
+                packages,
+                compiled,
+                *suite("types"),
                 ("dashboard", [PYTHON, "-m", "tests.dashboard_checks"]),
                 ("instructions", [*PURE, "pytest", "tests/unit/benchmarks/test_hot_path.py"]),
                 ("sources", [*MEASURED, "--doctest-modules", "stream_detector", "tests/unit/detect"]),
                 *covered("stream_detector/detect/*", 100),
-                ("pytest", [*PYTEST, *EVERYTHING, *IN_SOURCES, "-m", marks("not drill", left_out)]),
             ]
+
+
+def with_servers(name: str, left_out: dict[str, str]) -> Commands:
+    """The commands of a suite that need what `packages` installs."""
+    match name:
+        case "drills":
+            detect = [*PYTEST, "tests/unit/detect", "-m", "not drill"]
+            return [("detect", detect), ("drills", [*PYTEST, *EVERYTHING, "-m", marks("drill", left_out)])]
+        case "test":
+            return [("pytest", [*PYTEST, *EVERYTHING, *IN_SOURCES, "-m", marks("not drill", left_out)])]
+        case _:
+            return []
 
 
 def covered(paths: str, percent: int) -> Commands:
