@@ -54,7 +54,7 @@ class Expectation:
         cron: five fields; empty with `interval_s`, and in `OFF`.
         zone: the time zone of `cron`.
         grace_s: how long after the usual start the run is due.
-        text: as the setting has it.
+        text: as the setting has it, without the grace period.
     """
 
     interval_s: int = 0
@@ -179,9 +179,9 @@ def expectation(text: str) -> Expectation:
     words = starts.split(" ")
     if words[0].lower() == "every":
         interval_s = _duration_s(" ".join(words[1:]), _MINUTE, _LONGEST_INTERVAL_S, "an interval")
-        return Expectation(interval_s, grace_s=interval_s // 10 if grace_s is None else grace_s, text=text)
+        return Expectation(interval_s, grace_s=interval_s // 10 if grace_s is None else grace_s, text=starts)
     cron, zone = _fields(words)
-    found = Expectation(0, cron, _checked_zone(zone), _GRACE_S if grace_s is None else grace_s, text)
+    found = Expectation(0, cron, _checked_zone(zone), _GRACE_S if grace_s is None else grace_s, starts)
     _check_cron(found)
     return found
 

@@ -130,6 +130,12 @@ def test_a_run_is_due_after_the_grace_period(rule: str, grace_s: int) -> None:
     assert due_s - usual_s == grace_s
 
 
+def test_the_text_for_people_is_what_the_setting_has_without_the_grace_period() -> None:
+    texts = ["every 24h", "weekdays 02:00 Europe/Berlin", "0 2,14 * * 1-5 Europe/Berlin"]
+    assert [expectation(f"{text} grace 20m").text for text in texts] == texts
+    assert expectation("every  1 day").text == "every 1 day"
+
+
 def test_commas_belong_to_the_cron_expression_or_part_rules() -> None:
     rules = expect_rules("a -> 0 2,14 * * 1,3 Europe/Berlin grace 5m, team=core -> sat,sun 02:00, b-* -> off, ")
     assert [(rule.label, rule.pattern, rule.expectation.cron) for rule in rules] == [
