@@ -112,9 +112,9 @@ def _affected(event: Completion | Score, finding: Finding) -> list[Affected]:
         Affected("workflow", event.workflow_id, wording.name_of(event)),
         Affected("execution", event.execution_id),
     ]
-    subject_kind = RULES[finding.detector].subject_kind
-    if subject_kind is not None:
-        touched.append(Affected(subject_kind, finding.subject))
+    rule = RULES.get(finding.detector)
+    if rule is not None and rule.subject_kind is not None:
+        touched.append(Affected(rule.subject_kind, finding.subject))
     failed = [Affected("step", step.name) for step in event.steps if step.status in FAILED]
     return touched + failed[:_MOST_STEPS]
 

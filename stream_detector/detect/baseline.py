@@ -26,8 +26,10 @@ from stream_detector.detect.codec.packed import (
     MORE_EVIDENCE,
     MOST_CHANGES,
     RETIRED,
+    RUNNING,
     SCORE,
     TIMES,
+    UNSENT,
     USUAL_TIME,
     VERSION,
     VERSION_4,
@@ -37,6 +39,7 @@ from stream_detector.detect.codec.packed import (
     check_version,
 )
 from stream_detector.detect.incident import Incidents, has_frozen, pack_incidents, unpack_incidents
+from stream_detector.detect.running_state import Running
 from stream_detector.detect.statistics.days import Days
 from stream_detector.detect.statistics.evidence import Evidence
 from stream_detector.detect.statistics.failures import Failures
@@ -106,9 +109,14 @@ class Baseline:
     @property
     def status(self) -> Status:
         """Whether an incident is open, else whether there is enough history to judge by."""
-        if any(incident.reported for incident in self.incidents.values()):
+        if self.is_anomalous:
             return "anomalous"
         return "normal" if self.is_warm else "learning"
+
+    @property
+    def is_anomalous(self) -> bool:
+        """Whether an incident that was reported is open."""
+        return any(incident.reported for incident in self.incidents.values())
 
     @property
     def is_warm(self) -> bool:
@@ -225,14 +233,14 @@ class WorkflowBaseline(Baseline):
 
     `times` is what is known of when its runs come, None while that is nothing; `rest` is not 0 while nothing of them is
     remembered (`times.resting`). `due_s` is when the next of them is due, or anything else of the key; epoch s, 0 where
-    nothing is.
+    nothing is. `running` has the executions that run, None before the first start.
     """
 
     PREFIX: ClassVar[str] = "workflow:"
     VARIANT_PREFIX: ClassVar[str] = "workflow/"
     __slots__ = (
         *("_history", "aside", "days", "due_s", "evidence", "failures", "level", "resources", "rest", "times"),
-        "variant_state",
+        *("running", "variant_state"),
     )
 
     def clear(self) -> None:
@@ -249,7 +257,12 @@ class WorkflowBaseline(Baseline):
         """Empty what is known of when its runs come: nothing is due."""
         self.times: Times | None = None
         self.rest: i64 = 0
+        self.running: Running | None = None
         self.due_s: i64 = 0
+
+    def set_due(self) -> None:
+        """Something of the key is due at another time now."""
+        self.due_s = self.running.due_s if self.running is not None else 0
 
     def forget_level(self) -> None:
         """Empty what profile `robust` judges by."""
@@ -284,6 +297,11 @@ class WorkflowBaseline(Baseline):
             return True
         return self.has_executions and len(self.history.recorded(self.history.within(self.newest_ms))) >= LEAST_TIMED
 
+    @property
+    def is_anomalous(self) -> bool:
+        """Whether an incident that was reported is open, or an execution runs too long."""
+        return super().is_anomalous or (self.running is not None and self.running.reported > 0)
+
     def pack(self) -> bytes:
         """Versioned bytes; `fill` gives an equal baseline."""
         executions = self.has_executions
@@ -298,6 +316,9 @@ class WorkflowBaseline(Baseline):
             flags |= BEFORE_GAP
         times, rest = self.times, self.rest
         further: i64 = TIMES if times is not None or rest else 0
+        running = self.running
+        if running is not None:
+            further |= RUNNING | UNSENT if running.has_unsent else RUNNING
         w = self._pack_head(WORKFLOW, flags, further, self.due_s)
         if self.variant_state is not None:
             self.variant_state.pack(w)
@@ -313,6 +334,8 @@ class WorkflowBaseline(Baseline):
             times.pack(w)
         elif rest:
             put_u16(w, rest)
+        if running is not None:
+            running.pack(w)
         if self.failures.n:
             self.level.pack(w)
             self.failures.pack(w)
@@ -351,9 +374,13 @@ class WorkflowBaseline(Baseline):
         if packed[FURTHER_AT] & TIMES:
             self.rest = resting_in(packed, at)
             if self.rest:
-                return at + 2
-            self.times = Times()
-            at = self.times.fill(packed, at)
+                at += 2
+            else:
+                self.times = Times()
+                at = self.times.fill(packed, at)
+        if packed[FURTHER_AT] & RUNNING:
+            self.running = Running()
+            at = self.running.fill(packed, at)
         return at
 
     def named_baselines(self) -> dict[str, NamedBaseline]:

@@ -127,7 +127,7 @@ class Config:
             every = {name: replace(self, profile=name, profile_rules=()) for name in get_args(Profile)}
             object.__setattr__(self, "_by_profile", every)
 
-    def for_execution(self, event: Completion) -> "Config":
+    def for_execution(self, event: Completion | Start) -> "Config":
         """The configuration in force for one execution: that of the first rule that matches, else this one."""
         return self.for_key(event.workflow_id, event.labels) if self.profile_rules else self
 

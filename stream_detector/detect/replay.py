@@ -11,6 +11,7 @@ from stream_detector.detect.expected import expect_runs, expected_workflows
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import STARTED, Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
+from stream_detector.detect.running import is_watched_first
 from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.detect.variants import follow, is_of_workflow, keys_of_action
@@ -18,6 +19,7 @@ from stream_detector.events import Action, Anomaly, Completion, RunPart, RunSumm
 from stream_detector.events.completion import with_variant
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, epoch_ms, from_epoch_ms
+from stream_detector.events.variant import workflow_key
 
 Event = Completion | Start | Score | Action
 _RUN_KINDS = {"started": "run_started", "completed": "run_completed", "failed": "run_failed"}
@@ -84,7 +86,11 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
         if isinstance(event, Start):
             event = with_variant(event, config.variant_by)
             known = self.get(key_of(event))
-            return STARTED if known is None else step(known, event, config, record_ms, backfill=backfill)
+            if known is None:
+                if backfill or workflow_key(event.workflow_id) in self or not is_watched_first(event, config):
+                    return STARTED
+                known = self._made(key_of(event))
+            return step(known, event, config, record_ms, backfill=backfill, explain=explain)
         event, baseline, ends = self.before(event, config, backfill=backfill)
         outcome = step(baseline, event, config, record_ms, backfill=backfill, explain=explain)
         return replace(outcome, anomalies=[*ends, *outcome.anomalies]) if ends else outcome

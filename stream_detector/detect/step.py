@@ -6,10 +6,11 @@ replay and backtests; if two of them ever disagree, that is a defect.
 
 from stream_detector.detect.baseline import Baseline, ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
-from stream_detector.detect.outcome import STARTED, Outcome
+from stream_detector.detect.outcome import Outcome
 from stream_detector.detect.step_action import step_action
 from stream_detector.detect.step_completion import step_completion
 from stream_detector.detect.step_score import step_score
+from stream_detector.detect.step_start import step_start
 from stream_detector.events import Action, Completion, Score, Start
 from stream_detector.events.ids import score_key
 from stream_detector.events.variant import workflow_key
@@ -38,7 +39,7 @@ def step(
     if kind is Score and isinstance(baseline, ScoreBaseline):
         return step_score(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
     if kind is Start and isinstance(baseline, WorkflowBaseline):
-        return STARTED
+        return step_start(baseline, event, config, record_ms, backfill, explain)  # type: ignore[arg-type]
     if kind is Action:
         return step_action(baseline, event, explain)  # type: ignore[arg-type]
     raise TypeError(f"{kind.__name__} does not belong to {baseline.key.partition(':')[0]} keys")

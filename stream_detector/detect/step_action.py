@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline
+from stream_detector.detect import running
+from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline, WorkflowBaseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.incident import remember_ended
 from stream_detector.detect.outcome import APPLIED, DUPLICATE, IGNORED, Outcome
@@ -29,6 +30,8 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
         baseline.clear()
         baseline.retired = event.kind == "retire"
     else:
+        if isinstance(baseline, WorkflowBaseline):
+            running.close(baseline, event.incident_id)
         open_now = baseline.incidents
         for place, incident in list(open_now.items()):
             if event.incident_id is None or incident.id == event.incident_id:

@@ -6,10 +6,18 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from mypy_extensions import i64
 
-from stream_detector.detect import anomaly, clock, investigation, wording
+from stream_detector.detect import anomaly, clock, investigation, running, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
-from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, is_retry, remember, remember_uncounted
+from stream_detector.detect.codec.recent_ids import (
+    RECENT_IDS,
+    WITH_STARTS,
+    hash_of_id,
+    is_recent,
+    is_retry,
+    remember,
+    remember_uncounted,
+)
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding
 from stream_detector.detect.incident import Incident, age_former, remember_ended, take_up
@@ -45,22 +53,46 @@ def step_completion(
     explain: list[str] | None,
 ) -> Outcome:
     """Judge and learn one execution, in this order."""
-    # 1. Known already, or one that counts in nothing?
+    # 1. Known already?
     event_hash = hash_of_id(event.execution_id, event.attempt)
     if is_recent(baseline.ids, event_hash):
         return DUPLICATE
     ids = baseline.ids
-    baseline.ids = remember(ids, event_hash)
+    if config.profile_rules:
+        config = config.for_execution(event)
+    finished_ms = epoch_ms(event.finished_at)
+    # 2. What was due before it came, and what of it ends by it?
+    if baseline.running is None:
+        baseline.ids = remember(ids, event_hash)
+        return _judged(baseline, event, config, record_ms, backfill, explain, ids, event_hash, finished_ms, False)
+    baseline.ids = remember(ids, event_hash, WITH_STARTS)
+    event, own, was_reported = running.before_completion(baseline, event, config, finished_ms, record_ms, backfill)
+    judged = _judged(baseline, event, config, record_ms, backfill, explain, ids, event_hash, finished_ms, was_reported)
+    running.refresh(baseline)
+    return Outcome(judged.kind, [*own, *judged.anomalies]) if own else judged
+
+
+def _judged(
+    baseline: WorkflowBaseline,
+    event: Completion,
+    config: Config,
+    record_ms: int | None,
+    backfill: bool,
+    explain: list[str] | None,
+    ids: bytes,
+    event_hash: i64,
+    finished_ms: i64,
+    was_reported: bool,
+) -> Outcome:
+    """The rest of it; `baseline.ids` has the event already, `ids` those before it."""
+    # 3. One that counts in nothing?
     status = event.status
     if status not in _COUNTED:
         _remember_uncounted(baseline, ids, event_hash)
         if explain is not None:
             explain.append(f"{status} counts in no rate, streak or duration")
         return IGNORED
-    if config.profile_rules:
-        config = config.for_execution(event)
-    # 2. When was it?
-    finished_ms = epoch_ms(event.finished_at)
+    # 4. When was it?
     behind_ms = baseline.newest_ms - finished_ms
     corrected: Finding | None = None
     if behind_ms > LATE_MS:
@@ -78,20 +110,22 @@ def step_completion(
     if by_robust and event.attempt > 1:
         attempt = _of_attempt(baseline, ids, event, failed, explain)
     _count(baseline, event, failed, finished_ms, attempt)
-    # 3. Score.
+    # 5. Score.
     findings, ended = judge(baseline, event, finished_ms, failed, duration_s, by_robust, attempt, explain)
     if event.resources or event.steps or baseline.days.may_spike() or _ALWAYS:
         more, more_ended = shared.judge(baseline, event, failed, explain)
         if more and findings:
             more = pattern_deviation.without_repeats(more, findings)
         findings, ended = [*findings, *more], [*ended, *more_ended]
+    if was_reported:
+        findings = running.without_reported(findings, explain)
     if corrected is not None:
         findings = [corrected, *findings]
     live = not backfill
     anomalies = _open(baseline, event, config, finished_ms, findings, live) if findings else ()
     if ended:
         anomalies = [*anomalies, *_end(baseline, event, config, ended)]
-    # 4. Learn.
+    # 6. Learn.
     _learn(baseline, event, finished_ms, failed, duration_s, by_robust, attempt)
     if backfill:
         return BACKFILLED
@@ -101,7 +135,8 @@ def step_completion(
 def _remember_uncounted(baseline: WorkflowBaseline, ids: bytes, event_hash: i64) -> None:
     """Of an event that counts in no rate; the last id then still says whose attempt the next event may be."""
     if baseline.failures.n:  # profile `robust`
-        baseline.ids = remember_uncounted(ids, event_hash)
+        most = WITH_STARTS if baseline.running is not None else RECENT_IDS
+        baseline.ids = remember_uncounted(ids, event_hash, most)
 
 
 def _of_attempt(

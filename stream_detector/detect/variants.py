@@ -18,7 +18,9 @@ from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.incident import Incident
+from stream_detector.detect.rules import still_running
 from stream_detector.detect.rules.performance_degradation import FASTER
+from stream_detector.detect.running import open_incidents
 from stream_detector.detect.variant_state import is_of_branches
 from stream_detector.events import Action, Anomaly, AnomalyType, Completion
 from stream_detector.events.anomaly_types import TYPES
@@ -28,7 +30,7 @@ from stream_detector.events.variant import DEFAULT_BRANCH, key_parts, workflow_k
 
 RETIRES_AFTER_MS: Final = 35 * 86_400_000
 """As long as the baseline of a workflow that ran once: a monthly job runs every 31 days at the latest."""
-_TYPES: Final = {entry.rule: name for name, entry in TYPES.items()}
+_TYPES: Final = {entry.rule: name for name, entry in TYPES.items()} | {still_running.NAME: "UnusualExecutionTime"}
 _FASTER: Final = "performance_degradation", crc32_of(FASTER)
 
 
@@ -108,9 +110,10 @@ _RENAMED: Final = _Why(
 
 def _ends(former: Baseline, own: Baseline, event: Completion, config: Config, why: _Why) -> Sequence[Anomaly]:
     config, taken = config.for_execution(event), {one.id for one in own.incidents.values()}
+    still = open_incidents(former) if isinstance(former, WorkflowBaseline) else []
     return [
         _end(place, incident, former.key, event, config, why)
-        for place, incident in former.incidents.items()
+        for place, incident in [*former.incidents.items(), *(((still_running.NAME, 0), one) for one in still)]
         if incident.reported and incident.id not in taken  # a database that was restored between the two has both
     ]
 

@@ -29,6 +29,9 @@ Profile = Literal["classic", "robust"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 """From the least to the most severe."""
+CLOCK_RULES: Final = ("missed_run", "still_running")
+"""As in `detector` of an anomaly: what is found without an event, in either profile and with an end, whatever its type
+says of its own rule."""
 
 
 class TypeInfo(NamedTuple):
@@ -65,8 +68,10 @@ class TypeInfo(NamedTuple):
     in_run_summary: bool = False
     threshold_unit: Literal["value", "z", "z_or_rarity", "value_or_z"] = "value"
 
-    def has_end(self, profile: str, severity: str) -> bool:
-        """Whether detection reports when an anomaly of this type, profile and severity is over."""
+    def has_end(self, profile: str, severity: str, rule: str = "") -> bool:
+        """Whether detection reports when an anomaly of this type, profile, severity and rule is over."""
+        if rule in CLOCK_RULES:
+            return True
         if self.ends == "robust":
             return profile == "robust" and severity != "info"  # in `classic` each reading stands by itself
         return self.ends == "always"

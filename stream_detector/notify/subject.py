@@ -76,7 +76,7 @@ def published_after_s(subject: Subject) -> float:
 
 def will_resolve(opened: Anomaly) -> bool:
     """Whether detection will say when it is over; of a type of a later version that is not known."""
-    return describe(opened.anomaly_type).has_end(opened.profile, opened.severity)
+    return describe(opened.anomaly_type).has_end(opened.profile, opened.severity, opened.detector)
 
 
 def is_in_run_summary(anomaly: Anomaly) -> bool:

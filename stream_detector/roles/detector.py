@@ -30,6 +30,7 @@ from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import is_loaded, load_in_background, wait_until_loaded
 from stream_detector.detect.outcome import APPLIED, Outcome, OutcomeKind
 from stream_detector.detect.replay import run_event_part
+from stream_detector.detect.running import is_watched_first
 from stream_detector.detect.runs import run_part_of
 from stream_detector.detect.step_action import CHANGES_DETECTION
 from stream_detector.detect.variants import ends_of, follow, keys_of_action
@@ -60,7 +61,7 @@ from stream_detector.events.ids import score_key
 from stream_detector.events.label_counts import label_counts_header
 from stream_detector.events.sources import LEFT_OUT
 from stream_detector.events.sources.source import IgnoredError
-from stream_detector.events.times import EARLIEST_MS, LATEST_MS, from_epoch_ms
+from stream_detector.events.times import EARLIEST_MS, LATEST_MS, epoch_ms, from_epoch_ms
 from stream_detector.events.unfold import SeveralEventsError
 from stream_detector.events.variant import is_workflow_key, key_parts, workflow_key
 from stream_detector.kafka import topics
@@ -409,8 +410,8 @@ class Detector:
     ) -> str:
         """Apply the start of an execution; returns what became of it.
 
-        A key that has no baseline yet does not get one: nothing is known of how long its runs take, and only an end may
-        take over what its workflow had without a variant.
+        A key that has no baseline yet gets one where the run's limit is given: else nothing is known of how long it may
+        take. Only an end may take over what its workflow had without a variant.
 
         Args:
             origin: where it was read first, if it was passed on.
@@ -424,7 +425,11 @@ class Detector:
                 self._repartition(record, place, key, target)
                 return "forwarded"
         if packed is None:
-            return "forwarded" if self._pass_on(partition, event, record, origin, source, number) else "started"
+            if self._pass_on(partition, event, record, origin, source, number):
+                return "forwarded"
+            takes_over = event.variant is not None and partition.get(workflow_key(event.workflow_id)) is not None
+            if takes_over or not is_watched_first(event, self._config):
+                return "started"
         if partition.has_applied(key, source, record.offset):
             return "duplicate"
         try:
@@ -434,9 +439,20 @@ class Detector:
             return "started"
         headers = strip_origin(record.headers) if origin else record.headers
         outcome = step(baseline, event, self._config, place.timestamp_ms, is_backfill(headers) if headers else False)
+        if packed is None:
+            self._note_new(partition, number, key, epoch_ms(event.started_at), place.timestamp_ms)
         if (changed := baseline.pack()) != packed:
             partition.put(key, changed)
         return self._send_found(key, outcome, record, headers, place, number).kind
+
+    def _note_new(
+        self, partition: StatePartition[bytes], number: int, key: str, newest_ms: int, record_ms: int
+    ) -> None:
+        """A workflow has its first baseline."""
+        if key_parts(key).variant is not None:
+            self._states_of(partition).note(key)
+        self._single_runs.note_new(number, newest_ms)
+        self._unique_ids.note_new(key, newest_ms, record_ms)
 
     def _apply_rare(
         self,
@@ -577,9 +593,7 @@ class Detector:
     ) -> None:
         partition.put(key, baseline.pack())
         if before is None and isinstance(baseline, WorkflowBaseline):  # scores are never dropped
-            newest_ms = int(baseline.newest_ms)
-            self._single_runs.note_new(number, newest_ms)
-            self._unique_ids.note_new(key, newest_ms, record_ms)
+            self._note_new(partition, number, key, int(baseline.newest_ms), record_ms)
 
     def on_published_applied(self) -> None:
         """Runs waited for what was published before their ends, and it is applied: at once, not with a checkpoint."""

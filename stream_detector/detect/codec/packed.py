@@ -6,7 +6,7 @@
 | newest event time in epoch ms, failures in a row, feedbacks, incidents | 16 |
 | record timestamp under which it was set, epoch ms | 8 |
 | version 5: when something is due, epoch s (0: nothing is); further flags | 4, 1 |
-| recent ids | 8 each, 8 at most |
+| recent ids | 8 each, 8 at most; 32 of a key that has starts |
 | what says that the newest was ahead of its time: when, hashes; of a score also its digits | 9, 8 each (2); 1 |
 | incidents, open or ended at most 60 executions ago | 30 each, and 37 or 63 of frozen values where there are any |
 | key of a variant: since when it is there, hashes of its last branches | 10, 4 each (16 at most) |
@@ -18,6 +18,7 @@
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
 | workflow: days and last executions of before a gap of 8 days, for a month | 3 and as above |
 | version 5, workflow: times of its runs (`detect/times.py`) | 2 without a schedule |
+| version 5, workflow: running executions (`detect/running_state.py`) | 19, 8 an end (32), 24 and its id each (16) |
 | workflow: level, failures, a byte that is 0; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
 | score: sizes of its past changes | 1, 4 each (30 at most) |
@@ -25,7 +26,8 @@
 
 Flags: 1 retired, 2 has executions, 4 has past changes, 8 has frozen values, 16 has more
 evidence, 32 has the usual time, 64 the newest may be ahead of its time, 128 has what was before a gap. Further flags:
-1 has times; the others are of later programs, and such a value is refused as one of a later version is.
+1 has times, 2 has starts, 4 has something that is to be sent; the others are of later programs, and such a value is
+refused as one of a later version is.
 
 Version 5 is written where one of the further flags is set, else version 4: so a key without times, such as one of
 profile `classic` or a score, is still read by a program that does not know them.
@@ -58,13 +60,15 @@ BEFORE_GAP: Final = 128
 MOST_CHANGES: Final = 30
 TIMES: Final = 1
 """The first of the further flags."""
+RUNNING: Final = 2
+UNSENT: Final = 4
 HEAD: Final = 33
 HEAD_4: Final = 28
 HEAD_3: Final = 20
 """Up to version 3."""
 DUE_AT: Final = 28
 FURTHER_AT: Final = 32
-_KNOWN: Final = TIMES
+_KNOWN: Final = TIMES | RUNNING | UNSENT
 _FIRST: Final = bytes([VERSION])
 DRIFT: Final = struct.Struct("<IddddddB")
 EARLIER: Final = struct.Struct("<qqB")
@@ -89,6 +93,15 @@ def due_at(packed: bytes) -> int:
     (0, 10)
     """
     return int(u32(packed, DUE_AT)) if packed[:1] == _FIRST and len(packed) > FURTHER_AT else 0
+
+
+def has_unsent(packed: bytes) -> bool:
+    """Whether the clock has found something of a key that nobody knows of yet.
+
+    >>> has_unsent(bytes([4]) + bytes(60)), has_unsent(bytes([5]) + bytes(31) + b"\\x05" + bytes(30))
+    (False, True)
+    """
+    return packed[:1] == _FIRST and len(packed) > FURTHER_AT and packed[FURTHER_AT] & UNSENT != 0
 
 
 def check_kind(packed: bytes, kind: int) -> None:

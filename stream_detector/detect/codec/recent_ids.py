@@ -13,6 +13,8 @@ from mypy_extensions import i64
 
 RECENT_IDS: Final = 8
 """A retry of an event is recognised unless 8 other events of its key came between; older than that, it counts again."""
+WITH_STARTS: Final = 32
+"""So many of a key whose executions have starts: a start that comes after its end must not run for ever."""
 _MOST_BACK: Final = 20
 """An attempt so many after the last that was seen is still of the same execution: those between were cancelled."""
 _crc32: Final = crc32
@@ -40,12 +42,12 @@ def is_recent(ids: bytes, event_hash: i64) -> bool:
     return False
 
 
-def remember_uncounted(ids: bytes, event_hash: i64) -> bytes:
+def remember_uncounted(ids: bytes, event_hash: i64, most: i64 = RECENT_IDS) -> bytes:
     """The same for an event that counts in no rate: the last one stays that of the last execution that did."""
     if not ids:
-        return remember(ids, event_hash)
+        return remember(ids, event_hash, most)
     w = BytesWriter()
-    before: i64 = 8 * (RECENT_IDS - 1)
+    before: i64 = 8 * (most - 1)
     end = i64(len(ids)) - 8
     w.write(ids[8 if end >= before else 0 : end])
     write_i64_le(w, event_hash)
@@ -72,9 +74,10 @@ def is_retry(ids: bytes, event_id: str, attempt: int) -> bool:
     return False
 
 
-def remember(ids: bytes, event_hash: i64) -> bytes:
-    """The recent ones with the hash of an event id; the oldest beyond `RECENT_IDS` leaves."""
+def remember(ids: bytes, event_hash: i64, most: i64 = RECENT_IDS) -> bytes:
+    """The recent ones with the hash of an event id; the oldest beyond `most` leave."""
     w = BytesWriter()
-    w.write(ids if len(ids) < 8 * RECENT_IDS else ids[8:])
+    excess = i64(len(ids)) - 8 * (most - 1)
+    w.write(ids[excess:] if excess > 0 else ids)
     write_i64_le(w, event_hash)
     return w.getvalue()

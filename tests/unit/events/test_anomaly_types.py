@@ -61,6 +61,7 @@ def test_only_incidents_end() -> None:
     assert timing.has_end("robust", "warning")
     assert not timing.has_end("robust", "info")
     assert not timing.has_end("classic", "critical")
+    assert timing.has_end("classic", "critical", "still_running")
     assert TYPES["SpikeInFailures"].has_end("classic", "warning")
     assert not TYPES["SignificantScoreChange"].has_end("robust", "critical")
 

@@ -15,6 +15,7 @@ from benchmarks.hot_path import App
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import ORIGIN, Origin, find_origin
 from stream_detector.detect import Config
+from stream_detector.detect.codec.packed import due_at
 from stream_detector.detect.replay import Replayer
 from stream_detector.events import Anomaly, Completion, ScoreRun, Start
 from stream_detector.events.decode import decode_anomaly
@@ -99,6 +100,33 @@ async def test_x30_a_start_of_an_unknown_workflow_makes_no_baseline() -> None:
     scene = Scene()
     assert await scene.apply(start("1", WORKFLOW)) == {"started": 1}
     assert not scene.detector._baselines.partitions[HOME].live
+
+
+@pytest.mark.parametrize("variant", [None, "schedule"])
+async def test_x30_a_start_with_a_limit_is_watched_from_the_first_run_on(variant: str | None) -> None:
+    scene = Scene()
+    given = start("1", WORKFLOW, limit_s=60.0, variant=variant)
+    assert await scene.apply(given, given) == {"started": 2}
+    (packed,) = scene.detector._baselines.partitions[HOME].live.values()
+    assert due_at(packed) >= round(given.started_at.timestamp()) + 60
+    assert await scene.apply(completion("1", WORKFLOW, variant=variant)) == {"applied": 1}
+    (packed,) = scene.detector._baselines.partitions[HOME].live.values()
+    assert due_at(packed) == 0
+
+
+async def test_x30_a_start_with_a_limit_leaves_the_former_state_to_the_end_that_takes_it_over() -> None:
+    scene, replayed = Scene(), Replayer(Config())
+    before, given = completion("0", WORKFLOW), start("1", WORKFLOW, limit_s=60.0, variant="default branch")
+    assert await scene.apply(before, given) == {"applied": 1, "started": 1}
+    assert list(scene.detector._baselines.partitions[HOME].live) == [f"workflow:{WORKFLOW}"]
+    assert [replayed.apply(event).kind for event in (before, given)] == ["applied", "started"]
+    assert list(replayed.baselines) == [f"workflow:{WORKFLOW}"]
+
+
+def test_x30_a_replay_watches_a_first_run_with_a_limit_too() -> None:
+    replayed = Replayer(Config())
+    assert replayed.apply(start("1", WORKFLOW, limit_s=60.0)).kind == "started"
+    assert [state.running.executions[0].id for state in replayed.baselines.values()] == ["1"]  # type: ignore[union-attr]
 
 
 async def test_x30_a_start_has_the_variant_of_its_labels() -> None:
