@@ -2,13 +2,9 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from stream_detector.events.documents import check_document
 from stream_detector.events.fields import SourceName
-from stream_detector.events.reasons import refusal_for
-from stream_detector.events.refused import RefusedError
 
 KEY_PREFIX = b"sources/"
 """How the keys of these records begin on the topic `clock`; the number of the partition follows."""
@@ -48,9 +44,6 @@ class SourceCensus(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tr
     sources: dict[SourceName, SourceCount] = {}
 
 
-_decode = msgspec.json.Decoder(SourceCensus).decode
-
-
 def census_key(partition: int) -> bytes:
     """The key of a partition's records.
 
@@ -58,15 +51,3 @@ def census_key(partition: int) -> bytes:
     b'sources/3'
     """
     return KEY_PREFIX + str(partition).encode()
-
-
-def decode_source_census(value: bytes | None) -> SourceCensus:
-    """What a record of the topic `clock` with such a key holds. Raises `RefusedError`."""
-    if value is None:
-        raise RefusedError("decode", "null_value", "the record has no value")
-    try:
-        census = _decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise refusal_for(error, value) from None
-    check_document(value)
-    return census

@@ -26,6 +26,7 @@ from stream_detector.events import Action, Anomaly, Notification, Outcome, RunSu
 from stream_detector.events.anomaly import severity_rank
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
+from stream_detector.notify.stages import missed_runs
 from stream_detector.notify.stages.actions import apply_action
 from stream_detector.notify.stages.candidate import NO_ROUTE, Candidate, gather
 from stream_detector.notify.stages.expire import expire
@@ -38,7 +39,8 @@ from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.reminders import schedule_reminder
 from stream_detector.notify.stages.render import due_deliveries, message_about
 from stream_detector.notify.stages.results import settle
-from stream_detector.notify.stages.self_monitoring import report_unique_ids, watch_topic
+from stream_detector.notify.stages.self_monitoring import report_unique_ids
+from stream_detector.notify.stages.silent_sources import take_away, take_census, watch_topic
 from stream_detector.notify.stages.throttle import throttle
 from stream_detector.notify.stages.verdict import Verdict, passes, stops
 from stream_detector.notify.state.decided_ids import is_decided, mark_decided
@@ -47,12 +49,20 @@ from stream_detector.notify.state.keys import State, bucket_name, due_key, read
 from stream_detector.notify.state.pending import pending_bucket, store_pending
 from stream_detector.notify.state.run_parts import add_run_part, delete_run_parts, remove_from_run, run_key
 from stream_detector.notify.state.state_models import Group, Pending
-from stream_detector.notify.subject import RESOLVED, SUPERSEDED, Run, Subject, is_in_run_summary, message_id
+from stream_detector.notify.subject import (
+    RESOLVED,
+    SUPERSEDED,
+    Run,
+    Subject,
+    is_in_run_summary,
+    is_of_the_clock,
+    message_id,
+)
 
 MOST_FOLLOW_UPS = 6
 """Of one run; what comes later still is on the page."""
 
-__all__ = ["accept", "due_deliveries", "expire", "settle", "watch_topic"]
+__all__ = ["accept", "due_deliveries", "expire", "settle", "take_away", "take_census", "watch_topic"]
 
 
 # -- receive ---------------------------------------------------------------------------------------------------------
@@ -164,7 +174,7 @@ def deduplicate(candidate: Candidate, channel: str, chosen: Route) -> Verdict:
     if not isinstance(subject, Anomaly):
         return passes("first message of this run" if subject.revision == 1 else "no earlier message had them")
     if subject.state == RESOLVED:
-        if subject.end_reason == SUPERSEDED:
+        if subject.end_reason == SUPERSEDED and not is_of_the_clock(subject):
             return stops(
                 "suppressed", "superseded: the incident that replaced it, or ended with it, is reported instead"
             )
@@ -202,9 +212,10 @@ STAGES: tuple[Callable[[Candidate, str, Route], Verdict], ...] = (route, silence
 def send_or_wait(state: State, candidate: Candidate, channel: str, chosen: Route, reason: str) -> Verdict:
     """Into the inbox, to those that wait for others, or out; unless the throttle holds it back."""
     subject, now_s = candidate.subject, candidate.now_s
-    if channel == INBOX:
+    joins = missed_runs.is_news(subject)
+    if channel == INBOX and not joins:
         return Verdict(True, f"{reason}; the inbox has no limit", "delivered")
-    if isinstance(subject, Run) or not chosen.has_group_wait:
+    if isinstance(subject, Run) or not (joins or chosen.has_group_wait):
         entry = delivery_of(channel, subject, reason, now_s)
         verdict = throttle(state, chosen, entry, [candidate.line], now_s)
         if verdict.passed and isinstance(subject, Anomaly):
@@ -214,7 +225,9 @@ def send_or_wait(state: State, candidate: Candidate, channel: str, chosen: Route
     name = candidate.groups.get(bucket, "")
     known = read(state, name, Group) if name else None
     wait_ends_s = pending_bucket(state, bucket).group_wait_ends_s
-    if known is None:
+    if known is None and joins:
+        ready_at_s = now_s + max(missed_runs.WAIT_S, chosen.group_wait_s)
+    elif known is None:
         ready_at_s = wait_ends_s = wait_ends_s if wait_ends_s >= now_s else now_s + chosen.group_wait_s
     elif subject.state == RESOLVED and known.active:
         ready_at_s = now_s + ENDS_WAIT_S
@@ -238,6 +251,9 @@ def _remember(state: State, candidate: Candidate, notified: dict[str, str]) -> N
     subject, now_s = candidate.subject, candidate.now_s
     if isinstance(subject, Anomaly):
         update_incident(state, subject, candidate.history, notified, now_s, candidate.config)
+        if missed_runs.is_news(subject):
+            channels = {*notified, *missed_runs.channels_of_silence(candidate)}
+            missed_runs.note_missed_run(state, subject, channels, now_s, candidate.config)
     elif any(due_key(message_id(subject), channel) in state for channel in notified):
         remove_from_run(state, subject, silenced_in_run(subject, stored_silences(state), now_s), now_s)
     else:

@@ -13,7 +13,7 @@ from stream_detector.events import Anomaly
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.events.variant import key_parts, shown_name
 from stream_detector.notify.causes import MIN_ODD, Evidence, OddExecutions, says_how_it_runs
-from stream_detector.notify.subject import key_of_anomaly
+from stream_detector.notify.subject import is_missed_run, key_of_anomaly
 
 GROUP_BY = ("execution", "build", "commit", "step", "*")
 """What `group_by` may name: these, or any label by its name. `*` is every label."""
@@ -21,13 +21,18 @@ GROUP_BY = ("execution", "build", "commit", "step", "*")
 NOT_LABELS = {"execution", "step", "workflow", "*"}
 """What `group_by` may name that is no label."""
 
+MISSED_RUNS = "missed runs of"
+"""The facet of runs of a source that did not come; no label, and nothing joins by it but in `stages.missed_runs`."""
+
 Facet = tuple[str, str]
 """A name and a value, for example ("step", "compile"). Two anomalies with the same one share it."""
 
 
 def facets_of(anomaly: Anomaly, group_by: Sequence[str]) -> list[Facet]:
-    """What it may share, in the order of `group_by`."""
+    """What it may share, in the order of `group_by`; nothing of a missed run: there is no execution with labels."""
     found: list[Facet] = []
+    if is_missed_run(anomaly):
+        return found
     for name in group_by:
         if name == "execution" and anomaly.execution_id:
             found.append((name, f"{anomaly.execution_id} of {anomaly.entity_name}"))
@@ -203,7 +208,7 @@ def facet_words(facet: Facet) -> str:
     name, value = facet
     if name == "workflow":
         return _key_words(value)
-    return f"{name} {value}" if name in ("step", "execution") else f"{name}={value}"
+    return f"{name} {value}" if name in ("step", "execution", MISSED_RUNS) else f"{name}={value}"
 
 
 def _key_words(key: str) -> str:

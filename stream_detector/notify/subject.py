@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from stream_detector.events import Anomaly, Movement, RunSummary, SummaryAnomaly
 from stream_detector.events.anomaly import EndReason, State, severity_rank
-from stream_detector.events.anomaly_types import describe
+from stream_detector.events.anomaly_types import CLOCK_RULES, describe
 from stream_detector.events.ids import derived_id
 from stream_detector.events.variant import state_key
 
@@ -23,6 +23,20 @@ RESOLVED: State = "resolved"
 
 NEW_NORMAL: EndReason = "new_normal"
 SUPERSEDED: EndReason = "superseded"
+
+
+MISSED_RUN, STILL_RUNNING = "missed_run", "still_running"
+"""The detectors of what is found though no event says it: a run that did not come, an execution that goes on."""
+
+
+def is_missed_run(anomaly: Anomaly) -> bool:
+    """Whether it is about a run that did not come when it was expected."""
+    return anomaly.detector == MISSED_RUN
+
+
+def is_of_the_clock(anomaly: Anomaly) -> bool:
+    """Whether time found it and no event: its end is news whatever ended it, since nothing else is reported instead."""
+    return anomaly.detector in CLOCK_RULES
 
 
 def is_new_normal(anomaly: Anomaly) -> bool:

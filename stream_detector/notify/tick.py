@@ -5,7 +5,8 @@ from functools import partial
 
 from stream_detector.events import Anomaly, Notification
 from stream_detector.notify.config import INBOX, NotifyConfig
-from stream_detector.notify.policy import send_or_wait
+from stream_detector.notify.message import Delivered
+from stream_detector.notify.policy import due_deliveries, send_or_wait, settle
 from stream_detector.notify.stages.candidate import gather
 from stream_detector.notify.stages.digest import ready_digests, send_digest
 from stream_detector.notify.stages.flapping import END_OF_FLAPPING, take_quiet_end
@@ -17,12 +18,16 @@ from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT, REPEAT_GROUP, send_group_reminder, send_reminder
 from stream_detector.notify.stages.set_aside import (
     mend_buckets,
+    set_aside_away,
+    set_aside_due,
     set_aside_held,
     set_aside_old,
     set_aside_pending,
     set_aside_timer,
 )
+from stream_detector.notify.stages.silent_sources import LOOK, look_at, send_away
 from stream_detector.notify.state.keys import (
+    AWAY,
     DUE,
     HELD,
     OLD,
@@ -35,7 +40,7 @@ from stream_detector.notify.state.keys import (
     read,
 )
 from stream_detector.notify.state.pending import ready_buckets
-from stream_detector.notify.state.state_models import Due, Flap, OldEvents, PendingBucket, RateWindow
+from stream_detector.notify.state.state_models import AwaySpan, Due, Flap, OldEvents, PendingBucket, RateWindow
 
 
 def tick(
@@ -77,6 +82,25 @@ def tick(
     for key in keys_of(state, OLD):
         step = partial(send_old, state, key, now_s, config)
         outcomes += isolate(state, key, step, partial(set_aside_old, state, key, now_s=now_s), failed)
+    outcomes += isolate(
+        state, AWAY, partial(send_away, state, now_s, config), partial(set_aside_away, state, now_s=now_s), failed
+    )
+    return outcomes + _deliver_to_inbox(state, now_s, config, failed)
+
+
+def _deliver_to_inbox(state: State, now_s: float, config: NotifyConfig, failed: OnFailure) -> list[Notification]:
+    """What waited for others is in the inbox as soon as it is sent: there is no provider that may be slow."""
+    outcomes: list[Notification] = []
+    while any(key.endswith(f":{INBOX}") for key in keys_of(state, DUE)):
+        others = {channel for channel in config.channels if channel != INBOX}
+        due = [one for one in due_deliveries(state, now_s, config, others, failed) if one.message.channel == INBOX]
+        if not due:
+            break
+        for delivery in due:
+            step = partial(settle, state, delivery, Delivered("it is in the inbox"), now_s, config)
+            outcomes += isolate(
+                state, delivery.key, step, partial(set_aside_due, state, delivery.key, now_s=now_s), failed
+            )
     return outcomes
 
 
@@ -94,6 +118,8 @@ def _run_timer(state: State, key: str, now_s: float, config: NotifyConfig) -> li
         return send_reminder(state, what, now_s, config)
     if kind == REPEAT_GROUP:
         return send_group_reminder(state, what, now_s, config)
+    if kind == LOOK:
+        return look_at(state, what, now_s, config)
     if kind == END_OF_FLAPPING and (flap := take_quiet_end(state, what, now_s)) and flap.ending:
         return _send_end_of_flapping(state, flap, flap.ending, now_s, config)
     return []
@@ -111,6 +137,7 @@ def next_tick_s(state: State) -> float | None:
             over_s = sent.times[-sent.limit] + sent.window_s + 0.001 if full else sent.held_last_s
             times.append(over_s)  # a moment later, since the window's end is no whole number of seconds
     times += [due_at_s(old) for key in keys_of(state, OLD) if (old := read(state, key, OldEvents)) and old.counts]
+    times += [span.ready_at_s] if (span := read(state, AWAY, AwaySpan)) else []
     return min(times, default=None)
 
 

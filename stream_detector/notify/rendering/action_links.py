@@ -9,7 +9,7 @@ from stream_detector.notify.links import LINK_LIFETIME_S, MAX_TOKEN_CHARACTERS, 
 from stream_detector.notify.rendering.alert import anomaly_name
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import known
-from stream_detector.notify.shared_facets import NOT_LABELS, facet_words
+from stream_detector.notify.shared_facets import MISSED_RUNS, NOT_LABELS, facet_words
 from stream_detector.notify.state.line_order import ENDED
 from stream_detector.notify.state.state_models import Combined, Line
 from stream_detector.notify.subject import RESOLVED, key_of_anomaly
@@ -40,9 +40,11 @@ def links_of_group(head: Combined, lines: Sequence[Line], channel: str, config: 
             ("acknowledge", many, {"incident_id": incident_id, "entity": entity, "more": more, "about": about})
         )
     if label:
-        about = one_line(f"Everything with {facet_words(label)}", 120)
-        shown = f"Silence {one_line(facet_words(label), 60)} for 24 h"
-        asked.append(("silence", shown, {"matchers": dict([label]), "about": about}))
+        words = facet_words(label)
+        about = one_line(f"Everything with {words}", 120)
+        shown = f"Silence {one_line(words, 60)} for 24 h"
+        matchers = {"source": label[1]} if label[0] == MISSED_RUNS else dict([label])
+        asked.append(("silence", shown, {"matchers": matchers, "about": about}))
     return _signed(asked, channel, config, at_s)
 
 

@@ -20,12 +20,14 @@ from stream_detector.notify.rendering.words import (
     points,
     type_words,
 )
-from stream_detector.notify.subject import RESOLVED, is_new_normal
+from stream_detector.notify.subject import MISSED_RUN, RESOLVED, STILL_RUNNING, is_new_normal, is_of_the_clock
 
 NO_Z_SCORE = "none for this rule"
 EXCERPT_LINES = 8
 EXCERPT_LINE_LIMIT = 160
 """Characters of a line of the excerpt."""
+_OF_THE_CLOCK = {MISSED_RUN: "Missed run", STILL_RUNNING: "Long run"}
+"""What people call it, by its detector: their type has other cases, too."""
 EXCERPT_HEADING = "Last lines of the output:"
 STEP_LIMIT = 1_000
 """Characters of one investigation step: an anomaly that another program wrote may have 200 of 10,000."""
@@ -68,6 +70,13 @@ def headline(anomaly: Anomaly, kinds: Sequence[str] = ()) -> tuple[str, str]:
     if is_new_normal(anomaly):
         return mark_of("info"), f"New normal: {type_words(anomaly.anomaly_type)} in {name}"
     kind = RESOLVED if anomaly.state == RESOLVED else known(anomaly.severity)
+    if is_of_the_clock(anomaly) and len(kinds) < 2:
+        what = f"{_OF_THE_CLOCK[anomaly.detector]} of {name}"
+        if kind != RESOLVED and anomaly.detector == STILL_RUNNING:
+            what += " (still running)"
+        if kind == RESOLVED and anomaly.end_reason != "recovered":  # the run has not come, or did not end well
+            return mark_of("info"), f"Ended: {what}"
+        return mark_of(kind), f"{kind.capitalize()}: {what}"
     what = joined(kinds) or type_words(anomaly.anomaly_type)
     return mark_of(kind), f"{kind.capitalize()}: {what} in {name}"
 

@@ -13,7 +13,7 @@ from stream_detector.notify.config import NotifyConfig
 from stream_detector.notify.rendering.alert import joined
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.words import duration, mark_of, minute, type_words
-from stream_detector.notify.shared_facets import facet_words
+from stream_detector.notify.shared_facets import MISSED_RUNS, facet_words
 from stream_detector.notify.state.line_order import ENDS, NEW_NORMAL_KIND, reading_rank
 from stream_detector.notify.state.state_models import Combined, Line
 from stream_detector.notify.subject import RESOLVED, instant
@@ -117,8 +117,33 @@ def _digest(head: Combined, lines: Sequence[Line], config: NotifyConfig) -> Comb
     )
 
 
+def _missed_runs(head: Combined, lines: Sequence[Line], source: str, config: NotifyConfig) -> CombinedContent:
+    name, listed = one_line(source, 100), len(lines)
+    if head.all_resolved:
+        title = f"{mark_of(RESOLVED)} Resolved: {listed:,} missed run{'' if listed == 1 else 's'} of {name}"
+        intro = "The last of them has ended:"
+    else:
+        worst = max((kind for kind in head.counts if kind not in ENDS), key=severity_rank, default="warning")
+        title = f"{mark_of(worst)} {head.members:,} missed runs of {name}"
+        before = head.members - listed
+        others = (
+            f" {before:,} had a message of {'its' if before == 1 else 'their'} own; these followed" if before else ""
+        )
+        intro = f"They were due within an hour of each other.{others} ({_count_words(head.counts)}):"
+    return CombinedContent(
+        title=title,
+        intro=intro,
+        entries=entries_of(lines),
+        steps=() if head.all_resolved else tuple(head.bond.steps),
+        footer=f"Source: {name} | Since {minute(instant(head.since_s))}",
+        link=f"{config.base_url}/anomalies?type=PatternDeviation",
+    )
+
+
 def _group(head: Combined, lines: Sequence[Line], config: NotifyConfig) -> CombinedContent:
     joins = head.bond.causes or head.bond.joins or head.shared
+    if joins and joins[0][0] == MISSED_RUNS:
+        return _missed_runs(head, lines, joins[0][1], config)
     named = "; ".join(map(facet_words, joins[:MAX_NAMED])) or "one incident"
     more = f" and {len(joins) - MAX_NAMED} more" if len(joins) > MAX_NAMED else ""
     worst = max((kind for kind in head.counts if kind not in ENDS), key=severity_rank, default="info")

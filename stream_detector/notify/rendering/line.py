@@ -19,6 +19,7 @@ from stream_detector.notify.subject import (
     RESOLVED,
     Subject,
     is_new_normal,
+    is_of_the_clock,
     key_of_anomaly,
     message_id,
     severity_of,
@@ -35,7 +36,7 @@ def line_of(subject: Subject, config: NotifyConfig, now_s: float) -> Line:
         state = NEW_NORMAL if is_new_normal(subject) else str(subject.state)
         anomaly_type, happened_at = str(subject.anomaly_type), subject.detected_at
         title = " ".join(headline(subject))
-        if is_new_normal(subject):
+        if is_new_normal(subject) or (subject.state == RESOLVED and is_of_the_clock(subject)):
             title += f": {one_line(subject.description, DESCRIPTION_LIMIT)}"
         elif subject.state == RESOLVED:
             title += f" after {duration(subject.duration_s)}" if subject.duration_s is not None else ""

@@ -10,14 +10,17 @@ from stream_detector.notify.state.keys import (
     FLAP,
     GROUP,
     INCIDENT,
+    JOINED,
     KEEP_ACTIONS_S,
     KEEP_S,
+    MISSED,
     RATE,
     REFERENCE,
     RETIRED,
     RUN_PART,
     SILENCE,
     SILENCES,
+    SILENT,
     TAKEN,
     TAKEN_ALL,
     State,
@@ -31,16 +34,21 @@ from stream_detector.notify.state.state_models import (
     Flap,
     Group,
     Incident,
+    JoinedRuns,
+    MissedRun,
     RateWindow,
     Reference,
     RunPart,
     Silences,
+    SilentSource,
     TargetSilences,
 )
 
 LOOKS = 1_000
 """So many keys of each kind are looked at in one go, so that nothing waits for it."""
 FLAP_S = 86_400.0
+KEEP_MISSED_S = 8 * 86_400.0
+"""Longer than a weekly workflow's run can be missed, unless it is missed again."""
 
 
 def expire(state: State, now_s: float, failed: OnFailure = raise_again) -> None:
@@ -56,6 +64,9 @@ def expire(state: State, now_s: float, failed: OnFailure = raise_again) -> None:
         (next_keys(state, FLAP, LOOKS), _expire_flap),
         (next_keys(state, RUN_PART, LOOKS), partial(_expire_old, kind=RunPart)),
         (next_keys(state, REFERENCE, LOOKS), partial(_expire_old, kind=Reference)),
+        (next_keys(state, MISSED, LOOKS), partial(_expire_old, kind=MissedRun, kept_s=KEEP_MISSED_S)),
+        (next_keys(state, JOINED, LOOKS), partial(_expire_old, kind=JoinedRuns, kept_s=KEEP_MISSED_S)),
+        (keys_of(state, SILENT), _expire_silent),
         (keys_of(state, RATE), _expire_rate),
         ([SILENCES], _expire_silences),
         (next_keys(state, SILENCE, LOOKS), partial(_expire_decided, kind=TargetSilences)),
@@ -97,10 +108,22 @@ def _expire_rate(state: State, key: str, *, now_s: float, oldest_s: float) -> No
 
 
 def _expire_old(
-    state: State, key: str, *, now_s: float, oldest_s: float, kind: type[RunPart] | type[Reference]
+    state: State,
+    key: str,
+    *,
+    now_s: float,
+    oldest_s: float,
+    kind: type[RunPart] | type[Reference] | type[MissedRun] | type[JoinedRuns],
+    kept_s: float = KEEP_S,
 ) -> None:
     value = read(state, key, kind)
-    if value and value.at_s < oldest_s:
+    if value and value.at_s < now_s - kept_s:
+        del state[key]
+
+
+def _expire_silent(state: State, key: str, *, now_s: float, oldest_s: float) -> None:
+    silent = read(state, key, SilentSource)
+    if silent and (silent.over_s or silent.first_due_s + KEEP_MISSED_S) + FLAP_S < now_s:
         del state[key]
 
 

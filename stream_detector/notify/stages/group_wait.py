@@ -4,7 +4,7 @@ A group (`group_life`) lies in the state, so what joins it later, gets worse or 
 sooner than `group_interval` after the last one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -22,18 +22,18 @@ from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.rendering.shared_steps import common_steps, shared_steps
 from stream_detector.notify.shared_facets import Cluster, cluster_by_facet, facet_words, facets_of, joins_by_name
-from stream_detector.notify.stages import group_life
-from stream_detector.notify.stages.matching import route_of_bucket, silence_of, stored_silences
+from stream_detector.notify.stages import group_life, missed_runs
+from stream_detector.notify.stages.group_members import stored_incidents, with_new_members, without_silenced
+from stream_detector.notify.stages.matching import route_of_bucket
 from stream_detector.notify.stages.outcomes import outcome_of_line
 from stream_detector.notify.stages.reminders import schedule_group_reminder, schedule_reminder
 from stream_detector.notify.stages.throttle import throttle
-from stream_detector.notify.stages.verdict import silenced_reason
 from stream_detector.notify.state.deliveries import delivery_of
-from stream_detector.notify.state.keys import GROUP, INCIDENT, State, channel_of_bucket, read, write
+from stream_detector.notify.state.keys import GROUP, INCIDENT, State, read, write
 from stream_detector.notify.state.line_order import reading_rank
 from stream_detector.notify.state.pending import PendingEntry, delete_pending, set_ready_at, stored_pending
-from stream_detector.notify.state.state_models import Bond, Due, Group, Incident, Line, Pending
-from stream_detector.notify.subject import RESOLVED, will_resolve, worst_of
+from stream_detector.notify.state.state_models import Bond, Due, Group, Line, Pending
+from stream_detector.notify.subject import RESOLVED
 
 MAX_FACETS = 16
 """A group remembers so many of the things that its members share."""
@@ -51,11 +51,12 @@ def send_ready_groups(
         Outcomes that are final already: what the rate limit held back, and what was silenced meanwhile.
     """
     route = route_of_bucket(bucket, config)
-    groups, ungrouped = _by_group(state, stored_pending(state, waiting))
+    missed = missed_runs.sort_out(state, bucket, stored_pending(state, waiting), route, now_s, config)
+    groups, ungrouped = _by_group(state, missed.others)
     waited = {one.anomaly.incident_id for _, one in ungrouped if one.ready_at_s <= now_s}
     later_s = [one.ready_at_s for _, one in ungrouped if one.anomaly.incident_id not in waited]
     ready = [(key, one) for key, one in ungrouped if one.anomaly.incident_id in waited]
-    ready, outcomes = _without_silenced(state, bucket, ready, now_s, config)
+    ready, outcomes = without_silenced(state, bucket, ready, now_s, config)
     counts = [one.counts for _, one in ready]
     for cluster in cluster_by_facet([one.anomaly for _, one in ready], route.group_by, counts, route.match):
         anomalies = [ready[n][1].anomaly for n in cluster.numbers]
@@ -70,12 +71,13 @@ def send_ready_groups(
         if ready_at_s > now_s:
             later_s.append(ready_at_s)
             continue
-        left, silenced = _without_silenced(state, bucket, members, now_s, config)
+        left, silenced = without_silenced(state, bucket, members, now_s, config)
         outcomes += silenced
         if left:
             outcomes += send_group(state, name, group, left, route, now_s, config)
-    set_ready_at(state, bucket, min(later_s, default=None))
-    return outcomes
+    missed.send_joined()
+    set_ready_at(state, bucket, min([*later_s, *missed.later_s], default=None))
+    return outcomes + missed.outcomes
 
 
 def join_or_start_group(
@@ -118,8 +120,8 @@ def send_group(
 ) -> list[Notification]:
     """Send these members of the group now, in one message. Returns the outcomes that are final already."""
     channel = group_life.channel_of_group(name)
-    incidents = _stored_incidents(state, members)
-    group = _with_new_members(group, [one for _, one in members], incidents)
+    incidents = stored_incidents(state, members)
+    group = with_new_members(group, [one for _, one in members], incidents)
     lines = [line_of(one.anomaly, config, one.at_s) for _, one in members]
     newest = members[-1][1]
     outcomes: list[Notification] = []
@@ -160,54 +162,11 @@ def _by_group(
     return groups, ungrouped
 
 
-def _without_silenced(
-    state: State, bucket: str, members: list[PendingEntry], now_s: float, config: NotifyConfig
-) -> tuple[list[PendingEntry], list[Notification]]:
-    """Those that nobody has silenced meanwhile, and the outcomes of the others, which wait no more."""
-    silences = stored_silences(state)
-    left, outcomes = [], []
-    for key, one in members:
-        silence = silence_of(one.anomaly, silences, now_s)
-        if silence is None:
-            left.append((key, one))
-            continue
-        line, channel = line_of(one.anomaly, config, now_s), channel_of_bucket(bucket)
-        outcomes.append(outcome_of_line(line, channel, "suppressed", silenced_reason(silence), now_s))
-        delete_pending(state, [(key, one)])
-    return left, outcomes
-
-
 def _ready_at_s(group: Group, members: list[PendingEntry]) -> float:
     """When the group's next message is due: with news at once, with ends alone when all of it has ended."""
     all_ended = not group.active
     times = [group.next_at_s if all_ended and one.anomaly.state == RESOLVED else one.ready_at_s for _, one in members]
     return max(group.next_at_s, min(times))
-
-
-def _stored_incidents(state: State, members: list[PendingEntry]) -> dict[str, Incident]:
-    """What people know of their incidents; what has ended while it waited is not among them."""
-    ids = {one.anomaly.incident_id for _, one in members}
-    return {name: incident for name in ids if (incident := read(state, INCIDENT + name, Incident))}
-
-
-def _with_new_members(group: Group, members: list[Pending], incidents: Mapping[str, Incident]) -> Group:
-    """The group with those that are sent for the first time."""
-    new = {one.anomaly.incident_id: one.anomaly for one in members if one.is_new and one.anomaly.state != RESOLVED}
-    active = unacknowledged = non_resolving = 0
-    for incident_id, anomaly in new.items():
-        if not will_resolve(anomaly):
-            non_resolving += 1
-        elif incident := incidents.get(incident_id):  # else it has ended while it waited
-            active += 1
-            unacknowledged += not incident.acknowledged_by
-    return replace(
-        group,
-        members=group.members + len(new),
-        active=group.active + active,
-        unacknowledged=group.unacknowledged + unacknowledged,
-        non_resolving=group.non_resolving + non_resolving,
-        worst=worst_of(group.worst, *(one.anomaly.severity for one in members)),
-    )
 
 
 def _combined_delivery(name: str, group: Group, members: list[Pending], lines: list[Line], now_s: float) -> Due:

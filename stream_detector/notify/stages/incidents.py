@@ -11,7 +11,7 @@ from stream_detector.events.variant import names_of_incident
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.flapping import flap_key, record_end, record_opening
-from stream_detector.notify.state.keys import INCIDENT, TAKEN, TAKEN_ALL, State, read, write
+from stream_detector.notify.state.keys import INCIDENT, TAKEN, TAKEN_ALL, State, read, read_if_sound, write
 from stream_detector.notify.state.state_models import Decisions, Flap, Incident
 from stream_detector.notify.subject import RESOLVED, Subject, key_of_anomaly, severity_of, will_resolve, worst_of
 
@@ -86,6 +86,14 @@ def update_incident(
         # An incident that opened before its workflow had variants goes on under the key of one.
         entity = key_of_anomaly(anomaly)
         write(state, key, replace(incident, at_s=now_s, entity=entity, severity=worst, notified=both, routes=by))
+
+
+def forget_notified(state: State, incident_id: str, channel: str) -> None:
+    """Nobody was notified of the incident there, so nobody gets its end."""
+    incident = read_if_sound(state, INCIDENT + incident_id, Incident)
+    if incident and channel in incident.notified:
+        notified = [other for other in incident.notified if other != channel]
+        write(state, INCIDENT + incident_id, replace(incident, notified=notified))
 
 
 def _opened(anomaly: Anomaly, notified: dict[str, str], flap: Flap | None, now_s: float) -> Incident:

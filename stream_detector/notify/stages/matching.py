@@ -16,7 +16,8 @@ Facts = Mapping[str, str]
 
 
 def facts_of(subject: Subject) -> dict[str, str]:
-    """What a matcher may name: type, severity, kind, entity, workflow, variant, name, run, key, incident, every label.
+    """What a matcher may name: type, severity, kind, entity, workflow, variant, name, run, key, incident, every label,
+    and the source of what its missing events show.
 
     A run has type, severity, kind and run alone; a summary carries no labels, so no label matches.
     """
@@ -28,6 +29,7 @@ def facts_of(subject: Subject) -> dict[str, str]:
             "run": subject.run_id,
         }
     return {
+        **({"source": subject.source} if subject.source is not None else {}),
         **subject.labels,
         **({"workflow": subject.entity_id} if subject.entity_kind == "workflow" else {}),
         **({"variant": subject.variant} if subject.variant is not None else {}),

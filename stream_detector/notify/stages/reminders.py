@@ -8,7 +8,7 @@ from stream_detector.notify.message_lines import combine, combined_message_id
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.rendering.line import line_of
 from stream_detector.notify.rendering.words import duration
-from stream_detector.notify.shared_facets import facet_words
+from stream_detector.notify.shared_facets import MISSED_RUNS, facet_words
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.matching import (
     facts_of,
@@ -81,13 +81,15 @@ def send_group_reminder(state: State, name: str, now_s: float, config: NotifyCon
     message_id = combined_message_id("repeat", name, f"{group.remind_at_s:.3f}")
     write(state, name, schedule_group_reminder(state, name, group, route, now_s))
     group_life.record_group_reminder(state, name, route, now_s)
-    shared = one_line("; ".join(map(facet_words, group.bond.causes or group.bond.joins or group.shared)), 200)
+    facets = group.bond.causes or group.bond.joins or group.shared
+    shared = one_line("; ".join(map(facet_words, facets)), 200)
+    what = shared if facets and facets[0][0] == MISSED_RUNS else f"anomalies that share {shared}"
     line = Line(
         at_s=now_s,
         message_id=message_id,
         severity=group.worst,
         state="ongoing",
-        title=f"{group.unacknowledged:,} of {group.members:,} anomalies that share {shared} are ongoing",
+        title=f"{group.unacknowledged:,} of {group.members:,} {what} are ongoing",
         link=f"{config.base_url}/anomalies",
     )
     entry = Due(

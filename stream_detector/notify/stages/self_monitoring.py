@@ -1,4 +1,4 @@
-"""What people must know about ourselves: a channel that is dead, an input topic on which nothing comes any more."""
+"""What people must know about ourselves: a channel that is dead, ids that cannot be compared."""
 
 from collections.abc import Container
 
@@ -9,14 +9,13 @@ from stream_detector.events.id_patterns import UNIQUE_IDS_NOTICE
 from stream_detector.notify.config import INBOX, NotifyConfig
 from stream_detector.notify.message import LONGEST_WAIT_S, Delivered, Result, RetryAfter
 from stream_detector.notify.message_lines import combined_message_id
-from stream_detector.notify.rendering.words import duration, minute
+from stream_detector.notify.rendering.words import duration
 from stream_detector.notify.stages.outcomes import outcome_of_message
 from stream_detector.notify.stages.render import render
 from stream_detector.notify.state.decided_ids import is_decided, mark_decided
 from stream_detector.notify.state.deliveries import store_delivery
-from stream_detector.notify.state.keys import HEALTH, TOPIC, State, read, read_if_sound, write
-from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice, TopicActivity
-from stream_detector.notify.subject import instant
+from stream_detector.notify.state.keys import HEALTH, State, read_if_sound, write
+from stream_detector.notify.state.state_models import ChannelHealth, Due, Notice
 
 DEAD_AFTER = 5
 """Answers in a row that were no delivery."""
@@ -62,36 +61,6 @@ def record_delivery_result(
     return outcomes
 
 
-def watch_topic(state: State, topic: str, end: int, now_s: float, config: NotifyConfig) -> list[Notification]:
-    """Note the end of an input topic (the sum over its partitions). When nothing has come for so long as the settings
-    say, notify everybody once, and once more when events come again. A topic that never had an event is not missed.
-    """
-    after_s = config.quiet_after_s.get(topic, 0.0)
-    key = TOPIC + topic
-    known = read(state, key, TopicActivity)
-    if after_s <= 0 or end <= 0:
-        return []
-    if known is None or end != known.end:
-        write(state, key, TopicActivity(end=end, at_s=now_s))
-        if known is None or not known.reported:
-            return []
-        notice = Notice(
-            title=f"✅ Events come again on {topic}",
-            text=f"There was none for {duration(now_s - known.at_s)}.",
-            resolved=True,
-        )
-        return send_notice(state, notice, f"quiet {topic} {known.end} over", now_s, config)
-    if known.reported or now_s < known.at_s + after_s:
-        return []
-    write(state, key, replace(known, reported=True))
-    notice = Notice(
-        title=f"🔕 No event on {topic} for {duration(now_s - known.at_s)}",
-        text=f"The last one came before {minute(instant(known.at_s))}. Nothing can be detected in what does not "
-        "arrive: look at whoever publishes to it.",
-    )
-    return send_notice(state, notice, f"quiet {topic} {known.end}", now_s, config)
-
-
 def report_unique_ids(state: State, action: Action, now_s: float, config: NotifyConfig) -> list[Notification]:
     """Once for each pattern: the API has found workflow ids that look unique per run. Nothing for any other action."""
     if dict(action.matchers) != UNIQUE_IDS_NOTICE or action.kind != "comment" or is_decided(state, action.action_id):
@@ -116,11 +85,15 @@ def send_notice(
     *,
     only: Container[str] | None = None,
     severity: str = "",
+    thread: str = "",
+    reason: str = "a notice about ourselves",
 ) -> list[Notification]:
     """Leave a notice for every channel that is on; never grouped, silenced or limited. Returns that of the inbox.
 
     Args:
         severity: its severity; `info` for what is over and else `critical` where it is empty.
+        thread: what it is about, where a later one changes its message.
+        reason: why it is sent.
     """
     message_id = combined_message_id("notice", name)
     severity = severity or ("info" if notice.resolved else "critical")
@@ -134,8 +107,9 @@ def send_notice(
             severity=severity,
             first_at_s=now_s,
             next_at_s=now_s,
-            reason="a notice about ourselves",
+            reason=reason,
             notice=notice,
+            thread=thread,
         )
         if channel == INBOX:
             outcomes.append(outcome_of_message(render(entry, config), "delivered", entry.reason, now_s, 0))

@@ -13,13 +13,15 @@ from stream_detector.notify.message import Delivered, Result
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.stages import group_life
 from stream_detector.notify.stages.flapping import END_OF_FLAPPING
+from stream_detector.notify.stages.incidents import forget_notified
 from stream_detector.notify.stages.outcomes import TITLE_LIMIT, outcome_of_line
 from stream_detector.notify.stages.reminders import REPEAT
+from stream_detector.notify.stages.silent_sources import LOOK
 from stream_detector.notify.state.keys import (
+    AWAY,
     DUE,
     FLAP,
     HELD,
-    INCIDENT,
     LINE,
     OLD,
     PENDING,
@@ -37,7 +39,6 @@ from stream_detector.notify.state.state_models import (
     Due,
     Flap,
     Group,
-    Incident,
     Line,
     Pending,
     PendingBucket,
@@ -65,6 +66,8 @@ def set_aside_timer(state: State, key: str, error: Exception, now_s: float) -> l
         reminder = read_if_sound(state, REMINDER + what, Pending)
         state.pop(REMINDER + what, None)
         return [_failed(key, channel, error, now_s, reminder.anomaly if reminder else None)]
+    if kind == LOOK:
+        return []  # the next census looks again
     _forget_unsound_group(state, what)
     return [_failed(key, group_life.channel_of_group(what), error, now_s)]
 
@@ -78,7 +81,7 @@ def set_aside_pending(state: State, key: str, error: Exception, now_s: float) ->
         return [_failed(key, channel, error, now_s)]
     if pending.group:
         _forget_unsound_group(state, pending.group)
-    _forget_notified(state, pending.anomaly.incident_id, channel)
+    forget_notified(state, pending.anomaly.incident_id, channel)
     return [_failed(key, channel, error, now_s, pending.anomaly)]
 
 
@@ -96,6 +99,12 @@ def set_aside_old(state: State, key: str, error: Exception, now_s: float) -> lis
     """The count of what was published long after it happened."""
     state.pop(key, None)
     return [_failed(key, key.removeprefix(OLD), error, now_s)]
+
+
+def set_aside_away(state: State, error: Exception, now_s: float) -> list[Notification]:
+    """That nobody processed events for a while."""
+    state.pop(AWAY, None)
+    return []
 
 
 def set_aside_due(
@@ -119,7 +128,7 @@ def set_aside_due(
             ids |= {line.incident_id} if line.incident_id else set()
         state.pop(name, None)
     for incident_id in ids if outcome == "failed" and not (entry and entry.note) else ():
-        _forget_notified(state, incident_id, channel)
+        forget_notified(state, incident_id, channel)
     return outcomes
 
 
@@ -182,14 +191,6 @@ def _failed(
         severity=anomaly.severity if anomaly else None,
         title=one_line(anomaly.description, TITLE_LIMIT) if anomaly else "",
     )
-
-
-def _forget_notified(state: State, incident_id: str, channel: str) -> None:
-    """Nobody was notified of the incident there, so nobody gets its end."""
-    incident = read_if_sound(state, INCIDENT + incident_id, Incident)
-    if incident and channel in incident.notified:
-        notified = [other for other in incident.notified if other != channel]
-        write(state, INCIDENT + incident_id, replace(incident, notified=notified))
 
 
 def _forget_unsound_group(state: State, name: str) -> None:

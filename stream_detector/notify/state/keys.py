@@ -18,6 +18,12 @@
 | `again:<channel>:<incident_id>` | what an incident's next reminder shows | until the incident has ended |
 | `old:<channel>` | how many anomalies were published long after they happened | an hour from its message |
 | `health:<channel>` | answers in a row that were no delivery | until it delivers |
+| `missed:<incident_id>` | a missed run that is open, or has ended as part of a joined message | 8 days |
+| `joined:<bucket>:<source>` | the messages about missed runs of a source, and what joins them | 8 days |
+| `silent:<source>` | since when a source is silent, and who was notified | a day from its end |
+| `census:<partition>` | what the detector knows of each source's schedules | for good: one a partition |
+| `clock` | up to where the topic `clock` is read | for good: one |
+| `away` | a span in which nothing was taken in, until its message is sent | a minute |
 | `lost:<role>` | up to where deleted records of each partition were reported | for good: one a role |
 | `aside:<role>` | records that ended the role and were reported | while the role notes them: one a role |
 | `written` | up to where `notifications` holds what is decided | for good: one |
@@ -48,6 +54,7 @@ DUE, LINE, REFERENCE, RATE, HELD = "due:", "line:", "ref:", "sent:", "held:"
 PENDING_BUCKET, PENDING, GROUP, FACET = "pool:", "pooled:", "group:", "facet:"
 TIMER, REMINDER, HEALTH, TOPIC, OLD = "timer:", "again:", "health:", "quiet:", "old:"
 LOST, SET_ASIDE, WRITTEN = "lost:", "aside:", "written"
+MISSED, JOINED, SILENT, CENSUS, CLOCK, AWAY = "missed:", "joined:", "silent:", "census:", "clock", "away"
 
 SILENCE, RETIRED, TAKEN, TAKEN_ALL = "silence:", "retired:", "taken:", "taken-all:"
 

@@ -23,7 +23,8 @@ def _home_of(key: str, slots: int) -> str:
 
 
 _KINDS = "incident flap part due sent pool group ref timer old silence retired taken taken-all"
-BY_KIND = frozenset(f"{kind}:" for kind in _KINDS.split())
+_SOURCE_KINDS = "missed joined silent census"
+BY_KIND = frozenset(f"{kind}:" for kind in f"{_KINDS} {_SOURCE_KINDS}".split())
 BY_FOLDER = frozenset(("held:", "line:", "pooled:"))
 """Keys are listed by their kind (up to the first colon) or by their folder (up to the last); others by neither."""
 

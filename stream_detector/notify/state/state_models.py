@@ -259,6 +259,92 @@ class TopicActivity(Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     end: int
     at_s: float
     reported: bool = False
+    has_cause: bool = False
+    """Whether people know why: a message about a silent source had named it before."""
+
+
+class MissedRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The incident of a run that did not come."""
+
+    version: Literal[1] = 1
+    at_s: float
+    source: str
+    due_s: float
+    """When it was due, by the time of the detector's records."""
+    name: str
+    """Of its workflow, with the variant."""
+    line: Line
+    channels: list[str] = []
+    """Those that are notified where its whole source is silent."""
+    groups: list[str] = []
+    """The joined messages that list it."""
+    is_over: bool = False
+
+
+class JoinedRuns(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one bucket was sent of a source's missed runs."""
+
+    version: Literal[1] = 1
+    at_s: float = 0.0
+    due_s: list[float] = []
+    """When the last ones that had a message of their own were due."""
+    group: str = ""
+    """The joined message, as a group; empty: none is open."""
+    alone: int = 0
+    """How many had a message of their own before it."""
+    until_s: float = 0.0
+    """What is due later is not part of it."""
+    sent_at: int = 0
+    """How many were missed when it was sent last."""
+
+
+class SourceSeen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a partition knows of a source, times as Unix seconds; 0: none."""
+
+    scheduled: int
+    missed: int
+    first_due_s: float = 0.0
+    newest_s: float = 0.0
+
+
+class CensusSeen(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The newest census of a partition."""
+
+    version: Literal[1] = 1
+    at_s: float
+    sources: dict[str, SourceSeen]
+
+
+class SilentSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A source of which nothing comes, though much is expected."""
+
+    version: Literal[1] = 1
+    since_s: float
+    """When its newest event came; of a source without one, when the first missed run was due."""
+    first_due_s: float
+    missed: int
+    scheduled: int
+    channels: list[str] = []
+    """Those that were notified."""
+    over_s: float = 0.0
+    """When its events came again; 0: not yet."""
+
+
+class ClockRead(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Up to where the topic `clock` is read."""
+
+    version: Literal[1] = 1
+    next_offset: int
+
+
+class AwaySpan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """In which no detector took anything in, as Unix seconds; its message waits for what other detectors report."""
+
+    version: Literal[1] = 1
+    from_s: float
+    until_s: float
+    expected_runs: int
+    ready_at_s: float
 
 
 class LossesReported(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from stream_detector.events import RefusedError
+from stream_detector.events.decode_census import decode_source_census
 from stream_detector.events.encode import encode
 from stream_detector.events.examples import SOURCE_CENSUS
-from stream_detector.events.source_census import SourceCensus, SourceCount, census_key, decode_source_census
+from stream_detector.events.source_census import SourceCensus, SourceCount, census_key
 
 
 def test_what_is_written_is_read_again() -> None:

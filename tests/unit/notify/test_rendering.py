@@ -11,12 +11,13 @@ import pytest
 from stream_detector.events import Metrics
 from stream_detector.events.label_counts import LabelCounts
 from stream_detector.notify.config import Route
-from stream_detector.notify.policy import watch_topic
+from stream_detector.notify.policy import take_away, watch_topic
 from stream_detector.notify.rendering.escape import one_line
 from stream_detector.notify.shared_facets import GROUP_BY
 from stream_detector.notify.stages.render import message_about
 from stream_detector.notify.subject import Run, Subject
 from tests.events_made import score_change
+from tests.unit.notify.absent import Watching, came, census, minutes, missed, running
 from tests.unit.notify.living import Notifier
 from tests.unit.notify.subjects import BALANCER, CONFIG, ENDED, LIDO, NASTY, change, slow
 
@@ -51,6 +52,25 @@ SUBJECTS: dict[str, Subject] = {
             current_value=3, baseline_value=0, deviation=3, z_score=None, confidence=0.9, unit="runs", direction="up"
         ),
     ),
+    "missed-run": missed("nightly"),
+    "missed-run-late": came("nightly", minutes(32)),
+    "missed-run-retired": came(
+        "nightly",
+        minutes(4320),
+        end_reason="retired",
+        description="nightly has not come since 2026-01-21 11:40 UTC: 3 runs in a row are missing. It is taken for "
+        "retired: nothing more is reported until it runs",
+    ),
+    "still-running": running("nightly"),
+    "still-running-critical": running("nightly", state="ongoing", severity="critical"),
+    "still-running-over": running(
+        "nightly",
+        state="resolved",
+        severity="info",
+        end_reason="superseded",
+        duration_s=1800.0,
+        description="nightly was cancelled, 2 h 30 m after its start; it usually takes 40 m; limit 2 h",
+    ),
     "excerpt": slow("excerpt", excerpt=f"started\n\n{NASTY}\n" + "\n".join(f"line {n} <b>&amp;" for n in range(7))),
     "score-alone": score_change(run_id=None, detected_at=ENDED),
     "nasty": slow("nasty", entity_name=NASTY, description=NASTY + "\nsecond line", investigation_steps=[NASTY]),
@@ -82,7 +102,27 @@ def of_time() -> dict[str, Notifier]:
     for _ in range(2):
         watch_topic(quiet.state, "scores", 1, quiet.now_s, quiet.config)
         quiet.after(60)
-    return found | {"notice": quiet.deliver()}
+    return found | {"notice": quiet.deliver()} | of_sources()
+
+
+def of_sources() -> dict[str, Notifier]:
+    """Notifiers whose last message is about a source as a whole, or about ourselves not having looked."""
+    found: dict[str, Notifier] = {}
+    names = ["nightly", "weekly", NASTY, "docs", "release", "backup"]
+    for name in ("missed-runs", "missed-runs-over", "silent-source", "silent-source-over"):
+        notifier = found[name] = Watching(replace(CONFIG, rate_limit_count=100))
+        notifier.take(*(missed(f"job-{n}", minutes(n), entity_name=one) for n, one in enumerate(names))).after(10)
+        if name.startswith("silent"):
+            notifier.know(census(scheduled=11, absent=6)).after(10)
+        if name.endswith("over"):
+            ends = [came(f"job-{n}", minutes(45), entity_name=one) for n, one in enumerate(names)]
+            notifier.take(*ends[1:3]).after(60).take(*ends[3:]).after(60)
+        if name == "silent-source-over":
+            notifier.know(census(scheduled=11, absent=1, newest_min=45))
+    away = found["away"] = Watching()
+    take_away(away.state, away.now_s - 28_800, away.now_s, 31, away.now_s, away.now_s)
+    away.after(60)
+    return found
 
 
 OF_TIME = of_time()
