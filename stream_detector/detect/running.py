@@ -46,6 +46,7 @@ from stream_detector.events.times import EARLIEST_MS, LATEST_MS, epoch_ms, from_
 _MOST_BACK: Final = 20
 """As in `codec/recent_ids`: the end of one of so many later attempts is an end of this one."""
 _LONGEST_S: Final = 1e12
+_LOST_AFTER_S: Final = 86_400.0
 _HOW: Final = {
     "success": "has ended well",
     "failure": "has ended with a failure",
@@ -387,6 +388,8 @@ def note_end(baseline: WorkflowBaseline, event: Completion, config: Config, arri
     else:
         how = f"gave no end, and its attempt {event.attempt} has ended"
         anomalies = _finish(baseline, running, one, finished_ms, "superseded", how)
+    if event.status == "success":
+        anomalies += _give_up_lost(baseline, running, finished_ms, arrival_ms)
     _learn(running, event, config, one if was_reported else None)
     return Ended(event, anomalies, was_reported)
 
@@ -409,6 +412,21 @@ def without_reported(findings: list[Finding], explain: list[str] | None) -> list
     if explain is not None and len(kept) < len(findings):
         explain.append("its duration is unusual, which was reported while it ran")
     return kept
+
+
+def _give_up_lost(baseline: WorkflowBaseline, running: Running, finished_ms: i64, arrival_ms: int) -> list[Anomaly]:
+    """Of what was reported a day ago, where a later execution has ended well: it was killed, or its end was lost.
+
+    A job under cron that is killed sends no end; its next run goes well, and nobody should have to close the incident.
+    """
+    found: list[Anomaly] = []
+    for one in [one for one in running.executions if one.stage in (WARNED, CRITICAL) and one.start_ms < finished_ms]:
+        usual = usual_run(baseline)
+        after_s = max(usual.forgotten_after_s(one.limit_s), _LOST_AFTER_S)
+        if arrival_ms >= 1000 * (one.base_s + whole_s(min(after_s, MOST_S))):
+            how = "gave no end, and a later execution has ended well"
+            found += _finish(baseline, running, one, arrival_ms, "superseded", how)
+    return found
 
 
 def _learn(running: Running, event: Completion, config: Config, reported: Execution | None) -> None:

@@ -503,6 +503,17 @@ def test_x30_what_is_reported_stays_until_its_end_and_for_30_days() -> None:
     assert key.baseline.due_s == 0
 
 
+def test_x30_what_was_killed_without_an_end_is_given_up_a_day_later_when_the_next_one_ends_well() -> None:
+    key = Key().runs(40)
+    key.take(begun("hung", AT))
+    (opened, _) = key.ticks(AT + timedelta(hours=10))
+    assert key.take(over("n41", AT + timedelta(hours=22))) == [], "it may still run"
+    assert key.take(over("n42", AT + timedelta(hours=25), status="failure")) == []
+    (end,) = key.take(over("n43", AT + timedelta(hours=26)))
+    assert (end.execution_id, end.end_reason, end.incident_id) == ("hung", "superseded", opened.id)
+    assert "gave no end, and a later execution has ended well" in end.description
+
+
 def test_x30_where_all_places_are_taken_the_oldest_one_that_was_reported_gives_way() -> None:
     key = Key().runs(40)
     key.take(*[begun(f"hung{number}", AT + number * timedelta(seconds=1)) for number in range(MOST)])
