@@ -40,11 +40,11 @@ def links_of_group(head: Combined, lines: Sequence[Line], channel: str, config: 
             ("acknowledge", many, {"incident_id": incident_id, "entity": entity, "more": more, "about": about})
         )
     if label:
+        label = ("source", label[1]) if label[0] == MISSED_RUNS else label
         words = facet_words(label)
         about = one_line(f"Everything with {words}", 120)
         shown = f"Silence {one_line(words, 60)} for 24 h"
-        matchers = {"source": label[1]} if label[0] == MISSED_RUNS else dict([label])
-        asked.append(("silence", shown, {"matchers": matchers, "about": about}))
+        asked.append(("silence", shown, {"matchers": dict([label]), "about": about}))
     return _signed(asked, channel, config, at_s)
 
 

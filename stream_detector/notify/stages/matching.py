@@ -6,11 +6,19 @@ from fnmatch import fnmatchcase
 from stream_detector.events import Anomaly, SummaryAnomaly
 from stream_detector.events.decisions import silence_in_force
 from stream_detector.events.ids import score_key
+from stream_detector.events.source_census import PLAIN_SOURCE
 from stream_detector.events.variant import names_of
 from stream_detector.notify.config import INBOX, NotifyConfig, Route
 from stream_detector.notify.state.keys import RETIRED, SILENCE, SILENCES, State, keys_of, read_if_sound
 from stream_detector.notify.state.state_models import Decisions, Silence, Silences, TargetSilences
-from stream_detector.notify.subject import Run, Subject, key_of_anomaly, severity_of, severity_of_change
+from stream_detector.notify.subject import (
+    Run,
+    Subject,
+    is_of_the_clock,
+    key_of_anomaly,
+    severity_of,
+    severity_of_change,
+)
 
 Facts = Mapping[str, str]
 
@@ -29,7 +37,7 @@ def facts_of(subject: Subject) -> dict[str, str]:
             "run": subject.run_id,
         }
     return {
-        **({"source": subject.source} if subject.source is not None else {}),
+        **({"source": subject.source or PLAIN_SOURCE} if is_of_the_clock(subject) else {}),
         **subject.labels,
         **({"workflow": subject.entity_id} if subject.entity_kind == "workflow" else {}),
         **({"variant": subject.variant} if subject.variant is not None else {}),

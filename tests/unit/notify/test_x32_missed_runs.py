@@ -1,6 +1,7 @@
 """X32: one message for one cause. What would break it: many at once, one after the other over hours, a channel that
 cannot change its messages, ends that come as a storm, a source that is silent, a restart between any two steps."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import pytest
 
 from stream_detector.events.source_census import SourceCensus
 from stream_detector.notify.config import Route
+from stream_detector.notify.links import verify
 from stream_detector.notify.message import Delivered
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from tests.unit.notify.absent import Watching, came, census, minutes, missed, silence
@@ -304,3 +306,14 @@ def test_x32_other_anomalies_of_the_same_moment_go_their_own_way() -> None:
         *(f"Warning: Missed run of job-0{number}" for number in range(3)),
     ]
     assert notifier.titles("slack")[4:] == ["🟠 4 missed runs of jenkins"]
+
+
+def test_x32_one_click_silences_the_source_of_a_joined_message_also_one_without_a_name() -> None:
+    config = only("email", rate_limit_count=100, link_key=b"k" * 32)
+    for source in ("jenkins", None):
+        notifier = Watching(config).take(*(missed(name, source=source) for name in NAMES[:4])).after(10)
+        (token,) = re.findall(r"Silence source=\w+ for 24 h: \S+/links/(\S+)", notifier.got("email")[3])
+        link = verify(config.link_key, token, notifier.now_s)
+        assert link.matchers == {"source": source or "kafka"}
+        notifier.take(silence(matchers=link.matchers), missed("job-09", source=source)).after(61)
+        assert len(notifier.sent) == 4
