@@ -18,12 +18,13 @@ ROOT = Path(__file__).parent
 PACKAGE = Path("stream_detector")
 GROUP = "stream_detector.detect.compiled"
 _DETECT = (
-    *("baseline", "baseline_buffer", "classic", "clock", "finding", "incident", "investigation", "judge"),
-    *("label_window", "robust", "running", "running_state", "step", "step_completion", "times", "variant_state"),
-    "wording",
+    *("baseline", "baseline_buffer", "classic", "clock", "due", "finding", "incident", "investigation", "judge"),
+    *("label_window", "missed", "robust", "running", "running_state", "step", "step_completion", "times"),
+    *("variant_state", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
     *("rules/branch_failures", "rules/spike_in_failures", "rules/timing"),
-    *("statistics/limit", "statistics/page_hinkley", "statistics/usual_time"),
+    *("statistics/given_schedule", "statistics/limit", "statistics/page_hinkley", "statistics/schedule"),
+    "statistics/usual_time",
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
     *("statistics/rhythm", "statistics/tails", "codec/binary", "codec/packed", "codec/recent_ids"),
 )

@@ -262,7 +262,9 @@ class WorkflowBaseline(Baseline):
 
     def set_due(self) -> None:
         """Something of the key is due at another time now."""
-        self.due_s = self.running.due_s if self.running is not None else 0
+        due_s = self.times.due_s if self.times is not None else 0
+        running_s = self.running.due_s if self.running is not None else 0
+        self.due_s = min(due_s, running_s) if due_s and running_s else due_s or running_s
 
     def forget_level(self) -> None:
         """Empty what profile `robust` judges by."""
@@ -299,7 +301,9 @@ class WorkflowBaseline(Baseline):
 
     @property
     def is_anomalous(self) -> bool:
-        """Whether an incident that was reported is open, or an execution runs too long."""
+        """Whether an incident that was reported is open, a run is missing, or an execution runs too long."""
+        if self.times is not None and self.times.is_missed:
+            return True
         return super().is_anomalous or (self.running is not None and self.running.reported > 0)
 
     def pack(self) -> bytes:
@@ -316,6 +320,8 @@ class WorkflowBaseline(Baseline):
             flags |= BEFORE_GAP
         times, rest = self.times, self.rest
         further: i64 = TIMES if times is not None or rest else 0
+        if times is not None and times.unsent:
+            further |= UNSENT
         running = self.running
         if running is not None:
             further |= RUNNING | UNSENT if running.has_unsent else RUNNING

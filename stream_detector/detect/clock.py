@@ -86,6 +86,9 @@ def go_back(baseline: WorkflowBaseline, at_ms: i64, stamped_ms: i64) -> None:
     baseline.evidence.rewind(at_ms)
     if baseline.variant_state is not None:
         baseline.variant_state.rewind(at_ms)
+    if baseline.times is not None:
+        baseline.times.rewind(at_ms // 1000)
+        baseline.set_due()
     rewind_incidents(baseline.incidents, at_ms)
     rewind_incidents(baseline.former, at_ms)
     if moved_ms > WINDOW_MOVE_MS:

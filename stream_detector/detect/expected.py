@@ -65,7 +65,7 @@ def expect_runs(states: States, workflow: ExpectedWorkflow, now_s: int) -> list[
 
 def _count(baseline: WorkflowBaseline, expectation: Expectation, now_s: int) -> bool:
     """Count from now on; False where it counts under this rule already."""
-    rule = _hash_of(expectation)
+    rule = hash_of(expectation)
     times = baseline.times
     if times is not None and times.rule == rule:
         return False
@@ -80,7 +80,7 @@ def _count(baseline: WorkflowBaseline, expectation: Expectation, now_s: int) -> 
     return True
 
 
-def _hash_of(expectation: Expectation) -> int:
+def hash_of(expectation: Expectation) -> int:
     """Of when runs are expected, not of the grace period; never 0."""
     parts = str(expectation.interval_s), expectation.cron, expectation.zone
     return crc32_of(SEPARATOR.join(parts)) or 1

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from stream_detector.detect import running
+from stream_detector.detect import due
 from stream_detector.detect.baseline import MOST_FEEDBACKS, Baseline, WorkflowBaseline
 from stream_detector.detect.codec.recent_ids import hash_of_id, is_recent, remember
 from stream_detector.detect.incident import remember_ended
@@ -31,7 +31,7 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
         baseline.retired = event.kind == "retire"
     else:
         if isinstance(baseline, WorkflowBaseline):
-            running.close(baseline, event.incident_id)
+            due.close(baseline, event.incident_id)
         open_now = baseline.incidents
         for place, incident in list(open_now.items()):
             if event.incident_id is None or incident.id == event.incident_id:
@@ -40,6 +40,8 @@ def step_action(baseline: Baseline, event: Action, explain: list[str] | None) ->
                     remember_ended(baseline.former, place, incident)
         if event.kind != "resolve":
             baseline.feedbacks = min(baseline.feedbacks + 1, MOST_FEEDBACKS)
+            if isinstance(baseline, WorkflowBaseline):
+                due.refresh(baseline)
     if explain is not None:
         times = baseline.threshold_multiplier
         explain.append(f"{event.kind} by {event.by}: gates of this key are at {times} times their usual value")

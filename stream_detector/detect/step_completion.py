@@ -6,7 +6,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 from mypy_extensions import i64
 
-from stream_detector.detect import anomaly, clock, investigation, running, wording
+from stream_detector.detect import anomaly, clock, due, investigation, running, wording
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.codec.recent_ids import (
@@ -24,20 +24,20 @@ from stream_detector.detect.incident import Incident, age_former, remember_ended
 from stream_detector.detect.judge import COUNTS, RECOVERS, REPEATS, judge
 from stream_detector.detect.outcome import APPLIED, BACKFILLED, DUPLICATE, IGNORED, LATE, LATE_MS, Outcome
 from stream_detector.detect.rules import consecutive_failures, pattern_deviation, shared, spike_in_failures
+from stream_detector.detect.times import REST_RUNS
 from stream_detector.detect.variant_state import LABEL, is_of_branches
 from stream_detector.events import Anomaly, Completion, State
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.completion import COUNTED, FAILED, recorded_duration_s
 from stream_detector.events.times import epoch_ms
 
-TOO_LATE_MS: Final = 30 * 86_400_000
-"""An event older than the key's newest by more than 30 days is not learned."""
 _DAY_MS: Final = 86_400_000
 _LONGEST_S: Final = 1e12
 _LAST_3: Final = 0b111
 _STREAK: Final = (consecutive_failures.NAME, 0)
 _SPIKE: Final = (spike_in_failures.NAME, 0)
 _ALWAYS: Final = shared.ALWAYS
+_REST_RUNS: Final = REST_RUNS
 _COUNTED: Final = COUNTED
 _FAILED: Final = FAILED
 _UNSET: Final = UNSET
@@ -62,13 +62,21 @@ def step_completion(
         config = config.for_execution(event)
     finished_ms = epoch_ms(event.finished_at)
     # 2. What was due before it came, and what of it ends by it?
+    has_clock, rest = config.has_clock, baseline.rest
     if baseline.running is None:
         baseline.ids = remember(ids, event_hash)
-        return _judged(baseline, event, config, record_ms, backfill, explain, ids, event_hash, finished_ms, False)
-    baseline.ids = remember(ids, event_hash, WITH_STARTS)
-    event, own, was_reported = running.before_completion(baseline, event, config, finished_ms, record_ms, backfill)
+        is_at_rest = rest & _REST_RUNS and not config.expect_rules
+        if is_at_rest if has_clock else not rest and baseline.times is None:  # by far the most
+            baseline.rest = rest - 1 if has_clock else 0
+            return _judged(baseline, event, config, record_ms, backfill, explain, ids, event_hash, finished_ms, False)
+    else:
+        baseline.ids = remember(ids, event_hash, WITH_STARTS)
+    event, own, was_reported = due.before_completion(baseline, event, config, ids, finished_ms, record_ms, backfill)
     judged = _judged(baseline, event, config, record_ms, backfill, explain, ids, event_hash, finished_ms, was_reported)
-    running.refresh(baseline)
+    if explain is not None:
+        due.explain_times(baseline, config, explain)
+    if baseline.running is not None:
+        running.refresh(baseline)
     return Outcome(judged.kind, [*own, *judged.anomalies]) if own else judged
 
 
@@ -225,12 +233,12 @@ def _late(
 ) -> Outcome:
     """Learned without alert, and not counted in the streak. Beyond 30 days not learned."""
     if explain is not None:
-        learned = "not learned" if behind_ms > TOO_LATE_MS else "learned"
+        learned = "not learned" if behind_ms > due.TOO_LATE_MS else "learned"
         explain.append(f"finished {behind_ms / LATE_MS:.1f} h before the newest: {learned}, not evaluated")
         in_a_row = clock.counted(baseline)
         if in_a_row:
             explain.append(f"its record is stamped before that of the newest: {in_a_row} of {clock.NEEDED} in a row")
-    if behind_ms <= TOO_LATE_MS:
+    if behind_ms <= due.TOO_LATE_MS:
         failed = event.status in _FAILED
         timed_s = _timed_s(event, config)
         baseline.days.add(finished_ms // _DAY_MS, failed, timed_s)

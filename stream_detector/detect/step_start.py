@@ -1,6 +1,6 @@
 """The start of one execution: what was due before it came. It is judged by its end."""
 
-from stream_detector.detect import running
+from stream_detector.detect import due, running
 from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.config import Config
 from stream_detector.detect.outcome import STARTED, Outcome
@@ -22,13 +22,10 @@ def step_start(
     """
     config = config.for_execution(event)
     arrival_ms = int(running.arrived_ms(epoch_ms(event.started_at), record_ms))
-    if not config.has_clock:
-        found = running.forget(baseline, arrival_ms) if baseline.running is not None else []
-        return Outcome("started", found) if found else STARTED
-    if backfill:
+    if backfill and config.has_clock:
         return STARTED
-    found = running.before(baseline, arrival_ms)
-    found += running.note_start(baseline, event, config, arrival_ms)
-    if explain is not None:
+    found = due.before_start(baseline, event, config, arrival_ms)
+    if explain is not None and config.has_clock:
         explain.extend(running.explained(baseline))
+        due.explain_times(baseline, config, explain)
     return Outcome("started", found) if found else STARTED

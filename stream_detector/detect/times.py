@@ -1,7 +1,7 @@
 """What a key keeps of when its runs come: the last one, what all of them share, and those that did not come.
 
-It has this part from the event on with which a schedule is looked for. While nothing is remembered, because none was
-found, the part is two bytes (`resting`): most workflows of a CI have no schedule.
+It has this part from its second run on. While nothing is remembered, because no schedule was found, the part is two
+bytes (`resting`): most workflows of a CI have none.
 """
 
 from typing import Final, NamedTuple
@@ -11,6 +11,8 @@ from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.crc32 import crc32_of
+from stream_detector.detect.statistics.given_schedule import GivenSchedule
+from stream_detector.detect.statistics.schedule import Schedule
 
 MOST_LABELS: Final = 8
 MOST_LABEL: Final = 40
@@ -19,10 +21,16 @@ MOST_MISSES: Final = 3
 """After so many in a row nothing is missed any more."""
 _RESTS: Final = 0x8000
 _RESTED: Final = 12
-_WAIT: Final = 0xFFF
+REST_RUNS: Final = 0xFFF
+"""The part of the code that counts runs down."""
+_SCHEDULE: Final = 1
+_GIVEN: Final = 2
 _MISSES: Final = 4
 _LABELS: Final = 8
 _EXPECTED: Final = 16
+_ABOUT: Final = 32
+_RETIRED: Final = 64
+_DUE: Final = 128
 _WIDE: Final = 255
 _UUID: Final = 254
 _SEPARATOR: Final = "\x1f"
@@ -38,8 +46,8 @@ class Miss(NamedTuple):
 def resting(rested: i64, wait: i64) -> i64:
     """What stands for a key of which nothing is remembered for `wait` runs (4,095 at most), the how manyth time.
 
-    >>> after_run(resting(2, 64)) == resting(2, 63), rested_of(resting(2, 64)), after_run(resting(2, 1))
-    (True, 2, 0)
+    >>> rested_of(resting(2, 64)), is_at_rest(resting(2, 64)), is_at_rest(resting(2, 64) - 64), is_at_rest(0)
+    (2, True, False, False)
     """
     return _RESTS | rested << _RESTED | wait
 
@@ -49,9 +57,9 @@ def rested_of(code: i64) -> i64:
     return code >> _RESTED & 7
 
 
-def after_run(code: i64) -> i64:
-    """The same after one more run; 0: it has rested long enough."""
-    return code - 1 if code & _WAIT > 1 else 0
+def is_at_rest(code: i64) -> bool:
+    """Whether it has not rested for long enough: each run takes 1 from the code."""
+    return code & REST_RUNS > 0
 
 
 def resting_in(packed: bytes, at: i64) -> i64:
@@ -65,24 +73,33 @@ class Times:
     """Of one workflow or variant.
 
     Attributes:
-        last_id, last_s: the run that came last, and when it started, epoch s; empty and 0 before the first.
+        schedule: what is learned of when it runs; None where `given` holds, by a rule.
+        due_s, usual_s: by when the event of the next run is due, and when that run usually starts, epoch s; 0: none is.
+        known_s, live_s: when the first and the newest event arrived, epoch s.
+        last_id, last_s: the run that came last, and when it started, epoch s; empty and 0 while there is no schedule.
         name, source: of that run; empty where it gave none, and the name where it is the workflow's id.
         labels: those that the last two runs had alike, `MOST_LABELS` at most: what did not come would have had them.
         seen: hashes of the last run's other labels, 4 bytes each.
         incident_id: of the open incident; empty where none is open.
         misses: the runs in a row that did not come, since the incident was opened; kept when it ends by itself after
-            `MOST_MISSES`, until one comes.
-        unsent: how many of them, the newest, nobody knows of yet.
+            `MOST_MISSES`, until one comes: then `retired` is set.
+        fresh, unsent: how many of them, the newest, were found by the last look (not packed), and are to be sent.
         since_s: from when on a rule with this very workflow expects runs, where none came later; epoch s, else 0.
         rule: hash of what that rule expects, 0 without one.
     """
 
     __slots__ = (
-        *("incident_id", "labels", "last_id", "last_s", "misses", "name", "rule", "seen", "since_s", "source"),
-        "unsent",
+        *("due_s", "fresh", "given", "incident_id", "known_s", "labels", "last_id", "last_s", "live_s", "misses"),
+        *("name", "retired", "rule", "schedule", "seen", "since_s", "source", "unsent", "usual_s"),
     )
 
     def __init__(self) -> None:
+        self.schedule: Schedule | None = None
+        self.given: GivenSchedule | None = None
+        self.due_s: i64 = 0
+        self.usual_s: i64 = 0
+        self.known_s: i64 = 0
+        self.live_s: i64 = 0
         self.last_id: str = ""
         self.last_s: i64 = 0
         self.name: str = ""
@@ -91,9 +108,36 @@ class Times:
         self.seen: bytes = b""
         self.incident_id: str = ""
         self.misses: list[Miss] = []
+        self.retired: bool = False
+        self.fresh: i64 = 0
         self.unsent: i64 = 0
         self.since_s: i64 = 0
         self.rule: i64 = 0
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether runs are expected at known times."""
+        schedule = self.schedule
+        return self.given is not None or (schedule is not None and schedule.kind != 0)
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether a run is missing, and its incident open."""
+        return len(self.misses) > 0 and not self.retired
+
+    def rewind(self, at_s: i64) -> None:
+        """Date nothing after `at_s`: what came from a clock that was ahead is forgotten."""
+        self.known_s, self.live_s, self.last_s = min(self.known_s, at_s), min(self.live_s, at_s), min(self.last_s, at_s)
+        schedule, given = self.schedule, self.given
+        if schedule is not None and schedule.ring and schedule.ring[-1] > at_s:
+            self.schedule = Schedule()
+            self.due_s = self.usual_s = 0
+        if given is not None:
+            given.rule = 0  # it begins anew
+
+    def end_misses(self) -> None:
+        """A run has come, or nobody waits for one any more."""
+        self.misses, self.incident_id, self.retired, self.fresh, self.unsent = [], "", False, 0, 0
 
     def keep_labels(self, labels: dict[str, str]) -> None:
         """Take the labels of one more run."""
@@ -115,56 +159,102 @@ class Times:
 
     def pack(self, w: BytesWriter) -> None:
         """Write what `fill` reads."""
-        labels, seen, misses = self.labels, self.seen, self.misses
-        flags: i64 = _MISSES if misses else 0
-        if labels or seen:
-            flags |= _LABELS
+        schedule, given = self.schedule, self.given
+        has_about = self.last_s != 0 or bool(self.last_id or self.name or self.source)
+        has_labels = bool(self.labels or self.seen)
+        flags: i64 = (_ABOUT if has_about else 0) | (_LABELS if has_labels else 0) | (_RETIRED if self.retired else 0)
+        if schedule is not None:
+            flags |= _SCHEDULE
+        if given is not None:
+            flags |= _GIVEN
+        if self.misses:
+            flags |= _MISSES
         if self.rule:
             flags |= _EXPECTED
+        if self.due_s:
+            flags |= _DUE
         put_u16(w, flags)
-        put_u32(w, self.last_s)
-        for text in (self.last_id, self.name, self.source):
-            _put_text(w, text)
-        if labels or seen:
-            w.append(u8(len(labels) << 4 | len(seen) // 4))
-            for name, value in labels.items():
-                _put_text(w, name)
-                _put_text(w, value)
-            w.write(seen)
-        if misses:
-            w.append(u8(self.unsent << 4 | len(misses)))
-            _put_text(w, self.incident_id)
-            for miss in misses:
-                put_u32(w, miss.usual_s)
-                put_u32(w, miss.due_s)
+        put_u32(w, self.known_s)
+        put_u32(w, self.live_s)
+        if has_about:
+            put_u32(w, self.last_s)
+            for text in (self.last_id, self.name, self.source):
+                _put_text(w, text)
+        if has_labels:
+            self._pack_labels(w)
+        if self.misses:
+            self._pack_misses(w)
         if self.rule:
             put_u32(w, self.since_s)
             put_u32(w, self.rule)
+        if self.due_s:
+            put_u32(w, self.due_s)
+            put_u32(w, self.usual_s)
+        if schedule is not None:
+            put_u32(w, schedule.due_s)
+            schedule.pack(w)
+        if given is not None:
+            given.pack(w)
+
+    def _pack_labels(self, w: BytesWriter) -> None:
+        w.append(u8(len(self.labels) << 4 | len(self.seen) // 4))
+        for name, value in self.labels.items():
+            _put_text(w, name)
+            _put_text(w, value)
+        w.write(self.seen)
+
+    def _pack_misses(self, w: BytesWriter) -> None:
+        w.append(u8(self.unsent << 4 | len(self.misses)))
+        _put_text(w, self.incident_id)
+        for miss in self.misses:
+            put_u32(w, miss.usual_s)
+            put_u32(w, miss.due_s)
 
     def fill(self, packed: bytes, at: i64) -> i64:
         """Become what was packed, from `at` on, where it is new; returns where it ends."""
         flags = u16(packed, at)
-        self.last_s = u32(packed, at + 2)
-        self.last_id, at = _text(packed, at + 6)
-        self.name, at = _text(packed, at)
-        self.source, at = _text(packed, at)
+        self.retired = flags & _RETIRED != 0
+        self.known_s, self.live_s = u32(packed, at + 2), u32(packed, at + 6)
+        at += 10
+        if flags & _ABOUT:
+            self.last_s = u32(packed, at)
+            self.last_id, at = _text(packed, at + 4)
+            self.name, at = _text(packed, at)
+            self.source, at = _text(packed, at)
         if flags & _LABELS:
-            count, others = packed[at] >> 4, packed[at] & 15
-            at += 1
-            for _ in range(count):
-                name, at = _text(packed, at)
-                value, at = _text(packed, at)
-                self.labels[name] = value
-            begin, at = at, at + 4 * i64(others)
-            self.seen = packed[begin:at]
+            at = self._fill_labels(packed, at)
         if flags & _MISSES:
-            count, self.unsent = packed[at] & 15, i64(packed[at] >> 4)
-            self.incident_id, at = _text(packed, at + 1)
-            for _ in range(count):
-                self.misses.append(Miss(int(u32(packed, at)), int(u32(packed, at + 4))))
-                at += 8
+            at = self._fill_misses(packed, at)
         if flags & _EXPECTED:
             self.since_s, self.rule = u32(packed, at), u32(packed, at + 4)
+            at += 8
+        if flags & _DUE:
+            self.due_s, self.usual_s = u32(packed, at), u32(packed, at + 4)
+            at += 8
+        if flags & _SCHEDULE:
+            schedule = self.schedule = Schedule()
+            at = schedule.fill(packed, at + 4, u32(packed, at))
+        if flags & _GIVEN:
+            given = self.given = GivenSchedule()
+            at = given.fill(packed, at)
+        return at
+
+    def _fill_labels(self, packed: bytes, at: i64) -> i64:
+        count, others = packed[at] >> 4, packed[at] & 15
+        at += 1
+        for _ in range(count):
+            name, at = _text(packed, at)
+            value, at = _text(packed, at)
+            self.labels[name] = value
+        begin, at = at, at + 4 * i64(others)
+        self.seen = packed[begin:at]
+        return at
+
+    def _fill_misses(self, packed: bytes, at: i64) -> i64:
+        count, self.unsent = packed[at] & 15, i64(packed[at] >> 4)
+        self.incident_id, at = _text(packed, at + 1)
+        for _ in range(count):
+            self.misses.append(Miss(int(u32(packed, at)), int(u32(packed, at + 4))))
             at += 8
         return at
 

@@ -12,15 +12,14 @@ from typing import Final, NamedTuple, Protocol, cast
 
 from msgspec.structs import replace
 
-from stream_detector.detect import anomaly
+from stream_detector.detect import anomaly, due
 from stream_detector.detect.baseline import Baseline, WorkflowBaseline
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
 from stream_detector.detect.finding import Finding, ended
 from stream_detector.detect.incident import Incident
-from stream_detector.detect.rules import still_running
+from stream_detector.detect.rules import missed_run, still_running
 from stream_detector.detect.rules.performance_degradation import FASTER
-from stream_detector.detect.running import open_incidents
 from stream_detector.detect.variant_state import is_of_branches
 from stream_detector.events import Action, Anomaly, AnomalyType, Completion
 from stream_detector.events.anomaly_types import TYPES
@@ -30,7 +29,10 @@ from stream_detector.events.variant import DEFAULT_BRANCH, key_parts, workflow_k
 
 RETIRES_AFTER_MS: Final = 35 * 86_400_000
 """As long as the baseline of a workflow that ran once: a monthly job runs every 31 days at the latest."""
-_TYPES: Final = {entry.rule: name for name, entry in TYPES.items()} | {still_running.NAME: "UnusualExecutionTime"}
+_TYPES: Final = {entry.rule: name for name, entry in TYPES.items()} | {
+    missed_run.NAME: "PatternDeviation",
+    still_running.NAME: "UnusualExecutionTime",
+}
 _FASTER: Final = "performance_degradation", crc32_of(FASTER)
 
 
@@ -109,13 +111,18 @@ _RENAMED: Final = _Why(
 
 
 def _ends(former: Baseline, own: Baseline, event: Completion, config: Config, why: _Why) -> Sequence[Anomaly]:
-    config, taken = config.for_execution(event), {one.id for one in own.incidents.values()}
-    still = open_incidents(former) if isinstance(former, WorkflowBaseline) else []
+    config, taken = config.for_execution(event), {one.id for _, one in _open(own)}
     return [
         _end(place, incident, former.key, event, config, why)
-        for place, incident in [*former.incidents.items(), *(((still_running.NAME, 0), one) for one in still)]
+        for place, incident in _open(former)
         if incident.reported and incident.id not in taken  # a database that was restored between the two has both
     ]
+
+
+def _open(baseline: Baseline) -> list[tuple[tuple[str, int], Incident]]:
+    """The incidents that are open, with those of what was due."""
+    more = due.open_incidents(baseline) if isinstance(baseline, WorkflowBaseline) else []
+    return [*baseline.incidents.items(), *more]
 
 
 def _end(place: tuple[str, int], incident: Incident, key: str, event: Completion, config: Config, why: _Why) -> Anomaly:
@@ -163,7 +170,7 @@ def keys_of_action(event: Action, keys: Sequence[str], states: States) -> Sequen
 
 
 def _has_incident(baseline: Baseline | None, incident_id: str) -> bool:
-    return baseline is not None and any(one.id == incident_id for one in baseline.incidents.values())
+    return baseline is not None and any(one.id == incident_id for _, one in _open(baseline))
 
 
 def is_of_workflow(key: str, workflow_id: str) -> bool:

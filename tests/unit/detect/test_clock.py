@@ -8,6 +8,7 @@ behind; what else is dated by the wrong clock (days, history, level, incidents) 
 import itertools
 from base64 import b85decode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -170,7 +171,8 @@ def test_x11_what_was_learned_before_the_jump_counts_after_it(config):
         calm.shown_baselines()["execution_time"].value, rel=0.01
     )
     ends = {(one.incident_id, one.end_reason) for one in found(again) if one.state == "resolved"}
-    assert {one.incident_id for one in found(after) if one.state == "resolved"} <= {one for one, _ in ends}
+    of_events = [one for one in found(after) if one.detector != "missed_run"]  # when it runs is learned anew
+    assert {one.incident_id for one in of_events if one.state == "resolved"} <= {one for one, _ in ends}
     assert all((one.duration_s or 0) < 2 * 86_400 for one in found(again) if one.state == "resolved")
     assert jumped.level.newest_ms <= jumped.newest_ms == calm.newest_ms
     assert jumped.evidence.good_ms <= jumped.newest_ms
@@ -193,7 +195,7 @@ def test_x11_a_clock_that_is_years_behind_takes_nothing_away(config):
 @BOTH
 def test_x11_a_muted_key_of_the_former_layout_is_judged_after_three(config):
     baseline = workflow()
-    feed(baseline, [*days_of(60), run(900, at=START + YEAR)], config)
+    feed(baseline, [*days_of(60), run(900, at=START + YEAR)], replace(config, clock="off"))
     packed = former(baseline.pack())
     assert packed[0] in (2, 3)
     again = Baseline.unpack(baseline.key, packed)

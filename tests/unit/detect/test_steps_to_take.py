@@ -128,7 +128,7 @@ def test_x7_a_volume_spike_asks_who_started_them(config):
         )
         for n in range(70)
     ]
-    (one,) = [one for one in told(quiet + storm, config) if one.anomaly_type == "PatternDeviation"]
+    (one,) = [one for one in told(quiet + storm, config) if one.detector == "pattern_deviation"]
     assert one.investigation_steps[0].startswith("See who or what started the executions of today")
     assert one.investigation_steps[1].startswith("The last of them has trigger = schedule")
     assert not any("Compare" in step or "grew" in step for step in one.investigation_steps)

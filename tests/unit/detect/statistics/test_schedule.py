@@ -1,0 +1,314 @@
+"""X31: the times of a workflow are learned from its starts, and a run that does not come is missed once."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+from librt.strings import BytesWriter
+
+from stream_detector.detect.statistics.schedule import (
+    DAILY,
+    EVERY,
+    INTERVAL,
+    LEAST_RUNS,
+    MONTHLY,
+    NONE,
+    REST,
+    Missed,
+    Schedule,
+    shift_between,
+)
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
+FAR = 400 * 86_400
+Told = list[tuple[datetime, Missed]]
+
+
+def at(text: str, zone: str = "UTC") -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+
+
+def days(count: int, hour: float = 2, on: Callable[[datetime], bool] = lambda day: True) -> list[datetime]:
+    each = [BEGIN + timedelta(days=number) for number in range(count)]
+    return [day + timedelta(hours=hour) for day in each if on(day)]
+
+
+def local(zone: str, first: str, count: int, *hours: int) -> list[datetime]:
+    """The same hours of so many days of a zone."""
+    begin = at(first, zone)
+    return [(begin + timedelta(days=n)).replace(hour=hour) for n in range(count) for hour in hours]
+
+
+def jittered(starts: Iterable[datetime], seed: int = 1) -> list[datetime]:
+    random = Random(seed)
+    return [start + timedelta(seconds=random.uniform(5, 90)) for start in sorted(starts)]
+
+
+def watch(
+    starts: Iterable[datetime], run_s: float = 60.0, delay_s: float = 2.0, until: datetime | None = None
+) -> tuple[Schedule, Told]:
+    """The schedule after these runs, packed and read again after each, and what was missed and when it was told."""
+    schedule, told = Schedule(), []
+    events = [(start + timedelta(seconds=run_s + delay_s), start) for start in sorted(starts)]
+    for arrival, start in events:
+        told += [(at_of(one.usual_s), one) for one in schedule.due(int(arrival.timestamp()))]
+        schedule.note(int(start.timestamp()), run_s, delay_s)
+        schedule = again(schedule)
+    if until is not None:
+        told += [(at_of(one.usual_s), one) for one in schedule.due(int(until.timestamp()))]
+    return schedule, told
+
+
+def again(schedule: Schedule) -> Schedule:
+    w = BytesWriter()
+    schedule.pack(w)
+    packed = w.getvalue()
+    other = Schedule()
+    assert other.fill(b"xx" + packed, 2, schedule.due_s) == len(packed) + 2
+    w = BytesWriter()
+    other.pack(w)
+    assert w.getvalue() == packed
+    return other
+
+
+def at_of(epoch_s: int) -> datetime:
+    return datetime.fromtimestamp(epoch_s, UTC)
+
+
+def near(one: datetime, other: datetime, minutes: float = 3) -> bool:
+    return abs(one - other) <= timedelta(minutes=minutes)
+
+
+def without(starts: list[datetime], gone: datetime) -> list[datetime]:
+    kept = [start for start in starts if not near(start, gone)]
+    assert len(kept) == len(starts) - 1
+    return kept
+
+
+WORKING = [
+    BEGIN + timedelta(days=d, hours=h, minutes=m)
+    for d in range(40)
+    if (BEGIN + timedelta(days=d)).weekday() < 5
+    for h in range(9, 18)
+    for m in (0, 15, 30, 45)
+]
+MONTHS = [datetime(2024 + n // 12, n % 12 + 1, 15, 6, tzinfo=UTC) for n in range(24)]
+ENDS = [datetime(2024 + n // 12, n % 12 + 1, 1, 6, tzinfo=UTC) - timedelta(days=1) for n in range(1, 25)]
+PLANS = {
+    "nightly": (days(40), DAILY, BEGIN + timedelta(days=30, hours=2), 2.4),
+    "weekdays": (days(60, on=lambda day: day.weekday() < 5), DAILY, BEGIN + timedelta(days=43, hours=2), 2.4),
+    "four a day": (
+        [BEGIN + timedelta(days=d, hours=h) for d in range(40) for h in (1, 7, 13, 19)],
+        DAILY,
+        BEGIN + timedelta(days=30, hours=13),
+        0.6,
+    ),
+    "weekly": (days(200, on=lambda day: day.weekday() == 2), DAILY, BEGIN + timedelta(days=142, hours=2), 16.8),
+    "every other day": (
+        days(80, on=lambda day: (day - BEGIN).days % 2 == 0),
+        EVERY,
+        BEGIN + timedelta(days=60, hours=2),
+        4.8,
+    ),
+    "monthly": (MONTHS, MONTHLY, MONTHS[18], 72),
+    "last of the month": (ENDS, MONTHLY, ENDS[18], 72),
+    "working hours": (WORKING, INTERVAL, BEGIN + timedelta(days=29, hours=12, minutes=30), 0.25),
+    "every 5 minutes": (
+        [BEGIN + timedelta(minutes=5 * n) for n in range(12 * 24 * 12)],
+        INTERVAL,
+        BEGIN + timedelta(days=10, hours=3),
+        0.25,
+    ),
+    "hourly": (
+        [BEGIN + timedelta(hours=n, minutes=7) for n in range(24 * 20)],
+        INTERVAL,
+        BEGIN + timedelta(days=16, hours=3, minutes=7),
+        0.25,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_x31_a_run_that_is_left_out_is_missed_in_time_and_no_other(name: str) -> None:
+    starts, kind, gone, hours = PLANS[name]
+    schedule, told = watch(without(jittered(starts), gone + timedelta(seconds=40)))
+    assert schedule.kind == kind
+    assert [near(when, gone) for when, _ in told] == [True]
+    after = timedelta(seconds=told[0][1].due_s) + datetime.fromtimestamp(0, UTC) - gone
+    assert timedelta(hours=hours * 0.9) <= after <= timedelta(hours=hours, minutes=4)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_x31_nothing_is_missed_while_every_run_comes(name: str) -> None:
+    assert watch(jittered(PLANS[name][0], seed=2))[1] == []
+
+
+@pytest.mark.parametrize("name", ["nightly", "weekdays", "weekly", "monthly"])
+def test_x31_runs_by_hand_and_double_starts_change_nothing(name: str) -> None:
+    starts, _, gone, _ = PLANS[name]
+    random = Random(3)
+    runs = without(jittered(starts), gone + timedelta(seconds=40))
+    extra = [start + timedelta(seconds=20) for start in runs if random.random() < 0.05]
+    by_hand = [start + (runs[1] - runs[0]) * random.uniform(0.4, 0.8) for start in runs if random.random() < 0.1]
+    _, told = watch(runs + extra + by_hand)
+    assert [near(when, gone) for when, _ in told] == [True]
+
+
+def test_x31_a_workflow_that_ends_is_missed_three_times_and_taken_for_retired() -> None:
+    schedule, told = watch(jittered(days(30)), until=BEGIN + timedelta(days=90))
+    assert [one.in_a_row for _, one in told] == [1, 2, 3]
+    assert schedule.due(int(BEGIN.timestamp()) + FAR) == []
+    resumed = BEGIN + timedelta(days=91, hours=2)
+    schedule.note(int(resumed.timestamp()), 60.0, 2.0)
+    assert schedule.missed == 0
+    assert len(schedule.due(int((resumed + timedelta(days=1, hours=4)).timestamp()))) == 1
+
+
+def test_x31_a_run_that_comes_late_is_that_of_its_time() -> None:
+    schedule, _ = watch(jittered(days(30)))
+    usual = BEGIN + timedelta(days=30, hours=2)
+    late = usual + timedelta(hours=3)
+    (missed,) = schedule.due(int(late.timestamp()))
+    assert schedule.note(int(late.timestamp()), 60.0, 2.0) == missed.usual_s
+    assert (schedule.missed, schedule.told_s) == (0, 0)
+
+
+def test_x31_the_next_run_is_not_the_missed_one() -> None:
+    schedule, _ = watch(jittered(days(30)))
+    following = BEGIN + timedelta(days=31, hours=2, minutes=1)
+    assert len(schedule.due(int(following.timestamp()))) == 1
+    assert schedule.note(int(following.timestamp()), 60.0, 2.0) == 0
+    assert schedule.missed == 0
+
+
+def test_x31_a_weekly_delivery_makes_what_is_due_later_and_not_missed() -> None:
+    starts = jittered(days(40))
+    _, told = watch(starts, delay_s=3 * 3600)
+    assert told == []
+    quick, _ = watch(starts)
+    slow, _ = watch(starts, delay_s=3 * 3600)
+    assert slow.due_s - quick.due_s == pytest.approx(3 * 3600, abs=120)
+
+
+def test_one_backlog_hardly_moves_the_delay_and_a_lasting_one_does() -> None:
+    schedule, _ = watch(jittered(days(30)))
+    start = int((BEGIN + timedelta(days=30, hours=2)).timestamp())
+    schedule.note(start, 60.0, 40_000.0)
+    assert schedule.delay_s < 3.0
+    for day in range(1, 8):
+        schedule.note(start + day * 86_400, 60.0, 40_000.0)
+    assert schedule.delay_s > 20_000.0
+
+
+@pytest.mark.parametrize(
+    ("zone", "first"),
+    [
+        ("Europe/Berlin", "2026-02-20T00:30"),
+        ("Europe/Berlin", "2026-09-20T00:30"),
+        ("America/New_York", "2026-02-10T00:30"),
+        ("America/New_York", "2026-10-01T00:30"),
+        ("Australia/Sydney", "2026-03-01T00:30"),
+    ],
+)
+@pytest.mark.parametrize("hours", [(2,), (1, 7, 13, 19), tuple(range(8, 18))])
+def test_x33_daylight_saving_is_no_miss(zone: str, first: str, hours: tuple[int, ...]) -> None:
+    """Nightly at 02:30 which does not exist in one night, several times a day, hourly in working hours."""
+    assert watch(jittered(local(zone, first, 60, *hours)))[1] == []
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_x31_a_nightly_run_that_is_moved_by_an_hour_is_no_miss(by: int) -> None:
+    starts = [start + timedelta(hours=by) * (number >= 25) for number, start in enumerate(days(50))]
+    schedule, told = watch(jittered(starts))
+    assert told == [] and schedule.times[0] // 3600 == 2 + by
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_x31_several_runs_a_day_that_move_by_an_hour_are_missed_once_at_most(by: int) -> None:
+    starts = [BEGIN + timedelta(days=d, hours=h + by * (d >= 30)) for d in range(50) for h in (1, 7, 13, 19)]
+    schedule, told = watch(jittered(starts))
+    assert len(told) <= 1
+    assert sorted(time // 3600 for time in schedule.times) == [1 + by, 7 + by, 13 + by, 19 + by]
+
+
+def test_x31_working_hours_that_move_by_an_hour_are_missed_once_a_day_at_most() -> None:
+    moved = BEGIN + timedelta(days=22)
+    starts = [start + timedelta(hours=1) * (start >= moved) for start in WORKING]
+    assert len(watch(jittered(starts))[1]) <= 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_x31_a_workflow_without_a_schedule_is_never_missed(seed: int) -> None:
+    """Pushes in working hours, as of most CI."""
+    random, now, starts = Random(seed), BEGIN, []
+    for _ in range(1500):
+        now += timedelta(minutes=random.expovariate(1 / 70))
+        if now.hour < 8 or now.weekday() > 4:
+            now += timedelta(hours=12)
+        starts.append(now)
+    assert watch(starts)[1] == []
+
+
+def test_x31_dates_without_a_time_of_day_are_no_schedule() -> None:
+    schedule, told = watch(days(60, hour=0), until=BEGIN + timedelta(days=90))
+    assert schedule.kind == NONE and told == []
+
+
+def test_what_has_no_schedule_takes_four_bytes_while_it_rests() -> None:
+    random, schedule, now = Random(5), Schedule(), 1_700_000_000
+    rested = 0
+    for _ in range(400):
+        now += int(random.expovariate(1 / 3000)) + 100
+        schedule.note(now, 10.0, 1.0)
+        w = BytesWriter()
+        schedule.pack(w)
+        if schedule.rests:
+            rested += 1
+            assert len(w.getvalue()) == 4
+        schedule = again(schedule)
+    assert rested > 0.6 * 400 and REST > 2 * LEAST_RUNS
+
+
+def test_nothing_is_learned_before_ten_runs() -> None:
+    schedule, told = watch(jittered(days(9)), until=BEGIN + timedelta(days=30))
+    assert schedule.kind == NONE and told == []
+
+
+def test_a_run_out_of_order_takes_its_place() -> None:
+    schedule, _ = watch(jittered(days(30)))
+    early = int((BEGIN + timedelta(days=10, hours=5)).timestamp())
+    schedule.note(early, 60.0, 2.0)
+    assert schedule.ring == sorted(schedule.ring)
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "shifted"),
+    [
+        ("2026-03-28T12:00", "2026-03-29T12:00", True),
+        ("2026-03-29T03:00", "2026-04-01T12:00", False),
+        ("2026-03-07T12:00", "2026-03-08T12:00", True),
+        ("2026-11-01T00:00", "2026-11-01T12:00", True),
+        ("2026-04-04T12:00", "2026-04-05T00:00", True),
+        ("2026-09-26T12:00", "2026-09-27T00:00", True),
+        ("2026-07-01T00:00", "2026-07-09T00:00", False),
+    ],
+)
+def test_when_clocks_are_put_forward_or_back(after: str, until: str, shifted: bool) -> None:
+    assert shift_between(int(at(after).timestamp()), int(at(until).timestamp())) is shifted
+
+
+@pytest.mark.parametrize(
+    ("kind", "starts"),
+    [
+        (DAILY, local("Europe/Berlin", "2026-01-10T01:30", 120, 1)),
+        (EVERY, local("Europe/Berlin", "2026-01-10T01:30", 240, 1)[::2]),
+        (MONTHLY, [at(f"{2024 + n // 12}-{n % 12 + 1:02}-10T01:30", "Europe/Berlin") for n in range(30)]),
+        (MONTHLY, [at(f"{2024 + n // 12}-{n % 12 + 1:02}-01T01:30", "Europe/Berlin") for n in range(30)]),
+    ],
+)
+def test_x33_a_time_that_passes_midnight_by_daylight_saving_is_no_miss(kind: int, starts: list[datetime]) -> None:
+    """01:30 in Berlin is 00:30 UTC, and in summer 23:30 of the day before."""
+    schedule, told = watch(jittered(starts))
+    assert schedule.kind == kind and told == []
