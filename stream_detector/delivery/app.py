@@ -99,6 +99,8 @@ class WorkerApp(faust.App):
             self.broker_clock.note,
         )
         self.checkpoint = Checkpoint(self)
+        self._hurried: asyncio.Future[Any] | None = None
+        """A checkpoint that was asked for before it was due."""
         self.stall_detector = StallDetector(settings.stalled_after_s)
         self.topic_watch = TopicWatch(self.partitions, settings.topic_prefix, self.fail)
 
@@ -168,6 +170,12 @@ class WorkerApp(faust.App):
         """Return after the next checkpoint that finishes; after twice their interval where none does."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.checkpoint.next_finished.wait(), 2 * self.settings.checkpoint_interval_s)
+
+    async def hurry_checkpoint(self) -> None:
+        """Return after the checkpoint under way, or after one that begins now."""
+        if not self.checkpoint.is_running and (self._hurried is None or self._hurried.done()):
+            self._hurried = self.add_future(self.worker_consumer.commit_and_end_transactions())
+        await self.until_checkpoint()
 
     def send_to_dlq(
         self, record: SourceRecord, headers: Headers, origin: Origin, number: int, error: RefusedError

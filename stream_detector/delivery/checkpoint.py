@@ -213,6 +213,8 @@ class Checkpoint:
             for tp, p in task.positions.items()
             if p.next_offset != p.committed
         }
+        for tp in offsets:
+            task.positions[tp].applied_in_snapshot = task.positions[tp].applied
         sends, task.sends = task.sends, []
         return _Snapshot(task, offsets, sends, written)
 

@@ -33,6 +33,7 @@ from stream_detector.delivery.chunk import Chunk, SourceRecord
 from stream_detector.delivery.group import InlineConsumerThread
 from stream_detector.delivery.small_steps import Notes, SmallSteps
 from stream_detector.delivery.start_notes import Committed, NotesInFile, NotesInMetadata
+from stream_detector.delivery.state.changelog_record import SOURCES
 from stream_detector.delivery.step_reader import StepReader
 from stream_detector.kafka import aiokafka_patches
 from stream_detector.kafka.aiokafka_patches import FetchState
@@ -66,6 +67,9 @@ class BatchConsumer(driver.Consumer):
         self.step_reader = StepReader(self.worker_app, self, self.steps)
         self.worker_app.unmark_record = self.steps.unmark_now
         self._skip_gaps_at_s = 0.0
+        self._commits: dict[TP, int] = {}
+        """What the group had committed of our sources when the recovery of this assignment began."""
+        self._commits_of_assignment = -1
         self.fetched_until: dict[TP, int] = {}
         """Partitions of which records are fetched and not used yet: their fetch position, which is ahead of the use."""
 
@@ -227,6 +231,8 @@ class BatchConsumer(driver.Consumer):
             return
         fetched = await self._fetch(wanted, timeout_s)
         await asyncio.sleep(0)
+        if not app.tables_by_changelog.keys().isdisjoint(tp.topic for tp in fetched):
+            await self._learn_commits()
         if began == app.positions.assignment and self.flow_active and not self.app.rebalancing:
             self._skip_gaps(quiet - fetched.keys(), at_once=not fetched)
         for tp, records in fetched.items():
@@ -235,6 +241,18 @@ class BatchConsumer(driver.Consumer):
             del self.fetched_until[tp]
         if app.recovery.in_recovery and self.flow_active and not app.recovery.need_recovery():
             app.recovery.signal_end()
+
+    async def _learn_commits(self) -> None:
+        """Once for each assignment, before its first record of a changelog: see `PartitionContents.committed`."""
+        assignment = self.worker_app.positions.assignment
+        if self._commits_of_assignment == assignment:
+            return
+        self._commits, self._commits_of_assignment = {}, assignment
+        sources = [tp for tp in self.assignment() if tp.topic not in self.worker_app.tables_by_changelog]
+        with contextlib.suppress(KafkaError, ConsumerStoppedError, TimeoutError):  # recovery takes more memory, then
+            known = await asyncio.wait_for(self.member.fetch_committed(sources), BEGIN_WITHIN_S)
+            if assignment == self.worker_app.positions.assignment:
+                self._commits = {tp: commit.offset for tp, commit in known.items()}
 
     def _skip_gaps(self, empty: set[TP], *, at_once: bool) -> None:
         """Of each partition that brought nothing: else what another brings all the time keeps commits before a lone
@@ -271,7 +289,13 @@ class BatchConsumer(driver.Consumer):
         if not self.flow_active or (table is None and self.app.rebalancing):
             app.positions.rewind(tp, records[0].offset)
         elif table is not None:
-            table.get_or_create(tp.partition).apply_changelog(records)
+            partition, number = table.get_or_create(tp.partition), tp.partition
+            partition.committed = {
+                source: offset
+                for source in SOURCES
+                if (offset := self._commits.get(TP(app.settings.topic(source), number)))
+            }
+            partition.apply_changelog(records)
             app.recovery.active_offsets[tp] = records[-1].offset
             await asyncio.sleep(0)
         else:

@@ -141,6 +141,7 @@ class Positions:
             if chunk.records[0].offset > position.next_offset:
                 self._pass_over(chunk.tp, position, chunk.records[0].offset)
             position.next_offset = max(position.next_offset, chunk.next_offset)
+            position.applied += len(chunk.records)
 
     def release(self, chunk: Chunk) -> None:
         """The chunk is out of memory, applied or not."""

@@ -27,10 +27,20 @@ class Position:
     """What was deleted from the topic before it was read, and is not reported yet."""
     note: str = ""
     """What was committed with the offset (`kafka/commit_note.py`)."""
+    applied: int = 0
+    """How many records were applied since the partition was assigned."""
+    applied_in_snapshot: int = 0
+    """How many of them the last checkpoint has that began, and `applied_in_commit` the last that succeeded."""
+    applied_in_commit: int = 0
+
+    @property
+    def uncommitted(self) -> int:
+        """How many records are applied that a successor would apply again."""
+        return self.applied - self.applied_in_commit
 
     def confirm_commit(self, offset: int, note: str) -> list[OffsetRange]:
         """Take note of a commit; returns what was lost and is now behind the committed offset: to be reported."""
-        self.committed, self.note = offset, note
+        self.committed, self.note, self.applied_in_commit = offset, note, self.applied_in_snapshot
         passed = [lost for lost in self.lost if lost.end <= offset]
         self.lost = [lost for lost in self.lost if lost.end > offset]
         return passed

@@ -165,6 +165,7 @@ class Detector:
 
     async def before_completions(self, chunk: Chunk) -> None:
         """Wait while keys of the partition are being dropped: what comes next for them begins anew."""
+        await self._single_runs.until_few_uncommitted(chunk)
         await self._single_runs.until_written(chunk.tp.partition)
         await self._renames.until_sent(chunk.tp.partition)
 

@@ -14,7 +14,15 @@ from typing import Protocol
 
 from stream_detector.delivery.state import changelog_record
 from stream_detector.delivery.state.changelog_record import Positions, StateFormatError
-from stream_detector.delivery.state.contents import CLAIM_KEY, WATERMARKS_KEY, Codec, PartitionContents, Records, V
+from stream_detector.delivery.state.contents import (
+    CLAIM_KEY,
+    WATERMARKS_KEY,
+    Codec,
+    DeletedKeys,
+    PartitionContents,
+    Records,
+    V,
+)
 from stream_detector.delivery.state.snapshot import PartitionSnapshot
 from stream_detector.events.headers import UnreadableHeaders
 from stream_detector.kafka.batch_reader import ReadRecord
@@ -226,6 +234,7 @@ class StatePartition(PartitionContents[V]):
     def apply_changelog(self, records: Sequence[ChangelogRecord]) -> None:
         """Apply one fetched chunk of the changelog: the larger epoch wins, within it the later record."""
         packed, epoch, written_by, header, check = self.packed, self.epoch, 0, b"", self.codec.check
+        is_past = False
         for record in records:
             key, value = record.key, record.value
             if type(record) is ReadRecord and isinstance(record.headers, UnreadableHeaders):
@@ -247,6 +256,7 @@ class StatePartition(PartitionContents[V]):
                     header, written_by = its_header, changelog_record.epoch_of(value)
                     positions = changelog_record.positions_of(value)
                     self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
+                    is_past = all(at <= self.committed.get(source, 0) for source, at in positions.items())
                 if written_by < epoch and self._is_late(key, written_by):
                     continue
                 epoch = max(epoch, written_by)
@@ -255,7 +265,13 @@ class StatePartition(PartitionContents[V]):
                 elif key == CLAIM_KEY:
                     self.replay_until = changelog_record.reset_positions(self.replay_until, value)
                 else:
-                    packed[key] = value
+                    if len(value) > len(header):
+                        packed[key] = value
+                    elif is_past and self.committed:
+                        packed.pop(key, None)
+                        self.forgotten.add(key, written_by)
+                    else:
+                        packed[key] = header  # one object for all of a checkpoint
                     if self.live:
                         self.live.pop(key.decode(), None)
             except Exception as error:
@@ -269,7 +285,7 @@ class StatePartition(PartitionContents[V]):
             self.watermarks_changed = True
             return True
         mine = self.packed.get(key)
-        if mine is None or changelog_record.epoch_of(mine) <= written_by:
+        if (self.forgotten.epoch_of(key) if mine is None else changelog_record.epoch_of(mine)) <= written_by:
             return False  # ours is no newer: its events are all in the late one, whose alerts were acknowledged
         self.dirty.add(key.decode())
         return True
@@ -298,7 +314,9 @@ class StatePartition(PartitionContents[V]):
             except StateFormatError:
                 continue
             payload = changelog_record.payload_of(value)
-            if key in keys and (not payload or self._is_readable(key, payload)):
+            if key in keys and not payload:
+                self.packed.pop(key, None)
+            elif key in keys and self._is_readable(key, payload):
                 self.packed[key] = value
         for key in keys:
             self.leave_out(key, -1, StateFormatError("its value cannot be unpacked"))
@@ -320,6 +338,7 @@ class StatePartition(PartitionContents[V]):
         self.end_offset = self.read_offset + 1
         self.epoch += 1
         self.owned = False
+        self.forgotten = DeletedKeys()
         for key, value in list(self.packed.items()):
             if changelog_record.is_deleted(value):
                 self.tombstones[key] = self.packed.pop(key)

@@ -215,6 +215,8 @@ class Worker:
         world.generation += 1
         self.generation = world.generation
         yield "joined"
+        if world.choose(2):  # the broker may not answer what is committed
+            partition.committed = dict(world.committed)
         while chunk := [record for record in world.changelog if record.offset > partition.read_offset][:3]:
             partition.apply_changelog(chunk)
             yield "reading"

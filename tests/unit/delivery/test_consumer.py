@@ -4,10 +4,11 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types import TP
 
 from stream_detector.delivery import step_reader
+from stream_detector.delivery.checkpoint import Commit
 from stream_detector.delivery.consumer import BatchConsumer
 from stream_detector.delivery.processor import Positions
 from stream_detector.delivery.small_steps import FIRST_RECORDS, SET_ASIDE, SmallSteps
@@ -41,7 +42,10 @@ class Reading(BatchConsumer):
         self.brings: set[TP] = {TP0, CHANGELOG}
         self.sought: list[int] = []
         self._thread = SimpleNamespace(seek=lambda tp, offset: self.sought.append(offset), most_records=None)
+        self._thread.fetch_committed = self.answer_committed
+        self._commits, self._commits_of_assignment, self.asked = {}, -1, 0
         partition = SimpleNamespace(apply_changelog=lambda records: self.recovered.append(records[0].offset))
+        self.partition = partition
         self.app = SimpleNamespace(
             positions=Positions(lambda: self, lambda number, source: 0, pytest.fail),
             tables_by_changelog={CHANGELOG.topic: SimpleNamespace(get_or_create=lambda number: partition)},
@@ -49,6 +53,7 @@ class Reading(BatchConsumer):
             rebalancing=rebalancing,
             batch_producer=SimpleNamespace(pending_bytes=0),
             role="detector",
+            settings=SimpleNamespace(topic=str),
             topic_prefix="",
             partitions={DEAD_LETTERS: 1},
             waiting_for="",
@@ -67,6 +72,12 @@ class Reading(BatchConsumer):
     async def pass_over(self, source, chunk):
         self.passed_over.append((source, chunk.next_offset))
         return self.applies
+
+    async def answer_committed(self, sources):
+        self.asked += 1
+        if self.asked == 1:
+            raise KafkaError
+        return {tp: Commit(7, "") for tp in sources}
 
     @property
     def is_stopping(self):
@@ -286,3 +297,15 @@ async def test_progress_names_each_partition_and_nobody_stands_while_the_broker_
     reading._thread = SimpleNamespace(kafka_consumer=SimpleNamespace(end_offsets=end_offsets))
     reading.at[TP0] = 12
     assert await reading.read_progress() == ([] if is_away else [(TP0, 12, 13)])
+
+
+async def test_recovery_knows_what_is_committed_and_does_without_where_the_broker_does_not_answer():
+    reading = Reading()
+    await reading._drain_once()
+    assert reading.partition.committed == {}
+    await reading._drain_once()
+    assert reading.asked == 1, "once for each assignment"
+    reading.app.positions.assignment += 1
+    await reading._drain_once()
+    await reading._drain_once()
+    assert (reading.asked, reading.partition.committed) == (2, {TP0.topic: 7})

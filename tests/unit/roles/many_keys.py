@@ -66,6 +66,9 @@ class App(PlainApp):
     async def until_checkpoint(self) -> None:
         raise Held
 
+    async def hurry_checkpoint(self) -> None:
+        raise Held
+
     def dispatch(self, number: int) -> None: ...
 
 
@@ -89,6 +92,10 @@ class World:
         self.owned = tuple(owned)
         self.app.worker_consumer.fetch_state = lambda tp: FetchState(0, len(self.sources[tp.topic, tp.partition]), None)
         self.app.batch_producer.put = self._put  # type: ignore[method-assign]
+        for number in self.owned:
+            for source in (topics.COMPLETIONS, topics.SCORES):
+                at = self.committed[source, number]
+                self.app.tasks.get_or_create(number).positions[TP(source, number)] = Position(at, at)
         for number in range(PARTITIONS):
             partition = self.table.partitions[number] = StatePartition(BASELINE)
             log = self.changelog[number]
@@ -124,6 +131,8 @@ class World:
                     await self.detector.before_completions(chunk)
                 await self.detector.apply(source, chunk)
                 self.applied[source, number] = first + len(records)
+                if (position := self.app.tasks.find_position(chunk.tp)) is not None:
+                    position.next_offset, position.applied = chunk.next_offset, position.applied + len(records)
 
     def begin_checkpoint(self) -> list[tuple[int, Any, dict[tuple[str, int], int]]]:
         """The snapshots of one."""
@@ -131,11 +140,9 @@ class World:
         checkpoint.begun += 1
         checkpoint.is_running = True
         taken = []
-        for number in self.owned:
-            task = self.app.tasks.get_or_create(number)
-            for source in (topics.COMPLETIONS, topics.SCORES):
-                at = self.applied.get((source, number), 0)
-                task.positions[TP(source, number)] = Position(at, None)
+        for task in self.app.tasks:
+            for position in task.positions.values():
+                position.applied_in_snapshot = position.applied
         for number in self.owned:
             self.detector.before_checkpoint(SimpleNamespace(number=number))  # type: ignore[arg-type]
             mine = {place: at for place, at in self.applied.items() if place[1] == number}
@@ -153,8 +160,10 @@ class World:
         """They are acknowledged, and the offsets are committed."""
         self.app.checkpoint.completed = self.app.checkpoint.begun
         self.app.checkpoint.is_running = False
-        for _, _, mine in taken:
+        for number, _, mine in taken:
             self.committed.update(mine)
+            for tp, position in self.app.tasks.get_or_create(number).positions.items():
+                position.confirm_commit(mine.get((tp.topic, number), 0), "")
 
     def take_checkpoint(self) -> None:
         """All of one."""

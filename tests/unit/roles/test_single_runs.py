@@ -200,6 +200,45 @@ async def test_a_first_start_drops_while_it_reads_its_backlog_and_a_later_one_af
     assert len(world.ids()) < 40
 
 
+async def test_behind_a_backlog_as_many_records_as_a_former_owner_may_have_judged_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(single_runs, "MOST_UNCOMMITTED", 30)
+    world = World(most=10)
+    world.publish(*(run_of(f"build-{number}", number) for number in range(4_000)))
+    await world.apply(most=30)
+    world.take_checkpoint()
+    world.restart()
+    most = 0
+    for _ in range(100):
+        await world.apply(most=10)
+        world.take_checkpoint()
+        most = max(most, len(world.ids()))
+    assert most < 10 + 2 * PARTITIONS * 30 + 40, "35 days are of 35 ids"
+
+
+async def test_events_wait_for_a_commit_where_a_successor_would_judge_too_many_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(single_runs, "MOST_UNCOMMITTED", 30)
+    world = World(most=10)
+    world.publish(*(run_of("nightly", number, number) for number in range(200)))
+    await world.apply(most=20)
+    with pytest.raises(Held):
+        await world.apply(most=20)
+    taken = world.begin_checkpoint()
+    world.write(taken)
+    with pytest.raises(Held):
+        await world.apply(most=20)
+    world.finish(taken)
+    await world.apply(most=20)
+    with pytest.raises(Held):
+        await world.apply(most=11)
+    await world.apply(most=10)
+    world.take_checkpoint()
+    await world.apply(most=40)  # nothing is to be committed: a chunk of any size may be applied
+
+
 async def wander(seed: int) -> World:
     """Crashes at any moment, while workflows that are dropped run again with a finding that names the last good run."""
     draw, world, day = random.Random(seed), World(most=6), 0.0
@@ -256,6 +295,8 @@ async def test_no_crash_lets_an_event_be_judged_in_two_ways_or_be_lost(
 ) -> None:
     if seed % 2:
         monkeypatch.setattr(single_runs, "KEYS_A_LOOK", 3)
+    if seed % 3:
+        monkeypatch.setattr(single_runs, "MOST_UNCOMMITTED", 3 + seed % 5)
     world = await wander(seed)
     kept = {key: value for key, value in folded(world).items() if key not in world.dropped()}
     found = {
@@ -275,10 +316,16 @@ async def at_once(self: SingleRuns, number: int) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("name", "without"), [("until_written", at_once), ("_is_behind", lambda self, number, known: False)]
+    ("name", "without"),
+    [
+        ("until_written", at_once),
+        ("until_few_uncommitted", at_once),
+        ("_is_behind", lambda self, number, known: False),
+    ],
 )
 async def test_without_a_rule_a_crash_does(monkeypatch: pytest.MonkeyPatch, name: str, without: Any) -> None:
     monkeypatch.setattr(SingleRuns, name, without)
+    monkeypatch.setattr(single_runs, "MOST_UNCOMMITTED", 4)
     for seed in range(300):
         world = await wander(seed)
         ids = [value[27:63] for values in world.alerts.values() for value in values]

@@ -1,5 +1,6 @@
 """One partition's state: what a checkpoint takes, what recovery brings back, and who may write."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -474,3 +475,85 @@ def test_a_source_that_was_passed_on_is_so_ever_after():
     partition.begin_passing_on(COMPLETIONS, 3, 0)
     assert not partition.unnamed
     assert (partition.read_partitions(COMPLETIONS), partition.read_partitions(SCORES)) == (4, 12)
+
+
+def deleted_once(log, *, committed):
+    """Key `a` was deleted at position 5, `b` lives; then a recovery that knows what is committed."""
+    partition = log.owner()
+    for key in "ab":
+        partition.put(key, ["1"])
+    log.checkpoint(partition, **at(4))
+    partition.delete("a")
+    log.checkpoint(partition, **at(5))
+    again = StatePartition(TEXT)
+    again.committed = committed
+    again.apply_changelog(log.records)
+    return again
+
+
+@pytest.mark.parametrize(("committed", "is_forgotten"), [({}, False), (at(4), False), (at(5), True), (at(9), True)])
+def test_a_deleted_key_is_forgotten_once_its_events_are_committed(committed, is_forgotten):
+    again = deleted_once(Log(), committed=committed)
+    assert (len(again.forgotten), b"a" in again.packed) == (int(is_forgotten), not is_forgotten)
+    again.finish_recovery(-1)
+    assert (again.get("a"), again.get("b")) == (None, ["1"])
+    assert again.applied_offset("a", COMPLETIONS) == (0 if is_forgotten else 5), "only events from there may come again"
+    assert not again.forgotten, "recovery is over"
+
+
+@pytest.mark.parametrize("committed", [{}, at(9)])
+def test_what_a_former_owner_wrote_late_does_not_bring_a_forgotten_key_back(committed):
+    log = Log()
+    former = log.owner()
+    former.put("a", ["old"])
+    log.checkpoint(former, **at(1))
+    former.put("a", ["old", "late"])
+    late, _ = take_snapshot(former, at(2))
+    owner = log.owner()
+    owner.delete("a")
+    log.checkpoint(owner, **at(3))
+    log.append(late)
+    again = StatePartition(TEXT)
+    again.committed = committed
+    again.apply_changelog(log.records)
+    again.finish_recovery(-1)
+    assert again.get("a") is None and again.dirty == {"a"}
+    again.confirm_claim(log.append([again.claim_record()]))
+    log.checkpoint(again, **at(9))
+    assert changelog_record.is_deleted(log.records[-1].value or b""), "before compaction keeps the late one"
+
+
+def test_a_forgotten_key_that_comes_again_is_there():
+    log = Log()
+    again = deleted_once(log, committed=at(9))
+    again.finish_recovery(-1)
+    again.confirm_claim(log.append([again.claim_record()]))
+    again.put("a", ["2"])
+    log.checkpoint(again, **at(10))
+    third = StatePartition(TEXT)
+    third.committed = at(10)
+    third.apply_changelog(log.records)
+    assert len(third.forgotten) == 1
+    third.finish_recovery(-1)
+    assert third.get("a") == ["2"]
+
+
+def test_a_million_forgotten_keys_take_little():
+    partition = StatePartition(TEXT)
+    partition.committed = at(9)
+    head = changelog_record.encode_header(1, at(5))
+    tracemalloc.start()
+    try:
+        for first in range(0, 50_000, 1_000):
+            partition.apply_changelog([Written(n, b"workflow:build-%d" % n, head) for n in range(first, first + 1_000)])
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(partition.forgotten) == 50_000 and used < 50_000 * 20
+
+
+def test_the_last_readable_value_of_a_key_may_be_that_it_was_deleted():
+    log = Log()
+    partition = log.owner()
+    partition.take_last_readable([b"a"], [(b"a", changelog_record.encode_header(1, {}))])
+    assert partition.get("a") is None and "a" not in set(partition.keys())
