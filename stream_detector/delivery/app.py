@@ -171,6 +171,11 @@ class WorkerApp(faust.App):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.checkpoint.next_finished.wait(), 2 * self.settings.checkpoint_interval_s)
 
+    def now_s(self) -> float:
+        """Unix time by the broker; by this worker's clock where the broker has named no time."""
+        now_ms = self.broker_clock.now_ms()
+        return time.time() if now_ms is None else now_ms / 1000
+
     async def hurry_checkpoint(self) -> None:
         """Return after the checkpoint under way, or after one that begins now."""
         if not self.checkpoint.is_running and (self._hurried is None or self._hurried.done()):

@@ -27,6 +27,7 @@ from aiokafka.structs import RecordMetadata
 from faust.types import TP
 
 from stream_detector.delivery import faults
+from stream_detector.delivery.broker_clock import BrokerClock
 from stream_detector.delivery.state.contents import BATCH_BYTES, Records, size_of
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.state.recovery import read_between
@@ -70,6 +71,7 @@ class CheckpointedApp(Protocol):
     settings: Settings
     topic_prefix: str
     before_checkpoint: Callable[[Task], None]
+    broker_clock: BrokerClock
 
     @property
     def tasks(self) -> Tasks: ...
@@ -224,7 +226,9 @@ class Checkpoint:
         # All partitions at once: aiokafka takes a partition's next batch only when the one before is on its way.
         await asyncio.gather(*(self._send(place, records, pace, pending) for place, records in todo))
         for place, count, sent in pending:
-            base, expected = (await sent).offset, place.partition.end_offset
+            acknowledged = await sent
+            self._app.broker_clock.note(acknowledged)  # else a clock that nobody sets runs off in weeks
+            base, expected = acknowledged.offset, place.partition.end_offset
             if not place.partition.confirm_write(base, count):
                 await self._handle_foreign_write(place, expected, base)
 

@@ -4,12 +4,13 @@ Rate limits and run messages need all keys at once, so everything is first copie
 its owner alone decides, other notifiers stand by. Order of effects, by the checkpoint: decide (outcomes acknowledged),
 write state, commit, deliver, append the outcome. A message repeats only if the process dies between the provider's
 answer and the record of it: one a channel at most, since the next waits for that record.
+
+Ages, windows, waits and silences are by the broker's time, so an owner whose clock is wrong decides like any other.
 """
 
 import asyncio
 import contextlib
 import signal
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -226,7 +227,7 @@ class Notifier:
             return "refused"
         counts, state = read_label_counts(record.headers), self._store_of(partition)
         with state.undo_on_error():  # half a decision would stand in the way of `dead-letters retry`
-            notifications = policy.accept(state, item, time.time(), self._config, counts)
+            notifications = policy.accept(state, item, self._app.now_s(), self._config, counts)
         self._send_notifications(notifications)
         return "applied"
 
@@ -282,7 +283,7 @@ class Notifier:
         partition = self._find_decided()
         if partition is None or 0 not in self._app.tasks.by_number:
             return
-        now_s, state = time.time(), self._store_of(partition)
+        now_s, state = self._app.now_s(), self._store_of(partition)
         if now_s > self._expire_at_s:
             self._expire_at_s = now_s + EXPIRE_EVERY_S
             self._attempt("expire", lambda: policy.expire(state, now_s, self._on_failure))
@@ -374,7 +375,7 @@ class Notifier:
             state.pop(TOPIC + topic, None)
             return []
 
-        step = partial(policy.watch_topic, state, topic, end, time.time(), self._config)
+        step = partial(policy.watch_topic, state, topic, end, self._app.now_s(), self._config)
         return isolate(state, TOPIC + topic, step, begin_anew, self._on_failure)
 
     async def watch_losses(self) -> None:
@@ -407,7 +408,7 @@ class Notifier:
                     state, role, one.topic, one.partition, max(one.start, *(lost.end for lost in one.lost), 0)
                 )
             losses = [Loss(role, one.topic, one.partition, *lost) for one in found for lost in one.lost]
-            return report_losses(state, role, losses, time.time(), self._config)
+            return report_losses(state, role, losses, self._app.now_s(), self._config)
 
         self._report(state, LOST + role, step)
 
@@ -422,7 +423,7 @@ class Notifier:
             noted = read_set_aside(Path(path).with_suffix(f".{role}"))
             records |= {record.removeprefix(prefix) for record in noted}
 
-        step = partial(report_set_aside, state, role, records, time.time(), self._config)
+        step = partial(report_set_aside, state, role, records, self._app.now_s(), self._config)
         self._report(state, SET_ASIDE + role, step)
 
     def _report(self, state: State, key: str, step: Callable[[], list[Notification]]) -> None:
@@ -442,7 +443,7 @@ class Notifier:
         faults.reach("answered")
         if partition is None:
             return  # whoever owns the partition now finds it due
-        state, now_s = self._store_of(partition), time.time()
+        state, now_s = self._store_of(partition), self._app.now_s()
         # Where it cannot be settled it must not stay due either: it would be sent again and again.
         settle = partial(policy.settle, state, delivery, result, now_s, self._config)
         set_aside = partial(set_aside_due, state, delivery.key, now_s=now_s, answer=result)

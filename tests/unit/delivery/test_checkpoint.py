@@ -9,6 +9,7 @@ import pytest
 from faust.types import TP
 
 from stream_detector.delivery import checkpoint as module
+from stream_detector.delivery.broker_clock import LOG_APPEND_TIME, BrokerClock
 from stream_detector.delivery.checkpoint import Checkpoint
 from stream_detector.delivery.state.contents import CLAIM_KEY, Codec
 from stream_detector.delivery.state.partition import StatePartition
@@ -47,7 +48,7 @@ class Fake:
         self.group, self.settings, self.topic_prefix = self, None, ""
         self.table = SimpleNamespace(changelog_name="baselines", find_owned={0: self.partition}.get)
         self.state_tables = [self.table]
-        self.kafka_producer = self
+        self.kafka_producer, self.broker_clock = self, BrokerClock()
 
     def before_checkpoint(self, task):
         self.steps.append("before")
@@ -67,11 +68,14 @@ class Fake:
         self.steps.append(("changelog", [key for key, _ in batch.records]))
         base, self.end_offset = self.end_offset, self.end_offset + batch.record_count()
         acknowledged = asyncio.get_running_loop().create_future()
-        acknowledged.set_result(SimpleNamespace(offset=base))
+        acknowledged.set_result(SimpleNamespace(offset=base, timestamp=NOW_MS, timestamp_type=LOG_APPEND_TIME))
         return acknowledged
 
     def fail(self, why: str):
         raise SystemExit(why)
+
+
+NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
@@ -217,3 +221,21 @@ async def test_a_revocation_waits_for_claims_under_way(fake):
     claim.set_result(None)
     await taking
     assert fake.steps[-1] == ("commit", {TP0: 5})
+
+
+async def test_what_is_written_tells_the_time_of_the_broker(fake):
+    fake.partition.put("a", "1")
+    assert fake.broker_clock.now_ms() is None
+    await Checkpoint(fake)()
+    assert abs(fake.broker_clock.now_ms() - NOW_MS) < 60_000
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_how_much_a_successor_would_apply_again_is_known(fake, committed):
+    position = fake.tasks.find_position(TP0)
+    position.applied, fake.outcome = 2, committed
+    taking = asyncio.create_task(Checkpoint(fake)())
+    await asyncio.sleep(0)
+    position.applied += 3  # while the checkpoint is under way: not of it
+    await taking
+    assert position.uncommitted == (3 if committed else 5)

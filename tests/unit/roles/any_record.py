@@ -162,7 +162,7 @@ class OwnedTable(Table):
 class FakeApp(App):
     """The app without a broker: dead letters as the product writes them, each end of the process noted."""
 
-    send_to_dlq, _dead_letter = WorkerApp.send_to_dlq, WorkerApp._dead_letter
+    send_to_dlq, _dead_letter, now_s = WorkerApp.send_to_dlq, WorkerApp._dead_letter, WorkerApp.now_s
 
     def __init__(self) -> None:
         super().__init__()

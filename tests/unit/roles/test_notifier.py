@@ -4,6 +4,7 @@ set aside by itself."""
 import asyncio
 import time
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +12,16 @@ import pytest
 from faust.types import TP
 
 from benchmarks.hot_path import App, Table
+from stream_detector.delivery.app import WorkerApp
+from stream_detector.delivery.broker_clock import LOG_APPEND_TIME, BrokerClock
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.repartition import Origin
-from stream_detector.events import Anomaly, RefusedError
+from stream_detector.events import Action, Anomaly, RefusedError
 from stream_detector.events.decode import decode_notification
 from stream_detector.events.encode import encode
 from stream_detector.kafka import topics
 from stream_detector.notify import policy
-from stream_detector.notify.message import Delivered, Message, Result
+from stream_detector.notify.message import Delivered, Message, Result, RetryAfter
 from stream_detector.notify.stages import render
 from stream_detector.notify.stages.deliver import Deliverer
 from stream_detector.roles import notifier as notifier_module
@@ -35,6 +38,8 @@ class Scene:
     def __init__(self) -> None:
         app: Any = App()
         app.settings = Settings(base_url="http://localhost")
+        app.broker_clock = BrokerClock()
+        app.now_s = lambda: WorkerApp.now_s(app)
         app.checkpoint = SimpleNamespace(begun=0, completed=0)
 
         def state_table(name: str, codec: Any, partitions: int, kind: Any) -> Table:
@@ -44,22 +49,27 @@ class Scene:
             self.letters.append((origin, headers, number, error))
 
         app.state_table, app.send_to_dlq = state_table, send_to_dlq
+        self.next_offset = 0
         self.app, self.letters, self.said = app, list[Any](), list[bytes]()
         app.batch_producer.put = lambda topic, number, key, value, *more: self.said.append(value)
         self.notifier = Notifier(app)
         self.notifier._knows_written = lambda partition: True  # type: ignore[method-assign]
 
-    async def decide(self, *found: Anomaly) -> dict[str, int]:
+    async def decide(self, *found: Anomaly | Action) -> dict[str, int]:
         records: list[Any] = [
             SimpleNamespace(
-                headers=[("own", b"1"), Origin(topics.ALERTS, 2, offset, NOW_MS).header()],
+                headers=[
+                    ("own", b"1"),
+                    Origin(topics.ACTIONS if isinstance(one, Action) else topics.ALERTS, 2, offset, NOW_MS).header(),
+                ],
                 value=encode(one),
                 timestamp=NOW_MS,
                 key=None,
                 offset=offset,
             )
-            for offset, one in enumerate(found)
+            for offset, one in enumerate(found, self.next_offset)
         ]
+        self.next_offset += len(found)
         tp = TP(topics.NOTIFIER_IN, 0)
         return dict(await self.notifier.decide(topics.NOTIFIER_IN, Chunk(tp, records, len(records))))
 
@@ -134,7 +144,7 @@ class Delivering(Scene):
 
 def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = time.time() + 60
-    monkeypatch.setattr(notifier_module.time, "time", lambda: now_s)
+    monkeypatch.setattr(time, "time", lambda: now_s)
 
 
 async def test_s27_a_delivery_that_raises_is_failed_and_the_role_delivers_the_others(
@@ -184,3 +194,69 @@ async def test_s27_an_answer_that_cannot_be_settled_is_sent_once(monkeypatch: py
     a_minute_later(monkeypatch)
     await scene.look(times=8)
     assert len(scene.sent) == 1 and scene.outcomes() == ["delivered"]
+
+
+HOUR_S, DAY_S = 3_600.0, 86_400.0
+
+
+class Clocks(Delivering):
+    """A notifier whose clock is off, on a broker that stamps what it acknowledges; the channel fails at first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, off_s: float) -> None:
+        super().__init__()
+        self.at_ms, self.fails = NOW_MS, False
+        self.monkeypatch = monkeypatch
+        self.set_clock(off_s)
+
+    def set_clock(self, off_s: float) -> None:
+        """Another owner takes over, with a clock of its own; its claim is acknowledged before it decides."""
+        self.monkeypatch.setattr(time, "time", lambda: self.at_ms / 1000 + off_s)
+        self.app.broker_clock = BrokerClock()
+        self.app.broker_clock.steady_ms = lambda: self.at_ms - 17_000
+        self.app.broker_clock.note(SimpleNamespace(timestamp=self.at_ms, timestamp_type=LOG_APPEND_TIME))
+
+    async def pass_s(self, seconds: float) -> None:
+        self.at_ms += round(seconds * 1000)
+        await self.look(times=3)
+
+    async def deliver(self, message: Message) -> Result:
+        self.sent.append(message)
+        return RetryAfter("503", 0) if self.fails else Delivered("ok")
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [(HOUR_S, HOUR_S), (-HOUR_S, -HOUR_S), (HOUR_S, -HOUR_S), (-HOUR_S, HOUR_S), (40 * DAY_S, -40 * DAY_S)],
+    ids=["ahead", "behind", "ahead, then behind", "behind, then ahead", "40 days off each way"],
+)
+async def test_x11_a_notifier_whose_clock_is_wrong_sends_what_any_other_sends(
+    offsets: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silence that ends, a rate limit and its digest, waits between tries, and a message that is given up."""
+
+    async def live(first: float, second: float) -> tuple[list[bytes], list[str]]:
+        scene = Clocks(monkeypatch, first)
+        scene.notifier._config = replace(scene.notifier._config, rate_limit_count=3)
+        silence = {"kind": "silence", "until": NOON + timedelta(minutes=30), "entity": "workflow:muted"}
+        await scene.decide(Action(action_id="s", by="ann", at=NOON, **silence))
+        for minute in range(0, 130, 10):
+            if minute == 60:
+                scene.set_clock(second)
+            names = f"{minute}", f"{minute}-too"
+            muted = anomaly(f"muted {minute}", entity_id="muted", entity_name="Muted")
+            await scene.decide(*(anomaly(name, entity_id=name, entity_name=name) for name in names), muted)
+            scene.fails = 40 <= minute < 80 or minute == 120
+            await scene.pass_s(600)
+        await scene.pass_s(2 * DAY_S)
+        return scene.said, [message.title for message in scene.sent]
+
+    expected = await live(0.0, 0.0)
+    assert any(b'"retrying"' in one for one in expected[0]) and any(b"silenced" in one for one in expected[0])
+    assert any("held back" in title for title in expected[1])
+    assert any(b'"failed"' in one for one in expected[0])
+    assert await live(*offsets) == expected
+
+
+async def test_where_the_broker_names_no_time_the_clock_of_the_worker_stands() -> None:
+    scene = Scene()
+    assert abs(scene.app.now_s() - time.time()) < 60
