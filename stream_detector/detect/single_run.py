@@ -1,7 +1,8 @@
 """Which baselines are of workflows with a single execution, seen in their bytes without unpacking them."""
 
 import struct
-from collections.abc import Container, Iterable
+from array import array
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from stream_detector.detect.codec.packed import WORKFLOW
@@ -48,20 +49,50 @@ def single_run_of(packed: bytes, at: int = 0) -> SingleRun | None:
     return SingleRun(_NEWEST.unpack_from(packed, at + _NEWEST_AT)[0], has_incident)
 
 
-def add_single_runs(
-    values: Iterable[tuple[bytes, bytes]], but: Container[bytes], found: list[tuple[int, bytes, bool]]
-) -> None:
-    """Add time, key and `has_incident` of those that `single_run_of` finds: written out, since that takes 1.5 us a key.
+class FoundSingleRuns:
+    """Workflows with one execution, by number; a tuple for each took six times the memory, for as long as it is looked.
+
+    Attributes:
+        keys: of the workflows.
+        times: when the execution of each finished, in epoch ms.
+        incidents: 1 where one is open, or has ended.
+    """
+
+    __slots__ = ("incidents", "keys", "times")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.times, self.incidents = array("q"), bytearray()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, bool]]:
+        """Time, key and whether it has an incident of each."""
+        return ((at, key, bool(had)) for at, key, had in zip(self.times, self.keys, self.incidents, strict=True))
+
+    def add(self, key: bytes, one: SingleRun) -> None:
+        """Add one that `single_run_of` found."""
+        self.keys.append(key)
+        self.times.append(one.newest_ms)
+        self.incidents.append(one.has_incident)
+
+
+def add_single_runs(values: Iterable[tuple[bytes, bytes]], but: Container[bytes], found: FoundSingleRuns) -> None:
+    """Add those that `single_run_of` finds: written out, since that takes 1.5 us a key.
 
     Args:
         values: keys, and what the changelog has of them: a head of 6 bytes and 9 for each position, then the baseline.
         but: keys that are left out.
         found: they are added to it.
     """
-    newest_of, add = _NEWEST.unpack_from, found.append
+    newest_of = _NEWEST.unpack_from
+    add_key, add_time, add_incident = found.keys.append, found.times.append, found.incidents.append
     for key, value in values:
         at = 6 + 9 * value[5]
         if len(value) < at + 20 or value[at + 3] != 1 or value[at + 1] != 1 or value[at + 16] or value[at + 17]:
             continue
         if key not in but:
-            add((newest_of(value, at + 4)[0], key, bool(value[at + 18] or value[at + 19])))
+            add_key(key)
+            add_time(newest_of(value, at + 4)[0])
+            add_incident(bool(value[at + 18] or value[at + 19]))

@@ -13,9 +13,10 @@ How much a former owner may have judged is bounded, else a backlog of new ids wo
 more than MOST_UNCOMMITTED records of a partition before a checkpoint has committed some of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest, nsmallest
+from itertools import chain
 from typing import Protocol
 
 from faust.types import TP
@@ -23,7 +24,7 @@ from faust.types import TP
 from stream_detector.delivery.chunk import Chunk
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Tasks
-from stream_detector.detect.single_run import QUIET_MS, SingleRun, add_single_runs, single_run_of
+from stream_detector.detect.single_run import QUIET_MS, FoundSingleRuns, add_single_runs, single_run_of
 from stream_detector.kafka.aiokafka_patches import FetchState
 from stream_detector.telemetry.log_events import SingleRunsDropped
 
@@ -95,8 +96,7 @@ class _Round:
         self.partitions = {number: (each.partition, each.epoch) for number, each in known.items()}
         self.at_most = {number: each.at_most for number, each in known.items()}
         """Of each partition when it began."""
-        self.found: dict[int, list[tuple[int, bytes, bool]]] = {number: [] for number in known}
-        """Time in epoch ms, key, and whether it has or had an incident."""
+        self.found = {number: FoundSingleRuns() for number in known}
         self._left = [*known]
         self._keys: list[bytes] = []
         """Those of the first partition that is left; the last ones are looked at next."""
@@ -121,7 +121,7 @@ class _Round:
             values = ((key, value) for key in some if (value := partition.packed.get(key)) is not None)
             add_single_runs(values, newer.keys() | gone, found)
             if not self._keys:
-                found += ((one.newest_ms, key, one.has_incident) for key, one in _singles(newer))
+                _add_newer(newer, found)
                 self._left.pop(0)
                 self._begun = False
         return not self._left
@@ -247,19 +247,20 @@ class SingleRuns:
         for number, singles in by_number.items():
             known = self._known[number]
             known.at_most = len(singles) + known.at_most - looked.at_most[number]  # and those that came meanwhile
-        count = sum(map(len, by_number.values()))
+        count = sum(len(singles) for singles in by_number.values())
         excess = count - self._most
         if excess <= 0:
             return
-        times = sorted(each[0] for singles in by_number.values() for each in singles)
+        times = sorted(chain.from_iterable(singles.times for singles in by_number.values()))
         now_ms = times[-min(count, max(AGREE, count // AGREE_SHARE))]
-        found = [each for number, singles in by_number.items() if number not in behind for each in singles]
+        found = [singles for number, singles in by_number.items() if number not in behind]
         chosen = _oldest(found, excess, until_ms=now_ms - QUIET_MS)
         beyond = excess - (HARD_LIMIT - 1) * self._most - len(chosen)
         if beyond > 0:
-            chosen |= {each[1] for each in nsmallest(beyond, (each for each in found if each[1] not in chosen))}
+            others = (each for singles in found for each in singles if each[1] not in chosen)
+            chosen |= {each[1] for each in nsmallest(beyond, others)}
         else:
-            young = (each[0] for each in found if not each[2] and each[0] > now_ms - QUIET_MS)
+            young = (at for singles in found for at, _, had in singles if not had and at > now_ms - QUIET_MS)
             is_useless = len(chosen) < excess and not behind
             self._useless_until_ms = min(young, default=_NEVER_MS) + QUIET_MS if is_useless else 0
         dropped = 0
@@ -280,17 +281,17 @@ class SingleRuns:
             self._dropping[number] = _Dropping(known.partition, checkpoint)
 
 
-def _oldest(found: list[tuple[int, bytes, bool]], count: int, until_ms: int) -> set[bytes]:
+def _oldest(found: Sequence[FoundSingleRuns], count: int, until_ms: int) -> set[bytes]:
     """The keys of those without an incident that are the oldest, at most `count`, none after `until_ms`.
 
     Only times are sorted: `nsmallest` compares the keys as well, and took 2 s of a million.
     """
-    times = sorted(newest_ms for newest_ms, _, has_incident in found if newest_ms <= until_ms and not has_incident)
+    times = sorted(at for singles in found for at, _, had in singles if at <= until_ms and not had)
     if len(times) > count:
         until_ms = times[count - 1]
     chosen: set[bytes] = set()
     last: list[bytes] = []
-    for newest_ms, key, has_incident in found:
+    for newest_ms, key, has_incident in chain.from_iterable(found):
         if newest_ms > until_ms or has_incident:
             continue
         if newest_ms < until_ms:
@@ -306,19 +307,19 @@ def _is_unchanged(partition: StatePartition[bytes], newest_ms: int, key: bytes, 
     return packed is not None and single_run_of(packed) == (newest_ms, has_incident)
 
 
-def _singles(newer: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, SingleRun]]:
+def _add_newer(newer: Mapping[bytes, bytes], found: FoundSingleRuns) -> None:
     for key, packed in newer.items():
         if (one := single_run_of(packed)) is not None:
-            yield key, one
+            found.add(key, one)
 
 
-def single_runs(partition: StatePartition[bytes]) -> list[tuple[int, bytes, bool]]:
-    """Each key whose baseline is of one execution: its time in epoch ms, the key, whether it has or had an incident.
+def single_runs(partition: StatePartition[bytes]) -> FoundSingleRuns:
+    """Each key whose baseline is of one execution.
 
     No snapshot is under way. 1 us a key that the partition holds.
     """
-    found: list[tuple[int, bytes, bool]] = []
+    found = FoundSingleRuns()
     newer = {key.encode(): packed for key, packed in partition.live.items()}
-    found += ((one.newest_ms, raw, one.has_incident) for raw, one in _singles(newer))
+    _add_newer(newer, found)
     add_single_runs(partition.packed.items(), newer.keys() | {key.encode() for key in partition.deleted}, found)
     return found

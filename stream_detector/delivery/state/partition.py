@@ -54,6 +54,8 @@ class StatePartition(PartitionContents[V]):
         self.unencoded: set[str] = set()
         """Keys of the snapshot under way that are not yet encoded: to be encoded before they change."""
         self._snapshot: PartitionSnapshot[V] | None = None
+        self._known_header, self._is_past = b"", False
+        """The head of the last empty payload, and whether everything that it names is committed."""
         self.owned = False
         """Our claim lies in the changelog; only then is anything changed or written."""
         self.read_offset = -1
@@ -234,7 +236,6 @@ class StatePartition(PartitionContents[V]):
     def apply_changelog(self, records: Sequence[ChangelogRecord]) -> None:
         """Apply one fetched chunk of the changelog: the larger epoch wins, within it the later record."""
         packed, epoch, written_by, header, check = self.packed, self.epoch, 0, b"", self.codec.check
-        is_past = False
         for record in records:
             key, value = record.key, record.value
             if type(record) is ReadRecord and isinstance(record.headers, UnreadableHeaders):
@@ -256,7 +257,6 @@ class StatePartition(PartitionContents[V]):
                     header, written_by = its_header, changelog_record.epoch_of(value)
                     positions = changelog_record.positions_of(value)
                     self.replay_until = changelog_record.merge_positions(self.replay_until, positions)
-                    is_past = all(at <= self.committed.get(source, 0) for source, at in positions.items())
                 if written_by < epoch and self._is_late(key, written_by):
                     continue
                 epoch = max(epoch, written_by)
@@ -267,17 +267,26 @@ class StatePartition(PartitionContents[V]):
                 else:
                     if len(value) > len(header):
                         packed[key] = value
-                    elif is_past and self.committed:
-                        packed.pop(key, None)
-                        self.forgotten.add(key, written_by)
                     else:
-                        packed[key] = header  # one object for all of a checkpoint
+                        self._take_deleted(key, header, written_by)
                     if self.live:
                         self.live.pop(key.decode(), None)
             except Exception as error:
                 self.leave_out(key, record.offset, error)
         self.epoch = epoch
         self.read_offset = records[-1].offset
+
+    def _take_deleted(self, key: bytes, header: bytes, written_by: int) -> None:
+        """The changelog has an empty payload: it counts for as long as events of the key may be replayed."""
+        if self.committed and header != self._known_header:
+            positions = changelog_record.positions_of(header)
+            self._known_header = header
+            self._is_past = all(at <= self.committed.get(source, 0) for source, at in positions.items())
+        if self.committed and self._is_past:
+            self.packed.pop(key, None)
+            self.forgotten.add(key, written_by)
+        else:
+            self.packed[key] = header  # one object for all of a checkpoint
 
     def _is_late(self, key: bytes, written_by: int) -> bool:
         """True for a former owner's late write; ours is then written again, before compaction can drop it."""
@@ -338,7 +347,7 @@ class StatePartition(PartitionContents[V]):
         self.end_offset = self.read_offset + 1
         self.epoch += 1
         self.owned = False
-        self.forgotten = DeletedKeys()
+        self.forgotten, self._known_header = DeletedKeys(), b""
         for key, value in list(self.packed.items()):
             if changelog_record.is_deleted(value):
                 self.tombstones[key] = self.packed.pop(key)

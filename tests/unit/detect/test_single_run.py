@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from stream_detector.detect import Baseline, Config, step
-from stream_detector.detect.single_run import SingleRun, add_single_runs, single_run_of
+from stream_detector.detect.single_run import FoundSingleRuns, SingleRun, add_single_runs, single_run_of
 from stream_detector.events.times import epoch_ms
 from tests.events_made import NOON, completion
 
@@ -30,9 +30,9 @@ def test_of_many_those_with_one_execution_are_found(positions: int) -> None:
     head = b"\x01" * 5 + bytes([positions]) + bytes(9 * positions)
     made = {"once": ran(1), "twice": ran(2), "decided": decided_on(), "left out": ran(1)}
     values = [(name.encode(), head + baseline.pack()) for name, baseline in made.items()]
-    found: list[tuple[int, bytes, bool]] = []
+    found = FoundSingleRuns()
     add_single_runs([*values, (b"deleted", head)], {b"left out"}, found)
-    assert found == [(MS, b"once", False)]
+    assert (list(found), len(found)) == ([(MS, b"once", False)], 1)
 
 
 def test_one_alone() -> None:
