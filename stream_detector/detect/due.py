@@ -33,6 +33,7 @@ from stream_detector.detect.rules.missed_run import describe
 from stream_detector.detect.running import (
     Ended,
     arrived_ms,
+    changed,
     due_running,
     mark_running_sent,
     mark_running_unsent,
@@ -117,6 +118,7 @@ def close(baseline: WorkflowBaseline, incident_id: str | None) -> None:
 def refresh(baseline: WorkflowBaseline) -> None:
     """After a decision of a person the key's gates are others, so something may be due at another time."""
     refresh_missed(baseline)
+    changed(baseline)
 
 
 def before_completion(

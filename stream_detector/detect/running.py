@@ -43,8 +43,8 @@ from stream_detector.events.completion import COUNTED, recorded_duration_s, with
 from stream_detector.events.start import ends_again, started_as
 from stream_detector.events.times import EARLIEST_MS, LATEST_MS, epoch_ms, from_epoch_ms
 
-_MOST_BACK: Final = 20
-"""As in `codec/recent_ids`: the end of one of so many later attempts is an end of this one."""
+_LATER_ATTEMPTS: Final = 3
+"""The end of one of so many later attempts is an end of this one."""
 _LONGEST_S: Final = 1e12
 _LOST_AFTER_S: Final = 86_400.0
 _HOW: Final = {
@@ -145,7 +145,7 @@ def _first(baseline: WorkflowBaseline) -> Running:
 def _has_ended(baseline: WorkflowBaseline, event: Start, start_ms: i64) -> bool:
     """Whether the end of this execution, or of a later attempt of it, is known already."""
     ids, attempt = baseline.ids, event.attempt
-    for each in range(attempt, attempt + _MOST_BACK + 1):
+    for each in range(attempt, attempt + _LATER_ATTEMPTS + 1):
         if is_recent(ids, hash_of_id(event.execution_id, each)):
             return True
     if not ends_again(event.execution_id):
@@ -179,18 +179,19 @@ def _add(
         event.execution_id, event.attempt, start_ms, running.base_of(start_ms, arrival_ms), max(given_s, 0.0)
     )
     one.off = given_s < 0.0 or _waits(event)
-    usual = usual_run(baseline)
-    if float(arrival_ms - start_ms) > 1000.0 * usual.forgotten_after_s(one.limit_s or usual.limit_s):
+    if running.is_stale:
+        running.take_limit(usual_run(baseline))
+    if float(arrival_ms - start_ms) > 1000.0 * running.forgotten_after_s(one.limit_s or running.limit_s):
         return []
     found = []
     if len(running.executions) >= MOST:
         oldest = min(running.executions, key=lambda each: (each.stage == QUIET, each.base_s))
-        until_s = oldest.base_s + whole_s(usual.forgotten_after_s(oldest.limit_s))
+        until_s = oldest.base_s + whole_s(running.forgotten_after_s(oldest.limit_s))
         if oldest.stage == QUIET or arrival_ms < 1000 * until_s:
             running.unwatched = min(running.unwatched + 1, 0xFF)
             return []
         if oldest.is_reported:
-            found.append(_given_up(baseline, running, oldest, usual, i64(arrival_ms) // 1000))
+            found.append(_given_up(baseline, running, oldest, usual_run(baseline), i64(arrival_ms) // 1000))
         running.drop(oldest)
     labels = dict(event.labels)
     name = event.workflow_name or event.workflow_id
@@ -206,23 +207,24 @@ def refresh(baseline: WorkflowBaseline) -> None:
         return
     due_s: i64 = 0
     if running.executions:
-        usual = usual_run(baseline)
+        if running.is_stale:
+            running.take_limit(usual_run(baseline))
         for one in running.executions:
-            at_s = _next_s(one, usual)
+            at_s = _next_s(one, running)
             if at_s and (not due_s or at_s < due_s):
                 due_s = at_s
     running.due_s = due_s
     baseline.set_due()
 
 
-def _next_s(one: Execution, usual: UsualRun) -> i64:
+def _next_s(one: Execution, running: Running) -> i64:
     """When something of one execution is due next, epoch s; 0 for one that is over."""
     if one.stage == OVER:
         return 0
-    limit = one.limit_s or usual.limit_s
+    limit = one.limit_s or running.limit_s
     if _may_report(one, limit):
         return one.due_s(CRITICAL if one.stage == WARNED else WARNED, limit)
-    return one.base_s + whole_s(MOST_S if one.stage != QUIET else usual.forgotten_after_s(limit))
+    return one.base_s + whole_s(MOST_S if one.stage != QUIET else running.forgotten_after_s(limit))
 
 
 def _may_report(one: Execution, limit: float) -> bool:
@@ -241,6 +243,7 @@ def due_running(baseline: WorkflowBaseline, now_ms: int) -> list[Anomaly]:
     if not running.due_s or now_ms < running.due_s * 1000:
         return []
     usual = usual_run(baseline)
+    running.take_limit(usual)
     found: list[Anomaly] = []
     for one in list(running.executions):
         found += _due_of(baseline, running, one, usual, now_ms)
@@ -253,7 +256,7 @@ def _due_of(
 ) -> list[Anomaly]:
     found: list[Anomaly] = []
     while True:
-        at_s = _next_s(one, usual)
+        at_s = _next_s(one, running)
         if not at_s or now_ms < at_s * 1000:
             return found
         limit = one.limit_s or usual.limit_s
@@ -421,8 +424,7 @@ def _give_up_lost(baseline: WorkflowBaseline, running: Running, finished_ms: i64
     """
     found: list[Anomaly] = []
     for one in [one for one in running.executions if one.stage in (WARNED, CRITICAL) and one.start_ms < finished_ms]:
-        usual = usual_run(baseline)
-        after_s = max(usual.forgotten_after_s(one.limit_s), _LOST_AFTER_S)
+        after_s = max(running.forgotten_after_s(one.limit_s), _LOST_AFTER_S)
         if arrival_ms >= 1000 * (one.base_s + whole_s(min(after_s, MOST_S))):
             how = "gave no end, and a later execution has ended well"
             found += _finish(baseline, running, one, arrival_ms, "superseded", how)
@@ -435,7 +437,7 @@ def _learn(running: Running, event: Completion, config: Config, reported: Execut
     duration_s = recorded_duration_s(event, config.duration_from_times)
     if event.status in COUNTED and 0.0 < duration_s <= _LONGEST_S:
         is_bounded = reported is not None and not reported.closed
-        running.longest.add(min(duration_s, reported.limit_s) if is_bounded and reported is not None else duration_s)
+        running.learn(min(duration_s, reported.limit_s) if is_bounded and reported is not None else duration_s)
 
 
 def explained(baseline: WorkflowBaseline) -> list[str]:
@@ -466,6 +468,13 @@ def open_incidents(baseline: WorkflowBaseline) -> list[Incident]:
         for one in running.executions
         if one.is_reported
     ]
+
+
+def changed(baseline: WorkflowBaseline) -> None:
+    """A decision has changed the key's gates, and the learned limit with them."""
+    if baseline.running is not None:
+        baseline.running.limit_s = 0.0
+        refresh(baseline)
 
 
 def close(baseline: WorkflowBaseline, incident_id: str | None) -> None:

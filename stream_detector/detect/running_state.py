@@ -48,6 +48,7 @@ _GIVEN: Final = 16
 _ROBUST: Final = 1
 _ENTRY: Final = struct.Struct("<qfIIBBH")
 _MOST_ABOUT: Final = 600
+_STALE: Final = 8
 _RISE_TIMES, _RISE_S = 4.0, 600.0
 _DECAY: Final = 0.01
 _MARGIN: Final = 1.2
@@ -113,11 +114,15 @@ class Running:
         robust: whether the workflow is judged by profile `robust`.
         delay_s: nearly the longest time from an end to its arrival.
         longest: of the last 80 to 120 executions.
+        limit_s, usual_s: what was learned when it was last asked, `stale` executions ago; 0.0 while these are too few.
         ended: of the last runs that can end again under one number a hash of it (4 bytes) and when it ended (4).
         about: what they have in common for the one who reads of them: name, labels, source and link.
     """
 
-    __slots__ = ("about", "delay_s", "due_s", "ended", "executions", "longest", "robust", "unwatched")
+    __slots__ = (
+        *("about", "delay_s", "due_s", "ended", "executions", "limit_s", "longest", "robust", "stale", "unwatched"),
+        "usual_s",
+    )
 
     def __init__(self) -> None:
         self.executions: list[Execution] = []
@@ -126,6 +131,9 @@ class Running:
         self.robust: bool = True
         self.delay_s: float = 0.0
         self.longest = Longest()
+        self.limit_s: float = 0.0
+        self.usual_s: float = 0.0
+        self.stale: i64 = 0
         self.ended: bytes = b""
         self.about: dict[str, Any] = {}
 
@@ -197,14 +205,40 @@ class Running:
                 return True
         return False
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the limit is to be learned again: it takes 30 us, and one execution more or less moves it little."""
+        return self.limit_s <= 0.0 or self.stale >= _STALE
+
+    def learn(self, duration_s: float) -> None:
+        """One more execution with a duration has ended."""
+        self.longest.add(duration_s)
+        self.stale = min(self.stale + 1, 0xFF)
+
+    def take_limit(self, usual: "UsualRun") -> None:
+        """What is usual was learned again."""
+        self.limit_s, self.usual_s, self.stale = usual.limit_s, f32(usual.usual_s), 0
+
+    def forgotten_after_s(self, limit_s: float) -> float:
+        """How long after its base a run is forgotten, in seconds: ten times the usual, thrice its limit; 30 d at most.
+
+        While too few executions are known, 30 days.
+        """
+        if self.limit_s <= 0.0:
+            return MOST_S
+        return min(max(FORGOTTEN_AFTER * self.usual_s, MOST_LIMITS * limit_s), MOST_S)
+
     def pack(self, w: BytesWriter) -> None:
-        """Write what `fill` reads: 18 bytes and 8 an end in `ended`; with running executions `about` and these."""
+        """Write what `fill` reads: 28 bytes and 8 an end in `ended`; with running executions `about` and these."""
         kept = [one for one in self.executions if one.stage != OVER or one.unsent]
         w.append(u8(len(kept)))
         w.append(u8(self.unwatched))
         w.append(u8(_ROBUST if self.robust else 0))
         put_u32(w, self.due_s)
         write_f32_le(w, self.delay_s)
+        write_f32_le(w, self.limit_s)
+        write_f32_le(w, self.usual_s)
+        w.append(u8(self.stale))
         self.longest.pack(w)
         w.append(u8(len(self.ended) // 8))
         w.write(self.ended)
@@ -220,7 +254,9 @@ class Running:
         count, self.unwatched, flags = i64(packed[at]), i64(packed[at + 1]), i64(packed[at + 2])
         self.robust = flags & _ROBUST != 0
         self.due_s, self.delay_s = u32(packed, at + 3), read_f32_le(packed, at + 7)
-        at = self.longest.fill(packed, at + 11)
+        self.limit_s, self.usual_s = read_f32_le(packed, at + 11), read_f32_le(packed, at + 15)
+        self.stale = i64(packed[at + 19])
+        at = self.longest.fill(packed, at + 20)
         begin, at = at + 1, at + 1 + 8 * i64(packed[at])
         self.ended = packed[begin:at]
         if count:
@@ -267,15 +303,6 @@ class UsualRun:
         self.longest_s: float = seconds_of(int(longest.reading)) if self.runs else 0.0
         self.usual_s: float = seconds_of(known[len(known) // 2]) if known else 0.0
         self.limit_s: float = f32(limit_s)
-
-    def forgotten_after_s(self, limit_s: float) -> float:
-        """How long after its base a run is forgotten, in seconds: ten times the usual, thrice its limit; 30 d at most.
-
-        While too few executions are known, 30 days.
-        """
-        if self.limit_s <= 0.0:
-            return MOST_S
-        return min(max(FORGOTTEN_AFTER * self.usual_s, MOST_LIMITS * limit_s), MOST_S)
 
 
 def seconds_of(reading: int) -> float:
