@@ -23,9 +23,10 @@ _DETECT = (
     *("variant_state", "wording"),
     *("rules/pattern_deviation", "rules/resource_exhaustion", "rules/shared"),
     *("rules/branch_failures", "rules/spike_in_failures", "rules/timing"),
-    *("statistics/given_schedule", "statistics/limit", "statistics/page_hinkley", "statistics/schedule"),
-    "statistics/usual_time",
+    *("statistics/given_schedule", "statistics/limit", "statistics/page_hinkley", "statistics/usual_time"),
     *(f"statistics/{name}" for name in ("days", "evidence", "failures", "history", "level", "readings", "resources")),
+    *(f"statistics/schedule/{name}" for name in ("daylight", "expected", "following", "hours", "learned", "learning")),
+    "statistics/schedule/schedule",
     *("statistics/rhythm", "statistics/tails", "codec/binary", "codec/packed", "codec/recent_ids"),
 )
 _EVENTS = "decode", "documents", "times"

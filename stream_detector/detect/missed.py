@@ -12,6 +12,7 @@ from msgspec import Struct
 from mypy_extensions import i64
 
 from stream_detector.detect.baseline import WorkflowBaseline
+from stream_detector.detect.codec.binary import f32
 from stream_detector.detect.codec.recent_ids import is_retry
 from stream_detector.detect.config import Config
 from stream_detector.detect.expected import hash_of
@@ -19,7 +20,7 @@ from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules import missed_run
 from stream_detector.detect.rules.missed_run import About, Comer
 from stream_detector.detect.statistics.given_schedule import GivenSchedule
-from stream_detector.detect.statistics.schedule import RETIRED_AFTER, STEP_S, Missed, Schedule
+from stream_detector.detect.statistics.schedule.schedule import RETIRED_AFTER, Missed, Schedule
 from stream_detector.detect.statistics.schedule_text import ScheduleView, describe
 from stream_detector.detect.times import Miss, Times, is_at_rest, rested_of, resting
 from stream_detector.detect.variant_state import is_of_branches
@@ -79,7 +80,7 @@ def _follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | N
         return
     times.given, schedule = GivenSchedule(), times.schedule
     if schedule is not None:
-        times.given.run_s, times.given.delay_s, times.schedule = schedule.run_s, schedule.delay_s, None
+        times.given.run_s, times.given.delay_s, times.schedule = f32(schedule.run_s), f32(schedule.delay_s), None
     times.given.begin(rule, code, times.since_s if times.rule == code else now_s, times.last_s)
     _refresh(baseline, times)
 
@@ -270,7 +271,7 @@ def _is_repeated(times: Times, arrival: Arrival, start_s: i64) -> bool:
         return True
     if event.attempt > 1 and is_retry(arrival.ids, event.execution_id, event.attempt):
         return True
-    return times.schedule is not None and int(start_s - start_s % STEP_S) in times.schedule.ring
+    return times.schedule is not None and times.schedule.has_start(start_s)
 
 
 def _take(

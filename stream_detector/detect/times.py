@@ -12,7 +12,7 @@ from mypy_extensions import i64, mypyc_attr, u8
 from stream_detector.detect.codec.binary import put_u16, put_u32, u16, u32
 from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.statistics.given_schedule import GivenSchedule
-from stream_detector.detect.statistics.schedule import Schedule
+from stream_detector.detect.statistics.schedule.schedule import Schedule
 
 MOST_LABELS: Final = 8
 MOST_LABEL: Final = 40
@@ -129,7 +129,7 @@ class Times:
         """Date nothing after `at_s`: what came from a clock that was ahead is forgotten."""
         self.known_s, self.live_s, self.last_s = min(self.known_s, at_s), min(self.live_s, at_s), min(self.last_s, at_s)
         schedule, given = self.schedule, self.given
-        if schedule is not None and schedule.ring and schedule.ring[-1] > at_s:
+        if schedule is not None and schedule.newest > at_s:
             self.schedule = Schedule()
             self.due_s = self.usual_s = 0
         if given is not None:

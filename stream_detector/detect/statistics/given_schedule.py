@@ -10,7 +10,7 @@ from librt.strings import BytesWriter, read_f32_le, write_f32_le
 from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import f32, put_u16, put_u32, u16, u32
-from stream_detector.detect.statistics.schedule import RETIRED_AFTER, Missed
+from stream_detector.detect.statistics.schedule.schedule import RETIRED_AFTER, Missed
 
 _UP: Final = 0.05
 _DOWN: Final = 0.05 * 0.01 / 0.99

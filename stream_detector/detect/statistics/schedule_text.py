@@ -4,7 +4,10 @@ from calendar import day_name
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from stream_detector.detect.statistics.schedule import DAILY, DAY, EVERY, HOUR, INTERVAL, WEEK_HOURS, Schedule
+from stream_detector.detect.statistics.schedule.expected import offset_of, runs_on
+from stream_detector.detect.statistics.schedule.hours import WEEK_HOURS, has_hour
+from stream_detector.detect.statistics.schedule.learned import DAILY, DAY, EVERY, HOUR, INTERVAL, Learned
+from stream_detector.detect.statistics.schedule.schedule import Schedule
 
 _NEAR_S: Final = 4_500
 _SET_BY: Final = 0.1
@@ -35,16 +38,16 @@ def describe(schedule: Schedule) -> ScheduleView | None:
         return None
     expected = round(schedule.asked) - schedule.missed
     came = min(round(schedule.served), expected)
-    return ScheduleView(_text(schedule), came, expected, schedule.usual_s, int(schedule.due_s), _ends_by(schedule))
+    return ScheduleView(_text(schedule), came, expected, int(schedule.usual_s), int(schedule.due_s), _ends_by(schedule))
 
 
-def _text(schedule: Schedule) -> str:
+def _text(schedule: Learned) -> str:
     if schedule.kind == INTERVAL:
-        return f"every {_period(schedule.period_s)}{_hours(schedule)}"
+        return f"every {_period(int(schedule.period_s))}{_hours(schedule)}"
     if schedule.kind == DAILY:
         if len(schedule.times) > 1:
             times = [_clock(time) for time in sorted(schedule.times)]
-            return f"{_days_of_week(schedule.week)} {', '.join(times[:-1])} and {times[-1]} UTC"
+            return f"{_named([any(day) for day in _week(schedule)])} {', '.join(times[:-1])} and {times[-1]} UTC"
         return f"{_days(schedule)} {_range(schedule)} UTC"
     if schedule.kind == EVERY:
         days = schedule.period_s // DAY
@@ -59,12 +62,11 @@ def _period(seconds: int) -> str:
     return f"{seconds // HOUR} h" if seconds % HOUR == 0 else f"{seconds // 60} min"
 
 
-def _hours(schedule: Schedule) -> str:
+def _hours(schedule: Learned) -> str:
     """The hours of the week in which it runs, where they are not all."""
-    on = [schedule.week[(hour + 96) % WEEK_HOURS] for hour in range(WEEK_HOURS)]  # from Monday on; 0 was a Thursday
-    if all(on) or schedule.hour - schedule.since_hour < WEEK_HOURS:
+    days = _week(schedule)
+    if all(all(day) for day in days) or schedule.hour - schedule.since_hour < WEEK_HOURS:
         return ""
-    days = [on[24 * day : 24 * day + 24] for day in range(7)]
     running = [day for day in days if any(day)]
     if not running:
         return ""
@@ -76,20 +78,17 @@ def _hours(schedule: Schedule) -> str:
     return f", {names} {first:02}:00 to {last:02}:00 UTC"
 
 
-def _days(schedule: Schedule) -> str:
+def _days(schedule: Learned) -> str:
     """On which days of the week it ran on most of the last three."""
-    days = schedule._days_at(schedule.times[0])
-    return _named([schedule._runs_on(days, _next(days[-1], weekday)) for weekday in range(7)]) if days else "every day"
+    newest = schedule.newest // DAY
+    monday = newest + 7 - (newest + 3) % 7  # day 0 was a Thursday
+    return _named([runs_on(schedule, monday + weekday) for weekday in range(7)])
 
 
-def _next(day: int, weekday: int) -> int:
-    """The first day after `day` that is this day of the week (0 Monday)."""
-    return day + 1 + (weekday - (day + 1 + 3)) % 7
-
-
-def _days_of_week(week: list[bool]) -> str:
-    on = [week[(hour + 96) % WEEK_HOURS] for hour in range(WEEK_HOURS)]
-    return _named([any(on[24 * day : 24 * day + 24]) for day in range(7)])
+def _week(schedule: Learned) -> list[list[bool]]:
+    """In which hours of each day it ran the last time they came, from Monday on."""
+    monday = 96  # hours are counted from a Thursday on
+    return [[has_hour(schedule.hours, monday + 24 * day + hour) for hour in range(24)] for day in range(7)]
 
 
 def _named(on: list[bool]) -> str:
@@ -109,17 +108,17 @@ def _named(on: list[bool]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _range(schedule: Schedule) -> str:
+def _range(schedule: Learned) -> str:
     """From when to when it usually starts, or the one minute."""
     time = schedule.times[0]
-    offsets = sorted((start - time + DAY // 2) % DAY - DAY // 2 for start in schedule.ring)
+    offsets = sorted(int(offset_of(start, time)) for start in schedule.starts())
     near = [offset for offset in offsets if abs(offset) <= _NEAR_S] or [0]
     cut = int(_SET_BY * len(near))
     first, last = _clock(time + near[cut]), _clock(time + near[len(near) - 1 - cut])
     return first if first == last else f"{first} to {last}"
 
 
-def _ends_by(schedule: Schedule) -> str:
+def _ends_by(schedule: Learned) -> str:
     if schedule.kind == INTERVAL or len(schedule.times) > 1 or not schedule.run_s:
         return ""
     return f"{_clock(schedule.times[0] + int(schedule.run_s) + 59)} UTC"
