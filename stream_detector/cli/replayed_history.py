@@ -71,7 +71,9 @@ class ReplayedHistory:
             self._take(self._replayer.gather(event, outcome, epoch_ms(event.scored_at)))
 
     def finish(self) -> Found:
-        """End every run, then let all that was found come to the notifier in the order of its times."""
+        """End every run and ask what did not come, then let all that was found come to the notifier in the order of its
+        times."""
+        self._take(self._replayer.due())
         self._take(self._replayer.missing(sys.maxsize))
         for summary in self._replayer.summaries(sys.maxsize):
             self.found.runs += summary.part == 1

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from stream_detector.detect.baseline import ScoreBaseline, WorkflowBaseline
 from stream_detector.detect.config import Config
+from stream_detector.detect.due import due
 from stream_detector.detect.expected import expect_runs, expected_workflows
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import STARTED, Outcome
@@ -62,6 +63,13 @@ class Baselines(dict[str, WorkflowBaseline | ScoreBaseline]):
         for workflow in expected_workflows(config):
             for baseline in expect_runs(self, workflow, now_s):
                 self[baseline.key] = baseline
+
+    def due(self, config: Config, now_ms: int) -> list[Anomaly]:
+        """What had not come by then, of all keys, in the order of when it was due."""
+        known = (baseline for baseline in self.values() if isinstance(baseline, WorkflowBaseline))
+        asked = [baseline for baseline in known if baseline.due_s and baseline.due_s * 1000 <= now_ms]
+        found = [anomaly for baseline in asked for anomaly in due(baseline, now_ms, config)]
+        return sorted(found, key=lambda anomaly: anomaly.detected_at)
 
     def apply(
         self,
@@ -135,6 +143,7 @@ class Replayer:
         self.memberships: dict[str, Memberships] = {}
         self.labels = LabelWindow("replay")
         """How common labels are among the executions so far."""
+        self._newest_record_ms = -1
         self._is_new = True
         """Nothing was applied yet."""
         self._summaries: list[RunSummary] = []
@@ -156,7 +165,20 @@ class Replayer:
         if self._is_new:
             self._is_new = False
             self.baselines.expect(self.config, arrival_ms(event, record_ms) // 1000)
+        if record_ms is not None and record_ms > self._newest_record_ms:
+            self._newest_record_ms = record_ms
         return self.baselines.apply(event, self.config, record_ms, backfill=backfill, explain=explain)
+
+    def due(self) -> list[Anomaly]:
+        """What had not come by the newest event: asked once more of every key at the end of a history.
+
+        That is the newest time of a record where the history has them, else the newest that a key takes for its newest:
+        a clock that was ahead and was found to be is not asked about its future.
+        """
+        newest_ms = self._newest_record_ms
+        if newest_ms < EARLIEST_MS:
+            newest_ms = max((int(baseline.newest_ms) for baseline in self.baselines.values()), default=0)
+        return self.baselines.due(self.config, newest_ms)
 
     def label_counts(self, anomaly: Anomaly) -> LabelCounts | None:
         """How common its labels are by now; None for a score, which is no execution."""

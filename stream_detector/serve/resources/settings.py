@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.composition import detection_config
-from stream_detector.detect import Config
+from stream_detector.detect import Config, WorkflowBaseline
 from stream_detector.detect.loading import wait_until_loaded
 from stream_detector.detect.replay import Baselines
 from stream_detector.events import Anomaly, Completion
@@ -29,6 +29,8 @@ from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX, SPECS, Settings
 from stream_detector.store import history
 from stream_detector.store.connect import StoreAwayError
+from stream_detector.store.executions import StoredCompletion
+from stream_detector.store.scores import StoredScore
 
 
 class PreviewQuery(Struct, kw_only=True):
@@ -127,29 +129,57 @@ async def preview(request: web.Request) -> web.Response:
 
 
 async def _fold(pool: asyncpg.Pool, configs: list[Config], since: datetime) -> tuple[Alerts, Alerts, int, bool]:
+    """Each key by itself; then what had not come by the newest of all events, as the clock would have found it."""
     await wait_until_loaded()
-    counted = [_Counted(), _Counted()]
-    kept: list[Baselines] = []
-    events, key = 0, ""
+    folds = [_Folded(config, since) for config in configs]
+    events, key, newest_ms, whole = 0, "", -1, True
     async for stored in history.everything(pool):
         event = stored.event
-        if isinstance(event, Completion):
-            own, at = workflow_key(event.workflow_id), event.finished_at
-        else:
-            own, at = score_key(event.entity_id), event.scored_at
+        own = workflow_key(event.workflow_id) if isinstance(event, Completion) else score_key(event.entity_id)
         if own != key:
             key = own
-            kept = [Baselines() for _ in configs]
-        for baselines, config, count in zip(kept, configs, counted, strict=True):
-            found = baselines.apply(event, config, stored.record_ms, backfill=stored.backfill).anomalies
-            if found and at >= since:
-                count.add(found)
+            for fold in folds:
+                fold.begin()
+        for fold in folds:
+            fold.apply(stored)
+        newest_ms = max(newest_ms, stored.record_ms)
         events += 1
         if events % _BREATHE_EVERY == 0:
             await asyncio.sleep(0)
         if events == MOST_EVENTS:
-            return counted[0].alerts(), counted[1].alerts(), events, False
-    return counted[0].alerts(), counted[1].alerts(), events, True
+            whole = False
+            break
+    now, then = (fold.finish(newest_ms) for fold in folds)
+    return now, then, events, whole
+
+
+class _Folded:
+    """The history under one configuration."""
+
+    def __init__(self, config: Config, since: datetime) -> None:
+        self._config, self._since, self._counted = config, since, _Counted()
+        self._baselines, self._due = Baselines(), Baselines()
+        """Those of the key that is being folded, and of the keys before it those of which something is due."""
+
+    def begin(self) -> None:
+        """The next key."""
+        for key, baseline in self._baselines.items():
+            if isinstance(baseline, WorkflowBaseline) and baseline.due_s:
+                self._due[key] = baseline
+        self._baselines = Baselines()
+
+    def apply(self, stored: StoredCompletion | StoredScore) -> None:
+        """One event."""
+        event = stored.event
+        found = self._baselines.apply(event, self._config, stored.record_ms, backfill=stored.backfill).anomalies
+        if found and (event.finished_at if isinstance(event, Completion) else event.scored_at) >= self._since:
+            self._counted.add(found)
+
+    def finish(self, now_ms: int) -> Alerts:
+        """What was found by then."""
+        self.begin()
+        self._counted.add(each for each in self._due.due(self._config, now_ms) if each.detected_at >= self._since)
+        return self._counted.alerts()
 
 
 class _Counted:
@@ -159,7 +189,7 @@ class _Counted:
         self.types: Counter[Any] = Counter()
         self.severities: Counter[Any] = Counter()
 
-    def add(self, anomalies: Sequence[Anomaly]) -> None:
+    def add(self, anomalies: Iterable[Anomaly]) -> None:
         for each in anomalies:
             if each.state != "opened" or each.severity == "info":
                 continue
