@@ -12,7 +12,7 @@ from stream_detector.detect.expected import expect_runs, expected_workflows
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.outcome import STARTED, Outcome
 from stream_detector.detect.rules.missing_entity import Memberships, apply_membership, membership_parts
-from stream_detector.detect.running import is_watched_first
+from stream_detector.detect.running import arrived_ms, is_watched_first
 from stream_detector.detect.runs import Run, apply_part, close, run_part_of
 from stream_detector.detect.step import key_of, step
 from stream_detector.detect.variants import follow, is_of_workflow, keys_of_action
@@ -240,14 +240,14 @@ class Replayer:
 
 
 def arrival_ms(event: Event, record_ms: int | None) -> int:
-    """When an event came: the time of its record where that is known, else its own; epoch ms."""
-    if record_ms is not None and record_ms >= EARLIEST_MS:
-        return record_ms
+    """When an event came: the time of its record where that is believed, else its own; epoch ms."""
     if isinstance(event, Completion):
-        return epoch_ms(event.finished_at)
-    if isinstance(event, Start):
-        return epoch_ms(event.started_at)
-    return epoch_ms(event.scored_at if isinstance(event, Score) else event.at)
+        own = event.finished_at
+    elif isinstance(event, Start):
+        own = event.started_at
+    else:
+        own = event.scored_at if isinstance(event, Score) else event.at
+    return int(arrived_ms(epoch_ms(own), record_ms))
 
 
 def run_event_part(event: ScoreRun, record_ms: int = -1) -> RunPart:

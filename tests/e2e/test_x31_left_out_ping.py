@@ -27,7 +27,7 @@ def made_token(home: dict[str, str], *words: str) -> str:
 
 
 def missed_runs(port: int, token: str) -> list[dict[str, str]]:
-    url = f"http://127.0.0.1:{port}/api/v1/ai/anomalies?range=1d"
+    url = f"http://127.0.0.1:{port}/api/v1/ai/anomalies?range=24h"
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=30) as response:
         return [one for one in json.load(response)["items"] if one["detector"] == "missed_run"]

@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 from aiohttp.test_utils import TestClient
 
+from stream_detector.events.times import epoch_ms
 from stream_detector.settings import PREFIX, SPECS
 from stream_detector.store.rows import Rows
 from stream_detector.store.write import Writer
@@ -57,6 +58,20 @@ async def test_a_preview_counts_what_would_have_been_sent(serve: Serve, pool: as
     for wrong in ({"score_threshold": 0}, {"score_threshold": "nan"}, {"profile": "bold"}, {"days": 91}):
         assert (await client.get("/api/v1/settings/preview", params=wrong)).status == 400
     assert await pool.fetchval("SELECT count(*) FROM anomalies") == 0
+
+
+async def test_x31_a_preview_counts_runs_that_did_not_come_by_the_newest_event(
+    serve: Serve, pool: asyncpg.Pool
+) -> None:
+    client, now = await serve(profile="robust"), datetime.now(UTC)
+    ends = [(f"n{day}", "nightly", now - timedelta(days=22 - day)) for day in range(20)]
+    ends += [(f"q{n}", "quarterly", now - timedelta(minutes=15 * n)) for n in range(3)]
+    events = [completion(name, workflow_id, finished_at=at) for name, workflow_id, at in ends]
+    rows = [row(each, n, record_ms=epoch_ms(each.finished_at)) for n, each in enumerate(events)]
+    await Writer(pool).write(Rows(executions=rows))
+    told = await ask(client, "settings/preview", profile="classic")
+    assert told["now"]["by_type"] == {"PatternDeviation": 1} and told["then"]["alerts"] == 0
+    assert (await ask(client, "settings/preview", days=1))["now"]["alerts"] == 0
 
 
 async def test_the_schemas_are_served(client: Client) -> None:
