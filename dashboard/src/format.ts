@@ -2,6 +2,7 @@
 
 import type { Anomaly } from "./api";
 import { duration } from "./time";
+import { isStillRunning } from "./timing";
 import { typeInfo } from "./vocabulary";
 
 /** A number with its unit. `beside` is the number shown next to it: both get the same decimals. */
@@ -13,6 +14,8 @@ export function quantity(value: number, unit: string, beside: number = value): s
       return `${plain(value * 100, 3)} %`;
     case "runs":
       return `${plain(value, 6)} ${value === 1 ? "run" : "runs"}`;
+    case "missed runs":
+      return `${plain(value, 6)} missed ${value === 1 ? "run" : "runs"}`;
     case "points":
       return withSign(value.toFixed(Math.min(4, Math.max(1, decimals(value), decimals(beside)))));
     default:
@@ -45,7 +48,7 @@ export interface Comparison {
 /** Current value against baseline, with labels that fit the unit. */
 export function compare(anomaly: Anomaly): Comparison {
   const { current_value: current, baseline_value: baseline, deviation, unit } = anomaly.metrics;
-  const [nowLabel, usualLabel] = labelsOf(anomaly.anomaly_type, unit);
+  const [nowLabel, usualLabel] = labelsOf(anomaly);
   if (unit === "steps" && deviation === 0) {
     // A sequence of steps has no magnitude.
     return { now: quantity(current, unit), usual: "–", change: "–", nowLabel: "step order", usualLabel: "not seen recently" };
@@ -60,7 +63,10 @@ export function compare(anomaly: Anomaly): Comparison {
 }
 
 /** A unit alone does not say what is counted: executions in a day are `runs` too, and not every time is an execution's. */
-function labelsOf(type: string, unit: string): [string, string] {
+function labelsOf(anomaly: Anomaly): [string, string] {
+  const { anomaly_type: type, metrics: { unit } } = anomaly;
+  if (anomaly.detector === "missed_run") return unit === "s" ? ["late", "usually"] : ["in a row", "usually"];
+  if (isStillRunning(anomaly)) return ["running for", "usually"];
   if (unit === "points") return ["now", "before"];
   const { isTiming, isFailure } = typeInfo(type);
   if (unit === "s" && isTiming) return ["took", "usually"];

@@ -3,11 +3,12 @@
 import { useMemo } from "preact/hooks";
 import { EXECUTIONS, type Anomaly, type Execution, type ExecutionList } from "./api";
 import { useQuery } from "./query";
+import { isMissedRun } from "./timing";
 
 const MOST = "60";
 
 export interface PreviousRuns {
-  /** The one that the anomaly is about, where it is stored. */
+  /** The one that the anomaly is about, where there is one and it is stored. */
   run: Execution | undefined;
   /** Those before it, newest first. */
   others: Execution[];
@@ -22,10 +23,11 @@ export function usePreviousRuns(anomaly: Anomaly): PreviousRuns | null {
     const to = new Date(Date.parse(at) + 1).toISOString();
     return new URLSearchParams({ workflow, to, limit: MOST, ...(variant == null ? {} : { variant }) });
   }, [workflow, at, variant]);
+  const missed = isMissedRun(anomaly);
   const { value } = useQuery<ExecutionList>(isOfRun ? EXECUTIONS : null, query, 300_000);
   return useMemo(() => {
     if (value === null) return null;
-    const run = value.items.find((one) => one.execution_id === id && (one.attempt ?? 1) === (attempt ?? 1));
+    const run = missed ? undefined : value.items.find((one) => one.execution_id === id && (one.attempt ?? 1) === (attempt ?? 1));
     return { run, others: value.items.filter((other) => other !== run) };
-  }, [value, id, attempt]);
+  }, [value, id, attempt, missed]);
 }

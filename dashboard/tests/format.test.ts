@@ -54,7 +54,11 @@ it("compares a duration with what is usual", () => {
 });
 
 it("labels a value by what it counts", () => {
-  const label = (anomaly_type: string, unit: string) => compare(anomaly({ unit, deviation: 1 }, { anomaly_type })).nowLabel;
+  const label = (anomaly_type: string, unit: string, given: Partial<Anomaly> = {}) => compare(anomaly({ unit, deviation: 1 }, { anomaly_type, ...given })).nowLabel;
+  expect(label("PatternDeviation", "missed runs", { detector: "missed_run" })).toBe("in a row");
+  expect(label("PatternDeviation", "s", { detector: "missed_run" })).toBe("late");
+  expect(label("UnusualExecutionTime", "s", { detector: "still_running", state: "ongoing" })).toBe("running for");
+  expect(label("UnusualExecutionTime", "s", { detector: "still_running", state: "resolved" })).toBe("took");
   expect(label("ConsecutiveFailures", "runs")).toBe("in a row");
   expect(label("PatternDeviation", "runs")).toBe("now");
   expect(label("PatternDeviation", "s")).toBe("now");

@@ -31,6 +31,7 @@ COMMANDS = {
     "check": ("queries", "check"),
     "anomalies": ("queries", "anomalies"),
     "why": ("queries", "why"),
+    "schedule": ("schedule", "command"),
     "notify": ("notify", "command"),
     "dead-letters": ("dead_letters", "command"),
     "baselines": ("baselines", "command"),

@@ -48,6 +48,7 @@ from stream_detector.events.unfold import SeveralEventsError
 from stream_detector.kafka import topics
 from stream_detector.kafka.client import cluster_id
 from stream_detector.kafka.end_offsets import first_record
+from stream_detector.roles.expected_runs import expected_run, longest_limit_s
 from stream_detector.roles.renames import is_of_renames
 from stream_detector.settings import Settings
 from stream_detector.store.connect import (
@@ -128,8 +129,15 @@ def _baseline(record: SourceRecord) -> BaselineState | None:
     except Exception:
         # A later version wrote it. With every checkpoint of that detector it comes again, so it is stored as it is.
         return BaselineState(key=key, packed=record.value, state=UNKNOWN_STATE, owner_epoch=epoch)
-    named = baseline.shown_baselines()
-    return BaselineState(key=key, packed=packed, state=baseline.status, named=named, owner_epoch=epoch)
+    return BaselineState(
+        key=key,
+        packed=packed,
+        state=baseline.status,
+        named=baseline.shown_baselines(),
+        owner_epoch=epoch,
+        expected=expected_run(baseline),
+        limit_s=longest_limit_s(baseline),
+    )
 
 
 def _settings_in_force(record: SourceRecord) -> DetectorSettings | None:

@@ -37,6 +37,11 @@ class DetectionSettings:
         revision = self._published.newest()
         return self._settings if revision is None else self._with(revision)
 
+    @property
+    def newest_config(self) -> Config:
+        """The configuration that judges now."""
+        return self._config_of(self._published.newest())
+
     def _config_of(self, revision: DetectorSettings | None) -> Config:
         if revision is None:
             return self._own

@@ -137,12 +137,13 @@ class _Rule(Struct):
 
     detector: str
     state: str
+    end_reason: str | None = None
 
 
 def is_missed_run(anomaly: bytes) -> bool:
-    """Whether it is about a run that did not come; the end of it is about the one that came late."""
+    """Whether it is about a run that did not come; its end by a run is about that one, which came late."""
     rule = msgspec.json.decode(anomaly, type=_Rule)
-    return rule.detector == MISSED_RUN and rule.state != "resolved"
+    return rule.detector == MISSED_RUN and rule.end_reason not in ("recovered", "superseded")
 
 
 def _place_of_rule(anomaly: bytes) -> tuple[bool, int]:

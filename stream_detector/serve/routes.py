@@ -32,6 +32,7 @@ from stream_detector.serve.resources import (
     renames,
     running,
     runs,
+    schedule,
     schemas,
     series,
     session,
@@ -179,6 +180,14 @@ ROUTES: tuple[Route, ...] = (
         "Executions that run now",
         running.RunningPage,
         running.RunningQuery,
+    ),
+    Route(
+        "GET",
+        "/api/v1/schedule",
+        schedule.schedule,
+        "When runs are expected, and what is missed",
+        schedule.SchedulePage,
+        schedule.ScheduleQuery,
     ),
     Route(
         "GET",

@@ -2,7 +2,10 @@
 
 from stream_detector.detect.wording import duration
 from stream_detector.events.variant import shown_name
+from stream_detector.serve.running_limits import limit_of
 from stream_detector.store.running import Running
+
+_ORIGINS = {"start": "given with its start", "rule": "by MAX_DURATION_RULES", "learned": "learned"}
 
 
 def running_subject(running: Running) -> str:
@@ -16,9 +19,9 @@ def running_subject(running: Running) -> str:
 
 def running_words(running: Running) -> str:
     """For how long it has run, what is usual and what its limit is; that it has probably ended, where that is so."""
-    limit_s, usual_s = running.event.limit_s, running.usual_s
+    (limit_s, origin), usual_s = limit_of(running), running.usual_s
     usual = f"usually takes {duration(usual_s)}" if usual_s else "has no usual duration yet"
-    limit = f"limit {duration(limit_s)}" if limit_s else "no limit is given"
+    limit = f"limit {duration(limit_s)}, {_ORIGINS[origin]}" if limit_s and origin else "it has no limit"
     words = f"It has run for {duration(running.elapsed_s)}; its workflow {usual}; {limit}."
     if running.probably_ended:
         words += " It has probably ended without notice: its process was killed, or the event of its end was lost."

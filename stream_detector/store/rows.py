@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -53,6 +54,19 @@ class NamedValue(NamedTuple):
     window_size: int
 
 
+class ExpectedRun(NamedTuple):
+    """When the next run of a workflow is due, and what is missed of it."""
+
+    expected_at: datetime
+    """`NEVER` where none is due."""
+    missed_since: datetime | None = None
+    """When the first of those was due that are missed now; None where none is."""
+    source: str | None = None
+
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
 class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
     """The newest value of one state key. `packed` None means that the key was retired: its row goes."""
 
@@ -64,6 +78,10 @@ class BaselineState(Struct, frozen=True, gc=False, kw_only=True):
     """name -> anything with `value`, `std_dev` and `window_size` (a `NamedValue`, or detection's own)"""
     owner_epoch: int = 0
     """The one that its head names."""
+    expected: ExpectedRun | None = None
+    """None: it has no times, learned or by a rule."""
+    limit_s: float | None = None
+    """The longest that one of its executions may run now."""
 
 
 class StateRecord(Struct, frozen=True, gc=False, kw_only=True):

@@ -17,8 +17,9 @@ HAS_ENDED = f"""(
         SELECT FROM executions e WHERE e.execution_id > r.execution_id || '.' AND e.execution_id < r.execution_id || '/'
             AND e.finished_at >= r.started_at)))"""  # noqa: S608 - constants of this module
 """Of a row r whose end was stored by a recorder that does not know the table, or by another one at the same moment."""
-LOST_AFTER_USUAL, LOST_AFTER_LIMIT, LEAST_LOST_S = 10, 2, 900
-"""An execution has probably ended without notice after ten times what is usual and twice its limit, 15 min at least."""
+LOST_AFTER_USUAL, LOST_AFTER_LIMIT, LEAST_LOST_S = 10, 3, 900
+"""An execution has probably ended without notice after ten times what is usual and thrice its limit, as the detector
+forgets it (`detect/running_state`), 15 min at least."""
 _SETTLE = f"""
     WITH ended AS (
         DELETE FROM running_executions r WHERE {HAS_ENDED}
@@ -34,15 +35,15 @@ _FROM = f"""
     CROSS JOIN LATERAL (
         SELECT greatest(0, extract(epoch FROM now() - r.started_at)::float8) AS elapsed_s,
             (b.named -> 'execution_time' ->> 'value')::float8 AS usual_s,
-            (convert_from(r.event, 'UTF8')::json ->> 'limit_s')::float8 AS limit_s
+            coalesce((convert_from(r.event, 'UTF8')::json ->> 'limit_s')::float8, b.limit_s) AS limit_s
     ) t CROSS JOIN LATERAL (
-        SELECT coalesce(usual_s, limit_s) IS NOT NULL AND elapsed_s > greatest({LEAST_LOST_S},
-            {LOST_AFTER_USUAL} * usual_s, {LOST_AFTER_LIMIT} * limit_s) AS probably_ended
+        SELECT coalesce(t.usual_s, t.limit_s) IS NOT NULL AND t.elapsed_s > greatest({LEAST_LOST_S},
+            {LOST_AFTER_USUAL} * t.usual_s, {LOST_AFTER_LIMIT} * t.limit_s) AS probably_ended
     ) l
     WHERE r.started_at > now() - interval '30 days' AND NOT {HAS_ENDED}
 """  # noqa: S608 - constants of this module
 _SELECT = "SELECT r.execution_id, r.attempt, r.workflow_id, r.variant, r.queued_at, r.event, r.started_at, t.elapsed_s,"
-_SELECT += " t.usual_s, l.probably_ended"
+_SELECT += " t.usual_s, l.probably_ended, b.key, b.packed"
 _RUNNING = f"""
     {_SELECT} {_FROM}
         AND ($1::timestamptz IS NULL OR (r.started_at, r.execution_id) > ($1, $2))
@@ -71,6 +72,9 @@ class Running(NamedTuple):
     """What its workflow usually takes; None while that is not known."""
     probably_ended: bool
     """It has run for so long that its end was probably lost, or its process killed."""
+    key: str | None
+    """Of the state of its workflow and variant; None where that has none, as `packed`."""
+    packed: bytes | None
 
 
 async def settle(pool: asyncpg.Pool) -> None:
@@ -114,4 +118,7 @@ async def running_execution(pool: asyncpg.Pool, execution_id: str, attempt: int 
 
 def _running(row: asyncpg.Record) -> Running:
     event = msgspec.structs.replace(_start(row["event"]), workflow_id=row["workflow_id"], variant=row["variant"])
-    return Running(event, row["started_at"], row["queued_at"], row["elapsed_s"], row["usual_s"], row["probably_ended"])
+    rest = (
+        row[name] for name in ("started_at", "queued_at", "elapsed_s", "usual_s", "probably_ended", "key", "packed")
+    )
+    return Running(event, *rest)

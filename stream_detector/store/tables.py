@@ -197,6 +197,10 @@ _BASELINES = (
     column("named", "jsonb", _named),
     column("packed", "bytea"),
     column("owner_epoch", "bigint"),
+    column("expected_at", "timestamptz", lambda row: row.event.expected and row.event.expected.expected_at),
+    column("missed_since", "timestamptz", lambda row: row.event.expected and row.event.expected.missed_since),
+    column("source", value=lambda row: row.event.expected and row.event.expected.source),
+    column("limit_s", "float8"),
     *POSITION,
     RECORD_AT,
 )
@@ -216,6 +220,8 @@ BASELINES = Table(
         INSERT INTO baselines ({names(_BASELINES)}) SELECT * FROM given WHERE packed IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET state = excluded.state, named = excluded.named, packed = excluded.packed,
             entity_kind = excluded.entity_kind, variant = excluded.variant, owner_epoch = excluded.owner_epoch,
+            expected_at = excluded.expected_at, missed_since = excluded.missed_since, source = excluded.source,
+            limit_s = excluded.limit_s,
             stream_epoch = excluded.stream_epoch, source_partition = excluded.source_partition,
             source_offset = excluded.source_offset, record_at = excluded.record_at, recorded_at = now()
         WHERE {_is_newer("excluded", "baselines")}

@@ -11,9 +11,12 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 from playwright.async_api import Page, Route, expect
 
+from stream_detector.detect import Config
+from stream_detector.detect.due import due
 from stream_detector.events import Movement, RefusedError
 from stream_detector.events.dead_letter import dead_letter_headers
 from stream_detector.events.encode import encode
+from stream_detector.events.times import epoch_ms
 from stream_detector.settings import Settings
 from stream_detector.store.credentials import create_token
 from stream_detector.store.rows import BaselineState, DeadLetterNote, NamedValue
@@ -30,6 +33,7 @@ from tests.servers.dashboard import (
     serving,
     violations,
 )
+from tests.times_made import at_two, ran, stored
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 WIDE = {"width": 1280, "height": 900}
@@ -760,6 +764,33 @@ async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
         await page.goto(f"{root}/overview?range=30d")
         await expect(page.get_by_role("table", name="Running now")).to_be_visible()
         assert await no_sideways_scroll(page)
+
+
+async def test_x31_what_is_missed_and_what_is_expected_next_is_shown(
+    root: str, write: Write, open_page: OpenPage
+) -> None:
+    nights = [at_two(day) for day in range(20, -1, -1)]
+    hostile = stored(ran(f"workflow:{HOSTILE}", nights))
+    missed = ran("workflow:late", nights[:-2])
+    found, again = due(missed, epoch_ms(ago()), Config())
+    await write(anomalies=[*three(), found, again], baselines=[hostile, stored(missed)])
+    async with open_page(viewport=WIDE) as page:
+        await page.goto(f"{root}/overview?range=30d")
+        rows = page.get_by_role("table", name="Missed runs").locator("tbody tr")
+        await expect(rows).to_have_count(1)
+        await expect(rows).to_contain_text("2 runs in a row")
+        await expect(page.get_by_role("table", name="Next expected").locator("tbody tr")).to_contain_text(HOSTILE)
+        assert await page.title() != "owned" and await violations(page) == []
+        await page.set_viewport_size({"width": 390, "height": 800})
+        assert await no_sideways_scroll(page)
+        await rows.get_by_role("link").click()
+        await page.wait_for_url("**/workflows/late*")
+        await expect(page.get_by_text("every day 02:00 UTC", exact=True)).to_be_visible()
+        await expect(page.locator("dd", has_text="2 runs in a row")).to_be_visible()
+        assert await no_sideways_scroll(page)
+        await page.goto(f"{root}/anomalies/{found.id}")
+        await expect(page.get_by_text("Last execution", exact=True)).to_be_visible()
+        await expect(page.get_by_role("heading", name="Execution time of the runs that came")).to_be_visible()
 
 
 async def test_hostile_names_on_every_page(root: str, write: Write, open_page: OpenPage) -> None:

@@ -1,6 +1,7 @@
 import type { Anomaly } from "../api";
 import { pageOf, runPath } from "../paths";
 import { plainText } from "../plain-text";
+import { isMissedRun } from "../timing";
 import { kindName } from "../vocabulary";
 import { Fact } from "./fact";
 import { Link, MaybeLink, OutsideLink } from "./link";
@@ -18,7 +19,7 @@ export function AnomalyContext({ anomaly }: { anomaly: Anomaly }) {
         </Fact>
       )}
       {anomaly.execution_id != null && (
-        <Fact name="Execution">
+        <Fact name={isMissedRun(anomaly) ? "Last execution" : "Execution"}>
           <code>{anomaly.execution_id}</code>
           {anomaly.attempt != null && <span> attempt {anomaly.attempt}</span>}
         </Fact>

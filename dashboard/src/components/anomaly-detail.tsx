@@ -24,6 +24,7 @@ import { Steps } from "./step-changes";
 import { Timeline } from "./timeline";
 import { RelativeTime } from "./relative-time";
 import { Explanation } from "./explanation";
+import { isMissedRun } from "../timing";
 import { kindName, typeInfo, typeName } from "../vocabulary";
 
 const NO_QUERY = new URLSearchParams();
@@ -110,6 +111,7 @@ export function AnomalyDetail({ anomaly }: { anomaly: Anomaly }) {
 function Charts({ anomaly }: { anomaly: Anomaly }) {
   const entity = keyOf(anomaly);
   const { isFailure } = typeInfo(anomaly.anomaly_type);
+  const missed = isMissedRun(anomaly);
   const before = usePreviousRuns(anomaly);
   if (anomaly.entity_kind === "score") {
     return (
@@ -127,8 +129,8 @@ function Charts({ anomaly }: { anomaly: Anomaly }) {
           <SeriesChart entity={entity} of="failures" until={anomaly.detected_at} anomaly={anomaly} />
         </Section>
       )}
-      <Section title="Execution time" wide>
-        <SeriesChart entity={entity} until={anomaly.detected_at} anomaly={anomaly} />
+      <Section title={missed ? "Execution time of the runs that came" : "Execution time"} wide>
+        <SeriesChart entity={entity} until={anomaly.detected_at} {...(missed ? {} : { anomaly })} />
       </Section>
     </>
   );

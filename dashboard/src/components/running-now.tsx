@@ -32,6 +32,12 @@ export function RunningNow({ workflow, variant = null }: { workflow?: string; va
         {value.next !== null && <span class="quiet">the {SHOWN} that have run for longest</span>}
       </div>
       {value.items.length > 0 && <Table label="Running now" items={value.items} columns={columns} id={(run) => `${run.execution_id} ${run.attempt}`} />}
+      {value.not_watched > 0 && (
+        <p class="quiet inset">
+          {value.not_watched.toLocaleString("en-GB")} more {value.not_watched === 1 ? "is" : "are"} not watched for running too long: of each
+          workflow 16 are, at once.
+        </p>
+      )}
       {value.probably_ended > 0 && <ProbablyEnded count={value.probably_ended} asked={asked} named={workflow === undefined} />}
     </section>
   );
@@ -98,7 +104,7 @@ function Time({ run, receivedMs, nowMs }: { run: Running; receivedMs: number; no
           {bar.limit !== null && <rect class="elapsed-limit" x={bar.limit * 100 - 0.6} height="12" width="1.2" />}
         </svg>
       )}
-      {isLong ? <strong>{words}</strong> : words}
+      {isLong ? <strong>{words}</strong> : <span>{words}</span>}
     </>
   );
 }

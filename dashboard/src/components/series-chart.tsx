@@ -133,7 +133,7 @@ function Chart({ series, anomaly }: { series: Series; anomaly: Anomaly | undefin
       />
       <p class="legend">
         <LegendKeys hasBand={isOne} />
-        {anomaly !== undefined && <span class={`key this ${severity}`}>this anomaly</span>}
+        {anomaly !== undefined && points.some((point) => isThis(point, anomaly)) && <span class={`key this ${severity}`}>this anomaly</span>}
         {points.some((point) => isOther(point, anomaly)) && (
           <span class="key other">{anomaly === undefined ? "anomalies" : "other anomalies"}</span>
         )}

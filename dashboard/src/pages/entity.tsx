@@ -5,6 +5,7 @@ import { entityPath, type Kind } from "../paths";
 import { ANOMALIES, EXECUTIONS, type AnomalyPage, type Baseline, type BaselinePage, type Execution, type ExecutionList, type SeriesPoint } from "../api";
 import { useQuery, type QueryResult } from "../query";
 import { RelearnDialog } from "../components/incident-actions";
+import { WorkflowTimes } from "../components/expected-runs";
 import { Figure, PageFrame, RowSkeletons, Section } from "../components/page-frame";
 import { SeriesChart } from "../components/series-chart";
 import { Link, OutsideLink } from "../components/link";
@@ -87,6 +88,7 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
       )}
       {kind === "workflow" && (found !== undefined || (value === null && error === null)) && <Baselines of={found ?? null} />}
       {kind === "workflow" && <RunningNow workflow={id} variant={variant} />}
+      {kind === "workflow" && <WorkflowTimes workflow={id} variant={variant} />}
       <Readings {...one} />
       {kind === "workflow" && variants.length === 0 && <Failures {...one} />}
       <Anomalies {...one} />

@@ -5,6 +5,7 @@ import { listPath, defaultFilters, SPANS } from "../filters";
 import { moveFocus, useHotkeys } from "../hotkeys";
 import { useLive } from "../live";
 import { useQuery, useNow } from "../query";
+import { ExpectedNext } from "../components/expected-runs";
 import { GettingStarted } from "../components/getting-started";
 import { PageFrame, RowSkeletons, Section } from "../components/page-frame";
 import { Link } from "../components/link";
@@ -61,6 +62,7 @@ export function OverviewPage({ query }: { query: URLSearchParams }) {
             ))}
           </nav>
           <RunningNow />
+          <ExpectedNext />
           <Section title="Anomalies by entity and time" wide aside={<Open count={value.unacknowledged} />}>
             {value.swimlane.length === 0 ? (
               <p class="quiet">No anomalies opened in this range.</p>

@@ -11,6 +11,7 @@ from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.requests import Paged, read_query
 from stream_detector.serve.responses import json_response
+from stream_detector.serve.running_limits import LimitOrigin, count_unwatched, limit_of
 from stream_detector.store import running as store
 
 
@@ -41,9 +42,11 @@ class RunningExecution(Struct, kw_only=True):
     elapsed_ratio: float | None
     """`elapsed_s` by `usual_s`: 1 is as long as usual."""
     limit_s: float | None
-    """How long it should take at most, as its start says."""
+    """How long it should take at most; null while that is not known."""
+    limit_from: LimitOrigin | None
+    """What gives the limit: its start, MAX_DURATION_RULES, or what was learned of its workflow's executions."""
     probably_ended: bool
-    """It has run for ten times the usual, twice its limit and 15 minutes: its process died, or its end was lost."""
+    """It has run for ten times the usual, thrice its limit and 15 minutes: its process died, or its end was lost."""
     source: str
     """Where its events come from; `kafka`: they were published to the topic as they are."""
     labels: dict[str, str]
@@ -57,6 +60,8 @@ class RunningPage(Struct, kw_only=True):
     next: str | None
     probably_ended: int
     """How many have probably ended without notice; they are not among the items, unless asked for."""
+    not_watched: int
+    """How many executions of the listed workflows are not watched for running too long: of each 16 are, at once."""
 
 
 async def running(request: web.Request) -> web.Response:
@@ -71,11 +76,13 @@ async def running(request: web.Request) -> web.Response:
         store.running, limit=query.limit, cursor=query.cursor, probably_ended=query.probably_ended, **about
     )
     lost = await database.query(store.count_lost, **about)
-    return json_response(RunningPage(items=[_shown(each) for each in found], next=following, probably_ended=lost))
+    items = [_shown(each) for each in found]
+    page = RunningPage(items=items, next=following, probably_ended=lost, not_watched=count_unwatched(found))
+    return json_response(page)
 
 
 def _shown(each: store.Running) -> RunningExecution:
-    event, usual_s = each.event, each.usual_s
+    event, usual_s, limit = each.event, each.usual_s, limit_of(each)
     return RunningExecution(
         execution_id=event.execution_id,
         attempt=event.attempt,
@@ -87,7 +94,8 @@ def _shown(each: store.Running) -> RunningExecution:
         elapsed_s=each.elapsed_s,
         usual_s=usual_s,
         elapsed_ratio=each.elapsed_s / usual_s if usual_s else None,
-        limit_s=event.limit_s,
+        limit_s=limit.limit_s,
+        limit_from=limit.origin,
         probably_ended=each.probably_ended,
         source=event.source or "kafka",
         labels=event.labels,

@@ -145,11 +145,13 @@ async def test_x30_why_and_check_answer_of_an_execution_that_runs(client: Client
     why = await ask(client, "/api/v1/why", execution="n-1")
     assert (why["outcome"], why["anomalies"], why["computed_again"]) == ("running", [], False)
     assert why["subject"].startswith("Execution n-1 of Nightly (schedule) is running since ")
-    assert why["sentences"][2] == "It has run for 15 m; its workflow usually takes 10 m; limit 20 m."
+    assert (
+        why["sentences"][2] == "It has run for 15 m; its workflow usually takes 10 m; limit 20 m, given with its start."
+    )
     assert "attempt 2," in (await ask(client, "/api/v1/why", execution="n-3"))["subject"]
     unknown = await ask(client, "/api/v1/why", execution="n-2")
     assert [each["id"] for each in unknown["anomalies"]] == [stuck.id] and unknown["decisions"] == ["limit 5 m"]
-    assert "has no usual duration yet; no limit is given" in unknown["sentences"][2]
+    assert "has no usual duration yet; it has no limit" in unknown["sentences"][2]
     about = await ask(client, "/api/v1/why", anomaly=stuck.id)
     assert about["subject"].startswith("Execution n-2 of weekly is running since ")
     check = await client.post("/api/v1/ai/check-anomalies", json={"workflow_execution_id": "n-1"})
@@ -161,7 +163,9 @@ async def test_x30_why_and_check_answer_of_an_execution_that_runs(client: Client
 async def test_x31_why_of_a_missed_run_is_not_about_the_last_one_that_came(client: Client, pool: asyncpg.Pool) -> None:
     gate = "usually starts on weekdays 02:00 to 02:04 UTC; 31 of 31; due by 02:20"
     missed = anomaly("missed", anomaly_type="PatternDeviation", detector="missed_run", execution_id="1", gates=[gate])
-    late = msgspec.structs.replace(missed, id=uuid("end"), state="resolved", severity="info", execution_id="2")
+    late = msgspec.structs.replace(
+        missed, id=uuid("end"), state="resolved", severity="info", execution_id="2", end_reason="recovered"
+    )
     await write(pool, executions=[completion("1"), completion("2")], anomalies=[missed, late])
     found = await ask(client, "/api/v1/why", anomaly=missed.id)
     assert (found["subject"], found["outcome"]) == ("A run of Nightly did not come.", "missed")
