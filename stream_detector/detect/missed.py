@@ -115,8 +115,6 @@ def _decide(
             if report:
                 _note_miss(baseline.key, times, Miss(int(usual_s), int(due_s)), one.in_a_row)
         _refresh(baseline, times)
-        if (times.usual_s, times.due_s) == (usual_s, due_s):
-            break
     baseline.set_due()
     return _anomalies(baseline, times, config, times.fresh) if times.fresh else []
 
