@@ -148,6 +148,8 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 
 def _published(imported: Imported, page: str) -> list[str]:
     done = imported.published
+    if done is None and not imported.runs:
+        return ["Nothing was published, and without --dry-run nothing would be: there is no run to learn from."]
     if done is None:
         return [f"Nothing was published. Without --dry-run, the baselines are warm afterwards: {page}"]
     known = f"; {done.known:,} were known before" if done.known else ""

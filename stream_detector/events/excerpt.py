@@ -35,12 +35,19 @@ _NAMED = (
 _VALUE = r"""(?!\*\*\*)(?:"[^"\n]{1,4000}"|'[^'\n]{1,4000}'|\\"[^"\n]{1,4000}"|[^\s"'`,;&|<>]{1,4000})"""
 _TOKEN_VALUE = r"""["']?[A-Za-z0-9._~+/=:@%-]{8,4000}["']?"""
 _IS = r"""\\?["']?\s{0,4}(?:=>|:=|[=:])\s{0,4}"""
+_NO_VALUE = (
+    r"(?!(?:permission denied|no such file|is a directory|not a directory|file exists|operation not permitted"
+    r"|input/output error|read-only file system|no space left|too many |device or resource busy|text file busy"
+    r"|invalid argument|stale file handle|disk quota exceeded|bad file descriptor|file name too long"
+    r"|directory not empty|command not found|not found|cannot open)\b)"
+)
+"""What a system says of a file, whose name may be one that gives a secret away: `/etc/passwd: Permission denied`."""
 _FORMS = (
     _Form(("://",), re.compile(r"(://[^\s/:@\"'<>]{0,256}:)[^\s/\"'<>]{1,1000}(?=@)")),
     _Form(("authorization",), re.compile(rf"(?i)(authorization{_IS}\\?[\"']?)[^\r\n\"']{{1,4000}}")),
     _Form(("cookie",), re.compile(r"(?i)(cookie\s{0,4}:\s{0,4})[^\r\n\"']{1,4000}")),
     _Form(("bearer",), re.compile(r"(?i)(\bbearer\s{1,4})(?=\S{0,200}\d)[\w.~+/=-]{8,4000}")),
-    _Form(_HINTS, re.compile(rf"(?i)({_NAMED}[\w-]{{0,24}}{_IS}){_VALUE}")),
+    _Form(_HINTS, re.compile(rf"(?i)({_NAMED}[\w-]{{0,24}}{_IS}){_NO_VALUE}{_VALUE}")),
     _Form(("pwd",), re.compile(rf"(?i)(pwd{_IS})(?![/.~]){_VALUE}")),
     _Form(("token",), re.compile(rf"(?i)(token[\w-]{{0,24}}{_IS}){_TOKEN_VALUE}")),
     _Form((*_HINTS, "token"), re.compile(rf"(?i)((?<!\S)--?[a-z-]{{0,24}}(?:{_NAMED}|token)\s{{1,4}})(?!-){_VALUE}")),

@@ -56,6 +56,9 @@ def _of_type(name: str, event: msgspec.Struct) -> dict[str, Any]:
     whole = _completed(whole, exact_numbers=kind is Score)
     if kind in _INPUTS:
         whole = _widened(whole, days=kind is Score)
+        labels = whole["properties"]["labels"]
+        default = {"default": labels.pop("default")}
+        whole["properties"]["labels"] = {"anyOf": [labels, {"type": "null", "description": "None."}]} | default
     return {**_head(name), **whole, "examples": [json.loads(encode(event))]}
 
 

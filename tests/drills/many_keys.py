@@ -4,12 +4,13 @@ Among them are a weekly and a monthly job, workflows that ran twice long ago, an
 the end the detector has as many keys as it may, nothing young was dropped, the others' baselines are those of all their
 events, PostgreSQL has the same keys and every execution, and one message reports the ids of today.
 
-Memory is compared from where the detector first drops keys, since until then it has fewer than it may, to the end; and
-with that of a detector that starts again then.
+Memory is compared from where the detector has dropped as many keys as it may keep, since until then it has fewer than
+it may and a backlog of its last start, to the end; and with that of a detector that starts again then.
 """
 
 import asyncio
 import json
+import re
 import time
 import urllib.request
 from collections import Counter
@@ -154,7 +155,7 @@ async def _one(ground: Stage, options: Options, outcome: Outcome) -> Verdict:
             await until(_is_ready(detector), "the detector to recover", play.last_words)
             outcome.recovery_s.append(time.monotonic() - began)
             if not options.without:
-                await until(_drops(log, known), "keys to be dropped", play.last_words, patience_s=600.0)
+                await until(_drops(log, known, most), "keys to be dropped", play.last_words, patience_s=600.0)
             before = detector.child.memory_bytes(), await _ask(play, api)
             load.enough.set()
             await publishing
@@ -193,9 +194,12 @@ def _is_ready(role: Role) -> Any:
     return ready
 
 
-def _drops(log: Path, known: int) -> Any:
+def _drops(log: Path, known: int, count: int) -> Any:
+    """Whether the detector has dropped so many by what it has logged behind the first `known` bytes."""
+
     async def drops() -> bool:
-        return b"workflows that ran once, long ago" in (await asyncio.to_thread(log.read_bytes))[known:]
+        lines = (await asyncio.to_thread(log.read_bytes))[known:]
+        return sum(int(dropped) for dropped in re.findall(rb"dropped the baselines of (\d+)", lines)) >= count
 
     return drops
 

@@ -7,12 +7,13 @@ a file. Never publishes.
 
 from stream_detector.events.files.history import STDIN, kind_of, read_events, read_history, read_sample, value_reader
 from stream_detector.events.files.json_values import json_values
-from stream_detector.events.files.opened import HistoryError, open_plain
+from stream_detector.events.files.opened import HistoryError, in_utf8, open_plain
 from stream_detector.events.files.tables import read_table
 
 __all__ = [
     "STDIN",
     "HistoryError",
+    "in_utf8",
     "json_values",
     "kind_of",
     "open_plain",

@@ -5,6 +5,7 @@ import gzip
 import io
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, cast
 
 import cramjam
@@ -90,6 +91,19 @@ def open_plain(
         return reader
     note(f"{name} is read as {codec.upper()}")
     return io.BufferedReader(_Recoded(reader, codec, name))
+
+
+def in_utf8(body: bytes) -> bytes:
+    """A body that is text in UTF-16, by its mark or its zero bytes, in UTF-8 without a mark; any other as it is.
+
+    >>> in_utf8("<a/>".encode("utf-16-be")), in_utf8(b"\\xef\\xbb\\xbf{}"), in_utf8(b"\\0\\0\\0\\x01")
+    (b'<a/>', b'{}', b'\\x00\\x00\\x00\\x01')
+    """
+    marked = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not body.startswith(codecs.BOM_UTF32_LE)
+    if codec := "utf-16" if marked else _without_mark(body[:4]):
+        with suppress(UnicodeDecodeError):
+            return body.decode(codec).encode("utf-8", "surrogatepass")
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _without_mark(head: bytes) -> str:

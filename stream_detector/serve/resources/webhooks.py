@@ -1,7 +1,6 @@
 """Webhooks of the sources: a delivery becomes events, held to the contract like any other."""
 
 import time
-from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from stream_detector.events import Completion, RefusedError, Start
 from stream_detector.events.decode import decode_received
 from stream_detector.events.duplicates import check_unique_payload
 from stream_detector.events.encode import encode
+from stream_detector.events.files import in_utf8
 from stream_detector.events.inputs import Event, kind_of_event
 from stream_detector.events.mapping.units import zone_of
 from stream_detector.events.sources import find_source, mapped_source, open_envelopes, read_payload
@@ -139,7 +139,7 @@ def _read_delivery(
         is_mapped: whether a mapping reads it: it may read a payload of any system.
     """
     try:
-        payload = form_payload(body) if is_form(body) else body.removeprefix(BOM_UTF8)
+        payload = form_payload(body) if is_form(body) else in_utf8(body)
         check_unique_payload(payload)
         if is_mapped:
             return read_payload(source, payload, choices)

@@ -53,6 +53,7 @@ LINES = [
     "export DB_PASS='{}'",
     "https://acme.webhook.office.com/webhookb2/{}@1/IncomingWebhook/2/3",
     "eyJhbGciOiJIUzI1NiJ9.eyJ{}.{}",
+    "/run/secrets/password: {}",
 ]
 HARMLESS = [
     "unexpected token: '}' in line 12",
@@ -66,6 +67,12 @@ HARMLESS = [
     "tests_pass: 12, tests_fail: 0",
     "mysql -u app -P 3306 app",
     "login failed with -p: unknown option",
+    "cat: /etc/passwd: Permission denied",
+    "sh: 1: cannot open /run/secrets/api-key: No such file",
+    "cp: cannot create regular file '/srv/credentials': Read-only file system",
+    "tar: etc/ssl/private-key: Operation not permitted",
+    "bash: ./check-password: command not found",
+    "ls: ~/.vault/secret: Is a directory",
     "2026-01-22T00:05:00Z commit 9d3c1f2a4b5c6d7e8f90123456789abcdef01234",
 ]
 

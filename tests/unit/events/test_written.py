@@ -6,7 +6,10 @@ import pytest
 
 from stream_detector.events import Completion, RefusedError, Score
 from stream_detector.events.decode import DECODERS, decode_completion, decode_score
+from stream_detector.events.encode import encode
+from stream_detector.events.times import from_epoch_ms
 from stream_detector.events.written import rfc3339
+from tests import events_made
 from tests.unit.events.samples import AT_MS, completion, score, score_run
 
 FIVE_PAST = [
@@ -81,6 +84,23 @@ def test_x20_numbers_in_quotes_keep_their_digits() -> None:
     assert DECODERS["score_run"](score_run(expected="120"), (), AT_MS) == DECODERS["score_run"](
         score_run(expected=120), (), AT_MS
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("completion", completion(labels=None)),
+        ("start", encode(events_made.start(started_at=from_epoch_ms(AT_MS)))[:-1] + b',"labels":null}'),
+        ("score", score(labels=None)),
+        ("score_run", score_run(labels=None)),
+    ],
+)
+def test_x20_labels_that_are_null_are_none(kind: str, value: bytes) -> None:
+    assert b'"labels":null' in value.replace(b" ", b"")
+    event = DECODERS[kind](value, (), AT_MS)  # type: ignore[index]
+    assert event.labels == {}
+    with pytest.raises(RefusedError):
+        DECODERS[kind](value.replace(b"null", b'"none"'), (), AT_MS)  # type: ignore[index]
 
 
 def test_x20_a_status_that_is_no_status_names_those_that_are() -> None:

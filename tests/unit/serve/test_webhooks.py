@@ -227,7 +227,8 @@ async def test_x20_junits_webhook_reads_times_in_the_zone_that_its_url_names(cli
 async def test_x20_a_delivery_may_have_a_mark_an_envelope_or_several_payloads(client: Client) -> None:
     one = delivery("github_workflow_run")
     cloud_event = {"specversion": "1.0", "id": "1", "source": "/", "type": "x", "data": json.loads(one)}
-    for body in (b"\xef\xbb\xbf" + one, json.dumps(cloud_event).encode(), json.dumps(one.decode()).encode()):
+    encoded = [one.decode().encode(encoding) for encoding in ("utf-16", "utf-16-le", "utf-16-be")]
+    for body in (b"\xef\xbb\xbf" + one, *encoded, json.dumps(cloud_event).encode(), json.dumps(one.decode()).encode()):
         assert (await post(client, "github", body))["message"] == "accepted 1"
     waits = one.replace(b'"completed"', b'"requested_action"', 1)
     for body in (b"[" + one + b"," + waits + b"," + one + b"]", one + b"\n" + waits + b"\r\n" + one):
