@@ -122,10 +122,10 @@ _ENTRIES: Final = (
     TypeInfo(
         name="PatternDeviation",
         title="Pattern deviation",
-        description="New steps, more executions than ever, a drift, a new usual time, a missing entity, a wrong clock.",
+        description="New steps, a volume or drift, a new usual time, a missing run or entity, a wrong clock.",
         rule="pattern_deviation",
         code=4,
-        severities=("info",),
+        severities=("info", "warning"),
         entity_kinds=("workflow", "score"),
         ends="never",
     ),

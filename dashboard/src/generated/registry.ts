@@ -6,7 +6,7 @@ export const ANOMALY_TYPES = {
   ConsecutiveFailures: { title: "Consecutive failures", description: "The workflow has failed three times in a row, or five.", isTiming: false, isFailure: true, thresholdUnit: "value" },
   UnusualExecutionTime: { title: "Unusual execution time", description: "An execution took much longer, or much shorter, than this workflow usually takes.", isTiming: true, isFailure: false, thresholdUnit: "z_or_rarity" },
   PerformanceDegradation: { title: "Performance degradation", description: "The workflow has become slower than its baseline.", isTiming: true, isFailure: false, thresholdUnit: "z_or_rarity" },
-  PatternDeviation: { title: "Pattern deviation", description: "New steps, more executions than ever, a drift, a new usual time, a missing entity, a wrong clock.", isTiming: false, isFailure: false, thresholdUnit: "value" },
+  PatternDeviation: { title: "Pattern deviation", description: "New steps, a volume or drift, a new usual time, a missing run or entity, a wrong clock.", isTiming: false, isFailure: false, thresholdUnit: "value" },
   ResourceExhaustion: { title: "Resource exhaustion", description: "A resource is at its limit, or will be within a few executions.", isTiming: false, isFailure: false, thresholdUnit: "value_or_z" },
   SignificantScoreChange: { title: "Significant score change", description: "A score moved by its threshold or more, up or down.", isTiming: false, isFailure: false, thresholdUnit: "value" },
 } as const;
