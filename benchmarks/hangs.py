@@ -20,7 +20,7 @@ from benchmarks.command import note, parser_of, report
 from stream_detector.detect import Config, WorkflowBaseline, running, step
 from stream_detector.events import Anomaly, Completion, Start
 
-SCALE = 100.0
+SCALE = 3000.0
 HANGS, WARM = 90, 30
 """About one in so many hangs, after so many executions."""
 _HANGS_FOR = 200.0

@@ -47,6 +47,8 @@ _LATER_ATTEMPTS: Final = 3
 """The end of one of so many later attempts is an end of this one."""
 _LONGEST_S: Final = 1e12
 _LOST_AFTER_S: Final = 86_400.0
+_LEAST_MORE_S: Final = 30.0
+"""A learned limit is so much more than the usual at least: an end that is sent again, or waited, is so late."""
 _HOW: Final = {
     "success": "has ended well",
     "failure": "has ended with a failure",
@@ -71,7 +73,10 @@ def usual_run(baseline: WorkflowBaseline) -> UsualRun:
     running, readings = baseline.running, _readings(baseline)
     longest = running.longest if running is not None else Running().longest
     multiplier = float(baseline.threshold_multiplier) if baseline.feedbacks else 1.0
-    return UsualRun(readings, longest, multiplier * limit_s(longest, readings))
+    usual = UsualRun(readings, longest, multiplier * limit_s(longest, readings))
+    if usual.limit_s:
+        usual.limit_s = max(usual.limit_s, usual.usual_s + _LEAST_MORE_S)
+    return usual
 
 
 def _readings(baseline: WorkflowBaseline) -> bytes:

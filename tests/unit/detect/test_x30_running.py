@@ -231,6 +231,17 @@ def test_x30_a_run_that_began_before_there_was_a_limit_gets_the_one_that_is_lear
     assert states(key.ticks(START + 9 * DAY + timedelta(hours=10)))[0] == OPENED
 
 
+def test_x30_lag_the_end_of_a_job_of_a_second_may_come_half_a_minute_late() -> None:
+    key = Key()
+    for number in range(40):
+        at = START + number * DAY
+        key.take(begun(f"n{number}", at), over(f"n{number}", at, 1.0))
+    key.take(begun("x", AT))
+    assert key.take(over("x", AT, 1.0), lag_s=28.0) == []
+    key.take(begun("hung", AT + DAY))
+    assert len(key.ticks(AT + DAY + timedelta(minutes=2))) == 2
+
+
 def test_x30_a_given_limit_holds_from_the_first_run_on() -> None:
     key = Key()
     assert key.take(begun("hung", AT, limit_s=60.0)) == []
