@@ -22,6 +22,7 @@ from stream_detector.notify.stages.matching import silence_of_target, stored_sil
 from stream_detector.notify.state.deliveries import message_reference, store_delivery
 from stream_detector.notify.state.keys import (
     INCIDENT,
+    MISSED,
     RETIRED,
     SILENCE,
     SILENCES,
@@ -126,6 +127,7 @@ def _retire(state: State, action: Action, now_s: float) -> None:
             acknowledged = bool(incident.acknowledged_by)
             group_life.record_member_end(state, incident.groups, now_s, acknowledged=acknowledged)
             del state[key]
+            state.pop(MISSED + key.removeprefix(INCIDENT), None)
     known = read(state, RETIRED + entity, Decisions) or Decisions()
     write(state, RETIRED + entity, replace(known, records=_with_record(known.records, decided_by(action))))
     kept = [one for one in stored_silences(state) if entity not in names_of(one.entity)]

@@ -44,7 +44,7 @@ from stream_detector.notify.state.keys import (
 )
 from stream_detector.notify.state.pending import PendingEntry, delete_pending
 from stream_detector.notify.state.state_models import Bond, Due, Group, JoinedRuns, Line, MissedRun
-from stream_detector.notify.subject import RESOLVED, Subject, is_missed_run
+from stream_detector.notify.subject import RESOLVED, SUPERSEDED, Subject, is_missed_run
 
 WAIT_S = 10.0
 """A missed run waits so long for others and for the census of its source: it is minutes late already."""
@@ -115,7 +115,7 @@ def note_missed_run(
             MissedRun(at_s=now_s, source=source, due_s=due_s, name=name, line=line, channels=both, groups=groups),
         )
         return
-    if anomaly.published_at is not None and anomaly.end_reason == "recovered":
+    if anomaly.published_at is not None and anomaly.end_reason in ("recovered", SUPERSEDED):
         silent_sources.note_event(state, source, anomaly.published_at.timestamp(), now_s)
     if known and known.groups:
         write(state, key, replace(known, line=line, is_over=True))

@@ -112,13 +112,14 @@ def take_census(
 
 
 def note_event(state: State, source: str, at_s: float, now_s: float) -> None:
-    """An event of the source came then: a missed run that came late shows it before any census does."""
+    """An event of the source came then: the end of a missed run shows it before any census does."""
     known = read(state, _HEARD, CensusSeen) or CensusSeen(at_s=now_s, sources={})
     before = known.sources.get(source)
     if before is None or before.newest_s < at_s:
         seen = {name: one for name, one in known.sources.items() if one.newest_s > now_s - NEWS_S}
         seen[source] = SourceSeen(scheduled=0, missed=0, newest_s=at_s)
         write(state, _HEARD, CensusSeen(at_s=now_s, sources=seen))
+        state[timer_key(now_s + SETTLE_S, LOOK, source)] = b"-"
 
 
 def take_away(
