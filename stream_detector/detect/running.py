@@ -70,10 +70,10 @@ class Ended(NamedTuple):
 
 def usual_run(baseline: WorkflowBaseline) -> UsualRun:
     """How long the executions of this workflow run, and the limit that follows."""
-    running, readings = baseline.running, _readings(baseline)
-    longest = running.longest if running is not None else Running().longest
+    running, readings = baseline.running or Running(), _readings(baseline)
+    longest = running.longest
     multiplier = float(baseline.threshold_multiplier) if baseline.feedbacks else 1.0
-    usual = UsualRun(readings, longest, multiplier * limit_s(longest, readings))
+    usual = UsualRun(readings, longest, multiplier * limit_s(longest, readings), running.capped)
     if usual.limit_s:
         usual.limit_s = max(usual.limit_s, usual.usual_s + _LEAST_MORE_S)
     return usual
@@ -441,8 +441,7 @@ def _learn(running: Running, event: Completion, config: Config, reported: Execut
     and what takes longer from now on raises it by itself."""
     duration_s = recorded_duration_s(event, config.duration_from_times)
     if event.status in COUNTED and 0.0 < duration_s <= _LONGEST_S:
-        is_bounded = reported is not None and not reported.closed
-        running.learn(min(duration_s, reported.limit_s) if is_bounded and reported is not None else duration_s)
+        running.learn(duration_s, reported.limit_s if reported is not None and not reported.closed else 0.0)
 
 
 def explained(baseline: WorkflowBaseline) -> list[str]:

@@ -10,18 +10,18 @@ again when its time comes: what was learned meanwhile counts.
 """
 
 import struct
-from math import exp
+from math import exp, log
 from typing import Any, Final
 from zlib import crc32
 
-from librt.strings import BytesWriter, read_f32_le, write_f32_le
+from librt.strings import BytesWriter, read_f32_le, read_i16_le, write_f32_le, write_i16_le
 from msgspec import json
-from mypy_extensions import i64, mypyc_attr, u8
+from mypy_extensions import i16, i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import f32, put_u16, put_u32, u16, u32
 from stream_detector.detect.statistics.level import Q
 from stream_detector.detect.statistics.limit import Longest
-from stream_detector.detect.statistics.readings import GRID, numbers
+from stream_detector.detect.statistics.readings import GRID, numbers, on_grid
 
 MOST: Final = 16
 """So many running executions of a workflow are watched; more are counted."""
@@ -113,15 +113,15 @@ class Running:
         due_s: when one of them is reported or forgotten next, epoch s; 0 for none.
         robust: whether the workflow is judged by profile `robust`.
         delay_s: nearly the longest time from an end to its arrival.
-        longest: of the last 80 to 120 executions.
+        longest: of the last 80 to 120 executions; `capped` is the number of the last one that counts as its limit.
         limit_s, usual_s: what was learned when it was last asked, `stale` executions ago; 0.0 while these are too few.
         ended: of the last runs that can end again under one number a hash of it (4 bytes) and when it ended (4).
         about: what they have in common for the one who reads of them: name, labels, source and link.
     """
 
     __slots__ = (
-        *("about", "delay_s", "due_s", "ended", "executions", "limit_s", "longest", "robust", "stale", "unwatched"),
-        "usual_s",
+        *("about", "capped", "delay_s", "due_s", "ended", "executions", "limit_s", "longest", "robust", "stale"),
+        *("unwatched", "usual_s"),
     )
 
     def __init__(self) -> None:
@@ -131,6 +131,7 @@ class Running:
         self.robust: bool = True
         self.delay_s: float = 0.0
         self.longest = Longest()
+        self.capped: i64 = 0
         self.limit_s: float = 0.0
         self.usual_s: float = 0.0
         self.stale: i64 = 0
@@ -210,8 +211,11 @@ class Running:
         """Whether the limit is to be learned again: it takes 30 us, and one execution more or less moves it little."""
         return self.limit_s <= 0.0 or self.stale >= _STALE
 
-    def learn(self, duration_s: float) -> None:
-        """One more execution with a duration has ended."""
+    def learn(self, duration_s: float, limit_s: float) -> None:
+        """One more execution with a duration has ended; it counts up to its limit, 0.0 for none."""
+        if 0.0 < limit_s < duration_s:
+            duration_s = limit_s
+            self.capped = on_grid(log(limit_s + Q))
         self.longest.add(duration_s)
         self.stale = min(self.stale + 1, 0xFF)
 
@@ -229,7 +233,7 @@ class Running:
         return min(max(FORGOTTEN_AFTER * self.usual_s, MOST_LIMITS * limit_s), MOST_S)
 
     def pack(self, w: BytesWriter) -> None:
-        """Write what `fill` reads: 28 bytes and 8 an end in `ended`; with running executions `about` and these."""
+        """Write what `fill` reads: 30 bytes and 8 an end in `ended`; with running executions `about` and these."""
         kept = [one for one in self.executions if one.stage != OVER or one.unsent]
         w.append(u8(len(kept)))
         w.append(u8(self.unwatched))
@@ -239,6 +243,7 @@ class Running:
         write_f32_le(w, self.limit_s)
         write_f32_le(w, self.usual_s)
         w.append(u8(self.stale))
+        write_i16_le(w, i16(self.capped))
         self.longest.pack(w)
         w.append(u8(len(self.ended) // 8))
         w.write(self.ended)
@@ -256,7 +261,8 @@ class Running:
         self.due_s, self.delay_s = u32(packed, at + 3), read_f32_le(packed, at + 7)
         self.limit_s, self.usual_s = read_f32_le(packed, at + 11), read_f32_le(packed, at + 15)
         self.stale = i64(packed[at + 19])
-        at = self.longest.fill(packed, at + 20)
+        self.capped = i64(read_i16_le(packed, at + 20))
+        at = self.longest.fill(packed, at + 22)
         begin, at = at + 1, at + 1 + 8 * i64(packed[at])
         self.ended = packed[begin:at]
         if count:
@@ -292,13 +298,15 @@ def _bounded(about: dict[str, Any]) -> bytes:
 class UsualRun:
     """What is known of how long a workflow runs: the median (s), the longest (s) of `runs`, and the learned limit (s).
 
-    `usual_s` and `limit_s` are 0.0 while too few executions are known.
+    `usual_s` and `limit_s` are 0.0 while too few executions are known. `is_capped`: the longest took longer, and counts
+    as its limit.
     """
 
-    __slots__ = ("limit_s", "longest_s", "runs", "usual_s")
+    __slots__ = ("is_capped", "limit_s", "longest_s", "runs", "usual_s")
 
-    def __init__(self, readings: bytes, longest: Longest, limit_s: float) -> None:
+    def __init__(self, readings: bytes, longest: Longest, limit_s: float, capped: i64 = 0) -> None:
         known = sorted(numbers(readings))
+        self.is_capped: bool = capped != 0 and capped == longest.reading
         self.runs: int = int(longest.count)
         self.longest_s: float = seconds_of(int(longest.reading)) if self.runs else 0.0
         self.usual_s: float = seconds_of(known[len(known) // 2]) if known else 0.0

@@ -18,7 +18,7 @@
 | workflow: last executions, profile `classic` | 18, 4 each (40 at most) and 8 a duration (30 at most) |
 | workflow: days and last executions of before a gap of 8 days, for a month | 3 and as above |
 | version 5, workflow: times of its runs (`detect/times.py`) | 2 without a schedule |
-| version 5, workflow: running executions (`detect/running_state.py`) | 28, 8 an end (32), 24 and its id each (16) |
+| version 5, workflow: running executions (`detect/running_state.py`) | 30, 8 an end (32), 24 and its id each (16) |
 | workflow: level, failures, a byte that is 0; profile `robust` | 81, 2 a reading (76 at most) and 51; 22 and 1 |
 | score: drift and last score | 53 and its digits |
 | score: sizes of its past changes | 1, 4 each (30 at most) |

@@ -46,8 +46,7 @@ def too_long(about: About, stage: int) -> Anomaly:
     elapsed, limit = wording.duration(elapsed_s), wording.duration(one.limit_s)
     usually = ""
     if usual.usual_s > 0.0:
-        longest = f" (longest of the last {usual.runs}: {wording.duration(usual.longest_s)})" if usual.runs else ""
-        usually = f": it usually takes {wording.duration(usual.usual_s)}{longest}"
+        usually = f": it usually takes {wording.duration(usual.usual_s)} (longest of the last {_longest(usual)})"
     higher = "in limit_s of its start, or by MAX_DURATION_RULES" if one.given else "by MAX_DURATION_RULES"
     return _anomaly(
         about,
@@ -59,7 +58,7 @@ def too_long(about: About, stage: int) -> Anomaly:
         current_s=elapsed_s,
         gates=[
             f"its end has not come {elapsed} after its start",
-            f"{'twice its' if is_critical else 'its'} limit, {limit}, has passed, and the time that its end takes",
+            f"{'twice the' if is_critical else 'the'} limit, {limit}, and the time until ends arrive have passed",
             "the limit was given" if one.given else _learned(usual),
         ],
         steps=[
@@ -71,8 +70,12 @@ def too_long(about: About, stage: int) -> Anomaly:
 
 
 def _learned(usual: UsualRun) -> str:
-    usually, longest = wording.duration(usual.usual_s), wording.duration(usual.longest_s)
-    return f"the limit is learned: usually {usually}, the longest of the last {usual.runs} took {longest}"
+    usually = wording.duration(usual.usual_s)
+    return f"the limit is learned: usually {usually}, longest of the last {_longest(usual)}"
+
+
+def _longest(usual: UsualRun) -> str:
+    return f"{usual.runs}: {'over ' if usual.is_capped else ''}{wording.duration(usual.longest_s)}"
 
 
 def ended(about: About, at_ms: int, end_reason: EndReason, how: str) -> Anomaly:

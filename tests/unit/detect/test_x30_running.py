@@ -189,6 +189,13 @@ def test_x30_a_hang_does_not_raise_the_limit_beyond_the_next_one() -> None:
     key.ticks(AT + 20 * before)
     key.take(over("hung", AT, 20 * before.total_seconds()))
     assert limit_of(key) < 4 * before
+    usual = running.usual_run(key.baseline)
+    assert usual.is_capped and usual.longest_s == pytest.approx(before.total_seconds(), rel=0.01)
+    key.take(begun("hung2", AT + DAY))
+    (again, _) = key.ticks(AT + 2 * DAY)
+    assert "(longest of the last 41: over 2" in again.description
+    key.take(over("longer", AT + DAY, 40 * before.total_seconds()))
+    assert not running.usual_run(key.baseline).is_capped
 
 
 @pytest.mark.parametrize(
