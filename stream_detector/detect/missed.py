@@ -269,6 +269,8 @@ def _is_repeated(times: Times, arrival: Arrival, start_s: i64) -> bool:
         return True
     if event.attempt > 1 and is_retry(arrival.ids, event.execution_id, event.attempt):
         return True
+    if times.by_end:  # its start says nothing
+        return isinstance(event, Start)
     return times.schedule is not None and times.schedule.has_start(start_s)
 
 
@@ -281,18 +283,23 @@ def _take(
     if arrival.is_backfill or arrival.own_ms < 1000 * times.known_s:
         # What lies before the key was known says nothing about how long its events take: it was sent as a history.
         delay_s = min(delay_s, _delay_s(times))
-    run_s = max(0.0, arrival.own_ms / 1000 - float(start_s))
-    came_s: i64 = 0
+    own_s = i64(arrival.own_ms // 1000)
+    regular_s, came_s = start_s, i64(0)
+    if given is None and isinstance(event, Completion):
+        regular_s = times.note_both(start_s, own_s)
+    run_s = max(0.0, float(own_s - regular_s))
     if given is not None and rule is not None:
-        came_s = given.note(rule, start_s, run_s, delay_s)
+        came_s = given.note(rule, regular_s, run_s, delay_s)
     else:
         if schedule is None:
             schedule = times.schedule = Schedule()
-        came_s = i64(schedule.note(int(start_s), run_s, delay_s))
+        came_s = i64(schedule.note(int(regular_s), run_s, delay_s))
     found: list[Anomaly] = []
-    if times.misses and start_s >= times.misses[0].usual_s - _SLACK_S:
+    if times.misses and regular_s >= times.misses[0].usual_s - _SLACK_S:
         if times.is_missed and not arrival.is_backfill:
-            comer = Comer(event.execution_id, _event_id(event), int(start_s), arrival.arrival_ms // 1000)
+            comer = Comer(
+                event.execution_id, _event_id(event), int(start_s), int(regular_s), arrival.arrival_ms // 1000
+            )
             found = [missed_run.ended(_about(baseline, times, config), comer, int(came_s))]
         times.end_misses()
     if schedule is not None and schedule.rests:
