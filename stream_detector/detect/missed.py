@@ -15,7 +15,6 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.binary import f32
 from stream_detector.detect.codec.recent_ids import is_retry
 from stream_detector.detect.config import Config
-from stream_detector.detect.expected import hash_of
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules import missed_run
 from stream_detector.detect.rules.missed_run import About, Comer
@@ -67,7 +66,7 @@ def _rule_of(baseline: WorkflowBaseline, times: Times, config: Config) -> Expect
     return config.expectation(workflow_id, times.labels) if config.expect_rules else None
 
 
-def _follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | None, now_s: i64) -> None:
+def follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | None, now_s: i64) -> None:
     """Go by the rule that holds now, or by what is learned, where it was otherwise before."""
     given = times.given
     if rule is None:
@@ -75,7 +74,7 @@ def _follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | N
             times.given, times.rule, times.since_s = None, 0, 0
             _refresh(baseline, times)
         return
-    code = hash_of(rule)
+    code = rule.code
     if given is not None and given.rule == code:
         return
     times.given, schedule = GivenSchedule(), times.schedule
@@ -100,7 +99,7 @@ def due_missed(baseline: WorkflowBaseline, now_ms: int, config: Config) -> list[
     rule = _rule_of(baseline, times, config)
     if rule is OFF or (rule is None and times.given is not None):
         return _give_up(baseline, config, now_ms, _OFF, "operator")
-    _follow_rule(baseline, times, rule, now_s)
+    follow_rule(baseline, times, rule, now_s)
     _excuse(baseline, times, rule, min(times.live_s, now_s))
     return _decide(baseline, times, rule, now_s, config)
 
@@ -227,7 +226,7 @@ def note_run(baseline: WorkflowBaseline, arrival: Arrival, config: Config) -> li
         times = _begin(baseline, arrival, rule is not None)
         if times is None:
             return []
-    _follow_rule(baseline, times, rule, arrival.arrival_ms // 1000)
+    follow_rule(baseline, times, rule, arrival.arrival_ms // 1000)
     found: list[Anomaly] = []
     start_s = _start_ms(event) // 1000
     is_wrong = start_s * 1000 > arrival.arrival_ms + FUTURE_MS or start_s <= 0

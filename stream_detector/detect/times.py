@@ -17,8 +17,6 @@ from stream_detector.detect.statistics.schedule.schedule import Schedule
 MOST_LABELS: Final = 8
 MOST_LABEL: Final = 40
 """A label whose value is longer, in bytes, is not kept."""
-MOST_MISSES: Final = 3
-"""After so many in a row nothing is missed any more."""
 _RESTS: Final = 0x8000
 _RESTED: Final = 12
 REST_RUNS: Final = 0xFFF
@@ -88,7 +86,7 @@ class Times:
         seen: hashes of the last run's other labels, 4 bytes each.
         incident_id: of the open incident; empty where none is open.
         misses: the runs in a row that did not come, since the incident was opened; kept when it ends by itself after
-            `MOST_MISSES`, until one comes: then `retired` is set.
+            three, until one comes: then `retired` is set.
         fresh, unsent: how many of them, the newest, were found by the last look (not packed), and are to be sent.
         since_s: from when on a rule with this very workflow expects runs, where none came later; epoch s, else 0.
         rule: hash of what that rule expects, 0 without one.

@@ -241,10 +241,11 @@ def _usually(about: About) -> str:
 
 
 def _last(times: Times) -> str:
-    if not times.last_id:
-        since = f" since {wording.instant(1000 * int(times.since_s))}" if times.since_s else ""
+    if not times.last_s:
+        since = f", and is expected since {wording.instant(1000 * int(times.since_s))}" if times.since_s else ""
         return f"it has never been seen{since}"
-    return f"the last run was {times.last_id} on {wording.instant(1000 * int(times.last_s))}"
+    last = f"{times.last_id} on " if times.last_id else ""
+    return f"the last run was {last}{wording.instant(1000 * int(times.last_s))}"
 
 
 def _retired(about: About) -> str:

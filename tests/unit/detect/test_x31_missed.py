@@ -518,7 +518,7 @@ def test_x31_a_job_that_never_ran_is_missing_by_its_rule() -> None:
     assert due.due(baseline, at(1, 1), config) == []
     (one,) = due.due(again(baseline), at(1, 3), config)
     assert (one.execution_id, one.entity_name) == (None, "nightly")
-    assert "it has never been seen since 2026-01-05 12:00 UTC" in one.description
+    assert "it has never been seen, and is expected since 2026-01-05 12:00 UTC" in one.description
     assert [each.kind for each in one.affected_entities] == ["workflow"]
 
 
