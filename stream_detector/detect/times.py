@@ -193,42 +193,46 @@ class Times:
                 others += 1
         self.labels, self.seen = kept, w.getvalue()
 
-    def pack(self, w: BytesWriter) -> None:
-        """Write what `fill` reads."""
-        schedule, given = self.schedule, self.given
-        has_about = self.last_s != 0 or bool(self.last_id or self.name or self.source)
-        has_labels = bool(self.labels or self.seen)
-        flags: i64 = (_ABOUT if has_about else 0) | (_LABELS if has_labels else 0) | (_RETIRED if self.retired else 0)
-        if schedule is not None:
+    def _flags(self) -> i64:
+        """What of the part is there."""
+        flags: i64 = 0
+        if self.schedule is not None:
             flags |= _SCHEDULE
-        if given is not None:
+        if self.given is not None:
             flags |= _GIVEN
         if self.misses:
             flags |= _MISSES
+        if self.labels or self.seen:
+            flags |= _LABELS
         if self.rule:
             flags |= _EXPECTED
+        if self.last_s or self.last_id:
+            flags |= _ABOUT
+        if self.retired:
+            flags |= _RETIRED
         if self.due_s:
             flags |= _DUE
-        if self.by_end:
-            flags |= _BY_END
+        return flags | _BY_END if self.by_end else flags
+
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads."""
+        flags, schedule, given = self._flags(), self.schedule, self.given
         put_u16(w, flags)
         w.append(u8(self.votes + _MOST_VOTES))
-        for number in (self.start_s, self.end_s, self.start_gap_s, self.end_gap_s):
+        for number in (self.start_s, self.end_s, self.start_gap_s, self.end_gap_s, self.known_s, self.live_s):
             put_u32(w, number)
-        put_u32(w, self.known_s)
-        put_u32(w, self.live_s)
-        if has_about:
+        if flags & _ABOUT:
             put_u32(w, self.last_s)
             for text in (self.last_id, self.name, self.source):
                 _put_text(w, text)
-        if has_labels:
+        if flags & _LABELS:
             self._pack_labels(w)
-        if self.misses:
+        if flags & _MISSES:
             self._pack_misses(w)
-        if self.rule:
+        if flags & _EXPECTED:
             put_u32(w, self.since_s)
             put_u32(w, self.rule)
-        if self.due_s:
+        if flags & _DUE:
             put_u32(w, self.due_s)
             put_u32(w, self.usual_s)
         if schedule is not None:
