@@ -16,13 +16,13 @@ from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import NO_COORDINATOR, Described, describe_topics
 from stream_detector.kafka.preflight import MissingAclsError
-from stream_detector.kafka.topics import BY_NAME, DETECTOR_SETTINGS, TOPICS, Topic
+from stream_detector.kafka.topics import BY_NAME, CLOCK, DETECTOR_SETTINGS, TOPICS, Topic
 from stream_detector.settings import Settings
 
 
 def _is_read_whole(topic: Topic) -> bool:
-    """Whether its writer reads it from the beginning, without the group: a changelog, the detector's settings."""
-    return topic.cleanup == "compact" or topic.name == DETECTOR_SETTINGS
+    """Whether its writer reads it without the group: a changelog, the detector's settings, its clock."""
+    return topic.cleanup == "compact" or topic.name in (DETECTOR_SETTINGS, CLOCK)
 
 
 TOPICS_READ_BY = {

@@ -19,7 +19,7 @@ from stream_detector.kafka.acls import (
 )
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import describe_configs, describe_topics, group_operations
-from stream_detector.kafka.topics import ALERTS, BASELINES, RUNS_STATE, Topic
+from stream_detector.kafka.topics import ALERTS, BASELINES, CLOCK, RUNS_STATE, Topic
 from stream_detector.settings import Settings
 
 _LAG_BY_OTHER_CLOCKS_MS = 86_400_000
@@ -158,7 +158,9 @@ class TopicState:
         Earlier versions made changelogs whose records have the workers' times: `hint` is about them.
         """
         found = self.config.get(name)
-        if name in ("retention.ms", "message.timestamp.type") or found is None:
+        if name == "retention.ms" or found is None:
+            return True
+        if name == "message.timestamp.type" and self.topic.name != CLOCK:
             return True
         if name == "min.insync.replicas":
             return int(wanted) <= int(found) <= max(1, self.replicas)

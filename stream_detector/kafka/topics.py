@@ -11,7 +11,7 @@ REKEYED, RUN_PARTS = "rekeyed", "run-parts"
 BASELINES, RUNS_STATE, NOTIFIER_STATE = "baselines", "runs-state", "notifier-state"
 ALERTS, RUN_SUMMARIES, ACTIONS = "alerts", "run-summaries", "operator-actions"
 NOTIFIER_IN, NOTIFICATIONS, DEAD_LETTERS = "notifier-in", "notifications", "dead-letters"
-DETECTOR_SETTINGS = "detector-settings"
+DETECTOR_SETTINGS, CLOCK = "detector-settings", "clock"
 
 _DAY_MS = 86_400_000
 _FOR_GOOD = -1
@@ -81,6 +81,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=30 * _DAY_MS,
     ),
     Topic(DETECTOR_SETTINGS, "kind", "detector", "detector, recorder", retention_ms=_FOR_GOOD, partitions=1),
+    Topic(CLOCK, "kind", "detector", "detector", partitions=1, by_broker=True),
 )  # fmt: skip
 BY_NAME = {topic.name: topic for topic in TOPICS}
 

@@ -22,6 +22,7 @@ def test_every_public_topic_is_documented_and_the_limits_are_those_in_force() ->
             "run-parts",
             "notifier-in",
             "detector-settings",
+            "clock",
         )
         assert (f"| `{topic.name}` |" in PAGE) != internal, topic.name
     assert f"{MAX_BYTES:,} bytes" in PAGE

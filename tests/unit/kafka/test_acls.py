@@ -11,6 +11,7 @@ from stream_detector.kafka.end_offsets import TOPICS_READ_BY
 from stream_detector.kafka.topics import (
     ALERTS,
     BASELINES,
+    CLOCK,
     COMPLETIONS,
     DEAD_LETTERS,
     DETECTOR_SETTINGS,
@@ -27,7 +28,7 @@ from stream_detector.roles import detector, notifier, recorder
 from stream_detector.settings import Settings
 
 READS = {
-    "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE, DETECTOR_SETTINGS},
+    "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE, DETECTOR_SETTINGS, CLOCK},
     "recorder": set(recorder.READ),
     "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE, NOTIFICATIONS},
     "api": {ALERTS, DEAD_LETTERS, COMPLETIONS, SCORES, REKEYED},
