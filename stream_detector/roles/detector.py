@@ -5,7 +5,8 @@ await, so a chunk is applied as a whole or, if the process dies, not at all.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from stream_detector.delivery import faults, worker
 from stream_detector.delivery.app import WorkerApp
 from stream_detector.delivery.broker_clock import LOG_APPEND_TIME
 from stream_detector.delivery.chunk import Chunk, SourceRecord
+from stream_detector.delivery.clock_topic import ClockTopic
 from stream_detector.delivery.processor import Outcomes, process_topic
 from stream_detector.delivery.published_before import PublishedBefore
 from stream_detector.delivery.repartition import Origin, advance_watermark, origin_of, read_origin, strip_origin
@@ -25,7 +27,9 @@ from stream_detector.delivery.state.contents import Codec
 from stream_detector.delivery.state.partition import StatePartition
 from stream_detector.delivery.task import Task
 from stream_detector.detect import Baseline, BaselineBuffer, Config, ScoreBaseline, WorkflowBaseline, step
+from stream_detector.detect import due as due_rules
 from stream_detector.detect.codec.packed import check_version
+from stream_detector.detect.expected import expect_runs, expected_workflows
 from stream_detector.detect.label_window import LabelWindow
 from stream_detector.detect.loading import is_loaded, load_in_background, wait_until_loaded
 from stream_detector.detect.outcome import APPLIED, Outcome, OutcomeKind
@@ -45,6 +49,7 @@ from stream_detector.events import (
     ScoreRun,
     Start,
 )
+from stream_detector.events.anomaly_types import CLOCK_RULES
 from stream_detector.events.completion import with_variant
 from stream_detector.events.decode import (
     decode_action,
@@ -67,6 +72,7 @@ from stream_detector.events.variant import is_workflow_key, key_parts, workflow_
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.roles.detector_settings import SettingsLog
+from stream_detector.roles.due_partition import DuePartition
 from stream_detector.roles.renames import (
     FROM,
     MOVED,
@@ -79,6 +85,7 @@ from stream_detector.roles.renames import (
 )
 from stream_detector.roles.run_table import Made, RunTable
 from stream_detector.roles.single_runs import SingleRuns
+from stream_detector.roles.stream_clock import BEFORE_A_MOMENT, StreamClock
 from stream_detector.roles.unique_ids import UniqueIds
 from stream_detector.roles.variant_keys import PartitionStates
 from stream_detector.settings import Settings
@@ -138,7 +145,13 @@ class _ScoreNames(Struct):
 class Detector:
     """Applies chunks. One per process; its state is in the app's tables."""
 
-    def __init__(self, app: WorkerApp, config: Config, published: PublishedBefore | None = None) -> None:
+    def __init__(
+        self,
+        app: WorkerApp,
+        config: Config,
+        published: PublishedBefore | None = None,
+        moments: PublishedBefore | None = None,
+    ) -> None:
         self._app, self._config, self._producer = app, config, app.batch_producer
         self._n = app.partitions[topics.BASELINES]
         self._baselines = app.state_table(topics.BASELINES, BASELINE, self._n)
@@ -154,6 +167,12 @@ class Detector:
         self._single_runs = SingleRuns(app, self._baselines, app.settings.single_run_keys)
         self._unique_ids = UniqueIds(self._baselines, self._n)
         self._renames = Renames(app, self._baselines, self._send_on)
+        clock = ClockTopic.of(app) if moments is not None else None
+        self.clock = StreamClock(
+            app, self._baselines, config, self._send_due, clock, moments, expected=self._expect_runs
+        )
+        self._elsewhere = DuePartition(StatePartition(BASELINE), due_rules, config)
+        """Of a chunk whose keys are all of other partitions."""
         self._states: PartitionStates | None = None
         """Of the partition of the chunk that is being applied; None until asked for."""
         self._scores_wait: bool | None = None
@@ -168,6 +187,11 @@ class Detector:
         await self._single_runs.until_few_uncommitted(chunk)
         await self._single_runs.until_written(chunk.tp.partition)
         await self._renames.until_sent(chunk.tp.partition)
+        await self.clock.before_chunk(chunk.tp.partition)
+
+    async def before_run_event(self, chunk: Chunk) -> None:
+        """Wait for what is to be known of a partition before anything of it is applied."""
+        await self.clock.before_chunk(chunk.tp.partition)
 
     async def before_repartitioned(self, chunk: Chunk) -> None:
         """Both: completions, actions and scores that lay on another partition."""
@@ -181,6 +205,7 @@ class Detector:
             (record.key or b"").startswith(b"score:") for record in chunk.records
         ):
             await wait_until_loaded()
+        await self.clock.before_chunk(chunk.tp.partition)
 
     async def look_for_scores(self, *_: Any, **__: Any) -> None:
         """Partitions are assigned: whether scores have been waiting for a detector."""
@@ -201,13 +226,10 @@ class Detector:
         What is written out here instead of called gains at least 2 % of an event's processor time each; the figures are
         of profile `robust` (benchmarks.hot_path, 2026-11-30), where an event takes 4.9 us.
         """
-        number, config, open_baseline = chunk.tp.partition, self._config, self._buffer.open
-        # Where the partitions differ in number, this one's state may be another worker's, or there may be none.
-        is_home = self._app.partitions[source] == self._n
-        partition = self._baselines.get_owned(number) if is_home else StatePartition(BASELINE)
-        if is_home and partition.is_passed_on(source, number):
-            is_home, partition = False, StatePartition(BASELINE)
+        number, config = chunk.tp.partition, self._config
+        is_home, partition, owned = self._home_of(source, number)
         self._states = None
+        open_baseline, note_due, newest = owned.opener(self._buffer), owned.keys.note, owned.newest_ms
         live, dirty, unencoded = partition.live, partition.dirty, partition.unencoded
         # A key knows by itself what it has applied only while the source is being replayed: one comparison a chunk.
         replaying = chunk.records[0].offset < partition.replay_until.get(source, 0)
@@ -231,6 +253,7 @@ class Detector:
                 event = decode(record.value, headers, record_ms)
                 is_execution = type(event) is Completion  # once for two uses: 2 %
                 if is_execution:
+                    newest[event.source] = record_ms  # type: ignore[union-attr]
                     key = "workflow:" + event.workflow_id  # type: ignore[union-attr]  # no call of `workflow_key`: 5 %
                     if event.variant is not None:  # type: ignore[union-attr]
                         is_ours = repartitioned or is_home
@@ -266,6 +289,8 @@ class Detector:
                 else:  # `put` without its call: 11 %
                     live[key] = baseline.pack()
                     dirty.add(key)
+                if is_execution and (due_s := baseline.due_s):  # type: ignore[attr-defined]
+                    note_due(key, due_s)
                 if outcome is APPLIED and is_execution:
                     quiet += 1  # by far the most: nothing was found, so nothing goes out. Counted by the chunk: 8 %
                     continue
@@ -280,6 +305,17 @@ class Detector:
         if quiet:
             outcomes["applied"] += quiet
         return outcomes
+
+    def _home_of(self, source: str, number: int) -> tuple[bool, StatePartition[bytes], DuePartition]:
+        """Whether a source's events lie where the state of their keys is; that state, and what is due of it.
+
+        Where the partitions differ in number, this one's state may be another worker's, or there may be none.
+        """
+        if self._app.partitions[source] == self._n:
+            partition = self._baselines.get_owned(number)
+            if not partition.is_passed_on(source, number):
+                return True, partition, self.clock.begin(number, partition)
+        return False, StatePartition(BASELINE), self._elsewhere
 
     async def _apply_otherwise(self, source: str, chunk: Chunk, record: SourceRecord, error: Exception) -> Outcomes:
         """Apply the events of a record that holds several as if each were one of its own, likewise without giving up
@@ -392,6 +428,7 @@ class Detector:
             for end in ends_of(given_up, kept, from_epoch_ms(moved.target.at_ms), self._config):
                 self._send_alert(key, end, number, moved.target.at_ms)
         self._put(partition, number, key, before, kept, moved.target.at_ms)
+        self.clock.begin(number, partition).look(key, kept.pack())
         return "applied"
 
     def _states_of(self, partition: StatePartition[bytes]) -> PartitionStates:
@@ -438,12 +475,16 @@ class Detector:
         except Exception as error:
             self._start_anew(partition, key, error)
             return "started"
+        owned = self.clock.begin(number, partition)
+        if isinstance(baseline, WorkflowBaseline):
+            owned.excuse(baseline)
         headers = strip_origin(record.headers) if origin else record.headers
         outcome = step(baseline, event, self._config, place.timestamp_ms, is_backfill(headers) if headers else False)
         if packed is None:
             self._note_new(partition, number, key, epoch_ms(event.started_at), place.timestamp_ms)
         if (changed := baseline.pack()) != packed:
             partition.put(key, changed)
+            owned.look(key, changed)
         return self._send_found(key, outcome, record, headers, place, number).kind
 
     def _note_new(
@@ -485,7 +526,7 @@ class Detector:
             return "forwarded"
         if event.kind == "rename":
             return self._rename(partition, number, event, record, source)
-        kind = self._apply_action(partition, event, record, source)
+        kind = self._apply_action(partition, number, event, record, source)
         if kind != "ignored" or event.kind not in CHANGES_DETECTION or not is_workflow_key(event.entity):
             return kind
         if event.kind == "retire" and self._renames.forget(partition, event):
@@ -500,7 +541,7 @@ class Detector:
         return "applied" if self._renames.begin(partition, number, action, fresh) else "ignored"
 
     def _apply_action(
-        self, partition: StatePartition[bytes], action: Action, record: SourceRecord, source: str
+        self, partition: StatePartition[bytes], number: int, action: Action, record: SourceRecord, source: str
     ) -> OutcomeKind:
         """Change what an action is about; "ignored" where nothing is known of it, so there is nothing to change."""
         kind: OutcomeKind = "ignored"
@@ -523,7 +564,9 @@ class Detector:
             if baseline.retired:
                 partition.delete(key)
             else:
-                partition.put(key, baseline.pack())
+                changed = baseline.pack()
+                partition.put(key, changed)
+                self.clock.begin(number, partition).look(key, changed)
         return kind
 
     async def apply_run_parts(self, source: str, chunk: Chunk) -> Outcomes:
@@ -559,6 +602,7 @@ class Detector:
             self._unique_ids.before_checkpoint()
         self._write_ends(task.number)
         self._renames.before_checkpoint(task.number, lambda: task.state_positions(self._app.topic_prefix))
+        self.clock.before_checkpoint(task.number)
         self._app.dispatch(task.number)
 
     def _count_labels(self, source: str, records: Sequence[SourceRecord]) -> None:
@@ -608,6 +652,15 @@ class Detector:
             self._send_run_part(run_closed)
             faults.reach("closed-sent")
 
+    def _expect_runs(self, number: int, partition: StatePartition[bytes], now_s: int) -> Iterator[WorkflowBaseline]:
+        """Baselines of workflows that a rule names, which count from now on."""
+        states = PartitionStates(partition)
+        for workflow in expected_workflows(self._config):
+            if topics.owner_partition(workflow.workflow_id, self._n) != number:
+                continue
+            if not self._renames.leads_to(partition, workflow.workflow_id):
+                yield from expect_runs(states, workflow, now_s)
+
     # -- what goes out -------------------------------------------------------------------------------------------
 
     def _send_found(
@@ -617,12 +670,18 @@ class Detector:
         outcome = _with_published_at(outcome, origin.timestamp_ms)
         for anomaly in outcome.anomalies:
             self._send_alert(key, anomaly, number, origin.timestamp_ms)
+            if anomaly.detector in CLOCK_RULES:
+                self.clock.want_census(number)
         if outcome.correction:
             error = RefusedError("step", "changed_duplicate", outcome.correction)
             self._refuse_event(record, headers, origin, number, error)
         return outcome
 
-    def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int) -> None:
+    def _send_due(self, key: str, anomaly: Anomaly, number: int) -> None:
+        """What no event has led to."""
+        self._send_alert(key, anomaly, number, None)
+
+    def _send_alert(self, key: str, anomaly: Anomaly, number: int, caused_at_ms: int | None) -> None:
         if anomaly.state == "opened":  # as everywhere else, an incident counts once
             anomalies_total(anomaly.anomaly_type, anomaly.severity).inc()
         headers = [*CLOUD_EVENT, ("ce_id", anomaly.id.encode()), ("ce_time", anomaly.detected_at.isoformat().encode())]
@@ -735,15 +794,11 @@ BEFORE_AN_END = (topics.SCORES,), (topics.REKEYED,)
 
 def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Awaitable[None]]:
     """Add the tables and one agent per source. `kind` is another detector than `Detector` where one is measured."""
-    published = PublishedBefore(
-        lambda: EndOffsets(app.settings, [name for stage in BEFORE_AN_END for name in stage]),
-        app.role,
-        BEFORE_AN_END,
-        patience_s=app.settings.run_end_wait_s,
-        pause=app.until_checkpoint,
-        on_done=lambda: detector.on_published_applied(),
+    published = _published_before(
+        app, BEFORE_AN_END, app.settings.run_end_wait_s, lambda: detector.on_published_applied()
     )
-    detector = kind(app, detection_config(app.settings), published)
+    moments = _published_before(app, BEFORE_A_MOMENT, math.inf, lambda: None)
+    detector = kind(app, detection_config(app.settings), published, moments)
     app.before_checkpoint = detector.before_checkpoint
     app.find_unmet_need = detector.find_unmet_need
     app.on_rebalance_complete.connect(detector.look_for_scores, weak=False)
@@ -751,13 +806,28 @@ def build(app: WorkerApp, kind: type[Detector] = Detector) -> Callable[[], Await
         topics.COMPLETIONS: detector.before_completions,
         topics.ACTIONS: detector.before_completions,
         topics.SCORES: detector.load_detection,
+        topics.SCORE_RUNS: detector.before_run_event,
         topics.REKEYED: detector.before_repartitioned,
     }
     for source in (*DECODE, topics.REKEYED):
         process_topic(app, source, detector.apply, agent=f"detect-{source}", before=before.get(source))
     process_topic(app, topics.RUN_PARTS, detector.apply_run_parts, agent=f"detect-{topics.RUN_PARTS}")
-    app.task(published.run)
+    for task in (published.run, *detector.clock.tasks()):
+        app.task(task)
     return SettingsLog(app.settings, app.fail).agree
+
+
+def _published_before(
+    app: WorkerApp, stages: Sequence[Collection[str]], patience_s: float, on_done: Callable[[], None]
+) -> PublishedBefore:
+    return PublishedBefore(
+        lambda: EndOffsets(app.settings, {name for stage in stages for name in stage}),
+        app.role,
+        stages,
+        patience_s=patience_s,
+        pause=app.until_checkpoint,
+        on_done=on_done,
+    )
 
 
 def run(settings: Settings) -> int:

@@ -186,6 +186,28 @@ class RecordsLost(LogEvent):
 
 
 @dataclass(frozen=True)
+class ClockRefused(LogEvent):
+    level = logging.WARNING
+    line = "{topic}: {why}. A missing run is reported with the next run of its workflow, not before"
+    topic: str
+    why: str
+
+
+@dataclass(frozen=True)
+class WasAway(LogEvent):
+    """Nobody took events in for a while: what was due meanwhile is not reported as missing."""
+
+    level = logging.WARNING
+    line = (
+        "no events were taken in from {since} to {until}: {expected_runs} expected runs of that time are not reported "
+        "as missing"
+    )
+    since: str
+    until: str
+    expected_runs: int
+
+
+@dataclass(frozen=True)
 class LossesNotWatched(LogEvent):
     level = logging.WARNING
     line = (

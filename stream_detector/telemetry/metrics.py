@@ -73,6 +73,13 @@ SINK_ROWS = Counter("stream_detector_sink_rows", "Rows stored in PostgreSQL, by 
 NOTIFICATIONS = Counter(
     "stream_detector_notifications", "Notification messages, by channel and outcome", ["channel", "outcome"]
 )
+DUE_KEYS = Gauge("stream_detector_due_keys", "Keys of this detector with a due time: a run expected, or one that runs")
+STILL_RUNNING = Gauge("stream_detector_still_running", "Executions that are reported as still running")
+TICKS = Counter("stream_detector_ticks", "Moments up to which all was applied, so that what was due could be reported")
+TICKS_HELD = Gauge(
+    "stream_detector_ticks_held_seconds",
+    "Since when something is due that cannot be reported, as a partition is behind",
+)
 EVENT_TO_ALERT = Histogram(
     "stream_detector_event_to_alert_seconds",
     "From the record timestamp of an event to the broker's acknowledgement of its alert",

@@ -8,20 +8,17 @@ over by a variant; another rule, or none; profile `classic`; daylight saving, a 
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from stream_detector.detect import Baseline, Config, Outcome, WorkflowBaseline, due, profile_rules, step
 from stream_detector.detect.codec.packed import due_at, has_unsent
 from stream_detector.detect.replay import Baselines
 from stream_detector.detect.variants import ends_of, keys_of_action
-from stream_detector.devstack.demo import demo_events
 from stream_detector.events import Action, Anomaly, Completion, Start
-from stream_detector.events.decode import decode_completion
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import epoch_ms
 from stream_detector.timing_rules import expect_rules
@@ -518,7 +515,7 @@ def test_x31_a_job_that_never_ran_is_missing_by_its_rule() -> None:
     assert due.due(baseline, at(1, 1), config) == []
     (one,) = due.due(again(baseline), at(1, 3), config)
     assert (one.execution_id, one.entity_name) == (None, "nightly")
-    assert "it has never been seen, and is expected since 2026-01-05 12:00 UTC" in one.description
+    assert "it has never been seen since 2026-01-05 12:00 UTC" in one.description
     assert [each.kind for each in one.affected_entities] == ["workflow"]
 
 
@@ -542,36 +539,6 @@ def test_x31_events_are_judged_alike_with_and_without_the_clock(profile: str) ->
         assert judged.kind == alone.kind
     ticked.forget_times()
     assert ticked.pack() == silent.pack()
-
-
-def test_x31_runs_that_end_at_regular_times_are_expected_by_their_ends() -> None:
-    """As of what waits for something until a given time, or whose source knows ends alone."""
-    baseline, random = workflow(), Random(4)
-    runs = [nightly(day, minute=60 - 50 * random.random() ** 2, run_s=0) for day in range(60)]
-    ends = [replace(one, finished_at=FIRST + timedelta(days=day, hours=1)) for day, one in enumerate(runs)]
-    assert feed(baseline, ends) == []
-    baseline = again(baseline)
-    assert baseline.times is not None and baseline.times.by_end
-    (one,) = due.due(baseline, at(60, 12), ROBUST)
-    assert "did not come: it usually ends every day 03:00 UTC" in one.description
-    assert one.gates[0] == "usually ends every day 03:00 UTC"
-    start = Start(state="started", execution_id="run-60", workflow_id="nightly", started_at=nightly(60).started_at)
-    assert feed(baseline, [start], delay_s=40_000) == []
-    late = replace(runs[59], execution_id="run-60", finished_at=FIRST + timedelta(days=60, hours=6))
-    (end,) = feed(baseline, [replace(late, started_at=late.finished_at - timedelta(minutes=9))])
-    assert end.description.startswith("Nightly import came 5 h late: run-60 started 2026-03-06 07:51 UTC")
-    for day in range(61, 95):
-        feed(baseline, [nightly(day, run_s=600 + 900 * random.random())])
-    assert baseline.times is not None and not baseline.times.by_end, "they start at regular times now"
-
-
-def test_x31_real_builds_are_judged_alike_with_and_without_the_clock_and_none_is_missed() -> None:
-    on, off = Baselines(), Baselines()
-    builds = (one for one in demo_events(FIRST) if one.topic == "workflow-completions")
-    for one in islice(builds, 2000):
-        event = decode_completion(one.value, (), -1)
-        with_clock, without = on.apply(event, ROBUST), off.apply(event, Config(clock="off"))
-        assert with_clock == without
 
 
 def test_x31_what_has_no_schedule_rests_and_is_looked_at_again() -> None:
