@@ -14,7 +14,7 @@ DRILLS = (
     "kill-detector", "rebalance", "broker-restart", "broker-killed", "postgres-away", "hostile-input",
     "channels-failing", "duplicates-and-late", "empty-disk", "clock-ahead", "clock-skew", "stop-and-go", "run-ends",
     "soak", "retention", "older-dump", "many-keys",
-    "pgbouncer", "read-only", "poison", "unfold",
+    "pgbouncer", "read-only", "poison", "unfold", "clock",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from stream_detector.delivery.state.recovery import PositionRecovery
 from stream_detector.events import Notification
 from stream_detector.kafka import inflate, topics
 from stream_detector.notify import policy
-from stream_detector.roles import detector
+from stream_detector.roles import detector, due_keys
 from stream_detector.roles.detector import Detector
 
 DEFECTIVE_FOR = "meets-the-defect"
@@ -195,6 +195,11 @@ def shifted_clock() -> None:
     BatchBuilder.append = append_stamped
 
 
+def hasty_clock() -> None:
+    """The minutes in which the clock looks at what is due take a second."""
+    due_keys.MINUTE_S = 1
+
+
 def fast_run_clock() -> None:
     """How long nothing came of a score run is counted 60 times as fast: 15 minutes are 15 seconds."""
     steady_ms = broker_clock.steady_ms
@@ -267,6 +272,7 @@ HARMS: dict[str, Callable[[], None]] = {
     "held-recovery": held_recovery,
     "silent-coordinator": silent_coordinator,
     "fast-run-clock": fast_run_clock,
+    "hasty-clock": hasty_clock,
     "poisoned": poisoned,
     "refused-delivery": refused_delivery,
     "shifted-clock": shifted_clock,
