@@ -54,7 +54,7 @@ _RUNNING = f"""
 _ONE = f"{_SELECT} {_FROM} AND r.execution_id = $1 AND ($2::integer IS NULL OR r.attempt = $2)"
 _LOST = f"""
     SELECT count(*) {_FROM} AND ($1::text IS NULL OR r.workflow_id = $1) AND ($2::text IS NULL OR r.variant = $2)
-        AND l.probably_ended
+        AND l.probably_ended AND r.started_at < now() - interval '{LEAST_LOST_S} s'
 """
 _start = msgspec.json.Decoder(Start).decode
 

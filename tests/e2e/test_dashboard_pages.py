@@ -723,7 +723,7 @@ async def test_x12_names_of_a_later_version_are_shown_as_they_are(root: str, wri
         assert broken == []
 
 
-async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
+async def test_x30_x31_what_runs_is_shown_against_its_usual_time_and_what_is_expected_or_missed(
     root: str, write: Write, open_page: OpenPage
 ) -> None:
     usual = BaselineState(key="workflow:nightly", packed=b"x", named={"execution_time": NamedValue(60.0, 1.0, 30)})
@@ -764,33 +764,30 @@ async def test_x30_what_runs_is_shown_against_its_usual_time_until_it_ends(
         await page.goto(f"{root}/overview?range=30d")
         await expect(page.get_by_role("table", name="Running now")).to_be_visible()
         assert await no_sideways_scroll(page)
+        await _is_expected_or_missed(root, write, page)
 
 
-async def test_x31_what_is_missed_and_what_is_expected_next_is_shown(
-    root: str, write: Write, open_page: OpenPage
-) -> None:
+async def _is_expected_or_missed(root: str, write: Write, page: Page) -> None:
+    """X31: what is missed, what is expected next, and the anomaly of a run that did not come; on a phone."""
     nights = [at_two(day) for day in range(20, -1, -1)]
-    hostile = stored(ran(f"workflow:{HOSTILE}", nights))
     missed = ran("workflow:late", nights[:-2])
     found, again = due(missed, epoch_ms(ago()), Config())
-    await write(anomalies=[*three(), found, again], baselines=[hostile, stored(missed)])
-    async with open_page(viewport=WIDE) as page:
-        await page.goto(f"{root}/overview?range=30d")
-        rows = page.get_by_role("table", name="Missed runs").locator("tbody tr")
-        await expect(rows).to_have_count(1)
-        await expect(rows).to_contain_text("2 runs in a row")
-        await expect(page.get_by_role("table", name="Next expected").locator("tbody tr")).to_contain_text(HOSTILE)
-        assert await page.title() != "owned" and await violations(page) == []
-        await page.set_viewport_size({"width": 390, "height": 800})
-        assert await no_sideways_scroll(page)
-        await rows.get_by_role("link").click()
-        await page.wait_for_url("**/workflows/late*")
-        await expect(page.get_by_text("every day 02:00 UTC", exact=True)).to_be_visible()
-        await expect(page.locator("dd", has_text="2 runs in a row")).to_be_visible()
-        assert await no_sideways_scroll(page)
-        await page.goto(f"{root}/anomalies/{found.id}")
-        await expect(page.get_by_text("Last execution", exact=True)).to_be_visible()
-        await expect(page.get_by_role("heading", name="Execution time of the runs that came")).to_be_visible()
+    await write(anomalies=[found, again], baselines=[stored(ran(f"workflow:{HOSTILE}", nights)), stored(missed)])
+    await page.goto(f"{root}/overview?range=30d")
+    rows = page.get_by_role("table", name="Missed runs").locator("tbody tr")
+    await expect(rows).to_have_count(1)
+    await expect(rows).to_contain_text("2 runs in a row")
+    await expect(page.get_by_role("table", name="Next expected").locator("tbody tr")).to_contain_text(HOSTILE)
+    assert await page.title() != "owned" and await violations(page) == []
+    assert await no_sideways_scroll(page)
+    await rows.get_by_role("link").click()
+    await page.wait_for_url("**/workflows/late*")
+    await expect(page.get_by_text("every day 02:00 UTC", exact=True)).to_be_visible()
+    await expect(page.locator("dd", has_text="2 runs in a row")).to_be_visible()
+    assert await no_sideways_scroll(page)
+    await page.goto(f"{root}/anomalies/{found.id}")
+    await expect(page.get_by_text("Last execution", exact=True)).to_be_visible()
+    await expect(page.get_by_role("heading", name="Execution time of the runs that came")).to_be_visible()
 
 
 async def test_hostile_names_on_every_page(root: str, write: Write, open_page: OpenPage) -> None:
