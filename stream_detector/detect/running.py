@@ -165,7 +165,7 @@ def _start_again(
 ) -> None:
     """A start that comes twice is one; a later one of the same attempt is when it began after it had waited."""
     if event.attempt == known.attempt and known.stage == QUIET and start_ms > known.start_ms:
-        known.start_ms, known.base_s = start_ms, running.base_of(start_ms, arrival_ms)
+        known.start_ms, known.base_s = start_ms, running.base_of(start_ms, arrival_ms, known.limit_s)
         known.off = given_s < 0.0 or _waits(event)
 
 
@@ -179,14 +179,15 @@ def _add(
     baseline: WorkflowBaseline, running: Running, event: Start, config: Config, start_ms: i64, arrival_ms: int
 ) -> list[Anomaly]:
     """Watch one more; the end of what was reported of the one that gives its place to it."""
-    given_s = _given_s(event, config)
-    one = Execution(
-        event.execution_id, event.attempt, start_ms, running.base_of(start_ms, arrival_ms), max(given_s, 0.0)
-    )
-    one.off = given_s < 0.0 or _waits(event)
     if running.is_stale:
         running.take_limit(usual_run(baseline))
-    if float(arrival_ms - start_ms) > 1000.0 * running.forgotten_after_s(one.limit_s or running.limit_s):
+    given_s = _given_s(event, config)
+    limit = max(given_s, 0.0)
+    base_s = running.base_of(start_ms, arrival_ms, limit)
+    one = Execution(event.execution_id, event.attempt, start_ms, base_s, limit)
+    one.off = given_s < 0.0 or _waits(event)
+    kept_s = max(running.forgotten_after_s(limit or running.limit_s), _LOST_AFTER_S)
+    if float(arrival_ms - start_ms) > 1000.0 * min(kept_s, MOST_S):
         return []
     found = []
     if len(running.executions) >= MOST:

@@ -3,9 +3,10 @@
 A start is noted until its end, which names the same execution. Sources repeat and reorder both: a start that comes
 twice is one, the start of what has ended is none, an end without a start is the normal case.
 
-Each has a base, from which its time is counted: its start plus what events of this workflow take to arrive, and never
-before its start arrived, so that no run is taken to hang because its source is read once an hour. By its limit after
-the base it has run too long, by twice the limit it is critical. A limit that is not given is learned, and asked for
+Each has a base, from which its time is counted: its start plus what ends of this workflow take to arrive, so that no
+run is taken to hang because its source is read once an hour. Where its start arrives after its limit, it has a minute
+for its end to follow, as after an outage of whoever sends. By its limit after the base it has run too long, by twice
+the limit it is critical. A limit that is not given is learned, and asked for
 again when its time comes: what was learned meanwhile counts.
 """
 
@@ -54,7 +55,9 @@ _DECAY: Final = 0.01
 _MARGIN: Final = 1.2
 """Delays follow their maximum, which sinks by a hundredth a run, and a fifth more is waited. One that is much longer
 than all before it counts in steps: an outage of whoever sends must not blind the workflow for weeks."""
-_MOST_DELAY_S: Final = 86_400.0
+_MOST_DELAY_S: Final = 7_200.0
+"""What arrives later is history that is published now, or comes after an outage: it says nothing of the next one."""
+_FOLLOWS_S: Final = 60.0
 
 
 @mypyc_attr(acyclic=True)
@@ -182,13 +185,22 @@ class Running:
     def note_delay(self, delay_s: float) -> None:
         """An end took so long to arrive."""
         known = self.delay_s
-        found = min(max(delay_s, 0.0), _MOST_DELAY_S, _RISE_TIMES * known + _RISE_S)
+        if delay_s > _MOST_DELAY_S:
+            return
+        found = min(max(delay_s, 0.0), _RISE_TIMES * known + _RISE_S)
         self.delay_s = f32(max(found, known - _DECAY * (known - found)))
 
-    def base_of(self, start_ms: i64, arrival_ms: i64) -> i64:
-        """From when on the time of a run counts, epoch s: a clock that is ahead lets no run begin after its arrival."""
-        expected_ms = min(start_ms, arrival_ms) + i64(_MARGIN * self.delay_s * 1000.0)
-        return (max(expected_ms, arrival_ms) + 999) // 1000
+    def base_of(self, start_ms: i64, arrival_ms: i64, limit_s: float) -> i64:
+        """From when on the time of a run counts, epoch s: a clock that is ahead lets no run begin after its arrival.
+
+        Args:
+            limit_s: given with the start, 0.0 where it is learned.
+        """
+        limit_s = limit_s or self.limit_s
+        base_ms = min(start_ms, arrival_ms) + i64(_MARGIN * self.delay_s * 1000.0)
+        if limit_s > 0.0:
+            base_ms = max(base_ms, arrival_ms - i64(max(limit_s - _FOLLOWS_S, 0.0) * 1000.0))
+        return (base_ms + 999) // 1000
 
     def note_ended(self, run: str, finished_s: i64) -> None:
         """A run has ended that may do so again under its number."""

@@ -272,6 +272,28 @@ def test_x30_lag_what_comes_an_hour_late_by_a_poll_is_no_run_that_hangs() -> Non
     assert states(key.ticks(AT + 200 * DAY + timedelta(hours=2)))[0] == OPENED
 
 
+def test_x30_lag_a_start_that_comes_after_its_limit_has_a_minute_for_its_end_to_follow() -> None:
+    for key, given in ((Key(), {"limit_s": 3600.0}), (Key().runs(40), {})):
+        key.take(begun("x", AT, **given), lag_s=7200.0)  # type: ignore[arg-type]
+        assert key.take(over("x", AT), lag_s=7200.0 - USUAL_S + 30.0) == [], "after an outage"
+        key.take(begun("hung", AT + DAY, **given), lag_s=7200.0)  # type: ignore[arg-type]
+        assert key.ticks(AT + DAY + timedelta(seconds=7259)) == []
+        (opened,) = key.ticks(AT + DAY + timedelta(seconds=7261))
+        assert 7200.0 < opened.metrics.current_value <= 7260.0
+
+
+def test_x30_lag_a_history_that_is_published_now_says_nothing_of_how_late_ends_are() -> None:
+    key = Key()
+    now = START + 40 * DAY
+    for number in range(40):
+        at = START + number * DAY
+        for event, own in ((begun(f"n{number}", at), at), (over(f"n{number}", at), at + timedelta(seconds=USUAL_S))):
+            assert key.take(event, lag_s=(now - own).total_seconds()) == []
+    assert key.running.delay_s == 0.0
+    key.take(begun("hung", now))
+    assert len(key.ticks(now + timedelta(hours=3))) == 2
+
+
 def test_x30_lag_a_backlog_is_judged_by_when_its_events_were_published() -> None:
     key = Key().runs(40)
     # Both lie on the topic for a day until they are read; the records have their own times.
@@ -511,7 +533,7 @@ def test_x30_what_is_not_reported_is_forgotten_after_ten_times_the_usual() -> No
     assert key.ticks(AT + timedelta(seconds=9 * USUAL_S)) == [] and len(key.running.executions) == 1
     assert key.ticks(AT + timedelta(seconds=10.6 * USUAL_S)) == [] and key.running.executions == []
     assert key.baseline.due_s == 0
-    assert key.take(begun("hung", AT), lag_s=15 * USUAL_S) == [] and key.running.executions == []
+    assert key.take(begun("hung", AT), lag_s=25 * 3600.0) == [] and key.running.executions == []
 
 
 def test_x30_what_is_reported_stays_until_its_end_and_for_30_days() -> None:
@@ -682,13 +704,15 @@ def test_the_delay_of_ends_is_followed_and_an_outage_counts_in_steps() -> None:
     for _ in range(20):
         part.note_delay(3.0)
     assert part.delay_s == pytest.approx(3.0)
+    part.note_delay(7_200.0)
+    assert part.delay_s == pytest.approx(612.0)
     part.note_delay(86_400.0)
     assert part.delay_s == pytest.approx(612.0)
     for _ in range(400):
         part.note_delay(3.0)
     assert part.delay_s < 15.0
     part.note_delay(-5.0)
-    assert part.base_of(10_000, 8_000) == 8 + -(-int(1.2 * part.delay_s * 1000) // 1000)
+    assert part.base_of(10_000, 8_000, 0.0) == 8 + -(-int(1.2 * part.delay_s * 1000) // 1000)
 
 
 def test_what_runs_of_a_workflow_share_is_shown_of_each() -> None:
