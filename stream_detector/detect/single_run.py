@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Container, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from stream_detector.detect.codec.packed import WORKFLOW
+from stream_detector.detect.codec.packed import DUE_AT, VERSION, WORKFLOW
 
 QUIET_MS: Final = 35 * 86_400_000
 """Younger than this, nobody can know that it will not run again: a monthly job runs every 31 days at the latest."""
@@ -13,6 +13,8 @@ QUIET_MS: Final = 35 * 86_400_000
 _NEWEST: Final = struct.Struct("<q")
 _KIND, _IDS, _NEWEST_AT, _FEEDBACKS, _INCIDENTS, _END = 1, 3, 4, 16, 18, 20
 """Where the head has them (`codec/packed`), the same in every layout."""
+_DUE_END: Final = DUE_AT + 4
+_NOTHING: Final = bytes(4)
 
 
 class SingleRun(NamedTuple):
@@ -30,7 +32,8 @@ class SingleRun(NamedTuple):
 def single_run_of(packed: bytes, at: int = 0) -> SingleRun | None:
     """The baseline that begins at `at` in these bytes; None where it is of anything but one execution.
 
-    A decision of a person and each attempt of an execution count as further ones: what somebody has looked at stays.
+    A decision of a person and each attempt of an execution count as further ones: what somebody has looked at stays. So
+    does what is waited for: an execution that runs, or a run that a rule expects.
 
     >>> from stream_detector.detect.baseline import Baseline
     >>> one = Baseline.new("workflow:build-1")
@@ -44,6 +47,8 @@ def single_run_of(packed: bytes, at: int = 0) -> SingleRun | None:
     if len(packed) < at + _END or packed[at + _IDS] != 1 or packed[at + _KIND] != WORKFLOW:
         return None
     if packed[at + _FEEDBACKS] or packed[at + _FEEDBACKS + 1]:
+        return None
+    if packed[at] == VERSION and packed[at + DUE_AT : at + _DUE_END] != _NOTHING:
         return None
     has_incident = bool(packed[at + _INCIDENTS] or packed[at + _INCIDENTS + 1])
     return SingleRun(_NEWEST.unpack_from(packed, at + _NEWEST_AT)[0], has_incident)
@@ -91,6 +96,8 @@ def add_single_runs(values: Iterable[tuple[bytes, bytes]], but: Container[bytes]
     for key, value in values:
         at = 6 + 9 * value[5]
         if len(value) < at + 20 or value[at + 3] != 1 or value[at + 1] != 1 or value[at + 16] or value[at + 17]:
+            continue
+        if value[at] == VERSION and value[at + DUE_AT : at + _DUE_END] != _NOTHING:
             continue
         if key not in but:
             add_key(key)

@@ -93,5 +93,6 @@ def test_a_night_that_is_always_slow_is_no_anomaly_and_a_slow_day_is():
     feed(baseline, history[:-1], ROBUST)
     late = noon + timedelta(days=70)
     told = found(feed(baseline, [run(99_999, 200.0, at=late)], ROBUST))
+    told = [one for one in told if one.detector != "missed_run"]  # of the hour that is left out
     assert [(one.anomaly_type, one.state) for one in told] == [("UnusualExecutionTime", "opened")]
     assert log(told[0].metrics.baseline_value) == pytest.approx(log(100.0), abs=0.2)
