@@ -8,7 +8,10 @@ __version__ = "0.1.0"
 
 _COMPILED = [
     os.path.join(os.path.dirname(__file__), *package)
-    for package in (("detect",), ("detect", "rules"), ("detect", "statistics"), ("detect", "codec"), ("events",))
+    for package in (
+        *(("detect",), ("detect", "rules"), ("detect", "statistics"), ("detect", "statistics", "schedule")),
+        *(("detect", "codec"), ("events",)),
+    )
 ]
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from compile_detection import MODULES
+from stream_detector import _COMPILED
+
 ROOT = Path(__file__).parent.parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-uv.lock")
@@ -71,3 +74,9 @@ def test_make_lists_every_target_that_people_call():
         "digests",
         "clean",
     }
+
+
+def test_each_folder_with_compiled_modules_can_be_run_from_its_sources():
+    """STREAM_DETECTOR_PURE: a library that is found without its group cannot be imported."""
+    folders = {str((ROOT / "stream_detector" / module).parent) for module in MODULES}
+    assert folders <= set(_COMPILED)
