@@ -33,6 +33,8 @@ EVENTS = 100_000
 LIMIT_S = 12
 HOUR_S = 3600
 AWAY_S = 60.0
+MISSED_AFTER_S = 65
+"""By the rule of the scene `missed`."""
 HASTY = "hasty-clock"
 
 
@@ -56,6 +58,8 @@ class Producer:
         self._settings, self._rng, self.book = settings, random.Random(seed), Book()
         self._producer = AIOKafkaProducer(**client_options(settings), acks="all", linger_ms=5)
         self._began: dict[str, datetime] = {}
+        self._runs = 0
+        self.limit_s = LIMIT_S
 
     async def __aenter__(self) -> "Producer":
         await self._producer.start()
@@ -73,7 +77,7 @@ class Producer:
         for name in names:
             self._began[name] = now
         await self._send(
-            (name, {"state": "started", "started_at": now.isoformat(), "limit_s": LIMIT_S}) for name in names
+            (name, {"state": "started", "started_at": now.isoformat(), "limit_s": self.limit_s}) for name in names
         )
         self.book.started_s = time.monotonic()
         return names
@@ -85,6 +89,13 @@ class Producer:
             (name, {"status": "success", "started_at": self._began[name].isoformat(), "finished_at": now})
             for name in names
         )
+
+    async def run(self, names: Iterable[str]) -> None:
+        """One more execution of each of these workflows."""
+        now = datetime.now(UTC).isoformat()
+        self._runs += 1
+        run = {"status": "success", "started_at": now, "finished_at": now}
+        await self._send((name, {**run, "execution_id": f"{name}-{self._runs}"}) for name in names)
 
     async def backlog(self, count: int) -> None:
         """Ends of other executions, all of them in one go."""
@@ -203,10 +214,11 @@ class Scene:
 
         await until(are_told, f"{len(wanted)} alerts", self.play.last_words, patience_s)
 
-    async def finish(self) -> None:
-        """End what hangs, and judge."""
+    async def finish(self, *, is_over: bool = False) -> None:
+        """End what hangs, unless it is over, and judge."""
         hang = self.producer.book.hang
-        await self.producer.end(hang)
+        if not is_over:
+            await self.producer.end(hang)
         await self.play.drained("detector")
 
         async def are_over() -> bool:
@@ -219,14 +231,17 @@ class Scene:
         """Return once everything that was started is past its limit."""
 
         async def is_past() -> bool:
-            return self.producer.book.passed_s() > LIMIT_S + 2
+            return self.producer.book.passed_s() > self.producer.limit_s + 2
 
         await until(is_past, "the limit to pass", self.play.last_words)
 
 
-async def killed(scene: Scene) -> None:
+POINTS = "tick-stamped", "due-found", "due-safe", "due-sent>alerts-acked"
+
+
+async def killed(scene: Scene, points: Iterable[str] = POINTS) -> None:
     """A detector is killed after it has found something, after the checkpoint that holds it, after its alert."""
-    for point in ("tick-stamped", "due-found", "due-safe", "due-sent>alerts-acked"):
+    for point in points:
         first = scene.detector(fault_point=point)
         await scene.ready(first)
         await scene.producer.end(await scene.started(8))
@@ -312,12 +327,62 @@ async def wrong_clocks(scene: Scene) -> None:
     await scene.finish()
 
 
-SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
+async def missed(scene: Scene) -> None:
+    """Runs of some workflows do not come again, those of others do; the detector is killed when it finds it."""
+    rules = {"expect_rules": "run-* -> every 1min grace 5s"}
+    first = scene.detector(fault_point="due-found", **rules)
+    await scene.ready(first)
+    producer, hang, come = scene.producer, [], []
+    for number in range(8):
+        (come if number % 2 else hang).append(f"run-{number}")
+    await producer.run(hang + come)
+    await scene.play.drained("detector")
+    await asyncio.sleep(MISSED_AFTER_S - 20)
+    await producer.run(come)
+    producer.book.hang += hang
+    producer.book.end_in_time += come
+
+    async def is_dead() -> bool:
+        return first.killed
+
+    await until(is_dead, "the kill", scene.play.last_words, 60.0)
+    await scene.ready(scene.detector(**rules))
+    await scene.told(patience_s=30.0)
+    await producer.run(hang + come)
+    await scene.finish(is_over=True)
+
+
+async def long_absence(scene: Scene) -> None:
+    """Detectors are stopped, and every clock is eight hours on when they start: nothing of that time is missed."""
+    rules = {"expect_rules": "run-* -> every 1h"}
+    first = scene.detector(**rules)
+    await scene.ready(first)
+    names = [f"run-{number}" for number in range(8)]
+    await scene.producer.run(names)
+    scene.producer.book.end_in_time += names
+    await scene.producer.start(4, hang=True)
+    await scene.told(patience_s=60.0)
+    await asyncio.to_thread(first.stop)
+    second = scene.detector("shifted-clock", environ={"CLOCK_OFF_S": str(8 * HOUR_S)}, **rules)
+    await scene.ready(second)
+
+    async def is_noticed() -> bool:
+        return f"{len(names)} expected runs" in second.child.log_path.read_text("utf-8")
+
+    await until(is_noticed, "the notice of the absence", scene.play.last_words, 60.0)
+    await scene.finish()
+
+
+PlayScene = Callable[[Scene], Awaitable[None]]
+
+SCENES: dict[str, PlayScene] = {
     "killed": killed,
     "changing-places": changing_places,
     "behind": behind,
     "held-forwarder": held_forwarder,
     "wrong-clocks": wrong_clocks,
+    "missed": missed,
+    "long-absence": long_absence,
 }
 
 
@@ -331,12 +396,27 @@ async def drill(options: Options, scenes: Iterable[str] = tuple(SCENES)) -> Outc
     return outcome
 
 
-async def _play(ground: Stage, options: Options, outcome: Outcome, name: str, seed: int) -> None:
+async def drill_shortly(options: Options, point: str) -> Outcome:
+    """One kill, of executions that hang for seconds."""
+    outcome = Outcome("clock")
+
+    async def scene_of(scene: Scene) -> None:
+        scene.producer.limit_s = 3
+        await killed(scene, (point,))
+
+    with stage(options.kafka) as ground:
+        await _play(ground, options, outcome, point, options.seed, scene_of)
+    return outcome
+
+
+async def _play(
+    ground: Stage, options: Options, outcome: Outcome, name: str, seed: int, play_scene: PlayScene | None = None
+) -> None:
     own: dict[str, Any] = {"clock": "on", "partitions": options.partitions}
     if options.kafka == "embedded":  # as `up` does, for one detector at a time
         own["starts_file"] = str(ground.folder / f"{name}-{seed}.starts")
     async with ground.play(**own) as play, Producer(play.settings, seed) as producer:
         scene = Scene(ground, play, options, producer, outcome)
         before = len(outcome.findings)
-        await SCENES[name](scene)
+        await (play_scene or SCENES[name])(scene)
         outcome.findings[before:] = [f"{name}: {finding}" for finding in outcome.findings[before:]]
