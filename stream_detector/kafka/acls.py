@@ -37,7 +37,7 @@ GROUPED = ("detector", "recorder", "notifier")
 ROLES = ("setup", "detector", "recorder", "notifier", "api", "producers", "subscribers", "operators")
 """`operators` are the accounts of people: `doctor`, `publish`, `dead-letters`."""
 
-_OPTIONAL = {"detector": (CLOCK,), "recorder": (RUNS_STATE, NOTIFIER_STATE), "notifier": (DEAD_LETTERS,)}
+_OPTIONAL = {"detector": (CLOCK,), "recorder": (RUNS_STATE, NOTIFIER_STATE), "notifier": (CLOCK, DEAD_LETTERS)}
 
 SUBSCRIBERS_GROUP = "example-subscriber"
 """The group of examples/subscriber.py: a stand-in for the groups of your own subscribers."""
@@ -89,9 +89,9 @@ def optional_acls(role: str, settings: Settings) -> list[Acl]:
 
     The detector: its clock, without which a missing run is reported with the next run. The api: how far detector
     and recorder are, for `check` and `why`, and each role's group for health. The recorder: runs and the notifier's
-    state, for a restore. The notifier: `dead-letters`, for what it failed to process, its own outcomes, to write
-    none of them twice, and what the other roles read, to report what they lose. A version that did not need these
-    may have been granted less.
+    state, for a restore. The notifier: `clock`, without which no source counts as silent, `dead-letters`, for what
+    it failed to process, its own outcomes, to write none of them twice, and what the other roles read, to report
+    what they lose. A version that did not need these may have been granted less.
     """
     if names := _OPTIONAL.get(role):
         acls = [

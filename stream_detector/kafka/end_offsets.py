@@ -21,15 +21,17 @@ from stream_detector.settings import Settings
 
 
 def _is_read_whole(topic: Topic) -> bool:
-    """Whether its writer reads it without the group: a changelog, the detector's settings, its clock."""
-    return topic.cleanup == "compact" or topic.name in (DETECTOR_SETTINGS, CLOCK)
+    """Whether its writer reads it without the group: a changelog, the detector's settings."""
+    return topic.cleanup == "compact" or topic.name == DETECTOR_SETTINGS
 
 
 TOPICS_READ_BY = {
     role: tuple(
         topic.name
         for topic in TOPICS
-        if role in topic.read_by.split(", ") and not (topic.written_by == role and _is_read_whole(topic))
+        if role in topic.read_by.split(", ")
+        and not (topic.written_by == role and _is_read_whole(topic))
+        and topic.name != CLOCK  # whoever reads it follows it without the group
     )
     for role in GROUPED
 }

@@ -81,7 +81,7 @@ TOPICS: tuple[Topic, ...] = (
         retention_ms=30 * _DAY_MS,
     ),
     Topic(DETECTOR_SETTINGS, "kind", "detector", "detector, recorder", retention_ms=_FOR_GOOD, partitions=1),
-    Topic(CLOCK, "kind", "detector", "detector", partitions=1, by_broker=True),
+    Topic(CLOCK, "kind", "detector", "detector, notifier", partitions=1, by_broker=True),
 )  # fmt: skip
 BY_NAME = {topic.name: topic for topic in TOPICS}
 

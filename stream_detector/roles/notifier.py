@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from stream_detector.events.decode import decode_action, decode_anomaly, decode_
 from stream_detector.events.encode import encode
 from stream_detector.events.headers import Headers, UnreadableHeaders
 from stream_detector.events.label_counts import read_label_counts
+from stream_detector.events.source_census import SourceCensus
 from stream_detector.kafka import topics
 from stream_detector.kafka.end_offsets import EndOffsets
 from stream_detector.kafka.losses import PartitionLosses, find_losses
@@ -50,9 +51,12 @@ from stream_detector.notify.stages.fatal_records import report_set_aside
 from stream_detector.notify.stages.isolation import isolate
 from stream_detector.notify.stages.lost_records import Loss, forget_losses, report_losses
 from stream_detector.notify.stages.set_aside import set_aside_due
-from stream_detector.notify.state.keys import LOST, SET_ASIDE, TOPIC, State
+from stream_detector.notify.stages.silent_sources import clock_offset, note_clock_read
+from stream_detector.notify.state.keys import CLOCK, LOST, SET_ASIDE, TOPIC, State
 from stream_detector.notify.state.slotted_store import Slot, SlottedStore
 from stream_detector.notify.tick import tick
+from stream_detector.roles import clock_records
+from stream_detector.roles.clock_records import ClockRecord
 from stream_detector.roles.written_outcomes import WrittenOutcomes
 from stream_detector.settings import Settings, SettingsError
 from stream_detector.telemetry import metrics
@@ -63,6 +67,7 @@ from stream_detector.telemetry.log_events import (
     RecordIgnored,
     RoutesRead,
     RoutesRefused,
+    SourcesNotWatched,
     StepFailed,
 )
 
@@ -378,6 +383,54 @@ class Notifier:
         step = partial(policy.watch_topic, state, topic, end, self._app.now_s(), self._config)
         return isolate(state, TOPIC + topic, step, begin_anew, self._on_failure)
 
+    async def watch_clock(self) -> None:
+        """Follow what the detectors know of sources, from where the state ends; the active notifier alone. Without the
+        ACL missed runs are joined, and no source counts as silent."""
+        if topics.CLOCK not in self._app.partitions:
+            SourcesNotWatched(self._app.settings.topic(topics.CLOCK)).emit()
+            return
+        while not self._app.should_stop:
+            partition = self._find_decided()
+            if partition is not None:
+                owned = partition, partition.epoch
+                first = clock_offset(self._store_of(partition))
+                with contextlib.suppress(
+                    KafkaError, OSError, TimeoutError
+                ):  # the broker is away: everybody hears of it
+                    async with contextlib.aclosing(clock_records.follow(self._app.settings, first)) as records:
+                        async for found in records:
+                            if self._app.should_stop or not self._take_clock(*owned, found):
+                                break
+            await self._app.sleep(EVERY_S)
+
+    def _take_clock(self, partition: StatePartition[Slot], epoch: int, found: Sequence[ClockRecord]) -> bool:
+        """False where the state has moved meanwhile: it may end elsewhere now."""
+        if self._find_decided() is not partition or partition.epoch != epoch:
+            return False
+        state = self._store_of(partition)
+        for record in found:
+            if record.offset >= (clock_offset(state) or 0):
+                step = partial(self._apply_clock, state, record)
+                leave = partial(self._leave_clock, state, record)
+                said = isolate(state, f"{CLOCK} {record.offset}", step, leave, self._on_failure)
+                self._send_notifications(said)
+                self._decided.set()
+        self._app.dispatch(0)
+        return True
+
+    def _apply_clock(self, state: State, record: ClockRecord) -> list[Notification]:
+        note_clock_read(state, record.offset + 1)
+        content, now_s = record.content, self._app.now_s()
+        at_s = record.at_s or now_s
+        if isinstance(content, SourceCensus):
+            return policy.take_census(state, content, at_s, now_s, self._config)
+        span_s = content.from_ms / 1000, content.until_ms / 1000
+        return policy.take_away(state, *span_s, content.expected_runs, at_s, now_s)
+
+    def _leave_clock(self, state: State, record: ClockRecord, error: Exception) -> list[Notification]:
+        note_clock_read(state, record.offset + 1)
+        return []
+
     async def watch_losses(self) -> None:
         """Look for what Kafka deleted before a role had read it; the active notifier alone reports. On a broker that
         does not allow it, each role's log and metric have its own."""
@@ -463,6 +516,7 @@ def build(app: WorkerApp) -> Callable[[], Awaitable[None]]:
     app.before_checkpoint = notifier.before_checkpoint
     app.task(notifier.run)
     app.task(notifier.watch_losses)
+    app.task(notifier.watch_clock)
     if app.settings.quiet_after:
         app.task(notifier.watch_inputs)
     return worker.nothing_to_prepare

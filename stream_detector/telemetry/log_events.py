@@ -208,6 +208,16 @@ class WasAway(LogEvent):
 
 
 @dataclass(frozen=True)
+class SourcesNotWatched(LogEvent):
+    level = logging.WARNING
+    line = (
+        "the notifier may not read {topic}: missed runs are joined, and no source counts as silent. "
+        "`stream-detector acls --role notifier` prints what to grant"
+    )
+    topic: str
+
+
+@dataclass(frozen=True)
 class LossesNotWatched(LogEvent):
     level = logging.WARNING
     line = (

@@ -30,7 +30,7 @@ from stream_detector.settings import Settings
 READS = {
     "detector": {*detector.DECODE, REKEYED, RUN_PARTS, BASELINES, RUNS_STATE, DETECTOR_SETTINGS, CLOCK},
     "recorder": set(recorder.READ),
-    "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE, NOTIFICATIONS},
+    "notifier": {*notifier.DECODE, NOTIFIER_IN, NOTIFIER_STATE, NOTIFICATIONS, CLOCK},
     "api": {ALERTS, DEAD_LETTERS, COMPLETIONS, SCORES, REKEYED},
     "producers": set(),
     "operators": {topic.name for topic in TOPICS},
