@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from difflib import get_close_matches
 from typing import Final, NamedTuple, TypeVar
+from zlib import crc32
 
 _V = TypeVar("_V")
 _UNITS: Final = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600, "hour": 3600}
@@ -64,6 +65,11 @@ class Expectation:
     text: str = field(default="", compare=False)
     _known: list[int] = field(init=False, repr=False, compare=False, default_factory=list)
     """Starts, each the next one after the one before it; the first may be any time."""
+
+    @property
+    def code(self) -> int:
+        """Hash of when runs are expected, without the grace period; never 0. A state remembers a rule by it."""
+        return crc32(f"{self.interval_s} {self.cron} {self.zone}".encode()) or 1
 
     def next_after(self, at_s: int) -> tuple[int, int]:
         """The first usual start after a time, and when that run is due; (0, 0): none in the next 50 years.

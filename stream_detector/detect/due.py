@@ -77,8 +77,8 @@ def explain_times(baseline: WorkflowBaseline, config: Config, explain: list[str]
     """Append when the key usually runs, where a run is expected."""
     times = baseline.times
     view = view_of(baseline, config) if times is not None and times.due_s else None
-    if view is not None:
-        explain.append(describe(view, times is not None and times.given is not None))
+    if times is not None and view is not None:
+        explain.append(describe(view, times.given is not None, times.by_end))
 
 
 def unsent(baseline: WorkflowBaseline, config: Config) -> list[Anomaly]:

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from stream_detector.detect.baseline import Baseline, WorkflowBaseline
-from stream_detector.detect.codec.crc32 import crc32_of
 from stream_detector.detect.config import Config
-from stream_detector.detect.times import MOST_MISSES, Times
+from stream_detector.detect.missed import follow_rule
+from stream_detector.detect.times import Times
 from stream_detector.detect.variant_state import is_of_branches
-from stream_detector.events.ids import SEPARATOR
 from stream_detector.events.variant import key_parts, workflow_key
 from stream_detector.timing_rules import OFF, Expectation
 
@@ -65,22 +64,17 @@ def expect_runs(states: States, workflow: ExpectedWorkflow, now_s: int) -> list[
 
 def _count(baseline: WorkflowBaseline, expectation: Expectation, now_s: int) -> bool:
     """Count from now on; False where it counts under this rule already."""
-    rule = hash_of(expectation)
     times = baseline.times
-    if times is not None and times.rule == rule:
+    if times is not None and times.rule == expectation.code:
         return False
     if times is None:
         times, baseline.rest = Times(), 0
         baseline.times = times
-    if len(times.misses) >= MOST_MISSES:  # by another rule, or none, it was taken for retired
-        times.misses = []
-    times.rule, times.since_s = rule, now_s
-    due_s = expectation.next_after(now_s)[1]
-    baseline.due_s = min(baseline.due_s, due_s) if baseline.due_s else due_s
+    if times.retired:  # by another rule, or by what was learned
+        times.end_misses()
+    if not times.last_s and baseline.ids:
+        times.last_s = baseline.newest_ms // 1000
+    times.rule, times.since_s = expectation.code, now_s
+    follow_rule(baseline, times, expectation, now_s)
+    baseline.set_due()
     return True
-
-
-def hash_of(expectation: Expectation) -> int:
-    """Of when runs are expected, not of the grace period; never 0."""
-    parts = str(expectation.interval_s), expectation.cron, expectation.zone
-    return crc32_of(SEPARATOR.join(parts)) or 1

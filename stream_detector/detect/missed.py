@@ -15,7 +15,6 @@ from stream_detector.detect.baseline import WorkflowBaseline
 from stream_detector.detect.codec.binary import f32
 from stream_detector.detect.codec.recent_ids import is_retry
 from stream_detector.detect.config import Config
-from stream_detector.detect.expected import hash_of
 from stream_detector.detect.incident import Incident
 from stream_detector.detect.rules import missed_run
 from stream_detector.detect.rules.missed_run import About, Comer
@@ -67,7 +66,7 @@ def _rule_of(baseline: WorkflowBaseline, times: Times, config: Config) -> Expect
     return config.expectation(workflow_id, times.labels) if config.expect_rules else None
 
 
-def _follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | None, now_s: i64) -> None:
+def follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | None, now_s: i64) -> None:
     """Go by the rule that holds now, or by what is learned, where it was otherwise before."""
     given = times.given
     if rule is None:
@@ -75,7 +74,7 @@ def _follow_rule(baseline: WorkflowBaseline, times: Times, rule: Expectation | N
             times.given, times.rule, times.since_s = None, 0, 0
             _refresh(baseline, times)
         return
-    code = hash_of(rule)
+    code = rule.code
     if given is not None and given.rule == code:
         return
     times.given, schedule = GivenSchedule(), times.schedule
@@ -100,7 +99,7 @@ def due_missed(baseline: WorkflowBaseline, now_ms: int, config: Config) -> list[
     rule = _rule_of(baseline, times, config)
     if rule is OFF or (rule is None and times.given is not None):
         return _give_up(baseline, config, now_ms, _OFF, "operator")
-    _follow_rule(baseline, times, rule, now_s)
+    follow_rule(baseline, times, rule, now_s)
     _excuse(baseline, times, rule, min(times.live_s, now_s))
     return _decide(baseline, times, rule, now_s, config)
 
@@ -227,11 +226,12 @@ def note_run(baseline: WorkflowBaseline, arrival: Arrival, config: Config) -> li
         times = _begin(baseline, arrival, rule is not None)
         if times is None:
             return []
-    _follow_rule(baseline, times, rule, arrival.arrival_ms // 1000)
+    follow_rule(baseline, times, rule, arrival.arrival_ms // 1000)
     found: list[Anomaly] = []
     start_s = _start_ms(event) // 1000
     is_wrong = start_s * 1000 > arrival.arrival_ms + FUTURE_MS or start_s <= 0
-    if not (arrival.is_late or arrival.is_known or is_wrong or _is_repeated(times, arrival, start_s)):
+    is_known = arrival.is_known and not times.by_end
+    if not (arrival.is_late or is_known or is_wrong or _is_repeated(times, arrival, start_s)):
         found = _take(baseline, times, arrival, rule, start_s, config)
     times.live_s = max(times.live_s, arrival.arrival_ms // 1000)
     _refresh(baseline, times)
@@ -269,6 +269,8 @@ def _is_repeated(times: Times, arrival: Arrival, start_s: i64) -> bool:
         return True
     if event.attempt > 1 and is_retry(arrival.ids, event.execution_id, event.attempt):
         return True
+    if times.by_end:  # its start says nothing
+        return isinstance(event, Start)
     return times.schedule is not None and times.schedule.has_start(start_s)
 
 
@@ -281,18 +283,23 @@ def _take(
     if arrival.is_backfill or arrival.own_ms < 1000 * times.known_s:
         # What lies before the key was known says nothing about how long its events take: it was sent as a history.
         delay_s = min(delay_s, _delay_s(times))
-    run_s = max(0.0, arrival.own_ms / 1000 - float(start_s))
-    came_s: i64 = 0
+    own_s = i64(arrival.own_ms // 1000)
+    regular_s, came_s = start_s, i64(0)
+    if given is None and isinstance(event, Completion):
+        regular_s = times.note_both(start_s, own_s)
+    run_s = max(0.0, float(own_s - regular_s))
     if given is not None and rule is not None:
-        came_s = given.note(rule, start_s, run_s, delay_s)
+        came_s = given.note(rule, regular_s, run_s, delay_s)
     else:
         if schedule is None:
             schedule = times.schedule = Schedule()
-        came_s = i64(schedule.note(int(start_s), run_s, delay_s))
+        came_s = i64(schedule.note(int(regular_s), run_s, delay_s))
     found: list[Anomaly] = []
-    if times.misses and start_s >= times.misses[0].usual_s - _SLACK_S:
+    if times.misses and regular_s >= times.misses[0].usual_s - _SLACK_S:
         if times.is_missed and not arrival.is_backfill:
-            comer = Comer(event.execution_id, _event_id(event), int(start_s), arrival.arrival_ms // 1000)
+            # In a history its own time counts, as in all that is found of it.
+            at_s = own_s if own_s >= times.misses[-1].due_s else i64(arrival.arrival_ms // 1000)
+            comer = Comer(event.execution_id, _event_id(event), int(start_s), int(regular_s), int(at_s))
             found = [missed_run.ended(_about(baseline, times, config), comer, int(came_s))]
         times.end_misses()
     if schedule is not None and schedule.rests:

@@ -17,8 +17,6 @@ from stream_detector.detect.statistics.schedule.schedule import Schedule
 MOST_LABELS: Final = 8
 MOST_LABEL: Final = 40
 """A label whose value is longer, in bytes, is not kept."""
-MOST_MISSES: Final = 3
-"""After so many in a row nothing is missed any more."""
 _RESTS: Final = 0x8000
 _RESTED: Final = 12
 REST_RUNS: Final = 0xFFF
@@ -31,6 +29,9 @@ _EXPECTED: Final = 16
 _ABOUT: Final = 32
 _RETIRED: Final = 64
 _DUE: Final = 128
+_BY_END: Final = 256
+_MOST_VOTES: Final = 20
+_ENOUGH_VOTES: Final = 4
 _WIDE: Final = 255
 _UUID: Final = 254
 _SEPARATOR: Final = "\x1f"
@@ -75,6 +76,9 @@ class Times:
     Attributes:
         schedule: what is learned of when it runs; None where `given` holds, by a rule.
         due_s, usual_s: by when the event of the next run is due, and when that run usually starts, epoch s; 0: none is.
+        by_end: its runs end at more regular times than they start, so their ends are what is learned and expected.
+        start_s, end_s, start_gap_s, end_gap_s: of the last run, and how long after the one before it; by how much those
+            change from run to run, runs vote for starts (below 0) or ends: `votes`.
         known_s, live_s: when the first and the newest event arrived, epoch s.
         last_id, last_s: the run that came last, and when it started, epoch s; empty and 0 while there is no schedule.
         name, source: of that run; empty where it gave none, and the name where it is the workflow's id.
@@ -82,15 +86,16 @@ class Times:
         seen: hashes of the last run's other labels, 4 bytes each.
         incident_id: of the open incident; empty where none is open.
         misses: the runs in a row that did not come, since the incident was opened; kept when it ends by itself after
-            `MOST_MISSES`, until one comes: then `retired` is set.
+            three, until one comes: then `retired` is set.
         fresh, unsent: how many of them, the newest, were found by the last look (not packed), and are to be sent.
         since_s: from when on a rule with this very workflow expects runs, where none came later; epoch s, else 0.
         rule: hash of what that rule expects, 0 without one.
     """
 
     __slots__ = (
-        *("due_s", "fresh", "given", "incident_id", "known_s", "labels", "last_id", "last_s", "live_s", "misses"),
-        *("name", "retired", "rule", "schedule", "seen", "since_s", "source", "unsent", "usual_s"),
+        *("by_end", "due_s", "end_gap_s", "end_s", "fresh", "given", "incident_id", "known_s", "labels", "last_id"),
+        *("last_s", "live_s", "misses", "name", "retired", "rule", "schedule", "seen", "since_s", "source"),
+        *("start_gap_s", "start_s", "unsent", "usual_s", "votes"),
     )
 
     def __init__(self) -> None:
@@ -98,6 +103,12 @@ class Times:
         self.given: GivenSchedule | None = None
         self.due_s: i64 = 0
         self.usual_s: i64 = 0
+        self.by_end: bool = False
+        self.start_s: i64 = 0
+        self.end_s: i64 = 0
+        self.start_gap_s: i64 = 0
+        self.end_gap_s: i64 = 0
+        self.votes: i64 = 0
         self.known_s: i64 = 0
         self.live_s: i64 = 0
         self.last_id: str = ""
@@ -128,12 +139,37 @@ class Times:
     def rewind(self, at_s: i64) -> None:
         """Date nothing after `at_s`: what came from a clock that was ahead is forgotten."""
         self.known_s, self.live_s, self.last_s = min(self.known_s, at_s), min(self.live_s, at_s), min(self.last_s, at_s)
+        self.start_s, self.end_s = min(self.start_s, at_s), min(self.end_s, at_s)
+        self.start_gap_s = self.end_gap_s = 0
         schedule, given = self.schedule, self.given
         if schedule is not None and schedule.newest > at_s:
             self.schedule = Schedule()
             self.due_s = self.usual_s = 0
         if given is not None:
             given.rule = 0  # it begins anew
+
+    def note_both(self, start_s: i64, end_s: i64) -> i64:
+        """Take the times of one more run that was not known to run. Returns the one that its schedule goes by.
+
+        What starts it is regular, as a rule; but of some sources the ends alone are known well, and of a run that is
+        recorded by what it waits for, they are what is regular.
+        """
+        if start_s <= self.start_s or end_s <= self.end_s:  # out of order, or the same
+            return end_s if self.by_end else start_s
+        start_gap_s, end_gap_s = start_s - self.start_s, end_s - self.end_s
+        if self.start_gap_s:
+            by_start, by_end = start_gap_s - self.start_gap_s, end_gap_s - self.end_gap_s
+            by_start, by_end = max(by_start, -by_start), max(by_end, -by_end)
+            if by_end < by_start:
+                self.votes = min(self.votes + 1, _MOST_VOTES)
+            elif by_start < by_end:
+                self.votes = max(self.votes - 1, -_MOST_VOTES)
+            if self.votes >= _ENOUGH_VOTES or self.votes <= -_ENOUGH_VOTES:
+                self.by_end = self.votes > 0
+        if self.start_s:
+            self.start_gap_s, self.end_gap_s = start_gap_s, end_gap_s
+        self.start_s, self.end_s = start_s, end_s
+        return end_s if self.by_end else start_s
 
     def end_misses(self) -> None:
         """A run has come, or nobody waits for one any more."""
@@ -157,37 +193,46 @@ class Times:
                 others += 1
         self.labels, self.seen = kept, w.getvalue()
 
-    def pack(self, w: BytesWriter) -> None:
-        """Write what `fill` reads."""
-        schedule, given = self.schedule, self.given
-        has_about = self.last_s != 0 or bool(self.last_id or self.name or self.source)
-        has_labels = bool(self.labels or self.seen)
-        flags: i64 = (_ABOUT if has_about else 0) | (_LABELS if has_labels else 0) | (_RETIRED if self.retired else 0)
-        if schedule is not None:
+    def _flags(self) -> i64:
+        """What of the part is there."""
+        flags: i64 = 0
+        if self.schedule is not None:
             flags |= _SCHEDULE
-        if given is not None:
+        if self.given is not None:
             flags |= _GIVEN
         if self.misses:
             flags |= _MISSES
+        if self.labels or self.seen:
+            flags |= _LABELS
         if self.rule:
             flags |= _EXPECTED
+        if self.last_s or self.last_id or self.name or self.source:
+            flags |= _ABOUT
+        if self.retired:
+            flags |= _RETIRED
         if self.due_s:
             flags |= _DUE
+        return flags | _BY_END if self.by_end else flags
+
+    def pack(self, w: BytesWriter) -> None:
+        """Write what `fill` reads."""
+        flags, schedule, given = self._flags(), self.schedule, self.given
         put_u16(w, flags)
-        put_u32(w, self.known_s)
-        put_u32(w, self.live_s)
-        if has_about:
+        w.append(u8(self.votes + _MOST_VOTES))
+        for number in (self.start_s, self.end_s, self.start_gap_s, self.end_gap_s, self.known_s, self.live_s):
+            put_u32(w, number)
+        if flags & _ABOUT:
             put_u32(w, self.last_s)
             for text in (self.last_id, self.name, self.source):
                 _put_text(w, text)
-        if has_labels:
+        if flags & _LABELS:
             self._pack_labels(w)
-        if self.misses:
+        if flags & _MISSES:
             self._pack_misses(w)
-        if self.rule:
+        if flags & _EXPECTED:
             put_u32(w, self.since_s)
             put_u32(w, self.rule)
-        if self.due_s:
+        if flags & _DUE:
             put_u32(w, self.due_s)
             put_u32(w, self.usual_s)
         if schedule is not None:
@@ -214,8 +259,11 @@ class Times:
         """Become what was packed, from `at` on, where it is new; returns where it ends."""
         flags = u16(packed, at)
         self.retired = flags & _RETIRED != 0
-        self.known_s, self.live_s = u32(packed, at + 2), u32(packed, at + 6)
-        at += 10
+        self.by_end, self.votes = flags & _BY_END != 0, i64(packed[at + 2]) - _MOST_VOTES
+        self.start_s, self.end_s = u32(packed, at + 3), u32(packed, at + 7)
+        self.start_gap_s, self.end_gap_s = u32(packed, at + 11), u32(packed, at + 15)
+        self.known_s, self.live_s = u32(packed, at + 19), u32(packed, at + 23)
+        at += 27
         if flags & _ABOUT:
             self.last_s = u32(packed, at)
             self.last_id, at = _text(packed, at + 4)

@@ -7,7 +7,7 @@ recognised and counted once.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -59,7 +59,7 @@ Progress = Callable[[Published], None]
 
 async def publish(
     settings: Settings,
-    events: Iterable[Publishable],
+    events: Iterable[Publishable] | AsyncIterable[Publishable],
     *,
     backfill: bool = False,
     progress: Progress = lambda published: None,
@@ -93,8 +93,12 @@ async def publish(
     )
     try:
         await producer.start()
-        for event in events:
-            await publishing.add(event)
+        if isinstance(events, AsyncIterable):
+            async for event in events:
+                await publishing.add(event)
+        else:
+            for event in events:
+                await publishing.add(event)
         return await publishing.finish()
     finally:
         await producer.stop()

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stream_detector.detect import WorkflowBaseline
-from stream_detector.detect.times import MOST_MISSES
 from stream_detector.events.source_census import PLAIN_SOURCE, SourceCensus, SourceCount
 from stream_detector.roles.due_partition import DuePartition
 
@@ -57,7 +56,7 @@ class Counted:
             return
         one = self.sources.setdefault(times.source or PLAIN_SOURCE, _Count())
         one.newest_ms = max(one.newest_ms, int(baseline.newest_record_ms))
-        if not baseline.due_s or len(times.misses) >= MOST_MISSES:
+        if not baseline.due_s or times.retired:
             return
         one.scheduled += 1
         if times.misses:

@@ -7,11 +7,13 @@ from uuid import UUID
 from aiohttp import web
 
 from stream_detector.detect.anomaly import event_id_of
+from stream_detector.detect.rules import missed_run, still_running
 from stream_detector.detect.rules.pattern_deviation import ACCEPTED, ARRIVAL, DRIFT, MISSING, SEQUENCE, SHARE
 from stream_detector.detect.rules.performance_degradation import FASTER
 from stream_detector.detect.rules.registry import RULES
-from stream_detector.events import Completion, Score
-from stream_detector.events.ids import derived_id, score_key
+from stream_detector.events import Completion, Score, Start
+from stream_detector.events.ids import SEPARATOR, derived_id, score_key
+from stream_detector.events.start import started_as
 from stream_detector.events.variant import workflow_key
 from stream_detector.serve.app_keys import DATABASE
 from stream_detector.serve.problems import ProblemError
@@ -21,9 +23,13 @@ from stream_detector.store.anomaly_edits import Deletion
 _SUBJECTS = "", FASTER, SEQUENCE, ARRIVAL, DRIFT, ACCEPTED, MISSING
 
 
-async def deletions_of(app: web.Application, event: Completion | Score) -> list[Deletion]:
+_STAGES = "", "critical", "resolved"
+"""Of what is reported of an execution that runs (`detect/rules/still_running`)."""
+
+
+async def deletions_of(app: web.Application, event: Completion | Score | Start) -> list[Deletion]:
     """The deleted anomalies of one event. Found by their ids, which follow from the event."""
-    return await app[DATABASE].query(anomaly_edits.deletions, list(_possible_ids(event)))
+    return await app[DATABASE].query(anomaly_edits.deletions, list(possible_ids(event)))
 
 
 async def no_anomaly(app: web.Application, anomaly_id: UUID | None) -> ProblemError:
@@ -39,8 +45,13 @@ def deleted_words(deletion: Deletion) -> str:
     return f"deleted by an operator ({deletion.by}) at {deletion.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _possible_ids(event: Completion | Score) -> Iterator[str]:
+def possible_ids(event: Completion | Score | Start) -> Iterator[str]:
     """Ids of all anomalies that the rules can find in an event, and of the ends of incidents with it."""
+    if isinstance(event, Start | Completion):
+        run = f"{started_as(event.execution_id)}{SEPARATOR}{event.attempt}"
+        yield from (derived_id(still_running.NAME, run, stage) for stage in _STAGES)
+    if isinstance(event, Start):
+        return
     subjects = {name: list(_SUBJECTS) for name in RULES}
     if isinstance(event, Score):
         keys = [score_key(event.entity_id)]
@@ -49,6 +60,7 @@ def _possible_ids(event: Completion | Score) -> Iterator[str]:
         keys = [*{workflow_key(event.workflow_id, variant) for variant in (event.variant, None)}]
         subjects["pattern_deviation"] += [f"{SHARE} {step.name}"[:512] for step in event.steps]
         subjects["resource_exhaustion"] += list(event.resources)
+        subjects[missed_run.NAME] = ["ended"]
     for rule, names in subjects.items():
         for name in names:
             for subject in (name, f"{name} superseded"):

@@ -1,6 +1,6 @@
 """Executions: one, the newest, and all of a workflow in the order of the stream."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -47,6 +47,28 @@ async def stored_attempts(pool: asyncpg.Pool, execution_ids: Sequence[str]) -> s
         "SELECT execution_id, attempt FROM executions WHERE execution_id = ANY($1::text[])", list(execution_ids)
     )
     return {(each["execution_id"], each["attempt"]) for each in found}
+
+
+Ends = dict[tuple[str, int], tuple[str, datetime]]
+"""(execution id, attempt) -> its outcome, and when it ended."""
+
+
+async def stored_ends(pool: asyncpg.Pool, events: Iterable[Completion]) -> Ends:
+    """What is stored of these executions."""
+    found = await pool.fetch(
+        "SELECT execution_id, attempt, status, finished_at FROM executions WHERE execution_id = ANY($1::text[])",
+        [event.execution_id for event in events],
+    )
+    return {(each["execution_id"], each["attempt"]): (each["status"], each["finished_at"]) for each in found}
+
+
+def is_repeat(event: Completion, stored: Ends) -> bool:
+    """Whether the execution came before, with this outcome and end.
+
+    A baseline itself recognises a repeat only among the last executions of its key. One that is stored with another
+    outcome is none: the detector reports what has changed.
+    """
+    return stored.get((event.execution_id, event.attempt)) == (event.status, event.finished_at)
 
 
 async def has_executions(pool: asyncpg.Pool, workflow_id: str) -> bool:

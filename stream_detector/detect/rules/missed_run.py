@@ -50,12 +50,14 @@ class About(Struct, frozen=True, gc=False):
 
 
 class Comer(Struct, frozen=True, gc=False):
-    """The run that ends an incident: its id, the id of its event, when it started and when that was known; epoch s."""
+    """The run that ends an incident: its id, the id of its event, when it started, the time that its schedule goes by
+    (its start, or its end) and when it ended the incident; epoch s."""
 
     execution_id: str
     event_id: str
     start_s: int
-    arrival_s: int
+    regular_s: int
+    at_s: int
 
 
 def id_of(key: str, due_s: int) -> str:
@@ -94,7 +96,7 @@ def ended(about: About, comer: Comer, came_s: int) -> Anomaly:
     """
     times, start = about.times, wording.instant(1000 * comer.start_s)
     first = times.misses[0]
-    late_s = comer.start_s - came_s
+    late_s = comer.regular_s - came_s
     if not came_s:
         due = wording.instant(1000 * times.misses[-1].due_s)
         text = f"{about.name} runs again: {comer.execution_id} started {start}; the run due by {due} did not come"
@@ -103,23 +105,25 @@ def ended(about: About, comer: Comer, came_s: int) -> Anomaly:
         text = f"{about.name} came {wording.duration(late_s)} late: {comer.execution_id} started {start}"
         steps = [f"Nothing to do: execution {comer.execution_id} has come"]
     else:
-        known = wording.duration(max(comer.arrival_s - times.misses[-1].due_s, 0))
-        text = f"{about.name} came: {comer.execution_id} started {start}, and its event arrived {known} late"
-        steps = [f"Look at what delays the events{_of_source(times)}: the run itself was on time"]
+        known = wording.duration(max(comer.at_s - times.misses[-1].due_s, 0))
+        text = (
+            f"{about.name} came: {comer.execution_id} started on time, {start}; its event came {known} after it was due"
+        )
+        steps = [f"See whether the run took long, or what delays the events{_of_source(times)}"]
     return _anomaly(
         *(
             about,
             derived_id(NAME, about.key, comer.event_id, "ended"),
             "resolved",
             "info",
-            1000 * comer.arrival_s,
+            1000 * comer.at_s,
             text,
         ),
         steps=steps,
-        gates=[f"{comer.execution_id} started {start}; it usually starts {about.view.text}"],
+        gates=[f"{comer.execution_id} started {start}; it usually {_verb(times.by_end)} {about.view.text}"],
         metrics=_late(max(late_s, 0)) if came_s else _runs(0),
         end_reason="recovered" if came_s else "superseded",
-        lasted_s=max(0.0, float(comer.arrival_s - first.due_s)),
+        lasted_s=max(0.0, float(comer.at_s - first.due_s)),
         execution_id=comer.execution_id,
     )
 
@@ -137,15 +141,19 @@ def given_up(about: About, at_ms: int, why: str, own_id: str, end_reason: EndRea
     )
 
 
-def describe(view: ScheduleView, by_rule: bool) -> str:
+def describe(view: ScheduleView, by_rule: bool, by_end: bool = False) -> str:
     """When it runs and by when the next run is due, in words.
 
     >>> describe(ScheduleView("weekdays 02:00 to 02:04 UTC", 31, 31, 1_767_232_800, 1_767_234_000), False)
     'usually starts weekdays 02:00 to 02:04 UTC; 31 of 31 came; next due by 2026-01-01 02:20 UTC'
     """
-    how = f"expected {view.text} (EXPECT_RULES)" if by_rule else f"usually starts {view.text}"
+    how = f"expected {view.text} (EXPECT_RULES)" if by_rule else f"usually {_verb(by_end)} {view.text}"
     due = f"next due by {wording.instant(1000 * view.due_s)}" if view.due_s else "no run is due"
     return f"{how}; {view.came} of {view.expected} came; {due}"
+
+
+def _verb(by_end: bool) -> str:
+    return "ends" if by_end else "starts"
 
 
 def _anomaly(
@@ -223,21 +231,23 @@ def _late(seconds: float) -> Metrics:
 def _missing(about: About, miss: Miss, in_a_row: int) -> str:
     due = wording.instant(1000 * miss.due_s)
     again = f" again, {in_a_row} times in a row now" if in_a_row > 1 else ""
-    return f"{about.name} did not start{again}: {_usually(about)} and was due by {due}; {_last(about.times)}"
+    what = "come" if about.times.by_end else "start"
+    return f"{about.name} did not {what}{again}: {_usually(about)} and was due by {due}; {_last(about.times)}"
 
 
 def _usually(about: About) -> str:
     view = about.view
     if about.by_rule:
         return f"it is expected {view.text}"
-    return f"it usually starts {view.text} ({view.came} of {view.expected} runs came)"
+    return f"it usually {_verb(about.times.by_end)} {view.text} ({view.came} of {view.expected} runs came)"
 
 
 def _last(times: Times) -> str:
-    if not times.last_id:
-        since = f" since {wording.instant(1000 * int(times.since_s))}" if times.since_s else ""
+    if not times.last_s:
+        since = f", and is expected since {wording.instant(1000 * int(times.since_s))}" if times.since_s else ""
         return f"it has never been seen{since}"
-    return f"the last run was {times.last_id} on {wording.instant(1000 * int(times.last_s))}"
+    last = f"{times.last_id} on " if times.last_id else ""
+    return f"the last run was {last}{wording.instant(1000 * int(times.last_s))}"
 
 
 def _retired(about: About) -> str:
@@ -251,9 +261,9 @@ def _retired(about: About) -> str:
 
 def _gates(about: About, miss: Miss) -> list[str]:
     view = about.view
-    how = f"expected {view.text} (EXPECT_RULES)" if about.by_rule else f"usually starts {view.text}"
+    usually = f"usually {_verb(about.times.by_end)} {view.text}"
     return [
-        how,
+        f"expected {view.text} (EXPECT_RULES)" if about.by_rule else usually,
         f"{view.came} of {view.expected} expected runs came before",
         f"usual start {wording.instant(1000 * miss.usual_s)}, due by {wording.instant(1000 * miss.due_s)}",
     ]

@@ -1,5 +1,6 @@
 """Webhooks of the sources: a delivery becomes events, held to the contract like any other."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
@@ -44,7 +45,10 @@ from stream_detector.serve.resources.renames import follow_number, rename_all
 from stream_detector.serve.responses import json_response
 from stream_detector.settings import PREFIX
 from stream_detector.store.connect import StoreAwayError
-from stream_detector.store.executions import has_executions
+from stream_detector.store.executions import Ends, has_executions, is_repeat, stored_ends
+
+LOOK_UP_S = 1.0
+"""So long a delivery waits for the database to say whether it came before."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -202,6 +206,11 @@ async def _answer(request: web.Request, reading: Reading, source: str) -> web.Re
             events.append((len(events), decode_received(kind_of_event(event), encode(event), (), now_ms)))
         except RefusedError as error:
             errors.append(error)
+    stored, count = await _stored(request, [event for _, event in events]), len(events)
+    events = [(at, event) for at, event in events if not (isinstance(event, Completion) and is_repeat(event, stored))]
+    if count and not events and not errors:
+        message = f"ignored: {count} came before"
+        return json_response(DeliveryResult(accepted=0, refused=[], topics={}, message=message, left_out=left_out))
     if not events:
         first = errors[0]
         raise ProblemError(400, f"{first.reason}: {first.message}")
@@ -220,6 +229,18 @@ async def _answer(request: web.Request, reading: Reading, source: str) -> web.Re
             left_out=left_out,
         )
     )
+
+
+async def _stored(request: web.Request, events: Sequence[Event]) -> Ends:
+    """What is stored of the executions, if the delivery was sent before; nothing where the database does not say."""
+    ended = [event for event in events if isinstance(event, Completion)]
+    if not ended:
+        return {}
+    try:
+        async with asyncio.timeout(LOOK_UP_S):
+            return await request.app[DATABASE].query(stored_ends, ended)
+    except (StoreAwayError, TimeoutError):  # a delivery does not wait for the database
+        return {}
 
 
 def _accepted(count: int, events: Sequence[Event]) -> str:

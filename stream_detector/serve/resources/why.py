@@ -169,7 +169,8 @@ def _of_missed(anomaly: Anomaly) -> _Story:
 async def _of_running(request: web.Request, running: Running) -> _Story:
     """Of an execution that has started and not ended: how long it runs, and what was found in it so far."""
     found = [msgspec.json.decode(each, type=Anomaly) for each in await anomalies_of_start(request.app, running.event)]
-    story = _Story(running_subject(running), found, "running", remarks=[running_words(running)])
+    deleted = await deletions_of(request.app, running.event)
+    story = _Story(running_subject(running), found, "running", remarks=[running_words(running)], deleted=deleted)
     if found:
         stored = _of_stored("", found, None, None)
         story.decisions, story.remarks = stored.decisions, [*story.remarks, *stored.remarks]

@@ -12,12 +12,18 @@ from click.testing import CliRunner, Result
 
 from stream_detector.cli.publish import command
 from stream_detector.devstack.folder import DataFolder
+from stream_detector.events.decode import decode_completion
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.end_offsets import read_topic
 from stream_detector.kafka.publish import publish as publish_events
 from stream_detector.settings import Settings
+from stream_detector.store.connect import open_pool
+from stream_detector.store.migrate import migrate
+from stream_detector.store.rows import Rows
+from stream_detector.store.write import Writer
+from tests.events_made import row
 from tests.servers.github_runs import NOW, dump, history
-from tests.unit.events.samples import completion, score, score_run
+from tests.unit.events.samples import AT_MS, completion, score, score_run
 
 
 class _Event(NamedTuple):
@@ -165,3 +171,35 @@ async def test_x22_what_an_api_lists_newest_first_is_published_oldest_first(
     published = [json.loads(record.value) async for record in read_topic(settings, "workflow-completions")]
     ends = [event["finished_at"] for event in published]
     assert ends == sorted(ends) and len(set(ends)) == 30
+
+
+def test_x20_a_file_that_was_stored_is_published_once_unless_that_is_asked_for(
+    tansu: Any, postgres_url: str, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """Also where so many executions of a key came since that its baseline knows the repeat no more."""
+
+    async def store() -> None:
+        pool = await open_pool(postgres_url, name="test", size=1)
+        try:
+            await migrate(pool)
+            rows = [row(decode_completion(completion(execution_id=f"r-{n}"), (), AT_MS), n) for n in range(8)]
+            await Writer(pool).write(Rows(executions=rows))
+        finally:
+            await pool.close()
+
+    asyncio.run(store())
+    settings = make_settings(broker=tansu.address)
+    file = tmp_path / "history.jsonl"
+    changed = completion(execution_id="r-3", status="failure")
+    file.write_bytes(b"\n".join([*(completion(execution_id=f"r-{n}") for n in range(10)), changed, score()]))
+    with_database = ("--database-url", postgres_url, "--json")
+    answer = json.loads(publish(settings, file, *with_database).stdout)
+    assert (answer["published"], answer["known"]) == ({"workflow-completions": 3, "scores": 1}, 8)
+    answer = json.loads(publish(settings, file, *with_database, "--again").stdout)
+    assert (answer["published"], answer["known"]) == ({"workflow-completions": 11, "scores": 1}, 0)
+    file.write_bytes(completion(execution_id="r-1"))
+    result = publish(settings, file, "--database-url", postgres_url)
+    assert result.exit_code == 0 and "published nothing" in result.stdout and "1 were known before" in result.stdout
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    result = publish(settings, file, "--database-url", away)
+    assert result.exit_code == 0 and "published 1 to" in result.stdout and "may count twice" in result.stderr

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_detector.devstack.tansu import Tansu
+from stream_detector.events.decode import decode_completion
 from stream_detector.events.mapping import use_folder
 from stream_detector.kafka.create_topics import make_topics
 from stream_detector.kafka.topics import owner_partition
@@ -330,3 +331,26 @@ async def test_x20_a_run_without_its_path_is_of_the_workflow_that_is_stored(
     records = await on(client, tansu.address, "workflow-completions")
     found = {json.loads(record.value)["execution_id"]: json.loads(record.value)["workflow_id"] for record in records}
     assert found == {"github:1": "github:bakery/oven:Checks", "github:2": workflow}
+
+
+async def test_x20_a_delivery_that_was_stored_is_not_published_again_and_a_changed_one_is(
+    client: Client, tansu: Tansu, pool: asyncpg.Pool
+) -> None:
+    """A baseline itself knows the last executions of its key alone."""
+    path, delivery = "/api/v1/webhooks/gitlab", json.loads((PAYLOADS / "gitlab_pipeline.json").read_bytes())
+
+    async def send() -> dict[str, Any]:
+        given = {"X_Gitlab_Event": "Pipeline Hook", "X_Gitlab_Token": SECRET}
+        return await post(client, path, json.dumps(delivery).encode(), **given)  # type: ignore[arg-type]
+
+    assert (await send())["accepted"] == 1
+    assert (await send())["accepted"] == 1, "the recorder has not stored it yet"
+    (first, _) = await on(client, tansu.address, "workflow-completions")
+    await Writer(pool).write(Rows(executions=[row(decode_completion(first.value, (), first.timestamp), 1)]))
+    assert await send() == {"accepted": 0, "refused": [], "topics": {}, "message": "ignored: 1 came before"} | {
+        "left_out": []
+    }
+    other = {"success": "failed", "failed": "success"}
+    delivery["object_attributes"]["status"] = other[delivery["object_attributes"]["status"]]
+    assert (await send())["accepted"] == 1
+    assert len(await on(client, tansu.address, "workflow-completions")) == 3

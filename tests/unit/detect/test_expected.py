@@ -9,7 +9,8 @@ import pytest
 from stream_detector.detect import Baseline, Config, WorkflowBaseline, profile_rules
 from stream_detector.detect.expected import ExpectedWorkflow, expect_runs, expected_workflows
 from stream_detector.detect.replay import Baselines, Replayer
-from stream_detector.detect.times import Miss, Times
+from stream_detector.detect.times import Miss
+from stream_detector.detect.wording import instant
 from stream_detector.events.variant import workflow_key
 from stream_detector.timing_rules import expect_rules, expectation
 from tests.unit.detect.events_of import feed, run, runs, workflow
@@ -50,23 +51,34 @@ def test_x31_with_another_rule_it_counts_anew(other: str) -> None:
     states = Baselines()
     (states[KEY],) = expect_runs(states, NIGHTLY, NOW_S)
     times = states[KEY].times
-    times.misses = [Miss(1, 2), Miss(3, 4), Miss(5, 6)]
-    states[KEY].due_s = 0
+    times.misses, times.retired, times.given.due_s = [Miss(1, 2), Miss(3, 4), Miss(5, 6)], True, 0
+    states[KEY].due_s = times.due_s = 0
     (again,) = expect_runs(states, ExpectedWorkflow("nightly", expectation(other)), NOW_S + 40 * DAY)
     assert again.due_s == expectation(other).next_after(NOW_S + 40 * DAY)[1]
     assert again.times.since_s == NOW_S + 40 * DAY and again.times.misses == []
 
 
-def test_x31_a_workflow_that_ran_keeps_what_was_learned_and_an_earlier_due_time() -> None:
-    states = Baselines()
+def test_x31_a_job_that_died_before_is_expected_from_now_on_and_keeps_what_was_learned() -> None:
+    states, config = Baselines(), Config(expect_rules=expect_rules("nightly -> every 24h"))
     baseline = workflow()
     feed(baseline, runs([100.0] * 40))
-    before = baseline.pack()
-    baseline.times, baseline.due_s, states[KEY] = Times(), NOW_S + 60, baseline
+    before, last_s = baseline.pack(), baseline.newest_ms // 1000
+    states[KEY] = baseline
     (counted,) = expect_runs(states, NIGHTLY, NOW_S)
-    assert counted.due_s == NOW_S + 60
+    assert counted.due_s == NOW_S + DAY + DAY // 10
+    states[KEY] = reread(counted)
+    (found,) = states.due(config, 1000 * (NOW_S + 2 * DAY))
+    assert found.description.endswith(f"the last run was {instant(1000 * last_s)}") and found.execution_id is None
     counted.forget_times()
     assert counted.pack() == before
+
+
+def test_x31_a_job_that_ran_lately_is_expected_a_day_after_its_last_run() -> None:
+    baseline = workflow()
+    feed(baseline, runs([100.0] * 4))
+    last_s = baseline.newest_ms // 1000
+    (counted,) = expect_runs(Baselines({KEY: baseline}), NIGHTLY, last_s + 3600)
+    assert counted.due_s == last_s + DAY + DAY // 10
 
 
 @pytest.mark.parametrize(

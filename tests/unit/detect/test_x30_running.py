@@ -10,6 +10,7 @@ import pytest
 from stream_detector.detect import Baseline, Config, WorkflowBaseline, running, step
 from stream_detector.detect.codec.packed import has_unsent
 from stream_detector.detect.codec.recent_ids import WITH_STARTS
+from stream_detector.detect.replay import Replayer
 from stream_detector.detect.running_state import MOST, Running, UsualRun
 from stream_detector.detect.variants import ends_of
 from stream_detector.events import Action, Anomaly, Completion, Start
@@ -756,3 +757,28 @@ def test_x30_a_history_that_is_imported_starts_nothing() -> None:
     assert key.running.executions == []
     assert step(key.baseline, over("n9", AT), ROBUST, ms(AT + 20 * DAY), backfill=True).kind == "backfilled"
     assert key.running.delay_s == 0.0, "it says nothing of how long events take to arrive"
+
+
+def test_x30_a_replay_watches_the_first_run_of_a_workflow_whose_limit_is_given() -> None:
+    replayed = Replayer(ROBUST)
+    assert replayed.apply(begun("quiet", AT), ms(AT)).kind == "started" and not replayed.baselines
+    replayed.apply(begun("hung", AT, limit_s=60.0), ms(AT))
+    assert replayed.apply(begun("old", AT, limit_s=60.0, variant="push"), ms(AT), backfill=True).kind == "started"
+    (opened,) = replayed.apply(
+        over("next", AT + timedelta(seconds=100), 1.0), ms(AT + timedelta(seconds=101))
+    ).anomalies
+    assert opened.execution_id == "hung"
+    off = Replayer(Config(clock="off"))
+    off.apply(begun("hung", AT, limit_s=60.0), ms(AT))
+    assert not off.baselines
+
+
+def test_x30_a_decision_about_another_incident_closes_nothing() -> None:
+    key = Key().runs(40)
+    key.take(action("resolve", "a0"), begun("hung", AT))
+    key.ticks(AT + limit_of(key) + timedelta(minutes=1))
+    key.take(action("resolve", "a1", "e71d1dc6-0f5c-5f7c-a3a4-111111111111"))
+    assert key.running.reported == 1
+    plain = Key()
+    plain.take(action("resolve", "a1"))
+    assert plain.baseline.running is None

@@ -8,17 +8,20 @@ over by a variant; another rule, or none; profile `classic`; daylight saving, a 
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from stream_detector.detect import Baseline, Config, Outcome, WorkflowBaseline, due, profile_rules, step
 from stream_detector.detect.codec.packed import due_at, has_unsent
 from stream_detector.detect.replay import Baselines
 from stream_detector.detect.variants import ends_of, keys_of_action
+from stream_detector.devstack.demo import demo_events
 from stream_detector.events import Action, Anomaly, Completion, Start
+from stream_detector.events.decode import decode_completion
 from stream_detector.events.ids import derived_id
 from stream_detector.events.times import epoch_ms
 from stream_detector.timing_rules import expect_rules
@@ -169,7 +172,8 @@ def test_x31_a_run_whose_event_came_late_was_on_time() -> None:
     baseline = known()
     due.due(baseline, at(40, 6), ROBUST)
     (end,) = feed(baseline, [nightly(40)], delay_s=5 * 3600)
-    assert end.end_reason == "recovered" and "its event arrived" in end.description
+    assert end.end_reason == "recovered" and "started on time, 2026-02-14 02:01 UTC" in end.description
+    assert epoch_ms(end.detected_at) == pytest.approx(at(40, 7.2), abs=120_000)
 
 
 def test_x31_an_older_run_that_is_delivered_late_ends_nothing() -> None:
@@ -238,6 +242,7 @@ def test_x31_a_history_reports_what_was_missing_in_it() -> None:
     for event in nights(40, without=(30,)):
         found += missed(step(baseline, event, ROBUST, at(60, 10)))
     assert states(found) == [OPENED, SUPERSEDED]
+    assert found[1].detected_at == nightly(31).finished_at and (found[1].duration_s or 0) < 86_400
 
 
 def test_x31_events_that_come_a_day_late_are_expected_a_day_later() -> None:
@@ -515,7 +520,7 @@ def test_x31_a_job_that_never_ran_is_missing_by_its_rule() -> None:
     assert due.due(baseline, at(1, 1), config) == []
     (one,) = due.due(again(baseline), at(1, 3), config)
     assert (one.execution_id, one.entity_name) == (None, "nightly")
-    assert "it has never been seen since 2026-01-05 12:00 UTC" in one.description
+    assert "it has never been seen, and is expected since 2026-01-05 12:00 UTC" in one.description
     assert [each.kind for each in one.affected_entities] == ["workflow"]
 
 
@@ -539,6 +544,36 @@ def test_x31_events_are_judged_alike_with_and_without_the_clock(profile: str) ->
         assert judged.kind == alone.kind
     ticked.forget_times()
     assert ticked.pack() == silent.pack()
+
+
+def test_x31_runs_that_end_at_regular_times_are_expected_by_their_ends() -> None:
+    """As of what waits for something until a given time, or whose source knows ends alone."""
+    baseline, random = workflow(), Random(4)
+    runs = [nightly(day, minute=60 - 50 * random.random() ** 2, run_s=0) for day in range(60)]
+    ends = [replace(one, finished_at=FIRST + timedelta(days=day, hours=1)) for day, one in enumerate(runs)]
+    assert feed(baseline, ends) == []
+    baseline = again(baseline)
+    assert baseline.times is not None and baseline.times.by_end
+    (one,) = due.due(baseline, at(60, 12), ROBUST)
+    assert "did not come: it usually ends every day 03:00 UTC" in one.description
+    assert one.gates[0] == "usually ends every day 03:00 UTC"
+    start = Start(state="started", execution_id="run-60", workflow_id="nightly", started_at=nightly(60).started_at)
+    assert feed(baseline, [start], delay_s=40_000) == []
+    late = replace(runs[59], execution_id="run-60", finished_at=FIRST + timedelta(days=60, hours=6))
+    (end,) = feed(baseline, [replace(late, started_at=late.finished_at - timedelta(minutes=9))])
+    assert end.description.startswith("Nightly import came 5 h late: run-60 started 2026-03-06 07:51 UTC")
+    for day in range(61, 95):
+        feed(baseline, [nightly(day, run_s=600 + 900 * random.random())])
+    assert baseline.times is not None and not baseline.times.by_end, "they start at regular times now"
+
+
+def test_x31_real_builds_are_judged_alike_with_and_without_the_clock_and_none_is_missed() -> None:
+    on, off = Baselines(), Baselines()
+    builds = (one for one in demo_events(FIRST) if one.topic == "workflow-completions")
+    for one in islice(builds, 2000):
+        event = decode_completion(one.value, (), -1)
+        with_clock, without = on.apply(event, ROBUST), off.apply(event, Config(clock="off"))
+        assert with_clock == without
 
 
 def test_x31_what_has_no_schedule_rests_and_is_looked_at_again() -> None:
