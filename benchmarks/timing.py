@@ -175,8 +175,9 @@ def judge(kind: Kind, key: Made, count: Count, trace: bool = False) -> None:
         schedule.note(int(start), end - start, arrival - end)
     end_s = key.slots[-1].at_s
     last = schedule.due(int(end_s + 40 * 86_400 + 10 * kind.gap_s))
-    told += [(one.usual_s, one.due_s) for one in last if one.usual_s <= end_s + 60]
-    retired = sum(one.usual_s > end_s + 60 for one in last)
+    over_s = end_s + min(kind.gap_s // 2, 3600)  # what is usual after it is that of no planned run
+    told += [(one.usual_s, one.due_s) for one in last if one.usual_s <= over_s]
+    retired = sum(one.usual_s > over_s for one in last)
     count.keys += 1
     count.retired += 2 <= retired <= 3
     _count(kind, key, told, count, trace)

@@ -295,10 +295,10 @@ def has_run(s: Learned, slot: i64) -> bool:
     """Whether a run began at this usual time, or near enough for it."""
     late = s.tolerance_s
     first = slot - early_of(s)
-    by_hour, is_short = s.kind != INTERVAL, False
+    by_hour, is_short, most = s.kind != INTERVAL, False, i64(AGREE_S)
     if by_hour:
         if is_extended(s, slot):
-            late = max(late, HOUR + SHIFT_SLACK_S)
+            late, most = max(late, HOUR + SHIFT_SLACK_S), late
         is_short = s.kind == DAILY and late < HOUR
     else:
         late = min(s.period_s - s.early_s - 1, late)
@@ -308,7 +308,7 @@ def has_run(s: Learned, slot: i64) -> bool:
     while start >= earliest:
         if first <= start <= slot + late:
             return True
-        if by_hour and -BEFORE_HOUR_S < start - slot + HOUR < AGREE_S:
+        if by_hour and -BEFORE_HOUR_S < start - slot + HOUR < most:
             return True
         if is_short and -BEFORE_HOUR_S < start - slot - HOUR < AGREE_S:
             return True

@@ -35,13 +35,14 @@ from stream_detector.detect.statistics.schedule.learning import MANY_NEAR_S
 
 _UP: Final = 0.05
 _RUN_DOWN: Final = 0.05 * 0.08 / 0.92
-_DELAY_DOWN: Final = 0.05 * 0.01 / 0.99
+_DELAY_UP: Final = 0.2
+_DELAY_DOWN: Final = 0.2 * 0.01 / 0.99
 """So that the durations follow their 92 % quantile and the delays their 99 %."""
 _LOUD_FOR: Final = 5
 _RECENT: Final = 5
 _MOST_STEP_S: Final = 4
 _LATE: Final = 0.5
-"""What a run counts that came after it was reported as missed: a workflow that runs at any time is soon not trusted."""
+"""What a run counts that came after it was reported as missed, if not much later."""
 
 
 # -- durations and delays ---------------------------------------------------------------------------------------------
@@ -49,13 +50,13 @@ _LATE: Final = 0.5
 
 def follow_tails(s: Learned, run_s: float, delay_s: float) -> None:
     """Take how long one run took, and how long after its end its event came."""
-    s.run_s = _tail(s, s.run_s, run_s, _RUN_DOWN)
-    s.delay_s = _tail(s, s.delay_s, delay_s, _DELAY_DOWN)
+    s.run_s = _tail(s, s.run_s, run_s, _UP, _RUN_DOWN)
+    s.delay_s = _tail(s, s.delay_s, delay_s, _DELAY_UP, _DELAY_DOWN)
     if s.loud:
         s.loud -= 1
 
 
-def _tail(s: Learned, tail: float, value: float, down: float) -> float:
+def _tail(s: Learned, tail: float, value: float, up: float, down: float) -> float:
     """Follow an upper quantile by small steps; more than twice of it is taken up where it comes again soon."""
     if value <= tail:
         return tail_of(tail - down * tail)
@@ -64,8 +65,8 @@ def _tail(s: Learned, tail: float, value: float, down: float) -> float:
     if value > 2.0 * tail:
         is_again = s.loud > 0
         s.loud = _LOUD_FOR
-        return tail_of((tail + value) / 2.0 if is_again else tail * (1.0 + _UP))
-    return tail_of(min(tail * (1.0 + _UP), value))
+        return tail_of((tail + value) / 2.0 if is_again else tail * (1.0 + up))
+    return tail_of(min(tail * (1.0 + up), value))
 
 
 # -- hours of the week ------------------------------------------------------------------------------------------------
@@ -179,7 +180,8 @@ def came_late(s: Learned, start_s: i64) -> i64:
     s.reported_s = 0
     if after and start_s >= after - early_of(s):
         return 0
-    s.set_shares(s.asked, s.served + _LATE)
+    if start_s <= missed + 2 * s.tolerance_s:
+        s.set_shares(s.asked, s.served + _LATE)
     s.missed = max(s.missed - 1, i64(0))
     if s.kind == DAILY and len(s.times) > 1:
         _vote(s, missed, start_s)

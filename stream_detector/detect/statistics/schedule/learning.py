@@ -35,6 +35,7 @@ from stream_detector.detect.statistics.schedule.learned import (
 MANY_NEAR_S: Final = 1_200
 """Of several times a day, how far from one a run is of it."""
 REST: Final = 64
+_REST_SELDOM: Final = 16
 _DOUBLE_S: Final = 90
 """Starts that are closer than this are one run that was started twice."""
 _PERIODS: Final = (60, 120, 180, 240, 300, 360, 600, 720, 900, 1200, 1800, 3600, 7200, 10800, 14400)
@@ -50,6 +51,9 @@ _MOST_TIMES: Final = 8
 _EXPLAINED: Final = 0.7
 _RELEARN: Final = 8
 _SOON: Final = 3
+_TWO_WEEKS_S: Final = 14 * DAY
+_FEW: Final = 14
+_LEAST_OTHER: Final = 4
 _AGAIN: Final = 7
 _MOST_RESTED: Final = 5
 """A workflow without a schedule is looked at again after so many runs, then after twice as many, up to 2,048."""
@@ -63,6 +67,8 @@ def learn(s: Learned) -> bool:
             s.forget_schedule()
         elif s.kind == INTERVAL:
             find_early(s, s.starts())
+        elif s.kind == DAILY:
+            return _add_times(s)
         return False
     starts = _undoubled(s.starts())
     if len(starts) < LEAST_RUNS - 2:
@@ -73,20 +79,21 @@ def learn(s: Learned) -> bool:
     gap = gaps[len(gaps) // 2]
     if not ((gap <= 4 * HOUR and _learn_interval(s, starts, gap)) or _learn_days(s, starts)):
         s.forget_schedule()
-        s.wait = _SOON
-        if gap < DAY // 2:
+        if len(s.gaps) >= 2 * (RING - 1):
+            _rest(s, REST if gap < DAY // 2 else _REST_SELDOM)
+        elif gap < DAY // 2:
             s.wait = _AGAIN
-            if len(s.gaps) >= 2 * (RING - 1):
-                _rest(s)
+        else:
+            s.wait = 1 if len(starts) < _FEW else _SOON
         return False
     s.rested = 0
     s.settled_s = usual_before(s, starts[-1]) - (s.tolerance_s if s.kind == INTERVAL else 0)
     return True
 
 
-def _rest(s: Learned) -> None:
+def _rest(s: Learned, runs: i64) -> None:
     """Remember nothing of a workflow without a schedule for a while."""
-    s.rests, s.wait, s.gaps, s.newest, s.loud = True, i64(REST) << s.rested, b"", 0, 0
+    s.rests, s.wait, s.gaps, s.newest, s.loud = True, runs << s.rested, b"", 0, 0
     s.rested = min(s.rested + 1, i64(_MOST_RESTED))
     s.run_s = s.delay_s = 0.0
 
@@ -177,13 +184,41 @@ def _learn_days(s: Learned, starts: list[int]) -> bool:
     s.set_shares(0.0, 0.0)
     if len(times) > 1:
         s.kind = DAILY
-        s.tolerance_s = max(least_gap(times) // 600 * 60, i64(LEAST_TOLERANCE_S))
+        _set_tolerance(s)
         return True  # the days on which it runs show within a week; until then none is expected
     for kind in (DAILY, MONTHLY, EVERY):
         s.kind, s.last_day = kind, False
         if _fit_days(s, starts) and _is_backed(s, starts):
             return True
     return False
+
+
+def _set_tolerance(s: Learned) -> None:
+    """Of several times a day: a tenth of the least gap, and a minute more, since the times are known that well."""
+    s.tolerance_s = max((least_gap(s.times) + 599) // 600 * 60 + 60, i64(LEAST_TOLERANCE_S))
+
+
+def _add_times(s: Learned) -> bool:
+    """Of what runs at times of the day: whether it runs at more of them than is known."""
+    starts = _undoubled(s.starts())
+    if sum(1 for start in starts if not _is_near(start, s.times, HOUR + SHIFT_SLACK_S)) < _LEAST_OTHER:
+        return False
+    times = _times_of_day(starts)
+    if len(times) <= len(s.times) or not all(_is_near(time, times, MANY_NEAR_S) for time in s.times):
+        return False
+    counts = [sum(1 for start in starts if _is_near(start, [time], MANY_NEAR_S)) for time in times]
+    if 3 * min(counts) < 2 * max(counts):
+        return False  # of runs by hand, a few lie near each other
+    recent = starts[-2 * len(times) - 2 :]
+    if not all(any(_is_near(start, [time], MANY_NEAR_S) for start in recent) for time in times):
+        return False  # it has moved
+    s.times = times
+    _set_tolerance(s)
+    return True
+
+
+def _is_near(start: int, times: list[int], near: int) -> bool:
+    return any(abs_of(offset_of(start, time)) <= near for time in times)
 
 
 def _fit_days(s: Learned, starts: list[int]) -> bool:
@@ -233,14 +268,37 @@ def _fit_every(s: Learned, days: list[int]) -> bool:
 
 def _is_backed(s: Learned, starts: list[int]) -> bool:
     """Whether the last runs came as this schedule would have expected them."""
+    if s.kind == DAILY and starts[-1] - starts[0] < _TWO_WEEKS_S:
+        asked, served = _back_by_days(s, starts)
+        if asked < 7 or served < asked - 1:
+            return False
+    else:
+        asked, served = _back(s, starts)
+    s.set_shares(float(asked), float(served))
+    return asked >= 4 and is_trusted(s)
+
+
+def _back(s: Learned, starts: list[int]) -> tuple[int, int]:
+    """How many runs it would have expected, each by those before, and how many there are."""
     asked = served = 0
     slot = next_usual(s, starts[0] + s.tolerance_s)
     while slot and slot <= starts[-1] and asked <= 60:
         asked += 1
         served += has_run(s, slot)
         slot = next_usual(s, slot)
-    s.set_shares(float(asked), float(served))
-    return asked >= 4 and is_trusted(s)
+    return asked, served
+
+
+def _back_by_days(s: Learned, starts: list[int]) -> tuple[int, int]:
+    """Of less than two weeks: how many runs there would be by its days of the week, and how many there are."""
+    asked = served = 0
+    time = s.times[0]
+    next_week = day_of(starts[-1], time) // 7 * 7 + 7
+    for day in range(day_of(starts[0], time), day_of(starts[-1], time) + 1):
+        if runs_on(s, next_week + day % 7):
+            asked += 1
+            served += has_run(s, day * DAY + time)
+    return asked, served
 
 
 def day_of(start: int, time: int) -> int:

@@ -74,7 +74,7 @@ class Schedule(Learned):
         self.remember(start_s)
         came = came_late(self, start_s) if self.reported_s else i64(0)
         self.wait -= 1
-        if self.wait <= 0 and learn(self) and self.has_hours:
+        if self.wait <= 0 and learn(self) and self.has_hours and not self.since_hour:
             for start in self.starts():
                 mark_hour(self, start)
         if self.kind:
@@ -155,7 +155,7 @@ class Schedule(Learned):
 
     def _least_asked(self) -> float:
         """So many runs must have been expected before one is missed."""
-        return 20.0 if self.has_hours else 4.0
+        return 20.0 if self.kind == INTERVAL else 8.0 if self.has_hours else 4.0
 
     def _is_at_edge(self, slot: i64) -> bool:
         """Whether it is in the first or last hour in which it runs: more misses there may be hours that have moved."""
