@@ -100,7 +100,7 @@ def test_x31_a_run_that_does_not_come_is_found_by_the_clock() -> None:
     (one,) = due.due(baseline, at(40, 12), ROBUST)
     assert (one.anomaly_type, one.severity, one.state) == ("PatternDeviation", "warning", "opened")
     assert one.description == (
-        "Nightly import did not start: it usually starts every day 02:01 UTC (32 of 32 runs came) and was due by"
+        "Nightly import did not start: it usually starts every day 02:01 UTC (39 of 39 runs came) and was due by"
         " 2026-02-14 04:35 UTC; the last run was run-39 on 2026-02-13 02:01 UTC"
     )
     assert one.id == one.incident_id == derived_id("missed_run", KEY, str(epoch_ms(one.detected_at) // 1000))

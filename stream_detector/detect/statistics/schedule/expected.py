@@ -26,6 +26,8 @@ BEFORE_HOUR_S: Final = 180
 AGREE_S: Final = 720
 _EARLY_S: Final = 900
 _SELDOM_NEAR_S: Final = 10_800
+_MORE_S: Final = 8
+"""So much longer is waited for what runs often: of those a thousandth comes just then."""
 
 
 def early_of(s: Learned) -> i64:
@@ -341,6 +343,8 @@ def has_late_run(s: Learned, slot: i64) -> bool:
 def due_of(s: Learned, slot: i64) -> i64:
     """By when the event of that run is due."""
     due = slot + s.tolerance_s + i64(s.run_s + s.delay_s)
+    if s.kind == INTERVAL:
+        return due + _MORE_S
     if s.is_seldom:
         return due - HOUR  # so much is left that one more by hours that have moved stays within a tenth of the gap
     return due + HOUR if is_extended(s, slot) else due

@@ -66,7 +66,7 @@ def learn(s: Learned) -> bool:
         if is_lost(s) if s.asked >= LEAST_RUNS else is_random(s):
             s.forget_schedule()
         elif s.kind == INTERVAL:
-            find_early(s, s.starts())
+            _check_period(s)
         elif s.kind == DAILY:
             return _add_times(s)
         return False
@@ -118,18 +118,39 @@ def is_random(s: Learned) -> bool:
 
 
 def _learn_interval(s: Learned, starts: list[int], gap: int) -> bool:
-    best, best_fit, best_phase = 0, 0.0, 0
+    period, phase, fit = _best_period(starts, gap)
+    if fit < _LEAST_FIT or _coverage(starts, period, phase) < _LEAST_COVERAGE:
+        return False
+    s.kind, s.period_s, s.times = INTERVAL, period, [phase]
+    s.tolerance_s = max(period // 10, LEAST_TOLERANCE_S)
+    find_early(s, starts)
+    return True
+
+
+def _best_period(starts: list[int], gap: int) -> tuple[int, int, float]:
+    """Of the usual periods near the usual gap, the one that most starts fit; their place in it, and their share."""
+    best, best_phase, best_fit = 0, 0, 0.0
     for period in _PERIODS:
         if 0.75 * gap <= period <= 1.34 * gap:
             phase, fit = _phase_of(starts, period)
             if fit > best_fit:
-                best, best_fit, best_phase = period, fit, phase
-    if best_fit < _LEAST_FIT or _coverage(starts, best, best_phase) < _LEAST_COVERAGE:
-        return False
-    s.kind, s.period_s, s.times = INTERVAL, best, [best_phase]
-    s.tolerance_s = max(best // 10, LEAST_TOLERANCE_S)
+                best, best_phase, best_fit = period, phase, fit
+    return best, best_phase, best_fit
+
+
+def _check_period(s: Learned) -> None:
+    """Where few of the last starts lie at the usual place within the period: find both anew; and how early they may be.
+
+    Of ten starts another period may fit better, and most of its runs come, too.
+    """
+    period, starts = int(s.period_s), s.starts()
+    near = sum(1 for offset in _offsets(starts, s.times[0], period) if -0.15 * period <= offset <= 0.3 * period)
+    if near < _LEAST_FIT * len(starts):
+        apart = _undoubled(starts)
+        gaps = sorted(b - a for a, b in pairwise(apart))
+        if gaps and _learn_interval(s, apart, gaps[len(gaps) // 2]):
+            return
     find_early(s, starts)
-    return True
 
 
 def find_early(s: Learned, starts: list[int]) -> None:

@@ -90,11 +90,8 @@ class Schedule(Learned):
         found: list[Missed] = []
         while self.due_s and self.due_s <= now_s:
             slot = pending_of(self)
-            if not slot:
-                self.due_s = 0
-                break
-            due_s = self.due_s = due_of(self, slot)
-            if due_s > now_s:
+            due_s = self.due_s = due_of(self, slot) if slot else 0
+            if not slot or due_s > now_s:
                 break
             if has_run(self, slot) or (self.kind == INTERVAL and has_late_run(self, slot)):
                 self._settle(slot, True)

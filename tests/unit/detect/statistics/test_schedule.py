@@ -435,3 +435,35 @@ def test_two_weeks_of_hours_are_read_as_they_were_written(hours: bytes, before: 
     packed = w.getvalue()
     found, at = unpack_hours(b"x" + packed, 1)
     assert (found, *unpack_before(b"x" + packed, at, found)) == (hours, before, len(packed) + 1)
+
+
+def test_a_usual_place_at_which_nothing_runs_is_found_anew() -> None:
+    schedule = of_plan("every 5 minutes")
+    right = schedule.times[0]
+    schedule.times[0] = (right + 150) % 300
+    for _ in range(24):
+        schedule.note(schedule.newest + 300 - (schedule.newest - 30) % 300, 60.0, 2.0)
+    assert abs(schedule.times[0] - 30) < 15
+
+
+def test_x31_a_time_of_the_day_that_comes_later_is_added() -> None:
+    """Three times a day, and after a month four."""
+    starts = [BEGIN + timedelta(days=d, hours=h) for d in range(60) for h in (1, 7, 13, 19) if h != 13 or d >= 30]
+    gone = BEGIN + timedelta(days=50, hours=13)
+    schedule, told = watch(without(jittered(starts), gone + timedelta(seconds=40)))
+    assert sorted(time // 3600 for time in schedule.times) == [1, 7, 13, 19]
+    assert [near(when, gone) for when, _ in told] == [True]
+
+
+def test_x31_runs_by_hand_at_about_the_same_time_are_no_time_of_the_day() -> None:
+    starts = [BEGIN + timedelta(days=d, hours=h) for d in range(40) for h in (1, 7, 13)]
+    by_hand = [BEGIN + timedelta(days=d, hours=h, minutes=7 * d) for d in range(31, 40) for h in (17, 21, 23)]
+    assert len(watch(jittered(starts + by_hand))[0].times) == 3
+
+
+def test_x31_a_workflow_that_is_run_by_hand_each_day_is_not_trusted_for_long() -> None:
+    """Nightly for a month, then each day at another time."""
+    random = Random(11)
+    by_hand = [BEGIN + timedelta(days=30 + d, hours=random.uniform(0, 24)) for d in range(90)]
+    _, told = watch(jittered(days(30)) + by_hand)
+    assert len(told) <= 12
