@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from stream_detector.detect import Baseline, Config, Outcome, WorkflowBaseline, due, profile_rules, step
 from stream_detector.detect.codec.packed import due_at, has_unsent
+from stream_detector.detect.missed import view_of
 from stream_detector.detect.replay import Baselines
 from stream_detector.detect.variants import ends_of, keys_of_action
 from stream_detector.devstack.demo import demo_events
@@ -207,6 +208,17 @@ def test_x31_a_start_says_that_it_came_and_its_end_is_not_another_run() -> None:
     assert due.due(baseline, at(60, 4.7), ROBUST)[0].state == "opened"
     begun = Start(state="started", execution_id="run-60", workflow_id="nightly", started_at=nightly(60).started_at)
     assert states(feed(baseline, [begun], delay_s=10_000)) == [RECOVERED]
+
+
+def test_x31_a_further_attempt_of_a_run_whose_times_are_not_kept_yet_is_none_either() -> None:
+    baseline = workflow()
+    feed(baseline, [nightly(0), nightly(1), nightly(1, minute=90, attempt=2)])
+    assert baseline.times is not None and baseline.times.schedule is not None
+    assert len(baseline.times.schedule.starts()) == 1
+
+
+def test_x31_without_times_there_is_nothing_to_describe() -> None:
+    assert view_of(workflow(), ROBUST) is None
 
 
 def test_x31_a_further_attempt_is_no_further_run() -> None:
