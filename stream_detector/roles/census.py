@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from stream_detector.detect import WorkflowBaseline
 from stream_detector.events.source_census import PLAIN_SOURCE, SourceCensus, SourceCount
@@ -15,6 +16,8 @@ from stream_detector.roles.due_partition import DuePartition
 
 EVERY_MS = 3_600_000
 AT_MOST_EVERY_MS = 60_000
+MOST_SOURCES = 1_000
+"""So many are published of a partition: a producer may name any, but hardly more."""
 _SLICE_S = 0.0005
 _KEYS_PER_LOOK = 16
 
@@ -43,7 +46,7 @@ class Counted:
                 first_due_ms=one.first_due_ms,
                 newest_ms=max(0, one.newest_ms),
             )
-            for source, one in self.sources.items()
+            for source, one in nlargest(MOST_SOURCES, self.sources.items(), key=_importance)
         }
         return SourceCensus(schema_version=1, partition=number, sources=counts)
 
@@ -96,9 +99,15 @@ class CensusTaker:
         self.newest_ms = {source: one.newest_ms for source, one in census.sources.items()}
 
 
+def _importance(counted: tuple[str, _Count]) -> tuple[int, int, int]:
+    one = counted[1]
+    return one.missed, one.scheduled, one.newest_ms
+
+
 async def count(owned: DuePartition) -> Counted:
     """Look at all keys that are due, in slices."""
     counted = Counted()
+    owned.forget_sources(MOST_SOURCES)
     until_s = time.perf_counter() + _SLICE_S
     for number, key in enumerate(list(owned.keys)):
         if (baseline := owned.read(key)) is not None:

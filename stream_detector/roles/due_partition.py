@@ -200,6 +200,12 @@ class DuePartition:
         """Those of which an event came since the partition is ours."""
         return {source or PLAIN_SOURCE for source in self.newest_ms}
 
+    def forget_sources(self, most: int) -> None:
+        """Keep those whose events are newest."""
+        newest = self.newest_ms
+        for source in sorted(newest, key=newest.__getitem__)[: max(0, len(newest) - most)]:
+            del newest[source]
+
     def newest_of(self, source: str) -> int:
         """When the newest event of a source came since the partition is ours; 0: none did."""
         newest = self.newest_ms.get(source, 0)

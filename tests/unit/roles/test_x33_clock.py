@@ -7,6 +7,7 @@ import pytest
 
 from stream_detector.detect.times import Miss, Times
 from stream_detector.events.source_census import SourceCount
+from stream_detector.roles.census import MOST_SOURCES
 from stream_detector.roles.due_partition import Span
 from stream_detector.roles.stream_clock import AWAY_MS, INTAKE_EVERY_MS
 from stream_detector.telemetry import metrics
@@ -296,3 +297,16 @@ async def test_x33_an_event_of_a_source_that_seems_silent_is_known_within_a_minu
     await scene.look()
     await scene.look()
     assert [one.sources["github"].newest_ms for one in scene.topic.censuses()][1:] == [scene.topic.at_ms]
+
+
+async def test_x33_however_many_sources_a_producer_names_a_census_stays_small() -> None:
+    partition = owned()
+    partition.put(KEY, timed(KEY, "github", NOW_MS + 600 * MINUTE_MS, misses=1))
+    take_snapshot(partition, {})
+    scene = Scene(partition)
+    mine = scene.clock.begin(0, partition)
+    mine.newest_ms.update({f"s{number}": NOW_MS + number for number in range(3 * MOST_SOURCES)})
+    await scene.look()
+    (census,) = scene.topic.censuses()
+    assert len(census.sources) == MOST_SOURCES and census.sources["github"].missed == 1
+    assert set(mine.newest_ms) == {f"s{number}" for number in range(2 * MOST_SOURCES, 3 * MOST_SOURCES)}
