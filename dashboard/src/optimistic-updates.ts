@@ -7,7 +7,7 @@ type Change = Partial<IncidentStatus>;
 
 const decided = new Map<string, Change>();
 const listeners = new Set<() => void>();
-const UNKNOWN: IncidentStatus = { state: "opened", acknowledged_at: null, acknowledged_by: null, verdict: null };
+const UNKNOWN: IncidentStatus = { state: "opened", acknowledged_at: null, acknowledged_by: null, verdict: null, end_reason: null };
 
 /** Applies an action at once. Returns a function that rolls it back. */
 export function updateOptimistically(kind: ActionKind, incidents: readonly string[], at: string): () => void {

@@ -18,9 +18,10 @@ _FIND = """
         SELECT id, incident_id, detected_at, recorded_at, event FROM anomalies
         WHERE {where} ORDER BY detected_at DESC, id DESC LIMIT {limit}
     )
-    SELECT found.*, i.state, i.acknowledged_at, i.acknowledged_by, i.verdict
+    SELECT found.*, i.state, i.acknowledged_at, i.acknowledged_by, i.verdict, i.end_reason
     FROM found LEFT JOIN LATERAL (
-        SELECT state, acknowledged_at, acknowledged_by, verdict FROM incidents WHERE id = found.incident_id OFFSET 0
+        SELECT state, acknowledged_at, acknowledged_by, verdict, end_reason FROM incidents
+        WHERE id = found.incident_id OFFSET 0
     ) i ON true ORDER BY found.detected_at DESC, found.id DESC
 """
 """OFFSET 0 keeps the planner at looking up the incidents of a page, whatever it believes of how many there are."""
@@ -60,7 +61,7 @@ def with_recorded_at(event: bytes, recorded_at: datetime) -> bytes:
     return event[:-1] + b',"recorded_at":' + msgspec.json.encode(recorded_at) + b"}"
 
 
-_BRIEF = ("state", "acknowledged_at", "acknowledged_by", "verdict")
+_BRIEF = ("state", "acknowledged_at", "acknowledged_by", "verdict", "end_reason")
 _NO_INCIDENT = b',"incident":null}'
 
 

@@ -164,12 +164,12 @@ function Acknowledge({ name, status, act }: { name: string; status: IncidentStat
   );
 }
 
-/** What an operator decided about the incident; `Resolved` where this record itself does not say so. */
+/** What an operator decided about the incident; how it ended where this record itself does not say so. */
 export function IncidentChip({ status, record }: { status: IncidentStatus; record: string }) {
-  const { verdict, acknowledged_at: at, acknowledged_by: by, state } = status;
+  const { verdict, acknowledged_at: at, acknowledged_by: by, state, end_reason: reason } = status;
   return (
     <>
-      {state === "resolved" && record !== "resolved" && <span class="chip state-resolved">Resolved</span>}
+      {state === "resolved" && record !== "resolved" && <StateChip state={state} reason={reason} />}
       {verdict != null ? (
         <span class="chip decided">{verdict === "expected" ? "Expected" : "Not an anomaly"}</span>
       ) : (

@@ -30,8 +30,9 @@ export function ExpectedNext() {
 }
 
 function List({ title, query, columns }: { title: string; query: URLSearchParams; columns: readonly Column<ExpectedRuns>[] }) {
-  const { items, more, busy, loadMore } = usePagination<ExpectedRuns>(SCHEDULE, query, POLL_MS);
-  if (items === null || items.length === 0) return null;
+  const { items: all, more, busy, loadMore } = usePagination<ExpectedRuns>(SCHEDULE, query, POLL_MS);
+  const items = (all ?? []).filter(({ missed, due_at: due }) => missed > 0 || due !== null);
+  if (items.length === 0) return null;
   return (
     <section class="card found">
       <div class="section-head inset">

@@ -98,19 +98,22 @@ export function EntityPage({ kind, id, query }: { kind: Kind; id: string; query:
   );
 }
 
+type Named = Baseline["baselines"][string];
+
 /** `of` is null while loading. */
 function Baselines({ of }: { of: Baseline | null }) {
   const { execution_time: time, execution_time_30_days: month, failure_rate: failing, success_rate: good } = of?.baselines ?? {};
   const shown = (words: string) => (of === null ? <span class="skeleton figure-skeleton" /> : words);
   const over = (count: number | undefined, word: string) => (of === null ? "\u00a0" : `over ${(count ?? 0).toLocaleString("en-GB")} ${word} in 30 days`);
-  const around = (value: number | null | undefined, unit: string) => shown(value == null ? "–" : quantity(value, unit));
+  // Of no run yet, as of a workflow that EXPECT_RULES names and that has never run, there is no number.
+  const around = (known: Named | undefined, unit: string) => shown(known?.value == null || known.window_size === 0 ? "–" : quantity(known.value, unit));
   return (
     <dl class="numbers">
-      <Figure name="Execution time" value={around(time?.value, "s")} note="what the next run is compared with" strong />
-      <Figure name="Spread" value={shown(time?.std_dev == null ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
-      <Figure name="30-day mean" value={around((month ?? time)?.value, "s")} note={over((month ?? time)?.window_size, "timed runs")} />
-      <Figure name="Failure rate" value={around(failing?.value, "ratio")} note={over(failing?.window_size, "runs")} />
-      <Figure name="Success rate" value={around(good?.value, "ratio")} note={over(good?.window_size, "runs")} />
+      <Figure name="Execution time" value={around(time, "s")} note="what the next run is compared with" strong />
+      <Figure name="Spread" value={shown(time?.std_dev == null || time.window_size === 0 ? "–" : `± ${duration(time.std_dev)}`)} note="one standard deviation" />
+      <Figure name="30-day mean" value={around(month ?? time, "s")} note={over((month ?? time)?.window_size, "timed runs")} />
+      <Figure name="Failure rate" value={around(failing, "ratio")} note={over(failing?.window_size, "runs")} />
+      <Figure name="Success rate" value={around(good, "ratio")} note={over(good?.window_size, "runs")} />
     </dl>
   );
 }

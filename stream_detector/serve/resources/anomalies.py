@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Meta, Struct, field
 
 from stream_detector.events import Anomaly
-from stream_detector.events.anomaly import AnomalyTypeName, SeverityName, StateName
+from stream_detector.events.anomaly import AnomalyTypeName, EndReasonName, SeverityName, StateName
 from stream_detector.events.anomaly_types import SEVERITIES, TYPES
 from stream_detector.events.fields import Id, Instant
 from stream_detector.events.variant import Variant
@@ -72,6 +72,8 @@ class IncidentBrief(Struct, kw_only=True):
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     verdict: Literal["expected", "not_an_anomaly"] | None
+    end_reason: EndReasonName | None
+    """Why it ended; null while it is open."""
 
 
 class ListedAnomaly(StoredAnomaly, frozen=True, kw_only=True):

@@ -92,7 +92,7 @@ async def test_where_there_are_too_many_the_incidents_of_the_newest_are_counted(
 async def test_each_anomaly_of_the_list_says_how_its_incident_stands(client: Client) -> None:
     items = (await ask(client, LIST))["items"]
     stands = {item["id"]: item["incident"] for item in items}
-    nobody = {"acknowledged_at": None, "acknowledged_by": None, "verdict": None}
+    nobody = {"acknowledged_at": None, "acknowledged_by": None, "verdict": None, "end_reason": None}
     assert stands[uuid("waits")] == {"state": "opened", **nobody}
     assert stands[uuid("over")] == stands[uuid("over too")] == {"state": "resolved", **nobody}
     assert stands[uuid("resolved")]["state"] == "resolved"
