@@ -152,7 +152,7 @@ class Schedule(Learned):
 
     def _least_asked(self) -> float:
         """So many runs must have been expected before one is missed."""
-        return 20.0 if self.kind == INTERVAL else 8.0 if self.has_hours else 4.0
+        return 32.0 if self.kind == INTERVAL else 8.0 if self.has_hours else 4.0
 
     def _is_at_edge(self, slot: i64) -> bool:
         """Whether it is in the first or last hour in which it runs: more misses there may be hours that have moved."""

@@ -11,6 +11,7 @@ import pytest
 from librt.strings import BytesWriter
 
 from stream_detector.detect.statistics.schedule.daylight import shift_between
+from stream_detector.detect.statistics.schedule.expected import next_usual
 from stream_detector.detect.statistics.schedule.hours import (
     ALL_HOURS,
     NO_HOURS,
@@ -467,3 +468,17 @@ def test_x31_a_workflow_that_is_run_by_hand_each_day_is_not_trusted_for_long() -
     by_hand = [BEGIN + timedelta(days=30 + d, hours=random.uniform(0, 24)) for d in range(90)]
     _, told = watch(jittered(days(30)) + by_hand)
     assert len(told) <= 12
+
+
+def test_a_week_without_hours_or_days_expects_nothing() -> None:
+    working, nightly = of_plan("working hours"), of_plan("nightly")
+    working.hours = working.before = NO_HOURS
+    nightly.times = [14 * 3600]
+    assert next_usual(working, int(working.newest)) == next_usual(nightly, int(nightly.newest)) == 0
+
+
+def test_starts_of_one_run_are_no_schedule() -> None:
+    schedule = Schedule()
+    for number in range(12):
+        schedule.note(1_700_000_000 + 20 * number, 1.0, 1.0)
+    assert schedule.kind == NONE and schedule.due_s == 0

@@ -71,3 +71,10 @@ def test_x32_all_day_on_weekdays() -> None:
     starts = [begin + timedelta(hours=number, minutes=7) for number in range(24 * 40)]
     view = describe(watch(start for start in starts if start.weekday() < 5)[0])
     assert view is not None and view.text == "every 1 h on weekdays"
+
+
+def test_x32_every_seventh_day_is_a_day_of_the_week() -> None:
+    schedule = of_plan("every other day")
+    schedule.period_s, schedule.day = 7 * 86_400, 0
+    view = describe(schedule)
+    assert view is not None and view.text.startswith("Thursdays 02:00")
