@@ -12,8 +12,8 @@ from tests.events_made import completion
 
 
 def at_two(days_ago: float, now: datetime | None = None) -> datetime:
-    """02:00 UTC of the day that many days before the last 02:00 UTC."""
-    now = now or datetime.now(UTC)
+    """02:00 UTC of the day that many days before the last 02:00 UTC; of now, three hours ago."""
+    now = now or datetime.now(UTC) - timedelta(hours=3)
     last = now.replace(hour=2, minute=0, second=0, microsecond=0)
     return (last if last <= now else last - timedelta(days=1)) - timedelta(days=days_ago)
 
