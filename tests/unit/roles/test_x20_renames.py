@@ -52,7 +52,8 @@ class App:
         self.on_rebalance_complete = SimpleNamespace(connect=lambda **_: lambda function: function)
         self.batch_producer, self.broker_clock = self, SimpleNamespace(now_ms=lambda: None, steady_ms=lambda: 0)
         self.checkpoint = SimpleNamespace(begun=0, completed=0, is_running=False)
-        self.tasks, self.topic_prefix, self.rebalancing = SimpleNamespace(by_number={}), "", False
+        self.tasks = SimpleNamespace(by_number={}, find_position=lambda tp: None)
+        self.topic_prefix, self.rebalancing = "", False
         self.pending: list[tuple[str, int, Any]] = []
 
     def state_table(self, name: str, codec: Any, partitions: int) -> Any:
