@@ -275,7 +275,8 @@ def _of_source(times: Times) -> str:
 
 def _steps(about: About) -> list[str]:
     times = about.times
-    steps = [f"See whether what starts {about.name} runs and is enabled{_of_source(times)}: the scheduler, its host"]
+    source = f" in {times.source}" if times.source else ""
+    steps = [f"See whether {about.name} is still enabled{source}, and whether its scheduler and its host run"]
     if times.last_id:
         steps.append(f"Look at execution {times.last_id}, the last one that came")
     else:

@@ -150,4 +150,4 @@ class GivenSchedule:
 
 def _tail(tail: float, value: float) -> float:
     """Follow an upper quantile: up at once, down little by little."""
-    return f32(value if value > tail else tail - _DOWN * tail)
+    return f32(value if value >= tail else tail - _DOWN * tail)

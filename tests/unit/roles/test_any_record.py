@@ -133,10 +133,10 @@ async def test_x10_a_record_is_refused_by_itself(
 async def test_x10_what_nobody_thought_of_refuses_one_record(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     role, apply = DetectorRole(), Detector._apply_action
 
-    def failing(self: Detector, number: int, partition: Any, action: Action, *given: Any) -> Any:
+    def failing(self: Detector, partition: Any, number: int, action: Action, *given: Any) -> Any:
         if action.entity.startswith("workflow:odd"):
             raise error
-        return apply(self, number, partition, action, *given)
+        return apply(self, partition, number, action, *given)
 
     async def keep() -> None:
         """Nothing is sent yet."""
