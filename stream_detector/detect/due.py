@@ -142,7 +142,7 @@ def before_completion(
         mark_missed_sent(baseline)
     if not config.has_clock:
         found += forget_missed(baseline, config, came_ms)
-    running, is_known = baseline.running, False
+    running = baseline.running
     arrival = Arrival(event, int(finished_ms), came_ms, backfill, _is_late(baseline, finished_ms), False, ids)
     if config.has_clock:
         found += due_before(baseline, arrival, config)
@@ -151,8 +151,9 @@ def before_completion(
         is_known = running.find(started_as(event.execution_id)) is not None
         event, more, was_reported = running_before(baseline, event, config, finished_ms, record_ms, backfill)
         ended = Ended(event, [*found, *more], was_reported)
+        arrival = replace(arrival, event=event, is_known=is_known)
     if config.has_clock:
-        noted = note_run(baseline, replace(arrival, event=event, is_known=is_known), config)
+        noted = note_run(baseline, arrival, config)
         if noted:
             ended = ended._replace(anomalies=[*ended.anomalies, *noted])
     return ended
