@@ -74,10 +74,11 @@ def learn(s: Learned) -> bool:
             return _add_times(s)
         return False
     starts = _undoubled(s.starts())
-    if len(starts) < LEAST_RUNS - 2:
+    # Too often for a schedule, or dates without a time of day.
+    if len(starts) < LEAST_RUNS - 2 or 2 * sum(1 for start in starts if start % DAY == 0) > len(starts):
+        if len(s.gaps) >= 2 * (RING - 1):
+            _rest(s, REST)
         return False
-    if 2 * sum(1 for start in starts if start % DAY == 0) > len(starts):
-        return False  # dates without a time of day
     gaps = sorted(b - a for a, b in pairwise(starts))
     gap = gaps[len(gaps) // 2]
     # Most workflows have no schedule: without these two looks, a look for one takes 30 to 50 us in place of 5.
