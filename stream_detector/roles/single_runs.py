@@ -39,7 +39,8 @@ AGREE, AGREE_SHARE = 3, 100
 """So many keys, and one in so many, must have run as late as what counts as now: a few wrong clocks decide nothing."""
 MOST_UNCOMMITTED = 30_000
 """Records of a source partition: more than one brings between two checkpoints of a busy detector. With 10,000 of them
-checkpoints came so often that an event took 17.6 us of processor time instead of 14.5 (`benchmarks.throughput`)."""
+checkpoints came so often that an event took 14.8 us of processor time, 13.6 with 30,000, 13.5 without a limit (medians
+of three rounds in turns, `benchmarks.throughput --quick --systems ours_full --events 300000`)."""
 _NEVER_MS = 1 << 62
 
 
