@@ -32,7 +32,9 @@ def missed(name: str, due_at: datetime = NOON, **given: Any) -> Anomaly:
         "entity_name": name,
         "execution_id": f"{name}-30",
         "metrics": RUNS,
-        "investigation_steps": [f"See whether {name} is still enabled in jenkins, and whether its scheduler and its host run"],
+        "investigation_steps": [
+            f"See whether {name} is still enabled in jenkins, and whether its scheduler and its host run"
+        ],
         "profile": "robust",
         "source": "jenkins",
         "labels": {"build": "1951"},
