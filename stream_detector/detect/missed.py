@@ -221,16 +221,16 @@ def note_run(baseline: WorkflowBaseline, arrival: Arrival, config: Config) -> li
     if is_at_rest(baseline.rest) and rule is None:
         baseline.rest -= isinstance(event, Completion)
         return []
-    times = baseline.times
+    times, is_noted = baseline.times, arrival.is_known
     if times is None:
-        times = _begin(baseline, arrival, rule is not None)
+        times, is_noted = _begin(baseline, arrival, rule is not None), False  # there was nothing to note its start in
         if times is None:
             return []
     follow_rule(baseline, times, rule, arrival.arrival_ms // 1000)
     found: list[Anomaly] = []
     start_s = _start_ms(event) // 1000
     is_wrong = start_s * 1000 > arrival.arrival_ms + FUTURE_MS or start_s <= 0
-    is_known = arrival.is_known and not times.by_end
+    is_known = is_noted and not times.by_end
     if not (arrival.is_late or is_known or is_wrong or _is_repeated(times, arrival, start_s)):
         found = _take(baseline, times, arrival, rule, start_s, config)
     times.live_s = max(times.live_s, arrival.arrival_ms // 1000)

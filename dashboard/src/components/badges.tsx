@@ -32,7 +32,8 @@ export function SeverityBadge({ severity }: { severity: string }) {
 /** Of the end of an incident that is not well again, the reason: it does not look resolved. */
 export function StateChip({ state, reason }: { state: string; reason?: string | null | undefined }) {
   const word = endWord(state, reason);
-  return word === null ? <span class={`chip state-${state}`}>{readable(state)}</span> : <span class="chip">{word}</span>;
+  const look = word === null && state === "resolved" ? "chip state-resolved" : "chip";
+  return <span class={look}>{word ?? readable(state)}</span>;
 }
 
 /** Which variant of a workflow it is; nothing without one. */

@@ -42,6 +42,8 @@ def test_of_many_those_with_one_execution_are_found(positions: int) -> None:
     found = FoundSingleRuns()
     add_single_runs([*values, (b"deleted", head)], {b"left out"}, found)
     assert (list(found), len(found)) == ([(MS, b"once", False)], 1)
+    found.add(b"more", SingleRun(MS + 1, has_incident=True))
+    assert list(found)[1] == (MS + 1, b"more", True)
 
 
 def test_one_alone() -> None:

@@ -210,6 +210,16 @@ def test_x31_a_start_says_that_it_came_and_its_end_is_not_another_run() -> None:
     assert states(feed(baseline, [begun], delay_s=10_000)) == [RECOVERED]
 
 
+def test_x31_the_first_run_that_a_rule_expects_is_known_though_its_start_came_first() -> None:
+    config = Config(expect_rules=expect_rules("night* -> every 24h"))
+    event = nightly(0)
+    start = Start(state="started", execution_id=event.execution_id, workflow_id="nightly", started_at=event.started_at)
+    baseline = workflow()
+    assert feed(baseline, [start, event], config=config) == []
+    (found,) = due.due(baseline, at(2, 0), config)
+    assert found.execution_id == event.execution_id and "1970" not in found.description
+
+
 def test_x31_a_further_attempt_of_a_run_whose_times_are_not_kept_yet_is_none_either() -> None:
     baseline = workflow()
     feed(baseline, [nightly(0), nightly(1), nightly(1, minute=90, attempt=2)])

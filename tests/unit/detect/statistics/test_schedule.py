@@ -11,7 +11,8 @@ import pytest
 from librt.strings import BytesWriter
 
 from stream_detector.detect.statistics.schedule.daylight import shift_between
-from stream_detector.detect.statistics.schedule.expected import next_usual
+from stream_detector.detect.statistics.schedule.expected import has_late_run, next_usual
+from stream_detector.detect.statistics.schedule.following import follow_shift
 from stream_detector.detect.statistics.schedule.hours import (
     ALL_HOURS,
     NO_HOURS,
@@ -20,8 +21,17 @@ from stream_detector.detect.statistics.schedule.hours import (
     unpack_hours,
     with_hour,
 )
-from stream_detector.detect.statistics.schedule.learned import DAILY, EVERY, INTERVAL, LEAST_RUNS, MONTHLY, NONE
-from stream_detector.detect.statistics.schedule.learning import REST
+from stream_detector.detect.statistics.schedule.learned import (
+    DAILY,
+    DAY,
+    EVERY,
+    HOUR,
+    INTERVAL,
+    LEAST_RUNS,
+    MONTHLY,
+    NONE,
+)
+from stream_detector.detect.statistics.schedule.learning import REST, learn
 from stream_detector.detect.statistics.schedule.schedule import Missed, Schedule
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -482,3 +492,46 @@ def test_starts_of_one_run_are_no_schedule() -> None:
     for number in range(12):
         schedule.note(1_700_000_000 + 20 * number, 1.0, 1.0)
     assert schedule.kind == NONE and schedule.due_s == 0
+
+
+def test_x31_one_of_two_runs_in_a_period_is_that_of_the_one_before() -> None:
+    schedule = Schedule()
+    schedule.kind, schedule.period_s, schedule.times = INTERVAL, 300, [0]
+    schedule.tolerance_s, schedule.early_s = 900, 25
+    slot = 6_000_000 * 300
+    schedule.remember(slot + 310)
+    assert not has_late_run(schedule, slot)
+    schedule.remember(slot + 420)
+    assert has_late_run(schedule, slot)
+
+
+def test_x31_a_run_an_hour_later_is_a_vote_for_a_move_however_few_are_remembered() -> None:
+    schedule = Schedule()
+    schedule.kind, schedule.times = DAILY, [2 * HOUR, 14 * HOUR]
+    slot = 20_000 * DAY + 2 * HOUR
+    schedule.came_s = slot - DAY // 2
+    schedule.remember(slot + HOUR)
+    follow_shift(schedule, slot)
+    assert schedule.votes == 1 and schedule.shifted
+
+
+def test_x31_a_time_of_the_day_that_is_not_used_any_more_is_not_added() -> None:
+    schedule = Schedule()
+    schedule.kind, schedule.times = DAILY, [2 * HOUR]
+    for day in range(18):
+        schedule.remember((20_000 + day) * DAY + (14 if day < 10 else 2) * HOUR)
+    assert not learn(schedule) and schedule.times == [2 * HOUR]
+
+
+def test_x31_what_runs_every_few_seconds_is_not_remembered_for_long() -> None:
+    schedule = Schedule()
+    for second in range(26):
+        schedule.note(1_769_000_000 + second, 0.5, 0.0)
+    assert schedule.rests and schedule.wait <= REST
+
+
+def test_x31_starts_of_one_afternoon_are_no_times_of_the_day() -> None:
+    schedule = Schedule()
+    for number, gap_s in enumerate([700, 130, 900, 260, 1_500, 95, 2_000, 400] * 4):
+        schedule.note(1_769_000_000 + number * 600 + gap_s, 5.0, 0.0)
+    assert schedule.kind != DAILY
