@@ -284,6 +284,7 @@ def _take(
         # What lies before the key was known says nothing about how long its events take: it was sent as a history.
         delay_s = min(delay_s, _delay_s(times))
     own_s = i64(arrival.own_ms // 1000)
+    about = _about(baseline, times, config) if times.is_missed else None  # by the run, all may be learned anew
     regular_s, came_s = start_s, i64(0)
     if given is None and isinstance(event, Completion):
         regular_s = times.note_both(start_s, own_s)
@@ -296,11 +297,11 @@ def _take(
         came_s = i64(schedule.note(int(regular_s), run_s, delay_s))
     found: list[Anomaly] = []
     if times.misses and regular_s >= times.misses[0].usual_s - _SLACK_S:
-        if times.is_missed and not arrival.is_backfill:
+        if about is not None and not arrival.is_backfill:
             # In a history its own time counts, as in all that is found of it.
             at_s = own_s if own_s >= times.misses[-1].due_s else i64(arrival.arrival_ms // 1000)
             comer = Comer(event.execution_id, _event_id(event), int(start_s), int(regular_s), int(at_s))
-            found = [missed_run.ended(_about(baseline, times, config), comer, int(came_s))]
+            found = [missed_run.ended(about, comer, int(came_s))]
         times.end_misses()
     if schedule is not None and schedule.rests:
         found += _give_up(baseline, config, arrival.arrival_ms, "it runs at no regular times any more", "superseded")

@@ -48,6 +48,10 @@ _LATE: Final = 0.5
 # -- durations and delays ---------------------------------------------------------------------------------------------
 
 
+MOVED: Final = 3
+"""So many runs in a row that come late have another time now: what was learned is forgotten."""
+
+
 def follow_tails(s: Learned, run_s: float, delay_s: float) -> None:
     """Take how long one run took, and how long after its end its event came."""
     s.run_s = _tail(s, s.run_s, run_s, _UP, _RUN_DOWN)
@@ -185,6 +189,10 @@ def came_late(s: Learned, start_s: i64) -> i64:
     s.missed = max(s.missed - 1, i64(0))
     if s.kind == DAILY and len(s.times) > 1:
         _vote(s, missed, start_s)
+    elif s.kind != INTERVAL:
+        s.votes += 1
+        if s.votes >= MOVED:
+            s.learn_anew(MOVED)
     return missed
 
 

@@ -171,6 +171,12 @@ class Learned:
         self.hours = self.before = NO_HOURS
         self.hour = self.hour_runs = self.since_hour = self.slot_mark = 0
 
+    def learn_anew(self, runs: i64) -> None:
+        """The schedule holds no more; of its runs only so many, the newest, are of another one."""
+        self.forget_schedule()
+        self.gaps = self.gaps[-2 * (runs - 1) :]
+        self.wait = LEAST_RUNS - runs
+
     def count_hours_from(self, hour: i64) -> None:
         """No hour before this one counts."""
         self.since_hour = max(hour, self.hour - _MOST_KNOWN)

@@ -146,6 +146,8 @@ class Schedule(Learned):
         if came:
             if self.kind == DAILY and len(self.times) > 1:
                 follow_shift(self, slot)
+            elif self.kind != INTERVAL:
+                self.votes = 0
             self.came_s = slot
             self.missed = self.reported_s = 0
         self.set_shares(asked + 1.0, served + 1.0 if came else served)

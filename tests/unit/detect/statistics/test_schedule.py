@@ -535,3 +535,15 @@ def test_x31_starts_of_one_afternoon_are_no_times_of_the_day() -> None:
     for number, gap_s in enumerate([700, 130, 900, 260, 1_500, 95, 2_000, 400] * 4):
         schedule.note(1_769_000_000 + number * 600 + gap_s, 5.0, 0.0)
     assert schedule.kind != DAILY
+
+
+def test_x31_three_runs_in_a_row_that_come_late_have_another_time() -> None:
+    schedule = Schedule()
+    first = 1_769_000_000 // DAY * DAY + 2 * HOUR
+    missed = 0
+    for day in range(60):
+        start = first + day * DAY + (3 * HOUR if day >= 30 else 0)
+        missed += len(schedule.due(start + 60))
+        schedule.note(start, 60.0, 2.0)
+    assert missed == 3
+    assert schedule.kind == DAILY and schedule.times == [5 * HOUR]
