@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream_detector.delivery.app import WorkerApp
@@ -19,7 +19,7 @@ from stream_detector.delivery.broker_clock import LOG_APPEND_TIME, BrokerClock
 from stream_detector.events.decode_census import decode_source_census
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.source_census import KEY_PREFIX
-from stream_detector.kafka.client import client_options
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.kafka.topics import CLOCK
 from stream_detector.settings import Settings
 from stream_detector.telemetry.log_events import ClockRefused
@@ -139,16 +139,7 @@ class ClockTopic:
         self._is_read.set()
 
     async def _follow_once(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **client_options(self._settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=_FOLLOW_WAIT_MS,
-        )
-        await consumer.start()
-        try:
-            await asyncio.sleep(0)  # see EndOffsets
+        async with groupless_consumer(self._settings, fetch_max_wait_ms=_FOLLOW_WAIT_MS) as consumer:
             end = (await consumer.end_offsets([self._place]))[self._place]
             if self._next < 0:
                 self._next = max(0, end - MOST_READ)
@@ -165,8 +156,6 @@ class ClockTopic:
                     self._take(record)
                 if self._next >= end or (not found and await consumer.position(self._place) >= end):
                     self._is_read.set()
-        finally:
-            await consumer.stop()
 
     def suspected(self) -> set[str]:
         """Sources that miss many runs, in all partitions together, by what was published within a day."""

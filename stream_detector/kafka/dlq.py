@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from msgspec import Struct
 
 from stream_detector.events import RefusedError
 from stream_detector.events.dead_letter import DeadLetter, read_dead_letter
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.end_offsets import read_topic
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.kafka.topics import BY_NAME, DEAD_LETTERS
 from stream_detector.settings import Settings
 
@@ -47,11 +48,7 @@ async def read_dead_letters(settings: Settings) -> AsyncIterator[StoredDeadLette
 async def fetch_dead_letter(settings: Settings, partition: int, offset: int) -> StoredDeadLetter:
     """The one at this place. Raises `DeadLetterError` or `KafkaError`."""
     place = TopicPartition(settings.topic(DEAD_LETTERS), partition)
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
+    async with groupless_consumer(settings) as consumer:
         consumer.assign([place])
         consumer.seek(place, offset)
         try:
@@ -66,8 +63,6 @@ async def fetch_dead_letter(settings: Settings, partition: int, offset: int) -> 
                         raise _not_found_error(partition, offset)
         except (TimeoutError, RefusedError) as error:
             raise _not_found_error(partition, offset) from error
-    finally:
-        await consumer.stop()
 
 
 async def retry(settings: Settings, letter: StoredDeadLetter) -> tuple[str, int, int]:

@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from stream_detector.kafka.acls import GROUPED, Acl, Granted, missing_acls
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import NO_COORDINATOR, Described, describe_topics
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.kafka.preflight import MissingAclsError
 from stream_detector.kafka.topics import BY_NAME, CLOCK, DETECTOR_SETTINGS, TOPICS, Topic
 from stream_detector.settings import Settings
@@ -40,7 +41,6 @@ TOPICS_READ_BY = {
 
 _FETCH_WAIT_MS = 50
 _TIMEOUT_S = 30.0
-_STOP_WITHIN_S = 2.0
 
 Lags = dict[str, dict[str, int]]
 """Role -> topic without prefix -> records between its group's committed offset and the end."""
@@ -67,47 +67,35 @@ class EndOffsets:
         self._settings, self._names, self._role, self._stable = settings, names, role, stable
         self._admin = AIOKafkaAdminClient(**client_options(settings))
         self._consumer: AIOKafkaConsumer
+        self._opened: contextlib.AsyncExitStack
         self._partitions: list[TopicPartition] = []
         self._known: dict[TopicPartition, int] = {}
 
     async def __aenter__(self) -> "EndOffsets":
         """Connect and learn the partitions. Raises `KafkaError`, or `MissingAclsError` where one may not be read."""
-        try:
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(self._admin.close)
             await self._admin.start()
             found, _ = await describe_topics(self._admin, [self._settings.topic(name) for name in self._names])
             granted: Granted = {("topic", name): described.operations for name, described in found.items()}
             if missing := missing_acls([Acl("topic", name, "Read") for name in found], granted):
                 raise MissingAclsError(self._role, missing, self._settings)
-            self._consumer = AIOKafkaConsumer(
-                **client_options(self._settings),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
+            consumer = groupless_consumer(
+                self._settings,
                 fetch_max_wait_ms=_FETCH_WAIT_MS,
                 fetch_min_bytes=0,  # an end is answered at once, not when something comes
                 max_partition_fetch_bytes=1,  # the watermark is wanted, not the records
                 isolation_level="read_committed" if self._stable else "read_uncommitted",
             )
-            try:
-                await self._consumer.start()
-            except BaseException:
-                await self._consumer.stop()
-                raise
-            await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
-        except BaseException:
-            await self._admin.close()
-            raise
+            self._consumer = await opened.enter_async_context(consumer)
+            self._opened = opened.pop_all()
         self._note_partitions(found)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Cancelled in the middle of a fetch, its fetcher was seen to wait for ever (twice in some hundred ends of a
-        # detector on Apache Kafka): nothing of it is needed any more.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._consumer.stop(), _STOP_WITHIN_S)
-        await self._admin.close()
+        await self._opened.aclose()
 
     async def _find_partitions(self) -> None:
         """Ask again how many partitions the topics have: one that was added meanwhile has an end, too."""
@@ -246,11 +234,7 @@ async def read_topic(
         ends = {tp: end for tp, end in (await asked.end_offsets()).items() if first(tp.partition, end) < end}
     if not ends:
         return
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
+    async with groupless_consumer(settings) as consumer:
         for tp, end in ends.items():
             consumer.assign([tp])
             if start := first(tp.partition, end):
@@ -261,8 +245,6 @@ async def read_topic(
                 for record in (await consumer.getmany(tp, timeout_ms=_FETCH_WAIT_MS)).get(tp, []):
                     if record.offset < end:
                         yield record
-    finally:
-        await consumer.stop()
 
 
 async def first_record(settings: Settings, place: TopicPartition, offset: int) -> ConsumerRecord | None:
@@ -283,15 +265,8 @@ async def first_records(
     """
     async with EndOffsets(settings, {place.topic.removeprefix(settings.topic_prefix) for place, _ in wanted}) as asked:
         ends = await asked.end_offsets()
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
-        await asyncio.sleep(0)  # see EndOffsets
+    async with groupless_consumer(settings) as consumer:
         return [await _first_of(consumer, place, offset, ends.get(place, 0)) for place, offset in wanted]
-    finally:
-        await consumer.stop()
 
 
 async def _first_of(consumer: AIOKafkaConsumer, place: TopicPartition, offset: int, end: int) -> ConsumerRecord | None:

@@ -12,6 +12,7 @@ from stream_detector.kafka.client import client_options
 from stream_detector.kafka.commit_note import OffsetRange, read_note
 from stream_detector.kafka.describe import describe_topics, wait_for_group
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.settings import Settings
 
 
@@ -48,7 +49,7 @@ async def find_losses(settings: Settings) -> Losses:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        async with AIOKafkaConsumer(**client_options(settings), group_id=None, enable_auto_commit=False) as consumer:
+        async with groupless_consumer(settings) as consumer:
             for role in GROUPED:
                 try:
                     found.by_role[role] = await _of_role(settings, role, admin, consumer)

@@ -4,18 +4,17 @@ The notifier follows the topic without its group, from where its state ends: so 
 there, and an earlier version next to it is not disturbed by a topic that it does not know.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from stream_detector.delivery.clock_topic import AWAY, MOST_READ, Away
 from stream_detector.events.decode_census import decode_source_census
 from stream_detector.events.refused import RefusedError
 from stream_detector.events.source_census import KEY_PREFIX, SourceCensus
-from stream_detector.kafka.client import client_options
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.kafka.topics import CLOCK
 from stream_detector.settings import Settings
 from stream_detector.telemetry.log_events import RecordIgnored
@@ -43,16 +42,7 @@ async def follow(settings: Settings, first: int | None) -> AsyncGenerator[list[C
     Raises:
         KafkaError: the broker is away.
     """
-    consumer = AIOKafkaConsumer(
-        **client_options(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=_WAIT_MS,
-    )
-    await consumer.start()
-    try:
-        await asyncio.sleep(0)  # aiokafka's stop() raises CancelledError where its tasks never ran
+    async with groupless_consumer(settings, fetch_max_wait_ms=_WAIT_MS) as consumer:
         place = TopicPartition(settings.topic(CLOCK), 0)
         begin = (await consumer.beginning_offsets([place]))[place]
         end = (await consumer.end_offsets([place]))[place]
@@ -61,8 +51,6 @@ async def follow(settings: Settings, first: int | None) -> AsyncGenerator[list[C
         while True:
             found = await consumer.getmany(place, timeout_ms=_WAIT_MS)
             yield [read for record in found.get(place, []) if (read := read_record(record, settings.topic(CLOCK)))]
-    finally:
-        await consumer.stop()
 
 
 def read_record(record: ConsumerRecord, topic: str) -> ClockRecord | None:

@@ -32,6 +32,7 @@ from stream_detector.events.encode import encode
 from stream_detector.kafka.client import client_options
 from stream_detector.kafka.describe import wait_for_group
 from stream_detector.kafka.end_offsets import EndOffsets
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.kafka.preflight import SetupError
 from stream_detector.kafka.topics import COMPLETIONS, DETECTOR_SETTINGS, REKEYED, SCORES
 from stream_detector.settings import PREFIX, Settings
@@ -85,15 +86,11 @@ class SettingsLog:
             SettingsConflictError: another detector runs with other settings.
             KafkaError: the broker does not answer.
         """
-        consumer = self._consumer(wait_ms=_FETCH_WAIT_MS)
-        await consumer.start()
-        try:
+        async with groupless_consumer(self._settings, fetch_max_wait_ms=_FETCH_WAIT_MS) as consumer:
             async for record in self._read_on(consumer):  # 1
                 self._note(record)
             if not self._is_same(self._in_force):  # 2
                 await self._start_revision(consumer)
-        finally:
-            await consumer.stop()
         self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -211,9 +208,7 @@ class SettingsLog:
                 await asyncio.sleep(_AGAIN_S)
 
     async def _follow_once(self) -> None:
-        consumer = self._consumer(wait_ms=_FOLLOW_WAIT_MS)
-        await consumer.start()
-        try:
+        async with groupless_consumer(self._settings, fetch_max_wait_ms=_FOLLOW_WAIT_MS) as consumer:
             consumer.assign([self._place])
             consumer.seek(self._place, self._next)
             while True:
@@ -221,23 +216,12 @@ class SettingsLog:
                 for record in found.get(self._place, []):
                     self._next = record.offset + 1
                     await self._heed(self._note(record))
-        finally:
-            await consumer.stop()
 
     async def _heed(self, found: DetectorSettings | None) -> None:
         if self._in_force is not None and not self._is_same(self._in_force):
             self._fail(str(self._conflict(self._in_force)))
         elif found is not None and found.kind == "question" and not self._is_same(found):
             await self._answer(found)
-
-    def _consumer(self, wait_ms: int) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **client_options(self._settings),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=wait_ms,
-        )
 
     async def _answer(self, question: DetectorSettings) -> None:
         producer = AIOKafkaProducer(**client_options(self._settings), acks="all")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Protocol, cast
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery
 from faust.types import TP
@@ -11,7 +11,7 @@ from faust.types import TP
 from stream_detector.delivery.state.contents import Records
 from stream_detector.delivery.state.table import StateTable
 from stream_detector.events.headers import UnreadableHeaders
-from stream_detector.kafka.client import client_options
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.settings import Settings
 
 
@@ -115,12 +115,8 @@ async def read_between(
         KafkaError: the broker does not answer.
     """
     tp = TopicPartition(topic, partition)
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
     records: Records = []
-    await consumer.start()
-    try:
+    async with groupless_consumer(settings) as consumer:
         consumer.assign([tp])
         consumer.seek(tp, first)
         while await consumer.position(tp) < end:
@@ -129,6 +125,4 @@ async def read_between(
                     continue
                 if keys is None or record.key in keys:
                     records.append((record.key, record.value or b""))
-    finally:
-        await consumer.stop()
     return records

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from stream_detector.kafka.client import client_options
 from stream_detector.kafka.end_offsets import TOPICS_READ_BY, EndOffsets, first_records
+from stream_detector.kafka.groupless_consumer import groupless_consumer
 from stream_detector.roles.restore.group import commit, refuse_members
 from stream_detector.roles.restore.new_broker import identity_of
 from stream_detector.settings import Settings
@@ -130,12 +130,8 @@ def _left_before(missing: list[Gap], target: int, start: int, done: Rewound) -> 
 async def _targets(settings: Settings, committed: Places, starts: Places, to: datetime) -> Places:
     """Where each partition goes on: at the first record of that time or later, and never further than it is."""
     read = {place: offset for place, offset in committed.items() if offset >= 0}
-    consumer = AIOKafkaConsumer(**client_options(settings), group_id=None, enable_auto_commit=False)
-    await consumer.start()
-    try:
+    async with groupless_consumer(settings) as consumer:
         found = await consumer.offsets_for_times(dict.fromkeys(read, max(0, round(to.timestamp() * 1000))))
-    finally:
-        await consumer.stop()
     targets = {}
     for place, offset in read.items():
         first = found.get(place)
