@@ -137,11 +137,7 @@ def before_completion(
         ids: of the last events before it.
     """
     came_ms = int(arrived_ms(finished_ms, record_ms))
-    found = unsent_missed(baseline, config)
-    if found:
-        mark_missed_sent(baseline)
-    if not config.has_clock:
-        found += forget_missed(baseline, config, came_ms)
+    found = _missed_before(baseline, config, came_ms)
     running = baseline.running
     arrival = Arrival(event, int(finished_ms), came_ms, backfill, _is_late(baseline, finished_ms), False, ids)
     if config.has_clock:
@@ -149,7 +145,7 @@ def before_completion(
     ended = Ended(event, found, False)
     if running is not None:
         is_known = running.find(started_as(event.execution_id)) is not None
-        event, more, was_reported = running_before(baseline, event, config, finished_ms, record_ms, backfill)
+        event, more, was_reported = running_before(baseline, event, config, came_ms, backfill)
         ended = Ended(event, [*found, *more], was_reported)
         arrival = replace(arrival, event=event, is_known=is_known)
     if config.has_clock:
@@ -166,11 +162,8 @@ def before_start(baseline: WorkflowBaseline, event: Start, config: Config, came_
         config: that of this execution.
         came_ms: when its event arrived, epoch ms.
     """
-    found = unsent_missed(baseline, config)
-    if found:
-        mark_missed_sent(baseline)
+    found = _missed_before(baseline, config, came_ms)
     if not config.has_clock:
-        found += forget_missed(baseline, config, came_ms)
         return found + forget_running(baseline, came_ms) if baseline.running is not None else found
     start_ms = epoch_ms(event.started_at)
     arrival = Arrival(event, int(start_ms), came_ms, False, _is_late(baseline, start_ms), False, baseline.ids)
@@ -178,6 +171,14 @@ def before_start(baseline: WorkflowBaseline, event: Start, config: Config, came_
     found += before_running(baseline, came_ms)
     found += note_run(baseline, arrival, config)
     return found + note_start(baseline, event, config, came_ms)
+
+
+def _missed_before(baseline: WorkflowBaseline, config: Config, came_ms: int) -> list[Anomaly]:
+    """What an event sends of missed runs before anything else: what the clock has found, and ends where that is off."""
+    found = unsent_missed(baseline, config)
+    if found:
+        mark_missed_sent(baseline)
+    return found if config.has_clock else found + forget_missed(baseline, config, came_ms)
 
 
 def _is_late(baseline: WorkflowBaseline, own_ms: i64) -> bool:

@@ -348,19 +348,13 @@ def mark_running_sent(baseline: WorkflowBaseline) -> None:
 
 
 def before_completion(
-    baseline: WorkflowBaseline,
-    event: Completion,
-    config: Config,
-    finished_ms: i64,
-    record_ms: int | None,
-    backfill: bool,
+    baseline: WorkflowBaseline, event: Completion, config: Config, arrival_ms: int, backfill: bool
 ) -> Ended:
     """What was due before an execution came, and what ends by it; its workflow has had starts.
 
     Args:
         config: that of this execution.
     """
-    arrival_ms = int(arrived_ms(finished_ms, record_ms))
     if not config.has_clock:
         return Ended(event, forget(baseline, arrival_ms), False)
     found = before(baseline, arrival_ms)

@@ -9,13 +9,14 @@ from typing import Final
 from msgspec import Struct
 
 from stream_detector.detect import wording
+from stream_detector.detect.due_anomaly import above, due_anomaly
 from stream_detector.detect.statistics.schedule_text import ScheduleView
+from stream_detector.detect.statistics.tails import UNKNOWN
 from stream_detector.detect.times import Miss, Times
-from stream_detector.events import Affected, Anomaly, Metrics, Profile
+from stream_detector.events import Anomaly, Metrics, Profile
 from stream_detector.events.anomaly import EndReason, State
 from stream_detector.events.anomaly_types import Severity
 from stream_detector.events.ids import derived_id
-from stream_detector.events.times import from_epoch_ms
 from stream_detector.events.variant import key_parts
 
 NAME: Final = "missed_run"
@@ -121,7 +122,7 @@ def ended(about: About, comer: Comer, came_s: int) -> Anomaly:
         ),
         steps=steps,
         gates=[f"{comer.execution_id} started {start}; it usually {_verb(times.by_end)} {about.view.text}"],
-        metrics=_late(max(late_s, 0)) if came_s else _runs(0),
+        metrics=above(float(max(late_s, 0)), 0.0, "s") if came_s else _runs(0),
         end_reason="recovered" if came_s else "superseded",
         lasted_s=max(0.0, float(comer.at_s - first.due_s)),
         execution_id=comer.execution_id,
@@ -171,27 +172,19 @@ def _anomaly(
     lasted_s: float | None = None,
     execution_id: str = "",
 ) -> Anomaly:
-    times, parts = about.times, key_parts(about.key)
-    of_run = execution_id or times.last_id
-    return Anomaly(
-        schema_version=1,
+    times = about.times
+    return due_anomaly(
+        about.key,
+        about.name,
+        execution_id or times.last_id,
+        at_ms,
         id=own_id,
         incident_id=times.incident_id,
         state=state,
-        detected_at=from_epoch_ms(at_ms),
         anomaly_type="PatternDeviation",
         severity=severity,
         description=description,
-        entity_id=parts.entity_id,
-        entity_name=about.name,
-        entity_kind="workflow",
-        execution_id=of_run or None,
-        variant=parts.variant,
         metrics=metrics,
-        affected_entities=[
-            Affected("workflow", parts.entity_id, about.name),
-            *([Affected("execution", of_run)] if of_run else []),
-        ],
         investigation_steps=steps,
         gates=gates,
         detector=NAME,
@@ -205,27 +198,8 @@ def _anomaly(
 
 def _runs(missing: int, view: ScheduleView | None = None) -> Metrics:
     """How many runs are missing where none should; `confidence` is the share of those expected that came until then."""
-    return Metrics(
-        current_value=float(missing),
-        baseline_value=0.0,
-        deviation=float(missing),
-        z_score=None,
-        confidence=(view.came + 1) / (view.expected + 2) if view is not None else 0.5,
-        unit="missed runs",
-        direction="up",
-    )
-
-
-def _late(seconds: float) -> Metrics:
-    return Metrics(
-        current_value=seconds,
-        baseline_value=0.0,
-        deviation=seconds,
-        z_score=None,
-        confidence=0.5,
-        unit="s",
-        direction="up",
-    )
+    confidence = (view.came + 1) / (view.expected + 2) if view is not None else UNKNOWN
+    return above(float(missing), 0.0, "missed runs", confidence)
 
 
 def _missing(about: About, miss: Miss, in_a_row: int) -> str:

@@ -7,13 +7,11 @@
 from typing import Any, Final, NamedTuple
 
 from stream_detector.detect import wording
+from stream_detector.detect.due_anomaly import above, due_anomaly
 from stream_detector.detect.running_state import CRITICAL, WARNED, Execution, UsualRun
-from stream_detector.detect.statistics.tails import UNKNOWN
-from stream_detector.events import Affected, Anomaly, Metrics, Profile, Severity, State
+from stream_detector.events import Anomaly, Profile, Severity, State
 from stream_detector.events.anomaly import EndReason
 from stream_detector.events.ids import SEPARATOR, derived_id
-from stream_detector.events.times import from_epoch_ms
-from stream_detector.events.variant import key_parts
 
 NAME: Final = "still_running"
 
@@ -116,33 +114,21 @@ def _anomaly(
     steps: list[str],
     end_reason: EndReason | None = None,
 ) -> Anomaly:
-    parts, one, shared = key_parts(about.key), about.execution, about.shared
-    expected_s = about.usual.usual_s or one.limit_s
+    one, shared = about.execution, about.shared
     lasted_s = max(0.0, at_ms / 1000 - int(one.due_s(WARNED, one.limit_s))) if end_reason is not None else None
-    return Anomaly(
-        schema_version=1,
+    return due_anomaly(
+        about.key,
+        shared["name"],
+        one.id,
+        at_ms,
         id=own_id,
         incident_id=incident_id(one),
         state=state,
-        detected_at=from_epoch_ms(at_ms),
         anomaly_type="UnusualExecutionTime",
         severity=severity,
         description=description,
-        entity_id=parts.entity_id,
-        entity_name=shared["name"],
-        entity_kind="workflow",
-        execution_id=one.id,
         attempt=int(one.attempt),
-        metrics=Metrics(
-            current_value=current_s,
-            baseline_value=expected_s,
-            deviation=current_s - expected_s,
-            z_score=None,
-            confidence=UNKNOWN,
-            unit="s",
-            direction="up",
-        ),
-        affected_entities=[Affected("workflow", parts.entity_id, shared["name"]), Affected("execution", one.id)],
+        metrics=above(current_s, about.usual.usual_s or one.limit_s, "s"),
         investigation_steps=steps,
         gates=gates,
         detector=NAME,
@@ -151,6 +137,5 @@ def _anomaly(
         end_reason=end_reason,
         labels=shared["labels"],
         url=shared["url"],
-        variant=parts.variant,
         source=shared["source"],
     )

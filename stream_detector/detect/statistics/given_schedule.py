@@ -10,14 +10,13 @@ from librt.strings import BytesWriter, read_f32_le, write_f32_le
 from mypy_extensions import i64, mypyc_attr, u8
 
 from stream_detector.detect.codec.binary import f32, put_u16, put_u32, u16, u32
-from stream_detector.detect.statistics.schedule.schedule import RETIRED_AFTER, Missed
+from stream_detector.detect.statistics.schedule.schedule import MOST_EXCUSED, RETIRED_AFTER, Missed
 
 _UP: Final = 0.05
 _DOWN: Final = 0.05 * 0.01 / 0.99
 """So that both follow their 99 % quantiles."""
 _MOST: Final = 0xFFFF
 _SIZE: Final = 29
-_MOST_EXCUSED: Final = 2_000
 
 
 class Rule(Protocol):
@@ -125,7 +124,7 @@ class GivenSchedule:
         count = 0
         while self.due_s and self.due_s <= until_s:
             count += 1
-            self._expect(rule.next_after(int(self.usual_s if count < _MOST_EXCUSED else until_s)))
+            self._expect(rule.next_after(int(self.usual_s if count < MOST_EXCUSED else until_s)))
         return count
 
     def pack(self, w: BytesWriter) -> None:

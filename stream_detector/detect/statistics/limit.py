@@ -6,7 +6,7 @@ the usual one and the ninth longest. With everything in log units less the usual
     limit = u + 0.54 + 0.89 longest + 0.41 ninth + 0.21 max(0, median of the last 12)
 
 It is at least 2.5 times the usual time; where the longest is below 1.5 times it, at most 3 times. Chosen on real
-histories (benchmarks.timing): twice the longest of the last 100 has as many false alarms, later.
+histories (benchmarks.hangs): twice the longest of the last 100 has as many false alarms, later.
 
 >>> from stream_detector.detect.statistics.readings import remember
 >>> longest = Longest()

@@ -32,7 +32,7 @@ from stream_detector.detect.statistics.schedule.learning import is_trusted, lear
 
 RETIRED_AFTER: Final = 3
 _MEMORY: Final = 60.0
-_MOST_EXCUSED: Final = 2_000
+MOST_EXCUSED: Final = 2_000
 """After so many, all that are older are: what ran every five minutes a year ago would take a second."""
 
 
@@ -121,7 +121,7 @@ class Schedule(Learned):
                     self._settle(slot, True)
                 else:
                     count += 1
-                    self.settled_s = slot if count < _MOST_EXCUSED else until_s
+                    self.settled_s = slot if count < MOST_EXCUSED else until_s
                 slot = pending_of(self)
             self.due_s = due_of(self, slot) if slot else 0
         return count
