@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from stream_detector.detect import Baseline, Config, PackedError, WorkflowBaseline
+from stream_detector.detect import Config
 from stream_detector.detect.missed import view_of
 from stream_detector.detect.statistics.schedule_text import ScheduleView
 from stream_detector.events.variant import key_parts
+from stream_detector.serve.stored_states import workflow_state
 from stream_detector.timing_rules import OFF
 
 
@@ -23,11 +24,8 @@ class ExpectedRun(NamedTuple):
 
 def expected_run(key: str, packed: bytes, config: Config) -> ExpectedRun | None:
     """None where nothing is expected by the rules in force, or a later version wrote the state."""
-    try:
-        baseline = Baseline.unpack(key, packed)
-    except (PackedError, ValueError):
-        return None
-    if not isinstance(baseline, WorkflowBaseline) or baseline.times is None:
+    baseline = workflow_state(key, packed)
+    if baseline is None or baseline.times is None:
         return None
     view, times = view_of(baseline, config), baseline.times
     workflow_id = key_parts(key).entity_id

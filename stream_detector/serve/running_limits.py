@@ -2,8 +2,8 @@
 
 from typing import Literal, NamedTuple
 
-from stream_detector.detect import Baseline, PackedError, WorkflowBaseline
 from stream_detector.detect.running import usual_run
+from stream_detector.serve.stored_states import workflow_state
 from stream_detector.store.running import Running
 
 LimitOrigin = Literal["start", "rule", "learned"]
@@ -20,7 +20,7 @@ def limit_of(running: Running) -> Limit:
     """What came with its start, else what MAX_DURATION_RULES or the workflow's own executions give it."""
     if running.event.limit_s:
         return Limit(running.event.limit_s, "start")
-    baseline = _state_of(running)
+    baseline = workflow_state(running.key, running.packed)
     if baseline is None or baseline.running is None:
         return Limit()
     one = baseline.running.find(running.event.execution_id)
@@ -35,16 +35,5 @@ def limit_of(running: Running) -> Limit:
 def count_unwatched(of: list[Running]) -> int:
     """How many executions of these workflows are not watched: of each the detector watches 16 at once."""
     by_key = {each.key: each for each in of if each.key is not None}
-    baselines = [_state_of(each) for each in by_key.values()]
+    baselines = [workflow_state(each.key, each.packed) for each in by_key.values()]
     return sum(int(each.running.unwatched) for each in baselines if each is not None and each.running is not None)
-
-
-def _state_of(running: Running) -> WorkflowBaseline | None:
-    """None where there is none, or a later version wrote it."""
-    if running.key is None or running.packed is None:
-        return None
-    try:
-        baseline = Baseline.unpack(running.key, running.packed)
-    except (PackedError, ValueError):
-        return None
-    return baseline if isinstance(baseline, WorkflowBaseline) else None

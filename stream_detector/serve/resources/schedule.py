@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from stream_detector.events.fields import Id, SourceName
+from stream_detector.events.source_census import PLAIN_SOURCE
 from stream_detector.events.times import from_epoch_ms
 from stream_detector.events.variant import Variant
 from stream_detector.serve.app_keys import DATABASE, SETTINGS
@@ -101,7 +102,7 @@ def _shown(each: Scheduled, run: ExpectedRun | None) -> ExpectedRuns | None:
         workflow_id=each.workflow_id,
         workflow_name=each.workflow_name,
         variant=each.variant,
-        source=each.source or "kafka",
+        source=each.source or PLAIN_SOURCE,
         rule="learned" if run.is_learned else "expected",
         text=view.text,
         came=view.came,
