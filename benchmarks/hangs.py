@@ -6,7 +6,6 @@ reported while it runs is a false alarm. The histories have durations down to 0.
 all durations are `SCALE` times longer here.
 """
 
-import csv
 import random
 import sys
 from collections.abc import Sequence
@@ -32,12 +31,15 @@ Series = list[tuple[float, float]]
 
 class Counted(NamedTuple):
     """Of one series: executions that ended, how many of them were reported, hangs, and at how many times the usual
-    time those that were found were reported."""
+    time those that were found were reported; and the same false reports and times of a limit of twice the longest of
+    the last 100 executions, thrice the usual at least."""
 
     runs: int
     false: int
     hangs: int
     found_at: list[float]
+    plain_false: int
+    plain_at: list[float]
 
 
 def durations(folder: Path) -> dict[str, list[Series]]:
@@ -50,31 +52,17 @@ def durations(folder: Path) -> dict[str, list[Series]]:
             if len(runs) >= injected.LEAST_RUNS and median(run.duration_s for run in runs) >= injected.LEAST_MEDIAN_S:
                 found.setdefault(name, []).append(times)
         if name in found:  # else the table has no durations
-            found[f"{name}, builds"] = _builds(path)
+            builds = injected.builds(path).values()
+            found[f"{name}, builds"] = [[(at, took) for at, took in one if took > 0] for one in builds]
     return found
-
-
-def _builds(path: Path) -> list[Series]:
-    """Of each environment; a build takes as long as its tests together."""
-    builds: dict[tuple[str, str], list[float]] = {}
-    with injected.opened(path) as file:
-        for row in csv.DictReader(file):
-            at = datetime.fromisoformat(row["ran_at"]).replace(tzinfo=UTC).timestamp()
-            build = builds.setdefault((row["environment"], row["build_id"]), [at, 0.0])
-            build[0] = min(build[0], at)
-            build[1] += float(row["duration_s"])
-    by_environment: dict[str, Series] = {}
-    for (environment, _), (at, took) in builds.items():
-        if took > 0:
-            by_environment.setdefault(environment, []).append((at, took))
-    return [sorted(one) for one in by_environment.values()]
 
 
 def count(series: Series, rng: random.Random) -> Counted:
     """Let one series run, one execution after the other, as far apart as they were, at least."""
     baseline = WorkflowBaseline("workflow:w")
-    false, hangs, runs = 0, 0, 0
+    false = plain_false = hangs = runs = 0
     found_at: list[float] = []
+    plain_at: list[float] = []
     last: list[float] = []
     free_from = 0.0
     for number, (at, took_s) in enumerate(series):
@@ -97,11 +85,14 @@ def count(series: Series, rng: random.Random) -> Counted:
             hangs += 1
             found_at += [one.metrics.current_value / usual_s for one in opened[:1]]
             continue
-        last.append(duration_s)
         if number >= WARM:
             runs += 1
             false += len(opened)
-    return Counted(runs, false, hangs, found_at)
+            plain_s = max(2 * max(last[-_RECENT:]), 3 * usual_s)
+            plain_false += duration_s > plain_s
+            plain_at.append(plain_s / usual_s)
+        last.append(duration_s)
+    return Counted(runs, false, hangs, found_at, plain_false, plain_at)
 
 
 def _instant(at_s: float) -> datetime:
@@ -116,12 +107,17 @@ def still_running(folder: Path) -> dict[str, Any]:
         counted = [count(series, rng) for series in group]
         runs, hangs = sum(one.runs for one in counted), sum(one.hangs for one in counted)
         found_at = [ratio for one in counted for ratio in one.found_at]
+        plain_at = [ratio for one in counted for ratio in one.plain_at]
         figures[name] = {
             "runs": runs,
             "false_per_1000": round(1000 * sum(one.false for one in counted) / runs, 2),
             "hangs": hangs,
             "found": round(len(found_at) / hangs, 4),
             "found_at_times_the_usual": round(median(found_at), 2),
+            "twice_the_longest": [
+                round(1000 * sum(one.plain_false for one in counted) / runs, 2),
+                round(median(plain_at), 2),
+            ],
         }
         note(f"still running, {name}: {figures[name]}")
     return figures

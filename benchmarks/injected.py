@@ -81,6 +81,18 @@ def read(path: Path) -> dict[str, list[Run]]:
     return {key: runs for key, runs in keys.items() if len(runs) >= LEAST_RUNS}
 
 
+def builds(path: Path) -> dict[str, list[tuple[float, float]]]:
+    """Of each environment when its builds began (epoch s), in order, and how long each took: as its tests together."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(dict)
+    with opened(path) as file:
+        for row in csv.DictReader(file):
+            at = datetime.fromisoformat(row["ran_at"]).replace(tzinfo=UTC).timestamp()
+            build = found[row["environment"]].setdefault(row["build_id"], [at, 0.0])
+            build[0] = min(build[0], at)
+            build[1] += float(row["duration_s"])
+    return {name: sorted((at, took) for at, took in one.values()) for name, one in found.items()}
+
+
 def with_durations(keys: dict[str, list[Run]], seed: int, *, multiplied: bool) -> list[Lane]:
     """Every key that qualifies, its injections drawn by `seed`."""
     rng = random.Random(seed)

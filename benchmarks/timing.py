@@ -16,14 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from benchmarks import injected
 from benchmarks.command import note, parser_of, report
-from stream_detector.detect.statistics.level import Level
-from stream_detector.detect.statistics.limit import Longest, limit_s
+from benchmarks.hangs import still_running
 from stream_detector.detect.statistics.schedule.schedule import Schedule
 
 ZONES = tuple(map(ZoneInfo, ("UTC", "Europe/Berlin", "America/New_York")))
@@ -266,14 +264,8 @@ def irregular(folder: Path) -> dict[str, list[float]]:
     """Real histories without a schedule: name -> starts, epoch s."""
     found: dict[str, list[float]] = {}
     for path in injected.ci_files(folder):
-        builds: dict[tuple[str, str], float] = {}
-        with injected.opened(path) as file:
-            for row in csv.DictReader(file):
-                at = datetime.fromisoformat(row["ran_at"]).replace(tzinfo=UTC).timestamp()
-                place = row["environment"], row["build_id"]
-                builds[place] = min(builds.get(place, at), at)
-        for (environment, _), at in builds.items():
-            found.setdefault(f"{path.name.partition('.')[0]}/{environment}", []).append(at)
+        for environment, builds in injected.builds(path).items():
+            found[f"{path.name.partition('.')[0]}/{environment}"] = [at for at, _ in builds]
     for path in sorted(folder.rglob("poll_averages.csv*")):
         with injected.opened(path) as file:
             days = {(row["run_id"], row["date"]) for row in csv.DictReader(file)}
@@ -313,75 +305,6 @@ def missed_irregular(folder: Path, trace: bool = False) -> dict[str, Any]:
                 "per_1000": round(1000 * false / runs, 2),
             }
     return figures
-
-
-HANGS = 90
-"""About each so many runs one hangs: it never ends, and is cancelled."""
-_WARM = 30
-
-
-def still_running(folder: Path) -> dict[str, Any]:
-    """Limits of real runs: how many runs that did end were told, and by how many times the usual time a hang is."""
-    figures: dict[str, Any] = {}
-    for name, series in durations(folder).items():
-        rng = random.Random(name)
-        runs = false = hangs = 0
-        ratios: list[float] = []
-        naive: list[float] = []
-        naive_false = 0
-        for one in series:
-            level, longest = Level(), Longest()
-            last: list[float] = []
-            for number, (at, duration_s) in enumerate(one):
-                if number >= _WARM:
-                    usual_s = median(last[-100:])
-                    limit = limit_s(longest, level.readings)
-                    if rng.randrange(HANGS) == 0:
-                        hangs += 1
-                        continue
-                    runs += 1
-                    false += duration_s > limit
-                    ratios.append(limit / usual_s)
-                    plain = max(2 * max(last[-100:]), 3 * usual_s)
-                    naive_false += duration_s > plain
-                    naive.append(plain / usual_s)
-                level.update(duration_s, int(at * 1000))
-                longest.add(duration_s)
-                last.append(duration_s)
-        figures[name] = {
-            "runs": runs,
-            "hangs": hangs,
-            "false_per_1000": round(1000 * false / runs, 2),
-            "told_at_times_the_usual": round(median(ratios), 2),
-            "twice_the_longest": [round(1000 * naive_false / runs, 2), round(median(naive), 2)],
-        }
-        note(f"still running, {name}: {figures[name]}")
-    return figures
-
-
-def durations(folder: Path) -> dict[str, list[list[tuple[float, float]]]]:
-    """Real run times: tests of 300 runs or more with a median of 0.05 s or more, and the builds; (start, duration)."""
-    found: dict[str, list[list[tuple[float, float]]]] = {}
-    for path in injected.ci_files(folder):
-        name = path.name.partition(".")[0]
-        for runs in injected.read(path).values():
-            times = [(run.at.timestamp(), run.duration_s) for run in runs if run.duration_s > 0]
-            if len(runs) >= injected.LEAST_RUNS and median(run.duration_s for run in runs) >= injected.LEAST_MEDIAN_S:
-                found.setdefault(name, []).append(times)
-        builds: dict[tuple[str, str], list[float]] = {}
-        with injected.opened(path) as file:
-            for row in csv.DictReader(file):
-                at = datetime.fromisoformat(row["ran_at"]).replace(tzinfo=UTC).timestamp()
-                build = builds.setdefault((row["environment"], row["build_id"]), [at, 0.0])
-                build[0] = min(build[0], at)
-                build[1] += float(row["duration_s"])
-        by_environment: dict[str, list[tuple[float, float]]] = {}
-        for (environment, _), (at, took) in builds.items():
-            if took > 0:
-                by_environment.setdefault(environment, []).append((at, took))
-        if name in found:  # else the table has no durations
-            found[f"{name}, builds"] = [sorted(one) for one in by_environment.values()]
-    return found
 
 
 def main(given: Sequence[str] | None = None) -> int:
